@@ -1,0 +1,40 @@
+# Two commands: `make tune` runs the main job on a demo plate, `make test` checks everything.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: tune test lint types bench lock clean
+
+tune: .venv
+	$(BIN)/python -m leigh_mlops.tune
+
+test: lint types .venv
+	$(BIN)/python -m pytest
+
+lint: .venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv
+	$(BIN)/mypy
+
+bench: .venv
+	@for name in $$(ls benchmarks/*.py | xargs -n1 basename -s .py | grep -v __init__); do \
+		$(BIN)/python -m benchmarks.$$name || exit 1; done
+
+# uv installs the pins in seconds, and is one of them: its own lines of the lock install it first.
+# The stamp is written last, so that an interrupted installation starts again.
+.venv: .venv/.installed
+.venv/.installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > .venv/uv.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r .venv/uv.txt
+	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip sync --quiet --require-hashes requirements.lock
+	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+lock: .venv
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --no-annotate --quiet --upgrade -o requirements.lock
+
+clean:
+	rm -rf .venv
