@@ -1,0 +1,205 @@
+"""Splits of whole groups of wells, so that no well is met twice."""
+
+import hashlib
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.plates.files import SPLIT_PARTS
+
+__all__ = ["GROUPS", "assign_split", "describe_split", "leaked_wells", "require_classes", "split_fingerprint"]
+
+GROUPS = {
+    "well": ["Metadata_Plate", "Metadata_Well"],
+    "plate": ["Metadata_Plate"],
+    "batch": ["Metadata_Batch"],
+    "donor": ["Metadata_Donor"],
+}
+_PLURAL = {"well": "wells", "plate": "plates", "batch": "batches", "donor": "donors"}
+_ATTEMPTS = 200
+
+
+def assign_split(
+    table: pd.DataFrame,
+    group: str = "well",
+    fractions: Sequence[float] = (0.6, 0.2, 0.2),
+    seed: int = 0,
+) -> "pd.Series[str]":
+    """Deal whole groups of wells to ``train``, ``val`` and ``test``, each class by itself.
+
+    A split that was handed in (``Metadata_Split``) is kept; where it has no ``val``, that is cut
+    from groups of its ``train``, first from those that stand in no other part. The same seed
+    gives the same split whatever the order of the rows. Classes that share a group, as two
+    treatments of one donor do, are dealt together.
+
+    Args:
+        table: Image table.
+        group: ``well``, ``plate``, ``batch`` or ``donor``: what is never torn apart.
+        fractions: Share of the groups in train, val and test; each part gets at least one group
+            of each class.
+        seed: Seed of the dealing.
+
+    Returns:
+        The part of each row, on the table's index; missing where the row has no class.
+
+    Raises:
+        LeighError: Too few classes or groups, an unknown group, a column that is missing, or
+            groups that cannot be dealt with each class in each part.
+    """
+    require_classes(table)
+    if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise LeighError(f"fractions {tuple(fractions)} are not three shares above 0 that sum to 1.")
+    labelled = table["Metadata_Condition"].notna()
+    groups = _group_names(table[labelled], group)
+    if "Metadata_Split" in table:
+        parts = _handed_in(table[labelled], groups, group, fractions, seed)
+    else:
+        pairs = _pairs(groups, table.loc[labelled, "Metadata_Condition"])
+        parts = groups.map(_deal(pairs, dict(zip(SPLIT_PARTS, fractions, strict=True)), seed, group))
+    return parts.reindex(table.index).astype("str").rename("Metadata_Split")
+
+
+def require_classes(table: pd.DataFrame) -> list[str]:
+    """Names of the classes, sorted.
+
+    Raises:
+        LeighError: There are fewer than two.
+    """
+    classes = sorted(table["Metadata_Condition"].dropna().unique())
+    if len(classes) < 2:
+        found = f"only the class {classes[0]!r}" if classes else "no class"
+        raise LeighError(
+            f"the images have {found}, and two are needed; sort them into one folder per class or add "
+            "a platemap.csv with the columns well_position and condition."
+        )
+    return classes
+
+
+def _group_names(table: pd.DataFrame, group: str) -> "pd.Series[str]":
+    if group not in GROUPS:
+        raise LeighError(f"{group!r} is no group to split by; choose {', '.join(GROUPS)}.")
+    columns = GROUPS[group]
+    gaps = [name for name in columns if name not in table or table[name].isna().any()]
+    if gaps:
+        raise LeighError(
+            f"a split by {group} needs {gaps[0]} for every image; add it to the plate map or split by well."
+        )
+    return table[columns].astype("str").agg("/".join, axis=1)
+
+
+def _pairs(groups: "pd.Series[str]", classes: "pd.Series[str]") -> pd.DataFrame:
+    return pd.DataFrame({"group": groups, "class": classes}).drop_duplicates().sort_values(["group", "class"])
+
+
+def _deal(pairs: pd.DataFrame, shares: dict[str, float], seed: int, group: str) -> dict[str, str]:
+    """Deal the groups of each stratum to the parts, none empty."""
+    dealt: dict[str, str] = {}
+    for stratum in _strata(pairs):
+        inside = pairs[pairs["class"].isin(stratum)]
+        _enough_groups(inside, list(shares), group)
+        rng = np.random.default_rng([seed, zlib.crc32("|".join(sorted(stratum)).encode())])
+        dealt |= _deal_stratum(inside, shares, rng, group)
+    return dealt
+
+
+def _strata(pairs: pd.DataFrame) -> list[set[str]]:
+    """Sets of classes that share no group with a class outside."""
+    strata: list[set[str]] = []
+    for shared in pairs.groupby("group")["class"].agg(set):
+        touching = [stratum for stratum in strata if stratum & shared]
+        strata = [stratum for stratum in strata if not stratum & shared] + [shared.union(*touching)]
+    return strata
+
+
+def _enough_groups(pairs: pd.DataFrame, parts: list[str], group: str) -> None:
+    for name, count in pairs["class"].value_counts().items():
+        if count < len(parts):
+            finer = "" if group == "well" else " or split by well"
+            counted = f"{count} {group if count == 1 else _PLURAL[group]}"
+            raise LeighError(
+                f"class {name!r} has {counted}, and {len(parts)} are needed, one for each of "
+                f"{', '.join(parts)}; add images of more {_PLURAL[group]}{finer}."
+            )
+
+
+def _deal_stratum(
+    pairs: pd.DataFrame, shares: dict[str, float], rng: np.random.Generator, group: str
+) -> dict[str, str]:
+    names = np.array(sorted(pairs["group"].unique()), dtype=object)
+    sizes = _sizes(len(names), shares)
+    places = np.repeat(list(sizes), list(sizes.values()))
+    classes, weights = pairs["class"].nunique(), np.array(list(shares.values())) / sum(shares.values())
+    for attempt in range(_ATTEMPTS):
+        if attempt > _ATTEMPTS // 4:  # groups of mixed classes may need other sizes than those asked for
+            places = rng.choice(list(shares), size=len(names), p=weights)
+        dealt = dict(zip(rng.permutation(names), places, strict=True))
+        present = pairs.groupby(pairs["group"].map(dealt))["class"].nunique()
+        if len(present) == len(shares) and (present == classes).all():
+            return dealt
+    together = ", ".join(sorted(pairs["class"].unique()))
+    raise LeighError(
+        f"the {len(names)} {_PLURAL[group]} of {together} cannot be dealt so that each part has each class; "
+        f"add images of more {_PLURAL[group]} or split by well."
+    )
+
+
+def _sizes(count: int, shares: dict[str, float]) -> dict[str, int]:
+    """Groups per part: the first part takes what rounding leaves, and no part is empty."""
+    first, *others = shares
+    total = sum(shares.values())
+    sizes = {part: max(1, round(count * shares[part] / total)) for part in others}
+    while sum(sizes.values()) >= count:
+        sizes[max(sizes, key=lambda part: sizes[part])] -= 1
+    return {first: count - sum(sizes.values()), **sizes}
+
+
+def _handed_in(
+    table: pd.DataFrame, groups: "pd.Series[str]", group: str, fractions: Sequence[float], seed: int
+) -> "pd.Series[str]":
+    split = table["Metadata_Split"].str.lower()
+    if strange := sorted(set(split.dropna()) - set(SPLIT_PARTS)):
+        raise LeighError(f"Metadata_Split holds {', '.join(strange)}; its values are {', '.join(SPLIT_PARTS)}.")
+    if absent := [part for part in ("train", "test") if part not in set(split)]:
+        raise LeighError(f"the split handed in has no {' and no '.join(absent)}; add it, or hand in none at all.")
+    if "val" in set(split):
+        return split
+    train = split == "train"
+    shared = set(groups[~train & split.notna()])
+    pairs = _pairs(groups[train], table.loc[train, "Metadata_Condition"])
+    own = pairs[~pairs["group"].isin(shared)]
+    # The whole pool is used only where the wells that stand in train alone do not suffice.
+    roomy = own.groupby("class").size().reindex(pairs["class"].unique(), fill_value=0).min() >= 2
+    dealt = _deal(own if roomy else pairs, {"train": fractions[0], "val": fractions[1]}, seed, group)
+    return split.mask(train & (groups.map(dealt) == "val"), "val")
+
+
+def leaked_wells(table: pd.DataFrame, split: "pd.Series[str]") -> list[str]:
+    """Wells (``plate/B03``) of which images stand on two sides of a split, sorted."""
+    wells = table["Metadata_Plate"].astype("str") + "/" + table["Metadata_Well"]
+    sides = split.groupby(wells).nunique()
+    return sorted(sides.index[sides > 1])
+
+
+def split_fingerprint(table: pd.DataFrame, split: "pd.Series[str]") -> str:
+    """Sixteen hexadecimal digits that are equal where the same wells stand on the same sides."""
+    lines = table["Metadata_Plate"].astype("str") + "/" + table["Metadata_Well"] + "/" + split
+    text = "\n".join(sorted(lines.dropna().unique()))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def describe_split(table: pd.DataFrame, split: "pd.Series[str]") -> pd.DataFrame:
+    """Count wells and fields of each class in each part.
+
+    Returns:
+        Columns ``class``, ``part``, ``wells``, ``fields``; one row for each class and part, also
+        where nothing stands there.
+    """
+    classes = sorted(table["Metadata_Condition"].dropna().unique())
+    wells = table["Metadata_Plate"].astype("str") + "/" + table["Metadata_Well"]
+    counts = wells.groupby([table["Metadata_Condition"], split]).agg(["nunique", "size"])
+    every = pd.MultiIndex.from_product([classes, SPLIT_PARTS], names=["class", "part"])
+    counts = counts.reindex(every, fill_value=0).set_axis(["wells", "fields"], axis=1)
+    return counts.reset_index()

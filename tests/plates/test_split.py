@@ -1,0 +1,174 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.plates.names import well_name
+from leigh_mlops.plates.split import (
+    GROUPS,
+    assign_split,
+    describe_split,
+    leaked_wells,
+    require_classes,
+    split_fingerprint,
+)
+
+
+def plate(wells_by_class, fields=2, **metadata):
+    """A table of wells in a row; ``metadata`` maps a column to a function of (class, index in it)."""
+    places = [(name, i) for name, count in wells_by_class.items() for i in range(count)]
+    return pd.DataFrame(
+        [
+            {
+                "Metadata_Plate": "p",
+                "Metadata_Well": well_name(1 + k // 24, 1 + k % 24),
+                "Metadata_Site": site,
+                "Metadata_Condition": name,
+                **{f"Metadata_{column}": value(name, i) for column, value in metadata.items()},
+            }
+            for k, (name, i) in enumerate(places)
+            for site in range(1, fields + 1)
+        ]
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    counts=st.lists(st.integers(3, 14), min_size=2, max_size=4),
+    seed=st.integers(0, 2**32 - 1),
+    group=st.sampled_from(["well", "plate", "donor"]),
+    order=st.randoms(use_true_random=False),
+)
+def test_splits_keep_groups_whole_and_do_not_depend_on_the_order(counts, seed, group, order):
+    classes = {f"c{i}": count for i, count in enumerate(counts)}
+    table = plate(classes, Plate=lambda _, i: f"p{i % 3}", Donor=lambda name, i: f"{name}-{i % 3}")
+    split = assign_split(table, group, seed=seed)
+
+    names = table[GROUPS[group]].agg("/".join, axis=1)
+    assert split.groupby(names).nunique().eq(1).all()
+    assert leaked_wells(table, split) == []
+    assert (describe_split(table, split)["wells"] > 0).all()
+
+    rows = list(table.index)
+    order.shuffle(rows)
+    shuffled = assign_split(table.loc[rows], group, seed=seed)
+    pd.testing.assert_series_equal(shuffled.sort_index(), split)
+    assert split_fingerprint(table.loc[rows], shuffled) == split_fingerprint(table, split)
+
+
+def test_fractions_and_seeds():
+    table = plate({"DS": 10, "TT": 20})
+    split = assign_split(table)
+    assert describe_split(table, split)["wells"].tolist() == [6, 2, 2, 12, 4, 4]
+    assert describe_split(table, split)["fields"].tolist() == [12, 4, 4, 24, 8, 8]
+    other = assign_split(table, seed=1)
+    assert not other.equals(split)
+    assert split_fingerprint(table, other) != split_fingerprint(table, split)
+    assert len(split_fingerprint(table, split)) == 16
+    halves = assign_split(table, fractions=(0.5, 0.1, 0.4))
+    assert describe_split(table, halves)["wells"].tolist() == [5, 1, 4, 10, 2, 8]
+
+
+def test_a_new_class_does_not_move_the_wells_of_the_others():
+    table = plate({"DS": 8, "TT": 8, "WT": 8})
+    fewer = table[table["Metadata_Condition"] != "WT"]
+    pd.testing.assert_series_equal(assign_split(table)[fewer.index], assign_split(fewer))
+
+
+def test_a_planted_leak_is_reported():
+    table = plate({"DS": 5, "TT": 5})
+    split = assign_split(table)
+    assert leaked_wells(table, split) == []
+    split[0] = "test" if split[0] == "train" else "train"
+    assert leaked_wells(table, split) == ["p/A01"]
+
+
+def test_rows_without_a_class_take_no_part():
+    table = plate({"DS": 5, "TT": 5})
+    table.loc[:1, "Metadata_Condition"] = None
+    split = assign_split(table)
+    assert split.isna().tolist() == [True, True] + [False] * 18
+
+
+def test_treatments_of_one_donor_are_dealt_together():
+    table = plate({"DS": 6, "TT": 6, "WT": 6}, Donor=lambda name, i: f"{'h' if name == 'WT' else 'd'}{i % 3}")
+    split = assign_split(table, "donor")
+    assert split.groupby(table["Metadata_Donor"]).nunique().eq(1).all()
+    assert (describe_split(table, split)["wells"] == 2).all()
+
+
+def mixed_batches(**batches):
+    """Three wells of each class, the k-th in the k-th of its batches."""
+    return plate(dict.fromkeys(batches, 3), Batch=lambda name, i: batches[name][i])
+
+
+def test_batches_of_mixed_classes_are_dealt_where_that_is_possible():
+    # The only way is 0 | 1 + 3 | 2 + 4, or the like.
+    table = mixed_batches(DS=["0", "1", "2"], TT=["0", "3", "4"])
+    split = assign_split(table, "batch")
+    assert (describe_split(table, split)["wells"] == 1).all()
+    assert split.groupby(table["Metadata_Batch"]).nunique().eq(1).all()
+
+
+def test_batches_that_cannot_be_dealt_are_refused():
+    # Batch 0 has all classes; of the others, each lacks one, so that only two of them fill a part.
+    table = mixed_batches(DS=["0", "1", "2"], TT=["0", "2", "3"], WT=["0", "1", "3"])
+    with pytest.raises(LeighError, match="the 4 batches of DS, TT, WT cannot be dealt"):
+        assign_split(table, "batch")
+
+
+def test_a_split_handed_in_is_kept():
+    table = plate({"DS": 6, "TT": 6})
+    table["Metadata_Split"] = np.resize(["Train", "train", "train", "train", "val", "val", "test", "test"], len(table))
+    assert assign_split(table).tolist() == table["Metadata_Split"].str.lower().tolist()
+
+
+def test_a_missing_val_is_cut_from_train_wells():
+    table = plate({"DS": 6, "TT": 6}, fields=3)
+    table["Metadata_Split"] = ["test" if k % 6 == 0 else "train" for k in range(12) for _ in range(3)]
+    # Well A02 also has a field in test, so that it must not become a well of val.
+    table.loc[3, "Metadata_Split"] = "test"
+    split = assign_split(table)
+    assert leaked_wells(table, split) == ["p/A02"]
+    assert (split[table["Metadata_Split"] == "test"] == "test").all()
+    assert describe_split(table, split).query("part == 'val'")["wells"].tolist() == [1, 1]
+    assert (split == "val").sum() == 6
+
+
+def test_a_missing_val_is_cut_even_where_every_train_well_is_in_test():
+    table = plate({"DS": 4, "TT": 4})
+    table["Metadata_Split"] = np.resize(["train", "test"], len(table))
+    split = assign_split(table)
+    assert describe_split(table, split).query("part == 'val'")["fields"].tolist() == [1, 1]
+    assert len(leaked_wells(table, split)) == 8
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "message"),
+    [
+        ({}, {"group": "field"}, "'field' is no group to split by; choose well, plate, batch, donor"),
+        ({}, {"group": "donor"}, "a split by donor needs Metadata_Donor for every image"),
+        ({}, {"group": "plate"}, "class 'DS' has 1 plate, and 3 are needed.*or split by well"),
+        ({}, {"fractions": (0.8, 0.2, 0.0)}, "not three shares above 0"),
+        ({}, {"fractions": (0.8, 0.4, 0.2)}, "not three shares above 0"),
+        ({"Metadata_Condition": "DS"}, {}, "the images have only the class 'DS', and two are needed"),
+        ({"Metadata_Condition": None}, {}, "the images have no class, and two are needed"),
+        ({"Metadata_Split": "holdout"}, {}, "Metadata_Split holds holdout; its values are train, val, test"),
+        ({"Metadata_Split": "train"}, {}, "the split handed in has no test"),
+    ],
+)
+def test_what_cannot_be_split(change, arguments, message):
+    with pytest.raises(LeighError, match=message):
+        assign_split(plate({"DS": 3, "TT": 3}).assign(**change), **arguments)
+
+
+def test_too_few_wells():
+    assert set(assign_split(plate({"DS": 3, "TT": 3}))) == {"train", "val", "test"}
+    with pytest.raises(LeighError, match="class 'TT' has 2 wells, and 3 are needed, one for each of train, val, test"):
+        assign_split(plate({"DS": 3, "TT": 2}))
+
+
+def test_classes_are_sorted():
+    assert require_classes(plate({"TT": 1, "DS": 1})) == ["DS", "TT"]

@@ -1,0 +1,93 @@
+import json
+import subprocess
+import sys
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.ingest import ingest
+from leigh_mlops.plates import read_table
+from leigh_mlops.synthesize import synthesize
+
+
+def call(function, *arguments):
+    app = typer.Typer()
+    app.command()(function)
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def class_folders(root, place):
+    """Ten wells of each of two classes; ``place`` says where the k-th of a class stands."""
+    for name in ("DS", "WT"):
+        (root / name).mkdir(parents=True)
+        for k in range(10):
+            row, col = place(name, k)
+            (root / name / f"1{name}r{row:02d}c{col:02d}f01p01-combined-sk1fk1fl1.png").touch()
+    return root
+
+
+def alternate(name, k):
+    return 2 + k // 5, 2 + 2 * (k % 5) + (name == "WT")
+
+
+def blocks(name, k):
+    return 2 + k // 5 + 4 * (name == "WT"), 2 + k % 5
+
+
+def test_a_drawn_plate_is_ingested(tmp_path):
+    demo, table, summary = tmp_path / "demo", tmp_path / "t.parquet", tmp_path / "s.json"
+    output = call(synthesize, demo, "--wells-per-class", 3, "--fields", 2, "--size", 32, "--classes", "WT,DS")
+    assert "Drew 6 wells, 12 fields of WT, DS" in output
+    (demo / "Images" / "r02c02f01p01-ch2sk1fk1fl1.tiff").unlink()
+    (demo / "Images" / "overview.png").touch()
+    output = call(ingest, demo, "--out", table, "--json", summary)
+    assert "Found 12 fields in 6 wells; plates: 1; file names: harmony; channels: DAPI, TMRM." in output
+    assert "Image files that match no known name: 1 (overview.png)." in output
+    assert "Fields that lack a channel: 1." in output
+    assert f"Next: python -m leigh_mlops.tune --data {table}" in output.splitlines()[-1]
+    assert len(read_table(table)) == 12
+    values = json.loads(summary.read_text())
+    assert (values["fields"], values["wells"]) == (12, 6)
+    assert values["classes"] == {"DS": {"wells": 3, "fields": 6}, "WT": {"wells": 3, "fields": 6}}
+    assert values["flags"] == {"missing_channel": 1}
+    assert len(values["unmatched"]) == 1
+    assert set(values["confounds"]["position"]) == {"accuracy", "auc"}
+
+
+def test_a_layout_that_misleads_is_told_first(tmp_path):
+    warning = "The position on the plate alone tells the classes apart (AUC 1.00)"
+    assert warning not in call(ingest, class_folders(tmp_path / "good", alternate))
+    assert call(ingest, class_folders(tmp_path / "bad", blocks)).startswith(warning)
+
+
+def test_wells_that_a_plate_map_lacks_are_named(tmp_path):
+    root = class_folders(tmp_path / "study", alternate)
+    (tmp_path / "map.csv").write_text("well_position,donor\nB02,1\n")
+    output = call(ingest, root, "--platemap", tmp_path / "map.csv")
+    assert "Wells that are not in the plate map: 19 (1/B03, 1/B04, 1/B05, …)." in output
+
+
+def test_without_classes_the_next_step_is_a_plate_map(tmp_path):
+    (tmp_path / "r02c02f01p01-ch1sk1fk1fl1.tiff").touch()
+    output = call(ingest, tmp_path)
+    assert "Fields without a class, left out of training: 1." in output
+    assert "platemap.csv" in output.splitlines()[-1]
+
+
+def test_a_missing_folder_is_an_error(tmp_path):
+    with pytest.raises(LeighError, match="does not exist"):
+        call(ingest, tmp_path / "nowhere")
+
+
+def test_an_error_is_one_sentence_and_exit_code_one(tmp_path):
+    command = [sys.executable, "-m", "leigh_mlops.ingest", str(tmp_path / "nowhere")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "does not exist" in result.stderr
+    assert "Traceback" not in result.stderr
