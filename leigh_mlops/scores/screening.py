@@ -1,0 +1,85 @@
+"""How far apart two groups of control wells lie."""
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["ssmd", "z_prime"]
+
+_MAD_TO_SD = 1.4826  # of a normal distribution
+
+# The means of equal numbers differ by rounding, which is no separation of groups.
+_SAME = 1e-12
+
+
+def z_prime(positive: ArrayLike, negative: ArrayLike, *, robust: bool = False) -> float:
+    """Separation of two control groups (Zhang et al. 1999, eq. 6).
+
+    1 means perfectly separated, at least 0.5 is the usual bar for a screen, and
+    below 0 the groups overlap. The unit of n is the well: pass one score per
+    well, not per field.
+
+    Args:
+        positive: Scores of the positive controls, shape (P,), any unit.
+        negative: Scores of the negative controls, shape (N,), the same unit.
+        robust: Median and 1.4826 * MAD instead of mean and standard deviation.
+
+    Returns:
+        The factor, at most 1; ``-inf`` where both groups have the same centre.
+
+    Raises:
+        ValueError: A group has fewer than two wells, or a score is not finite.
+
+    Example:
+        >>> round(z_prime([1.0, 0.9, 1.0], [0.0, 0.1, 0.0]), 3)
+        0.629
+    """
+    center_p, spread_p = _center_and_spread(positive, "positive", robust)
+    center_n, spread_n = _center_and_spread(negative, "negative", robust)
+    if math.isclose(center_p, center_n, rel_tol=_SAME):
+        return -math.inf
+    return 1 - 3 * (spread_p + spread_n) / abs(center_p - center_n)
+
+
+def ssmd(positive: ArrayLike, negative: ArrayLike) -> float:
+    """Strictly standardised mean difference of two independent groups (Zhang 2007).
+
+    An absolute value of at least 3 is called very strong, 5 extremely strong.
+    The unit of n is the well.
+
+    Args:
+        positive: Scores of the positive controls, shape (P,), any unit.
+        negative: Scores of the negative controls, shape (N,), the same unit.
+
+    Returns:
+        The difference in units of its standard deviation, positive where the
+        positive group lies higher; infinite where neither group varies, and 0
+        where both groups have the same centre.
+
+    Raises:
+        ValueError: A group has fewer than two wells, or a score is not finite.
+
+    Example:
+        >>> round(ssmd([3.0, 4.0, 5.0], [0.0, 1.0, 2.0]), 3)
+        2.121
+    """
+    center_p, spread_p = _center_and_spread(positive, "positive", robust=False)
+    center_n, spread_n = _center_and_spread(negative, "negative", robust=False)
+    if math.isclose(center_p, center_n, rel_tol=_SAME):
+        return 0.0
+    difference = center_p - center_n
+    spread = math.hypot(spread_p, spread_n)
+    return difference / spread if spread else math.copysign(math.inf, difference)
+
+
+def _center_and_spread(scores: ArrayLike, group: str, robust: bool) -> tuple[float, float]:
+    values: NDArray[np.float64] = np.asarray(scores, dtype=np.float64).ravel()
+    if values.size < 2:
+        raise ValueError(f"the {group} group has {values.size} wells; give at least two")
+    if not np.isfinite(values).all():
+        raise ValueError(f"the {group} group has scores that are not finite; drop those wells first")
+    if robust:
+        center = float(np.median(values))
+        return center, _MAD_TO_SD * float(np.median(np.abs(values - center)))
+    return float(values.mean()), float(values.std(ddof=1))

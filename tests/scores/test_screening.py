@@ -1,0 +1,53 @@
+import math
+
+import numpy as np
+import pytest
+
+from leigh_mlops.scores import ssmd, z_prime
+
+
+def test_z_prime_by_hand():
+    # Means 4 and 0, standard deviations 1 and 1: 1 - 3 * 2 / 4.
+    assert z_prime([3, 4, 5], [-1, 0, 1]) == pytest.approx(-0.5)
+    assert z_prime([-1, 0, 1], [3, 4, 5]) == pytest.approx(-0.5)
+
+
+def test_robust_z_prime_ignores_one_stray_well():
+    positive, negative = [9.0, 10.0, 11.0, 10.0, 1000.0], [-1.0, 0.0, 1.0, 0.0, 0.0]
+    assert z_prime(positive, negative) < 0
+    # Medians 10 and 0, median absolute deviations 1 and 0: 1 - 3 * 1.4826 / 10.
+    assert z_prime(positive, negative, robust=True) == pytest.approx(0.55522)
+
+
+def test_groups_without_spread_are_perfectly_separated():
+    assert z_prime([1, 1], [0, 0]) == 1
+    assert ssmd([1, 1], [0, 0]) == math.inf
+    assert ssmd([0, 0], [1, 1]) == -math.inf
+
+
+def test_groups_with_one_centre_are_not_separated():
+    assert z_prime([1, 3], [2, 2]) == -math.inf
+    assert ssmd([1, 3], [2, 2]) == 0
+
+
+def test_rounding_is_no_separation():
+    three, four = [0.1] * 3, [0.1] * 4
+    assert np.mean(three) != np.mean(four)
+    assert z_prime(three, four) == -math.inf
+    assert ssmd(three, four) == 0
+
+
+def test_ssmd_by_hand():
+    # Means 4 and 0, variances 4 and 12.
+    assert ssmd([2, 4, 6], [-2, -2, 4]) == pytest.approx(1.0)
+    assert ssmd([-2, -2, 4], [2, 4, 6]) == pytest.approx(-1.0)
+
+
+@pytest.mark.parametrize("score", [z_prime, ssmd])
+@pytest.mark.parametrize(
+    ("positive", "negative", "message"),
+    [([1.0], [0.0, 1.0], "positive group has 1 wells"), ([1.0, 2.0], [0.0, np.nan], "negative group .* not finite")],
+)
+def test_what_cannot_be_computed_is_said(score, positive, negative, message):
+    with pytest.raises(ValueError, match=message):
+        score(positive, negative)
