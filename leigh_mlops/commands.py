@@ -1,0 +1,95 @@
+"""What every command line shares: the console, one-sentence errors, quiet libraries."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from leigh_mlops.errors import LeighError
+
+__all__ = [
+    "console",
+    "run",
+    "run_app",
+    "Data",
+    "Platemap",
+    "RayAddress",
+    "Seed",
+    "SkipBroken",
+    "Store",
+    "Verbose",
+    "split_list",
+]
+
+console = Console(highlight=False, soft_wrap=True)
+
+Data = Annotated[
+    Path,
+    typer.Option("--data", help="Folder of images (class folders or a microscope's folder) or an image table."),
+]
+Platemap = Annotated[
+    Path | None,
+    typer.Option("--platemap", help="CSV that says what stands in each well, where it lies elsewhere."),
+]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        envvar="MLFLOW_TRACKING_URI",
+        help="MLflow tracking address; by default the embedded store in ./mlruns.",
+    ),
+]
+RayAddress = Annotated[
+    str | None, typer.Option("--ray-address", help="Ray cluster to work on; by default this machine.")
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same split and the same trials.")]
+SkipBroken = Annotated[
+    bool, typer.Option("--skip-broken", help="Leave out images that can't be read instead of stopping.")
+]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Show what Ray and MLflow say, too.")]
+
+# Nothing is sent anywhere, and the libraries leave the screen to us.
+_ENVIRONMENT = {
+    "GIT_PYTHON_REFRESH": "quiet",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "NO_ALBUMENTATIONS_UPDATE": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+}
+
+
+def run(function: Callable[..., Any]) -> None:
+    """Run one function as a command line and exit."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(function)
+    run_app(app)
+
+
+def run_app(app: typer.Typer) -> None:
+    """Run an app; what a user caused becomes one sentence on standard error and exit code 1."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    try:
+        app()
+    except LeighError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("stopped.", file=sys.stderr)
+        sys.exit(130)
+
+
+def split_list(text: str | None) -> list[str] | None:
+    """Split ``a,b`` at its commas; ``None`` stays ``None``."""
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
