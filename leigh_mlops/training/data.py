@@ -1,0 +1,141 @@
+"""Prepared data: a table with its split and classes, and the pixel cache that belongs to it."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from leigh_mlops.images import Failure, IntensityScale, PixelCache, fit_scale
+from leigh_mlops.images.batches import Augmentation, FieldBatches
+from leigh_mlops.plates import split_fingerprint
+
+__all__ = ["PARTS", "PreparedData"]
+
+PARTS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """Everything that a trial needs to know about its images.
+
+    Attributes:
+        table: Image table with a column ``Metadata_Split``; rows as in the cache.
+        channels: Channel names in the order of the axis C.
+        classes: Class names; a label is an index into them.
+        cache: Pixels at one image size.
+        demo: Whether the plate was generated.
+    """
+
+    table: pd.DataFrame
+    channels: tuple[str, ...]
+    classes: tuple[str, ...]
+    cache: PixelCache
+    demo: bool = False
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """Fields that could not be read, and stand in no part."""
+        return self.cache.failures
+
+    @property
+    def image_size(self) -> int:
+        """Side of the images in pixels."""
+        return int(self.cache.pixels.shape[-1])
+
+    @property
+    def wells(self) -> npt.NDArray[np.str_]:
+        """``plate/B03`` of every row, shape (N,)."""
+        return (self.table["Metadata_Plate"].astype(str) + "/" + self.table["Metadata_Well"].astype(str)).to_numpy(str)
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """Class index of every row, shape (N,); -1 where it has none of the classes."""
+        index = {name: number for number, name in enumerate(self.classes)}
+        return self.table["Metadata_Condition"].map(index).fillna(-1).to_numpy(np.int64)
+
+    def rows(self, part: str | None = None) -> npt.NDArray[np.int64]:
+        """Readable, labelled rows of one part, or of all."""
+        chosen = self.labels >= 0
+        chosen[[failure.row for failure in self.failures]] = False
+        if part is not None:
+            chosen &= (self.table["Metadata_Split"] == part).to_numpy(bool, na_value=False)
+        return np.flatnonzero(chosen)
+
+    def scale(self, transform: str) -> IntensityScale:
+        """The intensity scale of the training wells."""
+        return fit_scale(self.cache, self.rows("train"), "log" if transform == "log" else "linear")
+
+    def batches(
+        self,
+        part: str,
+        scale: IntensityScale,
+        batch_size: int,
+        *,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+    ) -> FieldBatches:
+        """Batches over one part."""
+        return self.batches_of(self.rows(part), scale, batch_size, augmentation=augmentation, seed=seed)
+
+    def batches_of(
+        self,
+        rows: npt.NDArray[np.int64],
+        scale: IntensityScale,
+        batch_size: int,
+        *,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+    ) -> FieldBatches:
+        """Batches over some rows."""
+        return FieldBatches(self.cache, rows, self.labels[rows], scale, batch_size, augmentation, seed)
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that identify the pixels and classes, whatever the files are called."""
+        pairs = sorted(zip(self.cache.digests.tolist(), self.labels.tolist(), strict=True))
+        return hashlib.sha256(json.dumps([pairs, self.classes, self.channels]).encode()).hexdigest()[:16]
+
+    @property
+    def split_fingerprint(self) -> str:
+        """16 hexadecimal digits that identify which well stands in which part."""
+        return split_fingerprint(self.table, self.table["Metadata_Split"])
+
+    def wells_unseen_by(self, *digests: npt.NDArray[np.uint64], part: str = "val") -> npt.NDArray[np.int64]:
+        """Rows of those wells of a part of which no field is among the given training fields."""
+        seen = np.isin(self.cache.digests, np.concatenate(digests))
+        rows = self.rows(part)
+        touched = np.unique(self.wells[seen])
+        return rows[~np.isin(self.wells[rows], touched)]
+
+    def with_classes(self, classes: Sequence[str]) -> "PreparedData":
+        """The same data with labels of other class names, those that a model knows."""
+        return replace(self, classes=tuple(classes))
+
+    def save(self, folder: Path) -> None:
+        """Write what a worker needs to find the same data; pixels stay in the cache."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.table.to_parquet(folder / "table.parquet")
+        about = {
+            "cache": str(self.cache.folder),
+            "channels": self.channels,
+            "classes": self.classes,
+            "demo": self.demo,
+        }
+        (folder / "data.json").write_text(json.dumps(about))
+
+    @classmethod
+    def load(cls, folder: Path) -> "PreparedData":
+        """Read what :meth:`save` wrote."""
+        about = json.loads((folder / "data.json").read_text())
+        return cls(
+            table=pd.read_parquet(folder / "table.parquet"),
+            channels=tuple(about["channels"]),
+            classes=tuple(about["classes"]),
+            cache=PixelCache.load(Path(about["cache"])),
+            demo=about["demo"],
+        )

@@ -1,0 +1,167 @@
+"""The training loop: a generator that yields one result per epoch."""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.images import Batch, FieldBatches, derived_seed
+from leigh_mlops.models import Network
+from leigh_mlops.training.objective import OBJECTIVES, Outputs, predict
+
+__all__ = ["DivergenceError", "Epoch", "TrainingState", "fit"]
+
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamax": torch.optim.Adamax,
+    "sgd": torch.optim.SGD,
+}
+
+
+class DivergenceError(LeighError):
+    """The loss is no longer a number."""
+
+
+@dataclass
+class TrainingState:
+    """All that a training needs to go on: between epochs, nothing else carries over.
+
+    Order, augmentation and the random state of an epoch follow from ``seed``
+    and ``epoch``.
+
+    Attributes:
+        model: The network, changed in place.
+        optimizer: Its optimizer.
+        seed: Of order, augmentation and dropout.
+        epoch: Epochs done.
+        best: The metric's best value so far.
+        best_epoch: The epoch that reached it.
+        best_weights: The network's state then, on the CPU.
+    """
+
+    model: Network
+    optimizer: torch.optim.Optimizer
+    seed: int
+    epoch: int = 0
+    best: float = math.inf
+    best_epoch: int = 0
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def start(cls, model: Network, *, optimizer: str, learning_rate: float, weight_decay: float, seed: int) -> Any:  # noqa: ANN401
+        """A fresh state."""
+        made = OPTIMIZERS[optimizer](model.parameters(), lr=learning_rate, weight_decay=weight_decay)  # type: ignore[call-arg]
+        return cls(model, made, seed)
+
+    def keep_best(self, value: float) -> bool:
+        """Remember the weights if the value, to be minimised, is the best so far."""
+        if not value < self.best:
+            return False
+        self.best, self.best_epoch = value, self.epoch
+        self.best_weights = {name: tensor.detach().cpu().clone() for name, tensor in self.model.state_dict().items()}
+        return True
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch gave.
+
+    Attributes:
+        number: From 1.
+        metrics: ``train/loss``, ``train/learning_rate``, ``train/seconds`` and
+            the scores of the validation part.
+        outputs: The validation fields' outputs.
+        is_best: Whether this epoch is the best so far.
+        state: To be saved; it changes when the next epoch is asked for.
+    """
+
+    number: int
+    metrics: dict[str, float]
+    outputs: Outputs
+    is_best: bool
+    state: TrainingState
+
+
+def fit(
+    state: TrainingState,
+    train: FieldBatches,
+    val: FieldBatches,
+    *,
+    wells: Sequence[str],
+    epochs: int,
+    metric: str,
+    mode: str = "min",
+    lr_step_epochs: int | None = None,
+    lr_step_factor: float = 0.1,
+) -> Iterator[Epoch]:
+    """Train, and yield one result per epoch; whoever stops asking stops the training.
+
+    Args:
+        state: Fresh, or read from a checkpoint: the training then goes on behind it.
+        train: Training batches, labels within the model's classes.
+        val: Validation batches; the best epoch is chosen on them.
+        wells: Well of every row of the table, for scores per well.
+        epochs: Epochs in all, those already done included.
+        metric: Name of the score that is best where it is lowest (``mode``
+            ``min``) or highest (``max``), for example ``val/log_loss``.
+        mode: ``min`` or ``max``.
+        lr_step_epochs: Epochs between two steps of the learning rate; ``None`` for none.
+        lr_step_factor: Factor of each step.
+
+    Raises:
+        DivergenceError: The loss is not finite.
+        LeighError: The network's scores have no such metric.
+    """
+    objective = OBJECTIVES[state.model.task]
+    base = [
+        group["lr"] / lr_step_factor ** _steps(state.epoch - 1, lr_step_epochs)
+        for group in state.optimizer.param_groups
+    ]
+    sign = 1.0 if mode == "min" else -1.0
+    while state.epoch < epochs:
+        started = time.perf_counter()
+        for group, rate in zip(state.optimizer.param_groups, base, strict=True):
+            group["lr"] = rate * lr_step_factor ** _steps(state.epoch, lr_step_epochs)
+        loss = _train_epoch(state, train)
+        state.epoch += 1
+        outputs = predict(state.model, val)
+        scores = objective.scores(outputs, [wells[row] for row in outputs.rows], state.model.spec.classes)
+        metrics = {"train/loss": loss, "train/learning_rate": state.optimizer.param_groups[0]["lr"]}
+        metrics |= {f"val/{name}": value for name, value in scores.items()}
+        metrics["train/seconds"] = time.perf_counter() - started
+        if metric not in metrics:
+            raise LeighError(
+                f"{metric!r} is no score of {state.model.spec.family}; choose one of {', '.join(metrics)}."
+            )
+        is_best = state.keep_best(sign * metrics[metric])
+        yield Epoch(state.epoch, metrics, outputs, is_best, state)
+
+
+def _steps(epoch: int, every: int | None) -> int:
+    return max(epoch, 0) // every if every else 0
+
+
+def _train_epoch(state: TrainingState, batches: FieldBatches) -> float:
+    model, objective = state.model, OBJECTIVES[state.model.task]
+    device = next(model.parameters()).device
+    model.train()
+    total, count = 0.0, 0
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(derived_seed(state.seed, state.epoch))
+        for batch in batches.epoch(state.epoch):
+            moved = Batch(batch.images.to(device), batch.labels.to(device), batch.rows)
+            loss = objective.losses(model(moved.images), moved).mean()
+            if not torch.isfinite(loss):
+                raise DivergenceError(f"The loss of epoch {state.epoch + 1} is {float(loss)}; lower the learning rate.")
+            state.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            state.optimizer.step()
+            total += float(loss) * len(batch.rows)
+            count += len(batch.rows)
+    return total / count

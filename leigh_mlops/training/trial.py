@@ -1,0 +1,94 @@
+"""From hyperparameters to a training: exactly what a trial of a search runs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from leigh_mlops.images import Augmentation, IntensityScale, derived_seed
+from leigh_mlops.models import Network, build_model, imagenet_weights, initialise
+from leigh_mlops.settings import TrainingSettings
+from leigh_mlops.training.checkpoint import load_best, load_checkpoint
+from leigh_mlops.training.data import PreparedData
+from leigh_mlops.training.loop import Epoch, TrainingState, fit
+
+__all__ = ["build_network", "run_trial", "trained_network"]
+
+
+def build_network(family: str, settings: TrainingSettings, data: PreparedData, seed: int) -> Network:
+    """The untrained network of a trial; ``init`` names a local file or folder, ``imagenet`` or ``random``."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(seed, 1))
+        model = build_model(
+            family,
+            classes=data.classes,
+            image_size=data.image_size,
+            channels=len(data.channels),
+            **settings.architecture,
+        )
+    if settings.init == "imagenet":
+        imagenet_weights(model)
+    elif settings.init != "random":
+        initialise(model, Path(settings.init))
+    return model
+
+
+def run_trial(
+    family: str,
+    settings: TrainingSettings,
+    data: PreparedData,
+    *,
+    metric: str,
+    mode: str = "min",
+    seed: int = 0,
+    checkpoint: Path | None = None,
+    device: str | None = None,
+) -> Iterator[Epoch]:
+    """Train one network and yield one result per epoch.
+
+    Args:
+        family: A key of ``MODELS``.
+        settings: Hyperparameters and architecture.
+        data: Prepared images and split; the test part is not touched.
+        metric: Validation score by which the best epoch is kept.
+        mode: ``min`` or ``max``.
+        seed: Of weights, order, augmentation and dropout.
+        checkpoint: Folder of a saved state to go on from.
+        device: By default the GPU where there is one.
+    """
+    model = build_network(family, settings, data, seed)
+    model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    state = TrainingState.start(
+        model,
+        optimizer=settings.optimizer,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        seed=seed,
+    )
+    if checkpoint is not None:
+        load_checkpoint(state, checkpoint)
+    scale = data.scale(settings.intensity)
+    augmentation = Augmentation(
+        settings.flip, settings.rotation_degrees, settings.quarter_turns, settings.shift, settings.jitter
+    )
+    yield from fit(
+        state,
+        data.batches("train", scale, settings.batch_size, augmentation=augmentation, seed=seed),
+        data.batches("val", scale, settings.batch_size),
+        wells=data.wells,
+        epochs=settings.epochs,
+        metric=metric,
+        mode=mode,
+        lr_step_epochs=settings.lr_step_epochs,
+        lr_step_factor=settings.lr_step_factor,
+    )
+
+
+def trained_network(
+    family: str, settings: TrainingSettings, data: PreparedData, checkpoint: Path
+) -> tuple[Network, IntensityScale, int]:
+    """The network of a checkpoint at its best epoch, in eval mode, its intensity scale, and that epoch."""
+    model = build_network(family, settings.model_copy(update={"init": "random"}), data, seed=0)
+    best_epoch = load_best(model, checkpoint)
+    model.eval()
+    return model, data.scale(settings.intensity), best_epoch
