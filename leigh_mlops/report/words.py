@@ -1,0 +1,155 @@
+"""Scores in a biologist's words."""
+
+from collections.abc import Mapping
+
+__all__ = ["PART_NAMES", "SCORE_NAMES", "counted", "metric_name", "verdict"]
+
+Scores = Mapping[str, float]
+
+SCORE_NAMES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "auc": "AUC",
+    "f1_macro": "mean F1",
+    "log_loss": "log loss (nats)",
+    "z_prime": "Z'",
+    "mse": "mean squared error (normalised intensity²)",
+    "loss": "loss",
+    "seconds": "time (seconds)",
+}
+
+PART_NAMES = {"train": "training", "val": "validation", "test": "test"}
+
+CONFOUNDED_AUC = 0.8
+CHANCE_AUC = 0.6
+TOLD_APART = 0.95
+FEW_WELLS = 20
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun.
+
+    Example:
+        >>> counted(1, "well"), counted(2, "well")
+        ('1 well', '2 wells')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def metric_name(metric: str) -> str:
+    """A metric's name as an axis label says it.
+
+    Example:
+        >>> metric_name("val/wells/accuracy")
+        'accuracy (validation wells)'
+        >>> metric_name("train/log_loss")
+        'log loss (nats), training fields'
+        >>> metric_name("wells/z_prime")
+        "Z' (wells)"
+    """
+    *parts, score = metric.split("/")
+    name = SCORE_NAMES.get(score, score.replace("_", " "))
+    unit = "wells" if "wells" in parts else "fields"
+    where = " ".join([PART_NAMES[part] for part in parts if part in PART_NAMES] + [unit])
+    if not parts:
+        return name
+    return f"{name}, {where}" if name.endswith(")") else f"{name} ({where})"
+
+
+def verdict(
+    model_scores: Scores,
+    baseline_scores: Scores | None,
+    position_scores: Scores | None,
+    *,
+    difference: tuple[float, float] | None = None,
+) -> list[str]:
+    """What a search has shown, in sentences, the most important first.
+
+    A win is claimed only where the interval of the difference leaves 0 out.
+
+    Args:
+        model_scores: ``accuracy`` on unseen wells, 0 to 1, and ``wells``, their
+            number; ``auc`` where it could be computed.
+        baseline_scores: The same of a threshold on intensity, same wells.
+        position_scores: The same of the position on the plate alone.
+        difference: Interval (low, high) of the network's accuracy minus the
+            threshold's, such as a 95 % paired bootstrap over wells.
+
+    Returns:
+        Whole sentences; a score that is missing is said to be missing.
+
+    Raises:
+        ValueError: ``difference`` is not ordered or not finite.
+
+    Example:
+        >>> verdict({"accuracy": 1.0, "wells": 25}, {"accuracy": 1.0, "wells": 25}, None)[0][:48]
+        'A threshold on intensity does as well as the net'
+    """
+    if difference is not None and not -1 <= difference[0] <= difference[1] <= 1:
+        raise ValueError(f"difference is {difference}: pass (low, high) with -1 <= low <= high <= 1.")
+    found = _comparison(model_scores, baseline_scores, difference)
+    position = _position(position_scores)
+    confounded = position_scores is not None and position_scores.get("auc", 0) > CHANCE_AUC
+    return [*([position, found] if confounded else [found, position]), _size(model_scores)]
+
+
+def _position(scores: Scores | None) -> str:
+    if scores is None or "auc" not in scores:
+        return "Whether the position on the plate alone tells the classes apart could not be computed."
+    auc = f"(AUC {scores['auc']:.2f})"
+    if scores["auc"] > CONFOUNDED_AUC:
+        return (
+            f"The position on the plate alone tells the classes apart {auc}: "
+            "no score on these images can tell biology from position."
+        )
+    if scores["auc"] > CHANCE_AUC:
+        return (
+            f"The position on the plate alone tells the classes apart in part {auc}: "
+            "some of every score below may be position, not biology."
+        )
+    return f"No smooth trend of position over the plate tells the classes apart {auc}."
+
+
+def _comparison(model: Scores, baseline: Scores | None, difference: tuple[float, float] | None) -> str:
+    if "accuracy" not in model:
+        return "The accuracy of the network on unseen wells could not be computed."
+    if baseline is None or "accuracy" not in baseline:
+        return (
+            f"The network's accuracy on unseen wells is {model['accuracy']:.3f}; no threshold on intensity "
+            "was scored beside it, so this does not show that a network is needed."
+        )
+    gain = model["accuracy"] - baseline["accuracy"]
+    against = f"accuracy on unseen wells {model['accuracy']:.3f} against {baseline['accuracy']:.3f}"
+    if difference is not None and difference[0] > 0:
+        within = f"the difference lies between {difference[0]:.3f} and {difference[1]:.3f}"
+        return f"The network beats a threshold on intensity by {gain:.3f} ({against}; {within})."
+    if difference is not None and difference[1] < 0:
+        return (
+            f"A threshold on intensity beats the network by {-gain:.3f} "
+            f"({baseline['accuracy']:.3f} against {model['accuracy']:.3f} accuracy on unseen wells): "
+            "use the threshold."
+        )
+    return _tie(baseline["accuracy"], gain, against, difference)
+
+
+def _tie(baseline: float, gain: float, against: str, difference: tuple[float, float] | None) -> str:
+    if abs(gain) >= 0.0005:
+        reason = "no interval of the difference is known"
+        if difference is not None:
+            reason = f"the difference lies between {difference[0]:.3f} and {difference[1]:.3f}"
+        return f"These wells do not show that the network and a threshold on intensity differ ({against}; {reason})."
+    ending = (
+        "the images do not need a network to be told apart"
+        if baseline >= TOLD_APART
+        else "the network has not shown that it is needed"
+    )
+    return f"A threshold on intensity does as well as the network ({against}): {ending}."
+
+
+def _size(scores: Scores) -> str:
+    if not scores.get("wells"):
+        return "The number of unseen wells is not known: do not build on these scores."
+    wells = int(scores["wells"])
+    few = "Only " if wells < FEW_WELLS else ""
+    verb = "was" if wells == 1 else "were"
+    return f"{few}{counted(wells, 'well')} {verb} scored: one well more or less moves the accuracy by {1 / wells:.3f}."

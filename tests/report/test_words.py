@@ -1,0 +1,111 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from leigh_mlops.report.tables import leaderboard
+from leigh_mlops.report.words import verdict
+
+FREE = {"accuracy": 0.5, "auc": 0.49, "wells": 25}
+
+
+def scores(accuracy, wells=25):
+    return {"accuracy": accuracy, "wells": wells}
+
+
+def test_network_wins_only_with_an_interval_above_zero():
+    claimed = verdict(scores(0.96), scores(0.8), FREE, difference=(0.04, 0.28))[0]
+    assert claimed == (
+        "The network beats a threshold on intensity by 0.160 (accuracy on unseen wells 0.960 against 0.800; "
+        "the difference lies between 0.040 and 0.280)."
+    )
+    for difference in (None, (0.0, 0.3), (-0.1, 0.3)):
+        assert "do not show" in verdict(scores(0.96), scores(0.8), FREE, difference=difference)[0]
+
+
+def test_tie():
+    assert verdict(scores(1.0), scores(1.0), FREE)[0] == (
+        "A threshold on intensity does as well as the network (accuracy on unseen wells 1.000 against 1.000): "
+        "the images do not need a network to be told apart."
+    )
+
+
+def test_tie_at_chance_does_not_call_the_classes_told_apart():
+    assert verdict(scores(0.5), scores(0.5), FREE)[0].endswith("the network has not shown that it is needed.")
+
+
+def test_baseline_wins():
+    first = verdict(scores(0.8), scores(0.96), FREE, difference=(-0.3, -0.04))[0]
+    assert first.startswith("A threshold on intensity beats the network by 0.160 (0.960 against 0.800")
+
+
+@pytest.mark.parametrize("network", [0.7, 1.0])
+def test_position_stands_first_whoever_wins(network):
+    sentences = verdict(scores(network), scores(0.8), {"auc": 0.98}, difference=(0.1, 0.3))
+    assert sentences[0] == (
+        "The position on the plate alone tells the classes apart (AUC 0.98): "
+        "no score on these images can tell biology from position."
+    )
+
+
+def test_position_that_explains_nothing_stands_later():
+    assert verdict(scores(1.0), scores(1.0), FREE)[1].startswith("No smooth trend of position")
+
+
+def test_number_of_wells_is_said():
+    assert verdict(scores(1.0), None, None)[-1] == (
+        "25 wells were scored: one well more or less moves the accuracy by 0.040."
+    )
+    assert verdict(scores(1.0, wells=5), None, None)[-1].startswith("Only 5 wells")
+
+
+def test_missing_scores_are_said_to_be_missing():
+    sentences = " ".join(verdict({}, None, None))
+    assert sentences.count("could not be computed") == 2
+    assert "number of unseen wells is not known" in sentences
+
+
+def test_interval_must_be_ordered():
+    with pytest.raises(ValueError, match="low <= high"):
+        verdict(scores(1.0), scores(1.0), FREE, difference=(0.3, 0.1))
+
+
+ROWS = [
+    {"model": "resnext-1", "family": "resnext", "log_loss": 0.3, "accuracy": 0.9},
+    {"model": "resnext-[red]2", "family": "resnext", "log_loss": 0.1, "wells/accuracy": 1.0, "wells/z_prime": 0.8},
+    {"model": "autoencoder-1", "family": "autoencoder", "mse": 0.46, "log_loss": float("nan")},
+    {"model": "mean", "kind": "baseline", "accuracy": 1.0},
+    {"model": "quadratic", "kind": "position", "accuracy": 0.5},
+]
+
+
+def printed(table):
+    console = Console(width=140, file=io.StringIO(), color_system=None)
+    console.print(table)
+    return console.file.getvalue().splitlines()
+
+
+def line(lines, word):
+    return next(text for text in lines if word in text)
+
+
+def test_leaderboard_marks_the_best_of_each_family():
+    lines = printed(leaderboard(ROWS))
+    assert "*" in line(lines, "resnext-[red]2")
+    assert "*" not in line(lines, "resnext-1")
+    assert "*" in line(lines, "autoencoder-1")
+    assert "nan" not in "".join(lines)
+
+
+def test_leaderboard_takes_winners_from_the_caller():
+    lines = printed(leaderboard(ROWS, winners=["resnext-1"]))
+    assert "*" in line(lines, "resnext-1")
+    assert "*" not in line(lines, "resnext-[red]2")
+
+
+def test_references_stand_last():
+    lines = printed(leaderboard(ROWS[::-1]))
+    order = [
+        place for word in ("autoencoder-1", "mean", "quadratic") for place, text in enumerate(lines) if word in text
+    ]
+    assert order[0] < min(order[1:])
