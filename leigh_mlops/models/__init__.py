@@ -1,0 +1,35 @@
+"""Networks by family, baselines without a network, and their files."""
+
+from leigh_mlops.models.baseline import Baseline, fit_baseline
+from leigh_mlops.models.contract import ModelSpec, Network, can
+from leigh_mlops.models.families import MODELS, build_model
+from leigh_mlops.models.intensity import intensity_features
+from leigh_mlops.models.invertible import InverseError
+from leigh_mlops.models.iresnet import Inversion
+from leigh_mlops.models.package import ModelPackage, load_package, save_package
+from leigh_mlops.models.pca import PCABaseline, fit_pca
+from leigh_mlops.models.resnext import imagenet_weights
+from leigh_mlops.models.weights import Initialised, initialise, load_model, save_model
+
+__all__ = [
+    "MODELS",
+    "build_model",
+    "can",
+    "ModelSpec",
+    "Network",
+    "Inversion",
+    "InverseError",
+    "save_model",
+    "load_model",
+    "ModelPackage",
+    "save_package",
+    "load_package",
+    "initialise",
+    "Initialised",
+    "imagenet_weights",
+    "intensity_features",
+    "Baseline",
+    "fit_baseline",
+    "PCABaseline",
+    "fit_pca",
+]

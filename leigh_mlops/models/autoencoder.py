@@ -1,0 +1,73 @@
+"""A convolutional autoencoder with a very small latent."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import cast
+
+from torch import Tensor, nn
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.models.bounds import whole, wholes
+from leigh_mlops.models.contract import ModelSpec, Network
+
+__all__ = ["Autoencoder"]
+
+
+class Autoencoder(Network):
+    """Images (N, C, H, W) to their reconstructions, through a latent of 2 x H/32 x W/32.
+
+    A block of the encoder is a 3x3 convolution, batch norm, ReLU and max-pooling
+    by 2; a last convolution with ReLU gives the latent. The decoder begins with
+    such a convolution and doubles the side with each transposed 2x2 convolution
+    with batch norm and ReLU; its output is linear.
+
+    Args:
+        spec: What the network is built from.
+        widths: Channels of each pooled block; their number is that of the halvings.
+        latent_channels: Channels of the latent.
+    """
+
+    task = "reconstruct"
+
+    def __init__(
+        self, spec: ModelSpec, *, widths: Sequence[int] = (32, 64, 64, 32, 16), latent_channels: int = 2
+    ) -> None:
+        super().__init__(spec)
+        widths = wholes("widths", widths, 1, 4096, count=(1, 10))
+        latent = whole("latent_channels", latent_channels, 1, 4096)
+        if spec.image_size % 2 ** len(widths):
+            raise LeighError(
+                f"{len(widths)} widths halve the image as often, and {spec.image_size} pixels"
+                f" are no multiple of {2 ** len(widths)}; give fewer widths or another image_size."
+            )
+        down = [_down(before, after) for before, after in pairwise((spec.channels, *widths))]
+        up = [_up(before, after) for before, after in pairwise(reversed(widths))]
+        last = nn.ConvTranspose2d(widths[0], spec.channels, kernel_size=2, stride=2)
+        self.encoder = nn.Sequential(*down, _same(widths[-1], latent))
+        self.decoder = nn.Sequential(_same(latent, widths[-1]), *up, last)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Latents (N, 2, h, w)."""
+        return cast(Tensor, self.encoder(images))
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Images (N, C, H, W) of latents (N, 2, h, w), unclipped."""
+        return cast(Tensor, self.decoder(latents))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Reconstructions (N, C, H, W)."""
+        return self.decode(self.encode(images))
+
+
+def _same(before: int, after: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(before, after, kernel_size=3, padding=1), nn.ReLU())
+
+
+def _down(before: int, after: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(before, after, kernel_size=3, padding=1), nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)
+    )
+
+
+def _up(before: int, after: int) -> nn.Sequential:
+    return nn.Sequential(nn.ConvTranspose2d(before, after, kernel_size=2, stride=2), nn.BatchNorm2d(after), nn.ReLU())

@@ -1,0 +1,95 @@
+"""Classifiers that need no network, kept as plain arrays."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.models.forest import Forest, fit_forest
+from leigh_mlops.models.linear import Linear, fit_linear
+
+__all__ = ["Baseline", "fit_baseline"]
+
+_DOUBT = 0.001
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A linear classifier or a forest, over K classes of which training saw some.
+
+    Attributes:
+        scorer: Fitted on the classes that training saw.
+        seen: Indices of those S classes among the K, ascending, shape (S,).
+        classes_count: K.
+    """
+
+    scorer: Linear | Forest
+    seen: npt.NDArray[np.int64]
+    classes_count: int
+
+    def probabilities(self, features: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Shape (N, K) of features (N, F); 0 for classes that training did not see."""
+        probabilities = np.zeros((len(features), self.classes_count))
+        probabilities[:, self.seen] = self.scorer.probabilities(features)
+        return probabilities
+
+    def log_probs(self, features: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Natural log-probabilities (N, K) of features (N, F), always finite.
+
+        A share of 0.001 of the probability is spread over all classes, since a
+        forest whose trees agree would otherwise be infinitely wrong.
+        """
+        spread = (1 - _DOUBT) * self.probabilities(features) + _DOUBT / self.classes_count
+        return np.log(spread)
+
+    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Plain numeric arrays."""
+        return self.scorer.to_arrays() | {"seen": self.seen, "classes_count": np.array([self.classes_count])}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, npt.NDArray[Any]]) -> "Baseline":
+        """The inverse of :meth:`to_arrays`.
+
+        Raises:
+            LeighError: An array is missing, or they do not fit each other.
+        """
+        scorer = dict(arrays)
+        try:
+            seen, count = scorer.pop("seen"), int(scorer.pop("classes_count")[0])
+            fitted = Forest(**scorer) if "leaf" in scorer else Linear(**scorer)
+        except (KeyError, TypeError, IndexError) as error:
+            raise LeighError(f"The stored baseline is incomplete ({error}); train the model again.") from None
+        return cls(fitted, seen, count)
+
+
+def fit_baseline(
+    features: npt.NDArray[np.float64],
+    labels: npt.NDArray[np.int64],
+    classes_count: int,
+    kind: Literal["linear", "forest"] = "linear",
+    seed: int = 0,
+) -> Baseline:
+    """Fit a classifier on features of the training fields.
+
+    Args:
+        features: Shape (N, F), any unit.
+        labels: Class indices from 0 to K - 1, shape (N,).
+        classes_count: K.
+        kind: ``linear`` or ``forest``.
+        seed: Of the forest's random choices.
+
+    Raises:
+        LeighError: The fields are of one class.
+        ValueError: The kind is unknown.
+    """
+    if kind not in ("linear", "forest"):
+        raise ValueError(f"{kind!r} is no kind of baseline; choose linear or forest")
+    seen = np.unique(labels).astype(np.int64)
+    if len(seen) < 2:
+        raise LeighError(
+            f"A baseline tells classes apart and was given {len(seen)}; give fields of at least 2 classes."
+        )
+    fit = fit_linear if kind == "linear" else fit_forest
+    return Baseline(fit(features, labels, seed), seen, classes_count)

@@ -1,0 +1,104 @@
+"""What every network says of itself and can be asked for."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor, nn
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.models.bounds import whole
+
+__all__ = ["ModelSpec", "Network", "can"]
+
+_CAPABILITIES = ("encode", "decode", "classify")
+_LARGEST_SIDE_PX = 16384
+_MOST_CHANNELS = 1024
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """All that is needed to build a network again, in plain JSON values.
+
+    Attributes:
+        family: A key of ``MODELS``.
+        classes: Names in the order of the logits.
+        image_size: Side of the square images in pixels, a multiple of 32.
+        channels: Image channels.
+        architecture: Every keyword of the family's class, also those left at
+            their defaults, so that a later default changes no stored model.
+    """
+
+    family: str
+    classes: tuple[str, ...]
+    image_size: int
+    channels: int
+    architecture: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        whole("channels", self.channels, 1, _MOST_CHANNELS)
+        whole("image_size", self.image_size, 1, _LARGEST_SIDE_PX)
+        if self.image_size % 32:
+            nearest = max(32, round(self.image_size / 32) * 32)
+            raise LeighError(f"image_size is {self.image_size}, no multiple of 32 pixels; the nearest is {nearest}.")
+        if len(set(self.classes)) != len(self.classes):
+            raise LeighError(f"The classes {', '.join(self.classes)} are not all different; give each one name.")
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return asdict(self) | {"classes": list(self.classes)}
+
+    @classmethod
+    def from_json(cls, values: Any) -> "ModelSpec":  # noqa: ANN401
+        """The inverse of :meth:`to_json`.
+
+        Raises:
+            LeighError: A value is missing, of another type or out of bounds.
+        """
+        kinds = {"family": str, "classes": list, "image_size": int, "channels": int, "architecture": dict}
+        for name, kind in kinds.items():
+            if not isinstance(values, dict) or not isinstance(values.get(name), kind):
+                raise LeighError(f"A model's description has no valid {name}; save the model again.")
+        if not all(isinstance(label, str) for label in values["classes"]):
+            raise LeighError(
+                f"A model's classes are {values['classes']!r}, and not all are names; save the model again."
+            )
+        chosen = {name: values[name] for name in kinds}
+        return cls(**chosen | {"classes": tuple(values["classes"])})
+
+
+class Network(nn.Module):
+    """Base of all families: images (N, C, H, W), scaled, to what the task asks for.
+
+    Every family encodes. Those that decode or classify latents have methods
+    ``decode`` and ``classify``; :func:`can` tells.
+
+    Args:
+        spec: What the network is built from.
+    """
+
+    task: ClassVar[Literal["classify", "reconstruct"]]
+    spec: ModelSpec
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.spec = spec
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Latents (N, ...) of scaled images (N, C, H, W)."""
+        raise NotImplementedError
+
+
+def can(model: nn.Module, capability: str) -> bool:
+    """Whether a model has ``encode``, ``decode`` or ``classify``.
+
+    Raises:
+        ValueError: There is no such capability.
+    """
+    if capability not in _CAPABILITIES:
+        raise ValueError(f"{capability!r} is nothing that a model may have; ask for {_listed(_CAPABILITIES)}")
+    return callable(getattr(model, capability, None))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"

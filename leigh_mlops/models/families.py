@@ -1,0 +1,80 @@
+"""The families of networks, and how one is built."""
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.models.autoencoder import Autoencoder
+from leigh_mlops.models.contract import ModelSpec, Network
+from leigh_mlops.models.iresnet import InvertibleResNet
+from leigh_mlops.models.resnext import ResNeXt
+
+__all__ = ["MODELS", "build_from_spec", "build_model"]
+
+MODELS: dict[str, type[Network]] = {
+    "resnext": ResNeXt,
+    "autoencoder": Autoencoder,
+    "iresnet": InvertibleResNet,
+}
+
+
+def build_model(
+    family: str,
+    *,
+    classes: Sequence[str],
+    image_size: int = 224,
+    channels: int = 3,
+    **architecture: Any,  # noqa: ANN401
+) -> Network:
+    """A network with fresh weights; what is not given is as published.
+
+    Args:
+        family: A key of ``MODELS``.
+        classes: K names, at least two for a classifier.
+        image_size: Side of the square images in pixels, a multiple of 32.
+        channels: Image channels.
+        **architecture: Keywords of the family's class.
+
+    Raises:
+        LeighError: The family or a keyword is unknown, or a value is out of bounds.
+
+    Example:
+        >>> build_model("autoencoder", classes=["DS", "WT"], image_size=64).spec.architecture
+        {'widths': [32, 64, 64, 32, 16], 'latent_channels': 2}
+    """
+    return build_from_spec(ModelSpec(family, tuple(classes), image_size, channels, architecture))
+
+
+def build_from_spec(spec: ModelSpec) -> Network:
+    """The network of a spec, with fresh weights; defaults are filled into its own spec.
+
+    Raises:
+        LeighError: The family or a keyword is unknown, or a value is out of bounds.
+    """
+    if spec.family not in MODELS:
+        raise LeighError(f"{spec.family!r} is no family of networks; choose one of {', '.join(MODELS)}.")
+    kind = MODELS[spec.family]
+    if kind.task == "classify" and len(spec.classes) < 2:
+        raise LeighError(
+            f"A {spec.family} tells classes apart and was given {len(spec.classes)}; give images of at least 2 classes."
+        )
+    architecture = _complete(spec.family, kind, spec.architecture)
+    filled = ModelSpec(spec.family, spec.classes, spec.image_size, spec.channels, architecture)
+    return kind(filled, **architecture)
+
+
+def _complete(family: str, kind: type[Network], given: dict[str, Any]) -> dict[str, Any]:
+    parameters = inspect.signature(kind).parameters.values()
+    defaults = {each.name: each.default for each in parameters if each.kind is each.KEYWORD_ONLY}
+    for key in given:
+        if key not in defaults:
+            raise LeighError(f"{key!r} is no part of a {family}'s architecture; choose from {', '.join(defaults)}.")
+    return {key: _plain(value) for key, value in (defaults | given).items()}
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    """Tuples to lists and numpy's numbers to Python's, as JSON gives them back."""
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value.item() if hasattr(value, "item") else value

@@ -1,0 +1,55 @@
+"""Activation normalisation."""
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["ActNorm"]
+
+_LOG_BOUND = 5.0
+
+
+class ActNorm(nn.Module):
+    """y = (x - shift) * scale per channel (Kingma and Dhariwal 2018, section 3.1).
+
+    The first batch in training mode sets shift and scale so that it comes out
+    with mean 0 and variance 1; until then the map is the identity. Our
+    deviations: whether that has happened is part of the state, a channel without
+    variance (zero padding) keeps scale 1, and the scale is bounded to
+    [exp(-5), exp(5)], which bounds what the inverse can amplify.
+
+    Args:
+        channels: Channels C.
+    """
+
+    initialised: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(channels, 1, 1))
+        self.log_scale = nn.Parameter(torch.zeros(channels, 1, 1))
+        self.register_buffer("initialised", torch.tensor(False))
+
+    @property
+    def scale(self) -> Tensor:
+        """Scale per channel, shape (C, 1, 1), from exp(-5) to exp(5)."""
+        return self.log_scale.clamp(-_LOG_BOUND, _LOG_BOUND).exp()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the same shape."""
+        if self.training and not self.initialised:
+            self._initialise(x)
+        return (x - self.shift) * self.scale
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """The x of a y, both (N, C, H, W)."""
+        return y / self.scale + self.shift
+
+    @torch.no_grad()
+    def _initialise(self, x: Tensor) -> None:
+        std, mean = torch.std_mean(x, dim=(0, 2, 3), correction=0)
+        # A constant channel's computed deviation is rounding noise, in proportion to its mean.
+        varies = std > 1e-5 * (1 + mean.abs())
+        log_scale = torch.where(varies, -std.clamp(min=1e-30).log(), torch.zeros_like(std))
+        self.shift.copy_(mean.view(-1, 1, 1))
+        self.log_scale.copy_(log_scale.clamp(-_LOG_BOUND, _LOG_BOUND).view(-1, 1, 1))
+        self.initialised.fill_(True)

@@ -1,0 +1,88 @@
+"""A model with everything that must travel with it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.models.contract import Network
+from leigh_mlops.models.files import read_arrays, read_json, write_arrays
+from leigh_mlops.models.weights import DESCRIPTION, load_model, save_with
+
+__all__ = ["ModelPackage", "load_package", "save_package"]
+
+ARRAYS = "arrays.safetensors"
+_MEAN, _ARRAY = "mean/", "array/"
+
+
+@dataclass
+class ModelPackage:
+    """A trained network and what is needed to use and to judge it.
+
+    Attributes:
+        model: The network.
+        channels: Channel names in the order of the network's input.
+        scale: JSON of the intensity scale; not interpreted here.
+        class_means: Means of the training latents, ``true`` and ``predicted``
+            of shape (K, ...), and other tensors of the kind; ``None`` for none.
+        arrays: Digests of the training fields, baselines, position probe; numeric.
+        about: Fingerprints, versions, scores; JSON.
+    """
+
+    model: Network
+    channels: tuple[str, ...]
+    scale: dict[str, Any]
+    class_means: dict[str, Tensor] | None = None
+    arrays: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+def save_package(package: ModelPackage, folder: Path) -> None:
+    """Write a package: the files of a model and ``arrays.safetensors``; ``model.json`` is written last.
+
+    Raises:
+        ValueError: There is not one channel name per image channel.
+    """
+    if len(package.channels) != package.model.spec.channels:
+        raise ValueError(f"channels are {package.channels}; the network takes {package.model.spec.channels}")
+    means = {name: tensor.detach().cpu().numpy() for name, tensor in (package.class_means or {}).items()}
+    arrays = {f"{_MEAN}{name}": mean for name, mean in means.items()}
+    write_arrays(folder / ARRAYS, arrays | {f"{_ARRAY}{name}": array for name, array in package.arrays.items()})
+    about = {"channels": list(package.channels), "scale": package.scale, "about": package.about}
+    save_with(package.model, folder, {"package": about})
+
+
+def load_package(folder: Path) -> ModelPackage:
+    """The package that :func:`save_package` wrote; its network is in eval mode, on the CPU.
+
+    Raises:
+        LeighError: A file is missing, damaged or foreign, or the folder holds a model alone.
+    """
+    about = read_json(folder / DESCRIPTION).get("package")
+    if about is None:
+        raise LeighError(f"{folder} holds a model without its package; give the folder of a trained version.")
+    _validate(folder, about)
+    model = load_model(folder)
+    if len(about["channels"]) != model.spec.channels:
+        raise LeighError(f"{folder} names {len(about['channels'])} channels for {model.spec.channels}; save it again.")
+    stored = read_arrays(folder / ARRAYS)
+    means = {name: torch.from_numpy(array) for name, array in _part(stored, _MEAN).items()}
+    return ModelPackage(
+        model, tuple(about["channels"]), about["scale"], means or None, _part(stored, _ARRAY), about["about"]
+    )
+
+
+def _validate(folder: Path, about: Any) -> None:  # noqa: ANN401
+    for name, kind in {"channels": list, "scale": dict, "about": dict}.items():
+        if not isinstance(about, dict) or not isinstance(about.get(name), kind):
+            raise LeighError(f"The package in {folder} has no valid {name}; save it again.")
+    if not all(isinstance(channel, str) for channel in about["channels"]):
+        raise LeighError(f"The package in {folder} has channels without a name; save it again.")
+
+
+def _part(arrays: dict[str, npt.NDArray[Any]], prefix: str) -> dict[str, npt.NDArray[Any]]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

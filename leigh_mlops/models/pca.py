@@ -1,0 +1,85 @@
+"""Principal components: what an autoencoder has to beat."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from leigh_mlops.errors import LeighError
+
+__all__ = ["PCABaseline", "fit_pca"]
+
+Images = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class PCABaseline:
+    """Reconstruction from k principal components of whole images.
+
+    Attributes:
+        mean: Of the training images, flattened, shape (C H W,).
+        components: Orthonormal rows, shape (k, C H W).
+    """
+
+    mean: Images
+    components: Images
+
+    def mse(self, batch: Images) -> npt.NDArray[np.float64]:
+        """Mean squared error of each image (N, C, H, W), in the images' unit squared, shape (N,)."""
+        centred = batch.reshape(len(batch), -1) - self.mean
+        missed = centred - centred @ self.components.T @ self.components
+        error: npt.NDArray[np.float64] = np.square(missed).mean(axis=1, dtype=np.float64)
+        return error
+
+    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Plain arrays."""
+        return asdict(self)
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, npt.NDArray[Any]]) -> "PCABaseline":
+        """The inverse of :meth:`to_arrays`.
+
+        Raises:
+            LeighError: An array is missing or of another shape.
+        """
+        mean, components = arrays.get("mean"), arrays.get("components")
+        if mean is None or components is None or components.ndim != 2 or mean.shape != components.shape[1:]:
+            raise LeighError("The stored principal components are incomplete; train the model again.")
+        return cls(mean, components)
+
+
+def fit_pca(batches: Iterable[Images], components: int) -> PCABaseline:
+    """Fit batch by batch (Ross et al. 2008); memory is about k images twice, however many there are.
+
+    Args:
+        batches: Images (n, C, H, W), n of any size.
+        components: k, at least 1.
+
+    Raises:
+        LeighError: There are fewer images than components.
+    """
+    from sklearn.decomposition import IncrementalPCA
+
+    fitted = IncrementalPCA(components)
+    for rows in _at_least(components, batches):
+        fitted.partial_fit(rows)
+    return PCABaseline(fitted.mean_.astype(np.float32), fitted.components_.astype(np.float32))
+
+
+def _at_least(fewest: int, batches: Iterable[Images]) -> Iterator[Images]:
+    """Flattened images, joined to as many as the first fit needs; a shorter rest comes last."""
+    waiting: list[Images] = []
+    complete = False
+    for batch in batches:
+        waiting.append(batch.reshape(len(batch), -1))
+        if sum(map(len, waiting)) >= fewest:
+            yield np.concatenate(waiting)
+            waiting, complete = [], True
+    if not complete:
+        raise LeighError(
+            f"{fewest} principal components need as many images, and there are {sum(map(len, waiting))}; add images."
+        )
+    if waiting:
+        yield np.concatenate(waiting)

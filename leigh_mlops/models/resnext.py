@@ -1,0 +1,110 @@
+"""ResNeXt: a classifier, by default ResNeXt-50 32x4d."""
+
+import pickle
+from collections.abc import Sequence
+from http.client import HTTPException
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import ResNet, ResNeXt50_32X4D_Weights
+from torchvision.models.resnet import Bottleneck
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.models.bounds import real, whole, wholes
+from leigh_mlops.models.contract import ModelSpec, Network
+from leigh_mlops.models.head import classifier_head
+
+__all__ = ["ResNeXt", "imagenet_weights"]
+
+_PUBLISHED = {"layers": [3, 4, 6, 3], "groups": 32, "width_per_group": 4}
+
+
+class ResNeXt(Network):
+    """Aggregated residual transformations (Xie et al. 2017) with a head of three layers.
+
+    Images (N, C, H, W) to logits (N, K). Fewer ``layers`` and ``groups`` give a
+    compact version; there are 2048 features in any case.
+
+    Args:
+        spec: What the network is built from.
+        layers: Bottleneck blocks of each of the four stages.
+        groups: Groups of each 3x3 convolution.
+        width_per_group: Channels of each group in the first stage.
+        dropout: Probability in the head.
+    """
+
+    task = "classify"
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        *,
+        layers: Sequence[int] = (3, 4, 6, 3),
+        groups: int = 32,
+        width_per_group: int = 4,
+        dropout: float = 0.4,
+    ) -> None:
+        super().__init__(spec)
+        self.features = ResNet(
+            Bottleneck,
+            list(wholes("layers", layers, 1, 64, count=(4, 4))),
+            groups=whole("groups", groups, 1, 1024),
+            width_per_group=whole("width_per_group", width_per_group, 1, 1024),
+        )
+        self.features.conv1 = nn.Conv2d(spec.channels, 64, kernel_size=7, stride=2, padding=3, bias=False)
+        count = self.features.fc.in_features
+        self.features.fc = nn.Identity()
+        self.head = classifier_head(count, len(spec.classes), real("dropout", dropout, 0, 1))
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Pooled features (N, 2048)."""
+        return cast(Tensor, self.features(images))
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits (N, K) of features (N, 2048)."""
+        return cast(Tensor, self.head(features))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, K)."""
+        return self.classify(self.encode(images))
+
+
+def imagenet_weights(model: Network) -> None:
+    """Give a ResNeXt the weights that torchvision learned on ImageNet; the head stays as it is.
+
+    With other than three channels each gets the mean of the first kernels over
+    red, green and blue, times 3 / C: the answer to a grey image stays the same.
+
+    Args:
+        model: A ``resnext`` of the published layers, groups and width; changed in place.
+
+    Raises:
+        LeighError: The model is another, or the weights could not be fetched.
+    """
+    architecture = model.spec.architecture
+    if not isinstance(model, ResNeXt) or any(architecture[key] != value for key, value in _PUBLISHED.items()):
+        said = ", ".join(f"{key} {value}" for key, value in _PUBLISHED.items())
+        raise LeighError(
+            f"ImageNet weights exist for a resnext of {said}, not for {model.spec.family} {architecture};"
+            " take that architecture or train with --init random."
+        )
+    state = {name: tensor for name, tensor in _fetch().items() if not name.startswith("fc.")}
+    if model.spec.channels != 3:
+        kernels = state["conv1.weight"].mean(dim=1, keepdim=True) * (3 / model.spec.channels)
+        state["conv1.weight"] = kernels.repeat(1, model.spec.channels, 1, 1)
+    model.features.load_state_dict(state)
+
+
+def _fetch() -> dict[str, Tensor]:
+    weights = ResNeXt50_32X4D_Weights.IMAGENET1K_V2
+    try:
+        state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    except (OSError, RuntimeError, EOFError, HTTPException, pickle.UnpicklingError) as error:
+        checkpoints = Path(torch.hub.get_dir()) / "checkpoints"
+        raise LeighError(
+            f"The ImageNet weights could not be fetched ({error}); connect to the internet once, or put"
+            f" {Path(weights.url).name} into {checkpoints}, or train with --init FILE.safetensors or --init random."
+        ) from None
+    return cast(dict[str, Tensor], state)

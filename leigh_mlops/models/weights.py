@@ -1,0 +1,110 @@
+"""A network on disk, and a network that begins with another's weights."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.models.contract import ModelSpec, Network
+from leigh_mlops.models.families import build_from_spec
+from leigh_mlops.models.files import read_json, read_shapes, read_tensors, write_json, write_tensors
+
+__all__ = ["DESCRIPTION", "Initialised", "initialise", "load_model", "save_model", "save_with"]
+
+DESCRIPTION, WEIGHTS = "model.json", "weights.safetensors"
+_HEAD = "head."
+
+
+@dataclass(frozen=True)
+class Initialised:
+    """Which tensors of a network came from a file.
+
+    Attributes:
+        copied: Names of those that did.
+        left: Names of those that kept their values.
+    """
+
+    copied: tuple[str, ...]
+    left: tuple[str, ...]
+
+
+def save_model(model: Network, folder: Path) -> None:
+    """Write ``weights.safetensors`` and ``model.json``, the latter last."""
+    save_with(model, folder, {})
+
+
+def save_with(model: Network, folder: Path, more: dict[str, Any]) -> None:
+    """Like :func:`save_model`, with more keys in ``model.json``."""
+    write_tensors(folder / WEIGHTS, model.state_dict())
+    write_json(folder / DESCRIPTION, model.spec.to_json() | more)
+
+
+def load_model(folder: Path) -> Network:
+    """The network that :func:`save_model` wrote, in eval mode, on the CPU.
+
+    It is built by this package's own code; nothing is unpickled, and no memory is
+    taken before the names and shapes of the weights are those of the description.
+
+    Raises:
+        LeighError: A file is missing, damaged or foreign, or the two do not belong together.
+    """
+    spec = ModelSpec.from_json(read_json(folder / DESCRIPTION))
+    with torch.device("meta"):
+        model = build_from_spec(spec)
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    _compare(folder / WEIGHTS, wanted, read_shapes(folder / WEIGHTS))
+    model.to_empty(device="cpu")
+    model.load_state_dict(read_tensors(folder / WEIGHTS), strict=True)
+    return model.eval()
+
+
+def initialise(model: Network, source: Path) -> Initialised:
+    """Copy the weights that fit, by name and shape, from a saved model.
+
+    The head is copied only where the source is a model's folder with the same
+    classes in the same order. Names as in torchvision's own ResNeXt fit, too.
+
+    Args:
+        model: Changed in place.
+        source: A model's folder, or a .safetensors file.
+
+    Raises:
+        LeighError: The source can't be read, or nothing fits.
+    """
+    is_folder = source.is_dir()
+    tensors = read_tensors(source / WEIGHTS if is_folder else source)
+    same = is_folder and ModelSpec.from_json(read_json(source / DESCRIPTION)).classes == model.spec.classes
+    own = {name: tensor for name, tensor in model.state_dict().items() if same or not name.startswith(_HEAD)}
+    found = {name: tensors.get(name, tensors.get(name.removeprefix("features."))) for name in own}
+    fitting = {name: new for name, new in found.items() if new is not None and new.shape == own[name].shape}
+    if not fitting:
+        raise LeighError(
+            f"{source} holds no weights that fit a {model.spec.family} of {model.spec.image_size} pixels and"
+            f" {model.spec.channels} channels; give weights of that family or train with --init random."
+        )
+    _copy(own, fitting)
+    left = tuple(name for name in model.state_dict() if name not in fitting)
+    return Initialised(tuple(fitting), left)
+
+
+@torch.no_grad()
+def _copy(own: dict[str, Tensor], new: dict[str, Tensor]) -> None:
+    for name, tensor in new.items():
+        own[name].copy_(tensor)
+
+
+def _compare(path: Path, wanted: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> None:
+    for name in sorted(wanted.keys() | found.keys()):
+        if wanted.get(name) != found.get(name):
+            is_, should = _told(found.get(name), "missing"), _told(wanted.get(name), "no such tensor")
+            raise LeighError(
+                f"{path} does not belong to its {DESCRIPTION}: {name} is {is_}, and the description asks for {should};"
+                " save the model again."
+            )
+
+
+def _told(shape: tuple[int, ...] | None, otherwise: str) -> str:
+    return otherwise if shape is None else f"a tensor of shape {shape}"
