@@ -1,0 +1,80 @@
+"""Images on the straight way between two latents."""
+
+import torch
+from torch import Tensor, nn
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.explanations.capabilities import class_names, require
+from leigh_mlops.explanations.evaluation import evaluating
+from leigh_mlops.explanations.means import Means, require_means
+from leigh_mlops.explanations.targets import Target, choose_target
+from leigh_mlops.models import can
+
+__all__ = ["interpolate", "towards_mean"]
+
+
+def interpolate(model: nn.Module, z_from: Tensor, z_to: Tensor, steps: int) -> Tensor:
+    """Decode z_i = z_from (1 - i/n) + z_to (i/n) for i = 0 to n.
+
+    This is eq. 3.1 of the thesis on ECINN, less a misprint in its shares.
+
+    Args:
+        model: A model that can decode.
+        z_from: Latents at the beginning, on the model's device, shape (N, ...).
+        z_to: Latents at the end, the same shape.
+        steps: The n, at least 1.
+
+    Returns:
+        Scaled images, unclipped, shape (steps + 1, N, C, H, W); the first and
+        the last are the reconstructions of both ends.
+
+    Raises:
+        LeighError: The model cannot decode, or there is no step.
+        ValueError: The shapes differ.
+    """
+    network = require(model, ("decode",), "interpolation")
+    if steps < 1:
+        raise LeighError(f"An interpolation of {steps} steps has no way to go; give at least 1.")
+    if z_from.shape != z_to.shape:
+        raise ValueError(f"the latents' shapes {tuple(z_from.shape)} and {tuple(z_to.shape)} differ")
+    shares = [i / steps for i in range(steps + 1)]
+    with evaluating(model):
+        return torch.stack([network.decode(z_from * (1 - share) + z_to * share) for share in shares])
+
+
+def towards_mean(model: nn.Module, images: Tensor, target: Target, means: Means | None, steps: int) -> Tensor:
+    """From each image to the mean latent of a class.
+
+    Args:
+        model: A model that can encode and decode.
+        images: Scaled, on the model's device, shape (N, C, H, W).
+        target: Class for each image (N,), or one for all by name or index. None
+            is the second most probable class; for a model that does not
+            classify, the class whose mean latent is second nearest.
+        means: From `class_means` over the training images; those by true class are used.
+        steps: Number of steps, at least 1.
+
+    Returns:
+        Scaled images, unclipped, shape (steps + 1, N, C, H, W).
+
+    Raises:
+        LeighError: The model cannot, has no means, a class is unknown or was
+            never seen, or there is no step.
+    """
+    network = require(model, ("encode", "decode"), "interpolation")
+    classes = class_names(model)
+    known = require_means(means, ("true",), (), classes)
+    with evaluating(model):
+        latent = network.encode(images)
+        scores = network.classify(latent) if can(model, "classify") else _nearness(latent, known)
+        goal = choose_target(target, scores, classes)
+    require_means(means, ("true",), set(goal.tolist()), classes)
+    return interpolate(model, latent, known["true"].to(latent)[goal], steps)
+
+
+def _nearness(latent: Tensor, means: Means) -> Tensor:
+    z, centers = (x.to(latent.device, torch.float64).flatten(1) for x in (latent, means["true"]))
+    distances = torch.stack([(z - center).norm(dim=1) for center in centers], dim=1)
+    if "true_counts" in means:
+        distances[:, means["true_counts"].to(z.device) == 0] = torch.inf
+    return -distances

@@ -1,0 +1,144 @@
+"""Mean latents of classes, from batches."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.explanations.capabilities import class_names, require
+from leigh_mlops.explanations.evaluation import evaluating
+from leigh_mlops.models import can
+
+__all__ = ["Means", "RunningClassMeans", "class_means", "require_means"]
+
+Means = Mapping[str, Tensor]
+"""``true`` and ``predicted`` of shape (K, ...), and how many each mean is of:
+``true_counts`` and ``predicted_counts`` of shape (K,)."""
+
+
+class RunningClassMeans:
+    """Means of latents by group, in the memory of K latents.
+
+    Sums are float64, so that the result does not depend on how the samples were
+    cut into batches, up to float64 rounding.
+
+    Args:
+        classes: Number of groups K.
+
+    Attributes:
+        counts: Samples seen of each group, shape (K,); a mean of none is zeros.
+
+    Example:
+        >>> running = RunningClassMeans(classes=2)
+        >>> running.update(torch.tensor([[1.0], [3.0]]), torch.tensor([0, 0]))
+        >>> running.means().tolist(), running.counts.tolist()
+        ([[2.0], [0.0]], [2, 0])
+    """
+
+    def __init__(self, classes: int) -> None:
+        self.counts = torch.zeros(classes, dtype=torch.int64)
+        self._sums: Tensor | None = None
+        self._dtype = torch.float64
+
+    def update(self, latents: Tensor, groups: Tensor) -> None:
+        """Add a batch.
+
+        Args:
+            latents: Shape (N, ...), the same trailing shape in every batch.
+            groups: Group of each, shape (N,), integers from 0 to K - 1.
+
+        Raises:
+            ValueError: A group is out of range, or a latent is not finite.
+        """
+        groups = groups.to(latents.device)
+        k = len(self.counts)
+        if groups.shape != latents.shape[:1] or ((groups < 0) | (groups >= k)).any():
+            raise ValueError(f"groups must be {len(latents)} integers from 0 to {k - 1}, not {groups.tolist()}")
+        if not latents.isfinite().all():
+            raise ValueError("some latents are NaN or infinite and would spoil the means; train a model that converges")
+        if self._sums is None:
+            self._sums = torch.zeros(k, *latents.shape[1:], dtype=torch.float64, device=latents.device)
+            self._dtype = latents.dtype
+        for group in set(groups.tolist()):
+            members = groups == group
+            self._sums[group] += latents[members].sum(dim=0, dtype=torch.float64)
+            self.counts[group] += int(members.sum())
+
+    def means(self) -> Tensor:
+        """Means of shape (K, ...), in the type of the latents; zeros for a group of none.
+
+        Raises:
+            ValueError: No batch was added.
+        """
+        if self._sums is None:
+            raise ValueError("there is no mean of no batch; add one with update() first")
+        counts = self.counts.clamp(min=1).to(self._sums)
+        return (self._sums / counts.view(-1, *[1] * (self._sums.dim() - 1))).to(self._dtype)
+
+
+def class_means(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+    """Mean latents of the training images by true and by predicted class.
+
+    Args:
+        model: A model that can encode.
+        batches: Scaled images (N, C, H, W) with their classes (N,), on any device.
+
+    Returns:
+        ``true`` of shape (K, ...) and ``true_counts`` of shape (K,); for a model
+        that can classify also ``predicted`` and ``predicted_counts``. A class
+        without a sample has a count of 0 and a mean of zeros. All on the CPU, as
+        they are stored beside the model.
+
+    Raises:
+        LeighError: The model cannot encode.
+        ValueError: There are no batches, a class is out of range, or a latent is not finite.
+    """
+    network = require(model, ("encode",), "class means")
+    kinds = ("true", "predicted") if can(model, "classify") else ("true",)
+    running = {kind: RunningClassMeans(len(class_names(model))) for kind in kinds}
+    with evaluating(model):
+        for images, labels in batches:
+            latents = network.encode(images.to(_device(model, images)))
+            running["true"].update(latents, labels)
+            if "predicted" in running:
+                running["predicted"].update(latents, network.classify(latents).argmax(dim=1))
+    means = {kind: each.means().cpu() for kind, each in running.items()}
+    return means | {f"{kind}_counts": each.counts for kind, each in running.items()}
+
+
+def require_means(means: Means | None, kinds: Sequence[str], groups: Iterable[int], classes: Sequence[str]) -> Means:
+    """The means, known to exist for what is asked.
+
+    Args:
+        means: From `class_means`; without counts every class counts as seen.
+        kinds: Some of ``true`` and ``predicted``.
+        groups: Classes that are needed, by index.
+        classes: The K names.
+
+    Returns:
+        The same means.
+
+    Raises:
+        LeighError: There are none, or a class had no sample.
+    """
+    if means is None or any(kind not in means for kind in kinds):
+        raise LeighError(
+            f"The model has no class means by {' and '.join(kinds)} class;"
+            " train it again on images with classes, which stores them with it."
+        )
+    for kind in kinds:
+        counts = means.get(f"{kind}_counts")
+        for group in groups:
+            if counts is not None and counts[group] == 0:
+                verb = "is" if kind == "true" else "was predicted as"
+                raise LeighError(
+                    f"No training image {verb} {classes[group]}, so that class has no mean latent;"
+                    " choose another target or train on more images of it."
+                )
+    return means
+
+
+def _device(model: nn.Module, images: Tensor) -> torch.device:
+    return next(chain(model.parameters(), model.buffers()), images).device

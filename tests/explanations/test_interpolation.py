@@ -1,0 +1,56 @@
+import pytest
+import torch
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.explanations import class_means, interpolate, towards_mean
+
+
+def test_it_begins_and_ends_with_the_reconstructions(flow, images):
+    z_p, z_q = flow.encode(images[:3]), flow.encode(images[3:6])
+    assert not torch.allclose(flow.decode(z_p), flow.decode(z_q))
+    frames = interpolate(flow, z_p, z_q, 4)
+    assert frames.shape == (5, 3, 2, 3, 3)
+    assert torch.equal(frames[0], flow.decode(z_p))
+    assert torch.equal(frames[-1], flow.decode(z_q))
+    torch.testing.assert_close(frames[1], flow.decode(0.75 * z_p + 0.25 * z_q))
+
+
+def test_one_step_is_both_ends(coder, images):
+    z = coder.encode(images)
+    frames = interpolate(coder, z[:1], z[1:2], 1)
+    torch.testing.assert_close(frames[:, 0], images[:2])
+
+
+def test_the_way_to_a_mean_ends_in_it(coder, images):
+    means = class_means(coder, [(images, torch.arange(40) % 2)])
+    frames = towards_mean(coder, images, "WT", means, 3)
+    torch.testing.assert_close(frames[0], images)
+    torch.testing.assert_close(frames[-1], coder.decode(means["true"][[1] * 40]))
+
+
+def test_without_a_classifier_the_default_is_the_second_nearest_mean(coder, images):
+    means = {"true": coder.encode(images[:2]), "true_counts": torch.tensor([5, 5])}
+    frames = towards_mean(coder, images[:2], None, means, 1)
+    torch.testing.assert_close(frames[-1], images[[1, 0]])
+
+
+def test_with_a_classifier_the_default_is_the_second_most_probable(flow, images):
+    means = class_means(flow, [(images, torch.arange(40) % 2)])
+    other = 1 - flow(images).argmax(dim=1)
+    torch.testing.assert_close(towards_mean(flow, images, None, means, 1)[-1], flow.decode(means["true"][other]))
+
+
+def test_what_cannot_be_asked(coder, classifier, images):
+    z = torch.zeros(1, 9, 2, dtype=torch.float64)
+    with pytest.raises(LeighError, match="0 steps"):
+        interpolate(coder, z, z, 0)
+    with pytest.raises(ValueError, match="differ"):
+        interpolate(coder, z, z[:, :1], 2)
+    with pytest.raises(LeighError, match="cannot decode; take a model of the family autoencoder or iresnet"):
+        interpolate(classifier, z, z, 2)
+    unseen = class_means(coder, [(images, torch.zeros(40, dtype=torch.int64))])
+    for target in ("WT", None):
+        with pytest.raises(LeighError, match="No training image is WT"):
+            towards_mean(coder, images, target, unseen, 2)
+    with pytest.raises(LeighError, match="no class means"):
+        towards_mean(coder, images, "WT", None, 2)
