@@ -1,0 +1,20 @@
+"""The main job: from a folder of images to registered versions."""
+
+from leigh_mlops.study.evaluation import Evaluation, evaluate_package
+from leigh_mlops.study.prepare import DataSource, find_data, prepare
+from leigh_mlops.study.registered import evaluate_version, matching_data
+from leigh_mlops.study.run import Study
+from leigh_mlops.study.spaces import check_spaces, local_init
+
+__all__ = [
+    "DataSource",
+    "Evaluation",
+    "Study",
+    "check_spaces",
+    "evaluate_package",
+    "evaluate_version",
+    "find_data",
+    "local_init",
+    "matching_data",
+    "prepare",
+]

@@ -1,0 +1,94 @@
+"""What needs no network: a threshold on intensity, the position on the plate, and PCA."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from leigh_mlops.images import IntensityScale
+from leigh_mlops.models import Baseline, PCABaseline, fit_baseline, fit_pca, intensity_features
+from leigh_mlops.plates import plate_shape, position_features
+from leigh_mlops.scores import all_scores, classification_scores
+from leigh_mlops.training import PreparedData
+
+__all__ = ["Baselines", "fit_baselines", "fit_latent_baseline"]
+
+_CHUNK = 64
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """Two classifiers fitted on the training wells, to stand beside every network.
+
+    Attributes:
+        intensity: On 9 intensity features per channel; linear or a forest,
+            whichever has the lower log loss on the validation wells.
+        position: A quadratic logistic function of row, column and edge distance.
+    """
+
+    intensity: Baseline
+    position: Baseline
+
+    def log_probs(self, data: PreparedData, rows: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.float64]]:
+        """Log-probabilities (n, K) of ``baseline`` and ``position``."""
+        return {
+            "baseline": self.intensity.log_probs(_intensities(data, rows)),
+            "position": self.position.log_probs(_positions(data, rows)),
+        }
+
+    def scores(self, data: PreparedData, rows: npt.NDArray[np.int64]) -> dict[str, dict[str, float]]:
+        """Shared metric names of both."""
+        wells, labels = data.wells[rows], data.labels[rows]
+        return {
+            name: all_scores(list(wells), labels, log_probs, data.classes)
+            for name, log_probs in self.log_probs(data, rows).items()
+        }
+
+    def to_arrays(self) -> dict[str, npt.NDArray[np.generic]]:
+        """Plain arrays, to be stored with a model."""
+        parts = {"intensity": self.intensity, "position": self.position}
+        return {f"{part}/{name}": array for part, kept in parts.items() for name, array in kept.to_arrays().items()}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, npt.NDArray[np.generic]]) -> "Baselines":
+        """The inverse of :meth:`to_arrays`; other arrays are left alone."""
+
+        def part(prefix: str) -> Baseline:
+            chosen = {name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}
+            return Baseline.from_arrays(chosen)
+
+        return cls(part("intensity/"), part("position/"))
+
+
+def fit_baselines(data: PreparedData, seed: int = 0) -> Baselines:
+    """Fit both on the training wells; linear or forest is chosen on the validation wells."""
+    train, val = data.rows("train"), data.rows("val")
+    features, held = _intensities(data, train), _intensities(data, val)
+    labels, count = data.labels[train], len(data.classes)
+    kinds = [fit_baseline(features, labels, count, kind=kind, seed=seed) for kind in ("linear", "forest")]
+
+    def loss(baseline: Baseline) -> float:
+        return classification_scores(data.labels[val], baseline.log_probs(held), data.classes)["log_loss"]
+
+    position = fit_baseline(_positions(data, train), labels, count, kind="linear", seed=seed)
+    return Baselines(min(kinds, key=loss), position)
+
+
+def fit_latent_baseline(data: PreparedData, scale: IntensityScale, latents: int) -> tuple[PCABaseline, float]:
+    """PCA with as many components as an autoencoder has latents, and its MSE on the validation part."""
+    train = data.batches("train", scale, max(_CHUNK, latents))
+    pca = fit_pca((batch.images.numpy() for batch in train), min(latents, len(train.rows) - 1))
+    errors = [pca.mse(batch.images.numpy()) for batch in data.batches("val", scale, _CHUNK)]
+    return pca, float(np.concatenate(errors).mean())
+
+
+def _intensities(data: PreparedData, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
+    return np.concatenate([intensity_features(data.cache.raw(chunk)) for chunk in chunks])
+
+
+def _positions(data: PreparedData, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    table = data.table.iloc[rows]
+    return position_features(
+        table["Metadata_Row"].to_numpy(int), table["Metadata_Col"].to_numpy(int), *plate_shape(data.table)
+    )

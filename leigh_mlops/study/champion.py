@@ -1,0 +1,96 @@
+"""Champion or challenger: decided on validation wells that neither version was trained on."""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from leigh_mlops.models import ModelPackage, load_package
+from leigh_mlops.scores import Difference, paired_bootstrap, per_well_log_loss
+from leigh_mlops.study.evaluation import evaluate_package, raw_errors
+from leigh_mlops.tracking import Store, Version
+from leigh_mlops.training import PreparedData
+
+__all__ = ["Decision", "decide", "line_of"]
+
+AtSize = Callable[[int], PreparedData]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether a version becomes champion, and why, in a sentence."""
+
+    promote: bool
+    reason: str
+
+
+def line_of(package: ModelPackage) -> dict[str, object]:
+    """What two versions must share to be compared; stored as tags of a version."""
+    return {
+        "task": package.model.task,
+        "classes": list(package.model.spec.classes),
+        "channels": list(package.channels),
+        "full_scale": package.scale["full_scale"],
+    }
+
+
+def decide(store: Store, name: str, package: ModelPackage, at_size: AtSize) -> Decision:
+    """Compare a package with the champion of a name.
+
+    Args:
+        store: The registry.
+        name: Registered name.
+        package: The new version's package.
+        at_size: Gives the study's data at another image size.
+    """
+    champion = store.champion(name)
+    if champion is None:
+        return Decision(True, f"the first version of {name}")
+    demo, was_demo = bool(package.about.get("demo")), champion.tags.get("demo") == "true"
+    if was_demo and not demo:
+        return Decision(True, f"{name} had only a model of demo data, version {champion.version}")
+    if demo and not was_demo:
+        return Decision(False, f"a demo model never takes the place of version {champion.version}")
+    with tempfile.TemporaryDirectory() as temporary:
+        other = load_package(store.download(champion, Path(temporary)))
+    ours, theirs = line_of(package), line_of(other)
+    differing = [key for key in ours if ours[key] != theirs[key]]
+    if differing:
+        said = "; ".join(f"{key} {theirs[key]} against {ours[key]}" for key in differing)
+        return Decision(
+            False, f"version {champion.version} is of another kind ({said}); --name starts a line of its own"
+        )
+    return _compare(package, other, champion, at_size)
+
+
+def _compare(package: ModelPackage, other: ModelPackage, champion: Version, at_size: AtSize) -> Decision:
+    digests = [each.arrays["training_digests"].astype(np.uint64) for each in (package, other)]
+    ours, theirs = (at_size(each.model.spec.image_size) for each in (package, other))
+    rows = ours.wells_unseen_by(*digests)
+    wells = np.unique(ours.wells[rows])
+    if len(wells) < 2:
+        return Decision(
+            False, f"no two validation wells that neither it nor champion version {champion.version} was trained on"
+        )
+    difference = _difference(package, other, ours, theirs, rows)
+    against = (
+        f"{'log loss' if package.model.task == 'classify' else 'squared error'} {difference.mean:+.4g} "
+        f"(95 % interval {difference.low:.4g} to {difference.high:.4g}) against champion version {champion.version} "
+        f"on {len(wells)} validation wells that neither was trained on"
+    )
+    return Decision(difference.high < 0, f"{'better' if difference.high < 0 else 'not surely better'}: {against}")
+
+
+def _difference(
+    package: ModelPackage, other: ModelPackage, ours: PreparedData, theirs: PreparedData, rows: np.ndarray
+) -> Difference:
+    pairs = ((package, ours), (other, theirs))
+    if package.model.task == "reconstruct":
+        return paired_bootstrap(*(raw_errors(each, data, rows) for each, data in pairs))
+    wells, labels = list(ours.wells[rows]), ours.labels[rows]
+    losses = [
+        per_well_log_loss(wells, labels, evaluate_package(each, data, rows).outputs.values) for each, data in pairs
+    ]
+    return paired_bootstrap(*losses)

@@ -1,0 +1,97 @@
+"""Scores of a model package on some fields, beside the baselines that it carries."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from leigh_mlops.explanations.capabilities import require
+from leigh_mlops.explanations.evaluation import evaluating
+from leigh_mlops.images import IntensityScale
+from leigh_mlops.models import ModelPackage, PCABaseline, can
+from leigh_mlops.scores import Difference, paired_bootstrap, per_well_log_loss, per_well_mean
+from leigh_mlops.study.baselines import Baselines
+from leigh_mlops.training import OBJECTIVES, Outputs, PreparedData, predict
+
+__all__ = ["Evaluation", "evaluate_package", "inverse_error", "raw_errors"]
+
+_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model, a threshold on intensity and the position on the plate, on the same fields.
+
+    Attributes:
+        scores: Shared metric names of the model, those per well under ``wells/``.
+        baseline: The same of the intensity baseline; empty where the model does not classify.
+        position: The same of the position on the plate.
+        gain: Log loss per well, model less baseline, with its interval; below 0 where the model is better.
+        outputs: What the model says of each field.
+    """
+
+    scores: dict[str, float]
+    baseline: dict[str, float]
+    position: dict[str, float]
+    gain: Difference | None
+    outputs: Outputs
+
+    def to_json(self, model: str) -> dict[str, Any]:
+        """The JSON of the ``evaluate`` command."""
+        fields = {name: value for name, value in self.scores.items() if "/" not in name or name.startswith("z_prime/")}
+        wells = {n.removeprefix("wells/"): v for n, v in self.scores.items() if n.startswith("wells/")}
+        return {
+            "model": model,
+            "fields": fields,
+            "wells": wells,
+            "baseline": self.baseline,
+            "position": self.position,
+        }
+
+
+def evaluate_package(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64]) -> Evaluation:
+    """Score a package on some rows; the data's classes must be the model's."""
+    model, scale = package.model, IntensityScale.from_json(package.scale)
+    outputs = predict(model, data.batches_of(rows, scale, _BATCH))
+    wells = list(data.wells[outputs.rows])
+    scores = OBJECTIVES[model.task].scores(outputs, wells, data.classes)
+    if can(model, "decode") and can(model, "classify"):
+        scores["inverse_error"] = inverse_error(package, data, rows)
+    if model.task == "reconstruct":
+        return Evaluation(scores, {"mse": _latent_mse(package, data, rows)}, {}, None, outputs)
+    baselines = Baselines.from_arrays(package.arrays)
+    beside = baselines.scores(data, rows)
+    labels = data.labels[rows]
+    theirs = per_well_log_loss(wells, labels, baselines.log_probs(data, rows)["baseline"])
+    ours = per_well_log_loss(wells, labels, outputs.values)
+    gain = paired_bootstrap(ours, theirs) if len(ours) > 1 else None
+    return Evaluation(scores, beside["baseline"], beside["position"], gain, outputs)
+
+
+def inverse_error(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64], fields: int = 4) -> float:
+    """Largest absolute difference of f^-1(f(x)) to x over a few fields, in network units."""
+    scale = IntensityScale.from_json(package.scale)
+    images = next(iter(data.batches_of(rows[:fields], scale, fields))).images
+    network = require(package.model, ("encode", "decode"), "the inverse error")
+    with evaluating(package.model):
+        return float((network.decode(network.encode(images)) - images).abs().max())
+
+
+def _latent_mse(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64]) -> float:
+    kept = {name.removeprefix("pca/"): a for name, a in package.arrays.items() if name.startswith("pca/")}
+    pca, scale = PCABaseline.from_arrays(kept), IntensityScale.from_json(package.scale)
+    errors = [pca.mse(batch.images.numpy()) for batch in data.batches_of(rows, scale, _BATCH)]
+    return float(np.concatenate(errors).mean())
+
+
+@torch.no_grad()
+def raw_errors(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Mean squared error per well of reconstructions in raw intensity units, so that scales do not matter."""
+    scale = IntensityScale.from_json(package.scale)
+    errors = []
+    for batch in data.batches_of(rows, scale, _BATCH):
+        difference = scale.invert(package.model(batch.images).numpy()) - data.cache.raw(batch.rows)
+        errors.append(np.square(difference.astype(np.float64)).mean(axis=(1, 2, 3)))
+    return per_well_mean(list(data.wells[rows]), np.concatenate(errors))

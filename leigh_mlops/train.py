@@ -1,0 +1,73 @@
+"""One tracked run with given hyperparameters: exactly what a trial runs."""
+
+from typing import Annotated
+
+import typer
+import yaml
+
+from leigh_mlops.commands import Data, Platemap, RayAddress, Seed, SkipBroken, Store, Verbose, console, run
+from leigh_mlops.errors import LeighError
+from leigh_mlops.tune import bounded, load_spaces
+
+
+def train(
+    family: Annotated[str, typer.Argument(help="resnext, autoencoder or iresnet.")],
+    data: Data,
+    platemap: Platemap = None,
+    init: Annotated[
+        str | None, typer.Option(help="imagenet, random, a .safetensors file, or models:/NAME@champion.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="A hyperparameter, such as learning_rate=0.0005; may come again.")
+    ] = None,
+    preset: Annotated[str, typer.Option(help="quick (a compact network), standard or thorough.")] = "standard",
+    epochs: Annotated[int | None, typer.Option(min=1)] = None,
+    image_size: Annotated[int | None, typer.Option(help="Side in pixels, a multiple of 32.")] = None,
+    seed: Seed = 0,
+    group: Annotated[str, typer.Option(help="What is never divided: well, plate, batch or donor.")] = "well",
+    name: Annotated[str, typer.Option(help="First part of the registered name.")] = "leigh",
+    store: Store = None,
+    ray_address: RayAddress = None,
+    skip_broken: SkipBroken = False,
+    verbose: Verbose = False,
+) -> None:
+    """Train one network, test and register it."""
+    found = {space.family: space for space in load_spaces(None)}
+    if family not in found:
+        raise LeighError(f"The family {family!r} is unknown; choose one of {', '.join(sorted(found))}.")
+    space = bounded(found[family], preset, trials=1, epochs=epochs, image_size=image_size)
+    from leigh_mlops.study import DataSource, Study, check_spaces, local_init
+
+    with local_init(store, init) as start:
+        values = assignments(settings or []) | ({"init": start} if start else {})
+        space = space.fixed(dict.fromkeys(space.space)).fixed(space.published | values)
+        space = space.model_copy(update={"keep": 1, "early_stopping": "none"})
+        check_spaces([space])
+        source = DataSource(data, platemap, group, seed, skip_broken)
+        Study(source, [space], store, console, seed, line=name, ray_address=ray_address, verbose=verbose).run()
+
+
+def assignments(texts: list[str]) -> dict[str, object]:
+    """Parse ``name=value``, values as in YAML.
+
+    Raises:
+        LeighError: A text has no ``=``, or its value is no YAML.
+
+    Example:
+        >>> assignments(["learning_rate=0.001", "architecture.layers=[1, 1, 1, 1]"])
+        {'learning_rate': 0.001, 'architecture.layers': [1, 1, 1, 1]}
+    """
+    values = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise LeighError(f"--set {text!r} has no '='; write it as learning_rate=0.0005.")
+        try:
+            values[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise LeighError(f"--set {text!r}: {value!r} is no value; write it as learning_rate=0.0005.") from None
+    return values
+
+
+if __name__ == "__main__":
+    run(train)

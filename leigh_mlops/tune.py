@@ -1,0 +1,98 @@
+"""The main job: search every family, register the winners."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from leigh_mlops.commands import Platemap, RayAddress, Seed, SkipBroken, Store, Verbose, console, run
+from leigh_mlops.errors import LeighError
+from leigh_mlops.settings import SearchSpace, load_space
+
+PRESETS = ("quick", "standard", "thorough")
+
+
+def tune(
+    searches: Annotated[
+        list[Path] | None, typer.Argument(help="Search files; by default all of tuning/.", show_default=False)
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Folder of images or image table; by default a demo plate is made in demo/."),
+    ] = None,
+    platemap: Platemap = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Trials of each family.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of each trial.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Side in pixels, a multiple of 32.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Trials at once; by default as many as there are cores or GPUs for.")
+    ] = None,
+    seed: Seed = 0,
+    preset: Annotated[
+        str | None, typer.Option(help="quick (compact networks), standard or thorough; quick without --data.")
+    ] = None,
+    time_budget: Annotated[float | None, typer.Option(min=0.01, help="Minutes for all searches together.")] = None,
+    group: Annotated[str, typer.Option(help="What is never divided: well, plate, batch or donor.")] = "well",
+    name: Annotated[str, typer.Option(help="First part of the registered names; another starts a line of its own.")] = (
+        "leigh"
+    ),
+    store: Store = None,
+    ray_address: RayAddress = None,
+    skip_broken: SkipBroken = False,
+    verbose: Verbose = False,
+) -> None:
+    """Search networks on a plate's images and register the best of each family."""
+    chosen = preset or ("standard" if data else "quick")
+    spaces = [
+        bounded(space, chosen, trials=trials, epochs=epochs, image_size=image_size) for space in load_spaces(searches)
+    ]
+    from leigh_mlops.study import DataSource, Study, check_spaces
+
+    check_spaces(spaces)
+    Study(
+        source=DataSource(data, platemap, group, seed, skip_broken),
+        spaces=spaces,
+        store=store,
+        console=console,
+        seed=seed,
+        workers=workers,
+        time_budget_s=None if time_budget is None else 60 * time_budget,
+        line=name,
+        ray_address=ray_address,
+        verbose=verbose,
+    ).run()
+
+
+def load_spaces(searches: list[Path] | None) -> list[SearchSpace]:
+    """Read the search files named, or all of ``tuning/``, here or beside the package.
+
+    Raises:
+        LeighError: There are none, or one is not valid.
+    """
+    if searches:
+        return [load_space(path) for path in searches]
+    folders = [Path("tuning"), Path(__file__).parent.parent / "tuning"]
+    files = next((found for folder in folders if (found := sorted(folder.glob("*.yaml")))), [])
+    if not files:
+        raise LeighError("There is no folder tuning/ here; name search files, or run where the project's tuning/ lies.")
+    return [load_space(path) for path in files]
+
+
+def bounded(
+    space: SearchSpace, preset: str, *, trials: int | None, epochs: int | None, image_size: int | None
+) -> SearchSpace:
+    """A search under a preset and the bounds of the command line, which win.
+
+    Raises:
+        LeighError: The preset is unknown.
+    """
+    if preset not in PRESETS:
+        raise LeighError(f"The preset {preset!r} is unknown; choose one of {', '.join(PRESETS)}.")
+    space = space.with_preset(preset)
+    bounds = {"trials": trials, "image_size": image_size}
+    space = space.model_copy(update={key: value for key, value in bounds.items() if value is not None})
+    return space.fixed({"epochs": epochs}) if epochs else space
+
+
+if __name__ == "__main__":
+    run(tune)

@@ -1,0 +1,125 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from leigh_mlops.images import open_cache
+from leigh_mlops.models import ModelPackage, build_model
+from leigh_mlops.plates import assign_split, find_images
+from leigh_mlops.study.baselines import fit_baselines
+from leigh_mlops.study.champion import decide, line_of
+from leigh_mlops.study.finalists import log_package, make_package
+from leigh_mlops.tracking import Store, Version
+from leigh_mlops.training import PreparedData
+from tests.conftest import write_class_folders
+
+SMALL = {"layers": [1, 1, 1, 1], "groups": 1, "width_per_group": 4}
+NAME = "leigh-resnext"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
+    folder = write_class_folders(tmp_path_factory.mktemp("data") / "plate", wells=12, size=32)
+    found = find_images(folder)
+    table = found.table.assign(Metadata_Split=assign_split(found.table, fractions=(0.4, 0.4, 0.2)))
+    return PreparedData(table, found.channels, ("DS", "TT"), open_cache(table, found.channels, 32, folder.parent))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.open(f"sqlite:///{tmp_path}/mlflow.db")
+
+
+def package(data: PreparedData, bias: float = 0.0, **about: object) -> ModelPackage:
+    """A network that says ``bias`` times whether the second channel is dark."""
+    torch.manual_seed(0)
+    model = build_model("resnext", classes=data.classes, image_size=32, channels=3, **SMALL).eval()
+    made = make_package(model, data.scale("linear"), data, fit_baselines(data), dict(about))
+
+    def judge(images: torch.Tensor) -> torch.Tensor:
+        dark = -images[:, 1].mean(dim=(1, 2))
+        return torch.stack([-bias * dark, bias * dark], dim=1)
+
+    model.forward = judge
+    return made
+
+
+def registered(store: Store, made: ModelPackage, monkeypatch: pytest.MonkeyPatch) -> Version:
+    """Register a package, and let the registry give back exactly it."""
+    with store.run("a") as run:
+        uri = log_package(store, run, made)
+        version = store.register(NAME, uri, run, {"demo": made.about["demo"]})
+    store.promote(NAME, version.version)
+    monkeypatch.setattr("leigh_mlops.study.champion.load_package", lambda folder: made)
+    return version
+
+
+def test_the_first_version_is_champion(store: Store, data: PreparedData) -> None:
+    decision = decide(store, NAME, package(data), lambda size: data)
+    assert decision.promote
+    assert "first version" in decision.reason
+
+
+def test_a_better_model_on_wells_that_neither_saw_takes_the_place(
+    store: Store, data: PreparedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weak, strong = package(data, 0.1), package(data, 3.0)
+    registered(store, weak, monkeypatch)
+    better = decide(store, NAME, strong, lambda size: data)
+    assert better.promote, better.reason
+    assert "validation wells that neither was trained on" in better.reason
+    equal = decide(store, NAME, weak, lambda size: data)
+    assert not equal.promote
+
+
+def test_a_worse_model_does_not(store: Store, data: PreparedData, monkeypatch: pytest.MonkeyPatch) -> None:
+    registered(store, package(data, 3.0), monkeypatch)
+    decision = decide(store, NAME, package(data, 0.1), lambda size: data)
+    assert not decision.promote
+    assert decision.reason.startswith("not surely better")
+
+
+def test_wells_that_the_champion_was_trained_on_decide_nothing(
+    store: Store, data: PreparedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weak, strong = package(data, 0.1), package(data, 3.0)
+    weak.arrays["training_digests"] = data.cache.digests
+    registered(store, weak, monkeypatch)
+    decision = decide(store, NAME, strong, lambda size: data)
+    assert not decision.promote
+    assert "no two validation wells" in decision.reason
+
+
+def test_a_demo_model_never_takes_a_real_ones_place_but_gives_it_up(
+    store: Store, data: PreparedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    demo, real = package(replace(data, demo=True), 3.0), package(data, 0.1)
+    registered(store, demo, monkeypatch)
+    assert decide(store, NAME, real, lambda size: data).promote
+    registered(store, real, monkeypatch)
+    decision = decide(store, NAME, demo, lambda size: data)
+    assert not decision.promote
+    assert "demo" in decision.reason
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"channels": ("A", "B", "C")}, {"scale": {"full_scale": 65535}}],
+    ids=["channels", "full scale"],
+)
+def test_other_lines_do_not_compete(
+    store: Store, data: PreparedData, monkeypatch: pytest.MonkeyPatch, change: dict[str, object]
+) -> None:
+    weak, strong = package(data, 0.1), package(data, 3.0)
+    registered(store, replace(weak, **change), monkeypatch)
+    decision = decide(store, NAME, strong, lambda size: data)
+    assert not decision.promote
+    assert "--name starts a line of its own" in decision.reason
+    assert line_of(weak) == line_of(strong)
+
+
+def test_the_package_knows_its_training_fields(data: PreparedData) -> None:
+    digests = package(data).arrays["training_digests"]
+    np.testing.assert_array_equal(np.sort(digests), np.sort(data.cache.digests[data.rows("train")]))

@@ -1,0 +1,79 @@
+import math
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.tracking import Run, Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.open(f"sqlite:///{tmp_path}/store/mlflow.db")
+
+
+def status(run: Run) -> str:
+    return str(run.client.get_run(run.id).info.status)
+
+
+def test_the_embedded_store_is_a_file_and_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = Store.open()
+    with store.run("a") as run:
+        run.log_text("hello", "note.txt")
+    assert (tmp_path / "mlruns" / "mlflow.db").exists()
+    (note,) = (tmp_path / "mlruns" / "artifacts").rglob("note.txt")
+    assert note.read_text() == "hello"
+
+
+def test_what_is_logged_is_there(store: Store) -> None:
+    with store.run("a", model="resnext") as run:
+        run.log_params({"learning_rate": 0.001, "layers": [1, 2]})
+        for step in (1, 2):
+            run.log_metrics({"val/loss": 1 / step, "val/nothing": math.nan}, step)
+    found = store.client.get_run(run.id)
+    assert found.data.params == {"learning_rate": "0.001", "layers": "[1, 2]"}
+    assert found.data.metrics == {"val/loss": 0.5}
+    assert [m.step for m in store.client.get_metric_history(run.id, "val/loss")] == [1, 2]
+    assert found.data.tags["model"] == "resnext"
+    assert status(run) == "FINISHED"
+
+
+@pytest.mark.parametrize(("error", "ended"), [(ValueError("broke"), "FAILED"), (KeyboardInterrupt(), "KILLED")])
+def test_a_run_never_stays_running(store: Store, error: BaseException, ended: str) -> None:
+    run = None
+    with pytest.raises(type(error)), store.run("a") as run:
+        assert status(run) == "RUNNING"
+        raise error
+    assert run is not None
+    assert status(run) == ended
+
+
+def test_children_know_their_parent(store: Store) -> None:
+    with store.run("parent") as parent, store.run("child", parent=parent) as child:
+        pass
+    assert store.client.get_run(child.id).data.tags["mlflow.parentRunId"] == parent.id
+
+
+def test_an_unknown_version_names_what_there_is(store: Store) -> None:
+    store.client.create_registered_model("leigh-resnext")
+    assert store.champion("leigh-resnext") is None
+    with pytest.raises(LeighError, match="registered models are: leigh-resnext"):
+        store.version("models:/leigh-iresnet@champion")
+
+
+@pytest.mark.parametrize("uri", ["leigh-resnext", "models:/a", "models:/../x/1", "models:/a@", "runs:/1/model"])
+def test_other_addresses_are_refused(store: Store, uri: str) -> None:
+    with pytest.raises(LeighError, match="names no registered model|The store has no"):
+        store.version(uri)
+
+
+def _open(uri: str) -> str:
+    return Store.open(uri).experiment_id
+
+
+def test_processes_that_open_a_new_store_at_once_share_it(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/new/mlflow.db"
+    with ProcessPoolExecutor(3) as pool:
+        assert len(set(pool.map(_open, [uri] * 3))) == 1
