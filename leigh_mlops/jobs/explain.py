@@ -1,0 +1,185 @@
+"""The batch job: a registry version classifies and explains every field of a data set."""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import ray.data
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.explanations import default_explainers, explainers_for
+from leigh_mlops.jobs.outputs import collect, records_of, write_outputs
+from leigh_mlops.jobs.worker import FieldWorker, WorkOrder
+from leigh_mlops.models import ModelPackage, load_package
+from leigh_mlops.report.files import replacing
+from leigh_mlops.search import ray_cluster
+from leigh_mlops.study import DataSource, find_data
+from leigh_mlops.tracking import Store, Version
+
+__all__ = ["ExplainJob"]
+
+
+@dataclass
+class ExplainJob:
+    """One run of the job; started again on the same folder, it does what is left.
+
+    Attributes:
+        store: Registry and runs.
+        model: ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``.
+        source: Images.
+        out: The job's folder.
+        console: Where words go.
+        methods: Names of explanations; ``None`` for those of the family.
+        target: Class that counterfactuals lead to; ``None`` for the second best.
+        window: Side of the occluding window in pixels.
+        stride: Its step in pixels.
+        batch_size: Fields at once.
+        workers: Actors; by default one less than the cluster has CPUs, or one for each GPU.
+        ray_address: Cluster; by default this machine.
+        verbose: Let Ray speak.
+    """
+
+    store: Store
+    model: str
+    source: DataSource
+    out: Path
+    console: Console
+    methods: Sequence[str] | None = None
+    target: str | None = None
+    window: int = 15
+    stride: int = 6
+    batch_size: int = 8
+    workers: int | None = None
+    ray_address: str | None = None
+    verbose: bool = False
+
+    def run(self) -> dict[str, Any]:
+        """Explain every field, write tables, sheet and page, log them; returns what ``job.json`` says.
+
+        Raises:
+            LeighError: The version, the data or the folder do not fit.
+        """
+        version = self.store.version(self.model)
+        with tempfile.TemporaryDirectory() as temporary:
+            package = load_package(self.store.download(version, Path(temporary)))
+            methods = explainers_for(package.model, self.methods or default_explainers(package.model))
+            self._check_target(package)
+            table, channels, _ = find_data(self.source, self.console)
+            self._check_channels(package, channels)
+            job = self._open(version, methods, len(table))
+            left = self._left(table)
+            if left:
+                order = self._order(Path(temporary), table, methods)
+                self._work(order, left)
+        return self._close(job, version, package, table)
+
+    def _check_target(self, package: ModelPackage) -> None:
+        classes = package.model.spec.classes
+        if self.target is not None and self.target not in classes:
+            raise LeighError(f"The class {self.target!r} is unknown to the model; choose one of {', '.join(classes)}.")
+
+    def _check_channels(self, package: ModelPackage, channels: Sequence[str]) -> None:
+        missing = [name for name in package.channels if name not in channels]
+        if missing:
+            raise LeighError(
+                f"{self.source.path} has the channels {', '.join(channels)}, but the model needs "
+                f"{', '.join(package.channels)}; give images with these channels."
+            )
+
+    def _open(self, version: Version, methods: Sequence[str], fields: int) -> dict[str, Any]:
+        """Begin, or take up, a job; a folder of another job is refused."""
+        job = {
+            "model": version.uri,
+            "data": str(self.source.path),
+            "methods": list(methods),
+            "target": self.target,
+            "window": self.window,
+            "stride": self.stride,
+        }
+        file = self.out / "job.json"
+        if file.exists():
+            before = json.loads(file.read_text())
+            other = [key for key in job if before.get(key) != job[key]]
+            if other:
+                raise LeighError(
+                    f"{self.out} holds another job ({other[0]} is {before.get(other[0])!r}, asked for is "
+                    f"{job[other[0]]!r}); give another --out, or remove the folder."
+                )
+        elif self.out.exists() and any(self.out.iterdir()):
+            raise LeighError(f"{self.out} is not empty and holds no job; give another --out.")
+        _write_json(file, job | {"fields": fields, "finished": False})
+        return job
+
+    def _left(self, table: pd.DataFrame) -> list[int]:
+        done = {record["row"] for record in collect(self.out)}
+        left = [row for row in range(len(table)) if row not in done]
+        if done:
+            self.console.print(f"{len(done)} of {len(table)} fields were done before; {len(left)} are left.")
+        return left
+
+    def _order(self, folder: Path, table: pd.DataFrame, methods: Sequence[str]) -> WorkOrder:
+        table.to_parquet(folder / "table.parquet")
+        return WorkOrder(
+            package=str(folder),
+            table=str(folder / "table.parquet"),
+            out=str(self.out.absolute()),
+            methods=tuple(methods),
+            target=self.target,
+            window=self.window,
+            stride=self.stride,
+        )
+
+    def _work(self, order: WorkOrder, left: list[int]) -> None:
+        columns = (TextColumn("explaining fields"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with ray_cluster(self.ray_address, verbose=self.verbose):
+            cpus, gpus = (int(ray.cluster_resources().get(kind, 0)) for kind in ("CPU", "GPU"))
+
+            # A class without arguments: Ray would warn of arguments that an actor's restart may miss.
+            class worker(FieldWorker):  # noqa: N801 - Ray wants a class
+                def __init__(self) -> None:
+                    super().__init__(order)
+
+            # Ray Data waits for ever where actors take every CPU.
+            size = self.workers or gpus or max(1, cpus - 1)
+            results = (
+                ray.data.from_items(
+                    [{"row": row} for row in left], override_num_blocks=-(-len(left) // self.batch_size)
+                )
+                .map_batches(
+                    worker,
+                    batch_size=self.batch_size,
+                    compute=ray.data.ActorPoolStrategy(size=min(size, -(-len(left) // self.batch_size))),
+                    num_cpus=0.5 if gpus or size >= cpus else 1,
+                    num_gpus=min(1.0, gpus / size) if gpus else 0,
+                )
+                .iter_batches(batch_size=None)
+            )
+            with Progress(*columns, console=self.console, transient=True) as progress:
+                task = progress.add_task("", total=len(left))
+                for batch in results:
+                    progress.advance(task, len(batch["row"]))
+
+    def _close(
+        self, job: dict[str, Any], version: Version, package: ModelPackage, table: pd.DataFrame
+    ) -> dict[str, Any]:
+        fields, failures = records_of(self.out, table)
+        write_outputs(self.out, fields, failures, package, job)
+        done = job | {"done": len(fields), "failed": len(failures), "fields": len(table), "finished": True}
+        _write_json(self.out / "job.json", done)
+        tags = {"model_version": version.uri, "model": package.model.spec.family, "demo": package.about["demo"]}
+        with self.store.run(f"explain {version.uri}", kind="explain", **tags) as run:
+            run.log_params({key: value for key, value in job.items() if key != "model"})
+            run.log_metrics({"fields/done": len(fields), "fields/failed": len(failures)})
+            run.log_file(self.out)
+        return done
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=2) + "\n")

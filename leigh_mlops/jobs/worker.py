@@ -1,0 +1,169 @@
+"""What a worker of a batch job does: read, explain, save, verify, and leave one record per field."""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.explanations import Context, FieldExplanation, explain_fields, verify
+from leigh_mlops.images import FieldFiles, field_files, raw_at_size, read_field
+from leigh_mlops.models import load_package
+from leigh_mlops.report.files import read_tiff16, replacing, write_gif, write_png, write_tiff16
+from leigh_mlops.report.pictures import composite, heatmap_overlay
+from leigh_mlops.scores import certificate
+
+__all__ = ["FieldWorker", "WorkOrder", "field_id"]
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class WorkOrder:
+    """What every worker of a job is told; all of it is plain JSON.
+
+    Attributes:
+        package: Folder of the model package.
+        table: Parquet file of the image table.
+        out: The job's folder.
+        methods: Names of explanations.
+        target: Class that counterfactuals and interpolations lead to; ``None`` for the second best.
+        window: Side of the occluding window in pixels.
+        stride: Its step in pixels.
+        steps: Steps of an interpolation.
+    """
+
+    package: str
+    table: str
+    out: str
+    methods: tuple[str, ...]
+    target: str | None = None
+    window: int = 15
+    stride: int = 6
+    steps: int = 8
+
+
+class FieldWorker:
+    """Explains fields; Ray Data keeps one for each actor."""
+
+    def __init__(self, order: WorkOrder) -> None:
+        self.order = order
+        self.package = load_package(Path(order.package))
+        if torch.cuda.is_available():
+            self.package.model.to("cuda")
+        self.table = pd.read_parquet(order.table)
+        self.files = field_files(self.table, self.package.channels)
+        self.limits = self.package.about["display_limits"]
+
+    def __call__(self, batch: dict[str, npt.NDArray[np.int64]]) -> dict[str, npt.NDArray[np.int64]]:
+        """Explain the rows of a batch; the records are on disk when it returns."""
+        records = self.explain([int(row) for row in batch["row"]])
+        name = hashlib.sha256(json.dumps([record["row"] for record in records]).encode()).hexdigest()[:16]
+        with replacing(Path(self.order.out) / "parts" / f"{name}.json") as temporary:
+            temporary.write_text(json.dumps(records))
+        failed = [int("failure" in record) for record in records]
+        return {"row": batch["row"], "failed": np.array(failed)}
+
+    def explain(self, rows: list[int]) -> list[dict[str, Any]]:
+        """One record per row: its columns, its pictures, or why it failed."""
+        records: list[dict[str, Any]] = []
+        read: list[tuple[int, Floats]] = []
+        for row in rows:
+            try:
+                read.append((row, self._read(self.files[row])))
+            except LeighError as error:
+                records.append({"row": row, "path": self._path(row), "failure": str(error)})
+        if read:
+            raw = np.stack([image for _, image in read])
+            context = Context(
+                target=self.order.target,
+                window=self.order.window,
+                stride=self.order.stride,
+                steps=self.order.steps,
+            )
+            explained = explain_fields(self.package, raw, self.order.methods, context)
+            for (row, image), explanation in zip(read, explained, strict=True):
+                records.append(self._save(row, image, explanation))
+        return records
+
+    def _path(self, row: int) -> str:
+        files = self.files[row]
+        return str(files[0][0]) if files else ""
+
+    def _read(self, files: FieldFiles | None) -> Floats:
+        if files is None:
+            raise LeighError("The field lacks a channel that the model needs; add its file.")
+        image, full_scale = read_field(files), self.package.scale["full_scale"]
+        if np.iinfo(image.dtype).max != full_scale:
+            raise LeighError(
+                f"{files[0][0]} reaches {np.iinfo(image.dtype).max} where the model's images reach {full_scale}; "
+                "give images of the same bit depth."
+            )
+        return raw_at_size(image, self.package.model.spec.image_size)
+
+    def _save(self, row: int, raw: Floats, found: FieldExplanation) -> dict[str, Any]:
+        name = field_id(self.table.iloc[row])
+        folder = Path(self.order.out) / "images" / name
+        pictures = {"image": self._png(folder / "image.png", raw)}
+        for key, image in found.images.items():
+            if key.startswith("counterfactual"):
+                self._certify(folder / f"{key}.tif", key, raw, found)
+            pictures[key] = self._png(folder / f"{key}.png", image)
+        for key, heat in found.maps.items():
+            limit = float(np.abs(heat).max()) or 1.0
+            found.numbers[f"{key}_full_colour"] = limit
+            overlay = heatmap_overlay(composite(raw, self.package.channels, self.limits), heat, limit)
+            pictures[key] = self._relative(write_png(folder / f"{key}.png", overlay))
+        for key, frames in found.frames.items():
+            drawn = [composite(frame, self.package.channels, self.limits) for frame in frames]
+            pictures[f"{key}_strip"] = self._relative(write_png(folder / f"{key}.png", np.concatenate(drawn, axis=1)))
+            pictures[f"{key}_film"] = self._relative(write_gif(folder / f"{key}.gif", drawn + drawn[-2:0:-1], 150))
+        return {"row": row, "field": name, "numbers": found.numbers, "pictures": pictures}
+
+    def _certify(self, path: Path, key: str, raw: Floats, found: FieldExplanation) -> None:
+        """Save a counterfactual, read it again, and judge what was read."""
+        full_scale = self.package.scale["full_scale"]
+        made = found.images[key]
+        write_tiff16(path, made, self.package.channels, full_scale)
+        saved = read_tiff16(path)[0].astype(np.float32)
+        verified = verify(self.package, saved, found, key)
+        classes = self.package.model.spec.classes
+        measures = certificate(
+            raw[None],
+            saved[None],
+            verified.log_probs[None],
+            [classes.index(str(found.numbers["counterfactual_target"]))],
+            [verified.reencoding_error],
+            full_scale=full_scale,
+            noise=full_scale / 255,
+        )
+        found.numbers[f"{key}_class"] = classes[int(measures.predicted[0])]
+        found.numbers[f"{key}_probability"] = float(measures.probability[0])
+        found.numbers[f"{key}_valid"] = bool(measures.valid[0])
+        found.numbers[f"{key}_reencoding_error"] = verified.reencoding_error
+        found.numbers[f"{key}_clipped"] = float(measures.clipped[0])
+        found.numbers[f"{key}_changed"] = float(measures.changed[0])
+        for channel, change in zip(self.package.channels, measures.change_signed[0], strict=True):
+            found.numbers[f"{key}_change_{channel}"] = float(change)
+
+    def _png(self, path: Path, image: Floats) -> str:
+        return self._relative(write_png(path, composite(image, self.package.channels, self.limits)))
+
+    def _relative(self, path: Path) -> str:
+        return path.relative_to(self.order.out).as_posix()
+
+
+def field_id(row: "pd.Series[Any]") -> str:
+    """A folder name for a field; letters that have a meaning in paths are replaced."""
+    key = [row["Metadata_Plate"], row["Metadata_Well"], f"f{row['Metadata_Site']}"]
+    for column, letter in (("Metadata_Z", "z"), ("Metadata_Time", "t")):
+        if column in row and not pd.isna(row[column]):
+            key.append(f"{letter}{row[column]}")
+    return re.sub(r"[^\w.-]", "-", "_".join(map(str, key))).lstrip(".")
