@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,7 +26,8 @@ __all__ = [
     "split_list",
 ]
 
-console = Console(highlight=False, soft_wrap=True)
+# Files and pipes have no width of their own; tables need one.
+console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 110)
 
 Data = Annotated[
     Path,
@@ -80,6 +82,8 @@ def run_app(app: typer.Typer) -> None:
     """Run an app; what a user caused becomes one sentence on standard error and exit code 1."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    if "--verbose" not in sys.argv:
+        warnings.simplefilter("ignore")
     try:
         app()
     except LeighError as error:

@@ -5,7 +5,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from leigh_mlops.errors import LeighError
 
@@ -84,7 +93,10 @@ class Range(Settings):
 
 
 Flat = Annotated[dict[str, Any], BeforeValidator(_known_keys)]
-Domain = Annotated[list[Any], Field(min_length=1)] | Range
+Domain = Annotated[
+    Annotated[list[Any], Field(min_length=1), Tag("list")] | Annotated[Range, Tag("range")],
+    Discriminator(lambda value: "list" if isinstance(value, list) else "range"),
+]
 
 
 class Resources(Settings):
@@ -156,7 +168,7 @@ def parse_settings(kind: type[Model], values: dict[str, Any], source: str) -> Mo
         return kind.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"] if part not in {"Range", "list[any]"})
+        where = ".".join(str(part) for part in first["loc"] if part not in {"range", "list"})
         if first["type"] == "extra_forbidden":
             near = difflib.get_close_matches(where, kind.model_fields, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(kind.model_fields)}."

@@ -231,7 +231,8 @@ def raw_at_size(image: Pixels, image_size: int) -> npt.NDArray[np.float32]:
 
 
 def _counts(image: Pixels, image_size: int) -> npt.NDArray[np.uint16]:
-    return np.rint(resize(image, image_size) / _unit(image)).astype(np.uint16)
+    counts: npt.NDArray[np.uint16] = np.rint(resize(image, image_size) / _unit(image)).astype(np.uint16)
+    return counts
 
 
 def _unit(image: Pixels) -> float:

@@ -48,7 +48,7 @@ class IntensityScale:
         mean, std = self._columns()
         values: Floats = scaled * std + mean
         if self.transform == "log":
-            values = np.expm1(values) / np.float32(255)
+            values = np.expm1(values) * np.float32(1 / 255)
         return values * np.float32(self.full_scale)
 
     def _columns(self) -> tuple[Floats, Floats]:

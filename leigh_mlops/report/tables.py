@@ -41,7 +41,7 @@ def leaderboard(rows: Sequence[Record], *, winners: Collection[str] | None = Non
     networks = [row for row in rows if row.get("kind", "network") == "network"]
     families = list(dict.fromkeys(str(row["family"]) for row in networks))
     table = Table(title="Validation scores; * marks the best of a family")
-    for heading in ("", "family", "model"):
+    for heading in ("", "model"):
         table.add_column(heading, overflow="fold")
     for heading, _ in COLUMNS.values():
         table.add_column(heading, justify="right", no_wrap=True)
@@ -49,7 +49,7 @@ def leaderboard(rows: Sequence[Record], *, winners: Collection[str] | None = Non
         ranked = sorted((row for row in networks if row["family"] == family), key=_rank)
         best = {str(ranked[0]["model"])} if winners is None else set(winners)
         for row in ranked:
-            _add(table, row, family, marked=row["model"] in best)
+            _add(table, row, str(row["model"]), marked=row["model"] in best)
         table.add_section()
     for row in rows:
         if row.get("kind") in REFERENCES:
@@ -66,11 +66,10 @@ def _number(row: Record, key: str, missing: float) -> float:
     return missing if value is None or math.isnan(value) else float(value)
 
 
-def _add(table: Table, row: Record, family: str, *, marked: bool) -> None:
+def _add(table: Table, row: Record, name: str, *, marked: bool) -> None:
     cells = []
     for key, (_, spec) in COLUMNS.items():
         value = _number(row, key, math.nan)
         cells.append("-" if math.isnan(value) else format(value, spec))
     # A name may hold square brackets, which rich would take for markup.
-    names = [Text("*" if marked else ""), Text(family), Text(str(row["model"]))]
-    table.add_row(*names, *cells, style="bold" if marked else None)
+    table.add_row(Text("*" if marked else ""), Text(name), *cells, style="bold" if marked else None)

@@ -56,7 +56,8 @@ def load_best(model: Network, folder: Path) -> int:
 
 
 def _split(entries: dict[int, dict[str, Any]]) -> tuple[dict[str, Tensor], dict[int, dict[str, Any]]]:
-    tensors, numbers = {}, {}
+    tensors: dict[str, Tensor] = {}
+    numbers: dict[int, dict[str, Any]] = {}
     for key, values in entries.items():
         tensors |= {f"{key}.{name}": value for name, value in values.items() if isinstance(value, Tensor)}
         numbers[key] = {name: value for name, value in values.items() if not isinstance(value, Tensor)}

@@ -56,7 +56,7 @@ class PreparedData:
     def labels(self) -> npt.NDArray[np.int64]:
         """Class index of every row, shape (N,); -1 where it has none of the classes."""
         index = {name: number for number, name in enumerate(self.classes)}
-        return self.table["Metadata_Condition"].map(index).fillna(-1).to_numpy(np.int64)
+        return np.asarray(self.table["Metadata_Condition"].map(index).fillna(-1), dtype=np.int64)
 
     def rows(self, part: str | None = None) -> npt.NDArray[np.int64]:
         """Readable, labelled rows of one part, or of all."""

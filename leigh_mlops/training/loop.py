@@ -160,7 +160,7 @@ def _train_epoch(state: TrainingState, batches: FieldBatches) -> float:
             if not torch.isfinite(loss):
                 raise DivergenceError(f"The loss of epoch {state.epoch + 1} is {float(loss)}; lower the learning rate.")
             state.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             state.optimizer.step()
             total += float(loss) * len(batch.rows)
             count += len(batch.rows)

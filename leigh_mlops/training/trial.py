@@ -75,7 +75,7 @@ def run_trial(
         state,
         data.batches("train", scale, settings.batch_size, augmentation=augmentation, seed=seed),
         data.batches("val", scale, settings.batch_size),
-        wells=data.wells,
+        wells=list(data.wells),
         epochs=settings.epochs,
         metric=metric,
         mode=mode,

@@ -1,0 +1,275 @@
+"""The whole way by its commands: search, registry, evaluation, explanation, on a small plate."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow.tracking import MlflowClient
+from PIL import Image
+
+from tests.conftest import write_class_folders
+
+FAMILIES = ("autoencoder", "iresnet", "resnext")
+TUNE = ["tune", "--preset", "quick", "--trials", "2", "--epochs", "2", "--image-size", "32", "--seed", "3"]
+
+
+class Workshop:
+    """A folder in which commands run as a user would run them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.data = folder / "plate"
+
+    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {
+            "LEIGH_CACHE": str(self.folder / "cache"),
+            "LEIGH_STATE": str(self.folder / "state"),
+        }
+        environment.pop("MLFLOW_TRACKING_URI", None)
+        command = [sys.executable, "-m", f"leigh_mlops.{arguments[0]}", *arguments[1:]]
+        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    @property
+    def store(self) -> MlflowClient:
+        uri = f"sqlite:///{self.folder}/mlruns/mlflow.db"
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+    def runs(self, model: str) -> list[mlflow.entities.Run]:
+        return self.store.search_runs(["1"], f"tags.model = '{model}'", order_by=["attributes.start_time"])
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workshop, str]:
+    shop = Workshop(tmp_path_factory.mktemp("shop"))
+    write_class_folders(shop.data, wells=10, size=32)
+    return shop, shop.run(*TUNE, "--data", "plate").stdout
+
+
+def test_the_search_says_what_a_biologist_wants_to_know(searched: tuple[Workshop, str]) -> None:
+    _, said = searched
+    assert "40 fields of 20 wells, channels DAPI, TMRM, DAPI+TMRM" in said
+    assert "no well stands in two" in said
+    assert "a threshold on intensity" in said
+    for family in FAMILIES:
+        assert f"models:/leigh-{family}/1 is champion: the first version of leigh-{family}" in said
+    assert "python -m leigh_mlops.explain models:/leigh-iresnet/1 --data plate" in said
+
+
+def test_ray_and_mlflow_are_quiet(searched: tuple[Workshop, str]) -> None:
+    shop, _ = searched
+    done = shop.run(*TUNE, "--data", "plate", "--trials", "1", "--name", "quiet")
+    assert done.stderr == ""
+    assert "ray" not in done.stdout.lower().replace("--ray-address", "").replace("gray", "")
+
+
+def test_each_trial_is_one_run_beside_the_baseline(searched: tuple[Workshop, str]) -> None:
+    shop, _ = searched
+    (parent,) = shop.store.search_runs(["1"], "tags.kind = 'search' and tags.data = 'plate'")[-1:]
+    assert parent.info.status == "FINISHED"
+    for family in FAMILIES:
+        runs = [run for run in shop.runs(family) if run.data.tags["mlflow.parentRunId"] == parent.info.run_id]
+        assert [run.info.status for run in runs] == ["FINISHED", "FINISHED"]
+        assert len({run.data.tags["trial"] for run in runs}) == 2
+        tested = [run for run in runs if any(name.startswith("test/") for name in run.data.metrics)]
+        assert len(tested) == 1, "the test part is touched once"
+        for run in runs:
+            assert len(shop.store.get_metric_history(run.info.run_id, "train/loss")) == 2
+    baseline = shop.runs("baseline")[0].data.metrics
+    assert {"val/accuracy", "val/wells/accuracy", "val/log_loss", "val/z_prime", "val/mse"} <= set(baseline)
+    assert "val/auc" in shop.runs("position")[0].data.metrics
+    assert parent.data.metrics["data/leaked_wells"] == 0
+
+
+def test_metric_names_are_shared(searched: tuple[Workshop, str]) -> None:
+    shop, _ = searched
+    shared = {"val/accuracy", "val/balanced_accuracy", "val/auc", "val/f1_macro", "val/log_loss", "val/z_prime"}
+    for family in ("iresnet", "resnext"):
+        metrics = set(shop.runs(family)[0].data.metrics)
+        assert shared <= metrics
+        assert {name.replace("val/", "val/wells/") for name in shared} <= metrics
+    assert "val/mse" in shop.runs("autoencoder")[0].data.metrics
+
+
+def artifacts(client: MlflowClient, run_id: str, path: str | None = None) -> set[str]:
+    found = set()
+    for entry in client.list_artifacts(run_id, path):
+        found |= artifacts(client, run_id, entry.path) if entry.is_dir else {entry.path}
+    return found
+
+
+def test_pictures_stand_beside_the_numbers(searched: tuple[Workshop, str]) -> None:
+    shop, _ = searched
+    winner = next(run for run in shop.runs("iresnet") if run.data.tags.get("winner"))
+    assert {"figures/confusion.png", "figures/scores_DS_TT.png", "pictures/examples.png"} <= artifacts(
+        shop.store, winner.info.run_id
+    )
+    (parent,) = shop.store.search_runs(["1"], "tags.kind = 'search' and tags.data = 'plate'")[-1:]
+    assert {"data/split.csv", "figures/learning_curves.png", "settings/spaces.json", "summary.txt"} <= artifacts(
+        shop.store, parent.info.run_id
+    )
+
+
+def test_the_same_seed_gives_the_same_trials_and_metrics(searched: tuple[Workshop, str], tmp_path: Path) -> None:
+    first, _ = searched
+    second = Workshop(tmp_path / "again")
+    shutil.copytree(first.data, second.data)
+    resnext = Path(__file__).parent.parent / "tuning" / "resnext.yaml"
+    second.run(*TUNE, str(resnext), "--data", "plate")
+
+    def numbers(shop: Workshop) -> list[dict[str, float]]:
+        runs = shop.runs("resnext")[:2]
+        assert len({run.data.params["learning_rate"] for run in runs}) == 2
+        kept = [{k: v for k, v in run.data.metrics.items() if "seconds" not in k and "test/" not in k} for run in runs]
+        return sorted(kept, key=lambda metrics: metrics["train/loss"])
+
+    assert numbers(first) == numbers(second)
+
+
+def test_evaluation_repeats_the_logged_test_scores(searched: tuple[Workshop, str]) -> None:
+    shop, _ = searched
+    split = shop.folder / "test.csv"
+    winner = next(run for run in shop.runs("resnext") if run.data.tags.get("winner"))
+    (parent,) = shop.store.search_runs(["1"], "tags.kind = 'search' and tags.data = 'plate'")[-1:]
+    table = pd.read_csv(shop.store.download_artifacts(parent.info.run_id, "data/split.csv"))
+    test = table[table["Metadata_Split"] == "test"]
+    small = shop.folder / "unseen"
+    for row in test.itertuples():
+        name = f"{row.Metadata_Condition}{row.Metadata_Row:03d}{row.Metadata_Col:03d}-{row.Metadata_Site}"
+        (small / row.Metadata_Condition).mkdir(parents=True, exist_ok=True)
+        (source,) = (shop.data / row.Metadata_Condition).glob(f"{name}-*")
+        shutil.copy(source, small / row.Metadata_Condition)
+    shop.run("evaluate", "models:/leigh-resnext@champion", "--data", "unseen", "--json", str(split))
+    scores = json.loads(split.read_text())
+    assert all(scores[part] for part in ("wells", "baseline", "position"))
+    for name in ("accuracy", "log_loss", "f1_macro", "auc", "z_prime"):
+        if f"test/{name}" in winner.data.metrics:
+            assert scores["fields"][name] == pytest.approx(winner.data.metrics[f"test/{name}"], abs=1e-9)
+
+
+def test_evaluation_leaves_training_wells_out(searched: tuple[Workshop, str]) -> None:
+    shop, _ = searched
+    said = shop.run("evaluate", "models:/leigh-resnext/1", "--data", "plate").stdout
+    assert "8 wells that it was not trained on (12 training wells left out)" in said
+
+
+@pytest.fixture(scope="module")
+def explained(searched: tuple[Workshop, str]) -> tuple[Workshop, Path]:
+    shop, _ = searched
+    broken = shop.folder / "broken"
+    shutil.copytree(shop.data, broken)
+    next((broken / "DS").iterdir()).write_text("no image")
+    said = shop.run("explain", "models:/leigh-iresnet@champion", "--data", "broken", "--out", "out").stdout
+    assert said.strip().splitlines()[-1] == "39 of 40 fields explained; 1 failed, see out/failures.csv."
+    return shop, shop.folder / "out"
+
+
+def test_every_field_has_its_row_and_its_counterfactuals(explained: tuple[Workshop, Path]) -> None:
+    _, out = explained
+    fields = pd.read_parquet(out / "fields.parquet")
+    assert len(fields) == 39
+    sums = fields[["probability_DS", "probability_TT"]].sum(axis=1)
+    assert sums.between(1 - 1e-6, 1 + 1e-6).all()
+    for name in ("counterfactual_alpha_0", "counterfactual_alpha_1"):
+        assert {"length", "class", "probability", "valid", "reencoding_error"} <= {
+            column.removeprefix(f"{name}_") for column in fields
+        }
+        for path in fields[f"picture_{name}"]:
+            assert (out / path).exists()
+            assert (out / path).with_suffix(".tif").exists()
+    wells = pd.read_parquet(out / "wells.parquet")
+    assert len(wells) == 20
+    assert wells["fields"].sum() == 39
+
+
+def test_a_broken_image_is_a_row_of_the_failures(explained: tuple[Workshop, Path]) -> None:
+    _, out = explained
+    (failure,) = pd.read_csv(out / "failures.csv").itertuples()
+    assert "no readable image" in failure.reason
+    assert list(pd.read_csv(out / "hits.csv").columns)[:2] == ["Metadata_Plate", "Metadata_Well"]
+    assert json.loads((out / "job.json").read_text())["failed"] == 1
+
+
+def test_the_job_leaves_a_sheet_and_a_page(explained: tuple[Workshop, Path]) -> None:
+    shop, out = explained
+    assert Image.open(out / "contact_sheet.png").width > 600
+    page = (out / "report" / "index.html").read_text()
+    assert "39 fields of 20 wells were explained; 1 could not be read" in page
+    (run,) = shop.store.search_runs(["1"], "tags.kind = 'explain'")
+    assert run.data.tags["model_version"] == "models:/leigh-iresnet/1"
+
+
+def test_started_again_it_does_what_is_left(explained: tuple[Workshop, Path]) -> None:
+    shop, out = explained
+    before = pd.read_parquet(out / "fields.parquet")
+    parts = sorted((out / "parts").iterdir())
+    lost = len(json.loads(parts[0].read_text()))
+    parts[0].unlink()
+    said = shop.run("explain", "models:/leigh-iresnet@champion", "--data", "broken", "--out", "out").stdout
+    assert f"{40 - lost} of 40 fields were done before; {lost} are left" in said
+    after = pd.read_parquet(out / "fields.parquet")
+    pd.testing.assert_frame_equal(before, after, check_exact=False, rtol=1e-3)
+
+
+def test_another_job_is_refused_the_folder(explained: tuple[Workshop, Path]) -> None:
+    shop, _ = explained
+    done = shop.run("explain", "models:/leigh-resnext@champion", "--data", "broken", "--out", "out", check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: out holds another job")
+
+
+@pytest.mark.parametrize(
+    ("family", "columns", "files"),
+    [
+        ("resnext", ["occlusion_target"], ["occlusion.png"]),
+        ("autoencoder", ["reconstruction_mse"], ["reconstruction.png", "interpolation.png", "interpolation.gif"]),
+    ],
+)
+def test_other_families_explain_in_their_way(
+    searched: tuple[Workshop, str], family: str, columns: list[str], files: list[str]
+) -> None:
+    shop, _ = searched
+    shop.run("explain", f"models:/leigh-{family}@champion", "--data", "plate", "--out", family)
+    fields = pd.read_parquet(shop.folder / family / "fields.parquet")
+    assert set(columns) <= set(fields.columns)
+    folder = shop.folder / family / "images" / fields["field"].iloc[0]
+    assert {path.name for path in folder.iterdir()} == {"image.png", *files}
+
+
+def test_promote_moves_the_champion(searched: tuple[Workshop, str]) -> None:
+    shop, _ = searched
+    assert "is champion" in shop.run("promote", "leigh-resnext", "1").stdout
+    done = shop.run("promote", "leigh-resnext", "99", check=False)
+    assert done.returncode == 1
+    assert "has no models:/leigh-resnext/99" in done.stderr
+
+
+def test_a_registered_version_is_a_starting_point(searched: tuple[Workshop, str]) -> None:
+    shop, _ = searched
+    said = shop.run(
+        *("train", "resnext", "--data", "plate", "--preset", "quick", "--epochs", "1", "--image-size", "32"),
+        *("--init", "models:/leigh-resnext/1", "--set", "learning_rate=0.0001", "--seed", "3"),
+    ).stdout
+    assert "models:/leigh-resnext/2 is" in said
+    run = shop.runs("resnext")[-1]
+    assert run.data.params["learning_rate"] == "0.0001"
+
+
+def test_mlflow_itself_can_predict(searched: tuple[Workshop, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    import numpy as np
+
+    shop, _ = searched
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    mlflow.set_tracking_uri(f"sqlite:///{shop.folder}/mlruns/mlflow.db")
+    model = mlflow.pyfunc.load_model("models:/leigh-resnext@champion")
+    probabilities = model.predict(np.zeros((2, 3, 32, 32), np.float32))
+    assert probabilities.shape == (2, 2)
+    assert probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5)

@@ -1,0 +1,132 @@
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.settings import TrainingSettings
+from leigh_mlops.training import (
+    DivergenceError,
+    Epoch,
+    PreparedData,
+    build_network,
+    predict,
+    run_trial,
+    save_checkpoint,
+    trained_network,
+)
+
+SMALL = {
+    "resnext": {"layers": [1, 1, 1, 1], "groups": 1, "width_per_group": 8},
+    "autoencoder": {},
+    "iresnet": {"blocks": [1, 1], "widths": [8, 8]},
+}
+METRIC = {"resnext": "val/log_loss", "autoencoder": "val/mse", "iresnet": "val/log_loss"}
+
+
+def settings(family: str, **changes: object) -> TrainingSettings:
+    values = {"batch_size": 8, "epochs": 3, "learning_rate": 0.003, "architecture": SMALL[family]}
+    return TrainingSettings(**(values | changes))
+
+
+def trial(family: str, data: PreparedData, checkpoint: Path | None = None, **changes: object) -> list[Epoch]:
+    epochs = run_trial(family, settings(family, **changes), data, metric=METRIC[family], seed=5, checkpoint=checkpoint)
+    return list(epochs)
+
+
+def numbers(epochs: list[Epoch]) -> list[dict[str, float]]:
+    return [{k: v for k, v in epoch.metrics.items() if "seconds" not in k} for epoch in epochs]
+
+
+@pytest.mark.parametrize("family", SMALL)
+def test_a_trial_learns_and_repeats_itself(family: str, data: PreparedData) -> None:
+    first, second = trial(family, data), trial(family, data)
+    assert numbers(first) == numbers(second)
+    assert [epoch.number for epoch in first] == [1, 2, 3]
+    losses = [epoch.metrics["train/loss"] for epoch in trial(family, data, epochs=8)]
+    assert losses[-1] < losses[0]
+    assert METRIC[family] in first[0].metrics
+
+
+@pytest.mark.parametrize("family", SMALL)
+def test_a_trial_taken_up_again_goes_on_as_if_it_had_not_stopped(
+    family: str, data: PreparedData, tmp_path: Path
+) -> None:
+    whole = trial(family, data, epochs=3, lr_step_epochs=2)
+    for epoch in islice(
+        run_trial(family, settings(family, lr_step_epochs=2), data, metric=METRIC[family], seed=5),
+        1,
+    ):
+        save_checkpoint(epoch.state, tmp_path / "c")
+    rest = trial(family, data, tmp_path / "c", lr_step_epochs=2)
+    assert [epoch.number for epoch in rest] == [2, 3]
+    for one, other in zip(numbers(whole[1:]), numbers(rest), strict=True):
+        assert one == pytest.approx(other, rel=1e-5, abs=1e-6)
+
+
+def test_another_seed_gives_another_training(data: PreparedData) -> None:
+    runs = [
+        list(run_trial("resnext", settings("resnext", epochs=1), data, metric="val/log_loss", seed=seed))
+        for seed in (1, 2)
+    ]
+    assert numbers(runs[0]) != numbers(runs[1])
+
+
+def test_nothing_of_a_trial_touches_the_callers_random_state(data: PreparedData) -> None:
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    torch.rand(1)
+    assert not torch.equal(torch.get_rng_state(), before)
+    torch.set_rng_state(before)
+    trial("resnext", data, epochs=1)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_best_epoch_comes_back_from_its_checkpoint(data: PreparedData, tmp_path: Path) -> None:
+    outputs = {}
+    for epoch in run_trial("resnext", settings("resnext"), data, metric="val/log_loss", seed=5):
+        outputs[epoch.number] = epoch.outputs.values
+        save_checkpoint(epoch.state, tmp_path / "c")
+    model, scale, best = trained_network("resnext", settings("resnext"), data, tmp_path / "c")
+    again = predict(model, data.batches("val", scale, 8)).values
+    np.testing.assert_allclose(again, outputs[best], atol=1e-5)
+
+
+def test_the_learning_rate_falls_in_steps(data: PreparedData) -> None:
+    rates = [e.metrics["train/learning_rate"] for e in trial("autoencoder", data, epochs=4, lr_step_epochs=2)]
+    assert rates == pytest.approx([0.003, 0.003, 0.0003, 0.0003])
+
+
+def test_a_divergence_is_said(data: PreparedData) -> None:
+    with pytest.raises(DivergenceError, match="lower the learning rate"):
+        trial("autoencoder", data, optimizer="sgd", learning_rate=10.0, epochs=60)
+
+
+def test_an_unknown_metric_names_the_known_ones(data: PreparedData) -> None:
+    with pytest.raises(LeighError, match="'val/beauty' is no score of resnext; choose one of"):
+        next(iter(run_trial("resnext", settings("resnext"), data, metric="val/beauty")))
+
+
+def test_the_test_part_does_not_touch_a_training(data: PreparedData) -> None:
+    """The same trial with the test wells' pixels set to noise gives the same numbers."""
+    before = numbers(trial("resnext", data, epochs=2))
+    pixels = np.array(data.cache.pixels)
+    pixels[data.rows("test")] = 60000
+    object.__setattr__(data.cache, "pixels", pixels)
+    assert numbers(trial("resnext", data, epochs=2)) == before
+    pixels[data.rows("val")] = 60000
+    assert numbers(trial("resnext", data, epochs=2)) != before
+
+
+def test_a_file_is_a_starting_point(data: PreparedData, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    fresh = build_network("resnext", settings("resnext"), data, seed=1)
+    other = build_network("resnext", settings("resnext"), data, seed=2)
+    name = "features.conv1.weight"
+    assert not torch.equal(fresh.state_dict()[name], other.state_dict()[name])
+    save_file({k: v.contiguous() for k, v in other.state_dict().items()}, tmp_path / "w.safetensors")
+    started = build_network("resnext", settings("resnext", init=str(tmp_path / "w.safetensors")), data, seed=1)
+    assert torch.equal(started.state_dict()[name], other.state_dict()[name])
