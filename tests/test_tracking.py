@@ -42,12 +42,16 @@ def test_what_is_logged_is_there(store: Store) -> None:
 
 @pytest.mark.parametrize(("error", "ended"), [(ValueError("broke"), "FAILED"), (KeyboardInterrupt(), "KILLED")])
 def test_a_run_never_stays_running(store: Store, error: BaseException, ended: str) -> None:
-    run = None
-    with pytest.raises(type(error)), store.run("a") as run:
-        assert status(run) == "RUNNING"
-        raise error
-    assert run is not None
-    assert status(run) == ended
+    seen = {}
+
+    def work() -> None:
+        with store.run("a") as run:
+            seen[run] = status(run)
+            raise error
+
+    with pytest.raises(type(error)):
+        work()
+    assert [(before, status(run)) for run, before in seen.items()] == [("RUNNING", ended)]
 
 
 def test_children_know_their_parent(store: Store) -> None:
@@ -65,7 +69,7 @@ def test_an_unknown_version_names_what_there_is(store: Store) -> None:
 
 @pytest.mark.parametrize("uri", ["leigh-resnext", "models:/a", "models:/../x/1", "models:/a@", "runs:/1/model"])
 def test_other_addresses_are_refused(store: Store, uri: str) -> None:
-    with pytest.raises(LeighError, match="names no registered model|The store has no"):
+    with pytest.raises(LeighError, match=r"names no registered model|The store has no"):
         store.version(uri)
 
 

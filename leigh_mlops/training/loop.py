@@ -158,10 +158,10 @@ def _train_epoch(state: TrainingState, batches: FieldBatches) -> float:
             moved = Batch(batch.images.to(device), batch.labels.to(device), batch.rows)
             loss = objective.losses(model(moved.images), moved).mean()
             if not torch.isfinite(loss):
-                raise DivergenceError(f"The loss of epoch {state.epoch + 1} is {float(loss)}; lower the learning rate.")
+                raise DivergenceError(f"The loss of epoch {state.epoch + 1} is {loss.item()}; lower the learning rate.")
             state.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             state.optimizer.step()
-            total += float(loss) * len(batch.rows)
+            total += loss.item() * len(batch.rows)
             count += len(batch.rows)
     return total / count
