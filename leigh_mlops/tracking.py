@@ -65,8 +65,8 @@ class PackagedNetwork(PythonModel):  # type: ignore[misc]
         self.package = load_package(Path(context.artifacts[_PACKAGE]))
         self.scale = IntensityScale.from_json(self.package.scale)
 
-    # MLflow would take a type hint for a schema.
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    # MLflow takes a more precise type hint for a schema, and warns of none.
+    def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> Any:  # noqa: ANN401
         """Raw intensities (N, C, H, W) to class probabilities (N, K), or to raw reconstructions (N, C, H, W)."""
         import torch
 

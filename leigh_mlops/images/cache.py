@@ -106,7 +106,7 @@ def open_cache(
     channels: Sequence[str],
     image_size: int,
     root: Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[], None] | None = None,
 ) -> PixelCache:
     """Map the cache of a table, and build it first where it does not stand yet.
 
@@ -118,7 +118,7 @@ def open_cache(
         channels: Channel names in the order of the axis C.
         image_size: Side S in pixels, a multiple of 32.
         root: Folder of all caches; by default :func:`cache_root`.
-        progress: Called with the number of fields done and their total.
+        progress: Called after each field.
 
     Raises:
         LeighError: The size is no multiple of 32, or no field could be read.
@@ -156,7 +156,7 @@ def _build(
     folder: Path,
     files: Sequence[FieldFiles | None],
     image_size: int,
-    progress: Callable[[int, int], None] | None,
+    progress: Callable[[], None] | None,
 ) -> None:
     first = _first_readable(files)
     unit, full_scale = _unit(first), int(np.iinfo(first.dtype).max)
@@ -176,10 +176,10 @@ def _build(
     failures = []
     # The decoders release the interpreter's lock, so that threads are enough.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done, failure in enumerate(pool.map(store, range(len(files))), start=1):
+        for failure in pool.map(store, range(len(files))):
             failures += [failure] if failure else []
             if progress:
-                progress(done, len(files))
+                progress()
     pixels.flush()
     np.save(folder / "digests.npy", digests)
     about = {"unit": unit, "full_scale": full_scale, "failures": [asdict(failure) for failure in failures]}

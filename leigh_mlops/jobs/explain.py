@@ -1,22 +1,24 @@
 """The batch job: a registry version classifies and explains every field of a data set."""
 
 import json
+import math
 import tempfile
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import ray.data
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import default_explainers, explainers_for
 from leigh_mlops.jobs.outputs import collect, records_of, write_outputs
 from leigh_mlops.jobs.worker import FieldWorker, WorkOrder
 from leigh_mlops.models import ModelPackage, load_package
+from leigh_mlops.progress import Progress
 from leigh_mlops.report.files import replacing
 from leigh_mlops.search import ray_cluster
 from leigh_mlops.study import DataSource, find_data
@@ -136,34 +138,37 @@ class ExplainJob:
         )
 
     def _work(self, order: WorkOrder, left: list[int]) -> None:
-        columns = (TextColumn("explaining fields"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with ray_cluster(self.ray_address, verbose=self.verbose):
-            cpus, gpus = (int(ray.cluster_resources().get(kind, 0)) for kind in ("CPU", "GPU"))
+            results = self._results(order, left)
+            try:
+                with Progress(self.console, "explaining fields", len(left)) as progress:
+                    for batch in results:
+                        progress.advance(len(batch["row"]))
+            except ray.exceptions.RayError as error:
+                reason = str(error).strip().splitlines()[-1]
+                raise LeighError(
+                    f"A worker of the job failed ({reason}); start the same command again: it does what is left."
+                ) from None
 
-            # A class without arguments: Ray would warn of arguments that an actor's restart may miss.
-            class worker(FieldWorker):  # noqa: N801 - Ray wants a class
-                def __init__(self) -> None:
-                    super().__init__(order)
-
-            # Ray Data waits for ever where actors take every CPU.
-            size = self.workers or gpus or max(1, cpus - 1)
-            results = (
-                ray.data.from_items(
-                    [{"row": row} for row in left], override_num_blocks=-(-len(left) // self.batch_size)
-                )
-                .map_batches(
-                    worker,
-                    batch_size=self.batch_size,
-                    compute=ray.data.ActorPoolStrategy(size=min(size, -(-len(left) // self.batch_size))),
-                    num_cpus=0.5 if gpus or size >= cpus else 1,
-                    num_gpus=min(1.0, gpus / size) if gpus else 0,
-                )
-                .iter_batches(batch_size=None)
+    def _results(self, order: WorkOrder, left: list[int]) -> Iterable[dict[str, Any]]:
+        cpus, gpus = (int(ray.cluster_resources().get(kind, 0)) for kind in ("CPU", "GPU"))
+        blocks = math.ceil(len(left) / self.batch_size)
+        # Ray Data waits for ever where actors take every CPU.
+        size = min(blocks, self.workers or gpus or max(1, cpus - 1))
+        rows = ray.data.from_items([{"row": row} for row in left], override_num_blocks=blocks)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Ray's advice on how else to say max_restarts does not exist yet
+            explained = rows.map_batches(
+                FieldWorker,
+                fn_constructor_args=(order,),
+                batch_size=self.batch_size,
+                compute=ray.data.ActorPoolStrategy(size=size),
+                num_cpus=min(1.0, max(1, cpus - 1) / size),
+                num_gpus=min(1.0, gpus / size) if gpus else 0,
+                # The job itself is what is started again; a worker is not.
+                max_restarts=0,
             )
-            with Progress(*columns, console=self.console, transient=True) as progress:
-                task = progress.add_task("", total=len(left))
-                for batch in results:
-                    progress.advance(task, len(batch["row"]))
+        return cast(Iterable[dict[str, Any]], explained.iter_batches(batch_size=None))
 
     def _close(
         self, job: dict[str, Any], version: Version, package: ModelPackage, table: pd.DataFrame

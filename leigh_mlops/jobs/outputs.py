@@ -100,8 +100,9 @@ def _pictures(row: "pd.Series[Any]") -> list[tuple[str, str]]:
             continue
         caption = _CAPTIONS.get(name, name.replace("_", " "))
         if name.startswith("counterfactual"):
-            sure = f"saved file is {row[f'{name}_class']}, {row[f'{name}_probability']:.3f}"
-            caption = f"as {row['counterfactual_target']} ({name.removeprefix('counterfactual_')}): {sure}"
+            target, said = row["counterfactual_target"], row[f"{name}_class"]
+            probability = f"{target} {row[f'{name}_probability']:.3f}"
+            caption = f"towards {target} ({name.removeprefix('counterfactual_')}); saved file: {said} ({probability})"
         elif name == "image" and isinstance(row.get("predicted"), str):
             caption = f"image: {row['predicted']}, {row['probability_' + row['predicted']]:.3f}"
         shown.append((path, caption))

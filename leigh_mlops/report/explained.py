@@ -13,8 +13,8 @@ __all__ = ["HEAT_LABEL", "explained_row", "heat_scale"]
 
 HEAT_LABEL = "drop of the predicted class's logit where the window covers the image"
 _CAPTIONS = {
-    "counterfactual_alpha_0": "on the boundary to {target} (alpha_0)",
-    "counterfactual_alpha_1": "as {target} (alpha_1)",
+    "counterfactual_alpha_0": "towards {target} (alpha_0)",
+    "counterfactual_alpha_1": "towards {target} (alpha_1)",
     "reconstruction": "reconstruction",
 }
 
@@ -77,8 +77,6 @@ def _prediction(numbers: Mapping[str, Any]) -> str:
 
 def _caption(name: str, numbers: Mapping[str, Any]) -> str:
     caption = _CAPTIONS.get(name, name).format(target=numbers.get("counterfactual_target", "?"))
-    if f"{name}_probability" in numbers:
-        caption += f": saved file is {numbers[f'{name}_class']}, {numbers[f'{name}_probability']:.3f}"
     if f"{name}_mse" in numbers:
         caption += f", mean squared error {numbers[f'{name}_mse']:.3f}"
     return caption

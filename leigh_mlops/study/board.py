@@ -4,8 +4,8 @@ from typing import Any
 
 import pandas as pd
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from leigh_mlops.progress import Progress
 from leigh_mlops.settings import SearchSpace
 from leigh_mlops.tracking import Run, Store
 
@@ -28,11 +28,9 @@ class Board:
         self._curves: list[dict[str, Any]] = []
         self._best: dict[str, float] = {}
         self._open: set[str] = set()
-        columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self.console = console
-        self.progress = Progress(*columns, console=console, transient=True)
         epochs = space.trials * int(space.published.get("epochs", 1))
-        self.task = self.progress.add_task(f"{space.family}: starting", total=epochs)
+        self.progress = Progress(console, f"{space.family}: epochs", epochs)
 
     @property
     def curves(self) -> pd.DataFrame:
@@ -40,11 +38,11 @@ class Board:
         return pd.DataFrame(self._curves, columns=["run", "family", "epoch", "metric", "value"])
 
     def __enter__(self) -> "Board":
-        self.progress.start()
+        self.progress.__enter__()
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        self.progress.stop()
+        self.progress.__exit__()
         for trial in sorted(self._open):
             self._close(trial, "KILLED", "the search was stopped" if error else "the search ended before the trial")
 
@@ -69,9 +67,7 @@ class Board:
         better = min if self.space.mode == "min" else max
         self._best[trial] = better(self._best.get(trial, value), value)
         best = better(self._best.values())
-        self.progress.update(
-            self.task, advance=1, description=f"{self.space.family}: epoch {epoch}, best {self.space.metric} {best:.4g}"
-        )
+        self.progress.advance(what=f"{self.space.family}: best {self.space.metric} {best:.4g}, epochs")
 
     def ended(self, trial: str, error: str | None) -> None:
         """Say how it went; its run is closed when the search has chosen."""

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from leigh_mlops.errors import LeighError
@@ -19,6 +18,7 @@ from leigh_mlops.plates import (
     require_classes,
     write_demo_plate,
 )
+from leigh_mlops.progress import Progress
 from leigh_mlops.training import PARTS, PreparedData
 
 __all__ = ["DEMO", "DataSource", "Divided", "divided_table", "find_data", "prepare", "with_cache"]
@@ -120,12 +120,8 @@ def with_cache(
     demo: bool = False,
 ) -> PreparedData:
     """Add the pixels at one size; a bar shows how far it is."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(f"reading images at {image_size} px", total=len(table))
-        cache = open_cache(
-            table, channels, image_size, progress=lambda done, total: progress.update(task, completed=done)
-        )
+    with Progress(console, f"reading images at {image_size} px", len(table)) as progress:
+        cache = open_cache(table, channels, image_size, progress=progress.advance)
     return PreparedData(table, tuple(channels), tuple(classes), cache, demo)
 
 

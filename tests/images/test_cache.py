@@ -81,7 +81,7 @@ def test_two_builders_at_once_give_one_cache(paths: list[Path], tmp_path: Path) 
 
 
 def test_a_build_that_dies_leaves_nothing(paths: list[Path], tmp_path: Path) -> None:
-    def die(done: int, total: int) -> None:
+    def die() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
