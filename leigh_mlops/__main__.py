@@ -1,8 +1,6 @@
 """``leigh``: all commands as subcommands."""
 
-import typer
-
-from leigh_mlops.commands import run_app
+from leigh_mlops.commands import run
 from leigh_mlops.evaluate import evaluate
 from leigh_mlops.explain import explain
 from leigh_mlops.ingest import ingest
@@ -15,10 +13,7 @@ from leigh_mlops.ui import ui
 
 def main() -> None:
     """Run ``leigh COMMAND``."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
-    for command in (synthesize, ingest, tune, train, evaluate, explain, promote, ui):
-        app.command()(command)
-    run_app(app)
+    run(synthesize, ingest, tune, train, evaluate, explain, promote, ui)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What every command line shares: the console, one-sentence errors, quiet libraries."""
 
+import functools
 import os
 import sys
 import warnings
@@ -15,7 +16,6 @@ from leigh_mlops.errors import LeighError
 __all__ = [
     "console",
     "run",
-    "run_app",
     "Data",
     "Platemap",
     "RayAddress",
@@ -71,27 +71,33 @@ _ENVIRONMENT = {
 }
 
 
-def run(function: Callable[..., Any]) -> None:
-    """Run one function as a command line and exit."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(function)
-    run_app(app)
-
-
-def run_app(app: typer.Typer) -> None:
-    """Run an app; what a user caused becomes one sentence on standard error and exit code 1."""
+def run(*functions: Callable[..., Any]) -> None:
+    """Run one function as a command line, or several as subcommands, and exit."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     if "--verbose" not in sys.argv:
         warnings.simplefilter("ignore")
-    try:
-        app()
-    except LeighError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("stopped.", file=sys.stderr)
-        sys.exit(130)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=len(functions) > 1)
+    for function in functions:
+        app.command()(_guarded(function))
+    app()
+
+
+def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What a user caused becomes one sentence on standard error and exit code 1."""
+
+    @functools.wraps(function)
+    def guarded(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        try:
+            return function(*args, **kwargs)
+        except LeighError as error:
+            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            print("stopped; the runs of what was going on are marked KILLED.", file=sys.stderr)
+            raise typer.Exit(130) from None
+
+    return guarded
 
 
 def split_list(text: str | None) -> list[str] | None:

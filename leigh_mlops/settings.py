@@ -125,6 +125,7 @@ class SearchSpace(Settings):
     algorithm: Literal["random", "optuna"] = "random"
     early_stopping: Literal["asha", "none"] = "asha"
     trials: int = Field(8, ge=1)
+    time_share: float = Field(1, gt=0, description="weight among the families that share a time budget")
     keep: int = Field(2, ge=1, description="trials whose weights go to the store")
     image_size: int = Field(224, ge=32, description="pixels")
     resources: Resources = Resources()

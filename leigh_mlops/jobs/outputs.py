@@ -74,6 +74,8 @@ def _wells(fields: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     kept = [str(name) for name in fields if str(name).startswith("Metadata_") and name not in key]
     constant = [name for name in kept if grouped[name].nunique(dropna=False).max() <= 1]
     wells = grouped[constant].first().join(grouped.size().rename("fields")).join(grouped[numbers].median())
+    if len(fields):
+        wells = wells.join(grouped["trained_on"].any())
     if classes and len(wells):
         probabilities = wells[[f"probability_{name}" for name in classes]].to_numpy()
         wells.insert(len(constant), "predicted", np.asarray(classes, object)[probabilities.argmax(axis=1)])
@@ -164,11 +166,12 @@ def _report(
 def _sentences(fields: pd.DataFrame, wells: pd.DataFrame, failures: pd.DataFrame, package: ModelPackage) -> list[str]:
     said = [f"{len(fields)} fields of {len(wells)} wells were explained; {len(failures)} could not be read."]
     if "predicted" in wells and "Metadata_Condition" in wells:
-        known = wells[wells["Metadata_Condition"].isin(package.model.spec.classes)]
-        right = int((known["predicted"] == known["Metadata_Condition"]).sum())
+        labelled = wells[wells["Metadata_Condition"].isin(package.model.spec.classes)]
+        unseen = labelled[~labelled["trained_on"].astype(bool)]
+        right = int((unseen["predicted"] == unseen["Metadata_Condition"]).sum())
         said.append(
-            f"{right} of {len(known)} labelled wells are classified as labelled. Wells that the model was trained on "
-            "are among them where this data set is its own; the evaluate command leaves those out."
+            f"{right} of the {len(unseen)} labelled wells that the model was not trained on are classified as "
+            f"labelled; the {len(labelled) - len(unseen)} that it was trained on say nothing about how good it is."
         )
     for name in ("counterfactual_alpha_0", "counterfactual_alpha_1"):
         if f"{name}_valid" in fields:

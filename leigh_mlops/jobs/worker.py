@@ -14,7 +14,7 @@ import torch
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import Context, FieldExplanation, explain_fields, verify
-from leigh_mlops.images import FieldFiles, field_files, raw_at_size, read_field
+from leigh_mlops.images import FieldFiles, field_files, pixel_digest, raw_at_size, read_field
 from leigh_mlops.models import load_package
 from leigh_mlops.report.files import read_tiff16, replacing, write_gif, write_png, write_tiff16
 from leigh_mlops.report.pictures import composite, heatmap_overlay
@@ -61,6 +61,7 @@ class FieldWorker:
         self.table = pd.read_parquet(order.table)
         self.files = field_files(self.table, self.package.channels)
         self.limits = self.package.about["display_limits"]
+        self.trained_on = set(self.package.arrays["training_digests"].tolist())
 
     def __call__(self, batch: dict[str, npt.NDArray[np.int64]]) -> dict[str, npt.NDArray[np.int64]]:
         """Explain the rows of a batch; the records are on disk when it returns."""
@@ -74,14 +75,14 @@ class FieldWorker:
     def explain(self, rows: list[int]) -> list[dict[str, Any]]:
         """One record per row: its columns, its pictures, or why it failed."""
         records: list[dict[str, Any]] = []
-        read: list[tuple[int, Floats]] = []
+        read: list[tuple[int, Floats, bool]] = []
         for row in rows:
             try:
-                read.append((row, self._read(self.files[row])))
+                read.append((row, *self._read(self.files[row])))
             except LeighError as error:
                 records.append({"row": row, "path": self._path(row), "failure": str(error)})
         if read:
-            raw = np.stack([image for _, image in read])
+            raw = np.stack([image for _, image, _ in read])
             context = Context(
                 target=self.order.target,
                 window=self.order.window,
@@ -89,7 +90,8 @@ class FieldWorker:
                 steps=self.order.steps,
             )
             explained = explain_fields(self.package, raw, self.order.methods, context)
-            for (row, image), explanation in zip(read, explained, strict=True):
+            for (row, image, known), explanation in zip(read, explained, strict=True):
+                explanation.numbers["trained_on"] = known
                 records.append(self._save(row, image, explanation))
         return records
 
@@ -97,7 +99,8 @@ class FieldWorker:
         files = self.files[row]
         return str(files[0][0]) if files else ""
 
-    def _read(self, files: FieldFiles | None) -> Floats:
+    def _read(self, files: FieldFiles | None) -> tuple[Floats, bool]:
+        """Raw intensities at the model's size, and whether the model was trained on these very pixels."""
         if files is None:
             raise LeighError("The field lacks a channel that the model needs; add its file.")
         image, full_scale = read_field(files), self.package.scale["full_scale"]
@@ -106,7 +109,8 @@ class FieldWorker:
                 f"{files[0][0]} reaches {np.iinfo(image.dtype).max} where the model's images reach {full_scale}; "
                 "give images of the same bit depth."
             )
-        return raw_at_size(image, self.package.model.spec.image_size)
+        known = int(pixel_digest(image)) in self.trained_on
+        return raw_at_size(image, self.package.model.spec.image_size), known
 
     def _save(self, row: int, raw: Floats, found: FieldExplanation) -> dict[str, Any]:
         name = field_id(self.table.iloc[row])

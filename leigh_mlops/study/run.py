@@ -100,7 +100,8 @@ class Study:
             data = self.at_size(space.image_size)
             place = folder / f"data-{space.image_size}"
             data.save(place)
-            left = None if deadline is None else max(1.0, deadline - time.monotonic()) / (len(self.spaces) - number)
+            share = space.time_share / sum(later.time_share for later in self.spaces[number:])
+            left = None if deadline is None else max(1.0, share * (deadline - time.monotonic()))
             self.console.print(
                 f"[bold]{space.family}[/]: {space.trials} trials of {_epochs(space)} epochs at {space.image_size} px"
                 + (f", at most {left / 60:.0f} minutes" if left else "")

@@ -8,13 +8,8 @@ from leigh_mlops.models.invertible import LipschitzConv2d
 from leigh_mlops.models.invertible import lipschitz as lipschitz_module
 from leigh_mlops.models.invertible.operator_norm import (
     converged_vector,
-    convolved_norm,
-    krylov_step,
-    power_iterate,
-    unit,
 )
-
-SIDE = 5
+from tests.models.invertible.test_operator_norm import SIDE, norm
 
 
 def conv(kernel_size=3, *, gain=1.0, bound=0.8, seed=3):
@@ -22,49 +17,6 @@ def conv(kernel_size=3, *, gain=1.0, bound=0.8, seed=3):
     made = LipschitzConv2d(3, 4, kernel_size, map_size=SIDE, lipschitz=bound, power_iterations=5).double()
     made.weight.data *= gain
     return made
-
-
-def operator_matrix(weight, side=SIDE):
-    """The zero-padded convolution as a matrix, a unit image at a time."""
-    basis = torch.eye(weight.shape[1] * side**2, dtype=weight.dtype).view(-1, weight.shape[1], side, side)
-    return F.conv2d(basis, weight, padding=weight.shape[-1] // 2).flatten(1).T
-
-
-def norm(weight):
-    return torch.linalg.matrix_norm(operator_matrix(weight), ord=2)
-
-
-def test_sigma_is_the_norm_of_the_operator_and_not_of_the_reshaped_kernel():
-    weight = conv(gain=4).weight.detach()
-    start = torch.randn(1, 3, SIDE, SIDE, dtype=torch.float64)
-    sigma = convolved_norm(weight, converged_vector(weight, unit(start, start), tolerance=1e-14, most=5000))
-    torch.testing.assert_close(sigma, norm(weight), rtol=1e-8, atol=0)
-    reshaped = torch.linalg.matrix_norm(weight.flatten(1), ord=2)
-    assert abs(reshaped - norm(weight)) > 0.05 * norm(weight)
-
-
-def test_krylov_steps_come_closer_than_as_many_power_iterations():
-    weight, start = conv(seed=1).weight.detach(), torch.randn(1, 3, SIDE, SIDE, dtype=torch.float64)
-    v = unit(start, start)
-    by_power = norm(weight) - convolved_norm(weight, power_iterate(weight, v, 20))
-    by_krylov = norm(weight) - convolved_norm(weight, krylov_step(weight, krylov_step(weight, v, 10), 10))
-    assert by_power > 1e-4
-    assert -1e-12 < by_krylov < by_power / 100
-
-
-def test_a_krylov_space_larger_than_the_map_does_no_harm():
-    weight = torch.full((1, 1, 3, 3), 0.5, dtype=torch.float64)
-    v = torch.ones(1, 1, 1, 1, dtype=torch.float64)
-    assert convolved_norm(weight, krylov_step(weight, v, 10)).item() == pytest.approx(0.5)
-
-
-def test_zero_padding_gives_the_norm_worked_out_for_a_line():
-    """Kernel (-1, 2, -1) on 7 pixels: 2 + 2 cos(pi / 8) = 3.848, above the 3.802 of circular padding."""
-    weight = torch.zeros(1, 1, 3, 3, dtype=torch.float64)
-    weight[0, 0, 1] = torch.tensor([-1.0, 2.0, -1.0])
-    start = torch.randn(1, 1, 7, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    sigma = convolved_norm(weight, converged_vector(weight, unit(start, start), tolerance=1e-13, most=5000))
-    assert sigma.item() == pytest.approx(3.848, abs=5e-4)
 
 
 @pytest.mark.parametrize("kernel_size", [1, 3])
