@@ -195,7 +195,8 @@ def test_a_broken_image_is_a_row_of_the_failures(explained: tuple[Workshop, Path
 
 def test_the_job_leaves_a_sheet_and_a_page(explained: tuple[Workshop, Path]) -> None:
     shop, out = explained
-    assert Image.open(out / "contact_sheet.png").width > 600
+    with Image.open(out / "contact_sheet.png") as sheet:
+        assert sheet.width > 600
     page = (out / "report" / "index.html").read_text()
     assert "39 fields of 20 wells were explained; 1 could not be read" in page
     (run,) = shop.store.search_runs(["1"], "tags.kind = 'explain'")

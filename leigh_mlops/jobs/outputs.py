@@ -11,6 +11,7 @@ from PIL import Image
 
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates import write_table
+from leigh_mlops.report.files import Rgb
 from leigh_mlops.report.page import ReportPicture, write_report
 from leigh_mlops.report.sheets import Panel, Row, contact_sheet
 from leigh_mlops.report.style import save_figure
@@ -126,9 +127,14 @@ def _sheet(out: Path, fields: pd.DataFrame, job: dict[str, Any]) -> Any:  # noqa
     rows = []
     for _, row in _spread(fields, _SHEET_ROWS).iterrows():
         stills = [(path, caption) for path, caption in _pictures(row) if path.endswith(".png")]
-        panels = [Panel(np.asarray(Image.open(out / path).convert("RGB")), caption) for path, caption in stills]
+        panels = [Panel(_read_png(out / path), caption) for path, caption in stills]
         rows.append(Row(_title(row), panels))
     return contact_sheet(rows, f"{job['model']} on {job['data']}", "All images on one intensity scale.")
+
+
+def _read_png(path: Path) -> Rgb:
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
 
 
 def _report(
