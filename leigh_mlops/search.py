@@ -80,7 +80,8 @@ def ray_cluster(address: str | None = None, *, workers: int | None = None, verbo
     Raises:
         LeighError: The address does not answer.
     """
-    cpus = None if address else max(os.cpu_count() or 1, workers or 1)
+    # Ray counts the cores that a container may use; more workers than cores are the user's wish.
+    cpus = workers if workers and not address and workers > len(os.sched_getaffinity(0)) else None
     level = logging.INFO if verbose else logging.ERROR
     try:
         ray.init(
@@ -125,7 +126,7 @@ def run_search(
         All trials in the order in which they were drawn.
 
     Raises:
-        KeyboardInterrupt: The user stopped the search; trials are saved first.
+        KeyboardInterrupt: The user stopped the search.
     """
     relay = _Relay(listener, space)
     resources, concurrent = _resources(space, workers)
@@ -192,7 +193,8 @@ def _resources(space: SearchSpace, workers: int | None) -> tuple[dict[str, float
     wanted = space.resources.gpus if gpus else 0.0
     fit = int(gpus / wanted) if wanted else int(cpus // space.resources.cpus)
     concurrent = max(1, min(workers or fit, fit, space.trials))
-    share = max(space.resources.cpus, float(cpus // concurrent)) if not wanted else space.resources.cpus
+    largest = max(node["Resources"].get("CPU", 1.0) for node in ray.nodes())
+    share = max(space.resources.cpus, min(largest, cpus // concurrent)) if not wanted else space.resources.cpus
     return {"cpu": share} | ({"gpu": wanted} if wanted else {}), concurrent
 
 

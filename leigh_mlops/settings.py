@@ -46,7 +46,9 @@ class TrainingSettings(Settings):
     quarter_turns: bool = False
     shift: float = Field(0.0, ge=0, le=0.5, description="largest shift, share of the side")
     jitter: float = Field(0.0, ge=0, lt=1, description="largest relative change of the intensity")
-    init: str = Field("random", description="random, imagenet, a .safetensors file or models:/NAME@ALIAS")
+    init: str = Field(
+        "random", description="random, imagenet, a .safetensors file, a model's folder or models:/NAME@ALIAS"
+    )
     architecture: dict[str, Any] = Field(default_factory=dict)
 
     @classmethod
@@ -156,7 +158,9 @@ class SearchSpace(Settings):
     def fixed(self, values: dict[str, Any]) -> "SearchSpace":
         """This search with hyperparameters set and taken out of the space."""
         space = {key: domain for key, domain in self.space.items() if key not in values}
-        return self.model_copy(update={"published": self.published | values, "space": space})
+        return parse_settings(
+            SearchSpace, self.model_dump() | {"published": self.published | values, "space": space}, self.family
+        )
 
 
 def parse_settings(kind: type[Model], values: dict[str, Any], source: str) -> Model:

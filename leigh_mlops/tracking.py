@@ -25,6 +25,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.pyfunc import PythonModel
 from mlflow.tracking import MlflowClient
 from mlflow.types import Schema, TensorSpec
+from sqlalchemy.exc import SQLAlchemyError
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.images import IntensityScale
@@ -86,13 +87,14 @@ class Run:
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Log parameters; they can't be changed later."""
-        entries = [Param(key, _text(value)) for key, value in params.items()]
+        entries = [Param(_key(key), _text(value)) for key, value in params.items()]
         self.client.log_batch(self.id, params=entries)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Log numbers; those that are not finite are left out."""
         now = int(1000 * time.time())
-        entries = [Metric(key, float(value), now, step) for key, value in metrics.items() if np.isfinite(value)]
+        finite = {key: float(value) for key, value in metrics.items() if np.isfinite(value)}
+        entries = [Metric(_key(key), value, now, step) for key, value in finite.items()]
         self.client.log_batch(self.id, metrics=entries)
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:
@@ -155,7 +157,7 @@ class Store:
             # Several processes that create one SQLite store at once leave it unusable.
             with FileLock(f"{file}.lock"):
                 return cls(f"sqlite:///{file}", (file.parent / "artifacts").as_uri())
-        except (MlflowException, OSError, ValueError, ImportError) as error:
+        except (MlflowException, SQLAlchemyError, OSError, ValueError, ImportError) as error:
             raise LeighError(
                 f"The store {_without_secrets(uri)} can't be reached ({_first_line(error)}); "
                 "start the server, or give another --store."
@@ -280,13 +282,18 @@ class Store:
 
 def serve_ui(uri: str | None, host: str, port: int) -> int:
     """Run MLflow's own UI on a store until it is stopped; returns its exit code."""
-    store = Store.open(uri)
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store.uri]
-    command += ["--host", host, "--port", str(port)]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port)]
+    # In the environment, where a password is not seen in the list of processes.
+    environment = os.environ | {"MLFLOW_BACKEND_STORE_URI": Store.open(uri).uri}
     try:
-        return subprocess.call(command, env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"})
+        return subprocess.call(command, env=environment)
     except KeyboardInterrupt:
         return 0
+
+
+def _key(name: str) -> str:
+    """Class names stand in names of metrics, and MLflow takes few of their letters."""
+    return re.sub(r"[^\w\-. /:]", "-", name)
 
 
 def _text(value: Any) -> str:  # noqa: ANN401
@@ -299,4 +306,4 @@ def _first_line(error: BaseException) -> str:
 
 
 def _without_secrets(text: str) -> str:
-    return re.sub(r"(\w+://)[^/@\s]+@", r"\1…@", text)
+    return re.sub(r"(\w+://)\S*@", r"\1…@", text)

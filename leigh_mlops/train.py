@@ -36,15 +36,13 @@ def train(
     if family not in found:
         raise LeighError(f"The family {family!r} is unknown; choose one of {', '.join(sorted(found))}.")
     space = bounded(found[family], preset, trials=1, epochs=epochs, image_size=image_size)
-    from leigh_mlops.study import DataSource, Study, check_spaces, local_init
+    values = assignments(settings or []) | ({"init": init} if init else {})
+    space = space.model_copy(update={"space": {}, "keep": 1, "early_stopping": "none"}).fixed(values)
+    from leigh_mlops.study import DataSource, Study, check_spaces
 
-    with local_init(store, init) as start:
-        values = assignments(settings or []) | ({"init": start} if start else {})
-        space = space.fixed(dict.fromkeys(space.space)).fixed(space.published | values)
-        space = space.model_copy(update={"keep": 1, "early_stopping": "none"})
-        check_spaces([space])
-        source = DataSource(data, platemap, group, seed, skip_broken)
-        Study(source, [space], store, console, seed, line=name, ray_address=ray_address, verbose=verbose).run()
+    check_spaces([space])
+    source = DataSource(data, platemap, group, seed, skip_broken)
+    Study(source, [space], store, console, seed, line=name, ray_address=ray_address, verbose=verbose).run()
 
 
 def assignments(texts: list[str]) -> dict[str, object]:

@@ -27,6 +27,8 @@ class Context:
         means: Class means of the latents, from `class_means`.
         target: Class for each image (N,), or one for all by name or index. None
             is the predicted class for occlusion, and the second best elsewhere.
+        labels: Known class of each image (N,), -1 where it has none; an interpolation
+            without a target leads away from it.
         which: Length of a counterfactual's step: ``alpha_1``, ``alpha_0`` or a number.
         baseline: Value under an occluding window in scaled units, a number or
             one per channel (C,).
@@ -37,6 +39,7 @@ class Context:
 
     means: Means | None = None
     target: Target = None
+    labels: Tensor | None = None
     which: str | float = "alpha_1"
     baseline: float | Tensor = 0.0
     window: int = 15
@@ -116,8 +119,8 @@ def _reconstruction(model: nn.Module, images: Tensor, context: Context) -> dict[
 
 
 def _interpolation(model: nn.Module, images: Tensor, context: Context) -> dict[str, Tensor]:
-    frames = towards_mean(model, images, context.target, context.means, context.steps)
-    return {"interpolation": torch.movedim(frames, 0, 1)}
+    way = towards_mean(model, images, context.target, context.means, context.steps, labels=context.labels)
+    return {"interpolation": torch.movedim(way.frames, 0, 1), "target": way.target}
 
 
 EXPLAINERS = {

@@ -160,3 +160,4 @@ def _others(package: ModelPackage, raw: Floats, method: str, context: Context, f
             explanation.numbers[f"{method}_mse"] = float(error)
         else:
             explanation.frames[method] = scale.invert(result[row])
+            explanation.numbers[f"{method}_target"] = package.model.spec.classes[int(made["target"][row])]

@@ -1,5 +1,7 @@
 """Images on the straight way between two latents."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -42,7 +44,22 @@ def interpolate(model: nn.Module, z_from: Tensor, z_to: Tensor, steps: int) -> T
         return torch.stack([network.decode(z_from * (1 - share) + z_to * share) for share in shares])
 
 
-def towards_mean(model: nn.Module, images: Tensor, target: Target, means: Means | None, steps: int) -> Tensor:
+class Way(NamedTuple):
+    """Scaled images (steps + 1, N, C, H, W), unclipped, and the classes (N,) that they lead to."""
+
+    frames: Tensor
+    target: Tensor
+
+
+def towards_mean(
+    model: nn.Module,
+    images: Tensor,
+    target: Target,
+    means: Means | None,
+    steps: int,
+    *,
+    labels: Tensor | None = None,
+) -> Way:
     """From each image to the mean latent of a class.
 
     Args:
@@ -53,9 +70,8 @@ def towards_mean(model: nn.Module, images: Tensor, target: Target, means: Means 
             classify, the class whose mean latent is second nearest.
         means: From `class_means` over the training images; those by true class are used.
         steps: Number of steps, at least 1.
-
-    Returns:
-        Scaled images, unclipped, shape (steps + 1, N, C, H, W).
+        labels: Known class of each image (N,), -1 where it has none; without a
+            target it counts as the nearest, so that the way leads to another.
 
     Raises:
         LeighError: The model cannot, has no means, a class is unknown or was
@@ -67,9 +83,12 @@ def towards_mean(model: nn.Module, images: Tensor, target: Target, means: Means 
     with evaluating(model):
         latent = network.encode(images)
         scores = network.classify(latent) if can(model, "classify") else _nearness(latent, known)
+        if labels is not None:
+            own = torch.nn.functional.one_hot(labels.to(scores.device).clamp(min=0), len(classes)).bool()
+            scores = scores.masked_fill(own & (labels.to(scores.device) >= 0)[:, None], torch.inf)
         goal = choose_target(target, scores, classes)
     require_means(means, ("true",), set(goal.tolist()), classes)
-    return interpolate(model, latent, known["true"].to(latent)[goal], steps)
+    return Way(interpolate(model, latent, known["true"].to(latent)[goal], steps), goal)
 
 
 def _nearness(latent: Tensor, means: Means) -> Tensor:

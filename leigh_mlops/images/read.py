@@ -92,5 +92,7 @@ def _decode(path: Path) -> Pixels:
     if decoder is not None:
         return np.asarray(decoder(path.read_bytes()))
     with tifffile.TiffFile(path) as file:
-        # The first page alone: one file of a multi-file OME set must not pull in the others.
+        # Pages of this file alone: one file of a multi-file OME set must not pull in the others.
+        if len(file.pages) > 1:
+            raise ValueError(f"it is a stack of {len(file.pages)} pages; export one file for each channel and plane")
         return np.asarray(file.pages[0].asarray())

@@ -16,7 +16,7 @@ from rich.console import Console
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import default_explainers, explainers_for
 from leigh_mlops.jobs.outputs import collect, records_of, write_outputs
-from leigh_mlops.jobs.worker import FieldWorker, WorkOrder
+from leigh_mlops.jobs.worker import FieldWorker, WorkOrder, field_id
 from leigh_mlops.models import ModelPackage, load_package
 from leigh_mlops.progress import Progress
 from leigh_mlops.report.files import replacing
@@ -69,22 +69,27 @@ class ExplainJob:
         """
         version = self.store.version(self.model)
         with tempfile.TemporaryDirectory() as temporary:
-            package = load_package(self.store.download(version, Path(temporary)))
+            folder = self.store.download(version, Path(temporary))
+            package = load_package(folder)
             methods = explainers_for(package.model, self.methods or default_explainers(package.model))
-            self._check_target(package)
+            self._check(package)
             table, channels, _ = find_data(self.source, self.console)
             self._check_channels(package, channels)
             job = self._open(version, methods, len(table))
             left = self._left(table)
             if left:
-                order = self._order(Path(temporary), table, methods)
-                self._work(order, left)
+                self._work(self._order(folder, table, methods), left)
         return self._close(job, version, package, table)
 
-    def _check_target(self, package: ModelPackage) -> None:
-        classes = package.model.spec.classes
+    def _check(self, package: ModelPackage) -> None:
+        classes, size = package.model.spec.classes, package.model.spec.image_size
         if self.target is not None and self.target not in classes:
             raise LeighError(f"The class {self.target!r} is unknown to the model; choose one of {', '.join(classes)}.")
+        if self.window > size or self.stride > self.window:
+            raise LeighError(
+                f"A window of {self.window} and a stride of {self.stride} pixels do not cover images of {size}; "
+                "give a window no larger than the image and a stride no larger than the window."
+            )
 
     def _check_channels(self, package: ModelPackage, channels: Sequence[str]) -> None:
         missing = [name for name in package.channels if name not in channels]
@@ -119,10 +124,13 @@ class ExplainJob:
         return job
 
     def _left(self, table: pd.DataFrame) -> list[int]:
-        done = {record["row"] for record in collect(self.out)}
-        left = [row for row in range(len(table)) if row not in done]
+        done = {record["field"] for record in collect(self.out) if "failure" not in record}
+        fields = [field_id(row) for _, row in table.iterrows()]
+        left = [number for number, field in enumerate(fields) if field not in done]
         if done:
-            self.console.print(f"{len(done)} of {len(table)} fields were done before; {len(left)} are left.")
+            self.console.print(
+                f"{len(table) - len(left)} of {len(table)} fields were done before; {len(left)} are left."
+            )
         return left
 
     def _order(self, folder: Path, table: pd.DataFrame, methods: Sequence[str]) -> WorkOrder:

@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from leigh_mlops.jobs.worker import field_id
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates import write_table
 from leigh_mlops.report.files import Rgb
 from leigh_mlops.report.page import ReportPicture, write_report
 from leigh_mlops.report.sheets import Panel, Row, contact_sheet
 from leigh_mlops.report.style import save_figure
+from leigh_mlops.scores import by_well
 
 __all__ = ["collect", "records_of", "write_outputs"]
 
@@ -22,34 +24,35 @@ _IN_REPORT = 48
 _SHEET_ROWS = 8
 _CAPTIONS = {
     "image": "image",
-    "occlusion": "occlusion: what speaks for the predicted class",
     "reconstruction": "reconstruction",
-    "interpolation_strip": "from the image to the mean of the other class",
-    "interpolation_film": "the same as a film",
 }
-FAILURE_COLUMNS = ["row", "path", "reason"]
+FAILURE_COLUMNS = ["field", "path", "reason"]
 
 
 def collect(out: Path) -> list[dict[str, Any]]:
-    """All records that workers have left, one for each row of the table."""
-    records: dict[int, dict[str, Any]] = {}
-    for part in sorted((out / "parts").glob("*.json")):
-        records |= {record["row"]: record for record in json.loads(part.read_text())}
-    return [records[row] for row in sorted(records)]
+    """All records that workers have left, one for each field; a failure counts only until the field is done."""
+    records: dict[str, dict[str, Any]] = {}
+    for part in sorted((out / "parts").glob("[!.]*.json")):
+        for record in json.loads(part.read_text()):
+            if "failure" not in record or record["field"] not in records:
+                records[record["field"]] = record
+    return list(records.values())
 
 
 def records_of(out: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The table of fields (index: row of the image table) and that of failures."""
+    """The table of fields in the order of the image table, and that of failures."""
+    metadata = table[[name for name in table if str(name).startswith("Metadata_")]]
+    metadata = metadata.assign(field=[field_id(row) for _, row in metadata.iterrows()])
     fields, failures = [], []
     for record in collect(out):
         if "failure" in record:
-            failures.append([record["row"], record["path"], record["failure"]])
+            failures.append([record["field"], record["path"], record["failure"]])
             continue
         pictures = {f"picture_{name}": path for name, path in record["pictures"].items()}
-        fields.append({"row": record["row"], "field": record["field"]} | record["numbers"] | pictures)
-    metadata = table[[name for name in table if str(name).startswith("Metadata_")]]
-    explained = pd.DataFrame(fields, columns=None if fields else ["row", "field"]).set_index("row")
-    return metadata.join(explained, how="inner"), pd.DataFrame(failures, columns=FAILURE_COLUMNS)
+        fields.append({"field": record["field"], "seen": record["seen"]} | record["numbers"] | pictures)
+    explained = pd.DataFrame(fields, columns=None if fields else ["field", "seen"])
+    known = pd.DataFrame(failures, columns=FAILURE_COLUMNS)
+    return metadata.merge(explained, on="field"), known[known["field"].isin(metadata["field"])]
 
 
 def write_outputs(
@@ -75,12 +78,22 @@ def _wells(fields: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     kept = [str(name) for name in fields if str(name).startswith("Metadata_") and name not in key]
     constant = [name for name in kept if grouped[name].nunique(dropna=False).max() <= 1]
     wells = grouped[constant].first().join(grouped.size().rename("fields")).join(grouped[numbers].median())
-    if len(fields):
-        wells = wells.join(grouped["trained_on"].any())
-    if classes and len(wells):
-        probabilities = wells[[f"probability_{name}" for name in classes]].to_numpy()
-        wells.insert(len(constant), "predicted", np.asarray(classes, object)[probabilities.argmax(axis=1)])
+    if not len(fields):
+        return wells.reset_index()
+    wells = wells.join(grouped["seen"].any())
+    if classes:
+        columns = [f"probability_{name}" for name in classes]
+        log_probs = np.log(fields[columns].to_numpy(float).clip(min=1e-300))
+        merged = by_well(_names(fields), np.zeros(len(fields), int), log_probs)
+        order = [merged.wells.index(name) for name in _names(wells.reset_index())]
+        wells[columns] = np.exp(merged.log_probs[order])
+        predicted = np.asarray(classes, object)[wells[columns].to_numpy().argmax(axis=1)]
+        wells.insert(len(constant), "predicted", predicted)
     return wells.reset_index()
+
+
+def _names(rows: pd.DataFrame) -> list[str]:
+    return [f"{plate}/{well}" for plate, well in zip(rows["Metadata_Plate"], rows["Metadata_Well"], strict=True)]
 
 
 def _hits(wells: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
@@ -106,6 +119,11 @@ def _pictures(row: "pd.Series[Any]") -> list[tuple[str, str]]:
             target, said = row["counterfactual_target"], row[f"{name}_class"]
             probability = f"{target} {row[f'{name}_probability']:.3f}"
             caption = f"towards {target} ({name.removeprefix('counterfactual_')}); saved file: {said} ({probability})"
+        elif name == "occlusion":
+            limit = row["occlusion_full_colour"]
+            caption = f"what speaks for {row['occlusion_target']}; full colour is {limit:.2g} of its logit"
+        elif name.startswith("interpolation"):
+            caption = f"from the image to the mean of {row['interpolation_target']}"
         elif name == "image" and isinstance(row.get("predicted"), str):
             caption = f"image: {row['predicted']}, {row['probability_' + row['predicted']]:.3f}"
         shown.append((path, caption))
@@ -173,11 +191,11 @@ def _sentences(fields: pd.DataFrame, wells: pd.DataFrame, failures: pd.DataFrame
     said = [f"{len(fields)} fields of {len(wells)} wells were explained; {len(failures)} could not be read."]
     if "predicted" in wells and "Metadata_Condition" in wells:
         labelled = wells[wells["Metadata_Condition"].isin(package.model.spec.classes)]
-        unseen = labelled[~labelled["trained_on"].astype(bool)]
+        unseen = labelled[~labelled["seen"].astype(bool)]
         right = int((unseen["predicted"] == unseen["Metadata_Condition"]).sum())
         said.append(
-            f"{right} of the {len(unseen)} labelled wells that the model was not trained on are classified as "
-            f"labelled; the {len(labelled) - len(unseen)} that it was trained on say nothing about how good it is."
+            f"{right} of the {len(unseen)} labelled wells that the model had not seen are classified as labelled; "
+            f"the {len(labelled) - len(unseen)} on which it was trained or chosen say nothing about how good it is."
         )
     for name in ("counterfactual_alpha_0", "counterfactual_alpha_1"):
         if f"{name}_valid" in fields:

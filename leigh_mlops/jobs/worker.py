@@ -5,7 +5,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,14 @@ from leigh_mlops.scores import certificate
 __all__ = ["FieldWorker", "WorkOrder", "field_id"]
 
 Floats = npt.NDArray[np.float32]
+
+
+class Field(NamedTuple):
+    """A row of the table with its raw intensities (C, S, S), and whether the model was made with these pixels."""
+
+    row: int
+    raw: Floats
+    seen: bool
 
 
 @dataclass(frozen=True)
@@ -61,46 +69,68 @@ class FieldWorker:
         self.table = pd.read_parquet(order.table)
         self.files = field_files(self.table, self.package.channels)
         self.limits = self.package.about["display_limits"]
-        self.trained_on = set(self.package.arrays["training_digests"].tolist())
+        digests = [array for name, array in self.package.arrays.items() if name.endswith("_digests")]
+        self.seen = set(np.concatenate(digests).tolist())
 
     def __call__(self, batch: dict[str, npt.NDArray[np.int64]]) -> dict[str, npt.NDArray[np.int64]]:
         """Explain the rows of a batch; the records are on disk when it returns."""
         records = self.explain([int(row) for row in batch["row"]])
-        name = hashlib.sha256(json.dumps([record["row"] for record in records]).encode()).hexdigest()[:16]
+        name = hashlib.sha256(json.dumps([record["field"] for record in records]).encode()).hexdigest()[:16]
         with replacing(Path(self.order.out) / "parts" / f"{name}.json") as temporary:
             temporary.write_text(json.dumps(records))
-        failed = [int("failure" in record) for record in records]
-        return {"row": batch["row"], "failed": np.array(failed)}
+        return {"row": batch["row"]}
 
     def explain(self, rows: list[int]) -> list[dict[str, Any]]:
         """One record per row: its columns, its pictures, or why it failed."""
         records: list[dict[str, Any]] = []
-        read: list[tuple[int, Floats, bool]] = []
+        read: list[Field] = []
         for row in rows:
             try:
-                read.append((row, *self._read(self.files[row])))
+                read.append(Field(row, *self._read(self.files[row])))
             except LeighError as error:
-                records.append({"row": row, "path": self._path(row), "failure": str(error)})
-        if read:
-            raw = np.stack([image for _, image, _ in read])
-            context = Context(
-                target=self.order.target,
-                window=self.order.window,
-                stride=self.order.stride,
-                steps=self.order.steps,
-            )
-            explained = explain_fields(self.package, raw, self.order.methods, context)
-            for (row, image, known), explanation in zip(read, explained, strict=True):
-                explanation.numbers["trained_on"] = known
-                records.append(self._save(row, image, explanation))
-        return records
+                records.append(self._failure(row, error))
+        try:
+            return records + self._explained(read)
+        except Exception:  # whatever one field brought up must not take its neighbours with it
+            return records + [self._alone(field) for field in read]
+
+    def _alone(self, field: Field) -> dict[str, Any]:
+        try:
+            return self._explained([field])[0]
+        except Exception as error:  # the field's own record says what went wrong
+            return self._failure(field.row, error)
+
+    def _failure(self, row: int, error: Exception) -> dict[str, Any]:
+        reason = str(error) or type(error).__name__
+        return {"field": field_id(self.table.iloc[row]), "path": self._path(row), "failure": reason}
+
+    def _explained(self, fields: list[Field]) -> list[dict[str, Any]]:
+        if not fields:
+            return []
+        raw = np.stack([field.raw for field in fields])
+        order = self.order
+        context = Context(
+            target=order.target,
+            labels=torch.tensor([self._label(field.row) for field in fields]),
+            window=order.window,
+            stride=order.stride,
+            steps=order.steps,
+        )
+        explained = explain_fields(self.package, raw, order.methods, context)
+        return [self._save(field, found) for field, found in zip(fields, explained, strict=True)]
+
+    def _label(self, row: int) -> int:
+        """Class index of a row, -1 where its class is not known or not the model's."""
+        classes = self.package.model.spec.classes
+        name = self.table.iloc[row].get("Metadata_Condition")
+        return classes.index(name) if name in classes else -1
 
     def _path(self, row: int) -> str:
         files = self.files[row]
         return str(files[0][0]) if files else ""
 
     def _read(self, files: FieldFiles | None) -> tuple[Floats, bool]:
-        """Raw intensities at the model's size, and whether the model was trained on these very pixels."""
+        """Raw intensities at the model's size, and whether the model was trained or chosen on these very pixels."""
         if files is None:
             raise LeighError("The field lacks a channel that the model needs; add its file.")
         image, full_scale = read_field(files), self.package.scale["full_scale"]
@@ -109,27 +139,27 @@ class FieldWorker:
                 f"{files[0][0]} reaches {np.iinfo(image.dtype).max} where the model's images reach {full_scale}; "
                 "give images of the same bit depth."
             )
-        known = int(pixel_digest(image)) in self.trained_on
+        known = int(pixel_digest(image)) in self.seen
         return raw_at_size(image, self.package.model.spec.image_size), known
 
-    def _save(self, row: int, raw: Floats, found: FieldExplanation) -> dict[str, Any]:
-        name = field_id(self.table.iloc[row])
+    def _save(self, field: Field, found: FieldExplanation) -> dict[str, Any]:
+        name = field_id(self.table.iloc[field.row])
         folder = Path(self.order.out) / "images" / name
-        pictures = {"image": self._png(folder / "image.png", raw)}
+        pictures = {"image": self._png(folder / "image.png", field.raw)}
         for key, image in found.images.items():
             if key.startswith("counterfactual"):
-                self._certify(folder / f"{key}.tif", key, raw, found)
+                self._certify(folder / f"{key}.tif", key, field.raw, found)
             pictures[key] = self._png(folder / f"{key}.png", image)
         for key, heat in found.maps.items():
             limit = float(np.abs(heat).max()) or 1.0
             found.numbers[f"{key}_full_colour"] = limit
-            overlay = heatmap_overlay(composite(raw, self.package.channels, self.limits), heat, limit)
+            overlay = heatmap_overlay(composite(field.raw, self.package.channels, self.limits), heat, limit)
             pictures[key] = self._relative(write_png(folder / f"{key}.png", overlay))
         for key, frames in found.frames.items():
             drawn = [composite(frame, self.package.channels, self.limits) for frame in frames]
             pictures[f"{key}_strip"] = self._relative(write_png(folder / f"{key}.png", np.concatenate(drawn, axis=1)))
             pictures[f"{key}_film"] = self._relative(write_gif(folder / f"{key}.gif", drawn + drawn[-2:0:-1], 150))
-        return {"row": row, "field": name, "numbers": found.numbers, "pictures": pictures}
+        return {"field": name, "seen": field.seen, "numbers": found.numbers, "pictures": pictures}
 
     def _certify(self, path: Path, key: str, raw: Floats, found: FieldExplanation) -> None:
         """Save a counterfactual, read it again, and judge what was read."""
@@ -170,4 +200,7 @@ def field_id(row: "pd.Series[Any]") -> str:
     for column, letter in (("Metadata_Z", "z"), ("Metadata_Time", "t")):
         if column in row and not pd.isna(row[column]):
             key.append(f"{letter}{row[column]}")
-    return re.sub(r"[^\w.-]", "-", "_".join(map(str, key))).lstrip(".")
+    text = "_".join(map(str, key))
+    plain = re.sub(r"[^\w.-]", "-", text).lstrip(".")
+    # Two names that differ only in such letters must not share a folder.
+    return plain if plain == text else f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

@@ -1,6 +1,6 @@
 """Which images exist, where they stand on their plates, and on which side of a split."""
 
-from leigh_mlops.plates.demo import write_demo_plate
+from leigh_mlops.plates.demo import is_demo, write_demo_plate
 from leigh_mlops.plates.layout import plate_shape, position_features, probe_position
 from leigh_mlops.plates.names import PRESETS, FieldName, parse_name, parse_well, well_name
 from leigh_mlops.plates.platemap import join_platemap, read_platemap
@@ -34,5 +34,6 @@ __all__ = [
     "plate_shape",
     "position_features",
     "probe_position",
+    "is_demo",
     "write_demo_plate",
 ]

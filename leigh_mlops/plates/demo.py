@@ -14,7 +14,7 @@ from leigh_mlops.plates.culture import PHENOTYPES, Phenotype, draw_field
 from leigh_mlops.plates.layout import PLATE_SHAPES
 from leigh_mlops.plates.names import well_name
 
-__all__ = ["write_demo_plate"]
+__all__ = ["is_demo", "write_demo_plate"]
 
 _MAKER = "leigh_mlops demo plate"
 
@@ -81,11 +81,12 @@ def _check(out: Path, classes: Sequence[str], wells: int, fields: int, size_px: 
     for name, (value, low, high) in bounds.items():
         if not low <= value <= high:
             raise LeighError(f"{name} {value} is out of bounds; choose {low} to {high}.")
-    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not _is_demo(out)):
+    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not is_demo(out)):
         raise LeighError(f"{out} exists and is no demo plate; name a new folder.")
 
 
-def _is_demo(out: Path) -> bool:
+def is_demo(out: Path) -> bool:
+    """Whether a folder is a plate that :func:`write_demo_plate` wrote."""
     try:
         truth = json.loads((out / "truth.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -60,11 +60,16 @@ def explained_row(
         limit = scale.limit if scale else float(np.abs(heat).max()) or 1.0
         target = numbers.get(f"{name}_target", "the class")
         panels.append(Panel(heatmap_overlay(picture, heat, limit), f"what speaks for {target}"))
-    for stack in frames.values():
+    for name, stack in frames.items():
         steps = np.asarray(stack)
         for place in (0, len(steps) // 2, len(steps) - 1):
             share = round(100 * place / (len(steps) - 1))
-            panels.append(Panel(composite(steps[place], channels, limits), f"{share} % of the way to the other mean"))
+            panels.append(
+                Panel(
+                    composite(steps[place], channels, limits),
+                    f"{share} % of the way to the mean of {numbers[f'{name}_target']}",
+                )
+            )
     return Row(title, panels)
 
 

@@ -4,7 +4,7 @@ from leigh_mlops.study.evaluation import Evaluation, evaluate_package
 from leigh_mlops.study.prepare import DataSource, find_data, prepare
 from leigh_mlops.study.registered import evaluate_version, matching_data
 from leigh_mlops.study.run import Study
-from leigh_mlops.study.spaces import check_spaces, local_init
+from leigh_mlops.study.spaces import check_spaces
 
 __all__ = [
     "DataSource",
@@ -14,7 +14,6 @@ __all__ = [
     "evaluate_package",
     "evaluate_version",
     "find_data",
-    "local_init",
     "matching_data",
     "prepare",
 ]

@@ -44,7 +44,13 @@ class Board:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self.progress.__exit__()
         for trial in sorted(self._open):
-            self._close(trial, "KILLED", "the search was stopped" if error else "the search ended before the trial")
+            if error is not None or trial not in self._best:
+                self._close(
+                    trial, "KILLED", "the search was stopped" if error else "the time ended before its first epoch"
+                )
+            else:
+                self.runs[trial].set_tags({"stopped": "time budget"})
+                self.ended(trial, None)
 
     def started(self, trial: str, config: dict[str, Any]) -> None:
         """Start its run, or go on with it."""
@@ -70,7 +76,7 @@ class Board:
         self.progress.advance(what=f"{self.space.family}: best {self.space.metric} {best:.4g}, epochs")
 
     def ended(self, trial: str, error: str | None) -> None:
-        """Say how it went; its run is closed when the search has chosen."""
+        """Close its run, and say how it went."""
         if error is not None:
             self._close(trial, "FAILED", error)
             self.console.print(f"  {self.names[trial]} failed: {error}", style="red", markup=False)

@@ -9,7 +9,7 @@ import numpy as np
 
 from leigh_mlops.models import ModelPackage, load_package
 from leigh_mlops.scores import Difference, paired_bootstrap, per_well_log_loss
-from leigh_mlops.study.evaluation import evaluate_package, raw_errors
+from leigh_mlops.study.evaluation import outputs_of, raw_errors
 from leigh_mlops.tracking import Store, Version
 from leigh_mlops.training import PreparedData
 
@@ -90,7 +90,5 @@ def _difference(
     if package.model.task == "reconstruct":
         return paired_bootstrap(*(raw_errors(each, data, rows) for each, data in pairs))
     wells, labels = list(ours.wells[rows]), ours.labels[rows]
-    losses = [
-        per_well_log_loss(wells, labels, evaluate_package(each, data, rows).outputs.values) for each, data in pairs
-    ]
+    losses = [per_well_log_loss(wells, labels, outputs_of(each, data, rows).values) for each, data in pairs]
     return paired_bootstrap(*losses)

@@ -1,5 +1,6 @@
 """Scores of a model package on some fields, beside the baselines that it carries."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +11,12 @@ import torch
 from leigh_mlops.explanations.capabilities import require
 from leigh_mlops.explanations.evaluation import evaluating
 from leigh_mlops.images import IntensityScale
-from leigh_mlops.models import ModelPackage, PCABaseline, can
-from leigh_mlops.scores import Difference, paired_bootstrap, per_well_log_loss, per_well_mean
+from leigh_mlops.models import InverseError, ModelPackage, PCABaseline, can
+from leigh_mlops.scores import per_well_mean
 from leigh_mlops.study.baselines import Baselines
 from leigh_mlops.training import OBJECTIVES, Outputs, PreparedData, predict
 
-__all__ = ["Evaluation", "evaluate_package", "inverse_error", "raw_errors"]
+__all__ = ["Evaluation", "evaluate_package", "inverse_error", "outputs_of", "raw_errors"]
 
 _BATCH = 16
 
@@ -28,14 +29,12 @@ class Evaluation:
         scores: Shared metric names of the model, those per well under ``wells/``.
         baseline: The same of the intensity baseline; empty where the model does not classify.
         position: The same of the position on the plate.
-        gain: Log loss per well, model less baseline, with its interval; below 0 where the model is better.
         outputs: What the model says of each field.
     """
 
     scores: dict[str, float]
     baseline: dict[str, float]
     position: dict[str, float]
-    gain: Difference | None
     outputs: Outputs
 
     def to_json(self, model: str) -> dict[str, Any]:
@@ -53,21 +52,22 @@ class Evaluation:
 
 def evaluate_package(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64]) -> Evaluation:
     """Score a package on some rows; the data's classes must be the model's."""
-    model, scale = package.model, IntensityScale.from_json(package.scale)
-    outputs = predict(model, data.batches_of(rows, scale, _BATCH))
+    model, outputs = package.model, outputs_of(package, data, rows)
     wells = list(data.wells[outputs.rows])
     scores = OBJECTIVES[model.task].scores(outputs, wells, data.classes)
     if can(model, "decode") and can(model, "classify"):
-        scores["inverse_error"] = inverse_error(package, data, rows)
+        # An inverse that does not converge has no error to tell; jobs say so field by field.
+        with suppress(InverseError):
+            scores["inverse_error"] = inverse_error(package, data, rows)
     if model.task == "reconstruct":
-        return Evaluation(scores, {"mse": _latent_mse(package, data, rows)}, {}, None, outputs)
-    baselines = Baselines.from_arrays(package.arrays)
-    beside = baselines.scores(data, rows)
-    labels = data.labels[rows]
-    theirs = per_well_log_loss(wells, labels, baselines.log_probs(data, rows)["baseline"])
-    ours = per_well_log_loss(wells, labels, outputs.values)
-    gain = paired_bootstrap(ours, theirs) if len(ours) > 1 else None
-    return Evaluation(scores, beside["baseline"], beside["position"], gain, outputs)
+        return Evaluation(scores, {"mse": _latent_mse(package, data, rows)}, {}, outputs)
+    beside = Baselines.from_arrays(package.arrays).scores(data, rows)
+    return Evaluation(scores, beside["baseline"], beside["position"], outputs)
+
+
+def outputs_of(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64]) -> Outputs:
+    """What a package says of some rows."""
+    return predict(package.model, data.batches_of(rows, IntensityScale.from_json(package.scale), _BATCH))
 
 
 def inverse_error(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64], fields: int = 4) -> float:

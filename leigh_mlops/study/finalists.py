@@ -12,15 +12,18 @@ import numpy.typing as npt
 import torch
 
 from leigh_mlops import __version__
+from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import class_means
 from leigh_mlops.images import IntensityScale
 from leigh_mlops.models import ModelPackage, Network, save_package
+from leigh_mlops.plates import leaked_wells
 from leigh_mlops.report.figures import confusion_matrix, score_distributions
 from leigh_mlops.scores import by_well, paired_bootstrap
 from leigh_mlops.study.baselines import Baselines, fit_latent_baseline
 from leigh_mlops.study.champion import AtSize, Decision, decide, line_of
 from leigh_mlops.study.evaluation import Evaluation, evaluate_package
 from leigh_mlops.study.examples import display_limits, example_sheet
+from leigh_mlops.study.spaces import digests_of_starts
 from leigh_mlops.tracking import Run, Store, Version
 from leigh_mlops.training import PreparedData
 
@@ -36,12 +39,14 @@ class Winner:
         decision: Champion or challenger, and why.
         test: The model, the baseline and the position on the test part.
         gain: 95 % interval of the accuracy per well less the baseline's.
+        trial: Name of the trial that it was, such as ``resnext-2``.
     """
 
     version: Version
     decision: Decision
     test: Evaluation
     gain: tuple[float, float] | None
+    trial: str = ""
 
 
 def make_package(
@@ -50,13 +55,27 @@ def make_package(
     data: PreparedData,
     baselines: Baselines,
     about: dict[str, Any],
+    starts: Sequence[str] = (),
 ) -> ModelPackage:
-    """Everything that a job needs beside the weights; class means and digests come from the training wells."""
+    """Everything that a job needs beside the weights; class means and digests come from the training wells.
+
+    Args:
+        model: The trained network.
+        scale: Its intensity scale.
+        data: What it was trained on.
+        baselines: Fitted on the same wells and image size.
+        about: Facts to be stored.
+        starts: Folders of the packages that its training began with; it has seen their fields, too.
+    """
     model.eval()
     rows = data.rows("train")
     batches = data.batches_of(rows, scale, 16)
     means = class_means(model, ((batch.images, batch.labels) for batch in batches))
-    arrays: dict[str, npt.NDArray[Any]] = {"training_digests": data.cache.digests[rows]}
+    trained = [data.cache.digests[rows], digests_of_starts(starts)]
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "training_digests": np.unique(np.concatenate(trained)),
+        "validation_digests": data.cache.digests[data.rows("val")],
+    }
     if model.task == "classify":
         arrays |= baselines.to_arrays()
     else:
@@ -96,11 +115,11 @@ def crown(
     for kind, scores in (("baseline", test.baseline), ("position", test.position)):
         run.log_metrics({f"test/{kind}/{score}": value for score, value in scores.items()})
     gain = accuracy_gain(package, test, data)
-    _draw(run, package, test, data)
     version = store.register(name, model_uri, run, _tags(package, data, test, decision, gain))
     if decision.promote:
         store.promote(name, version.version)
     run.set_tags({"winner": True, "registered": version.uri, "champion": decision.promote, "decision": decision.reason})
+    _draw(run, package, test, data)
     return Winner(version, decision, test, gain)
 
 
@@ -130,12 +149,17 @@ def _tags(
     if gain is not None:
         ours, theirs = test.scores["wells/accuracy"], test.baseline["wells/accuracy"]
         beats = "beats" if gain[0] > 0 else "does not beat"
-        tags["baseline"] = f"{beats} the intensity baseline on unseen wells ({ours:.3f} against {theirs:.3f})"
+        tags["baseline"] = f"{beats} the intensity baseline on test wells ({ours:.3f} against {theirs:.3f})"
+        tags["leaked_wells"] = len(leaked_wells(data.table, data.table["Metadata_Split"]))
     return tags
 
 
 def _draw(run: Run, package: ModelPackage, test: Evaluation, data: PreparedData) -> None:
-    run.log_figure(example_sheet(package, data), "pictures/examples.png")
+    try:
+        run.log_figure(example_sheet(package, data), "pictures/examples.png")
+    except LeighError as error:
+        # A network that can't be explained yet is registered all the same.
+        run.set_tags({"pictures": str(error)})
     if package.model.task != "classify":
         return
     rows, classes = test.outputs.rows, data.classes

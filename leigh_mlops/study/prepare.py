@@ -14,6 +14,7 @@ from leigh_mlops.plates import (
     assign_split,
     describe_split,
     find_images,
+    is_demo,
     leaked_wells,
     require_classes,
     write_demo_plate,
@@ -75,7 +76,7 @@ def prepare(
     Raises:
         LeighError: Images can't be read, and ``source`` does not say to leave them out.
     """
-    data = with_cache(table, channels, classes, image_size, console, demo=source.path is None)
+    data = with_cache(table, channels, classes, image_size, console, demo=is_demo(source.path or DEMO))
     if data.failures and not source.skip_broken:
         raise LeighError(
             f"{len(data.failures)} of {len(table)} fields can't be used, the first because "

@@ -18,7 +18,7 @@ __all__ = ["evaluate_version", "matching_data"]
 
 
 def evaluate_version(store: Store, uri: str, data: Path, platemap: Path | None, console: Console) -> dict[str, Any]:
-    """Score a version on all labelled fields whose wells it was not trained on.
+    """Score a version on all labelled fields of wells on which it was neither trained nor chosen.
 
     Returns:
         The JSON of the ``evaluate`` command, and ``seen``: a sentence on what was scored.
@@ -35,15 +35,14 @@ def evaluate_version(store: Store, uri: str, data: Path, platemap: Path | None, 
         raise LeighError(
             f"{data} has no readable field of class {' or '.join(prepared.classes)}; nothing can be scored."
         )
-    digests = package.arrays["training_digests"].astype(np.uint64)
-    touched = np.unique(prepared.wells[np.isin(prepared.cache.digests, digests)])
-    rows = everything[~np.isin(prepared.wells[everything], touched)]
-    wells = len(np.unique(prepared.wells[rows]))
-    seen = f"{wells} wells that it was not trained on"
-    if len(touched):
-        seen += f" ({len(touched)} training wells left out)"
+    seen_fields = [array for name, array in package.arrays.items() if name.endswith("_digests")]
+    rows = prepared.wells_unseen_by(*seen_fields, part=None)
     if not len(rows):
-        raise LeighError(f"{uri} was trained on every well of {data}; give it wells that it has not seen.")
+        raise LeighError(f"{uri} was trained or chosen on every well of {data}; give it wells that it has not seen.")
+    wells, left_out = (len(np.unique(prepared.wells[each])) for each in (rows, np.setdiff1d(everything, rows)))
+    seen = f"{wells} wells that it has not seen"
+    if left_out:
+        seen += f" ({left_out} wells on which it was trained or chosen are left out)"
     return evaluate_package(package, prepared, rows).to_json(version.uri) | {"seen": seen, "n_wells": wells}
 
 
@@ -51,7 +50,7 @@ def matching_data(package: ModelPackage, source: DataSource, console: Console) -
     """The data of a source at a package's image size, with its classes and channels.
 
     Raises:
-        LeighError: The channels differ.
+        LeighError: The channels or the bit depth differ.
     """
     table, channels, _ = find_data(source, console)
     if tuple(channels) != tuple(package.channels):
@@ -60,4 +59,12 @@ def matching_data(package: ModelPackage, source: DataSource, console: Console) -
             f"{', '.join(package.channels)}; give images with the same channels in the same order."
         )
     spec = package.model.spec
-    return with_cache(table, channels, spec.classes, spec.image_size, console)
+    data = with_cache(table, channels, spec.classes, spec.image_size, console)
+    if data.cache.full_scale != package.scale["full_scale"]:
+        raise LeighError(
+            f"The images of {source.path} reach {data.cache.full_scale}, those that the model was trained on "
+            f"{package.scale['full_scale']}; give images of the same bit depth."
+        )
+    for failure in data.failures:
+        console.print(f"  left out: {failure.reason}", markup=False)
+    return data

@@ -1,33 +1,37 @@
 """The main job: searches over prepared data, winners tested, registered and shown beside the baseline."""
 
 import json
+import re
 import shutil
 import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from rich.console import Console
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.plates import leaked_wells
 from leigh_mlops.report.figures import beside_baseline, learning_curves
-from leigh_mlops.report.tables import leaderboard
-from leigh_mlops.report.words import verdict
 from leigh_mlops.search import TrialResult, ray_cluster, run_search, state_folder
 from leigh_mlops.settings import SearchSpace, TrainingSettings
 from leigh_mlops.study.baselines import Baselines, fit_baselines, fit_latent_baseline
 from leigh_mlops.study.board import Board
 from leigh_mlops.study.finalists import Winner, crown, log_package, make_package
 from leigh_mlops.study.prepare import DataSource, divided_table, prepare, with_cache
+from leigh_mlops.study.said import say_baseline, say_result, winner_lines
+from leigh_mlops.study.spaces import check_spaces, digests_of_starts, latent_size, local_starts
 from leigh_mlops.tracking import Run, Store
-from leigh_mlops.training import PreparedData, trained_network
+from leigh_mlops.training import PreparedData, build_network, trained_network
 
 __all__ = ["Study"]
+
+Searched = tuple[SearchSpace, Board, list[TrialResult]]
 
 
 @dataclass
@@ -41,10 +45,10 @@ class Study:
         console: Where words go.
         seed: Of trials; the split has its own in ``source``.
         workers: Most trials at once.
-        time_budget_s: For all searches together; what is left is shared evenly.
+        time_budget_s: For all searches together; families share it by their ``time_share``.
         line: First part of the registered names.
         ray_address: Cluster; by default this machine.
-        verbose: Let Ray speak.
+        verbose: Let Ray and MLflow speak.
     """
 
     source: DataSource
@@ -59,41 +63,84 @@ class Study:
     verbose: bool = False
 
     def run(self) -> list[Winner]:
-        """Search, test, register, and say what came out."""
-        table = divided_table(self.source, self.console)
+        """Search, test, register, and say what came out.
+
+        Raises:
+            LeighError: The data, the store or a search can't be used, or no family gave a network.
+        """
+        if not re.fullmatch(r"[\w.-]+", self.line):
+            raise LeighError(f"--name {self.line!r} is no name; use letters, digits, '-', '_' and '.'.")
+        divided = divided_table(self.source, self.console)
+        check_spaces(self.spaces, len(divided[1]))
         self._tracking = Store.open(self.store, verbose=self.verbose)
-        data = prepare(self.source, *table, self.spaces[0].image_size, self.console)
-        self._sizes = {data.image_size: data}
-        baselines = fit_baselines(data, self.seed)
-        beside = baselines.scores(data, data.rows("val"))
-        self._say_baseline(beside)
-        families = ", ".join(space.family for space in self.spaces)
-        with self._tracking.run(f"search {families}", kind="search", **self._facts(data)) as parent:
-            self._log_data(parent, data)
-            references = self._log_references(parent, data, beside)
-            folder = state_folder() / "searches" / parent.id
-            rows, curves, winners = [], [], []
-            with ray_cluster(self.ray_address, workers=self.workers, verbose=self.verbose):
-                searched = self._search_all(parent, folder)
-            for space, board, results in searched:
-                curves.append(board.curves)
-                rows += [_record(space, board, result) for result in results]
-                winners.append(self._finish(space, board, results, baselines))
-            self._log_summary(parent, pd.concat(curves), rows + references, winners)
+        folder = state_folder() / "searches" / f"{time.time_ns():x}"
+        try:
+            data = self._prepared(divided, folder)
+            with self._tracking.run(f"search {self._families}", kind="search", **self._facts(data)) as parent:
+                winners, rows = self._study(parent, data, folder)
+        finally:
             shutil.rmtree(folder, ignore_errors=True)
-        self._say_result(rows + references, winners)
+        say_result(self.console, rows, winners, data, where=self._tracking.words, source=self.source.path)
         return winners
+
+    @property
+    def _families(self) -> str:
+        return ", ".join(space.family for space in self.spaces)
+
+    def _prepared(self, divided: tuple[pd.DataFrame, Any, Any], folder: Path) -> PreparedData:
+        """Images, without those validation and test wells that the starting weights have seen."""
+        data = prepare(self.source, *divided, self.spaces[0].image_size, self.console)
+        starts = local_starts(self._tracking, self.spaces, folder)
+        before = len(np.unique(data.wells[np.concatenate([data.rows("val"), data.rows("test")])]))
+        data = replace(data.without_wells_seen_by(digests_of_starts(starts.values())), starts=starts)
+        left = [len(np.unique(data.wells[data.rows(part)])) for part in ("val", "test")]
+        if sum(left) < before:
+            self.console.print(
+                f"{before - sum(left)} validation and test wells are left out: the starting weights have seen them."
+            )
+        if min(left) == 0:
+            raise LeighError("The starting weights have seen every validation or test well; start from others.")
+        self._sizes = {data.image_size: data}
+        self._baselines: dict[int, Baselines] = {}
+        for space in self.spaces:
+            self._check_start(space)
+        return data
+
+    def _check_start(self, space: SearchSpace) -> None:
+        """Weights that can't be had or do not fit are found here, not in every trial."""
+        settings = TrainingSettings.from_flat(space.published)
+        if settings.init != "random":
+            build_network(space.family, settings, self.at_size(space.image_size), self.seed)
 
     def at_size(self, image_size: int) -> PreparedData:
         """The study's data at another image size, the same rows and the same split."""
         if image_size not in self._sizes:
             known = next(iter(self._sizes.values()))
-            self._sizes[image_size] = with_cache(
-                known.table, known.channels, known.classes, image_size, self.console, demo=known.demo
-            )
+            made = with_cache(known.table, known.channels, known.classes, image_size, self.console, demo=known.demo)
+            self._sizes[image_size] = replace(made, starts=known.starts)
         return self._sizes[image_size]
 
-    def _search_all(self, parent: Run, folder: Path) -> list[tuple[SearchSpace, Board, list[TrialResult]]]:
+    def baselines_at(self, image_size: int) -> Baselines:
+        """Baselines that saw the images at the size at which a network sees them."""
+        if image_size not in self._baselines:
+            self._baselines[image_size] = fit_baselines(self.at_size(image_size), self.seed)
+        return self._baselines[image_size]
+
+    def _study(self, parent: Run, data: PreparedData, folder: Path) -> tuple[list[Winner], list[dict[str, Any]]]:
+        beside = self.baselines_at(data.image_size).scores(data, data.rows("val"))
+        say_baseline(self.console, beside)
+        self._log_data(parent, data)
+        references = self._log_references(parent, data, beside)
+        with ray_cluster(self.ray_address, workers=self.workers, verbose=self.verbose):
+            searched = self._search_all(parent, folder)
+        rows = [_record(space, board, result) for space, board, results in searched for result in results]
+        winners = self._finish_all(searched)
+        curves = pd.concat([board.curves for _, board, _ in searched])
+        rows = [row | {"winner": row["model"] in {winner.trial for winner in winners}} for row in rows] + references
+        self._log_summary(parent, curves, rows, winners, data)
+        return winners, rows
+
+    def _search_all(self, parent: Run, folder: Path) -> list[Searched]:
         deadline = None if self.time_budget_s is None else time.monotonic() + self.time_budget_s
         searched = []
         for number, space in enumerate(self.spaces):
@@ -102,9 +149,10 @@ class Study:
             data.save(place)
             share = space.time_share / sum(later.time_share for later in self.spaces[number:])
             left = None if deadline is None else max(1.0, share * (deadline - time.monotonic()))
+            budget = f", at most {left / 60:.1f} minutes" if left else ""
+            epochs = TrainingSettings.from_flat(space.published).epochs
             self.console.print(
-                f"[bold]{space.family}[/]: {space.trials} trials of {_epochs(space)} epochs at {space.image_size} px"
-                + (f", at most {left / 60:.0f} minutes" if left else "")
+                f"[bold]{space.family}[/]: {space.trials} trials of {epochs} epochs at {space.image_size} px{budget}"
             )
             with Board(self._tracking, parent, space, self._facts(data), self.console) as board:
                 results = run_search(
@@ -119,29 +167,47 @@ class Study:
             searched.append((space, board, results))
         return searched
 
-    def _finish(self, space: SearchSpace, board: Board, results: list[TrialResult], baselines: Baselines) -> Winner:
-        finished = [result for result in results if result.best and result.checkpoint]
+    def _finish_all(self, searched: list[Searched]) -> list[Winner]:
+        """One winner per family; a family without one is said and does not take the others with it."""
+        winners = []
+        problem = None
+        for space, board, results in searched:
+            try:
+                winners.append(self._finish(space, board, results))
+            except LeighError as error:
+                problem = error
+                self.console.print(f"{space.family}: {error}", style="red", markup=False)
+        if problem is not None and not winners:
+            raise problem
+        return winners
+
+    def _finish(self, space: SearchSpace, board: Board, results: list[TrialResult]) -> Winner:
+        finished = {result.trial: result.checkpoint for result in results if result.best and result.checkpoint}
+        for result in results:
+            board.runs[result.trial].log_metrics({f"best/{key}": value for key, value in result.best.items()})
+            board.runs[result.trial].set_tags({"best_epoch": result.best_epoch})
         if not finished:
             reason = next((result.error for result in results if result.error), "no trial finished an epoch")
             raise LeighError(
                 f"No trial of {space.family} gave a network ({reason}); give it more time or mend its file."
             )
         sign = 1 if space.mode == "min" else -1
-        ranked = sorted(finished, key=lambda result: sign * result.best[space.metric])
-        data = self.at_size(space.image_size)
+        ranked = sorted(
+            (result for result in results if result.trial in finished),
+            key=lambda result: sign * result.best[space.metric],
+        )
+        data, baselines = self.at_size(space.image_size), self.baselines_at(space.image_size)
         packages = []
         for result in ranked[: space.keep]:
-            assert result.checkpoint is not None
             settings = TrainingSettings.from_flat(result.config)
-            model, scale, epoch = trained_network(space.family, settings, data, result.checkpoint)
+            model, scale, epoch = trained_network(space.family, settings, data, finished[result.trial])
             run = board.runs[result.trial]
             about = {"run": run.id, "best_epoch": epoch, "val": result.best, "seed": self.seed, "git": revision()}
-            package = make_package(model, scale, data, baselines, about)
-            run.set_tags({"best_epoch": epoch})
-            run.log_metrics({f"best/{key}": value for key, value in result.best.items()})
+            package = make_package(model, scale, data, baselines, about, [*data.starts.values()])
             packages.append((run, package, log_package(self._tracking, run, package)))
         run, package, uri = packages[0]
-        return crown(self._tracking, run, package, uri, f"{self.line}-{space.family}", data, self.at_size)
+        winner = crown(self._tracking, run, package, uri, f"{self.line}-{space.family}", data, self.at_size)
+        return replace(winner, trial=board.names[ranked[0].trial])
 
     def _facts(self, data: PreparedData) -> dict[str, Any]:
         return {
@@ -184,61 +250,18 @@ class Study:
             if space.family == "autoencoder":
                 data = self.at_size(space.image_size)
                 scale = data.scale(TrainingSettings.from_flat(space.published).intensity)
-                latents = 2 * (space.image_size // 32) ** 2
-                return {"val/mse": fit_latent_baseline(data, scale, latents)[1]}
+                return {"val/mse": fit_latent_baseline(data, scale, latent_size(space, len(data.channels)))[1]}
         return {}
 
     def _log_summary(
-        self, parent: Run, curves: pd.DataFrame, rows: list[dict[str, Any]], winners: list[Winner]
+        self, parent: Run, curves: pd.DataFrame, rows: list[dict[str, Any]], winners: list[Winner], data: PreparedData
     ) -> None:
         metrics = [metric for metric in ("train/loss", "val/log_loss", "val/mse") if metric in set(curves["metric"])]
-        parent.log_figure(learning_curves(curves, metrics), "figures/learning_curves.png")
+        if metrics:
+            parent.log_figure(learning_curves(curves, metrics), "figures/learning_curves.png")
         parent.log_figure(beside_baseline([row for row in rows if "wells/accuracy" in row]), "figures/baseline.png")
-        lines = [line for winner in winners for line in self._lines(winner)]
+        lines = [line for winner in winners for line in winner_lines(winner, data)]
         parent.log_text("\n".join(lines) + "\n", "summary.txt")
-
-    def _say_baseline(self, beside: dict[str, dict[str, float]]) -> None:
-        baseline, position = beside["baseline"], beside["position"]
-        self.console.print(
-            f"Without any network, on validation wells: a threshold on intensity has accuracy "
-            f"{baseline['wells/accuracy']:.3f}, the position on the plate {position['wells/accuracy']:.3f}."
-        )
-
-    def _say_result(self, rows: list[dict[str, Any]], winners: list[Winner]) -> None:
-        self.console.print()
-        self.console.print(leaderboard(rows))
-        for winner in winners:
-            self.console.print()
-            for line in self._lines(winner):
-                self.console.print(line, markup=False)
-        self.console.print()
-        self.console.print(f"Everything is in {self._tracking.words}; look at it with: python -m leigh_mlops.ui")
-        data = self.source.path or "demo"
-        best = next((w for w in winners if w.version.name.endswith("iresnet")), winners[-1])
-        self.console.print(
-            f"Next: python -m leigh_mlops.explain {best.version.uri} --data {data} --out out", markup=False
-        )
-
-    def _lines(self, winner: Winner) -> list[str]:
-        version, decision, test = winner.version, winner.decision, winner.test
-        role = "champion" if decision.promote else "challenger"
-        lines = [f"{version.uri} is {role}: {decision.reason}."]
-        if "mse" in test.scores:
-            pca = test.baseline.get("mse")
-            beside = "" if pca is None else f", PCA with as many numbers {pca:.4f}"
-            return [*lines, f"  test wells: mean squared error {test.scores['mse']:.4f}{beside}."]
-        wells = len(set(self.at_any().wells[test.outputs.rows]))
-        scores = [_of_wells(each, wells) for each in (test.scores, test.baseline, test.position)]
-        return lines + ["  " + line for line in verdict(*scores, difference=winner.gain)]
-
-    def at_any(self) -> PreparedData:
-        """The data at the size that was read first; rows and wells are the same at all sizes."""
-        return next(iter(self._sizes.values()))
-
-
-def _of_wells(scores: dict[str, float], wells: int) -> dict[str, float]:
-    chosen = {name.removeprefix("wells/"): value for name, value in scores.items() if name.startswith("wells/")}
-    return chosen | {"wells": wells}
 
 
 def _record(space: SearchSpace, board: Board, result: TrialResult) -> dict[str, Any]:
@@ -249,10 +272,6 @@ def _record(space: SearchSpace, board: Board, result: TrialResult) -> dict[str, 
 
 def _short(metrics: dict[str, float]) -> dict[str, float]:
     return {name.removeprefix("val/"): value for name, value in metrics.items() if name.startswith("val/")}
-
-
-def _epochs(space: SearchSpace) -> int:
-    return TrainingSettings.from_flat(space.published).epochs
 
 
 def revision() -> str:

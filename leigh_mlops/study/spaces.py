@@ -1,42 +1,71 @@
-"""Checks and starting points of searches that need to know the models."""
+"""Checks of searches that need to know the models, and the weights that their trials begin with."""
 
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.images import check_image_size
-from leigh_mlops.models import MODELS, build_model
+from leigh_mlops.models import MODELS, build_model, load_package
 from leigh_mlops.settings import SearchSpace, TrainingSettings
 from leigh_mlops.tracking import Store
 
-__all__ = ["check_spaces", "local_init"]
+__all__ = ["check_spaces", "digests_of_starts", "latent_size", "local_starts"]
 
 
-def check_spaces(spaces: Sequence[SearchSpace]) -> None:
-    """Refuse what would only fail in a trial: unknown families and architectures, impossible image sizes.
+def check_spaces(spaces: Sequence[SearchSpace], channels: int = 3) -> None:
+    """Refuse what would only fail in a trial.
 
     Raises:
-        LeighError: The first such thing.
+        LeighError: A family is unknown or named twice, or an architecture or image size is impossible.
     """
     for space in spaces:
         if space.family not in MODELS:
             raise LeighError(f"The family {space.family!r} is unknown; choose one of {', '.join(MODELS)}.")
+        if sum(other.family == space.family for other in spaces) > 1:
+            raise LeighError(f"Two search files name the family {space.family}; give one of them.")
         check_image_size(space.image_size)
-        settings = TrainingSettings.from_flat(space.published)
-        with torch.device("meta"):
-            build_model(space.family, classes=["A", "B"], image_size=space.image_size, **settings.architecture)
+        _on_meta(space, channels)
 
 
-@contextmanager
-def local_init(store: str | None, init: str | None) -> Iterator[str | None]:
-    """A starting point that every worker of this machine can read: a registry version becomes a folder."""
-    if init is None or not init.startswith("models:/"):
-        yield init
-        return
-    with tempfile.TemporaryDirectory() as temporary:
-        opened = Store.open(store)
-        yield str(opened.download(opened.version(init), Path(temporary)))
+def latent_size(space: SearchSpace, channels: int) -> int:
+    """Numbers in the latent of a family's published architecture."""
+    model = _on_meta(space, channels).eval()
+    latent = model.encode(torch.zeros(1, channels, space.image_size, space.image_size, device="meta"))
+    return int(latent.numel())
+
+
+def _on_meta(space: SearchSpace, channels: int) -> Any:  # noqa: ANN401
+    architecture = TrainingSettings.from_flat(space.published).architecture
+    with torch.device("meta"):
+        return build_model(
+            space.family, classes=["A", "B"], image_size=space.image_size, channels=channels, **architecture
+        )
+
+
+def local_starts(store: Store, spaces: Iterable[SearchSpace], folder: Path) -> dict[str, str]:
+    """Fetch the registry versions that trials may begin with; returns their folders by address.
+
+    Raises:
+        LeighError: There is no such version.
+    """
+    addresses = set()
+    for space in spaces:
+        choices = space.space.get("init", [])
+        addresses |= {space.published.get("init"), *(choices if isinstance(choices, list) else [])}
+    named = sorted(str(address) for address in addresses if str(address).startswith("models:/"))
+    return {
+        address: str(store.download(store.version(address), folder / f"start-{number}"))
+        for number, address in enumerate(named)
+    }
+
+
+def digests_of_starts(starts: Iterable[str]) -> npt.NDArray[np.uint64]:
+    """Fields on which the weights in some folders were trained or chosen."""
+    arrays = [load_package(Path(folder)).arrays for folder in starts]
+    known = [array for kept in arrays for name, array in kept.items() if name.endswith("_digests")]
+    return np.unique(np.concatenate([np.array([], np.uint64), *known])).astype(np.uint64)

@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +28,7 @@ class PreparedData:
         classes: Class names; a label is an index into them.
         cache: Pixels at one image size.
         demo: Whether the plate was generated.
+        starts: Local files of weights that trials may begin with, by the address that names them.
     """
 
     table: pd.DataFrame
@@ -36,6 +36,7 @@ class PreparedData:
     classes: tuple[str, ...]
     cache: PixelCache
     demo: bool = False
+    starts: dict[str, str] = field(default_factory=dict)
 
     @property
     def failures(self) -> tuple[Failure, ...]:
@@ -105,16 +106,18 @@ class PreparedData:
         """16 hexadecimal digits that identify which well stands in which part."""
         return split_fingerprint(self.table, self.table["Metadata_Split"])
 
-    def wells_unseen_by(self, *digests: npt.NDArray[np.uint64], part: str = "val") -> npt.NDArray[np.int64]:
-        """Rows of those wells of a part of which no field is among the given training fields."""
+    def wells_unseen_by(self, *digests: npt.NDArray[np.uint64], part: str | None = "val") -> npt.NDArray[np.int64]:
+        """Rows of those wells of a part, or of all, of which no field is among the given ones."""
         seen = np.isin(self.cache.digests, np.concatenate(digests))
         rows = self.rows(part)
-        touched = np.unique(self.wells[seen])
-        return rows[~np.isin(self.wells[rows], touched)]
+        return rows[~np.isin(self.wells[rows], np.unique(self.wells[seen]))]
 
-    def with_classes(self, classes: Sequence[str]) -> "PreparedData":
-        """The same data with labels of other class names, those that a model knows."""
-        return replace(self, classes=tuple(classes))
+    def without_wells_seen_by(self, digests: npt.NDArray[np.uint64]) -> "PreparedData":
+        """The same data without those validation and test wells of which a field is among the given ones."""
+        touched = np.unique(self.wells[np.isin(self.cache.digests, digests)])
+        split = self.table["Metadata_Split"].copy()
+        split[np.isin(self.wells, touched) & (split != "train")] = None
+        return replace(self, table=self.table.assign(Metadata_Split=split))
 
     def save(self, folder: Path) -> None:
         """Write what a worker needs to find the same data; pixels stay in the cache."""
@@ -125,6 +128,7 @@ class PreparedData:
             "channels": self.channels,
             "classes": self.classes,
             "demo": self.demo,
+            "starts": self.starts,
         }
         (folder / "data.json").write_text(json.dumps(about))
 
@@ -138,4 +142,5 @@ class PreparedData:
             classes=tuple(about["classes"]),
             cache=PixelCache.load(Path(about["cache"])),
             demo=about["demo"],
+            starts=about["starts"],
         )

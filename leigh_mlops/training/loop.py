@@ -58,13 +58,12 @@ class TrainingState:
         made = OPTIMIZERS[optimizer](model.parameters(), lr=learning_rate, weight_decay=weight_decay)  # type: ignore[call-arg]
         return cls(model, made, seed)
 
-    def keep_best(self, value: float) -> bool:
+    def keep_best(self, value: float) -> None:
         """Remember the weights if the value, to be minimised, is the best so far."""
-        if not value < self.best:
-            return False
-        self.best, self.best_epoch = value, self.epoch
-        self.best_weights = {name: tensor.detach().cpu().clone() for name, tensor in self.model.state_dict().items()}
-        return True
+        if value < self.best:
+            self.best, self.best_epoch = value, self.epoch
+            weights = self.model.state_dict()
+            self.best_weights = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
 
 
 @dataclass(frozen=True)
@@ -76,14 +75,12 @@ class Epoch:
         metrics: ``train/loss``, ``train/learning_rate``, ``train/seconds`` and
             the scores of the validation part.
         outputs: The validation fields' outputs.
-        is_best: Whether this epoch is the best so far.
         state: To be saved; it changes when the next epoch is asked for.
     """
 
     number: int
     metrics: dict[str, float]
     outputs: Outputs
-    is_best: bool
     state: TrainingState
 
 
@@ -138,8 +135,8 @@ def fit(
             raise LeighError(
                 f"{metric!r} is no score of {state.model.spec.family}; choose one of {', '.join(metrics)}."
             )
-        is_best = state.keep_best(sign * metrics[metric])
-        yield Epoch(state.epoch, metrics, outputs, is_best, state)
+        state.keep_best(sign * metrics[metric])
+        yield Epoch(state.epoch, metrics, outputs, state)
 
 
 def _steps(epoch: int, every: int | None) -> int:

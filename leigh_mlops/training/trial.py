@@ -16,7 +16,7 @@ __all__ = ["build_network", "run_trial", "trained_network"]
 
 
 def build_network(family: str, settings: TrainingSettings, data: PreparedData, seed: int) -> Network:
-    """The untrained network of a trial; ``init`` names a local file or folder, ``imagenet`` or ``random``."""
+    """The untrained network of a trial; ``init`` is random, imagenet, a local file or a key of ``data.starts``."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, 1))
         model = build_model(
@@ -29,7 +29,7 @@ def build_network(family: str, settings: TrainingSettings, data: PreparedData, s
     if settings.init == "imagenet":
         imagenet_weights(model)
     elif settings.init != "random":
-        initialise(model, Path(settings.init))
+        initialise(model, Path(data.starts.get(settings.init, settings.init)))
     return model
 
 

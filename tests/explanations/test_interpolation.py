@@ -23,21 +23,21 @@ def test_one_step_is_both_ends(coder, images):
 
 def test_the_way_to_a_mean_ends_in_it(coder, images):
     means = class_means(coder, [(images, torch.arange(40) % 2)])
-    frames = towards_mean(coder, images, "WT", means, 3)
+    frames = towards_mean(coder, images, "WT", means, 3).frames
     torch.testing.assert_close(frames[0], images)
     torch.testing.assert_close(frames[-1], coder.decode(means["true"][[1] * 40]))
 
 
 def test_without_a_classifier_the_default_is_the_second_nearest_mean(coder, images):
     means = {"true": coder.encode(images[:2]), "true_counts": torch.tensor([5, 5])}
-    frames = towards_mean(coder, images[:2], None, means, 1)
+    frames = towards_mean(coder, images[:2], None, means, 1).frames
     torch.testing.assert_close(frames[-1], images[[1, 0]])
 
 
 def test_with_a_classifier_the_default_is_the_second_most_probable(flow, images):
     means = class_means(flow, [(images, torch.arange(40) % 2)])
     other = 1 - flow(images).argmax(dim=1)
-    torch.testing.assert_close(towards_mean(flow, images, None, means, 1)[-1], flow.decode(means["true"][other]))
+    torch.testing.assert_close(towards_mean(flow, images, None, means, 1).frames[-1], flow.decode(means["true"][other]))
 
 
 def test_what_cannot_be_asked(coder, classifier, images):
