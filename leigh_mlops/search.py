@@ -3,6 +3,7 @@
 import functools
 import logging
 import os
+import re
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
@@ -29,8 +30,8 @@ __all__ = ["Listener", "TrialResult", "ray_cluster", "run_search", "state_folder
 class Listener(Protocol):
     """Hears, in the driver's process, what trials do."""
 
-    def started(self, trial: str, config: dict[str, Any]) -> None:
-        """A trial begins, or begins again."""
+    def started(self, trial: str, number: int, config: dict[str, Any]) -> None:
+        """A trial begins, or begins again; numbers count from 1 in the order in which trials are drawn."""
 
     def epoch_done(self, trial: str, epoch: int, metrics: dict[str, float]) -> None:
         """A trial has finished an epoch."""
@@ -45,6 +46,7 @@ class TrialResult:
 
     Attributes:
         trial: Its id.
+        number: Its place, from 1, in the order in which trials were drawn; 1 is the published configuration.
         config: Flat hyperparameters.
         epochs: Metrics of every epoch, in order.
         best_epoch: The epoch that is kept, from 1; 0 where there is none.
@@ -53,6 +55,7 @@ class TrialResult:
     """
 
     trial: str
+    number: int
     config: dict[str, Any]
     epochs: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
@@ -82,7 +85,8 @@ def ray_cluster(address: str | None = None, *, workers: int | None = None, verbo
     """
     # Ray counts the cores that a container may use; more workers than cores are the user's wish.
     cpus = workers if workers and not address and workers > len(os.sched_getaffinity(0)) else None
-    level = logging.INFO if verbose else logging.ERROR
+    # A trial that fails is told by its listener.
+    level = logging.INFO if verbose else logging.CRITICAL
     try:
         ray.init(
             address=address,
@@ -161,7 +165,7 @@ def run_search(
             relay.results[Path(result.path).name].checkpoint = Path(result.checkpoint.path)
     if stopped():
         raise KeyboardInterrupt
-    return list(relay.results.values())
+    return sorted(relay.results.values(), key=lambda result: result.number)
 
 
 def _trial(config: dict[str, Any], *, space: SearchSpace, data: str, seed: int) -> None:
@@ -263,9 +267,10 @@ class _Relay(tune.Callback):  # type: ignore[misc]
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:  # noqa: ANN401
+        number = 1 + [each.trial_id for each in trials].index(trial.trial_id)
         if trial.trial_id not in self.results:
-            self.results[trial.trial_id] = TrialResult(trial.trial_id, dict(trial.config))
-        self.listener.started(trial.trial_id, dict(trial.config))
+            self.results[trial.trial_id] = TrialResult(trial.trial_id, number, dict(trial.config))
+        self.listener.started(trial.trial_id, number, dict(trial.config))
 
     def on_trial_result(
         self,
@@ -286,6 +291,13 @@ class _Relay(tune.Callback):  # type: ignore[misc]
         self.listener.ended(trial.trial_id, None)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:  # noqa: ANN401
-        error = str(trial.get_error() or "unknown").strip().splitlines()[-1]
+        error = _last_line(trial.error_file)
         self.results[trial.trial_id].error = error
         self.listener.ended(trial.trial_id, error)
+
+
+def _last_line(file: str | None) -> str:
+    """What a traceback ends with; Tune leaves it in a file of its own folder."""
+    text = Path(file).read_text() if file else ""
+    lines = [line for line in text.splitlines() if line.strip()]
+    return re.sub(r"^[\w.]*Error: ", "", lines[-1]) if lines else "the worker is gone"

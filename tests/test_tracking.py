@@ -1,11 +1,14 @@
 import math
+import os
+import pickle
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.tracking import Run, Store
+from leigh_mlops.models import ModelPackage, build_model, load_package, save_package
+from leigh_mlops.tracking import Run, Store, _without_secrets
 
 
 @pytest.fixture
@@ -81,3 +84,51 @@ def test_processes_that_open_a_new_store_at_once_share_it(tmp_path: Path) -> Non
     uri = f"sqlite:///{tmp_path}/new/mlflow.db"
     with ProcessPoolExecutor(3) as pool:
         assert len(set(pool.map(_open, [uri] * 3))) == 1
+
+
+@pytest.mark.parametrize(
+    "uri", ["postgresql://user:se@cret@host/db", "postgresql://user:se/cret@host/db", "http://user:secret@host"]
+)
+def test_passwords_are_not_repeated(uri: str) -> None:
+    assert "cret" in uri
+    assert "cret" not in _without_secrets(uri)
+    assert "host" in _without_secrets(uri)
+
+
+def test_a_file_that_is_no_store_is_said(tmp_path: Path) -> None:
+    (tmp_path / "garbage.db").write_text("this is no database " * 100)
+    with pytest.raises(LeighError, match="can't be reached"):
+        Store.open(f"sqlite:///{tmp_path}/garbage.db")
+
+
+def test_class_names_with_any_letters_can_be_logged(store: Store) -> None:
+    with store.run("a") as run:
+        run.log_metrics({"val/z_prime/DS+FCCP_WT (ctrl)": 0.5})
+    assert store.client.get_run(run.id).data.metrics == {"val/z_prime/DS-FCCP_WT -ctrl-": 0.5}
+
+
+def test_a_booby_trapped_version_runs_nothing(store: Store, tmp_path: Path) -> None:
+    trap, sprung = tmp_path / "package", tmp_path / "sprung"
+
+    class Trap:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.system, (f"touch {sprung}",)
+
+    trap.mkdir()
+    payload = pickle.dumps(Trap())
+    model = build_model("resnext", classes=["DS", "TT"], image_size=32, layers=(1, 1, 1, 1), groups=1)
+    save_package(ModelPackage(model, ("a", "b", "c"), {}, None, {}, {}), trap)
+    for name in ("weights.pt", "model.pkl", "python_model.pkl"):
+        (trap / name).write_bytes(payload)
+    with store.run("a") as run:
+        run.log_file(trap, "model/artifacts/package")
+        version = store.register("trap", f"runs:/{run.id}/model", run, {})
+    folder = store.download(version, tmp_path / "fetched")
+    assert (folder / "weights.pt").read_bytes() == payload
+    assert load_package(folder).model.spec == model.spec
+    (folder / "weights.safetensors").write_bytes(payload)
+    with pytest.raises(LeighError):
+        load_package(folder)
+    assert not sprung.exists()
+    pickle.loads(payload)
+    assert sprung.exists(), "the trap works"

@@ -85,8 +85,8 @@ def _wells(fields: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
         columns = [f"probability_{name}" for name in classes]
         log_probs = np.log(fields[columns].to_numpy(float).clip(min=1e-300))
         merged = by_well(_names(fields), np.zeros(len(fields), int), log_probs)
-        order = [merged.wells.index(name) for name in _names(wells.reset_index())]
-        wells[columns] = np.exp(merged.log_probs[order])
+        place = {name: number for number, name in enumerate(merged.wells)}
+        wells[columns] = np.exp(merged.log_probs[[place[name] for name in _names(wells.reset_index())]])
         predicted = np.asarray(classes, object)[wells[columns].to_numpy().argmax(axis=1)]
         wells.insert(len(constant), "predicted", predicted)
     return wells.reset_index()

@@ -52,11 +52,11 @@ class Board:
                 self.runs[trial].set_tags({"stopped": "time budget"})
                 self.ended(trial, None)
 
-    def started(self, trial: str, config: dict[str, Any]) -> None:
+    def started(self, trial: str, number: int, config: dict[str, Any]) -> None:
         """Start its run, or go on with it."""
         if trial in self.runs:
             return
-        self.names[trial] = f"{self.space.family}-{len(self.runs) + 1}"
+        self.names[trial] = f"{self.space.family}-{number}"
         tags = {"model": self.space.family, "trial": trial} | self.facts
         self.runs[trial] = self.store.start(self.names[trial], parent=self.parent, **tags)
         self.runs[trial].log_params({"family": self.space.family, "image_size": self.space.image_size} | config)

@@ -59,6 +59,9 @@ def damaged(tmp_path: Path, kind: str) -> Path:
             path = tmp_path / "bad.tif"
             tifffile.imwrite(path, np.ones((64, 64), np.uint16))
             path.write_bytes(path.read_bytes()[:3000])
+        case "stack":
+            path = tmp_path / "bad.tif"
+            tifffile.imwrite(path, np.ones((2, 8, 8), np.uint16), photometric="minisblack")
         case "float":
             path = tmp_path / "bad.tif"
             tifffile.imwrite(path, np.ones((8, 8), np.float32))
@@ -67,7 +70,9 @@ def damaged(tmp_path: Path, kind: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind", ["truncated", "text", "empty", "truncated tiff", "float", "four channels", "missing"])
+@pytest.mark.parametrize(
+    "kind", ["truncated", "text", "empty", "truncated tiff", "stack", "float", "four channels", "missing"]
+)
 def test_a_damaged_file_is_one_sentence_that_names_it(tmp_path: Path, kind: str) -> None:
     path = damaged(tmp_path, kind)
     assert read_field(((tmp_path / "good.png", 3),)).shape == (3, 64, 64)

@@ -48,3 +48,14 @@ def test_a_well_is_seen_if_one_of_its_fields_was(data: PreparedData) -> None:
 def test_the_scale_is_that_of_the_training_wells(data: PreparedData) -> None:
     raw = data.cache.raw(data.rows("train")) / 255
     np.testing.assert_allclose(data.scale("linear").mean, raw.mean(axis=(0, 2, 3)), rtol=1e-5)
+
+
+def test_wells_that_the_starting_weights_saw_leave_validation_and_test(data: PreparedData) -> None:
+    nothing = data.without_wells_seen_by(np.array([], np.uint64))
+    assert [len(nothing.rows(part)) for part in PARTS] == [len(data.rows(part)) for part in PARTS]
+    seen = data.cache.digests[[data.rows(part)[0] for part in PARTS]]
+    left = data.without_wells_seen_by(seen)
+    assert len(left.rows("train")) == len(data.rows("train"))
+    for part in ("val", "test"):
+        assert len(left.rows(part)) == len(data.rows(part)) - 2
+        assert data.wells[data.rows(part)[0]] not in left.wells[left.rows(part)]

@@ -1,0 +1,33 @@
+"""The commands that the documents name exist, with the options that they name."""
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+import typer
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+COMMANDS = sorted(
+    {
+        (name, tuple(re.findall(r"--[a-z][a-z-]*", line)))
+        for document in DOCUMENTS
+        for name, line in re.findall(r"python -m leigh_mlops\.(\w+)([^\n`#|]*)", document.read_text())
+    }
+)
+
+
+@pytest.mark.parametrize(("name", "options"), COMMANDS, ids=str)
+def test_a_documented_command_exists(name: str, options: tuple[str, ...]) -> None:
+    function = getattr(importlib.import_module(f"leigh_mlops.{name}"), name)
+    app = typer.Typer()
+    app.command()(function)
+    known = {option for parameter in typer.main.get_command(app).params for option in parameter.opts}
+    assert set(options) <= known
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_file_that_a_document_points_to_is_there(document: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", document.read_text())
+    assert [link for link in links if not (document.parent / link).exists()] == []
