@@ -94,7 +94,7 @@ def find_data(source: DataSource, console: Console) -> Divided:
         path = DEMO
         if not (path / "platemap.csv").exists():
             console.print(f"No --data: a demo plate with known truth is made in {path}/.")
-            write_demo_plate(path, seed=0)
+            write_demo_plate(path, wells_per_class=32, seed=0)
     found = find_images(path, platemap=source.platemap)
     wells = found.table[["Metadata_Plate", "Metadata_Well"]].drop_duplicates()
     console.print(
