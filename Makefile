@@ -34,7 +34,7 @@ bench: .venv
 
 lock: .venv
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-header --no-annotate --quiet --upgrade -o requirements.lock
+		--no-header --no-annotate --quiet --upgrade -o requirements.lock
 
 clean:
 	rm -rf .venv
