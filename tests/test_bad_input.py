@@ -74,7 +74,8 @@ def test_bad_data_is_one_sentence_before_anything_trains(damage: str, tmp_path: 
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
     left = {path.name for path in tmp_path.iterdir()}
-    assert left <= {"plate", "cache", "mlruns"}
+    assert left <= {"plate", "cache", "mlruns", "state"}
+    assert not [path for path in (tmp_path / "state").rglob("*") if path.is_file()]
     assert not list(tmp_path.glob("cache/.building-*"))
     assert not list(tmp_path.glob("mlruns/artifacts/**/*"))
 

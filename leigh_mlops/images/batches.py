@@ -1,6 +1,7 @@
 """Batches of fields, augmented and scaled, in an order that depends on seed and epoch alone."""
 
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +40,7 @@ class Augmentation:
 
         Borders are reflected: black corners would tell the network the angle.
         """
+        os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network for its version
         import albumentations as A
 
         steps: list[Any] = [A.HorizontalFlip(p=self.flip), A.VerticalFlip(p=self.flip)]
