@@ -71,10 +71,10 @@ def make_package(
     rows = data.rows("train")
     batches = data.batches_of(rows, scale, 16)
     means = class_means(model, ((batch.images, batch.labels) for batch in batches))
-    trained = [data.cache.digests[rows], digests_of_starts(starts)]
+    trained, chosen = digests_of_starts(starts)
     arrays: dict[str, npt.NDArray[Any]] = {
-        "training_digests": np.unique(np.concatenate(trained)),
-        "validation_digests": data.cache.digests[data.rows("val")],
+        "training_digests": np.union1d(trained, data.cache.digests[rows]),
+        "validation_digests": np.union1d(chosen, data.cache.digests[data.rows("val")]),
     }
     if model.task == "classify":
         arrays |= baselines.to_arrays()

@@ -92,7 +92,7 @@ class Study:
         data = prepare(self.source, *divided, self.spaces[0].image_size, self.console)
         starts = local_starts(self._tracking, self.spaces, folder)
         before = len(np.unique(data.wells[np.concatenate([data.rows("val"), data.rows("test")])]))
-        data = replace(data.without_wells_seen_by(digests_of_starts(starts.values())), starts=starts)
+        data = replace(data.without_wells_seen_by(*digests_of_starts(starts.values())), starts=starts)
         left = [len(np.unique(data.wells[data.rows(part)])) for part in ("val", "test")]
         if sum(left) < before:
             self.console.print(

@@ -64,8 +64,12 @@ def local_starts(store: Store, spaces: Iterable[SearchSpace], folder: Path) -> d
     }
 
 
-def digests_of_starts(starts: Iterable[str]) -> npt.NDArray[np.uint64]:
-    """Fields on which the weights in some folders were trained or chosen."""
+def digests_of_starts(starts: Iterable[str]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    """Fields on which the weights in some folders were trained, and those on which they were chosen."""
     arrays = [load_package(Path(folder)).arrays for folder in starts]
-    known = [array for kept in arrays for name, array in kept.items() if name.endswith("_digests")]
-    return np.unique(np.concatenate([np.array([], np.uint64), *known])).astype(np.uint64)
+    none = np.array([], np.uint64)
+    trained, chosen = (
+        np.unique(np.concatenate([none, *(kept[name].astype(np.uint64) for kept in arrays)]))
+        for name in ("training_digests", "validation_digests")
+    )
+    return trained, chosen

@@ -112,11 +112,18 @@ class PreparedData:
         rows = self.rows(part)
         return rows[~np.isin(self.wells[rows], np.unique(self.wells[seen]))]
 
-    def without_wells_seen_by(self, digests: npt.NDArray[np.uint64]) -> "PreparedData":
-        """The same data without those validation and test wells of which a field is among the given ones."""
-        touched = np.unique(self.wells[np.isin(self.cache.digests, digests)])
+    def without_wells_seen_by(self, trained: npt.NDArray[np.uint64], chosen: npt.NDArray[np.uint64]) -> "PreparedData":
+        """The same data without validation and test wells that earlier weights have seen.
+
+        Args:
+            trained: Digests of fields on which those weights were trained; their
+                wells leave validation and test.
+            chosen: Digests of fields on which they were chosen; their wells leave the test part.
+        """
         split = self.table["Metadata_Split"].copy()
-        split[np.isin(self.wells, touched) & (split != "train")] = None
+        for digests, parts in ((trained, ("val", "test")), (chosen, ("test",))):
+            touched = np.unique(self.wells[np.isin(self.cache.digests, digests)])
+            split[np.isin(self.wells, touched) & split.isin(parts)] = None
         return replace(self, table=self.table.assign(Metadata_Split=split))
 
     def save(self, folder: Path) -> None:

@@ -51,11 +51,13 @@ def test_the_scale_is_that_of_the_training_wells(data: PreparedData) -> None:
 
 
 def test_wells_that_the_starting_weights_saw_leave_validation_and_test(data: PreparedData) -> None:
-    nothing = data.without_wells_seen_by(np.array([], np.uint64))
-    assert [len(nothing.rows(part)) for part in PARTS] == [len(data.rows(part)) for part in PARTS]
+    none = np.array([], np.uint64)
+    sizes = {part: len(data.rows(part)) for part in PARTS}
+    assert {part: len(data.without_wells_seen_by(none, none).rows(part)) for part in PARTS} == sizes
     seen = data.cache.digests[[data.rows(part)[0] for part in PARTS]]
-    left = data.without_wells_seen_by(seen)
-    assert len(left.rows("train")) == len(data.rows("train"))
-    for part in ("val", "test"):
-        assert len(left.rows(part)) == len(data.rows(part)) - 2
-        assert data.wells[data.rows(part)[0]] not in left.wells[left.rows(part)]
+    trained, chosen = data.without_wells_seen_by(seen, none), data.without_wells_seen_by(none, seen)
+    assert {part: len(trained.rows(part)) for part in PARTS} == sizes | {
+        "val": sizes["val"] - 2, "test": sizes["test"] - 2,
+    }  # fmt: skip
+    assert {part: len(chosen.rows(part)) for part in PARTS} == sizes | {"test": sizes["test"] - 2}
+    assert data.wells[data.rows("test")[0]] not in chosen.wells[chosen.rows("test")]
