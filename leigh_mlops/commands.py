@@ -42,7 +42,7 @@ Store = Annotated[
     typer.Option(
         "--store",
         envvar="MLFLOW_TRACKING_URI",
-        help="MLflow tracking address; by default the embedded store in ./mlruns.",
+        help="MLflow tracking address or folder of an embedded store; by default ./mlruns.",
     ),
 ]
 RayAddress = Annotated[

@@ -35,7 +35,7 @@ def evaluate(
         with replacing(json_file) as temporary:
             temporary.write_text(json.dumps(result, indent=2) + "\n")
         console.print(f"Written to {json_file}.", markup=False)
-    console.print(f"Next: python -m leigh_mlops.explain {model} --data {data} --out out", markup=False)
+    console.print(f"Next: python -m leigh_mlops.explain {model} --data {data} --out out-{data.stem}", markup=False)
 
 
 def _wells(scores: dict[str, float]) -> dict[str, float]:

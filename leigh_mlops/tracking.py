@@ -137,7 +137,7 @@ class Store:
         """Open a store, and make the embedded one where it does not stand yet.
 
         Args:
-            uri: Tracking address; by default the embedded store in ``./mlruns``.
+            uri: Tracking address, or the folder of an embedded store; by default ``./mlruns``.
             verbose: Let MLflow speak.
 
         Raises:
@@ -146,7 +146,9 @@ class Store:
         if not verbose:
             for name in ("mlflow", "alembic", "sqlalchemy"):
                 logging.getLogger(name).setLevel(logging.ERROR)
-        uri = uri or f"sqlite:///{Path('mlruns').absolute()}/mlflow.db"
+        uri = uri or "mlruns"
+        if "://" not in uri:
+            uri = f"sqlite:///{Path(uri).absolute()}/mlflow.db"
         try:
             mlflow.set_tracking_uri(uri)
             mlflow.set_registry_uri(uri)
@@ -262,8 +264,8 @@ class Store:
         except MlflowException:
             names = ", ".join(sorted(model.name for model in self.client.search_registered_models())) or "none yet"
             raise LeighError(
-                f"The store has no {uri}; registered models are: {names}. Run the tune command first, "
-                "or give the --store that it wrote to."
+                f"The store has no {uri}; registered models are: {names}. Name one of them with a version "
+                "or alias that it has, run the tune command first, or give the --store that it wrote to."
             ) from None
         return Version(name, int(found.version), found.run_id, dict(found.tags))
 

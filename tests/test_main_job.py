@@ -155,7 +155,7 @@ def test_evaluation_repeats_the_logged_test_scores(searched: tuple[Workshop, str
     assert all(scores[part] for part in ("wells", "baseline", "position"))
     for name in ("accuracy", "log_loss", "f1_macro", "auc", "z_prime"):
         if f"test/{name}" in winner.data.metrics:
-            assert scores["fields"][name] == pytest.approx(winner.data.metrics[f"test/{name}"], abs=1e-9)
+            assert scores["fields"][name] == pytest.approx(winner.data.metrics[f"test/{name}"], rel=1e-4)
 
 
 def test_evaluation_leaves_wells_out_that_made_the_model(

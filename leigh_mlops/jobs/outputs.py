@@ -197,11 +197,19 @@ def _sentences(fields: pd.DataFrame, wells: pd.DataFrame, failures: pd.DataFrame
             f"{right} of the {len(unseen)} labelled wells that the model had not seen are classified as labelled; "
             f"the {len(labelled) - len(unseen)} on which it was trained or chosen say nothing about how good it is."
         )
-    for name in ("counterfactual_alpha_0", "counterfactual_alpha_1"):
-        if f"{name}_valid" in fields:
-            tried = fields[f"{name}_valid"].dropna()
-            said.append(
-                f"{int(tried.sum())} of {len(tried)} counterfactuals ({name.removeprefix('counterfactual_')}) are the "
-                "target class to the model when the saved file is read again."
-            )
+    return [*_on_counterfactuals(fields), *said]
+
+
+def _on_counterfactuals(fields: pd.DataFrame) -> list[str]:
+    """How many arrived, by target; said first, since a picture that did not arrive explains nothing."""
+    valid = "counterfactual_alpha_1_valid"
+    if valid not in fields:
+        return []
+    said = []
+    for target, tried in fields.dropna(subset=[valid]).groupby("counterfactual_target"):
+        arrived = int(tried[valid].astype(bool).sum())
+        said.append(
+            f"{arrived} of {len(tried)} counterfactuals towards {target} (alpha_1) are {target} to the model when the "
+            "saved file is read again; the others explain nothing."
+        )
     return said
