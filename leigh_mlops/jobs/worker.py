@@ -17,7 +17,7 @@ from leigh_mlops.explanations import Context, FieldExplanation, explain_fields, 
 from leigh_mlops.images import FieldFiles, field_files, pixel_digest, raw_at_size, read_field
 from leigh_mlops.models import load_package
 from leigh_mlops.report.files import read_tiff16, replacing, write_gif, write_png, write_tiff16
-from leigh_mlops.report.pictures import composite, heatmap_overlay
+from leigh_mlops.report.pictures import composite, heatmap_overlay, strip
 from leigh_mlops.scores import certificate
 
 __all__ = ["FieldWorker", "WorkOrder", "field_id"]
@@ -157,7 +157,8 @@ class FieldWorker:
             pictures[key] = self._relative(write_png(folder / f"{key}.png", overlay))
         for key, frames in found.frames.items():
             drawn = [composite(frame, self.package.channels, self.limits) for frame in frames]
-            pictures[f"{key}_strip"] = self._relative(write_png(folder / f"{key}.png", np.concatenate(drawn, axis=1)))
+            titles = [f"{100 * step / (len(drawn) - 1):.0f} %" for step in range(len(drawn))]
+            pictures[f"{key}_strip"] = self._relative(write_png(folder / f"{key}.png", strip(drawn, titles)))
             pictures[f"{key}_film"] = self._relative(write_gif(folder / f"{key}.gif", drawn + drawn[-2:0:-1], 150))
         return {"field": name, "seen": field.seen, "numbers": found.numbers, "pictures": pictures}
 

@@ -68,7 +68,7 @@ def verdict(
     A win is claimed only where the interval of the difference leaves 0 out.
 
     Args:
-        model_scores: ``accuracy`` on unseen wells, 0 to 1, and ``wells``, their
+        model_scores: ``accuracy`` on test wells, 0 to 1, and ``wells``, their
             number; ``auc`` where it could be computed.
         baseline_scores: The same of a threshold on intensity, same wells.
         position_scores: The same of the position on the plate alone.
@@ -112,21 +112,21 @@ def _position(scores: Scores | None) -> str:
 
 def _comparison(model: Scores, baseline: Scores | None, difference: tuple[float, float] | None) -> str:
     if "accuracy" not in model:
-        return "The accuracy of the network on unseen wells could not be computed."
+        return "The accuracy of the network on test wells could not be computed."
     if baseline is None or "accuracy" not in baseline:
         return (
-            f"The network's accuracy on unseen wells is {model['accuracy']:.3f}; no threshold on intensity "
+            f"The network's accuracy on test wells is {model['accuracy']:.3f}; no threshold on intensity "
             "was scored beside it, so this does not show that a network is needed."
         )
     gain = model["accuracy"] - baseline["accuracy"]
-    against = f"accuracy on unseen wells {model['accuracy']:.3f} against {baseline['accuracy']:.3f}"
+    against = f"accuracy on test wells {model['accuracy']:.3f} against {baseline['accuracy']:.3f}"
     if difference is not None and difference[0] > 0:
         within = f"the difference lies between {difference[0]:.3f} and {difference[1]:.3f}"
         return f"The network beats a threshold on intensity by {gain:.3f} ({against}; {within})."
     if difference is not None and difference[1] < 0:
         return (
             f"A threshold on intensity beats the network by {-gain:.3f} "
-            f"({baseline['accuracy']:.3f} against {model['accuracy']:.3f} accuracy on unseen wells): "
+            f"({baseline['accuracy']:.3f} against {model['accuracy']:.3f} accuracy on test wells): "
             "use the threshold."
         )
     return _tie(baseline["accuracy"], gain, against, difference)
@@ -148,7 +148,7 @@ def _tie(baseline: float, gain: float, against: str, difference: tuple[float, fl
 
 def _size(scores: Scores) -> str:
     if not scores.get("wells"):
-        return "The number of unseen wells is not known: do not build on these scores."
+        return "The number of test wells is not known: do not build on these scores."
     wells = int(scores["wells"])
     few = "Only " if wells < FEW_WELLS else ""
     verb = "was" if wells == 1 else "were"

@@ -3,7 +3,6 @@
 from leigh_mlops.scores.bootstrap import Difference, paired_bootstrap, per_well_log_loss, per_well_mean
 from leigh_mlops.scores.classification import classification_scores
 from leigh_mlops.scores.counterfactual import Certificate, certificate, reencoding_error
-from leigh_mlops.scores.reconstruction import mae, mse
 from leigh_mlops.scores.screening import ssmd, z_prime
 from leigh_mlops.scores.wells import WellScores, all_scores, by_well
 
@@ -18,8 +17,6 @@ __all__ = [
     "paired_bootstrap",
     "per_well_log_loss",
     "per_well_mean",
-    "mse",
-    "mae",
     "Certificate",
     "certificate",
     "reencoding_error",

@@ -71,9 +71,7 @@ def winner_lines(winner: Winner, data: PreparedData) -> list[str]:
     else:
         wells = len(np.unique(data.wells[test.outputs.rows]))
         scores = [_of_wells(each, wells) for each in (test.scores, test.baseline, test.position)]
-        called = "test wells" if leaked else "unseen wells"
-        said = verdict(*scores, difference=winner.gain)
-        lines += [f"  {line.replace('unseen wells', called)}" for line in said]
+        lines += [f"  {line}" for line in verdict(*scores, difference=winner.gain)]
     role = "champion" if decision.promote else "challenger"
     return [*lines, f"  It is {role}: {decision.reason}."]
 

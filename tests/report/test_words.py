@@ -16,7 +16,7 @@ def scores(accuracy, wells=25):
 def test_network_wins_only_with_an_interval_above_zero():
     claimed = verdict(scores(0.96), scores(0.8), FREE, difference=(0.04, 0.28))[0]
     assert claimed == (
-        "The network beats a threshold on intensity by 0.160 (accuracy on unseen wells 0.960 against 0.800; "
+        "The network beats a threshold on intensity by 0.160 (accuracy on test wells 0.960 against 0.800; "
         "the difference lies between 0.040 and 0.280)."
     )
     for difference in (None, (0.0, 0.3), (-0.1, 0.3)):
@@ -25,7 +25,7 @@ def test_network_wins_only_with_an_interval_above_zero():
 
 def test_tie():
     assert verdict(scores(1.0), scores(1.0), FREE)[0] == (
-        "A threshold on intensity does as well as the network (accuracy on unseen wells 1.000 against 1.000): "
+        "A threshold on intensity does as well as the network (accuracy on test wells 1.000 against 1.000): "
         "the images do not need a network to be told apart."
     )
 
@@ -62,7 +62,7 @@ def test_number_of_wells_is_said():
 def test_missing_scores_are_said_to_be_missing():
     sentences = " ".join(verdict({}, None, None))
     assert sentences.count("could not be computed") == 2
-    assert "number of unseen wells is not known" in sentences
+    assert "number of test wells is not known" in sentences
 
 
 def test_interval_must_be_ordered():
