@@ -74,8 +74,11 @@ class ResNeXt(Network):
 def imagenet_weights(model: Network) -> None:
     """Give a ResNeXt the weights that torchvision learned on ImageNet; the head stays as it is.
 
-    With other than three channels each gets the mean of the first kernels over
-    red, green and blue, times 3 / C: the answer to a grey image stays the same.
+    Two channels stand for red and green, and the published work's third channel,
+    their combination, for blue: here the mean of the two, which the first kernels
+    take in exactly, without an image of three channels. Any other number of
+    channels gets the mean of the first kernels over red, green and blue, times 3 / C.
+    In all cases the answer to a grey image stays the same.
 
     Args:
         model: A ``resnext`` of the published layers, groups and width; changed in place.
@@ -91,10 +94,17 @@ def imagenet_weights(model: Network) -> None:
             " take that architecture or train with --init random."
         )
     state = {name: tensor for name, tensor in _fetch().items() if not name.startswith("fc.")}
-    if model.spec.channels != 3:
-        kernels = state["conv1.weight"].mean(dim=1, keepdim=True) * (3 / model.spec.channels)
-        state["conv1.weight"] = kernels.repeat(1, model.spec.channels, 1, 1)
+    state["conv1.weight"] = _stem(state["conv1.weight"], model.spec.channels)
     model.features.load_state_dict(state)
+
+
+def _stem(kernels: Tensor, channels: int) -> Tensor:
+    """First kernels (64, 3, 7, 7) as (64, channels, 7, 7)."""
+    if channels == 3:
+        return kernels
+    if channels == 2:
+        return kernels[:, :2] + kernels[:, 2:] / 2
+    return (kernels.mean(dim=1, keepdim=True) * (3 / channels)).repeat(1, channels, 1, 1)
 
 
 def _fetch() -> dict[str, Tensor]:

@@ -49,6 +49,18 @@ def test_a_grey_image_is_answered_alike_with_other_channels(monkeypatch, fetched
     torch.testing.assert_close(answers[1], answers[0], rtol=1e-4, atol=1e-5)
 
 
+def test_two_channels_stand_beside_their_combination(monkeypatch, fetched):
+    monkeypatch.setattr(resnext, "_fetch", lambda: fetched)
+    three, two = (build_model("resnext", classes=CLASSES, image_size=32, channels=count) for count in (3, 2))
+    for model in (three, two):
+        imagenet_weights(model)
+    images = torch.rand(1, 2, 32, 32)
+    combined = torch.cat([images, images.mean(dim=1, keepdim=True)], dim=1)
+    torch.testing.assert_close(two.features.conv1(images), three.features.conv1(combined), rtol=1e-4, atol=1e-5)
+    swapped = torch.cat([images.flip(1), images.mean(dim=1, keepdim=True)], dim=1)
+    assert not torch.allclose(two.features.conv1(images), three.features.conv1(swapped), atol=1e-2)
+
+
 @pytest.mark.parametrize("family", ["resnext", "autoencoder"])
 def test_another_architecture_has_no_imagenet_weights(family):
     with pytest.raises(LeighError, match="take that architecture or train with --init random"):
