@@ -1,9 +1,21 @@
 """Which images exist, where they stand on their plates, and on which side of a split."""
 
-from leigh_mlops.plates.demo import is_demo, write_demo_plate
-from leigh_mlops.plates.layout import plate_shape, position_features, probe_position
+from leigh_mlops.plates.bit_depth import BitDepth, bit_depths
+from leigh_mlops.plates.confounds import (
+    position_effects,
+    probe_background,
+    probe_confounds,
+    probe_plate,
+    probe_position,
+)
+from leigh_mlops.plates.demo import DemoDesign, flawed_fields, is_demo, twins_of, write_demo_plate
+from leigh_mlops.plates.donors import Donors, describe_donors
+from leigh_mlops.plates.folds import NO_FOLD, assign_folds, fold_split, nested_folds
+from leigh_mlops.plates.found import Found, find_images
+from leigh_mlops.plates.layout import Layout, beside_other_class, describe_layout, plate_shape, position_features
 from leigh_mlops.plates.names import PRESETS, FieldName, parse_name, parse_well, well_name
 from leigh_mlops.plates.platemap import join_platemap, read_platemap
+from leigh_mlops.plates.quality import EXCLUDED_BY_DEFAULT, FLAGS, count_flags, flag_fields
 from leigh_mlops.plates.split import (
     assign_split,
     describe_split,
@@ -11,7 +23,7 @@ from leigh_mlops.plates.split import (
     require_classes,
     split_fingerprint,
 )
-from leigh_mlops.plates.table import Found, find_images, read_table, table_channels, write_table
+from leigh_mlops.plates.table import read_table, table_channels, write_table
 
 __all__ = [
     "Found",
@@ -24,6 +36,12 @@ __all__ = [
     "split_fingerprint",
     "describe_split",
     "require_classes",
+    "NO_FOLD",
+    "assign_folds",
+    "fold_split",
+    "nested_folds",
+    "Donors",
+    "describe_donors",
     "FieldName",
     "PRESETS",
     "parse_name",
@@ -33,7 +51,23 @@ __all__ = [
     "join_platemap",
     "plate_shape",
     "position_features",
+    "Layout",
+    "describe_layout",
+    "beside_other_class",
+    "probe_confounds",
     "probe_position",
+    "probe_plate",
+    "probe_background",
+    "position_effects",
+    "BitDepth",
+    "bit_depths",
+    "EXCLUDED_BY_DEFAULT",
+    "FLAGS",
+    "flag_fields",
+    "count_flags",
+    "DemoDesign",
+    "flawed_fields",
     "is_demo",
+    "twins_of",
     "write_demo_plate",
 ]

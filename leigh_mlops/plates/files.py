@@ -1,19 +1,22 @@
 """Image files in a folder: what their names and the folders above them say."""
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
 
-from leigh_mlops.errors import LeighError
-from leigh_mlops.plates.names import PRESETS, FieldName, parse_name, well_name
+from leigh_mlops.errors import LeighError, printable
+from leigh_mlops.plates.listing import IMAGE_SUFFIXES, Listing, list_images
+from leigh_mlops.plates.names import PRESETS, FieldName, compile_pattern, well_name
+from leigh_mlops.plates.reading import NamesRead, read_names, read_with_pattern
 
-__all__ = ["SPLIT_PARTS", "Scan", "color_channels", "scan_folder"]
+__all__ = ["IMAGE_SUFFIXES", "SPLIT_PARTS", "Scan", "scan_folder"]
 
 SPLIT_PARTS = ("train", "val", "test")
-IMAGE_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg")
+_STEP = re.compile(r"(?P<kind>TimePoint|ZStep)_(?P<number>\d{1,9})", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -21,141 +24,168 @@ class Scan:
     """The image files of one folder.
 
     Attributes:
-        files: One row per file that the preset knows: the key of its field, ``condition``,
-            ``split``, ``channel`` (``None`` where the name has none), ``folder`` and ``name``.
-        preset: The preset that knew them.
+        files: One row per file (or page of a file) that is known: the key of its field,
+            ``condition``, ``split``, ``channel`` (``None`` where the name has none), ``folder``,
+            ``name`` and ``frame`` (the page; missing for a whole file).
+        preset: The preset that knew them; ``pattern`` for a user's own.
         unmatched: Image files that it did not know.
+        why: Why this preset, in one sentence without its end.
+        reasons: Path to the reason why it was not taken, where more is known.
+        empty_folders: Folders of a class in which no image is known.
+        absent: Files that an index names and that do not exist.
+        channel_names: Number to name of a channel, as the acquisition calls it.
     """
 
     files: pd.DataFrame
     preset: str
     unmatched: list[Path]
+    why: str = ""
+    reasons: dict[Path, str] = field(default_factory=dict)
+    empty_folders: list[str] = field(default_factory=list)
+    absent: list[Path] = field(default_factory=list)
+    channel_names: dict[str, str] = field(default_factory=dict)
 
 
-def scan_folder(root: Path, preset: str = "auto") -> Scan:
+def scan_folder(root: Path, preset: str = "auto", *, pattern: str | None = None, plate_size: int | None = None) -> Scan:
     """Read the names of all image files below a folder.
 
-    Folders may stand as ``[train|val|test/][class/][plate/]`` or ``[plate/]Images/`` above the
-    files. A plate without a name is called as the data folder.
+    Folders may stand as ``[train|val|test/][class/][plate/]``, ``[plate/]Images/`` or
+    ``[plate/]TimePoint_1/ZStep_1/`` above the files. A plate without a name is called as the data
+    folder.
 
     Args:
         root: The data folder.
         preset: A key of ``PRESETS``, or ``auto`` for the one that knows most files.
+        pattern: The user's own regular expression, which wins over the preset.
+        plate_size: Wells of the plate, for names that only number them.
 
     Raises:
         LeighError: No image file, none that a preset knows, or a file whose name and folder
             name two classes.
     """
-    found = list(_image_files(root))
-    if not found:
+    listing = list_images(root)
+    if not listing.images and not listing.refused:
         kinds = ", ".join(IMAGE_SUFFIXES[:4])
-        raise LeighError(f"{root} holds no image files ({kinds}); name the folder of the images.")
-    chosen, fields = _read_names([name for _, name in found], preset)
-    records = [
-        _record(root, folder, name, field)
-        for (folder, name), field in zip(found, fields, strict=True)
-        if field is not None
-    ]
-    unmatched = [Path(folder, name) for (folder, name), field in zip(found, fields, strict=True) if field is None]
+        raise LeighError(f"{printable(root)} holds no image files ({kinds}); name the folder of the images.")
+    start = os.path.abspath(root)
+    read = _read(listing, start, preset, pattern, plate_size)
+    pairs = list(zip(listing.images, read.fields, strict=True))
+    unknown = {Path(folder, name): index for index, ((folder, name), known) in enumerate(pairs) if known is None}
+    reasons = listing.refused | {
+        path: why for path, index in unknown.items() if (why := read.reasons.get(index) or _known_flaw(path.name))
+    }
+    scan = Scan(pd.DataFrame(), read.preset, [*unknown, *listing.refused], read.why, reasons)
+    records = [_record(start, folder, name, known) for (folder, name), known in pairs if known is not None]
     if not records:
+        raise LeighError(_nothing_known(root, scan))
+    files = _with_plate(pd.DataFrame.from_records(records), Path(start))
+    return _with_empty_folders(replace(scan, files=files), listing, start)
+
+
+def _read(listing: Listing, start: str, preset: str, pattern: str | None, plate_size: int | None) -> NamesRead:
+    names = [name for _, name in listing.images]
+    if pattern is None:
+        return read_names(names, preset, plate_size)
+    if "/" in pattern:
+        names = [Path(folder, name).relative_to(start).as_posix() for folder, name in listing.images]
+    return read_with_pattern(names, compile_pattern(pattern))
+
+
+def _known_flaw(name: str) -> str | None:
+    return "it is a thumbnail, not a field" if "_thumb" in name.casefold() else None
+
+
+def _nothing_known(root: Path, scan: Scan) -> str:
+    first = scan.unmatched[0]
+    reason = f" ({scan.reasons[first]})" if first in scan.reasons else ""
+    return (
+        f"none of the {len(scan.unmatched)} image files in {printable(root)} matches a known name, "
+        f"as {first.name!r}{reason}; "
+        f"rename them, choose a preset ({', '.join(PRESETS)}), give a pattern, or hand in a table (.parquet, .csv)."
+    )
+
+
+def _record(start: str, folder: str, name: str, known: FieldName) -> dict[str, object]:
+    place = _place(start, folder)
+    condition = place.condition
+    if condition and known.plate and condition.casefold() == known.plate.casefold():
+        condition = None  # the folder is the plate's
+    if condition and known.condition and condition.casefold() != known.condition.casefold():
         raise LeighError(
-            f"none of the {len(found)} image files in {root} matches a known name, as {unmatched[0].name!r}; "
-            f"rename them, choose a preset ({', '.join(PRESETS)}), or hand in a table (.parquet, .csv)."
-        )
-    files = pd.DataFrame.from_records(records)
-    return Scan(_with_plate(files, root), chosen, unmatched)
-
-
-def _image_files(root: Path) -> Iterator[tuple[str, str]]:
-    seen = set()
-    for folder, folders, names in os.walk(os.path.abspath(root), followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:  # a link back to a folder above would never end
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if not name.startswith(".") and name.lower().endswith(IMAGE_SUFFIXES):
-                yield folder, name
-
-
-def _read_names(names: list[str], preset: str) -> tuple[str, list[FieldName | None]]:
-    candidates = PRESETS if preset == "auto" else (preset,)
-    read = {known: [parse_name(name, known) for name in names] for known in candidates}
-    chosen = max(read, key=lambda known: sum(field is not None for field in read[known]))
-    return chosen, read[chosen]
-
-
-def _record(root: Path, folder: str, name: str, field: FieldName) -> dict[str, object]:
-    split, condition, plate = _place(Path(os.path.relpath(folder, os.path.abspath(root))).parts)
-    if condition and field.condition and condition.casefold() != field.condition.casefold():
-        raise LeighError(
-            f"{os.path.join(folder, name)} says class {field.condition!r} in its name but lies in the folder "
-            f"of {condition!r}; move or rename it."
+            f"{printable(os.path.join(folder, name))} says class {known.condition!r} in its name "
+            f"but lies in the folder of {condition!r}; move or rename it."
         )
     return {
-        "Metadata_Plate": field.plate or plate,
-        "Metadata_Well": well_name(field.row, field.col),
-        "Metadata_Site": field.site,
-        "Metadata_Z": field.z,
-        "Metadata_Time": field.time,
-        "Metadata_Row": field.row,
-        "Metadata_Col": field.col,
-        "condition": condition or field.condition,
-        "split": split,
-        "channel": field.channel,
+        "Metadata_Plate": known.plate or place.plate,
+        "Metadata_Well": well_name(known.row, known.col),
+        "Metadata_Site": known.site,
+        "Metadata_Z": place.z if known.z is None else known.z,
+        "Metadata_Time": place.time if known.time is None else known.time,
+        "Metadata_Row": known.row,
+        "Metadata_Col": known.col,
+        "condition": condition or known.condition,
+        "split": place.split,
+        "channel": known.channel,
         "folder": folder,
         "name": name,
+        "frame": None,
     }
 
 
-def _place(folders: tuple[str, ...]) -> tuple[str | None, str | None, str | None]:
-    """Split, class and plate from the folders between the data folder and a file."""
-    names = list(folders)
+@dataclass(frozen=True)
+class _Place:
+    """What the folders between the data folder and a file say."""
+
+    split: str | None = None
+    condition: str | None = None
+    plate: str | None = None
+    z: int | None = None
+    time: int | None = None
+
+
+@lru_cache(maxsize=4096)
+def _place(start: str, folder: str) -> _Place:
+    names = list(Path(os.path.relpath(folder, start)).parts)
     split = names.pop(0).casefold() if names and names[0].casefold() in SPLIT_PARTS else None
-    in_images = bool(names) and names[-1].casefold() == "images"
-    names = [name for name in names if name.casefold() != "images"]
-    if in_images and len(names) == 1:
-        return split, None, names[0]
-    condition = names[0] if names else None
-    return split, condition, names[-1] if len(names) > 1 else None
+    steps = {match["kind"].casefold(): int(match["number"]) for name in names if (match := _STEP.fullmatch(name))}
+    of_a_microscope = bool(steps) or (bool(names) and names[-1].casefold() == "images")
+    names = [name for name in names if name.casefold() != "images" and not _STEP.fullmatch(name)]
+    place = _Place(split, z=steps.get("zstep"), time=steps.get("timepoint"))
+    if of_a_microscope and len(names) == 1:
+        return replace(place, plate=names[0])
+    return replace(place, condition=names[0] if names else None, plate=names[-1] if len(names) > 1 else None)
 
 
 def _with_plate(files: pd.DataFrame, root: Path) -> pd.DataFrame:
     """Name plates without a name by the nearest folder that is neither a class nor a part of a split."""
     taken = {*SPLIT_PARTS, "images", *files["condition"].dropna().str.casefold()}
-    above = [root.absolute(), *root.absolute().parents]
-    plate = next((folder.name for folder in above if folder.name.casefold() not in taken), root.name)
+    above = [folder.name for folder in (root, *root.parents)]
+    plate = next((name for name in above if name.casefold() not in taken and not _STEP.fullmatch(name)), root.name)
     return files.assign(Metadata_Plate=files["Metadata_Plate"].fillna(plate).astype("str"))
 
 
-def color_channels(paths: list[Path]) -> tuple[str, ...]:
-    """Names of the planes in files whose names say no channel: R, G, B, or Grey.
+def _with_empty_folders(scan: Scan, listing: Listing, start: str) -> Scan:
+    """Name the folders of a class in which nothing is known, or the class would vanish in silence."""
+    known = {folder: _place(start, folder).condition for folder in scan.files["folder"].unique()}
+    if not set(scan.files["condition"].dropna()) & set(known.values()):
+        return scan  # no folder is a class here
+    of_class = {folder: _place(start, folder) for folder in listing.folders}
+    tops = [
+        folder
+        for folder, place in of_class.items()
+        if place.condition and os.path.basename(folder) == place.condition and place.plate is None
+    ]
+    empty = [top for top in tops if not any(folder == top or folder.startswith(top + os.sep) for folder in known)]
+    reasons = {Path(top): _why_empty(top, listing, scan) for top in empty}
+    return replace(scan, empty_folders=[_below(top, start) for top in empty], reasons=reasons | scan.reasons)
 
-    Args:
-        paths: Files of one kind; the first that can be read speaks for all.
 
-    Raises:
-        LeighError: None of the first files can be read as an image.
-    """
-    for path in paths[:10]:
-        samples = _samples_per_pixel(path)
-        if samples:
-            return ("R", "G", "B") if samples >= 3 else ("Grey",)
-    raise LeighError(f"{paths[0]} and the files next to it cannot be read as images; export them again.")
+def _why_empty(top: str, listing: Listing, scan: Scan) -> str:
+    names = [name for folder, name in listing.images if folder == top or folder.startswith(top + os.sep)]
+    if not names:
+        return "this folder holds no image that can be read"
+    return f"none of the {len(names)} images in this folder has a name that {scan.preset} knows, as {names[0]!r}"
 
 
-def _samples_per_pixel(path: Path) -> int:
-    import tifffile
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        if path.suffix.lower() in (".tif", ".tiff"):
-            with tifffile.TiffFile(path) as tiff:
-                return int(tiff.pages.first.samplesperpixel)
-        with Image.open(path) as image:
-            # A palette is a way to store colours, not a channel.
-            return 3 if image.mode == "P" else len(image.getbands())
-    except (OSError, UnidentifiedImageError, tifffile.TiffFileError):
-        return 0
+def _below(path: str, start: str) -> str:
+    return Path(os.path.relpath(path, start)).as_posix()

@@ -1,21 +1,31 @@
 """File names: what a microscope's or an exporter's name says about a field."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.plates.presets import LOOSE_GENERIC, PRESETS, WELL, Preset
 
-__all__ = ["PRESETS", "FieldName", "Preset", "parse_name", "parse_well", "well_name"]
+__all__ = [
+    "PRESETS",
+    "FieldName",
+    "Preset",
+    "compile_pattern",
+    "field_of",
+    "match_name",
+    "parse_name",
+    "parse_well",
+    "well_name",
+]
 
 MAX_ROWS, MAX_COLS = 32, 48  # a plate of 1536 wells ends at AF48
-
-_COMBINED = ("DAPI", "TMRM", "DAPI+TMRM")
-_SUFFIX = r"\.(?i:png|bmp|tiff?)"
-_WELL = r"(?:A[A-F]|[A-Z])(?:0?[1-9]|[1-3]\d|4[0-8])"
-# The first part that reads as a well is the well: a plate's name may hold no such part, or
-# "B03_C1" (well B03, channel 1) would be read as well C01 of a plate "B03".
-_NO_WELL = rf"(?!{_WELL}[_-])[^_-]*"
+MAX_DIGITS = 9  # of a user's pattern; more fit into no column of whole numbers
+_GROUPS = ("plate", "well", "row", "col", "site", "channel", "z", "time", "condition")
+_WELL = re.compile(WELL, re.ASCII)
+_COLUMNS_OF_SMALLEST = {96: 12, 384: 24, 1536: 48}
+_FIELD_TERMS = ("S", "T", "W", "Z")  # site, time, wavelength, plane: rows that only 1536 wells have
 
 
 @dataclass(frozen=True)
@@ -30,7 +40,7 @@ class FieldName:
         z: Number of the plane.
         channel: Number without leading zeros, or name of the channel.
         condition: Class of the well.
-        time: Number of the time point.
+        time: Number of the time point; minutes since the start under the preset ``incucyte``.
     """
 
     plate: str | None
@@ -43,52 +53,6 @@ class FieldName:
     time: int | None = None
 
 
-@dataclass(frozen=True)
-class Preset:
-    """How one source names its files.
-
-    Attributes:
-        pattern: Matches a whole file name. Its groups are named as the attributes of
-            :class:`FieldName`; ``well`` may stand for ``row`` and ``col``.
-        packed: Channels that one file holds, in the order of its planes; ``None`` where each
-            channel has a file of its own or the file itself tells.
-    """
-
-    pattern: re.Pattern[str]
-    packed: tuple[str, ...] | None = None
-
-
-PRESETS: dict[str, Preset] = {
-    "leigh_ds_tt": Preset(
-        re.compile(
-            r"(?P<condition>[A-Za-z]+)(?P<row>\d{3})(?P<col>\d{3})-(?P<site>\d+)"
-            rf"-(?P<z>\d{{3}})(?P<time>\d{{3}})combined(?:_\d+_pixel)?{_SUFFIX}"
-        ),
-        _COMBINED,
-    ),
-    "leigh_ds_wt": Preset(
-        re.compile(
-            r"(?P<plate>\d+)(?P<condition>[A-Za-z]+?)r(?P<row>\d{2})c(?P<col>\d{2})f(?P<site>\d{2,4})"
-            rf"p(?P<z>\d{{2,3}})-combined-sk\d+fk\d+fl\d+(?:_\d+_pixel)?{_SUFFIX}"
-        ),
-        _COMBINED,
-    ),
-    "harmony": Preset(
-        re.compile(
-            r"r(?P<row>\d{2})c(?P<col>\d{2})f(?P<site>\d{2,4})p(?P<z>\d{2,3})(?:rc\d)?"
-            r"-ch(?P<channel>\d{1,2})(?:sk(?P<time>\d+)fk\d+fl\d+|t(?P<t>\d+))\.(?i:tiff?)"
-        ),
-    ),
-    "generic": Preset(
-        re.compile(
-            rf"(?:(?P<plate>{_NO_WELL}(?:[_-]{_NO_WELL})*)[_-])?(?P<well>{_WELL})"
-            r"(?:[_-](?:s|f|F|site|field)?(?P<site>\d+))?"
-            rf"(?:[_-](?:w|c|ch|C)?(?P<channel>\d+|DAPI|TMRM))?(?:\.ome)?{_SUFFIX}"
-        ),
-    ),
-}
-
-
 def parse_name(name: str, preset: str = "auto") -> FieldName | None:
     """Read a file name.
 
@@ -98,7 +62,8 @@ def parse_name(name: str, preset: str = "auto") -> FieldName | None:
 
     Returns:
         What the name says; ``None`` where it does not match, or where it names a place that no
-        plate has. A name without a field number is field 1.
+        plate has. A name without a field number is field 1. A well that is only numbered (scanr)
+        stands on the smallest plate of 96, 384 or 1536 wells that has that number.
 
     Raises:
         LeighError: There is no such preset.
@@ -110,31 +75,106 @@ def parse_name(name: str, preset: str = "auto") -> FieldName | None:
     if preset != "auto" and preset not in PRESETS:
         raise LeighError(f"{preset!r} is no preset for file names; choose auto, {', '.join(PRESETS)}.")
     for known in PRESETS if preset == "auto" else (preset,):
-        if match := PRESETS[known].pattern.fullmatch(name):
-            return _field(match.groupdict())
+        if groups := match_name(name, known):
+            return field_of(groups)
     return None
 
 
-def _field(groups: dict[str, str | None]) -> FieldName | None:
-    well = groups.get("well")
-    row, col = parse_well(well) if well else (int(groups["row"] or 0), int(groups["col"] or 0))
-    if not (1 <= row <= MAX_ROWS and 1 <= col <= MAX_COLS):
+def match_name(name: str, preset: str) -> dict[str, str | None] | None:
+    """Groups of a preset's pattern in a file name; ``None`` where it does not match."""
+    if match := PRESETS[preset].pattern.fullmatch(name):
+        return match.groupdict()
+    if preset == "generic" and (match := LOOSE_GENERIC.fullmatch(name)) and _differ(match.groupdict()):
+        return match.groupdict()
+    return None
+
+
+def _differ(groups: dict[str, str | None]) -> bool:
+    """Whether ``P1_B03`` can only be well B03 of a plate P1: the two numbers are written differently."""
+    well = groups["well"] or ""
+    return (
+        len(groups["plate_number"] or "") == 1
+        and len(well.lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ")) == 2
+        and not well.startswith(_FIELD_TERMS)
+    )
+
+
+def field_of(groups: Mapping[str, str | None], sizes: Mapping[int, int] | None = None) -> FieldName | None:
+    """What the groups of a match say; ``None`` where they name a place that no plate has.
+
+    Args:
+        groups: Group name to text, as :class:`Preset` describes them; a row may be a letter.
+        sizes: Wells to columns of the plates on which a ``well_index`` may stand, smallest first.
+
+    Raises:
+        ValueError: A group of a user's pattern that must be a number is none.
+    """
+    place = _place(groups, sizes)
+    if place is None or not (1 <= place[0] <= MAX_ROWS and 1 <= place[1] <= MAX_COLS):
         return None
     channel = groups.get("channel")
     return FieldName(
         plate=groups.get("plate") or None,
-        row=row,
-        col=col,
-        site=int(groups.get("site") or 1),
-        z=_number(groups.get("z")),
-        channel=str(int(channel)) if channel and channel.isdigit() else channel,
-        condition=groups.get("condition"),
-        time=_number(groups.get("time") or groups.get("t")),
+        row=place[0],
+        col=place[1],
+        site=_number(groups.get("site") or "1") or 0,
+        z=_number(groups.get("z") or groups.get("late_z")),
+        channel=str(int(channel)) if channel and channel.isdecimal() else channel or None,
+        condition=groups.get("condition") or None,
+        time=_time(groups),
     )
 
 
+def _place(groups: Mapping[str, str | None], sizes: Mapping[int, int] | None) -> tuple[int, int] | None:
+    if well := groups.get("well"):
+        return parse_well(well) if _WELL.fullmatch(well.upper()) else None
+    if index := groups.get("well_index"):
+        number = int(index) - 1
+        known = sizes or _COLUMNS_OF_SMALLEST
+        cols = next((cols for wells, cols in known.items() if 0 <= number < wells), 0)
+        return (number // cols + 1, number % cols + 1) if cols else None
+    row, col = groups.get("row") or "", int(groups.get("col") or 0)
+    if row.isdecimal():
+        return int(row), col
+    return (parse_well(f"{row}1")[0], col) if _WELL.fullmatch(f"{row}1".upper()) else None
+
+
+def _time(groups: Mapping[str, str | None]) -> int | None:
+    if days := groups.get("days"):
+        return 1440 * int(days) + 60 * int(groups["hours"] or 0) + int(groups["minutes"] or 0)
+    return _number(groups.get("time") or groups.get("late_time"))
+
+
 def _number(text: str | None) -> int | None:
-    return None if text is None else int(text)
+    if text and len(text) > MAX_DIGITS:
+        raise ValueError(f"{text} is too large a number")
+    return int(text) if text else None
+
+
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    r"""Compile a user's own pattern for file names.
+
+    Args:
+        pattern: Regular expression that matches a whole file name, or, where it holds a ``/``, the
+            path below the data folder. Its groups are ``well`` or ``row`` and ``col``, and as
+            needed ``plate site channel z time condition``.
+
+    Raises:
+        LeighError: This is no regular expression, or its groups name no well or something else.
+
+    Example:
+        >>> sorted(compile_pattern(r"(?P<well>[A-P][0-9]+)\.tif").groupindex)
+        ['well']
+    """
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise LeighError(f"the pattern {pattern!r} is no regular expression ({error}); mend it.") from error
+    if unknown := [name for name in compiled.groupindex if name not in _GROUPS]:
+        raise LeighError(f"the pattern {pattern!r} has a group {unknown[0]!r}; the groups are {', '.join(_GROUPS)}.")
+    if "well" not in compiled.groupindex and not {"row", "col"} <= set(compiled.groupindex):
+        raise LeighError(f"the pattern {pattern!r} names no well; add a group (?P<well>...), or row and col.")
+    return compiled
 
 
 @lru_cache(maxsize=MAX_ROWS * MAX_COLS)
@@ -154,6 +194,7 @@ def well_name(row: int, col: int) -> str:
     return f"{letters}{col:02d}"
 
 
+@lru_cache(maxsize=4 * MAX_ROWS * MAX_COLS)
 def parse_well(name: str) -> tuple[int, int]:
     """Row and column of a well, both from 1; the inverse of :func:`well_name`.
 
@@ -165,7 +206,7 @@ def parse_well(name: str) -> tuple[int, int]:
         ((2, 3), (32, 48))
     """
     text = name.strip().upper()
-    if not re.fullmatch(_WELL, text):
+    if not _WELL.fullmatch(text):
         raise LeighError(f"{name!r} is no well; write letter and number, from A01 to AF48.")
     letters = text.rstrip("0123456789")
     row = ord(letters[-1]) - 64 + 26 * (len(letters) - 1)

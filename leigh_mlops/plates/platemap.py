@@ -1,24 +1,58 @@
 """Plate maps: what stands in each well."""
 
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.plates.controls import standard_controls
 from leigh_mlops.plates.names import parse_well, well_name
+from leigh_mlops.plates.text_table import read_text_table
 
-__all__ = ["TEXT_COLUMNS", "find_platemap", "join_platemap", "read_platemap"]
+__all__ = ["TEXT_COLUMNS", "Joined", "find_platemap", "join_platemap", "read_platemap"]
 
 # Plates, batches and donors are often called 1 and 2: names all the same.
 TEXT_COLUMNS = tuple(
-    f"Metadata_{name}" for name in ("Plate", "Well", "Condition", "Split", "Batch", "Donor", "Control", "Compound")
+    f"Metadata_{name}"
+    for name in ("Plate", "Well", "Condition", "Split", "Batch", "Donor", "Control", "Compound", "Plate_Map_Name")
 )
 _KNOWN = {
     "well_position": "Metadata_Well",
+    "Metadata_well_position": "Metadata_Well",
     "plate": "Metadata_Plate",
     "Assay_Plate_Barcode": "Metadata_Plate",
 }
+_NAMES = ("platemap.csv", "platemap.tsv", "barcode_platemap.csv")
+_MAP_SUFFIXES = (".csv", ".tsv", ".txt")
+_PLACE = ("Metadata_Row", "Metadata_Col", "Metadata_Column")  # the well says it already
+_OF_IMAGES = (
+    "Metadata_Site",
+    "Metadata_Z",
+    "Metadata_Time",
+    "Metadata_PixelSize_um",
+    "Metadata_Flags",
+    "Metadata_Excluded",
+)
+
+
+@dataclass(frozen=True)
+class Joined:
+    """An image table with what a plate map says of its wells.
+
+    Attributes:
+        table: The table with the map's columns, its rows and their order unchanged.
+        unjoined: Wells (``plate/B03``) of the images of which the map says nothing.
+        unused: Wells of the map (``plate/B03``, or ``B03`` where it names no plate) of which
+            there is no image.
+        unknown_controls: Words for controls that were not understood; these wells count as none.
+    """
+
+    table: pd.DataFrame
+    unjoined: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+    unknown_controls: list[str] = field(default_factory=list)
 
 
 def find_platemap(path: Path) -> Path | None:
@@ -26,42 +60,41 @@ def find_platemap(path: Path) -> Path | None:
     if not path.is_dir():
         return None
     folders = (path, path.absolute().parent)
-    candidates = [folder / name for folder in folders for name in ("platemap.csv", "platemap.tsv")]
+    candidates = [folder / name for folder in folders for name in _NAMES]
     return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
 def read_platemap(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read a plate map (``.csv``, or ``.tsv`` and ``.txt`` with tabs).
+    """Read a plate map, or a list of plates with the map of each.
 
     Args:
-        path: Table with ``well_position``, where needed ``plate`` or ``Assay_Plate_Barcode``,
-            and what was added: ``condition``, ``donor``, ``batch``, ``mmoles_per_liter``, ...
+        path: Table (``.csv``, ``.tsv``, ``.txt``; commas, semicolons or tabs) with
+            ``well_position``, where needed ``plate`` or ``Assay_Plate_Barcode``, and what was
+            added: ``condition``, ``donor``, ``batch``, ``mmoles_per_liter``, ... Or a table with
+            ``Assay_Plate_Barcode`` and ``Plate_Map_Name``, whose maps lie beside it or in
+            ``platemap/``.
 
     Returns:
         One row per well. Columns begin with ``Metadata_``; plain lower-case words get a capital
         (``Metadata_Donor``), any other name stays as it is (``Metadata_mmoles_per_liter``).
 
     Raises:
-        LeighError: There is no such file, it is no table, it names no wells, or it names one twice.
+        LeighError: There is no such file, it is no table, it names no wells, it names one twice,
+            or a map that it names does not exist beside it.
     """
     path = Path(path)
-    if not path.is_file():
-        raise LeighError(f"the plate map {path} does not exist; name a CSV with a column well_position.")
-    separator = "," if path.suffix.lower() == ".csv" else "\t"
-    try:
-        raw = pd.read_csv(path, sep=separator, dtype="str", keep_default_na=False, na_values=[""])
-    except ValueError as error:
-        raise LeighError(f"the plate map {path} cannot be read ({error}); save it as CSV in UTF-8.") from error
-    wells = raw.rename(columns=_column)
-    if "Metadata_Well" not in wells:
-        raise LeighError(f"the plate map {path} has no column well_position but {', '.join(raw.columns)}; add it.")
-    wells = wells[wells["Metadata_Well"].notna()]
-    wells = wells.assign(Metadata_Well=[well_name(*parse_well(name)) for name in wells["Metadata_Well"]])
-    key = [name for name in ("Metadata_Plate", "Metadata_Well") if name in wells]
-    if (twice := wells.duplicated(key)).any():
-        well = "/".join(str(wells.loc[twice, name].iloc[0]) for name in key)
-        raise LeighError(f"the plate map {path} names well {well} twice; keep one row per well.")
-    return wells.apply(_numbers_where_all_are)
+    raw = read_text_table(path)
+    named = {_column(str(name)) for name in raw.columns}
+    of_plates = "Metadata_Plate_Map_Name" in named and "Metadata_Well" not in named
+    return (_maps_of_plates if of_plates else _one_map)(raw, path).apply(_numbers_where_all_are)
+
+
+def _renamed(raw: pd.DataFrame, path: Path) -> pd.DataFrame:
+    columns = [_column(str(name)) for name in raw.columns]
+    if twice := [name for name in columns if columns.count(name) > 1]:
+        same = [str(name) for name, column in zip(raw.columns, columns, strict=True) if column == twice[0]]
+        raise LeighError(f"the plate map {path} has several columns for {twice[0]}, {', '.join(same)}; keep one.")
+    return raw.set_axis(columns, axis=1)
 
 
 def _column(name: str) -> str:
@@ -70,14 +103,68 @@ def _column(name: str) -> str:
     return f"Metadata_{name.capitalize() if name.isalpha() and name.islower() else name}"
 
 
+def _one_map(raw: pd.DataFrame, path: Path) -> pd.DataFrame:
+    wells = _renamed(raw, path)
+    if "Metadata_Well" not in wells:
+        raise LeighError(f"the plate map {path} has no column well_position but {', '.join(raw.columns)}; add it.")
+    if taken := sorted(set(_OF_IMAGES) & set(wells.columns)):
+        name = taken[0].removeprefix("Metadata_")
+        raise LeighError(f"the plate map {path} has a column {name}, which belongs to the images; rename it.")
+    wells = wells[wells["Metadata_Well"].notna()].drop(columns=list(_PLACE), errors="ignore")
+    wells = wells.assign(Metadata_Well=[well_name(*parse_well(name)) for name in wells["Metadata_Well"]])
+    if "Metadata_Plate" in wells and (nameless := wells["Metadata_Plate"].isna()).any():
+        if not nameless.all():
+            well = wells.loc[nameless, "Metadata_Well"].iloc[0]
+            raise LeighError(f"the plate map {path} names no plate for well {well}, as it does for others; add it.")
+        wells = wells.drop(columns="Metadata_Plate")
+    key = _key(wells)
+    if (twice := wells.duplicated(key)).any():
+        well = "/".join(str(wells.loc[twice, name].iloc[0]) for name in key)
+        raise LeighError(f"the plate map {path} names well {well} twice; keep one row per well.")
+    return wells
+
+
+def _maps_of_plates(raw: pd.DataFrame, path: Path) -> pd.DataFrame:
+    plates = _renamed(raw, path)
+    if "Metadata_Plate" not in plates or plates[["Metadata_Plate", "Metadata_Plate_Map_Name"]].isna().any(axis=None):
+        raise LeighError(f"{path} must name a plate and its map in each row; fill in Assay_Plate_Barcode.")
+    if (twice := plates["Metadata_Plate"].duplicated()).any():
+        raise LeighError(f"{path} names plate {plates.loc[twice, 'Metadata_Plate'].iloc[0]} twice; keep one row.")
+    files = {name: _map_file(name, path) for name in plates["Metadata_Plate_Map_Name"].unique()}
+    maps = {name: _one_map(read_text_table(file), file) for name, file in files.items()}
+    named = zip(plates["Metadata_Plate"], plates["Metadata_Plate_Map_Name"], strict=True)
+    every = [maps[name].assign(Metadata_Plate=plate, Metadata_Plate_Map_Name=name) for plate, name in named]
+    if not every:
+        raise LeighError(f"{path} lists no plates; add one row per plate.")
+    return pd.concat(every, ignore_index=True)
+
+
+def _map_file(name: str, path: Path) -> Path:
+    """File of a map by its name, which came from a file: nothing outside the folder is opened."""
+    if any(sign in name for sign in "/\\:\0") or name in (".", ".."):
+        raise LeighError(f"{path} names the map {name!r}, which is no plain file name; correct it.")
+    folders = (path.parent / "platemap", path.parent)
+    suffixes = ("", *_MAP_SUFFIXES) if name.lower().endswith(_MAP_SUFFIXES) else _MAP_SUFFIXES
+    files = [folder / f"{name}{suffix}" for folder in folders for suffix in suffixes]
+    found = next((file for file in files if file.is_file() and file != path), None)
+    if found is None:
+        raise LeighError(f"{path} names the map {name!r}, but there is no {files[0]}; add it.")
+    return found
+
+
+def _key(table: pd.DataFrame) -> list[str]:
+    return [name for name in ("Metadata_Plate", "Metadata_Well") if name in table]
+
+
 def _numbers_where_all_are(column: "pd.Series[str]") -> "pd.Series[str] | pd.Series[float]":
-    if column.name in TEXT_COLUMNS:
+    # A leading zero (donor 007) is part of a name, not of a number.
+    if column.name in TEXT_COLUMNS or column.str.match(r"\s*0\d", na=False).any():
         return column
     numbers = pd.to_numeric(column, errors="coerce")
     return numbers if numbers.notna().equals(column.notna()) else column
 
 
-def join_platemap(table: pd.DataFrame, platemap: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+def join_platemap(table: pd.DataFrame, platemap: pd.DataFrame) -> Joined:
     """Add to each field what the plate map says of its well.
 
     Args:
@@ -85,14 +172,14 @@ def join_platemap(table: pd.DataFrame, platemap: pd.DataFrame) -> tuple[pd.DataF
         platemap: One row per well, as :func:`read_platemap` gives it.
 
     Returns:
-        The table with the map's columns, its rows and their order unchanged, and the wells
-        (``plate/B03``) of which the map says nothing.
+        The table with the map's columns; where these name controls in any dialect,
+        ``Metadata_Control`` says ``negcon``, ``poscon``, ``empty`` or nothing.
 
     Raises:
         LeighError: No well joins, or the map and the folders name two classes for a well.
     """
-    key = [name for name in ("Metadata_Plate", "Metadata_Well") if name in platemap]
-    added = [name for name in platemap if name not in key]
+    key = _key(platemap)
+    added = [str(name) for name in platemap if name not in key]
     said = table[key].merge(platemap, on=key, how="left", indicator=True)
     said.index = table.index
     wells = table["Metadata_Plate"] + "/" + table["Metadata_Well"]
@@ -106,7 +193,17 @@ def join_platemap(table: pd.DataFrame, platemap: pd.DataFrame) -> tuple[pd.DataF
         )
     if "Metadata_Condition" in added:
         said["Metadata_Condition"] = _agreed(table["Metadata_Condition"], said["Metadata_Condition"], wells)
-    return table.assign(**{str(name): said[name] for name in added}), sorted(wells[absent].unique())
+    joined = table.assign(**{name: said[name] for name in added})
+    controls, unknown = standard_controls(said[added])
+    if controls is not None:
+        joined["Metadata_Control"] = controls
+    return Joined(joined, sorted(wells[absent].unique()), _unused(table, platemap, key), unknown)
+
+
+def _unused(table: pd.DataFrame, platemap: pd.DataFrame, key: list[str]) -> list[str]:
+    there = set(table[key].itertuples(index=False, name=None))
+    mapped = platemap[key].itertuples(index=False, name=None)
+    return sorted("/".join(map(str, well)) for well in mapped if well not in there)
 
 
 def _agreed(known: "pd.Series[str]", said: "pd.Series[str]", wells: "pd.Series[str]") -> "pd.Series[str]":

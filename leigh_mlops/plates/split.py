@@ -1,25 +1,15 @@
 """Splits of whole groups of wells, so that no well is met twice."""
 
 import hashlib
-import zlib
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.plates.files import SPLIT_PARTS
+from leigh_mlops.plates.groups import GROUPS, deal_groups, group_classes, group_names
 
 __all__ = ["GROUPS", "assign_split", "describe_split", "leaked_wells", "require_classes", "split_fingerprint"]
-
-GROUPS = {
-    "well": ["Metadata_Plate", "Metadata_Well"],
-    "plate": ["Metadata_Plate"],
-    "batch": ["Metadata_Batch"],
-    "donor": ["Metadata_Donor"],
-}
-_PLURAL = {"well": "wells", "plate": "plates", "batch": "batches", "donor": "donors"}
-_ATTEMPTS = 200
 
 
 def assign_split(
@@ -53,12 +43,12 @@ def assign_split(
     if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
         raise LeighError(f"fractions {tuple(fractions)} are not three shares above 0 that sum to 1.")
     labelled = table["Metadata_Condition"].notna()
-    groups = _group_names(table[labelled], group)
+    groups = group_names(table[labelled], group)
     if "Metadata_Split" in table:
         parts = _handed_in(table[labelled], groups, group, fractions, seed)
     else:
-        pairs = _pairs(groups, table.loc[labelled, "Metadata_Condition"])
-        parts = groups.map(_deal(pairs, dict(zip(SPLIT_PARTS, fractions, strict=True)), seed, group))
+        pairs = group_classes(groups, table.loc[labelled, "Metadata_Condition"])
+        parts = groups.map(deal_groups(pairs, dict(zip(SPLIT_PARTS, fractions, strict=True)), seed, group))
     return parts.reindex(table.index).astype("str").rename("Metadata_Split")
 
 
@@ -78,84 +68,6 @@ def require_classes(table: pd.DataFrame) -> list[str]:
     return classes
 
 
-def _group_names(table: pd.DataFrame, group: str) -> "pd.Series[str]":
-    if group not in GROUPS:
-        raise LeighError(f"{group!r} is no group to split by; choose {', '.join(GROUPS)}.")
-    columns = GROUPS[group]
-    gaps = [name for name in columns if name not in table or table[name].isna().any()]
-    if gaps:
-        raise LeighError(
-            f"a split by {group} needs {gaps[0]} for every image; add it to the plate map or split by well."
-        )
-    return table[columns].astype("str").agg("/".join, axis=1)
-
-
-def _pairs(groups: "pd.Series[str]", classes: "pd.Series[str]") -> pd.DataFrame:
-    return pd.DataFrame({"group": groups, "class": classes}).drop_duplicates().sort_values(["group", "class"])
-
-
-def _deal(pairs: pd.DataFrame, shares: dict[str, float], seed: int, group: str) -> dict[str, str]:
-    """Deal the groups of each stratum to the parts, none empty."""
-    dealt: dict[str, str] = {}
-    for stratum in _strata(pairs):
-        inside = pairs[pairs["class"].isin(stratum)]
-        _enough_groups(inside, list(shares), group)
-        rng = np.random.default_rng([seed, zlib.crc32("|".join(sorted(stratum)).encode())])
-        dealt |= _deal_stratum(inside, shares, rng, group)
-    return dealt
-
-
-def _strata(pairs: pd.DataFrame) -> list[set[str]]:
-    """Sets of classes that share no group with a class outside."""
-    strata: list[set[str]] = []
-    for shared in pairs.groupby("group")["class"].agg(set):
-        touching = [stratum for stratum in strata if stratum & shared]
-        strata = [stratum for stratum in strata if not stratum & shared] + [shared.union(*touching)]
-    return strata
-
-
-def _enough_groups(pairs: pd.DataFrame, parts: list[str], group: str) -> None:
-    for name, count in pairs["class"].value_counts().items():
-        if count < len(parts):
-            finer = "" if group == "well" else " or split by well"
-            counted = f"{count} {group if count == 1 else _PLURAL[group]}"
-            raise LeighError(
-                f"class {name!r} has {counted}, and {len(parts)} are needed, one for each of "
-                f"{', '.join(parts)}; add images of more {_PLURAL[group]}{finer}."
-            )
-
-
-def _deal_stratum(
-    pairs: pd.DataFrame, shares: dict[str, float], rng: np.random.Generator, group: str
-) -> dict[str, str]:
-    names = np.array(sorted(pairs["group"].unique()), dtype=object)
-    sizes = _sizes(len(names), shares)
-    places = np.repeat(list(sizes), list(sizes.values()))
-    classes, weights = pairs["class"].nunique(), np.array(list(shares.values())) / sum(shares.values())
-    for attempt in range(_ATTEMPTS):
-        if attempt > _ATTEMPTS // 4:  # groups of mixed classes may need other sizes than those asked for
-            places = rng.choice(list(shares), size=len(names), p=weights)
-        dealt = dict(zip(rng.permutation(names), places, strict=True))
-        present = pairs.groupby(pairs["group"].map(dealt))["class"].nunique()
-        if len(present) == len(shares) and (present == classes).all():
-            return dealt
-    together = ", ".join(sorted(pairs["class"].unique()))
-    raise LeighError(
-        f"the {len(names)} {_PLURAL[group]} of {together} cannot be dealt so that each part has each class; "
-        f"add images of more {_PLURAL[group]} or split by well."
-    )
-
-
-def _sizes(count: int, shares: dict[str, float]) -> dict[str, int]:
-    """Groups per part: the first part takes what rounding leaves, and no part is empty."""
-    first, *others = shares
-    total = sum(shares.values())
-    sizes = {part: max(1, round(count * shares[part] / total)) for part in others}
-    while sum(sizes.values()) >= count:
-        sizes[max(sizes, key=lambda part: sizes[part])] -= 1
-    return {first: count - sum(sizes.values()), **sizes}
-
-
 def _handed_in(
     table: pd.DataFrame, groups: "pd.Series[str]", group: str, fractions: Sequence[float], seed: int
 ) -> "pd.Series[str]":
@@ -168,11 +80,11 @@ def _handed_in(
         return split
     train = split == "train"
     shared = set(groups[~train & split.notna()])
-    pairs = _pairs(groups[train], table.loc[train, "Metadata_Condition"])
+    pairs = group_classes(groups[train], table.loc[train, "Metadata_Condition"])
     own = pairs[~pairs["group"].isin(shared)]
     # The whole pool is used only where the wells that stand in train alone do not suffice.
     roomy = own.groupby("class").size().reindex(pairs["class"].unique(), fill_value=0).min() >= 2
-    dealt = _deal(own if roomy else pairs, {"train": fractions[0], "val": fractions[1]}, seed, group)
+    dealt = deal_groups(own if roomy else pairs, {"train": fractions[0], "val": fractions[1]}, seed, group)
     return split.mask(train & (groups.map(dealt) == "val"), "val")
 
 

@@ -6,21 +6,27 @@ import pandas as pd
 import pytest
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.plates.layout import plate_shape, position_features, probe_position
+from leigh_mlops.plates.found import find_images
+from leigh_mlops.plates.layout import beside_other_class, describe_layout, plate_shape, position_features
 from leigh_mlops.plates.names import well_name
-from leigh_mlops.plates.table import find_images
 
 
-def plate(n_rows, n_cols, condition):
-    places = [(row, col) for row in range(1, n_rows + 1) for col in range(1, n_cols + 1)]
+def plate(n_rows, n_cols, condition, name="p", fields=1):
+    """A plate of which ``condition(row, col)`` gives the classes; wells without one have ``None``, '' is no well."""
+    places = [(r, c) for r in range(1, n_rows + 1) for c in range(1, n_cols + 1) if condition(r, c) != ""]
     return pd.DataFrame(
-        {
-            "Metadata_Plate": "p",
-            "Metadata_Well": [well_name(*place) for place in places],
-            "Metadata_Row": [row for row, _ in places],
-            "Metadata_Col": [col for _, col in places],
-            "Metadata_Condition": [condition(row, col) for row, col in places],
-        }
+        [
+            {
+                "Metadata_Plate": name,
+                "Metadata_Well": well_name(row, col),
+                "Metadata_Site": site,
+                "Metadata_Row": row,
+                "Metadata_Col": col,
+                "Metadata_Condition": condition(row, col),
+            }
+            for row, col in places
+            for site in range(1, fields + 1)
+        ]
     )
 
 
@@ -50,30 +56,113 @@ def test_a_mirrored_plate_has_mirrored_features():
     np.testing.assert_allclose(position_features(9 - rows, cols, 8, 12), position_features(rows, cols, 8, 12) * signs)
 
 
-def test_blocks_are_given_away_and_columns_in_turn_are_not():
-    alternate = plate(8, 12, lambda _, col: "DS" if col % 2 else "TT")
-    assert probe_position(alternate)["auc"] < 0.65
-    blocks = plate(8, 12, lambda _, col: "DS" if col <= 6 else "TT")
-    assert probe_position(blocks)["auc"] > 0.95
+def by(places):
+    """Classes by the number of a line, ``.`` for an empty one."""
+    names = {"D": "DS", "T": "TT", "W": "WT", ".": ""}
+    return lambda line: names[places[(line - 1) % len(places)]]
 
 
-def test_three_classes_and_edges():
-    # Only a function of the edge distance tells the rim from the middle.
-    rim = plate(8, 12, lambda row, col: "WT" if row in (1, 8) or col in (1, 12) else "DS" if col < 7 else "TT")
-    scores = probe_position(rim)
-    assert scores["auc"] > 0.95
-    assert scores["accuracy"] > 0.9
+LAYOUTS = {
+    "columns": ("interleaved columns", plate(8, 12, lambda r, c: by("DT")(c))),
+    "columns with gaps": ("interleaved columns", plate(8, 12, lambda r, c: by("DT")(c) if (3 * r + c) % 5 else "")),
+    "columns with empty ones between": ("interleaved columns", plate(8, 24, lambda r, c: by(".D.T")(c))),
+    "columns in pairs with a gap": ("interleaved columns", plate(8, 24, lambda r, c: by(".DT")(c))),
+    "columns two by two": ("interleaved columns", plate(8, 12, lambda r, c: by("DDTT")(c))),
+    "columns of three classes": ("interleaved columns", plate(8, 12, lambda r, c: by("DTW")(c))),
+    "columns in no order": ("interleaved columns", plate(8, 12, lambda r, c: by("DTTDTDDTDTTD")(c))),
+    "one row": ("interleaved columns", plate(1, 12, lambda r, c: by("DT")(c))),
+    "rows": ("interleaved rows", plate(8, 12, lambda r, c: by("DT")(r))),
+    "rows of three classes": ("interleaved rows", plate(9, 12, lambda r, c: by("DTW")(r))),
+    "chessboard": ("checkered", plate(8, 12, lambda r, c: by("DT")(r + c))),
+    "chessboard of every second well": (
+        "checkered",
+        plate(16, 24, lambda r, c: by("DT")((r + c) // 2) if r % 2 and c % 2 else ""),
+    ),
+    "diagonals": ("checkered", plate(8, 12, lambda r, c: by("DTW")(r + c))),
+    "halves": ("blocks", plate(8, 12, lambda r, c: "DS" if c <= 6 else "TT")),
+    "thirds": ("blocks", plate(9, 12, lambda r, c: ("DS", "TT", "WT")[(r - 1) // 3])),
+    "a rim": ("blocks", plate(8, 12, lambda r, c: "WT" if r in (1, 8) or c in (1, 12) else "DS")),
+    "random": ("scattered", plate(8, 12, lambda r, c: by("DT")(int(np.random.default_rng([r, c]).integers(2)) + 1))),
+    "one class": ("one class", plate(8, 12, lambda r, c: "DS")),
+    "no class": ("one class", plate(8, 12, lambda r, c: None)),
+}  # fmt: skip
 
 
-def test_too_few_wells_give_no_score():
-    assert probe_position(plate(1, 4, lambda *_: "DS")) == {}
-    assert probe_position(plate(1, 4, lambda _, col: "TT" if col == 1 else "DS")) == {}
-    assert probe_position(plate(1, 4, lambda *_: None).astype({"Metadata_Condition": "str"})) == {}
-    assert set(probe_position(plate(1, 4, lambda _, col: "TT" if col < 3 else "DS"))) == {"accuracy", "auc"}
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_layouts_are_recognised(name):
+    kind, table = LAYOUTS[name]
+    layout = describe_layout(table)
+    assert layout.kind == kind
+    assert 0 <= layout.beside <= 1
+    assert layout.sentence.endswith(".")
+
+
+def test_layouts_of_many_plates():
+    odd, even = plate(8, 12, lambda r, c: by("DT")(c), "odd"), plate(8, 12, lambda r, c: by("TD")(c), "even")
+    assert describe_layout(pd.concat([odd, even], ignore_index=True)).kind == "interleaved columns"
+    apart = [plate(4, 6, lambda r, c, k=k: k, k) for k in ("DS", "TT")]
+    layout = describe_layout(pd.concat(apart, ignore_index=True))
+    assert (layout.kind, layout.beside, layout.parity_accuracy) == ("blocks", 0.0, None)
+    assert layout.sentence == "each plate holds one class: no score can tell the class from the plate."
+
+
+def test_the_sentences_and_numbers():
+    columns = describe_layout(LAYOUTS["columns"][1])
+    assert columns.sentence == (
+        "DS and TT alternate by column: no smooth effect of the position explains them, but the parity of the column "
+        "names the class."
+    )
+    assert (columns.beside, columns.parity_accuracy) == (1.0, 1.0)
+    halves = describe_layout(LAYOUTS["halves"][1])
+    assert halves.beside == pytest.approx(2 / 12)
+    assert halves.parity_accuracy == pytest.approx(0.5)
+    assert "17 % of the wells stand beside a well of another class" in halves.sentence
+    three = describe_layout(LAYOUTS["columns of three classes"][1])
+    assert "DS, TT and WT take turns by column in a cycle of 3" in three.sentence
+    assert describe_layout(LAYOUTS["no class"][1]).sentence == "no well has a class: there is nothing to tell apart."
+
+
+def test_a_few_wrong_wells_do_not_hide_the_columns():
+    table = LAYOUTS["columns"][1].copy()
+    table.loc[[5, 50], "Metadata_Condition"] = ["DS", "TT"]
+    layout = describe_layout(table)
+    assert layout.kind == "interleaved columns"
+    assert layout.parity_accuracy == pytest.approx(94 / 96)
+
+
+def test_the_layout_does_not_depend_on_order_or_fields():
+    table = plate(8, 12, lambda r, c: "DS" if c <= 6 else "TT", fields=2)
+    shuffled = table.sample(frac=1, random_state=0)
+    assert describe_layout(shuffled) == describe_layout(table)
+    pd.testing.assert_series_equal(beside_other_class(shuffled).sort_index(), beside_other_class(table))
+
+
+def test_beside_by_hand():
+    # A1 A2 A3 A4 / B1 .. B4: only A4 is WT.
+    table = plate(2, 4, lambda r, c: "WT" if (r, c) == (1, 4) else "DS")
+    assert not beside_other_class(table.assign(Metadata_Condition="DS")).any()
+    near = beside_other_class(table)
+    assert table.loc[near, "Metadata_Well"].tolist() == ["A03", "A04", "B03", "B04"]
+
+
+def test_a_neighbour_on_another_plate_or_without_a_class_is_none():
+    table = plate(1, 3, lambda r, c: ("DS", None, "TT")[c - 1])
+    other = plate(1, 2, lambda r, c: "WT", "q")
+    both = pd.concat([table, other], ignore_index=True)
+    # A01 and A03 are two apart, and that is the distance of the wells that have a class.
+    assert beside_other_class(both).tolist() == [True, False, True, False, False]
+    assert not beside_other_class(plate(1, 2, lambda r, c: None)).any()
+    assert not beside_other_class(plate(1, 1, lambda r, c: "DS")).any()
 
 
 @pytest.mark.skipif("LEIGH_DATA" not in os.environ, reason="LEIGH_DATA names no folder of real plates")
 def test_real_plates():
     root = Path(os.environ.get("LEIGH_DATA", ""))
-    assert 0.35 < probe_position(find_images(root / "leigh_ds_tt").table)["auc"] < 0.65
-    assert probe_position(find_images(root / "leigh_ds_wt").table)["auc"] > 0.9
+    columns = describe_layout(find_images(root / "leigh_ds_tt").table)
+    assert (columns.kind, columns.parity_accuracy) == ("interleaved columns", 1.0)
+    assert columns.beside > 0.95
+    table = find_images(root / "leigh_ds_wt").table
+    blocks = describe_layout(table)
+    assert blocks.kind == "blocks"
+    assert blocks.beside == pytest.approx(5 / 30)
+    assert beside_other_class(table).sum() == 5 * 12

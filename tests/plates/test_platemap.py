@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.plates.platemap import join_platemap, read_platemap
+from leigh_mlops.plates.platemap import find_platemap, join_platemap, read_platemap
 
 
 def table(*wells, condition=None):
@@ -37,20 +37,20 @@ def test_columns_are_named_and_typed(tmp_path):
 
 def test_wells_that_do_not_join_are_named(tmp_path):
     platemap = read_platemap(save(tmp_path, "well_position,condition\nB03,DS\nH12,WT\n"))
-    joined, unjoined = join_platemap(table("B03", "B03"), platemap)
-    assert joined["Metadata_Condition"].tolist() == ["DS", "DS"]
-    assert unjoined == []
-    joined, unjoined = join_platemap(table("B03", "C04", "C04"), platemap)
-    assert joined["Metadata_Condition"].isna().tolist() == [False, True, True]
-    assert unjoined == ["p/C04"]
+    joined = join_platemap(table("B03", "B03", "H12"), platemap)
+    assert joined.table["Metadata_Condition"].tolist() == ["DS", "DS", "WT"]
+    assert (joined.unjoined, joined.unused) == ([], [])
+    joined = join_platemap(table("B03", "C04", "C04"), platemap)
+    assert joined.table["Metadata_Condition"].isna().tolist() == [False, True, True]
+    assert (joined.unjoined, joined.unused) == (["p/C04"], ["H12"])
 
 
 @pytest.mark.parametrize("column", ["plate", "Assay_Plate_Barcode"])
 def test_a_map_of_several_plates(tmp_path, column):
     platemap = read_platemap(save(tmp_path, f"{column},well_position,condition\np,B03,DS\nq,B03,WT\n"))
-    joined, unjoined = join_platemap(table("B03"), platemap)
-    assert joined["Metadata_Condition"].tolist() == ["DS"]
-    assert unjoined == []
+    joined = join_platemap(table("B03"), platemap)
+    assert joined.table["Metadata_Condition"].tolist() == ["DS"]
+    assert (joined.unjoined, joined.unused) == ([], ["q/B03"])
 
 
 def test_a_map_of_another_plate_is_refused(tmp_path):
@@ -61,7 +61,7 @@ def test_a_map_of_another_plate_is_refused(tmp_path):
 
 def test_a_map_that_contradicts_the_folders_is_refused(tmp_path):
     platemap = read_platemap(save(tmp_path, "well_position,condition\nB03,WT\n"))
-    assert join_platemap(table("B03", condition="WT"), platemap)[1] == []
+    assert join_platemap(table("B03", condition="WT"), platemap).unjoined == []
     with pytest.raises(LeighError, match="well p/B03 is 'DS' by its images but 'WT' in the plate map"):
         join_platemap(table("B03", condition="DS"), platemap)
 
@@ -73,6 +73,19 @@ def test_a_map_that_contradicts_the_folders_is_refused(tmp_path):
         ("well_position\nB03\nB3\n", "names well B03 twice"),
         ("well_position\nZZ9\n", "'ZZ9' is no well"),
         ("", "cannot be read"),
+        ("plate,Assay_Plate_Barcode,well_position\n", "several columns for Metadata_Plate, plate, Assay_Plate_Barcode"),
+        ("plate,well_position\np,B03\n,B04\n", "names no plate for well B04"),
+        ("well_position,time\nB03,24\n", "has a column Time, which belongs to the images; rename it"),
+        ("well_position,condition\nB03,DS,7\nB04,DS,7\n", "has rows longer than its header"),
+        ("well_position,a\0\nB03,DS\n", "cannot be read .it is no text.; save it as CSV in UTF-8"),
+        ("Assay_Plate_Barcode,Plate_Map_Name\np,../m\n", "names the map '../m', which is no plain file name"),
+        ("Assay_Plate_Barcode,Plate_Map_Name\np,..\n", "names the map '..', which is no plain file name"),
+        ("Assay_Plate_Barcode,Plate_Map_Name\np,/etc/passwd\n", "which is no plain file name"),
+        ("Assay_Plate_Barcode,Plate_Map_Name\np,m\n", "names the map 'm', but there is no .*m.csv; add it"),
+        ("Assay_Plate_Barcode,Plate_Map_Name\np,m\np,m\n", "names plate p twice"),
+        ("Assay_Plate_Barcode,Plate_Map_Name\np,\n", "must name a plate and its map in each row"),
+        ("Plate_Map_Name\nm\n", "must name a plate and its map in each row"),
+        ("Assay_Plate_Barcode,Plate_Map_Name\n", "lists no plates"),
     ],
 )
 def test_maps_that_cannot_be_used(tmp_path, text, message):
@@ -88,3 +101,87 @@ def test_a_map_that_does_not_exist(tmp_path):
 def test_an_empty_map(tmp_path):
     with pytest.raises(LeighError, match="the plate map is empty"):
         join_platemap(table("B03"), read_platemap(save(tmp_path, "well_position,condition\n")))
+
+
+TEXT = "well_position;condition;dose;donor;add\nB03;DS;0,5;007;Büchner µM\nB04;WT;1;8;\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
+@pytest.mark.parametrize("suffix", ["csv", "txt"])
+def test_tables_as_spreadsheets_save_them(tmp_path, encoding, suffix):
+    path = tmp_path / f"map.{suffix}"
+    path.write_bytes(TEXT.replace("\n", "\r\n").encode(encoding))
+    platemap = read_platemap(path)
+    assert list(platemap) == [f"Metadata_{name}" for name in ("Well", "Condition", "Dose", "Donor", "Add")]
+    assert platemap.iloc[0].tolist() == ["B03", "DS", 0.5, "007", "Büchner µM"]
+    assert platemap["Metadata_Add"].isna().tolist() == [False, True]
+
+
+def test_names_of_digits_stay_text(tmp_path):
+    text = "well_position,condition,patient,mM,row,\nB03,1,007,07,B,\nB04,2,12,1,B,\n,,,,,\n"
+    platemap = read_platemap(save(tmp_path, text))
+    assert platemap.to_dict("list") == {
+        "Metadata_Well": ["B03", "B04"],
+        "Metadata_Condition": ["1", "2"],
+        "Metadata_Patient": ["007", "12"],
+        "Metadata_mM": ["07", "1"],
+    }
+
+
+def test_controls_are_named_in_one_way(tmp_path):
+    text = "well_position,pert_type,control_type\nB03,control,poscon_cp\nB04,trt,\nB05,ctl,\n"
+    joined = join_platemap(table("B03", "B04", "B05"), read_platemap(save(tmp_path, text)))
+    assert joined.table["Metadata_Control"].fillna("-").tolist() == ["poscon", "-", "-"]
+    assert joined.table["Metadata_control_type"].tolist()[0] == "poscon_cp"
+    assert joined.unknown_controls == ["ctl"]
+    plain = join_platemap(table("B03"), read_platemap(save(tmp_path, "well_position,donor\nB03,1\n")))
+    assert "Metadata_Control" not in plain.table
+
+
+@pytest.mark.parametrize(
+    ("name", "file"), [("m", "platemap/m.txt"), ("m", "m.csv"), ("m.csv", "platemap/m.csv"), ("m", "platemap/m.tsv")]
+)
+def test_a_list_of_plates_with_the_map_of_each(tmp_path, name, file):
+    plates = save(tmp_path, f"Assay_Plate_Barcode,Plate_Map_Name\np,{name}\n002,{name}\n", "barcode_platemap.csv")
+    (tmp_path / "platemap").mkdir()
+    separator = "," if file.endswith(".csv") else "\t"
+    save(tmp_path, f"well_position{separator}pert_type\nB03{separator}negcon\n", file)
+    platemap = read_platemap(plates)
+    assert platemap["Metadata_Plate"].tolist() == ["p", "002"]
+    assert platemap["Metadata_Plate_Map_Name"].tolist() == [name, name]
+    joined = join_platemap(table("B03", "B04"), platemap)
+    assert joined.table["Metadata_Control"].fillna("-").tolist() == ["negcon", "-"]
+    assert (joined.unjoined, joined.unused) == (["p/B04"], ["002/B03"])
+
+
+def test_a_list_of_plates_may_name_itself_as_a_map(tmp_path):
+    plates = save(tmp_path, "Assay_Plate_Barcode,Plate_Map_Name\np,barcode_platemap\n", "barcode_platemap.csv")
+    with pytest.raises(LeighError, match="but there is no"):
+        read_platemap(plates)
+
+
+def test_a_map_is_no_list_of_plates_again(tmp_path):
+    for one, other in (("a", "b"), ("b", "a")):
+        save(tmp_path, f"Assay_Plate_Barcode,Plate_Map_Name\np,{other}\n", f"{one}.csv")
+    with pytest.raises(LeighError, match="has no column well_position but Assay_Plate_Barcode, Plate_Map_Name"):
+        read_platemap(tmp_path / "a.csv")
+
+
+def test_a_column_is_of_numbers_in_all_maps_or_in_none(tmp_path):
+    plates = save(tmp_path, "Assay_Plate_Barcode,Plate_Map_Name\np,a\nq,b\n")
+    save(tmp_path, "well_position,dose,age\nB03,1,2\n", "a.csv")
+    save(tmp_path, "well_position,dose,age\nB03,high,3\n", "b.csv")
+    platemap = read_platemap(plates)
+    assert platemap["Metadata_Dose"].tolist() == ["1", "high"]
+    assert platemap["Metadata_Age"].tolist() == [2, 3]
+
+
+def test_a_map_is_found_in_the_data_folder_or_above(tmp_path):
+    folder = tmp_path / "Images"
+    folder.mkdir()
+    assert find_platemap(folder) is None
+    above = save(tmp_path, "", "barcode_platemap.csv")
+    assert find_platemap(folder) == above
+    beside = save(folder, "", "platemap.tsv")
+    assert find_platemap(folder) == beside
+    assert find_platemap(beside) is None

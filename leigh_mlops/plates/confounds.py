@@ -1,0 +1,232 @@
+"""Confounds: what stands beside the class and could be taken for it."""
+
+import warnings
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from leigh_mlops.plates.layout import WELL, Floats, labelled_wells, plate_shape, position_features
+
+__all__ = ["position_effects", "probe_background", "probe_confounds", "probe_plate", "probe_position"]
+
+REPEATS = 3
+STEADY_WELLS = 1000  # folds of so many wells give steady numbers without being drawn again
+RINGS = 3  # wells further than this from every edge count as the plate's middle
+LEAST_FREEDOM = 5  # fewer degrees of freedom left say nothing about the noise
+
+Texts = npt.NDArray[np.object_]
+
+
+def probe_confounds(table: pd.DataFrame, background: pd.DataFrame | None = None) -> dict[str, dict[str, float]]:
+    """How well position, plate and pixels without cells, each alone, tell the classes apart.
+
+    Args:
+        table: Image table; wells without a class are left out.
+        background: Intensities of pixels without signal, as :func:`probe_background` takes them.
+
+    Returns:
+        ``position``, ``plate`` and ``background``, each ``accuracy`` and ``auc``, or empty where
+        that cannot be computed.
+    """
+    return {
+        "position": probe_position(table),
+        "plate": probe_plate(table),
+        "background": {} if background is None else probe_background(table, background),
+    }
+
+
+def probe_position(table: pd.DataFrame, *, folds: int = 5, seed: int = 0) -> dict[str, float]:
+    """How well the place on the plate alone tells the classes apart.
+
+    A logistic regression on :func:`position_features`, one row per well, is scored on wells that
+    it was not fitted to. An AUC near 0.5 or below says that no smooth effect of the position explains
+    the classes (where few wells alternate, leaving one out makes its neighbours' class more likely:
+    then it falls far below). It is never flipped, and it does not see the alternation itself.
+
+    Args:
+        table: Image table; wells without a class are left out.
+        folds: Folds of the stratified cross-validation; fewer where a class has fewer wells. They
+            are drawn three times, where there are fewer than 1000 wells: on a small plate, a single
+            drawing moves the AUC by 0.1.
+        seed: Seed of the folds.
+
+    Returns:
+        ``accuracy`` and ``auc`` (one class against the rest, averaged, where there are more than
+        two) as means over the folds; empty where fewer than two classes have two wells.
+    """
+    wells = _comparable(labelled_wells(table))
+    if wells.empty:
+        return {}
+    features = position_features(wells["Metadata_Row"], wells["Metadata_Col"], *plate_shape(wells))
+    return _cross_validated(features, _labels(wells), folds, seed)
+
+
+def probe_plate(table: pd.DataFrame, *, folds: int = 5, seed: int = 0) -> dict[str, float]:
+    """How well the name of the plate alone tells the classes apart.
+
+    Args:
+        table: Image table; wells without a class are left out.
+        folds: As in :func:`probe_position`.
+        seed: Seed of the folds.
+
+    Returns:
+        ``accuracy`` and ``auc`` as in :func:`probe_position`. One plate alone says nothing: then
+        ``auc`` is 0.5, and ``accuracy`` that of always naming the commonest class.
+    """
+    wells = _comparable(labelled_wells(table))
+    if wells.empty:
+        return {}
+    if len(wells["Metadata_Plate"].unique()) == 1:
+        return {"accuracy": float(wells["Metadata_Condition"].value_counts(normalize=True).max()), "auc": 0.5}
+    features = pd.get_dummies(wells["Metadata_Plate"]).to_numpy(float)
+    return _cross_validated(features, _labels(wells), folds, seed)
+
+
+def probe_background(table: pd.DataFrame, features: pd.DataFrame, *, folds: int = 5, seed: int = 0) -> dict[str, float]:
+    """How well pixels without signal alone tell the classes apart.
+
+    Args:
+        table: Image table; wells without a class are left out.
+        features: Intensities and their spread in such pixels, on the table's index, any unit. A
+            field with a gap is left out, a column without any number too; a well has the median
+            of its fields.
+        folds: As in :func:`probe_position`.
+        seed: Seed of the folds.
+
+    Returns:
+        ``accuracy`` and ``auc`` as in :func:`probe_position`.
+    """
+    finite = features.astype(float).replace([np.inf, -np.inf], np.nan).dropna(axis=1, how="all").dropna()
+    if finite.columns.empty:
+        return {}
+    medians = finite.groupby([table.loc[finite.index, name] for name in WELL]).median()
+    wells = labelled_wells(table.loc[finite.index])
+    wells = _comparable(wells)
+    if wells.empty:
+        return {}
+    known = medians.loc[pd.MultiIndex.from_frame(wells[WELL])]
+    return _cross_validated(known.to_numpy(float), _labels(wells), folds, seed)
+
+
+def _comparable(wells: pd.DataFrame) -> pd.DataFrame:
+    """Wells of classes that have two wells; none where fewer than two classes have."""
+    counts = wells["Metadata_Condition"].value_counts()
+    enough = counts.index[counts >= 2]
+    return wells[wells["Metadata_Condition"].isin(enough)] if len(enough) >= 2 else wells.iloc[:0]
+
+
+def _labels(wells: pd.DataFrame) -> Texts:
+    return wells["Metadata_Condition"].to_numpy(dtype=object)
+
+
+def _cross_validated(features: Floats, labels: Texts, folds: int, seed: int) -> dict[str, float]:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import RepeatedStratifiedKFold
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    splitter = RepeatedStratifiedKFold(
+        n_splits=min(folds, int(pd.Series(labels).value_counts().min())),
+        n_repeats=REPEATS if len(labels) < STEADY_WELLS else 1,
+        random_state=seed,
+    )
+    hits, aucs = [], []
+    for train, test in splitter.split(features, labels):
+        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # classes that the features separate do not converge
+            model.fit(features[train], labels[train])
+        chance = model.predict_proba(features[test])
+        hits.append(np.mean(model.classes_[chance.argmax(axis=1)] == labels[test]))
+        binary = len(model.classes_) == 2
+        aucs.append(
+            roc_auc_score(labels[test] == model.classes_[1], chance[:, 1])
+            if binary
+            else roc_auc_score(labels[test], chance, multi_class="ovr", labels=model.classes_)
+        )
+    return {"accuracy": float(np.mean(hits)), "auc": float(np.mean(aucs))}
+
+
+def position_effects(table: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
+    """Share of the variance between wells of one class that row, column and edge explain.
+
+    The class means are taken out first, so that classes laid out by row or column are no effect;
+    what row and class share, a comparison of wells cannot divide, and it counts as class. Rows,
+    columns and rings (0, 1, 2 and from 3 wells off the edge) may each have a mean of their own.
+    Each effect is looked at by itself: a bright rim also shows in row and column, and the
+    shares need not add up to 1. The share is corrected for the number of means (epsilon squared,
+    the adjusted R2 of the added factor, 0 where that is negative), so that noise explains nothing.
+
+    Args:
+        table: Image table; wells without a class count as one class.
+        values: Measures of each field on the table's index, any unit; a well has the median of its
+            fields, and a well without a number is left out.
+
+    Returns:
+        Columns ``plate``, ``measure`` (a column of ``values``), ``effect`` (``row``, ``column``,
+        ``edge``), ``explained`` (0 to 1) and ``wells``. A row is left out where it cannot be
+        computed: a measure that does not vary, classes that name every row, too few wells.
+    """
+    measures = [str(name) for name in values]
+    found = []
+    if measures and len(table):
+        shape = plate_shape(table)
+        wells = _well_medians(table, values.set_axis(measures, axis=1))
+        for plate, rows in wells.groupby("Metadata_Plate", sort=True):
+            found += [{"plate": str(plate), **one} for one in _plate_effects(rows, measures, shape)]
+    return pd.DataFrame(found, columns=["plate", "measure", "effect", "explained", "wells"])
+
+
+def _well_medians(table: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
+    keys = [table[name] for name in WELL]
+    about = table.groupby(keys)[["Metadata_Row", "Metadata_Col", "Metadata_Condition"]].first()
+    finite = values.astype(float).replace([np.inf, -np.inf], np.nan)
+    return about.join(finite.groupby(keys).median()).reset_index(level="Metadata_Plate")
+
+
+def _plate_effects(wells: pd.DataFrame, measures: list[str], shape: tuple[int, int]) -> list[dict[str, object]]:
+    """Effects on all measures of one plate; those that know the same wells are computed at once."""
+    known = wells[measures].notna()
+    found: list[dict[str, object]] = []
+    alike: dict[bytes, list[str]] = {}
+    for name in measures:
+        alike.setdefault(known[name].to_numpy().tobytes(), []).append(name)
+    for names in alike.values():
+        rows = wells[known[names[0]]]
+        for effect, shares in _explained(rows, names, shape).items():
+            found += [
+                {"measure": name, "effect": effect, "explained": float(share), "wells": len(rows)}
+                for name, share in zip(names, shares, strict=True)
+                if np.isfinite(share)
+            ]
+    return found
+
+
+def _explained(wells: pd.DataFrame, measures: list[str], shape: tuple[int, int]) -> Mapping[str, Floats]:
+    row, col = wells["Metadata_Row"].to_numpy(int), wells["Metadata_Col"].to_numpy(int)
+    rings = np.minimum(np.min([row - 1, shape[0] - row, col - 1, shape[1] - col], axis=0), RINGS)
+    classes = _dummies(wells["Metadata_Condition"].fillna("").to_numpy())
+    values = wells[measures].to_numpy(float)
+    left, free = _residuals(classes, values)
+    # Medians of equal fields differ by rounding alone: that is no variance.
+    constant = left <= 1e-12 * np.sum(values**2, axis=0)
+    explained = {}
+    for effect, places in (("row", row), ("column", col), ("edge", rings)):
+        after, still_free = _residuals(np.hstack([classes, _dummies(places)]), values)
+        if free > still_free >= LEAST_FREEDOM:
+            share = 1 - (after / still_free) / np.where(constant, np.nan, left / free)
+            explained[effect] = np.where(constant, np.nan, np.maximum(share, 0))
+    return explained
+
+
+def _dummies(places: npt.NDArray[np.generic]) -> Floats:
+    return pd.get_dummies(places).to_numpy(float)
+
+
+def _residuals(design: Floats, values: Floats) -> tuple[Floats, int]:
+    """Sum of squares (M,) that a design leaves of values (N, M), and its degrees of freedom."""
+    fitted, _, rank, _ = np.linalg.lstsq(design, values, rcond=None)
+    return np.sum((values - design @ fitted) ** 2, axis=0), len(values) - int(rank)

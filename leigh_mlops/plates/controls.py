@@ -1,0 +1,37 @@
+"""Controls of a plate: which wells are negative, positive or empty, whatever a map calls them."""
+
+import pandas as pd
+
+__all__ = ["CONTROLS", "standard_controls"]
+
+CONTROLS = ("negcon", "poscon", "empty")
+_TREATED = ("", "trt", "treatment", "sample")
+
+
+def standard_controls(table: pd.DataFrame) -> tuple["pd.Series[str] | None", list[str]]:
+    """Read the two dialects of controls, and a plain column of them.
+
+    ``Metadata_Control`` counts before ``Metadata_pert_type``; where the latter says ``control``,
+    ``Metadata_control_type`` says which. Anything that begins with ``poscon`` (``poscon_cp``,
+    ``poscon_diverse``, ...) is a positive control.
+
+    Args:
+        table: Image table or plate map, any number of rows.
+
+    Returns:
+        One of ``negcon``, ``poscon``, ``empty`` or missing for each row, or ``None`` where the
+        table has no such column; and the words that were not understood and count as missing.
+    """
+    plain, kinds, types = (
+        table[name].astype("str").str.strip().str.casefold().where(table[name].notna())
+        if name in table
+        else pd.Series(None, index=table.index, dtype="str")
+        for name in ("Metadata_Control", "Metadata_pert_type", "Metadata_control_type")
+    )
+    if not {"Metadata_Control", "Metadata_pert_type", "Metadata_control_type"} & set(table.columns):
+        return None, []
+    kinds = kinds.where(kinds != "control", types).fillna(types if "Metadata_pert_type" not in table else None)
+    words = plain.fillna(kinds)
+    standard = words.where(~words.str.startswith("poscon", na=False), "poscon")
+    unknown = standard[standard.notna() & ~standard.isin([*CONTROLS, *_TREATED])]
+    return standard.where(standard.isin(CONTROLS)), sorted(unknown.unique())

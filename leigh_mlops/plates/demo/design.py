@@ -1,0 +1,148 @@
+"""The design of demo plates: how many wells, which classes, and which effects besides the class."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.plates.demo.microscope import FLAWS, ILLUMINATION
+from leigh_mlops.plates.demo.phenotype import EFFECTS, Phenotype
+from leigh_mlops.plates.layout import PLATE_SHAPES
+
+__all__ = ["CONFOUNDERS", "DemoDesign"]
+
+CONFOUNDERS = ("none", "position", "background", "plate", "donor")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoDesign:
+    """What demo plates hold; all of it together with the seed decides every pixel.
+
+    Attributes:
+        classes: Some of ``WT`` (healthy), ``DS`` (dimmer and fragmented mitochondria) and ``TT``
+            (nearly no potential).
+        wells_per_class: Wells of each class on each plate, 1 to 400.
+        fields_per_well: Fields of each well, 1 to 99.
+        image_size_px: Side of an image, 16 to 4096.
+        seed: The same seed draws the same plates.
+        wells: 96 or 384 for full plates, edges included; ``wells_per_class`` then says nothing.
+        plates: Plates, 1 to 99.
+        effect: What sets the classes apart in TMRM: ``intensity``, ``morphology`` (of the
+            mitochondria, with the same total light) or ``both``.
+        confounder: What else tells the classes apart: ``none``, ``position`` (classes stand in
+            blocks), ``background`` (it is brighter in one class), ``plate`` (each plate holds one
+            class) or ``donor`` (classes have their own donors, whose nuclei differ in size).
+        plate_effect: How much plates, rows, columns and edges differ in staining and exposure, as a
+            relative standard deviation, 0 to 1.
+        illumination: Share of the light that is lacking in a corner of an image, 0 to 0.8.
+        saturated: Share of fields that were exposed too long, 0 to 1.
+        out_of_focus: Share of fields that are out of focus, 0 to 1.
+        empty: Share of fields without cells, 0 to 1.
+        debris: Share of fields with bright debris, 0 to 1.
+
+    Raises:
+        LeighError: A value is out of bounds or does not go with another.
+    """
+
+    classes: Sequence[str] = ("DS", "TT")
+    wells_per_class: int = 18
+    fields_per_well: int = 3
+    image_size_px: int = 128
+    seed: int = 0
+    wells: int | None = None
+    plates: int = 1
+    effect: str = "both"
+    confounder: str = "none"
+    plate_effect: float = 0.05
+    illumination: float = ILLUMINATION
+    saturated: float = 0.0
+    out_of_focus: float = 0.0
+    empty: float = 0.0
+    debris: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", tuple(self.classes))
+        self._check_classes()
+        self._check_bounds()
+        if self.confounder == "plate" and self.plates < max(2, len(self.classes)):
+            needed = max(2, len(self.classes))
+            raise LeighError(
+                f"{needed} classes need {needed} plates to have one each, not {self.plates}; ask for more."
+            )
+        if sum(self.flaws.values()) > 1 + 1e-9:
+            said = ", ".join(f"{name} {share:g}" for name, share in self.flaws.items() if share)
+            raise LeighError(f"the shares of flawed fields ({said}) add up to more than 1; make them smaller.")
+        _ = self.grid  # says whether a plate has room
+
+    def _check_classes(self) -> None:
+        known = EFFECTS["both"]
+        if set(self.classes) - set(known) or not self.classes or len(set(self.classes)) < len(self.classes):
+            given = ",".join(self.classes) or "none"
+            raise LeighError(f"classes {given} cannot be drawn; choose different ones of {', '.join(known)}.")
+        if self.confounder != "none" and len(self.classes) < 2:
+            raise LeighError(f"the confounder {self.confounder!r} needs two classes to tell apart; add a class.")
+
+    def _check_bounds(self) -> None:
+        bounds = {
+            "wells per class": (self.wells_per_class, 1, 400),
+            "fields": (self.fields_per_well, 1, 99),
+            "image size": (self.image_size_px, 16, 4096),
+            "seed": (self.seed, 0, 2**63),
+            "plates": (self.plates, 1, 99),
+            "plate effect": (self.plate_effect, 0, 1),
+            "illumination": (self.illumination, 0, 0.8),
+        } | {name.replace("_", " "): (share, 0, 1) for name, share in self.flaws.items()}
+        for name, (value, low, high) in bounds.items():
+            if not low <= value <= high:
+                raise LeighError(f"{name} {value} is out of bounds; choose {low} to {high}.")
+        choices = {
+            "wells": (self.wells, (None, 96, 384)),
+            "effect": (self.effect, tuple(EFFECTS)),
+            "confounder": (self.confounder, CONFOUNDERS),
+        }
+        for name, (choice, known) in choices.items():
+            if choice not in known:
+                said = ", ".join(str(one) for one in known if one is not None)
+                raise LeighError(f"{name} {choice} cannot be drawn; choose one of {said}.")
+
+    @property
+    def phenotypes(self) -> Mapping[str, Phenotype]:
+        """What each class looks like."""
+        return {name: EFFECTS[self.effect][name] for name in self.classes}
+
+    @property
+    def flaws(self) -> dict[str, float]:
+        """Share of the fields with each flaw."""
+        return dict(zip(FLAWS, (self.saturated, self.out_of_focus, self.empty, self.debris), strict=True))
+
+    @property
+    def wells_per_plate(self) -> int:
+        """Wells with cells on each plate."""
+        return self.wells or len(self.classes) * self.wells_per_class
+
+    @property
+    def field_count(self) -> int:
+        """Fields on all plates together."""
+        return self.plates * self.wells_per_plate * self.fields_per_well
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the plates."""
+        return self.grid[0]
+
+    @property
+    def grid(self) -> tuple[tuple[int, int], int, int]:
+        """The plate's rows and columns, its first row and column with cells, and how many columns have some.
+
+        Without ``wells`` it is the smallest plate from 96 wells up, whose edge stays empty.
+
+        Raises:
+            LeighError: No plate has so many wells.
+        """
+        if self.wells is not None:
+            return PLATE_SHAPES[self.wells], 1, PLATE_SHAPES[self.wells][1]
+        for size in (96, 384, 1536):
+            rows, cols = PLATE_SHAPES[size]
+            usable = (cols - 2) // len(self.classes) * len(self.classes)
+            if usable * (rows - 2) >= self.wells_per_plate:
+                return (rows, cols), 2, usable
+        raise LeighError(f"{self.wells_per_plate} wells fit on no plate; choose fewer wells per class.")

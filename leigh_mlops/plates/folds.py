@@ -1,0 +1,197 @@
+"""Folds of whole groups: each is the test part once."""
+
+import zlib
+from collections import Counter
+from collections.abc import Container, Iterator, Mapping
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.plates.groups import (
+    GROUP_PLURALS,
+    deal_groups,
+    enough_groups,
+    group_classes,
+    group_names,
+    shared_strata,
+)
+from leigh_mlops.plates.split import require_classes
+
+__all__ = ["NO_FOLD", "assign_folds", "fold_split", "nested_folds"]
+
+NO_FOLD = -1  # of rows without a class
+ATTEMPTS = 200
+
+Folds = int | Literal["all"]
+
+
+def assign_folds(table: pd.DataFrame, group: str = "well", folds: Folds = 5, seed: int = 0) -> "pd.Series[int]":
+    """Deal whole groups of wells to folds, each class by itself, as evenly as they go.
+
+    The same seed gives the same folds whatever the order of the rows. A split that was handed in
+    (``Metadata_Split``) plays no part.
+
+    Args:
+        table: Image table.
+        group: ``well``, ``plate``, ``batch`` or ``donor``: what is never torn apart.
+        folds: Number of folds, at least 2, each with each class; ``all`` makes every group a fold
+            of its own (with plates: leave one plate out), which then may lack a class.
+        seed: Seed of the dealing.
+
+    Returns:
+        Fold of each row from 0, on the table's index; -1 where the row has no class.
+
+    Raises:
+        LeighError: Too few classes, folds or groups, an unknown group, a column that is missing, or
+            groups that cannot be dealt with each class in each fold.
+    """
+    groups, pairs = _groups_of(table, group)
+    dealt = _deal_folds(pairs, folds, [seed], group)
+    return groups.map(dealt).reindex(table.index, fill_value=NO_FOLD).astype("int64").rename("fold")
+
+
+def fold_split(
+    table: pd.DataFrame,
+    fold: int,
+    folds: Folds = 5,
+    group: str = "well",
+    seed: int = 0,
+    *,
+    validation: float = 0.25,
+) -> "pd.Series[str]":
+    """The split of which one fold is the test part.
+
+    Over all folds, each labelled row is tested once. ``val`` is cut by whole groups from what is
+    left, each class by itself, so that 5 folds and a quarter give the usual 0.6, 0.2, 0.2. Where
+    only one group of a class is left, as when one of two plates is the test part, its wells are
+    divided instead.
+
+    Args:
+        table: Image table.
+        fold: Number of the fold from 1: ``2`` of ``folds=5`` is "2/5".
+        folds: As in :func:`assign_folds`.
+        group: As in :func:`assign_folds`.
+        seed: Seed of the dealing, of folds and of ``val``.
+        validation: Share of ``val`` in the groups outside of the fold, above 0 and below 1; at
+            least one group of each class.
+
+    Returns:
+        ``train``, ``val`` or ``test`` for each row; missing where it has no class.
+
+    Raises:
+        LeighError: There is no such fold, ``validation`` is no share, the folds cannot be dealt, or
+            too few groups are left for ``train`` and ``val``.
+    """
+    if not 0 < validation < 1:
+        raise LeighError(f"a validation share of {validation} leaves no training or no validation; give 0.25, say.")
+    groups, pairs = _groups_of(table, group)
+    dealt = _deal_folds(pairs, folds, [seed], group)
+    count = max(dealt.values()) + 1
+    if not 1 <= fold <= count:
+        raise LeighError(f"there is no fold {fold} of {count}; name one from 1 to {count}.")
+    tested = {name: "test" for name, number in dealt.items() if number == fold - 1}
+    shares = {"train": 1 - validation, "val": validation}
+    rest = _without(pairs, tested)
+    if group != "well" and rest.groupby("class")["group"].nunique().min() < len(shares):
+        # Two plates, one of them left out: the other's wells are divided.
+        inside = groups.index[~groups.isin(set(tested))]
+        wells, rest = _groups_of(table.loc[inside], "well")
+        parts = wells.map(deal_groups(rest, shares, seed, "well", outside=f" outside of fold {fold}"))
+        return _parts(table, groups, tested).fillna(parts.reindex(table.index))
+    others = deal_groups(rest, shares, seed, group, outside=f" outside of fold {fold}")
+    return _parts(table, groups, tested | others)
+
+
+def nested_folds(
+    table: pd.DataFrame, outer: Folds = 5, inner: int = 4, group: str = "well", seed: int = 0
+) -> Iterator[tuple[int, int, "pd.Series[str]"]]:
+    """Splits for nested cross-validation: choose on the inner folds, score on the outer ones.
+
+    Args:
+        table: Image table.
+        outer: Folds that are the test part in turn, as in :func:`assign_folds`.
+        inner: Folds of the rest that are ``val`` in turn.
+        group: As in :func:`assign_folds`.
+        seed: Seed of the dealing.
+
+    Yields:
+        Number of the outer fold from 1, of the inner one from 1, and the split as of :func:`fold_split`.
+
+    Raises:
+        LeighError: The folds cannot be dealt.
+    """
+    groups, pairs = _groups_of(table, group)
+    dealt = _deal_folds(pairs, outer, [seed], group)
+    for fold in range(max(dealt.values()) + 1):
+        tested = {name: "test" for name, number in dealt.items() if number == fold}
+        rest = _without(pairs, tested)
+        inside = _deal_folds(rest, inner, [seed, fold], group, outside=f" outside of fold {fold + 1}")
+        for chosen in range(inner):
+            others = {name: "val" if number == chosen else "train" for name, number in inside.items()}
+            yield fold + 1, chosen + 1, _parts(table, groups, tested | others)
+
+
+def _groups_of(table: pd.DataFrame, group: str) -> tuple["pd.Series[str]", pd.DataFrame]:
+    """Group of each row that has a class, and the pairs of groups and classes."""
+    require_classes(table)
+    labelled = table[table["Metadata_Condition"].notna()]
+    groups = group_names(labelled, group)
+    return groups, group_classes(groups, labelled["Metadata_Condition"])
+
+
+def _without(pairs: pd.DataFrame, tested: Container[str]) -> pd.DataFrame:
+    return pairs[[name not in tested for name in pairs["group"]]]
+
+
+def _parts(table: pd.DataFrame, groups: "pd.Series[str]", dealt: Mapping[str, str]) -> "pd.Series[str]":
+    return groups.map(dict(dealt)).reindex(table.index).astype("str").rename("Metadata_Split")
+
+
+def _deal_folds(pairs: pd.DataFrame, folds: Folds, seeds: list[int], group: str, outside: str = "") -> dict[str, int]:
+    if folds == "all":
+        enough_groups(pairs, 2, "training and one for the test part", group)
+        return {name: number for number, name in enumerate(sorted(pairs["group"].unique()))}
+    if not isinstance(folds, int) or folds < 2:
+        raise LeighError(f"{folds!r} is no number of folds; give 2 or more, or all for one per {group}.")
+    enough_groups(pairs, folds, f"each of {folds} folds", group, outside=outside)
+    dealt: dict[str, int] = {}
+    for stratum in shared_strata(pairs):
+        inside = pairs[pairs["class"].isin(stratum)]
+        rng = np.random.default_rng([*seeds, zlib.crc32("|".join(sorted(stratum)).encode())])
+        dealt |= _deal_stratum(inside, folds, rng, group)
+    return dealt
+
+
+def _deal_stratum(pairs: pd.DataFrame, folds: int, rng: np.random.Generator, group: str) -> dict[str, int]:
+    classes = pairs.groupby("group")["class"].agg(tuple)
+    wanted = pairs["class"].nunique()
+    for attempt in range(ATTEMPTS):
+        order = classes.iloc[rng.permutation(len(classes))]
+        if attempt < ATTEMPTS // 2:  # groups of many classes first; where that fails, any order may do
+            order = order.sort_values(key=lambda names: -names.map(len), kind="stable")
+        dealt, counts = _deal_in_order(order, rng.permutation(folds))
+        if all(len(count) == wanted for count in counts):
+            return dealt
+    together = ", ".join(sorted(pairs["class"].unique()))
+    raise LeighError(
+        f"the {len(classes)} {GROUP_PLURALS[group]} of {together} cannot be dealt so that each of {folds} folds has "
+        f"each class; take fewer folds, add images of more {GROUP_PLURALS[group]} or split by well."
+    )
+
+
+def _deal_in_order(
+    classes: "pd.Series[str]", ranks: npt.NDArray[np.int64]
+) -> tuple[dict[str, int], list[Counter[str]]]:
+    """Give each group to the fold that has fewest of its classes, then fewest groups; ties by rank."""
+    counts: list[Counter[str]] = [Counter() for _ in ranks]
+    sizes = [0] * len(ranks)
+    dealt = {}
+    for name, held in classes.items():
+        fold = min(range(len(ranks)), key=lambda k: (sum(counts[k][one] for one in held), sizes[k], ranks[k]))
+        counts[fold].update(held)
+        sizes[fold] += 1
+        dealt[str(name)] = fold
+    return dealt, counts
