@@ -1,36 +1,52 @@
 """Reading fields, intensity scales, the pixel cache and batches."""
 
 from leigh_mlops.images.batches import Augmentation, Batch, FieldBatches, derived_seed
-from leigh_mlops.images.cache import (
-    Failure,
-    PixelCache,
-    cache_root,
-    check_image_size,
-    open_cache,
-    pixel_digest,
-    raw_at_size,
-    resize,
+from leigh_mlops.images.cache import PixelCache, cache_root, open_cache
+from leigh_mlops.images.controls import (
+    ControlLevel,
+    adjust_cache,
+    adjusted,
+    adjustment,
+    control_levels,
+    fit_controls,
+    unadjusted,
 )
-from leigh_mlops.images.read import FieldFiles, field_files, read_field, read_image
-from leigh_mlops.images.scale import IntensityScale, fit_scale
+from leigh_mlops.images.digest import pixel_digest
+from leigh_mlops.images.failure import Failure
+from leigh_mlops.images.fields import ChannelFiles, FieldFiles, Plane, field_files
+from leigh_mlops.images.measure import QUALITY_NUMBERS, measure_field
+from leigh_mlops.images.read import read_field, read_image
+from leigh_mlops.images.scale import ControlReference, IntensityScale, fit_scale
+from leigh_mlops.images.sizes import check_image_size, raw_at_size
 
 __all__ = [
     "Augmentation",
     "Batch",
+    "ChannelFiles",
+    "ControlLevel",
+    "ControlReference",
     "Failure",
     "FieldBatches",
     "FieldFiles",
     "IntensityScale",
+    "Plane",
     "PixelCache",
+    "QUALITY_NUMBERS",
+    "adjust_cache",
+    "adjusted",
+    "adjustment",
     "cache_root",
     "check_image_size",
+    "control_levels",
     "derived_seed",
     "field_files",
+    "fit_controls",
     "fit_scale",
+    "measure_field",
     "open_cache",
     "pixel_digest",
     "raw_at_size",
     "read_field",
     "read_image",
-    "resize",
+    "unadjusted",
 ]

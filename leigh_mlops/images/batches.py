@@ -1,63 +1,22 @@
 """Batches of fields, augmented and scaled, in an order that depends on seed and epoch alone."""
 
 import math
-import os
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property, partial
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from leigh_mlops.images.augmentation import Augmentation, Variation, warp
 from leigh_mlops.images.cache import PixelCache
 from leigh_mlops.images.scale import IntensityScale
 
 __all__ = ["Augmentation", "Batch", "FieldBatches", "derived_seed"]
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """What is varied from epoch to epoch; the published work used flips and 10 degrees.
-
-    Attributes:
-        flip: Probability of each of the two flips.
-        rotation_degrees: Largest rotation either way.
-        quarter_turns: Rotate by a random multiple of 90 degrees.
-        shift: Largest shift, as a share of the side.
-        jitter: Largest relative change of all channels' intensity together.
-    """
-
-    flip: float = 0.5
-    rotation_degrees: float = 10.0
-    quarter_turns: bool = False
-    shift: float = 0.0
-    jitter: float = 0.0
-
-    def compose(self, seed: int) -> Any:  # noqa: ANN401
-        """The albumentations pipeline for (H, W, C) float32 in [0, 1].
-
-        Borders are reflected: black corners would tell the network the angle.
-        """
-        os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network for its version
-        import albumentations as A
-
-        steps: list[Any] = [A.HorizontalFlip(p=self.flip), A.VerticalFlip(p=self.flip)]
-        if self.quarter_turns:
-            steps.append(A.RandomRotate90(p=1.0))
-        if self.rotation_degrees or self.shift:
-            steps.append(
-                A.Affine(
-                    rotate=(-self.rotation_degrees, self.rotation_degrees),
-                    translate_percent=(-self.shift, self.shift),
-                    border_mode=cv2.BORDER_REFLECT_101,
-                    p=1.0,
-                )
-            )
-        if self.jitter:
-            steps.append(A.MultiplicativeNoise(multiplier=(1 - self.jitter, 1 + self.jitter), p=1.0))
-        return A.Compose(steps, seed=seed)
 
 
 @dataclass(frozen=True)
@@ -81,6 +40,8 @@ class FieldBatches:
         batch_size: Fields in a batch; the last may be smaller.
         augmentation: ``None`` for none.
         seed: Of order and augmentation.
+        workers: Threads that prepare batches while earlier ones are used, at
+            most ``workers + 1`` batches ahead; 0 for none. The batches are the same.
     """
 
     cache: PixelCache
@@ -90,6 +51,7 @@ class FieldBatches:
     batch_size: int
     augmentation: Augmentation | None = None
     seed: int = 0
+    workers: int = 1
 
     def __len__(self) -> int:
         return math.ceil(len(self.rows) / self.batch_size)
@@ -99,28 +61,75 @@ class FieldBatches:
 
         A last batch of one field is left out: batch statistics of one are none.
         """
-        seed = derived_seed(self.seed, number)
-        order = np.random.default_rng(seed).permutation(len(self.rows))
-        augment = self.augmentation.compose(seed % 2**32) if self.augmentation else None
-        for start in range(0, len(order), self.batch_size):
-            chosen = order[start : start + self.batch_size]
-            if len(chosen) > 1 or len(order) == 1:
-                yield self._batch(chosen, augment)
+        rng = np.random.default_rng(derived_seed(self.seed, number))
+        order = rng.permutation(len(self.rows))
+        drawn = self.augmentation.draw(rng, len(order), self.cache.pixels.shape[-1]) if self.augmentation else None
+        parts = [part for part in self._parts() if part.stop - part.start > 1 or len(order) == 1]
+        return in_order([partial(self._batch, order[part], part, drawn) for part in parts], self.workers)
 
     def __iter__(self) -> Iterator[Batch]:
         """The batches in order, not augmented."""
-        for start in range(0, len(self.rows), self.batch_size):
-            yield self._batch(np.arange(start, min(start + self.batch_size, len(self.rows))), None)
+        every = np.arange(len(self.rows))
+        return in_order([partial(self._batch, every[part], part, None) for part in self._parts()], self.workers)
 
-    def _batch(self, chosen: npt.NDArray[np.int64], augment: Any) -> Batch:  # noqa: ANN401
-        raw = self.cache.raw(self.rows[chosen])
-        if augment is not None:
-            full = np.float32(self.cache.full_scale)
-            planes = np.moveaxis(raw / full, 1, -1)
-            varied = np.stack([augment(image=np.ascontiguousarray(image))["image"] for image in planes])
-            raw = np.moveaxis(varied, -1, 1) * full
-        images = torch.from_numpy(np.ascontiguousarray(self.scale.apply(raw), dtype=np.float32))
-        return Batch(images, torch.from_numpy(self.labels[chosen]), self.rows[chosen])
+    def _parts(self) -> list[slice]:
+        starts = range(0, len(self.rows), self.batch_size)
+        return [slice(start, min(start + self.batch_size, len(self.rows))) for start in starts]
+
+    def _batch(self, chosen: npt.NDArray[np.int64], part: slice, drawn: Variation | None) -> Batch:
+        rows = self.rows[chosen]
+        images = np.empty((len(rows), *self.cache.pixels.shape[1:]), np.float32)
+        prepare = self._from_counts if self.cache.adjust is None else self._from_raw
+        for place, (row, image) in enumerate(zip(rows, images, strict=True)):
+            if drawn is None:
+                prepare(int(row), image, None, 1.0)
+            else:
+                position = part.start + place
+                prepare(int(row), image, drawn.placements[position], float(drawn.factors[position]))
+        return Batch(torch.from_numpy(images), torch.from_numpy(self.labels[chosen]), rows)
+
+    def _from_counts(
+        self, row: int, out: npt.NDArray[np.float32], placement: npt.NDArray[np.float64] | None, factor: float
+    ) -> None:
+        """One image in network units, looked up by its counts."""
+        counts = self.cache.pixels[row]
+        planes = counts if placement is None else warp(counts, placement)
+        for plane, table, channel in zip(planes, self._tables, out, strict=True):
+            # A count beyond the type's range saturates, as a detector does.
+            varied = plane if factor == 1 else cv2.addWeighted(plane, factor, plane, 0, 0)
+            cv2.LUT(varied, table, channel)
+
+    def _from_raw(
+        self, row: int, out: npt.NDArray[np.float32], placement: npt.NDArray[np.float64] | None, factor: float
+    ) -> None:
+        """The same where raw intensities are adjusted row by row, so that no table serves all."""
+        raw = self.cache.raw([row])[0]
+        varied = raw if placement is None else np.stack(warp(raw, placement)) * np.float32(factor)
+        out[:] = self.scale.apply(varied)
+
+    @cached_property
+    def _tables(self) -> npt.NDArray[np.float32]:
+        """Network units of every count, shape (C, 65536)."""
+        raw = np.arange(65536, dtype=np.float32) * np.float32(self.cache.unit)
+        return self.scale.apply(np.tile(raw, (self.cache.pixels.shape[1], 1, 1)))[:, 0]
+
+
+def in_order(jobs: list[Callable[[], Batch]], workers: int) -> Iterator[Batch]:
+    """Make batches, and give them in their order; at most ``workers + 1`` are under way or wait to be taken."""
+    if not workers:
+        yield from (job() for job in jobs)
+        return
+    pool = ThreadPoolExecutor(workers)
+    waiting: deque[Future[Batch]] = deque()
+    try:
+        for job in jobs:
+            waiting.append(pool.submit(job))
+            if len(waiting) > workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:  # also where nobody asks for the rest
+        pool.shutdown(cancel_futures=True)
 
 
 def derived_seed(*numbers: int) -> int:

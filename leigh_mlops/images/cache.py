@@ -3,46 +3,24 @@
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from filelock import FileLock
 
-from leigh_mlops.errors import LeighError
-from leigh_mlops.images.read import FieldFiles, Pixels, field_files, read_field
+from leigh_mlops.images.build import VERSION, build_cache
+from leigh_mlops.images.failure import Failure
+from leigh_mlops.images.fields import FieldFiles, field_files
+from leigh_mlops.images.sizes import check_image_size
 
-__all__ = [
-    "Failure",
-    "PixelCache",
-    "cache_root",
-    "check_image_size",
-    "open_cache",
-    "pixel_digest",
-    "raw_at_size",
-    "resize",
-]
-
-_VERSION = 1
+__all__ = ["PixelCache", "cache_root", "open_cache"]
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A field that could not be read."""
-
-    row: int
-    path: str
-    reason: str
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PixelCache:
     """All fields of a table at one image size.
 
@@ -54,6 +32,11 @@ class PixelCache:
         full_scale: Largest raw intensity of the file type: 255 or 65535.
         digests: Shape (N,), uint64; identifies a field by its pixels as read.
         failures: Fields that could not be read.
+        quality: N rows, numbered from 0; the columns of
+            :func:`~leigh_mlops.images.measure.measure_field`, not a number in
+            rows of failed fields.
+        adjust: Shape (N, C, 2), float32: offset and gain by which :meth:`raw`
+            changes each field's raw intensities; ``None`` for none.
     """
 
     folder: Path
@@ -62,11 +45,17 @@ class PixelCache:
     full_scale: int
     digests: npt.NDArray[np.uint64]
     failures: tuple[Failure, ...]
+    quality: pd.DataFrame
+    adjust: npt.NDArray[np.float32] | None = None
 
     def raw(self, rows: npt.ArrayLike) -> npt.NDArray[np.float32]:
-        """Raw intensities of some rows, (n, C, S, S), float32."""
-        raw: npt.NDArray[np.float32] = self.pixels[np.asarray(rows)].astype(np.float32)
+        """Raw intensities of some rows, (n, C, S, S), float32; offset + gain * raw where an adjustment is set."""
+        rows = np.asarray(rows)
+        raw: npt.NDArray[np.float32] = self.pixels[rows].astype(np.float32)
         raw *= np.float32(self.unit)
+        if self.adjust is not None:
+            offset, gain = np.moveaxis(self.adjust[rows], -1, 0)[..., None, None]
+            raw = offset + gain * raw
         return raw
 
     @classmethod
@@ -80,6 +69,7 @@ class PixelCache:
             full_scale=about["full_scale"],
             digests=np.load(folder / "digests.npy"),
             failures=tuple(Failure(**failure) for failure in about["failures"]),
+            quality=pd.DataFrame(np.load(folder / "quality.npy"), columns=about["quality"]),
         )
 
 
@@ -87,18 +77,6 @@ def cache_root() -> Path:
     """``$LEIGH_CACHE``, else the user's cache folder."""
     default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "leigh_mlops"
     return Path(os.environ.get("LEIGH_CACHE", default))
-
-
-def check_image_size(image_size: int) -> int:
-    """Return a size that every family takes.
-
-    Raises:
-        LeighError: The size is no positive multiple of 32.
-    """
-    if image_size < 32 or image_size % 32:
-        near = max(32, round(image_size / 32) * 32)
-        raise LeighError(f"The image size {image_size} is no multiple of 32 pixels; {near} is the nearest.")
-    return image_size
 
 
 def open_cache(
@@ -110,8 +88,10 @@ def open_cache(
 ) -> PixelCache:
     """Map the cache of a table, and build it first where it does not stand yet.
 
-    It is built under a lock in a temporary folder that is renamed at the end,
-    so that two processes may ask at once and either may be killed.
+    A cache stands under a key of its content, so that a plate that was moved or
+    copied finds it again once its files were read. A note under a key of the
+    files' states leads to it without reading them. Two processes may ask at
+    once, and either may be killed.
 
     Args:
         table: An image table.
@@ -121,129 +101,51 @@ def open_cache(
         progress: Called after each field.
 
     Raises:
-        LeighError: The size is no multiple of 32, or no field could be read.
+        LeighError: The size is no multiple of 32, or the table has no rows.
     """
     files = field_files(table, channels)
     root = root or cache_root()
     root.mkdir(parents=True, exist_ok=True)
-    folder = root / _key(files, check_image_size(image_size))
-    with FileLock(f"{folder}.lock"):
-        if not (folder / "cache.json").exists():
-            temporary = Path(tempfile.mkdtemp(prefix=".building-", dir=root))
-            try:
-                _build(temporary, files, image_size, progress)
-                temporary.rename(folder)
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
+    key = _key_of_states(files, channels, check_image_size(image_size))
+    note = root / f"{key}.json"
+    with FileLock(root / f"{key}.lock"):
+        folder = _noted(note)
+        if folder is None:
+            folder = build_cache(root, files, channels, image_size, progress)
+            temporary = note.with_suffix(".writing")
+            temporary.write_text(json.dumps({"cache": folder.name}))
+            temporary.replace(note)
     return PixelCache.load(folder)
 
 
-def _key(files: Sequence[FieldFiles | None], image_size: int) -> str:
-    digest = hashlib.sha256(f"{_VERSION} {image_size}".encode())
+def _noted(note: Path) -> Path | None:
+    """The finished cache that a note leads to."""
+    if not note.exists():
+        return None
+    folder = note.parent / json.loads(note.read_text())["cache"]
+    return folder if (folder / "cache.json").exists() else None
+
+
+def _key_of_states(files: Sequence[FieldFiles | None], channels: Sequence[str], image_size: int) -> str:
+    """A key of where every file lies and what the file system says of it; nothing is read."""
+    states: dict[Path, str] = {}
+    digest = hashlib.sha256(json.dumps([VERSION, image_size, list(channels)]).encode())
     for field in files:
-        for path, planes in field or ():
-            try:
-                stat = path.stat()
-                state = f"{stat.st_size} {stat.st_mtime_ns}"
-            except OSError:
-                state = "missing"
-            digest.update(f"{path.absolute()} {planes} {state}\n".encode("utf-8", "surrogateescape"))
+        for channel in field or ():
+            for plane in channel.planes:
+                _add(digest, plane.path, states, plane[1:])
+            if channel.illumination:
+                _add(digest, channel.illumination, states)
         digest.update(b"\n")
     return digest.hexdigest()[:24]
 
 
-def _build(
-    folder: Path,
-    files: Sequence[FieldFiles | None],
-    image_size: int,
-    progress: Callable[[], None] | None,
-) -> None:
-    first = _first_readable(files)
-    unit, full_scale = _unit(first), int(np.iinfo(first.dtype).max)
-    shape = (len(files), len(first), image_size, image_size)
-    pixels = np.lib.format.open_memmap(folder / "pixels.npy", mode="w+", dtype=np.uint16, shape=shape)
-    digests = np.zeros(len(files), np.uint64)
-
-    def store(row: int) -> Failure | None:
+def _add(digest: "hashlib._Hash", path: Path, states: dict[Path, str], plane: tuple[object, ...] = ()) -> None:
+    if path not in states:
         try:
-            image = _like(read_field(_complete(files[row])), first, files[row])
-        except LeighError as error:
-            return Failure(row, str(files[row][0][0]) if files[row] else "", str(error))  # type: ignore[index]
-        digests[row] = pixel_digest(image)
-        pixels[row] = _counts(image, image_size)
-        return None
-
-    failures = []
-    # The decoders release the interpreter's lock, so that threads are enough.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for failure in pool.map(store, range(len(files))):
-            failures += [failure] if failure else []
-            if progress:
-                progress()
-    pixels.flush()
-    np.save(folder / "digests.npy", digests)
-    about = {"unit": unit, "full_scale": full_scale, "failures": [asdict(failure) for failure in failures]}
-    (folder / "cache.json").write_text(json.dumps(about))
-
-
-def _complete(files: FieldFiles | None) -> FieldFiles:
-    if files is None:
-        raise LeighError("This field lacks a channel; add its file, or leave the channel out.")
-    return files
-
-
-def _first_readable(files: Sequence[FieldFiles | None]) -> Pixels:
-    problem = LeighError("The image table has no rows; give a folder or table with images.")
-    for field in files:
-        try:
-            return read_field(_complete(field))
-        except LeighError as error:
-            problem = error
-    raise problem
-
-
-def _like(image: Pixels, first: Pixels, files: FieldFiles | None) -> Pixels:
-    path = files[0][0] if files else ""
-    if image.shape != first.shape or image.dtype != first.dtype:
-        raise LeighError(
-            f"{path} has {_words(image)} where the first image has {_words(first)}; export all fields alike."
-        )
-    if image.shape[1] != image.shape[2]:
-        raise LeighError(f"{path} has {_words(image)}; square fields are needed.")
-    return image
-
-
-def _words(image: Pixels) -> str:
-    channels, height, width = image.shape
-    return f"{width} x {height} pixels, {channels} channels, {8 * image.dtype.itemsize} bits"
-
-
-def pixel_digest(image: Pixels) -> np.uint64:
-    """64 bits that identify the pixels of a field, whatever its name."""
-    shape = str((image.shape, str(image.dtype))).encode()
-    digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=8, key=shape[:64]).digest()
-    return np.uint64(int.from_bytes(digest, "big"))
-
-
-def raw_at_size(image: Pixels, image_size: int) -> npt.NDArray[np.float32]:
-    """Raw intensities (C, S, S) of one field, exactly as a cache would give them."""
-    return _counts(image, image_size).astype(np.float32) * np.float32(_unit(image))
-
-
-def _counts(image: Pixels, image_size: int) -> npt.NDArray[np.uint16]:
-    counts: npt.NDArray[np.uint16] = np.rint(resize(image, image_size) / _unit(image)).astype(np.uint16)
-    return counts
-
-
-def _unit(image: Pixels) -> float:
-    """Raw intensity per count: 8-bit files keep eight more bits, so that averaging loses nothing."""
-    return 1 / 256 if image.dtype == np.uint8 else 1.0
-
-
-def resize(image: npt.NDArray[np.generic], image_size: int) -> npt.NDArray[np.float32]:
-    """Resize (C, H, W) to (C, S, S) by area averaging; enlarging is linear."""
-    if image.shape[1:] == (image_size, image_size):
-        return image.astype(np.float32)
-    method = cv2.INTER_AREA if image.shape[1] > image_size else cv2.INTER_LINEAR
-    planes = [cv2.resize(plane.astype(np.float32), (image_size, image_size), interpolation=method) for plane in image]
-    return np.stack(planes)
+            stat = path.stat()
+            # A file that was changed and given back its size and time still has another ctime.
+            states[path] = f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}"
+        except (OSError, ValueError):
+            states[path] = "missing"
+    digest.update(f"{path.absolute()} {plane} {states[path]}\n".encode("utf-8", "surrogateescape"))

@@ -1,98 +1,123 @@
-"""Reading one field's files as (C, H, W) in the units of the file."""
+"""Reading one field as (C, H, W) in the units of the file."""
 
-from collections.abc import Sequence
-from itertools import groupby
+import stat
 from pathlib import Path
 from typing import Any
 
-import imagecodecs
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
-import tifffile
 
-from leigh_mlops.errors import LeighError
+from leigh_mlops.errors import LeighError, printable
+from leigh_mlops.images.fields import FieldFiles, Plane
+from leigh_mlops.images.omezarr import is_array, read_zarr
+from leigh_mlops.images.pictures import read_bmp, read_png
+from leigh_mlops.images.scratch import Allocate
+from leigh_mlops.images.source import Pixels, opened, refusals, unsigned
+from leigh_mlops.images.tiff import read_tiff
 
-__all__ = ["FieldFiles", "field_files", "read_field", "read_image"]
+__all__ = ["read_field", "read_image", "read_planes"]
 
-Pixels = npt.NDArray[np.unsignedinteger[Any]]
-FieldFiles = tuple[tuple[Path, int], ...]
-"""The files of one field in channel order, each with the number of planes it holds."""
-
-_DECODERS = {".png": imagecodecs.png_decode, ".bmp": imagecodecs.bmp_decode}
-
-
-def field_files(table: pd.DataFrame, channels: Sequence[str]) -> list[FieldFiles | None]:
-    """The files of every row of an image table; ``None`` where a channel is missing."""
-    columns = [
-        [
-            None if pd.isna(name) else Path(folder) / name
-            for folder, name in zip(table[f"PathName_{channel}"], table[f"FileName_{channel}"], strict=True)
-        ]
-        for channel in channels
-    ]
-    return [_grouped(files) for files in zip(*columns, strict=True)]
-
-
-def _grouped(files: Sequence[Path | None]) -> FieldFiles | None:
-    if any(file is None for file in files):
-        return None
-    return tuple((file, len(list(same))) for file, same in groupby(files) if file is not None)
+_Pages = dict[tuple[Path, int | None], Pixels]
 
 
 def read_field(files: FieldFiles) -> Pixels:
     """Read one field.
 
     Args:
-        files: Its files in channel order, each with its number of planes.
+        files: Its files, one entry for each channel.
 
     Returns:
-        Shape (C, H, W), unsigned 8- or 16-bit, as stored.
+        Shape (C, H, W), unsigned 8- or 16-bit, as acquired and in the machine's
+        byte order; planes of one channel are projected by their maximum.
 
     Raises:
         LeighError: A file can't be read, holds another number of channels or
-            another type, or the files differ in size.
+            another type, or the channels differ in size.
     """
-    images = []
-    for path, planes in files:
-        image = read_image(path)
-        if len(image) != planes:
-            raise LeighError(f"{path} holds {len(image)} channels where {planes} are expected; convert or remove it.")
-        images.append(image)
-    if len({(image.shape[1:], image.dtype) for image in images}) > 1:
-        sizes = ", ".join(f"{i.shape[2]} x {i.shape[1]} pixels {i.dtype}" for i in images)
-        raise LeighError(f"{files[0][0]}: the channels of this field differ ({sizes}); export them alike.")
-    return np.concatenate(images)
+    return np.stack(read_planes(files))
 
 
-def read_image(path: Path) -> Pixels:
-    """Read one PNG, BMP or TIFF file as (C, H, W).
+def read_planes(files: FieldFiles, allocate: Allocate = np.empty) -> list[Pixels]:
+    """The channels of :func:`read_field`, each (H, W) and contiguous, not copied into one array.
+
+    Args:
+        files: As there.
+        allocate: Gives memory for the pixels of each channel.
+    """
+    pages: _Pages = {}
+    images = [_projected(channel.planes, pages, allocate) for channel in files]
+    if len({(image.shape, image.dtype) for image in images}) > 1:
+        sizes = ", ".join(_words(image) for image in images)
+        first = printable(files[0].planes[0].path)
+        raise LeighError(f"{first}: the channels of this field differ ({sizes}); export them alike.")
+    return images
+
+
+def _plane(plane: Plane, pages: _Pages, allocate: Allocate) -> Pixels:
+    """One plane; a page that holds several is read once for a field."""
+    key = (plane.path, plane.frame)
+    page = pages.get(key)
+    if page is None:
+        page = read_image(plane.path, plane.frame, allocate)
+    if plane.samples > 1:
+        pages[key] = page
+    if len(page) != plane.samples:
+        raise LeighError(
+            f"{printable(plane.path)} holds {len(page)} channels where {plane.samples} are expected; "
+            "convert or remove it."
+        )
+    image: Pixels = page[plane.sample]
+    return image
+
+
+def _projected(planes: tuple[Plane, ...], pages: _Pages, allocate: Allocate) -> Pixels:
+    projected = _plane(planes[0], pages, allocate)
+    for plane in planes[1:]:
+        image = _plane(plane, pages, np.empty)
+        if image.shape != projected.shape or image.dtype != projected.dtype:
+            raise LeighError(
+                f"{printable(plane.path)}: a plane of {_words(image)} can't be projected with one of "
+                f"{_words(projected)}; export them alike."
+            )
+        projected = np.maximum(projected, image)
+    return projected
+
+
+def _words(image: Pixels) -> str:
+    return f"{image.shape[1]} x {image.shape[0]} pixels {image.dtype}"
+
+
+def read_image(path: Path, frame: int | None = None, allocate: Allocate = np.empty) -> Pixels:
+    """Read one page of a PNG, BMP or TIFF file, or one plane of an OME-Zarr array.
+
+    Args:
+        path: The file, or the folder of the array.
+        frame: Page or plane from 0; ``None`` for the only one.
+        allocate: Gives memory for the pixels of a TIFF.
+
+    Returns:
+        Shape (samples, H, W), unsigned 8- or 16-bit in the machine's byte order.
 
     Raises:
-        LeighError: The file is missing, truncated, no image, or neither
-            unsigned 8-bit nor unsigned 16-bit.
+        LeighError: The file is missing, damaged or no image, claims to be
+            absurdly large, or its values don't fit 16 unsigned bits.
     """
-    try:
-        image = _decode(path)
-    except OSError as error:
-        raise LeighError(f"{path} can't be read ({error.strerror or error}); check the file.") from None
-    except Exception as error:  # decoders raise types of their own, all of them about the file
-        reason = str(error).split("\n")[0] or type(error).__name__
-        raise LeighError(f"{path} is no readable image ({reason}); replace or remove it.") from None
-    if image.dtype not in (np.uint8, np.uint16) or image.ndim not in (2, 3) or 0 in image.shape:
-        raise LeighError(
-            f"{path} holds {image.dtype} of shape {image.shape}; "
-            "8- or 16-bit unsigned pictures of one or several channels can be read."
-        )
-    return image[None] if image.ndim == 2 else np.ascontiguousarray(np.moveaxis(image, -1, 0))
+    with refusals(path):
+        return unsigned(_decoded(path, frame, allocate))
 
 
-def _decode(path: Path) -> Pixels:
-    decoder = _DECODERS.get(path.suffix.lower())
-    if decoder is not None:
-        return np.asarray(decoder(path.read_bytes()))
-    with tifffile.TiffFile(path) as file:
-        # Pages of this file alone: one file of a multi-file OME set must not pull in the others.
-        if len(file.pages) > 1:
-            raise ValueError(f"it is a stack of {len(file.pages)} pages; export one file for each channel and plane")
-        return np.asarray(file.pages[0].asarray())
+def _decoded(path: Path, frame: int | None, allocate: Allocate) -> npt.NDArray[Any]:
+    if frame is not None and frame < 0:
+        raise ValueError("the table names no page of it that can be; pages are numbers from 0")
+    if stat.S_ISDIR(path.stat().st_mode) and is_array(path):
+        return read_zarr(path, frame)
+    reader = _READERS.get(path.suffix.lower())
+    with opened(path) as source:
+        if reader is None:
+            return read_tiff(source, frame, allocate)
+        if frame:
+            raise ValueError(f"it has one page and no page {frame}, counted from 0")
+        return reader(source)
+
+
+_READERS = {".png": read_png, ".bmp": read_bmp}

@@ -1,7 +1,8 @@
 """From raw intensities to what a network sees, by constants of the training wells."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -9,9 +10,33 @@ import numpy.typing as npt
 from leigh_mlops.errors import LeighError
 from leigh_mlops.images.cache import PixelCache
 
-__all__ = ["IntensityScale", "fit_scale"]
+__all__ = ["ControlReference", "IntensityScale", "fit_scale", "histogram", "moments"]
 
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+AnyFloats = TypeVar("AnyFloats", Floats, Doubles)
+
+
+@dataclass(frozen=True)
+class ControlReference:
+    """Raw intensities of the negative controls with which a model was trained.
+
+    Attributes:
+        mean: Mean per channel, mean over the plates.
+        std: Standard deviation of the pixels per channel, mean over the plates, at least 0.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != len(self.std) or not np.isfinite([*self.mean, *self.std]).all() or min(self.std) < 0:
+            raise LeighError(f"The control reference {self} is not valid; the model package is damaged.")
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "ControlReference":
+        """From the plain JSON of a scale."""
+        return cls(_numbers(values["mean"]), _numbers(values["std"]))
 
 
 @dataclass(frozen=True)
@@ -26,15 +51,20 @@ class IntensityScale:
         full_scale: Largest raw intensity of the file type: 255 or 65535.
         mean: Mean per channel of the transformed training wells.
         std: Standard deviation per channel of the same, above 0.
+        controls: The level to which every plate's raw intensities are brought
+            first, by its own negative controls; ``None`` where they stay as
+            acquired. It is kept here and applied by ``controls.adjust_cache``.
     """
 
     transform: Literal["linear", "log"]
     full_scale: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    controls: ControlReference | None = None
 
     def __post_init__(self) -> None:
-        if self.transform not in ("linear", "log") or len(self.mean) != len(self.std) or min(self.std) <= 0:
+        channels = {len(self.mean), len(self.std), len(self.controls.mean if self.controls else self.mean)}
+        if self.transform not in ("linear", "log") or len(channels) > 1 or min(self.std) <= 0:
             raise LeighError(f"The intensity scale {self} is not valid; the model package is damaged.")
 
     def apply(self, raw: Floats) -> Floats:
@@ -69,41 +99,79 @@ class IntensityScale:
             LeighError: A value is missing or out of bounds.
         """
         try:
+            controls = values.get("controls")
             return cls(
                 transform=values["transform"],
                 full_scale=int(values["full_scale"]),
-                mean=tuple(float(value) for value in values["mean"]),
-                std=tuple(float(value) for value in values["std"]),
+                mean=_numbers(values["mean"]),
+                std=_numbers(values["std"]),
+                controls=None if controls is None else ControlReference.from_json(controls),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise LeighError(f"The model package has no valid intensity scale ({error}); export it again.") from None
 
 
-def transformed(raw: Floats, transform: str, full_scale: int) -> Floats:
+def _numbers(values: Iterable[float]) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)
+
+
+def transformed(raw: AnyFloats, transform: str, full_scale: int) -> AnyFloats:
     """Raw intensities to transformed ones, before centring."""
     if transform == "log":
         return np.log1p(np.maximum(raw, 0) * np.float32(255 / full_scale))
     return raw / np.float32(full_scale)
 
 
-def fit_scale(
-    cache: PixelCache, rows: npt.NDArray[np.int64], transform: Literal["linear", "log"], chunk: int = 64
-) -> IntensityScale:
-    """Fit a scale on some rows of a cache, the training wells; memory is one chunk of fields.
+def histogram(cache: PixelCache, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """How often each count occurs in some rows of a cache, shape (C, 65536); memory is one field."""
+    found = np.zeros((cache.pixels.shape[1], 65536), np.int64)
+    for row in rows:
+        for channel, plane in enumerate(cache.pixels[row]):
+            found[channel] += np.bincount(plane.ravel(), minlength=65536)
+    return found
+
+
+def moments(frequencies: npt.NDArray[np.int64], values: Doubles) -> tuple[Doubles, Doubles]:
+    """Mean and standard deviation per channel, each of shape (C,), of values that occur so often.
+
+    Args:
+        frequencies: Shape (C, V).
+        values: The same shape.
+    """
+    share = frequencies / frequencies.sum(axis=1, keepdims=True)
+    mean = (share * values).sum(axis=1)
+    return mean, np.sqrt((share * (values - mean[:, None]) ** 2).sum(axis=1))
+
+
+def fit_scale(cache: PixelCache, rows: npt.NDArray[np.int64], transform: Literal["linear", "log"]) -> IntensityScale:
+    """Fit a scale on some rows of a cache, the training wells.
+
+    Rows of one adjustment share a histogram of their counts, from which mean and
+    standard deviation follow exactly, whatever the transform: no image is copied.
 
     Args:
         cache: The pixel cache.
         rows: Row numbers of the training fields, shape (n,), n at least 1.
         transform: ``linear`` or ``log``.
-        chunk: Fields read at once.
     """
-    count, total, squares = 0, 0.0, 0.0
-    for start in range(0, len(rows), chunk):
-        values = transformed(cache.raw(rows[start : start + chunk]), transform, cache.full_scale).astype(np.float64)
-        count += values.shape[0] * values.shape[2] * values.shape[3]
-        total = total + values.sum(axis=(0, 2, 3))
-        squares = squares + (values**2).sum(axis=(0, 2, 3))
-    mean = np.asarray(total) / count
-    std = np.sqrt(np.maximum(np.asarray(squares) / count - mean**2, 0))
+    shares, means, stds = [], [], []
+    for some, raw in _by_adjustment(cache, rows):
+        mean, std = moments(histogram(cache, some), transformed(raw, transform, cache.full_scale))
+        shares.append(len(some) / len(rows))
+        means.append(mean)
+        stds.append(std)
+    mean = np.average(means, axis=0, weights=shares)
+    std = np.sqrt(np.average(np.square(stds) + np.square(means - mean), axis=0, weights=shares))
     std[std < 1e-8] = 1.0  # an empty channel stays as it is
-    return IntensityScale(transform, cache.full_scale, tuple(map(float, mean)), tuple(map(float, std)))
+    return IntensityScale(transform, cache.full_scale, _numbers(mean), _numbers(std))
+
+
+def _by_adjustment(cache: PixelCache, rows: npt.NDArray[np.int64]) -> Iterator[tuple[npt.NDArray[np.int64], Doubles]]:
+    """Rows that are adjusted alike, each with the raw intensity (C, 65536) of every count."""
+    counts = np.tile(np.arange(65536.0) * cache.unit, (cache.pixels.shape[1], 1))
+    if cache.adjust is None:
+        yield rows, counts
+        return
+    adjustments, which = np.unique(cache.adjust[rows], axis=0, return_inverse=True)
+    for number, adjustment in enumerate(adjustments.astype(np.float64)):
+        yield rows[which == number], adjustment[:, :1] + adjustment[:, 1:] * counts

@@ -1,13 +1,21 @@
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from leigh_mlops.images import Augmentation, FieldBatches, IntensityScale, open_cache
+from leigh_mlops.images.batches import Batch, in_order
 from tests.conftest import table_of
 
 PLAIN = Augmentation(flip=0, rotation_degrees=0)
+EVERYTHING = Augmentation(flip=0.5, rotation_degrees=10, quarter_turns=True, shift=0.1, jitter=0.2)
 
 
 @pytest.fixture
@@ -21,16 +29,78 @@ def batches(tmp_path: Path) -> FieldBatches:
     return FieldBatches(cache, np.arange(7), np.arange(7), scale, 3, PLAIN)
 
 
+@pytest.fixture
+def deep(tmp_path: Path) -> FieldBatches:
+    """16-bit files of two channels that fill the whole range, resized."""
+    rng = np.random.default_rng(0)
+    paths = {channel: [tmp_path / f"{channel}{number}.tif" for number in range(4)] for channel in "RG"}
+    for path in [*paths["R"], *paths["G"]]:
+        tifffile.imwrite(path, rng.integers(0, 65536, (40, 40), np.uint16))
+    table = table_of(paths["R"], ("R",)).join(table_of(paths["G"], ("G",)))
+    cache = open_cache(table, ("R", "G"), 32, tmp_path / "c")
+    scale = IntensityScale("log", 65535, (3.0, 2.0), (0.5, 0.7))
+    return FieldBatches(cache, np.arange(4), np.arange(4), scale, 3, PLAIN)
+
+
+def adjusted(batches: FieldBatches) -> FieldBatches:
+    """Every row with an offset and a gain of its own."""
+    count, channels = batches.cache.pixels.shape[:2]
+    adjust = np.random.default_rng(1).uniform(0.5, 2, (count, channels, 2)).astype(np.float32)
+    return replace(batches, cache=replace(batches.cache, adjust=adjust))
+
+
+def images_of(epoch: object) -> np.ndarray:
+    return np.concatenate([batch.images.numpy() for batch in epoch])
+
+
 def test_an_epoch_shows_every_field_but_a_last_one_alone(batches: FieldBatches) -> None:
     rows = [row for batch in batches.epoch(0) for row in batch.rows]
     assert len(rows) == len(set(rows)) == 6
     assert [len(batch.rows) for batch in batches] == [3, 3, 1]
 
 
-def test_images_labels_and_rows_belong_together(batches: FieldBatches) -> None:
-    for batch in batches.epoch(3):
+@pytest.mark.parametrize("name", ["batches", "deep"])
+@pytest.mark.parametrize("change", [lambda batches: batches, adjusted])
+def test_images_are_the_scaled_raw_intensities_of_their_rows(
+    name: str, change: Callable[[FieldBatches], FieldBatches], request: pytest.FixtureRequest
+) -> None:
+    batches = change(request.getfixturevalue(name))
+    for batch in [*batches, *batches.epoch(3)]:
         np.testing.assert_array_equal(batch.labels.numpy(), batch.rows)
-        np.testing.assert_allclose(batch.images.numpy() * 255, batches.cache.raw(batch.rows), atol=1e-4)
+        plain = batches.scale.apply(batches.cache.raw(batch.rows))
+        np.testing.assert_allclose(batch.images.numpy(), plain, rtol=1e-6, atol=1e-6)
+
+
+def test_without_any_augmentation_an_epoch_is_the_plain_path(deep: FieldBatches) -> None:
+    plain = images_of(deep)
+    for batch in deep.epoch(0):
+        np.testing.assert_array_equal(batch.images.numpy(), plain[batch.rows])
+    assert any(
+        (batch.images.numpy() != plain[batch.rows]).any() for batch in replace(deep, augmentation=EVERYTHING).epoch(0)
+    )
+
+
+def test_flips_move_the_scaled_pixels_and_change_none(deep: FieldBatches) -> None:
+    plain = images_of(deep)
+    flipped = replace(deep, augmentation=Augmentation(flip=1, rotation_degrees=0))
+    for batch in flipped.epoch(0):
+        assert (batch.images.numpy() != plain[batch.rows]).any()
+        np.testing.assert_array_equal(batch.images.numpy(), plain[batch.rows][:, :, ::-1, ::-1])
+
+
+@pytest.mark.parametrize("change", [lambda batches: batches, adjusted])
+def test_jitter_is_one_factor_of_all_channels_and_saturates(
+    deep: FieldBatches, change: Callable[[FieldBatches], FieldBatches]
+) -> None:
+    batches = replace(change(deep), augmentation=replace(PLAIN, jitter=0.3))
+    for batch in batches.epoch(0):
+        raw, varied = batches.cache.raw(batch.rows), batches.scale.invert(batch.images.numpy())
+        usable = (raw > 2000) & (varied < 65000)
+        for before, after, use in zip(raw, varied, usable, strict=True):
+            factors = after[use] / before[use]
+            assert np.ptp(factors) < 1e-3
+            assert abs(factors.mean() - 1) > 1e-3
+    assert images_of(deep.epoch(0)).max() <= deep.scale.apply(np.full((2, 1, 1), 65535, np.float32)).max()
 
 
 def changed(batches: FieldBatches, **augmentation: float) -> FieldBatches:
@@ -54,6 +124,56 @@ def test_each_augmentation_changes_images_and_comes_again_with_its_seed(
     assert all((a.images == b.images).all() for a, b, _ in pairs)
     other = list(augmented.epoch(1))
     assert any((a.rows != b.rows).any() for (a, _, _), b in zip(pairs, other, strict=True))
+
+
+@pytest.mark.parametrize("change", [lambda batches: batches, adjusted])
+def test_batches_are_the_same_whatever_the_number_of_workers(
+    batches: FieldBatches, change: Callable[[FieldBatches], FieldBatches]
+) -> None:
+    none, one, two = (
+        replace(change(batches), augmentation=EVERYTHING, workers=workers, batch_size=2) for workers in (0, 1, 2)
+    )
+    assert (images_of(none.epoch(0)) != images_of(none.epoch(1))).any()
+    assert (images_of(none.epoch(0)) != images_of(replace(none, seed=1).epoch(0))).any()
+    for epoch in (lambda batches: batches.epoch(0), iter):
+        for a, b, c in zip(epoch(none), epoch(one), epoch(two), strict=True):
+            np.testing.assert_array_equal(a.rows, b.rows)
+            np.testing.assert_array_equal(a.rows, c.rows)
+            np.testing.assert_array_equal(a.images, b.images)
+            np.testing.assert_array_equal(a.images, c.images)
+
+
+def test_augmentation_is_that_of_the_position_whatever_the_size_of_a_batch(batches: FieldBatches) -> None:
+    small, large = (replace(batches, augmentation=EVERYTHING, batch_size=size) for size in (2, 6))
+    np.testing.assert_array_equal(images_of(small.epoch(5)), images_of(large.epoch(5)))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_no_more_batches_wait_than_said_and_none_is_made_for_nobody(batches: FieldBatches, workers: int) -> None:
+    made: list[int] = []
+    batch = next(iter(batches))
+
+    def make(number: int) -> Batch:
+        made.append(number)
+        return batch
+
+    given = in_order([partial(make, number) for number in range(20)], workers)
+    for taken in range(1, 4):
+        next(given)
+        while len(made) < taken + workers:
+            time.sleep(0.001)
+        assert len(made) == taken + workers
+    given.close()
+    assert len(made) <= 3 + workers
+    assert not [thread for thread in threading.enumerate() if "ThreadPoolExecutor" in thread.name]
+
+
+def test_an_error_in_a_worker_is_raised_where_the_batch_is_taken(batches: FieldBatches) -> None:
+    beyond = replace(batches, rows=np.array([0, 1, 99]), labels=np.arange(3), batch_size=1)
+    taken = iter(beyond)
+    assert next(taken).rows == [0]
+    with pytest.raises(IndexError):
+        list(taken)
 
 
 def test_flips_are_the_published_default() -> None:

@@ -1,0 +1,216 @@
+"""Building a pixel cache: every field is read once, measured, resized and written to its row."""
+
+import hashlib
+import json
+import os
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from leigh_mlops.errors import LeighError, printable
+from leigh_mlops.images.digest import pixel_digest
+from leigh_mlops.images.failure import Failure
+from leigh_mlops.images.fields import FieldFiles
+from leigh_mlops.images.illumination import illumination_digest
+from leigh_mlops.images.measure import QUALITY_NUMBERS, measure_plane
+from leigh_mlops.images.read import read_planes
+from leigh_mlops.images.scratch import Scratch
+from leigh_mlops.images.sizes import counts_at_size, unit_of
+from leigh_mlops.images.source import Pixels
+from leigh_mlops.images.workplace import workplace
+
+__all__ = ["VERSION", "build_cache"]
+
+VERSION = 3
+"""Of what a cache holds; another number makes other keys."""
+
+Progress = Callable[[], None] | None
+
+
+class _Kind(NamedTuple):
+    """What all fields of a cache have in common."""
+
+    side: int
+    bits: int
+
+    def __str__(self) -> str:
+        return f"{self.side} x {self.side} pixels, {self.bits} bits"
+
+
+def build_cache(
+    root: Path,
+    files: Sequence[FieldFiles | None],
+    channels: Sequence[str],
+    image_size: int,
+    progress: Progress = None,
+) -> Path:
+    """Build a cache in a temporary folder and let it stand under the key of its content.
+
+    Args:
+        root: Folder of all caches.
+        files: Of every row.
+        channels: Channel names in the order of the axis C.
+        image_size: Side S in pixels.
+        progress: Called after each field.
+
+    Returns:
+        The folder of the cache; one with the same content that stood already is kept.
+
+    Raises:
+        LeighError: There are no fields.
+    """
+    if not files:
+        raise LeighError("The image table has no rows; give a folder or table with images.")
+    with workplace(root) as temporary:
+        building = _Building(temporary, files, len(channels), image_size)
+        building.read_all(progress)
+        folder = root / building.finish(channels)
+        try:
+            temporary.rename(folder)
+        except OSError:  # the same content stands there already
+            if not (folder / "cache.json").exists():
+                raise
+    return folder
+
+
+class _Building:
+    """A cache on its way; rows are written where they belong, so that memory holds the fields at work alone."""
+
+    def __init__(self, folder: Path, files: Sequence[FieldFiles | None], channels: int, image_size: int) -> None:
+        self.folder = folder
+        self.files = files
+        self.image_size = image_size
+        self.digests = np.zeros(len(files), np.uint64)
+        self.quality = np.full((len(files), channels * len(QUALITY_NUMBERS)), np.nan)
+        self.kinds: list[_Kind | None] = [None] * len(files)
+        self.threads = threading.local()
+        self.failures: dict[int, str] = {}
+        shape = (len(files), channels, image_size, image_size)
+        self.row_bytes = 2 * channels * image_size**2
+        with (folder / "pixels.npy").open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, {"descr": "<u2", "fortran_order": False, "shape": shape})
+            self.start = file.tell()
+            file.truncate(self.start + self.row_bytes * len(files))
+
+    def read_all(self, progress: Progress) -> None:
+        """Read every field; one that can't be used is a failure with its reason."""
+        descriptor = os.open(self.folder / "pixels.npy", os.O_WRONLY)
+        try:
+            _for_each(len(self.files), lambda row: self._store(descriptor, row), progress or (lambda: None))
+            self._leave_out_odd(descriptor)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _store(self, descriptor: int, row: int) -> None:
+        try:
+            files = self.files[row]
+            if files is None:
+                raise LeighError("This field lacks a channel; add its file, or leave the channel out.")
+            planes = read_planes(files, self._scratch().empty)
+            counts = counts_at_size(planes, self.image_size, files)
+        except LeighError as error:
+            self.failures[row] = str(error)
+            return
+        self.digests[row] = pixel_digest(planes)
+        self.quality[row] = [value for plane in planes for value in measure_plane(plane).values()]
+        self.kinds[row] = _Kind(len(planes[0]), 8 * planes[0].dtype.itemsize)
+        self._write(descriptor, row, counts)
+
+    def _scratch(self) -> Scratch:
+        if not hasattr(self.threads, "scratch"):
+            self.threads.scratch = Scratch()
+        scratch: Scratch = self.threads.scratch
+        scratch.begin()
+        return scratch
+
+    def _write(self, descriptor: int, row: int, counts: Sequence[Pixels]) -> None:
+        data = [np.ascontiguousarray(one, "<u2").reshape(-1).view(np.uint8).data for one in counts]
+        if os.pwritev(descriptor, data, self.start + row * self.row_bytes) < self.row_bytes:
+            raise OSError(f"{self.folder} takes no more data")
+
+    def _leave_out_odd(self, descriptor: int) -> None:
+        """The commonest size and depth decide; fields of another become failures."""
+        common = self._common()
+        alike = self.kinds.count(common)
+        empty = [np.zeros((self.image_size, self.image_size), np.uint16)] * (self.row_bytes // 2 // self.image_size**2)
+        for row, kind in enumerate(self.kinds):
+            if kind is None or kind == common:
+                continue
+            self.failures[row] = (
+                f"{self._path(row)} has {kind} where {alike} of {len(self.files)} fields have {common}; "
+                "export all fields alike."
+            )
+            self.digests[row] = 0
+            self.quality[row] = np.nan
+            self._write(descriptor, row, empty)
+
+    def _common(self) -> _Kind:
+        known = Counter(kind for kind in self.kinds if kind)
+        return known.most_common(1)[0][0] if known else _Kind(self.image_size, 16)
+
+    def _path(self, row: int) -> str:
+        files = self.files[row]
+        return printable(files[0].planes[0].path) if files else ""
+
+    def finish(self, channels: Sequence[str]) -> str:
+        """Write what belongs to the pixels, and return the key of the content."""
+        bits = self._common().bits
+        failures = [asdict(Failure(row, self._path(row), reason)) for row, reason in sorted(self.failures.items())]
+        about = {
+            "unit": unit_of(np.dtype(f"u{bits // 8}")),
+            "full_scale": 2**bits - 1,
+            "failures": failures,
+            "quality": [f"{name}_{channel}" for channel in channels for name in QUALITY_NUMBERS],
+        }
+        np.save(self.folder / "digests.npy", self.digests)
+        np.save(self.folder / "quality.npy", self.quality)
+        (self.folder / "cache.json").write_text(json.dumps(about))
+        content = [VERSION, self.image_size, list(channels), self.digests.tolist(), failures, self._illumination()]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:24]
+
+    def _illumination(self) -> list[list[int]]:
+        """Digests of the illumination images of every field that could be read."""
+        known: dict[Path, int] = {}
+        rows = []
+        for row, files in enumerate(self.files):
+            paths = [channel.illumination for channel in files or () if row not in self.failures]
+            for path in paths:
+                if path and path not in known:
+                    known[path] = illumination_digest(path)
+            rows.append([known[path] if path else 0 for path in paths])
+        return rows
+
+
+def _for_each(rows: int, work: Callable[[int], None], done: Callable[[], None]) -> None:
+    """Work on rows in threads, which is enough as decoders release the interpreter's lock; few wait at a time."""
+    workers = os.cpu_count() or 1
+    waiting: deque[Future[None]] = deque()
+    with _one_thread_each(), ThreadPoolExecutor(workers) as pool:
+        for row in range(rows):
+            waiting.append(pool.submit(work, row))
+            if len(waiting) > 4 * workers:
+                waiting.popleft().result()
+                done()
+        while waiting:
+            waiting.popleft().result()
+            done()
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Threads of the image library would stand in the way of our own."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)

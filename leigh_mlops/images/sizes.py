@@ -1,0 +1,115 @@
+"""Fields at one image size: area averages, in counts that lose nothing."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from leigh_mlops.errors import LeighError, printable
+from leigh_mlops.images.fields import ChannelFiles, FieldFiles
+from leigh_mlops.images.illumination import read_illumination
+from leigh_mlops.images.source import Pixels
+
+__all__ = ["check_image_size", "counts_at_size", "raw_at_size", "unit_of"]
+
+Counts = npt.NDArray[np.uint16]
+Floats = npt.NDArray[np.float32]
+
+
+def check_image_size(image_size: int) -> int:
+    """Return a size that every family takes.
+
+    Raises:
+        LeighError: The size is no positive multiple of 32.
+    """
+    if image_size < 32 or image_size % 32:
+        near = max(32, round(image_size / 32) * 32)
+        raise LeighError(f"The image size {image_size} is no multiple of 32 pixels; {near} is the nearest.")
+    return image_size
+
+
+def raw_at_size(image: Pixels, image_size: int, files: FieldFiles) -> npt.NDArray[np.float32]:
+    """Raw intensities of one field, exactly as a cache would give them.
+
+    Args:
+        image: Shape (C, H, W), as :func:`~leigh_mlops.images.read.read_field` gives it.
+        image_size: Side S in pixels.
+        files: Of the same field; they name the illumination images.
+
+    Returns:
+        Shape (C, S, S), in the units of the file, divided by illumination.
+
+    Raises:
+        LeighError: The field is not square, or an illumination image does not fit.
+    """
+    unit = unit_of(image.dtype)
+    return np.stack(counts_at_size(image, image_size, files)).astype(np.float32) * np.float32(unit)
+
+
+def counts_at_size(planes: Sequence[Pixels] | Pixels, image_size: int, files: FieldFiles) -> list[Counts]:
+    """The channels of one field at one size, each (S, S) uint16, in counts of :func:`unit_of`.
+
+    Raises:
+        LeighError: The field is not square, or an illumination image does not fit.
+    """
+    height, width = planes[0].shape
+    if height != width:
+        path = printable(files[0].planes[0].path)
+        raise LeighError(f"{path} has {width} x {height} pixels; square fields are needed, so crop them alike.")
+    return [_counts(plane, image_size, channel) for plane, channel in zip(planes, files, strict=True)]
+
+
+def unit_of(dtype: np.dtype[Any]) -> float:
+    """Raw intensity per count: 8-bit files keep eight more bits, so that averaging loses nothing."""
+    return 1 / 256 if dtype.itemsize == 1 else 1.0
+
+
+def _counts(plane: Pixels, image_size: int, channel: ChannelFiles) -> Counts:
+    raw = _resized(_divided(plane, channel), image_size)
+    counts: Counts = np.rint(np.clip(raw * np.float32(1 / unit_of(plane.dtype)), 0, 65535)).astype(np.uint16)
+    return counts
+
+
+def _divided(plane: Pixels, channel: ChannelFiles) -> npt.NDArray[Any]:
+    if channel.illumination is None:
+        return plane
+    light = read_illumination(channel.illumination)
+    if light.shape != plane.shape:
+        raise LeighError(
+            f"{printable(channel.illumination)} has {light.shape[1]} x {light.shape[0]} pixels where "
+            f"{printable(channel.planes[0].path)} has {plane.shape[1]} x {plane.shape[0]}; give one of the same size."
+        )
+    divided: Floats = np.divide(plane, light, dtype=np.float32)
+    return divided
+
+
+def _resized(plane: npt.NDArray[Any], image_size: int) -> Floats:
+    """(H, H) to (S, S) by area averaging; enlarging is linear."""
+    side = len(plane)
+    if side >= 2 * image_size:
+        return _averaged(plane, image_size)
+    exact = plane.astype(np.float32)
+    if side == image_size:
+        return exact
+    method = cv2.INTER_AREA if side > image_size else cv2.INTER_LINEAR
+    return cv2.resize(exact, (image_size, image_size), interpolation=method)  # type: ignore[return-value]
+
+
+def _averaged(plane: npt.NDArray[Any], image_size: int) -> Floats:
+    """Area averages, rows first, which takes a fifth of the time that the library's own way takes.
+
+    Whole rows of a band are summed; of the rows that two bands share, each gets its share.
+    """
+    side = len(plane)
+    edges = np.arange(image_size + 1) * side / image_size
+    first, end = np.ceil(edges[:-1]).astype(int), np.floor(edges[1:]).astype(int)
+    bands = np.empty((image_size, 1, side), np.float32)
+    for band, begin, stop in zip(bands, first.tolist(), end.tolist(), strict=True):
+        cv2.reduce(plane[begin:stop], 0, cv2.REDUCE_SUM, band, cv2.CV_32F)
+    rows = bands[:, 0]
+    rows += (first - edges[:-1]).astype(np.float32)[:, None] * plane[np.maximum(first - 1, 0)]
+    rows += (edges[1:] - end).astype(np.float32)[:, None] * plane[np.minimum(end, side - 1)]
+    averaged = cv2.resize(rows, (image_size, image_size), interpolation=cv2.INTER_AREA)
+    return averaged * np.float32(image_size / side)
