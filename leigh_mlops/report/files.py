@@ -14,7 +14,7 @@ from PIL import Image
 
 from leigh_mlops.errors import LeighError
 
-__all__ = ["Rgb", "read_tiff16", "replacing", "write_gif", "write_png", "write_tiff16"]
+__all__ = ["Rgb", "read_tiff16", "replacing", "write_counts", "write_gif", "write_png", "write_tiff16"]
 
 Rgb = NDArray[np.uint8]
 """A picture: red, green and blue, shape (H, W, 3), 0 to 255."""
@@ -112,6 +112,26 @@ def write_tiff16(path: Path, image: ArrayLike, channels: Sequence[str], full_sca
             photometric="minisblack", compression="zlib", predictor=True,
         )  # fmt: skip
     return stated
+
+
+def write_counts(path: Path, image: ArrayLike, channels: Sequence[str]) -> Path:
+    """Write raw intensities as whole counts of the camera, for programs that know no stored scale.
+
+    An OME-TIFF of 16 bits, one page for each channel, with the channels' names; values are rounded
+    and cut at 0 and 65535.
+
+    Args:
+        path: The file to write.
+        image: Raw intensities (C, H, W) in the units of the acquisition, finite.
+        channels: Channel names, length C.
+    """
+    counts = np.clip(np.rint(np.asarray(image, dtype=np.float64)), 0, STEPS).astype(np.uint16)
+    with replacing(path) as temporary:
+        tifffile.imwrite(
+            temporary, counts, ome=True, metadata={"axes": "CYX", "Channel": {"Name": list(channels)}},
+            photometric="minisblack", compression="zlib", predictor=True,
+        )  # fmt: skip
+    return path
 
 
 def read_tiff16(path: Path) -> tuple[NDArray[np.float64], dict[str, Any]]:

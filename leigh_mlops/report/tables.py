@@ -1,13 +1,14 @@
-"""The trials of a search as a table in the terminal."""
+"""Scores as tables in the terminal."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["leaderboard"]
+__all__ = ["flag_table", "leaderboard", "side_by_side"]
 
 Record = Mapping[str, Any]
 
@@ -21,6 +22,54 @@ COLUMNS = {
 }
 
 REFERENCES = {"baseline": "a threshold on intensity", "position": "the position on the plate"}
+
+
+SIDE_BY_SIDE = {
+    "wells/accuracy": ("accuracy\nwells", ".3f"),
+    "wells/auc": ("AUC\nwells", ".3f"),
+    "wells/z_prime": ("Z'\nwells", ".2f"),
+    "accuracy": ("accuracy\nfields", ".3f"),
+    "log_loss": ("log loss\nfields", ".3f"),
+    "beside/accuracy": ("accuracy\nnext to another class", ".3f"),
+    "mse": ("mean squared error\nnormalised intensity²", ".4f"),
+}
+
+
+def side_by_side(rows: Mapping[str, Mapping[str, float]], *, title: str) -> Table:
+    """Models, a threshold on intensity and the position on the plate, scored on the same wells.
+
+    Args:
+        rows: Name to its scores, in the order of the table; keys as in ``SIDE_BY_SIDE``. A column
+            that nobody has is left out, and so is that of the wells with a neighbour of another
+            class where these are all wells.
+        title: What was scored.
+    """
+    table = Table(title=title, title_justify="left")
+    table.add_column("", overflow="fold")
+    columns = {key: about for key, about in SIDE_BY_SIDE.items() if any(key in scores for scores in rows.values())}
+    for heading, _ in columns.values():
+        table.add_column(heading, justify="right")
+    for name, scores in rows.items():
+        cells = (format(scores[key], spec) if key in scores else "-" for key, (_, spec) in columns.items())
+        table.add_row(Text(name), *cells)
+    return table
+
+
+def flag_table(counts: pd.DataFrame) -> Table:
+    """How many fields of each class have which flaw, and how many are left out; flaws that none has are left away.
+
+    Args:
+        counts: One row per flaw, its name as the index, one column per class; the last row counts
+            those left out.
+    """
+    table = Table(title="Flawed fields (they stay in the table, with the reason)", title_justify="left")
+    table.add_column("")
+    for name in counts:
+        table.add_column(Text(str(name)), justify="right")
+    for flaw, row in counts.iterrows():
+        if row.any() or flaw == counts.index[-1]:
+            table.add_row(Text(str(flaw).replace("_", " ")), *(str(count) for count in row))
+    return table
 
 
 def leaderboard(rows: Sequence[Record], *, winners: Collection[str] | None = None) -> Table:

@@ -1,8 +1,18 @@
 """Scores in a biologist's words."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-__all__ = ["PART_NAMES", "SCORE_NAMES", "counted", "metric_name", "verdict"]
+__all__ = [
+    "CONFOUNDED_AUC",
+    "PART_NAMES",
+    "SCORE_NAMES",
+    "confound_sentences",
+    "counted",
+    "depth_lines",
+    "metric_name",
+    "verdict",
+]
 
 Scores = Mapping[str, float]
 
@@ -24,6 +34,9 @@ CONFOUNDED_AUC = 0.8
 CHANCE_AUC = 0.6
 TOLD_APART = 0.95
 FEW_WELLS = 20
+SHOWN_PLATES = 4
+WORTH_SAYING = 0.1
+PLACES = {"row": "row", "column": "column", "edge": "distance to the edge"}
 
 
 def counted(number: int, noun: str) -> str:
@@ -62,6 +75,7 @@ def verdict(
     position_scores: Scores | None,
     *,
     difference: tuple[float, float] | None = None,
+    beside: tuple[Scores, Scores, Scores] | None = None,
 ) -> list[str]:
     """What a search has shown, in sentences, the most important first.
 
@@ -74,6 +88,9 @@ def verdict(
         position_scores: The same of the position on the plate alone.
         difference: Interval (low, high) of the network's accuracy minus the
             threshold's, such as a 95 % paired bootstrap over wells.
+        beside: ``accuracy`` and ``wells`` of the network, the threshold and the
+            position on those wells that have a well of another class as neighbour;
+            said where the position alone tells the classes apart.
 
     Returns:
         Whole sentences; a score that is missing is said to be missing.
@@ -90,7 +107,20 @@ def verdict(
     found = _comparison(model_scores, baseline_scores, difference)
     position = _position(position_scores)
     confounded = position_scores is not None and position_scores.get("auc", 0) > CHANCE_AUC
-    return [*([position, found] if confounded else [found, position]), _size(model_scores)]
+    if not confounded:
+        return [found, position, _size(model_scores)]
+    return [position, _neighbours(beside), found, _size(model_scores)]
+
+
+def _neighbours(beside: tuple[Scores, Scores, Scores] | None) -> str:
+    if beside is None or any("accuracy" not in scores for scores in beside):
+        return "No scored well has a neighbour of another class, where the position would help least."
+    model, baseline, position = (scores["accuracy"] for scores in beside)
+    wells = int(beside[0]["wells"])
+    return (
+        f"On the {counted(wells, 'well')} with a neighbour of another class, where the position helps least, the "
+        f"accuracy is {model:.3f} (a threshold on intensity {baseline:.3f}, the position on the plate {position:.3f})."
+    )
 
 
 def _position(scores: Scores | None) -> str:
@@ -108,6 +138,65 @@ def _position(scores: Scores | None) -> str:
             "some of every score below may be position, not biology."
         )
     return f"No smooth trend of position over the plate tells the classes apart {auc}."
+
+
+def confound_sentences(confounds: Mapping[str, Scores]) -> list[str]:
+    """What besides biology tells the classes apart, the worst first; empty where nothing does.
+
+    Args:
+        confounds: ``auc`` of ``position``, ``plate`` and ``background``, each where it could be computed.
+
+    Example:
+        >>> confound_sentences({"position": {"auc": 0.5}, "plate": {"auc": 0.5}, "background": {}})
+        []
+    """
+    found = {name: scores["auc"] for name, scores in confounds.items() if scores.get("auc", 0.0) > CONFOUNDED_AUC}
+    sentences = {
+        "position": _position(confounds.get("position")),
+        "plate": (
+            f"The plate alone tells the classes apart (AUC {found.get('plate', 0):.2f}): what differs between plates "
+            "can pass for what differs between classes."
+        ),
+        "background": (
+            f"Pixels without cells alone tell the classes apart (AUC {found.get('background', 0):.2f}): medium, "
+            "illumination or the haze of bright cells may do what biology is thought to do."
+        ),
+    }
+    return [sentence for name, sentence in sentences.items() if name in found]
+
+
+def depth_lines(depths: Mapping[str, object]) -> list[str]:
+    """The bit depth of each plate, plates of the same depth in one line.
+
+    Args:
+        depths: Plate to its depth, whose text is a sentence's end such as ``12 bits in 16-bit files``.
+    """
+    plates: dict[str, list[str]] = {}
+    for plate, depth in depths.items():
+        plates.setdefault(str(depth), []).append(plate)
+    return [f"Bit depth of {_some(names)}: {depth}." for depth, names in plates.items()]
+
+
+def effect_lines(effects: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The strongest effects of the place on the plate, those below a tenth of the variance left out.
+
+    Args:
+        effects: Mappings with ``plate``, ``measure`` (a channel), ``effect`` (``row``, ``column``
+            or ``edge``) and ``explained``, a share of the variance between wells of one class.
+    """
+    strong = [effect for effect in effects if effect["explained"] >= WORTH_SAYING]
+    ranked = sorted(strong, key=lambda effect: -effect["explained"])[:SHOWN_PLATES]
+    return [
+        f"Plate {each['plate']}: the {PLACES[each['effect']]} explains {100 * each['explained']:.0f} % of how "
+        f"{each['measure']} differs between wells of one class."
+        for each in ranked
+    ]
+
+
+def _some(plates: list[str]) -> str:
+    if len(plates) > SHOWN_PLATES:
+        return f"{len(plates)} plates"
+    return f"{'plate' if len(plates) == 1 else 'plates'} {', '.join(plates)}"
 
 
 def _comparison(model: Scores, baseline: Scores | None, difference: tuple[float, float] | None) -> str:

@@ -1,10 +1,11 @@
 import io
 
+import pandas as pd
 import pytest
 from rich.console import Console
 
-from leigh_mlops.report.tables import leaderboard
-from leigh_mlops.report.words import verdict
+from leigh_mlops.report.tables import flag_table, leaderboard, side_by_side
+from leigh_mlops.report.words import confound_sentences, depth_lines, effect_lines, verdict
 
 FREE = {"accuracy": 0.5, "auc": 0.49, "wells": 25}
 
@@ -112,3 +113,62 @@ def test_references_stand_last():
         if word in text
     ]
     assert order[0] < min(order[1:])
+
+
+BESIDE = (scores(0.75, wells=4), scores(1.0, wells=4), scores(0.5, wells=4))
+
+
+def test_wells_next_to_another_class_are_said_where_position_tells():
+    second = verdict(scores(1.0), scores(0.8), {"auc": 0.98}, beside=BESIDE)[1]
+    assert second.startswith("On the 4 wells with a neighbour of another class")
+    assert "the accuracy is 0.750 (a threshold on intensity 1.000, the position on the plate 0.500)" in second
+    assert "neighbour" not in " ".join(verdict(scores(1.0), scores(0.8), FREE, beside=BESIDE))
+
+
+def test_without_such_wells_it_is_said():
+    assert verdict(scores(1.0), scores(0.8), {"auc": 0.98})[1].startswith("No scored well has a neighbour")
+    assert verdict(scores(1.0), scores(0.8), {"auc": 0.98}, beside=({}, {}, {}))[1].startswith("No scored well")
+
+
+def test_confounds_are_said_only_where_they_tell_the_classes_apart():
+    harmless = {"position": {"auc": 0.5}, "plate": {"auc": 0.5}, "background": {"auc": 0.79}}
+    assert confound_sentences(harmless) == []
+    found = confound_sentences({name: {"auc": 0.97} for name in ("position", "plate", "background")})
+    assert [sentence.split(" alone")[0] for sentence in found] == [
+        "The position on the plate",
+        "The plate",
+        "Pixels without cells",
+    ]
+    assert all("(AUC 0.97)" in sentence for sentence in found)
+
+
+def test_plates_of_one_depth_share_a_line():
+    assert depth_lines({"a": "12 bits", "b": "12 bits", "c": "16 bits"}) == [
+        "Bit depth of plates a, b: 12 bits.",
+        "Bit depth of plate c: 16 bits.",
+    ]
+    assert depth_lines({str(n): "8 bits" for n in range(9)}) == ["Bit depth of 9 plates: 8 bits."]
+
+
+def test_only_strong_effects_are_said_the_strongest_first():
+    effects = [
+        {"plate": "P", "measure": "TMRM", "effect": name, "explained": share}
+        for name, share in (("row", 0.05), ("column", 0.2), ("edge", 0.4))
+    ]
+    assert [line.split(" explains ")[1][:4] for line in effect_lines(effects)] == ["40 %", "20 %"]
+    assert effect_lines(effects[:1]) == []
+
+
+def test_side_by_side_leaves_out_what_nobody_has():
+    rows = {"models:/a/1": {"wells/accuracy": 0.9}, "the position on the plate": {"wells/accuracy": 0.5, "log_loss": 1}}
+    lines = printed(side_by_side(rows, title="Test wells"))
+    assert "0.900" in line(lines, "models:/a/1")
+    assert "-" in line(lines, "models:/a/1")
+    assert "Z'" not in " ".join(lines)
+
+
+def test_flaws_are_counted_by_class():
+    counts = pd.DataFrame({"DS": [1, 0], "TT[x]": [2, 3]}, index=["out of focus", "empty"])
+    lines = printed(flag_table(counts))
+    assert "TT[x]" in " ".join(lines)
+    assert [int(cell) for cell in line(lines, "out of focus").split() if cell.isdigit()] == [1, 2]
