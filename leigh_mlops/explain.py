@@ -22,6 +22,10 @@ def explain(
     ] = None,
     window: Annotated[int, typer.Option(min=1, help="Side of the occluding window in pixels.")] = 15,
     stride: Annotated[int, typer.Option(min=1, help="Step of the occluding window in pixels.")] = 6,
+    counts: Annotated[
+        bool,
+        typer.Option("--counts", help="Write counterfactuals as OME-TIFF in whole counts of the camera, too."),
+    ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Fields at once.")] = 8,
     workers: Annotated[int | None, typer.Option(min=1, help="Workers at once.")] = None,
     store: Store = None,
@@ -43,6 +47,7 @@ def explain(
         target=target,
         window=window,
         stride=stride,
+        counts=counts,
         batch_size=batch_size,
         workers=workers,
         ray_address=ray_address,

@@ -21,7 +21,7 @@ from leigh_mlops.models import ModelPackage, load_package
 from leigh_mlops.progress import Progress
 from leigh_mlops.report.files import replacing
 from leigh_mlops.search import ray_cluster
-from leigh_mlops.study import DataSource, find_data
+from leigh_mlops.study import DataSource, find_data, plate_adjustments
 from leigh_mlops.tracking import Store, Version
 
 __all__ = ["ExplainJob"]
@@ -41,6 +41,7 @@ class ExplainJob:
         target: Class that counterfactuals lead to; ``None`` for the second best.
         window: Side of the occluding window in pixels.
         stride: Its step in pixels.
+        counts: Whether counterfactuals are written as whole counts of the camera, too.
         batch_size: Fields at once.
         workers: Actors; by default one less than the cluster has CPUs, or one for each GPU.
         ray_address: Cluster; by default this machine.
@@ -56,6 +57,7 @@ class ExplainJob:
     target: str | None = None
     window: int = 15
     stride: int = 6
+    counts: bool = False
     batch_size: int = 8
     workers: int | None = None
     ray_address: str | None = None
@@ -78,7 +80,7 @@ class ExplainJob:
             job = self._open(version, methods, len(table))
             left = self._left(table)
             if left:
-                self._work(self._order(folder, table, methods), left)
+                self._work(self._order(folder, table, methods, plate_adjustments(package, table)), left)
         return self._close(job, version, package, table)
 
     def _check(self, package: ModelPackage) -> None:
@@ -108,6 +110,7 @@ class ExplainJob:
             "target": self.target,
             "window": self.window,
             "stride": self.stride,
+            "counts": self.counts,
         }
         file = self.out / "job.json"
         if file.exists():
@@ -133,7 +136,9 @@ class ExplainJob:
             )
         return left
 
-    def _order(self, folder: Path, table: pd.DataFrame, methods: Sequence[str]) -> WorkOrder:
+    def _order(
+        self, folder: Path, table: pd.DataFrame, methods: Sequence[str], adjust: dict[str, list[list[float]]] | None
+    ) -> WorkOrder:
         table.to_parquet(folder / "table.parquet")
         return WorkOrder(
             package=str(folder),
@@ -143,6 +148,8 @@ class ExplainJob:
             target=self.target,
             window=self.window,
             stride=self.stride,
+            counts=self.counts,
+            adjust=adjust,
         )
 
     def _work(self, order: WorkOrder, left: list[int]) -> None:

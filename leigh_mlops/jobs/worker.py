@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,9 +15,9 @@ import torch
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import Context, FieldExplanation, explain_fields, verify
-from leigh_mlops.images import FieldFiles, field_files, pixel_digest, raw_at_size, read_field
+from leigh_mlops.images import adjusted, field_files, pixel_digest, raw_at_size, read_field, read_image, unadjusted
 from leigh_mlops.models import load_package
-from leigh_mlops.report.files import read_tiff16, replacing, write_gif, write_png, write_tiff16
+from leigh_mlops.report.files import read_tiff16, replacing, write_counts, write_gif, write_png, write_tiff16
 from leigh_mlops.report.pictures import composite, heatmap_overlay, strip
 from leigh_mlops.scores import certificate
 
@@ -26,11 +27,25 @@ Floats = npt.NDArray[np.float32]
 
 
 class Field(NamedTuple):
-    """A row of the table with its raw intensities (C, S, S), and whether the model was made with these pixels."""
+    """A row of the table as the model sees it.
+
+    Attributes:
+        row: Its number.
+        raw: Raw intensities (C, S, S), brought to the level of the model's controls where it has one.
+        counts: Whether counterfactuals are written as whole counts of the camera, too.
+        adjust: Offset and gain (C, 2) that brought them there.
+        seen: Whether the model was made with these pixels.
+    """
 
     row: int
     raw: Floats
+    adjust: Floats
     seen: bool
+
+    @property
+    def acquired(self) -> Floats:
+        """Raw intensities (C, S, S) as acquired."""
+        return unadjusted(self.raw, self.adjust)
 
 
 @dataclass(frozen=True)
@@ -46,6 +61,7 @@ class WorkOrder:
         window: Side of the occluding window in pixels.
         stride: Its step in pixels.
         steps: Steps of an interpolation.
+        adjust: Offset and gain of each channel by plate, for a model that is scaled by controls.
     """
 
     package: str
@@ -56,6 +72,8 @@ class WorkOrder:
     window: int = 15
     stride: int = 6
     steps: int = 8
+    counts: bool = False
+    adjust: Mapping[str, Sequence[Sequence[float]]] | None = None
 
 
 class FieldWorker:
@@ -86,7 +104,7 @@ class FieldWorker:
         read: list[Field] = []
         for row in rows:
             try:
-                read.append(Field(row, *self._read(self.files[row])))
+                read.append(self._read(row))
             except LeighError as error:
                 records.append(self._failure(row, error))
         try:
@@ -127,20 +145,25 @@ class FieldWorker:
 
     def _path(self, row: int) -> str:
         files = self.files[row]
-        return str(files[0][0]) if files else ""
+        return str(files[0].planes[0].path) if files else ""
 
-    def _read(self, files: FieldFiles | None) -> tuple[Floats, bool]:
-        """Raw intensities at the model's size, and whether the model was trained or chosen on these very pixels."""
+    def _read(self, row: int) -> Field:
+        files = self.files[row]
         if files is None:
             raise LeighError("The field lacks a channel that the model needs; add its file.")
         image, full_scale = read_field(files), self.package.scale["full_scale"]
         if np.iinfo(image.dtype).max != full_scale:
             raise LeighError(
-                f"{files[0][0]} reaches {np.iinfo(image.dtype).max} where the model's images reach {full_scale}; "
-                "give images of the same bit depth."
+                f"{files[0].planes[0].path} reaches {np.iinfo(image.dtype).max} where the model's images reach "
+                f"{full_scale}; give images of the same bit depth."
             )
-        known = int(pixel_digest(image)) in self.seen
-        return raw_at_size(image, self.package.model.spec.image_size), known
+        raw, adjust = raw_at_size(image, self.package.model.spec.image_size, files), self._adjustment(row)
+        return Field(row, adjusted(raw, adjust), adjust, int(pixel_digest(image)) in self.seen)
+
+    def _adjustment(self, row: int) -> Floats:
+        if self.order.adjust is None:
+            return np.tile(np.array([0, 1], np.float32), (len(self.package.channels), 1))
+        return np.asarray(self.order.adjust[str(self.table["Metadata_Plate"].iloc[row])], np.float32)
 
     def _save(self, field: Field, found: FieldExplanation) -> dict[str, Any]:
         name = field_id(self.table.iloc[field.row])
@@ -148,7 +171,7 @@ class FieldWorker:
         pictures = {"image": self._png(folder / "image.png", field.raw)}
         for key, image in found.images.items():
             if key.startswith("counterfactual"):
-                self._certify(folder / f"{key}.tif", key, field.raw, found)
+                self._certify(folder / f"{key}.tif", key, field, found)
             pictures[key] = self._png(folder / f"{key}.png", image)
         for key, heat in found.maps.items():
             limit = float(np.abs(heat).max()) or 1.0
@@ -162,16 +185,17 @@ class FieldWorker:
             pictures[f"{key}_film"] = self._relative(write_gif(folder / f"{key}.gif", drawn + drawn[-2:0:-1], 150))
         return {"field": name, "seen": field.seen, "numbers": found.numbers, "pictures": pictures}
 
-    def _certify(self, path: Path, key: str, raw: Floats, found: FieldExplanation) -> None:
-        """Save a counterfactual, read it again, and judge what was read."""
+    def _certify(self, path: Path, key: str, field: Field, found: FieldExplanation) -> None:
+        """Save a counterfactual in the units of the acquisition, read it again, and judge what was read."""
         full_scale = self.package.scale["full_scale"]
-        made = found.images[key]
-        write_tiff16(path, made, self.package.channels, full_scale)
+        write_tiff16(path, unadjusted(found.images[key], field.adjust), self.package.channels, full_scale)
         saved = read_tiff16(path)[0].astype(np.float32)
-        verified = verify(self.package, saved, found, key)
+        verified = verify(self.package, adjusted(saved, field.adjust), found, key)
         classes = self.package.model.spec.classes
+        if self.order.counts:
+            self._write_counts(path.with_suffix(".ome.tif"), key, saved, field, found)
         measures = certificate(
-            raw[None],
+            field.acquired[None],
             saved[None],
             verified.log_probs[None],
             [classes.index(str(found.numbers["counterfactual_target"]))],
@@ -187,6 +211,14 @@ class FieldWorker:
         found.numbers[f"{key}_changed"] = float(measures.changed[0])
         for channel, change in zip(self.package.channels, measures.change_signed[0], strict=True):
             found.numbers[f"{key}_change_{channel}"] = float(change)
+
+    def _write_counts(self, path: Path, key: str, saved: Floats, field: Field, found: FieldExplanation) -> None:
+        """Whole counts are coarser: what they are called is judged by themselves."""
+        write_counts(path, saved, self.package.channels)
+        pages = [read_image(path, page) for page in range(len(saved))]
+        counts = np.concatenate(pages).astype(np.float32)
+        verified = verify(self.package, adjusted(counts, field.adjust), found, key)
+        found.numbers[f"{key}_counts_class"] = self.package.model.spec.classes[int(verified.log_probs.argmax())]
 
     def _png(self, path: Path, image: Floats) -> str:
         return self._relative(write_png(path, composite(image, self.package.channels, self.limits)))

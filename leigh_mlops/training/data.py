@@ -2,14 +2,24 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from leigh_mlops.images import Failure, IntensityScale, PixelCache, fit_scale
+from leigh_mlops.images import (
+    ControlLevel,
+    ControlReference,
+    Failure,
+    IntensityScale,
+    PixelCache,
+    adjust_cache,
+    control_levels,
+    fit_controls,
+    fit_scale,
+)
 from leigh_mlops.images.batches import Augmentation, FieldBatches
 from leigh_mlops.plates import split_fingerprint
 
@@ -29,6 +39,8 @@ class PreparedData:
         cache: Pixels at one image size.
         demo: Whether the plate was generated.
         starts: Local files of weights that trials may begin with, by the address that names them.
+        controls: Level to which the negative controls of every plate are brought; ``None`` where
+            intensities stay as acquired.
     """
 
     table: pd.DataFrame
@@ -37,6 +49,7 @@ class PreparedData:
     cache: PixelCache
     demo: bool = False
     starts: dict[str, str] = field(default_factory=dict)
+    controls: ControlReference | None = None
 
     @property
     def failures(self) -> tuple[Failure, ...]:
@@ -60,8 +73,10 @@ class PreparedData:
         return np.asarray(self.table["Metadata_Condition"].map(index).fillna(-1), dtype=np.int64)
 
     def rows(self, part: str | None = None) -> npt.NDArray[np.int64]:
-        """Readable, labelled rows of one part, or of all."""
+        """Readable, labelled rows of one part, or of all, without those that are excluded for a flaw."""
         chosen = self.labels >= 0
+        if "Metadata_Excluded" in self.table:
+            chosen &= ~self.table["Metadata_Excluded"].to_numpy(bool)
         chosen[[failure.row for failure in self.failures]] = False
         if part is not None:
             chosen &= (self.table["Metadata_Split"] == part).to_numpy(bool, na_value=False)
@@ -69,7 +84,46 @@ class PreparedData:
 
     def scale(self, transform: str) -> IntensityScale:
         """The intensity scale of the training wells."""
-        return fit_scale(self.cache, self.rows("train"), "log" if transform == "log" else "linear")
+        fitted = fit_scale(self.cache, self.rows("train"), "log" if transform == "log" else "linear")
+        return replace(fitted, controls=self.controls)
+
+    def scaled_by_controls(
+        self, known: npt.NDArray[np.bool_], reference: ControlReference | None = None
+    ) -> "PreparedData":
+        """The same data with every plate brought to one level by its own negative controls.
+
+        Args:
+            known: Fields on which the model is trained, shape (N,).
+            reference: The model's level; ``None`` takes the mean over the plates with known fields.
+
+        Raises:
+            LeighError: A plate has no negative control wells.
+        """
+        plates = self.table["Metadata_Plate"].astype(str)
+        levels = self.control_levels(known)
+        if reference is None:
+            reference = fit_controls({plate: levels[plate] for plate in levels if plate in set(plates[known])})
+        cache = adjust_cache(self.cache, list(plates), levels, reference)
+        return replace(self, cache=cache, controls=reference)
+
+    def control_levels(self, known: npt.NDArray[np.bool_]) -> dict[str, ControlLevel]:
+        """Level of the negative controls of each plate that has some.
+
+        On a plate of which some controls are known to the model, these alone are measured: those of a
+        validation or test well are images to be judged, not a yardstick.
+
+        Args:
+            known: Fields on which the model is trained, shape (N,).
+        """
+        usable = self.table.get("Metadata_Control", pd.Series("", index=self.table.index)) == "negcon"
+        usable &= ~np.isin(np.arange(len(self.table)), [failure.row for failure in self.failures])
+        if "Metadata_Excluded" in self.table:
+            usable &= ~self.table["Metadata_Excluded"].astype(bool)
+        rows = pd.DataFrame({"plate": self.table["Metadata_Plate"].astype(str), "known": known})[usable.to_numpy(bool)]
+        rows["row"] = np.flatnonzero(usable)
+        best = rows.groupby("plate")["known"].transform("max")
+        chosen = rows[rows["known"] == best].groupby("plate")["row"]
+        return control_levels(self.cache, {str(plate): numbers.to_numpy() for plate, numbers in chosen})
 
     def batches(
         self,
@@ -136,18 +190,23 @@ class PreparedData:
             "classes": self.classes,
             "demo": self.demo,
             "starts": self.starts,
+            "controls": asdict(self.controls) if self.controls else None,
         }
+        if self.cache.adjust is not None:
+            np.save(folder / "adjust.npy", self.cache.adjust)
         (folder / "data.json").write_text(json.dumps(about))
 
     @classmethod
     def load(cls, folder: Path) -> "PreparedData":
         """Read what :meth:`save` wrote."""
         about = json.loads((folder / "data.json").read_text())
+        cache, adjust, level = PixelCache.load(Path(about["cache"])), folder / "adjust.npy", about["controls"]
         return cls(
             table=pd.read_parquet(folder / "table.parquet"),
             channels=tuple(about["channels"]),
             classes=tuple(about["classes"]),
-            cache=PixelCache.load(Path(about["cache"])),
+            cache=replace(cache, adjust=np.load(adjust)) if adjust.exists() else cache,
             demo=about["demo"],
             starts=about["starts"],
+            controls=ControlReference(tuple(level["mean"]), tuple(level["std"])) if level else None,
         )
