@@ -17,9 +17,13 @@ __all__ = [
     "console",
     "run",
     "Data",
+    "Exclude",
+    "Fold",
+    "Group",
     "Platemap",
     "RayAddress",
     "Seed",
+    "ScaleBy",
     "SkipBroken",
     "Store",
     "Verbose",
@@ -36,6 +40,31 @@ Data = Annotated[
 Platemap = Annotated[
     Path | None,
     typer.Option("--platemap", help="CSV that says what stands in each well, where it lies elsewhere."),
+]
+Group = Annotated[str, typer.Option("--group", help="What is never divided: well, plate, batch or donor.")]
+Fold = Annotated[
+    str | None,
+    typer.Option(
+        "--fold",
+        help="Take part 2 of 5 as the test part with 2/5; 2/all gives each group a part of its own, so that "
+        "--group plate leaves one plate out.",
+    ),
+]
+Exclude = Annotated[
+    str | None,
+    typer.Option(
+        "--exclude",
+        help="Flaws for which a field is left out, with commas, or none; by default "
+        "missing_channel,unreadable,empty,out_of_focus.",
+    ),
+]
+ScaleBy = Annotated[
+    str,
+    typer.Option(
+        "--scale-by",
+        help="training: one intensity scale from all training wells; controls: each plate is first brought to a "
+        "common level by its own negative controls.",
+    ),
 ]
 Store = Annotated[
     str | None,
@@ -62,7 +91,6 @@ _ENVIRONMENT = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    "NO_ALBUMENTATIONS_UPDATE": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
@@ -79,6 +107,9 @@ def run(*functions: Callable[..., Any]) -> None:
         os.environ.setdefault(name, value)
     if "--verbose" not in sys.argv:
         warnings.simplefilter("ignore")
+    for stream in (sys.stdout, sys.stderr):
+        # A file's name may hold bytes that are no text.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=len(functions) > 1)
     for function in functions:
         app.command()(_guarded(function))

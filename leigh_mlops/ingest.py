@@ -1,7 +1,9 @@
-"""Command ``ingest``: say which images are there before anything is trained on them."""
+"""Command ``ingest``: say which images are there, and what is wrong with them, before anything is trained."""
 
 import json
 import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,63 +11,177 @@ import pandas as pd
 import typer
 from rich.table import Table
 
-from leigh_mlops.commands import Platemap, console, run
-from leigh_mlops.plates import Found, find_images, probe_position, write_table
+from leigh_mlops.commands import Exclude, Platemap, console, run, split_list
+from leigh_mlops.errors import LeighError, printable
+from leigh_mlops.plates import (
+    EXCLUDED_BY_DEFAULT,
+    Found,
+    bit_depths,
+    count_flags,
+    describe_donors,
+    describe_layout,
+    find_images,
+    flag_fields,
+    position_effects,
+    probe_confounds,
+    write_table,
+)
+from leigh_mlops.progress import Progress
+from leigh_mlops.report.layout import layout_letters, layout_picture
+from leigh_mlops.report.style import save_figure
+from leigh_mlops.report.tables import flag_table
+from leigh_mlops.report.words import confound_sentences, depth_lines, effect_lines
 
-__all__ = ["ingest", "summarize"]
+__all__ = ["ingest"]
 
 _EXAMPLES = 3
-_SUSPICIOUS_AUC = 0.8
+_MAPS = 2
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What the pixels say.
+
+    Attributes:
+        table: The image table with the flaws of each field.
+        quality: Measures of each field, one row per row of the table; empty where no pixels were read.
+        failures: Path and reason of every field that could not be read.
+        file_bits: Bits of a value in the files.
+    """
+
+    table: pd.DataFrame
+    quality: pd.DataFrame = field(default_factory=pd.DataFrame)
+    failures: Sequence[tuple[str, str]] = ()
+    file_bits: int = 16
+
+    def of(self, measure: str) -> pd.DataFrame:
+        """The columns of one measure, one per channel, named by the channel."""
+        columns = [str(name) for name in self.quality if str(name).startswith(f"{measure}_")]
+        return self.quality[columns].rename(columns=lambda name: name.removeprefix(f"{measure}_"))
 
 
 def ingest(
     data: Annotated[
         Path,
-        typer.Argument(help="Folder of images (class folders or a microscope's folder) or an image table."),
+        typer.Argument(
+            help="Folder of images (class folders, a microscope's folder, an OME-Zarr plate) or an image table."
+        ),
     ],
-    preset: Annotated[str, typer.Option(help="How the files are named; auto finds out.")] = "auto",
+    preset: Annotated[str, typer.Option(help="How the files are named; auto finds out and says why.")] = "auto",
+    pattern: Annotated[
+        str | None,
+        typer.Option(
+            help="Your own regular expression for file names, with groups well (or row and col), site, channel, z, "
+            "time, plate, condition."
+        ),
+    ] = None,
+    channels: Annotated[
+        str | None,
+        typer.Option(help="Channels to keep, in the order wanted, such as DAPI=1,TMRM=2."),
+    ] = None,
+    z: Annotated[str, typer.Option(help="max projects the planes of a stack; a number takes one plane.")] = "max",
     platemap: Platemap = None,
-    out: Annotated[Path | None, typer.Option(help="Write the image table here (.parquet or .csv).")] = None,
+    illumination: Annotated[
+        Path | None,
+        typer.Option(help="Folder of illumination images, PLATE_IllumCHANNEL.npy or IllumCHANNEL.npy, to divide by."),
+    ] = None,
+    plate_size: Annotated[
+        int | None, typer.Option(help="Wells of a plate (96, 384, 1536), where the names only number them.")
+    ] = None,
+    exclude: Exclude = None,
+    image_size: Annotated[
+        int, typer.Option(help="Side in pixels at which images are kept for the search, a multiple of 32.")
+    ] = 224,
+    names_only: Annotated[bool, typer.Option("--names-only", help="Do not open the images.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the image table here (.parquet or .csv), its layout as PNG beside it.")
+    ] = None,
     json_path: Annotated[
         Path | None, typer.Option("--json", help="Write the summary here, for other programs.")
     ] = None,
 ) -> None:
-    """Show which images are in a folder, what they are, and whether their layout can mislead."""
-    found = find_images(data, platemap, preset=preset)
-    summary = summarize(found)
-    _warn_of_position(summary)
-    _show(found, summary)
+    """Show which images are in a folder, what is wrong with them, and whether their layout can mislead."""
+    found = find_images(
+        data,
+        platemap,
+        preset=preset,
+        pattern=pattern,
+        channels=_named_channels(channels),
+        z="max" if z == "max" else _plane(z),
+        illumination=illumination,
+        plate_size=plate_size,
+    )
+    rule = EXCLUDED_BY_DEFAULT if exclude is None else [name for name in split_list(exclude) or [] if name != "none"]
+    looked = Looked(found.table) if names_only else _look(found, image_size, rule)
+    summary = _summarize(found, looked)
+    _warn(summary)
+    _show(found, looked, summary)
     if out is not None:
-        write_table(found.table, out)
-        console.print(f"Wrote the image table to {out}.", markup=False)
+        _write(out, looked, summary)
     if json_path is not None:
         json_path.parent.mkdir(parents=True, exist_ok=True)
         json_path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     console.print(f"Next: {_next_command(data, out, platemap, summary)}", markup=False)
 
 
-def summarize(found: Found) -> dict[str, Any]:
-    """What was found, as plain numbers and names.
+def _named_channels(text: str | None) -> dict[str, int | str] | None:
+    """``DAPI=1,TMRM=2`` as a mapping; numbers become integers."""
+    if text is None:
+        return None
+    pairs = [part.partition("=") for part in split_list(text) or []]
+    if not pairs or not all(name.strip() and value.strip() for name, _, value in pairs):
+        raise LeighError(f"--channels {text!r} names no channels; write it as DAPI=1,TMRM=2.")
+    values = {name.strip(): value.strip() for name, _, value in pairs}
+    if len(values) < len(pairs):
+        raise LeighError(f"--channels {text!r} gives one name to two channels; give each its own.")
+    return {name: int(value) if value.isdigit() else value for name, value in values.items()}
 
-    Returns:
-        ``fields``, ``wells``, ``plates``, ``preset``, ``channels``, ``classes`` (name to wells and
-        fields), ``unmatched`` (files), ``unjoined`` (wells), ``flags`` (fields per kind of flaw) and
-        ``confounds`` (``position``: accuracy and auc, empty where they cannot be computed).
-    """
-    table = found.table
+
+def _plane(text: str) -> int:
+    if not text.isdigit():
+        raise LeighError(f"--z {text!r} is no plane; give max or a number.")
+    return int(text)
+
+
+def _look(found: Found, image_size: int, rule: Sequence[str]) -> Looked:
+    """Read every image once; the pixels stay for the search that follows."""
+    from leigh_mlops.images import open_cache
+
+    with Progress(console, "reading images", len(found.table)) as progress:
+        cache = open_cache(found.table, found.channels, image_size, progress=progress.advance)
+    flags = flag_fields(found.table, cache.quality, exclude=rule)
+    table = found.table.assign(**{str(name): flags[name] for name in flags})
+    failures = [(failure.path, failure.reason) for failure in cache.failures]
+    return Looked(table, cache.quality, failures, file_bits=cache.full_scale.bit_length())
+
+
+def _summarize(found: Found, looked: Looked) -> dict[str, Any]:
+    """What was found, as plain numbers and names; what could not be computed is empty."""
+    table = looked.table
     lacking = table[[f"FileName_{channel}" for channel in found.channels]].isna().any(axis=1)
     classes = table.dropna(subset="Metadata_Condition").groupby("Metadata_Condition")
+    columns = [str(name) for name in looked.quality if str(name).startswith("background")]
+    background = looked.quality[columns] if columns else None
+    donors = describe_donors(table)
     return {
         "fields": len(table),
         "wells": _count_wells(table),
         "plates": int(table["Metadata_Plate"].nunique()),
         "preset": found.preset,
+        "why": found.why,
         "channels": list(found.channels),
         "classes": {str(name): {"wells": _count_wells(rows), "fields": len(rows)} for name, rows in classes},
         "unmatched": [str(path) for path in found.unmatched],
+        "absent": [str(path) for path in found.absent],
         "unjoined": found.unjoined,
-        "flags": {"missing_channel": int(lacking.sum())},
-        "confounds": {"position": probe_position(table)},
+        "unused": found.unused,
+        "failures": [{"path": path, "reason": reason} for path, reason in looked.failures],
+        "flags": _flag_counts(table) | {"missing_channel": int(lacking.sum())},
+        "bit_depth": {plate: str(depth) for plate, depth in _depths(looked).items()},
+        "layout": describe_layout(table).sentence if len(classes) > 1 else "",
+        "donors": donors.sentence if donors else "",
+        "confounds": probe_confounds(table, background),
+        "effects": _effects(looked),
     }
 
 
@@ -73,41 +189,94 @@ def _count_wells(table: pd.DataFrame) -> int:
     return len(table[["Metadata_Plate", "Metadata_Well"]].drop_duplicates())
 
 
-def _warn_of_position(summary: dict[str, Any]) -> None:
-    auc = summary["confounds"]["position"].get("auc", 0.0)
-    if auc > _SUSPICIOUS_AUC:
-        console.print(
-            f"[bold yellow]The position on the plate alone tells the classes apart (AUC {auc:.2f}): "
-            "no score on these images can tell biology from position.[/]"
-        )
+def _flag_counts(table: pd.DataFrame) -> dict[str, int]:
+    """Fields with each flaw; all zero where no pixels were read."""
+    if "Metadata_Flags" not in table:
+        return {}
+    counts = count_flags(table, table).sum(axis=1)
+    return {str(name): int(count) for name, count in counts.items()}
 
 
-def _show(found: Found, summary: dict[str, Any]) -> None:
+def _depths(looked: Looked) -> Mapping[str, object]:
+    return bit_depths(looked.table, looked.quality, file_bits=looked.file_bits) if len(looked.quality) else {}
+
+
+def _effects(looked: Looked) -> list[dict[str, Any]]:
+    """Share of the variance between wells that row, column and edge explain, for each plate and channel."""
+    if looked.quality.empty:
+        return []
+    effects = position_effects(looked.table, looked.of("mean"))
+    return [{str(key): value for key, value in effect.items()} for effect in effects.to_dict("records")]
+
+
+def _warn(summary: Mapping[str, Any]) -> None:
+    for sentence in confound_sentences(summary["confounds"]):
+        console.print(sentence, style="bold yellow", markup=False)
+
+
+def _show(found: Found, looked: Looked, summary: Mapping[str, Any]) -> None:
     console.print(
         f"Found {summary['fields']} fields in {summary['wells']} wells; plates: {summary['plates']}; "
         f"file names: {found.preset}; channels: {', '.join(found.channels)}.",
         markup=False,
     )
-    if found.unmatched:
-        _list("Image files that match no known name", [path.name for path in found.unmatched])
-    if found.unjoined:
-        _list("Wells that are not in the plate map", found.unjoined)
-    if missing := summary["flags"]["missing_channel"]:
-        console.print(f"Fields that lack a channel: {missing}.")
+    console.print(f"Why {found.preset}: {found.why}.", markup=False)
+    _show_problems(found, looked, summary)
     classes = Table("class", "wells", "fields")
     for name, counts in summary["classes"].items():
         classes.add_row(name, str(counts["wells"]), str(counts["fields"]))
     console.print(classes)
     if unclassed := summary["fields"] - sum(counts["fields"] for counts in summary["classes"].values()):
         console.print(f"Fields without a class, left out of training: {unclassed}.")
+    if summary["layout"]:
+        for plate in list(dict.fromkeys(looked.table["Metadata_Plate"]))[:_MAPS]:
+            console.print(f"Plate {plate}:", markup=False)
+            console.print(layout_letters(looked.table, plate))
+    for line in (summary["layout"], summary["donors"], *effect_lines(summary["effects"])):
+        if line:
+            console.print(line, markup=False)
 
 
-def _list(what: str, names: list[str]) -> None:
-    more = ", …" if len(names) > _EXAMPLES else ""
-    console.print(f"{what}: {len(names)} ({', '.join(names[:_EXAMPLES])}{more}).", markup=False)
+def _show_problems(found: Found, looked: Looked, summary: Mapping[str, Any]) -> None:
+    unmatched = [
+        f"{path.name} ({found.reasons[path]})" if path in found.reasons else path.name for path in found.unmatched
+    ]
+    _list("Image files that match no known name", unmatched)
+    _list("Folders without a usable image", found.empty_folders)
+    _list("Files that are named but do not exist", [path.name for path in found.absent])
+    _list("Wells that are not in the plate map", found.unjoined)
+    _list("Wells of the plate map without an image", found.unused)
+    _list("Words for controls that are not known, read as none", found.unknown_controls)
+    if missing := summary["flags"]["missing_channel"]:
+        console.print(f"Fields that lack a channel: {missing}.")
+    _list("Fields that cannot be read", [reason.rstrip(".") for _, reason in looked.failures])
+    for line in depth_lines(_depths(looked)):
+        console.print(line, markup=False)
+    if any(count for name, count in summary["flags"].items() if name != "missing_channel"):
+        console.print(flag_table(count_flags(looked.table, looked.table)))
 
 
-def _next_command(data: Path, out: Path | None, platemap: Path | None, summary: dict[str, Any]) -> str:
+def _with_reason(path: Path, reasons: Mapping[Path, str]) -> str:
+    return f"{path.name} ({reasons[path]})" if path in reasons else path.name
+
+
+def _list(what: str, names: Sequence[str]) -> None:
+    if names:
+        more = ", …" if len(names) > _EXAMPLES else ""
+        shown = printable(", ".join(names[:_EXAMPLES]))
+        console.print(f"{what}: {len(names)} ({shown}{more}).", markup=False)
+
+
+def _write(out: Path, looked: Looked, summary: Mapping[str, Any]) -> None:
+    measures = looked.quality.add_prefix("Metadata_Quality_")
+    write_table(pd.concat([looked.table, measures], axis=1), out)
+    console.print(f"Wrote the image table to {out}.", markup=False)
+    picture = out.with_suffix(".layout.png")
+    save_figure(layout_picture(looked.table, summary["layout"]), picture)
+    console.print(f"Drew the layout of the plates into {picture}.", markup=False)
+
+
+def _next_command(data: Path, out: Path | None, platemap: Path | None, summary: Mapping[str, Any]) -> str:
     if len(summary["classes"]) < 2:
         return "name the class of each well in a platemap.csv (well_position,condition), then ingest again."
     words = ["python", "-m", "leigh_mlops.tune", "--data", str(out or data)]

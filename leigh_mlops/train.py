@@ -5,7 +5,22 @@ from typing import Annotated
 import typer
 import yaml
 
-from leigh_mlops.commands import Data, Platemap, RayAddress, Seed, SkipBroken, Store, Verbose, console, run
+from leigh_mlops.commands import (
+    Data,
+    Exclude,
+    Fold,
+    Group,
+    Platemap,
+    RayAddress,
+    ScaleBy,
+    Seed,
+    SkipBroken,
+    Store,
+    Verbose,
+    console,
+    run,
+    split_list,
+)
 from leigh_mlops.errors import LeighError
 from leigh_mlops.tune import bounded, load_spaces
 
@@ -24,7 +39,10 @@ def train(
     epochs: Annotated[int | None, typer.Option(min=1)] = None,
     image_size: Annotated[int | None, typer.Option(help="Side in pixels, a multiple of 32.")] = None,
     seed: Seed = 0,
-    group: Annotated[str, typer.Option(help="What is never divided: well, plate, batch or donor.")] = "well",
+    group: Group = "well",
+    fold: Fold = None,
+    exclude: Exclude = None,
+    scale_by: ScaleBy = "training",
     name: Annotated[str, typer.Option(help="First part of the registered name.")] = "leigh",
     store: Store = None,
     ray_address: RayAddress = None,
@@ -41,7 +59,9 @@ def train(
     from leigh_mlops.study import DataSource, Study, check_spaces
 
     check_spaces([space])
-    source = DataSource(data, platemap, group, seed, skip_broken)
+    source = DataSource(
+        data, platemap, group, seed, skip_broken, exclude=split_list(exclude), fold=fold, scale_by=scale_by
+    )
     Study(source, [space], store, console, seed, line=name, ray_address=ray_address, verbose=verbose).run()
 
 

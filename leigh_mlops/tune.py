@@ -5,7 +5,21 @@ from typing import Annotated
 
 import typer
 
-from leigh_mlops.commands import Platemap, RayAddress, Seed, SkipBroken, Store, Verbose, console, run
+from leigh_mlops.commands import (
+    Exclude,
+    Fold,
+    Group,
+    Platemap,
+    RayAddress,
+    ScaleBy,
+    Seed,
+    SkipBroken,
+    Store,
+    Verbose,
+    console,
+    run,
+    split_list,
+)
 from leigh_mlops.errors import LeighError
 from leigh_mlops.settings import SearchSpace, load_space
 
@@ -32,7 +46,10 @@ def tune(
         str | None, typer.Option(help="quick (compact networks), standard or thorough; quick without --data.")
     ] = None,
     time_budget: Annotated[float | None, typer.Option(min=0.01, help="Minutes for all searches together.")] = None,
-    group: Annotated[str, typer.Option(help="What is never divided: well, plate, batch or donor.")] = "well",
+    group: Group = "well",
+    fold: Fold = None,
+    exclude: Exclude = None,
+    scale_by: ScaleBy = "training",
     name: Annotated[str, typer.Option(help="First part of the registered names; another starts a line of its own.")] = (
         "leigh"
     ),
@@ -50,7 +67,9 @@ def tune(
 
     check_spaces(spaces)
     Study(
-        source=DataSource(data, platemap, group, seed, skip_broken),
+        source=DataSource(
+            data, platemap, group, seed, skip_broken, exclude=split_list(exclude), fold=fold, scale_by=scale_by
+        ),
         spaces=spaces,
         store=store,
         console=console,

@@ -48,29 +48,75 @@ def test_a_drawn_plate_is_ingested(tmp_path):
     (demo / "Images" / "overview.png").touch()
     output = call(ingest, demo, "--out", table, "--json", summary)
     assert "Found 12 fields in 6 wells; plates: 1; file names: harmony; channels: DAPI, TMRM." in output
-    assert "Image files that match no known name: 1 (overview.png)." in output
-    assert "Fields that lack a channel: 1." in output
+    assert "Why harmony: Index.idx.xml lists" in output
+    assert "Image files that match no known name: 1 (overview.png (not in Index.idx.xml))." in output
+    assert "Files that are named but do not exist: 1 (r02c02f01p01-ch2sk1fk1fl1.tiff)." in output
+    assert "Bit depth of plate demo: 12 bits in 16-bit files." in output
     assert f"Next: python -m leigh_mlops.tune --data {table}" in output.splitlines()[-1]
     assert len(read_table(table)) == 12
     values = json.loads(summary.read_text())
     assert (values["fields"], values["wells"]) == (12, 6)
     assert values["classes"] == {"DS": {"wells": 3, "fields": 6}, "WT": {"wells": 3, "fields": 6}}
-    assert values["flags"] == {"missing_channel": 1}
-    assert len(values["unmatched"]) == 1
-    assert set(values["confounds"]["position"]) == {"accuracy", "auc"}
+    assert values["flags"]["unreadable"] == values["flags"]["excluded"] == 1
+    assert "r02c02f01p01-ch2sk1fk1fl1.tiff" in values["failures"][0]["reason"]
+    assert len(values["unmatched"]) == len(values["absent"]) == 1
+    assert all(set(values["confounds"][kind]) == {"accuracy", "auc"} for kind in ("position", "plate", "background"))
+    assert table.with_suffix(".layout.png").exists()
+    kept = read_table(table)
+    assert kept["Metadata_Excluded"].sum() == 1
+    assert kept.loc[kept["Metadata_Excluded"], "Metadata_Flags"].tolist() == ["unreadable"]
+    assert "Metadata_Quality_focus_TMRM" in kept
 
 
 def test_a_layout_that_misleads_is_told_first(tmp_path):
     warning = "The position on the plate alone tells the classes apart (AUC 1.00)"
-    assert warning not in call(ingest, class_folders(tmp_path / "good", alternate))
-    assert call(ingest, class_folders(tmp_path / "bad", blocks)).startswith(warning)
+    good = call(ingest, class_folders(tmp_path / "good", alternate), "--names-only")
+    assert warning not in good
+    assert "alternate by column" in good
+    assert call(ingest, class_folders(tmp_path / "bad", blocks), "--names-only").startswith(warning)
+
+
+def test_images_that_cannot_be_read_are_counted_and_end_nothing(tmp_path):
+    root = class_folders(tmp_path / "study", alternate)
+    assert "Fields that cannot be read" not in call(ingest, root, "--names-only")
+    output = call(ingest, root)
+    assert "Fields that cannot be read: 20" in output
+    assert "unreadable" in output
+
+
+def test_channels_are_chosen_and_stay_chosen(tmp_path):
+    demo, table = tmp_path / "demo", tmp_path / "t.csv"
+    call(synthesize, demo, "--wells-per-class", 3, "--fields", 1, "--size", 32)
+    output = call(ingest, demo, "--channels", "mito=2", "--out", table)
+    assert "channels: mito." in output
+    assert [name for name in read_table(table) if name.startswith("FileName_")] == ["FileName_mito"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--channels", "DAPI", "write it as DAPI=1,TMRM=2"),
+        ("--channels", "A=1,A=2", "gives one name to two channels"),
+        ("--z", "middle", "give max or a number"),
+        ("--exclude", "ugly", "'ugly' is no flaw"),
+        ("--preset", "phenix", "phenix"),
+        ("--pattern", "(", "pattern"),
+    ],
+)
+def test_options_that_make_no_sense_are_one_sentence(tmp_path, option, value, said):
+    demo = tmp_path / "demo"
+    call(synthesize, demo, "--wells-per-class", 3, "--fields", 1, "--size", 32)
+    with pytest.raises(LeighError, match=said):
+        call(ingest, demo, option, value)
 
 
 def test_wells_that_a_plate_map_lacks_are_named(tmp_path):
     root = class_folders(tmp_path / "study", alternate)
-    (tmp_path / "map.csv").write_text("well_position,donor\nB02,1\n")
-    output = call(ingest, root, "--platemap", tmp_path / "map.csv")
+    (tmp_path / "map.csv").write_text("well_position,donor,pert_type\nB02,1,negcn\nH12,1,trt\n")
+    output = call(ingest, root, "--platemap", tmp_path / "map.csv", "--names-only")
     assert "Wells that are not in the plate map: 19 (1/B03, 1/B04, 1/B05, …)." in output
+    assert "Wells of the plate map without an image: 1 (H12)." in output
+    assert "Words for controls that are not known, read as none: 1 (negcn)." in output
 
 
 def test_without_classes_the_next_step_is_a_plate_map(tmp_path):

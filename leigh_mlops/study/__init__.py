@@ -2,7 +2,7 @@
 
 from leigh_mlops.study.evaluation import Evaluation, evaluate_package
 from leigh_mlops.study.prepare import DataSource, find_data, prepare
-from leigh_mlops.study.registered import evaluate_version, matching_data
+from leigh_mlops.study.registered import evaluate_version, matching_data, plate_adjustments
 from leigh_mlops.study.run import Study
 from leigh_mlops.study.spaces import check_spaces
 
@@ -15,5 +15,6 @@ __all__ = [
     "evaluate_version",
     "find_data",
     "matching_data",
+    "plate_adjustments",
     "prepare",
 ]

@@ -7,11 +7,11 @@ import numpy.typing as npt
 
 from leigh_mlops.images import IntensityScale
 from leigh_mlops.models import Baseline, PCABaseline, fit_baseline, fit_pca, intensity_features
-from leigh_mlops.plates import plate_shape, position_features
+from leigh_mlops.plates import beside_other_class, plate_shape, position_features
 from leigh_mlops.scores import all_scores, classification_scores
 from leigh_mlops.training import PreparedData
 
-__all__ = ["Baselines", "fit_baselines", "fit_latent_baseline"]
+__all__ = ["Baselines", "beside_scores", "fit_baselines", "fit_latent_baseline"]
 
 _CHUNK = 64
 
@@ -40,7 +40,7 @@ class Baselines:
         """Shared metric names of both."""
         wells, labels = data.wells[rows], data.labels[rows]
         return {
-            name: all_scores(list(wells), labels, log_probs, data.classes)
+            name: all_scores(list(wells), labels, log_probs, data.classes) | beside_scores(data, rows, log_probs)
             for name, log_probs in self.log_probs(data, rows).items()
         }
 
@@ -58,6 +58,28 @@ class Baselines:
             return Baseline.from_arrays(chosen)
 
         return cls(part("intensity/"), part("position/"))
+
+
+def beside_scores(
+    data: PreparedData, rows: npt.NDArray[np.int64], log_probs: npt.NDArray[np.float64]
+) -> dict[str, float]:
+    """Scores per well of those wells that have a neighbour of another class, where the position helps least.
+
+    Args:
+        data: What the rows belong to; neighbours of any part count.
+        rows: Row numbers of the fields, shape (n,).
+        log_probs: Of the same fields, shape (n, K).
+
+    Returns:
+        Names under ``beside/``, ``beside/wells`` among them; empty where no well, or every well, is one.
+    """
+    near = beside_other_class(data.table).to_numpy(bool)[rows]
+    if near.all() or not near.any():
+        return {}
+    wells = data.wells[rows][near]
+    scores = all_scores(list(wells), data.labels[rows][near], log_probs[near], data.classes)
+    of_wells = {n.removeprefix("wells/"): value for n, value in scores.items() if n.startswith("wells/")}
+    return {f"beside/{name}": value for name, value in (of_wells | {"wells": len(np.unique(wells))}).items()}
 
 
 def fit_baselines(data: PreparedData, seed: int = 0) -> Baselines:

@@ -33,6 +33,7 @@ def line_of(package: ModelPackage) -> dict[str, object]:
         "classes": list(package.model.spec.classes),
         "channels": list(package.channels),
         "full_scale": package.scale["full_scale"],
+        "scale_by": "controls" if package.scale.get("controls") else "training",
     }
 
 

@@ -13,10 +13,10 @@ from leigh_mlops.explanations.evaluation import evaluating
 from leigh_mlops.images import IntensityScale
 from leigh_mlops.models import InverseError, ModelPackage, PCABaseline, can
 from leigh_mlops.scores import per_well_mean
-from leigh_mlops.study.baselines import Baselines
+from leigh_mlops.study.baselines import Baselines, beside_scores
 from leigh_mlops.training import OBJECTIVES, Outputs, PreparedData, predict
 
-__all__ = ["Evaluation", "evaluate_package", "inverse_error", "outputs_of", "raw_errors"]
+__all__ = ["Evaluation", "evaluate_package", "inverse_error", "outputs_of", "raw_errors", "scores_under"]
 
 _BATCH = 16
 
@@ -26,7 +26,8 @@ class Evaluation:
     """A model, a threshold on intensity and the position on the plate, on the same fields.
 
     Attributes:
-        scores: Shared metric names of the model, those per well under ``wells/``.
+        scores: Shared metric names of the model, those per well under ``wells/``, those of
+            wells with a neighbour of another class under ``beside/``.
         baseline: The same of the intensity baseline; empty where the model does not classify.
         position: The same of the position on the plate.
         outputs: What the model says of each field.
@@ -40,11 +41,12 @@ class Evaluation:
     def to_json(self, model: str) -> dict[str, Any]:
         """The JSON of the ``evaluate`` command."""
         fields = {name: value for name, value in self.scores.items() if "/" not in name or name.startswith("z_prime/")}
-        wells = {n.removeprefix("wells/"): v for n, v in self.scores.items() if n.startswith("wells/")}
+        wells, near = (scores_under(prefix, self.scores) for prefix in ("wells/", "beside/"))
         return {
             "model": model,
             "fields": fields,
             "wells": wells,
+            "beside": near,
             "baseline": self.baseline,
             "position": self.position,
         }
@@ -61,8 +63,14 @@ def evaluate_package(package: ModelPackage, data: PreparedData, rows: npt.NDArra
             scores["inverse_error"] = inverse_error(package, data, rows)
     if model.task == "reconstruct":
         return Evaluation(scores, {"mse": _latent_mse(package, data, rows)}, {}, outputs)
+    scores |= beside_scores(data, outputs.rows, outputs.values)
     beside = Baselines.from_arrays(package.arrays).scores(data, rows)
     return Evaluation(scores, beside["baseline"], beside["position"], outputs)
+
+
+def scores_under(prefix: str, scores: dict[str, float]) -> dict[str, float]:
+    """The scores whose names begin with a prefix, by the rest of their names."""
+    return {name.removeprefix(prefix): value for name, value in scores.items() if name.startswith(prefix)}
 
 
 def outputs_of(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64]) -> Outputs:

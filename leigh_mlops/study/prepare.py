@@ -1,7 +1,7 @@
 """From a folder of images to prepared data: table, split, cache, said in words."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -11,18 +11,37 @@ from rich.table import Table
 from leigh_mlops.errors import LeighError
 from leigh_mlops.images import open_cache
 from leigh_mlops.plates import (
+    EXCLUDED_BY_DEFAULT,
     assign_split,
+    bit_depths,
+    count_flags,
+    describe_donors,
     describe_split,
     find_images,
+    flag_fields,
+    fold_split,
     is_demo,
     leaked_wells,
+    probe_confounds,
     require_classes,
     write_demo_plate,
 )
 from leigh_mlops.progress import Progress
+from leigh_mlops.report.tables import flag_table
+from leigh_mlops.report.words import depth_lines
 from leigh_mlops.training import PARTS, PreparedData
 
-__all__ = ["DEMO", "DataSource", "Divided", "divided_table", "find_data", "prepare", "with_cache"]
+__all__ = [
+    "DEMO",
+    "DataSource",
+    "Divided",
+    "confounds_of",
+    "divided_table",
+    "find_data",
+    "flagged",
+    "prepare",
+    "with_cache",
+]
 
 DEMO = Path("demo")
 
@@ -37,6 +56,10 @@ class DataSource:
         group: What is never divided: ``well``, ``plate``, ``batch`` or ``donor``.
         seed: Of the split.
         skip_broken: Leave out images that can't be read instead of refusing them.
+        exclude: Flaws for which a field is left out; ``None`` for the default rule.
+        fold: ``2/5`` takes the second of five parts as test part; ``2/all`` gives each group a part.
+        scale_by: ``training`` for one intensity scale; ``controls`` brings each plate to a common
+            level by its own negative controls first.
     """
 
     path: Path | None
@@ -44,6 +67,16 @@ class DataSource:
     group: str = "well"
     seed: int = 0
     skip_broken: bool = False
+    exclude: Sequence[str] | None = None
+    fold: str | None = None
+    scale_by: str = "training"
+
+    @property
+    def rule(self) -> tuple[str, ...]:
+        """Flaws for which a field is left out."""
+        if self.exclude is None:
+            return tuple(EXCLUDED_BY_DEFAULT)
+        return tuple(name for name in self.exclude if name != "none")
 
 
 Divided = tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]
@@ -58,9 +91,22 @@ def divided_table(source: DataSource, console: Console) -> Divided:
     """
     table, channels, classes = find_data(source, console)
     require_classes(table)
-    table = table.assign(Metadata_Split=assign_split(table, group=source.group, seed=source.seed))
+    table = table.assign(Metadata_Split=_split(table, source))
     _show_split(table, console)
+    if donors := describe_donors(table):
+        console.print(donors.sentence, markup=False)
     return table, channels, classes
+
+
+def _split(table: pd.DataFrame, source: DataSource) -> "pd.Series[str]":
+    if source.scale_by not in ("training", "controls"):
+        raise LeighError(f"--scale-by {source.scale_by!r} is unknown; choose training or controls.")
+    if source.fold is None:
+        return assign_split(table, group=source.group, seed=source.seed)
+    fold, _, folds = source.fold.partition("/")
+    if not fold.isdigit() or not (folds.isdigit() or folds == "all"):
+        raise LeighError(f"--fold {source.fold!r} is no part; write it as 2/5, or as 2/all for one group each.")
+    return fold_split(table, int(fold), "all" if folds == "all" else int(folds), group=source.group, seed=source.seed)
 
 
 def prepare(
@@ -77,6 +123,7 @@ def prepare(
         LeighError: Images can't be read, and ``source`` does not say to leave them out.
     """
     data = with_cache(table, channels, classes, image_size, console, demo=is_demo(source.path or DEMO))
+    data = flagged(data, source.rule, console)
     if data.failures and not source.skip_broken:
         raise LeighError(
             f"{len(data.failures)} of {len(table)} fields can't be used, the first because "
@@ -84,7 +131,20 @@ def prepare(
         )
     for failure in data.failures:
         console.print(f"  left out: {failure.reason}", markup=False)
+    _each_class_in_each_part(data)
+    if source.scale_by == "controls":
+        return data.scaled_by_controls((data.table["Metadata_Split"] == "train").to_numpy(bool))
     return data
+
+
+def _each_class_in_each_part(data: PreparedData) -> None:
+    for part in PARTS:
+        present = set(data.labels[data.rows(part)])
+        if absent := [name for number, name in enumerate(data.classes) if number not in present]:
+            raise LeighError(
+                f"no usable field of class {absent[0]!r} is left in the {part} part; add images of more wells, or "
+                "leave fewer out with --exclude."
+            )
 
 
 def find_data(source: DataSource, console: Console) -> Divided:
@@ -124,6 +184,28 @@ def with_cache(
     with Progress(console, f"reading images at {image_size} px", len(table)) as progress:
         cache = open_cache(table, channels, image_size, progress=progress.advance)
     return PreparedData(table, tuple(channels), tuple(classes), cache, demo)
+
+
+def flagged(data: PreparedData, rule: Sequence[str], console: Console) -> PreparedData:
+    """The same data with the flaws of each field in its table; those left out by rule stand in no part.
+
+    Raises:
+        LeighError: A flaw is unknown.
+    """
+    flags = flag_fields(data.table, data.cache.quality, exclude=rule)
+    table = data.table.assign(**{str(name): flags[name] for name in flags})
+    file_bits = data.cache.full_scale.bit_length()
+    for line in depth_lines(bit_depths(table, data.cache.quality, file_bits=file_bits)):
+        console.print(line, markup=False)
+    if (table["Metadata_Flags"] != "").any():
+        console.print(flag_table(count_flags(flags, table)))
+    return replace(data, table=table)
+
+
+def confounds_of(data: PreparedData) -> dict[str, dict[str, float]]:
+    """Whether position, plate or pixels without cells alone tell the classes apart."""
+    columns = [name for name in data.cache.quality if str(name).startswith("background")]
+    return probe_confounds(data.table, data.cache.quality[columns])
 
 
 def _show_split(table: pd.DataFrame, console: Console) -> None:

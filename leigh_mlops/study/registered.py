@@ -1,27 +1,62 @@
 """Scores of a registered version on a labelled data set."""
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 from rich.console import Console
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.images import ControlLevel, IntensityScale, adjustment, open_cache
 from leigh_mlops.models import ModelPackage, load_package
-from leigh_mlops.study.evaluation import evaluate_package
-from leigh_mlops.study.prepare import DataSource, find_data, with_cache
-from leigh_mlops.tracking import Store
+from leigh_mlops.study.evaluation import Evaluation, evaluate_package
+from leigh_mlops.study.prepare import DataSource, confounds_of, find_data, flagged, with_cache
+from leigh_mlops.study.said import REFERENCES, evaluation_lines
+from leigh_mlops.tracking import Store, Version
 from leigh_mlops.training import PreparedData
 
-__all__ = ["evaluate_version", "matching_data"]
+__all__ = ["Scored", "evaluate_version", "matching_data", "plate_adjustments"]
 
 
-def evaluate_version(store: Store, uri: str, data: Path, platemap: Path | None, console: Console) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Scored:
+    """A registered version on wells on which it was neither trained nor chosen.
+
+    Attributes:
+        version: Of the registry.
+        evaluation: Its scores, beside what needs no network.
+        seen: What was scored, in words.
+        wells: Number of wells scored.
+        sentences: What the scores mean, the most important first; empty where nothing is classified.
+    """
+
+    version: Version
+    evaluation: Evaluation
+    seen: str
+    wells: int
+    sentences: list[str]
+
+    @property
+    def rows(self) -> dict[str, dict[str, float]]:
+        """Scores by name, for a table."""
+        scored = self.evaluation
+        if not scored.position:
+            return {self.version.uri: scored.scores, "PCA with as many numbers": scored.baseline}
+        beside = {REFERENCES["baseline"]: scored.baseline, REFERENCES["position"]: scored.position}
+        return {self.version.uri: scored.scores} | beside
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON of the ``evaluate`` command."""
+        said = {"seen": self.seen, "n_wells": self.wells, "sentences": self.sentences}
+        return self.evaluation.to_json(self.version.uri) | said
+
+
+def evaluate_version(store: Store, uri: str, data: Path, platemap: Path | None, console: Console) -> Scored:
     """Score a version on all labelled fields of wells on which it was neither trained nor chosen.
-
-    Returns:
-        The JSON of the ``evaluate`` command, and ``seen``: a sentence on what was scored.
 
     Raises:
         LeighError: The version or the data can't be had, or do not fit.
@@ -43,7 +78,9 @@ def evaluate_version(store: Store, uri: str, data: Path, platemap: Path | None, 
     seen = f"{wells} wells that it has not seen"
     if left_out:
         seen += f" ({left_out} wells on which it was trained or chosen are left out)"
-    return evaluate_package(package, prepared, rows).to_json(version.uri) | {"seen": seen, "n_wells": wells}
+    scored = evaluate_package(package, prepared, rows)
+    sentences = evaluation_lines(scored, wells, confounds_of(prepared), None) if scored.position else []
+    return Scored(version, scored, seen, wells, sentences)
 
 
 def matching_data(package: ModelPackage, source: DataSource, console: Console) -> PreparedData:
@@ -60,6 +97,7 @@ def matching_data(package: ModelPackage, source: DataSource, console: Console) -
         )
     spec = package.model.spec
     data = with_cache(table, channels, spec.classes, spec.image_size, console)
+    data = flagged(data, package.about["exclude"], console)
     if data.cache.full_scale != package.scale["full_scale"]:
         raise LeighError(
             f"The images of {source.path} reach {data.cache.full_scale}, those that the model was trained on "
@@ -67,4 +105,39 @@ def matching_data(package: ModelPackage, source: DataSource, console: Console) -
         )
     for failure in data.failures:
         console.print(f"  left out: {failure.reason}", markup=False)
-    return data
+    controls = IntensityScale.from_json(package.scale).controls
+    return data if controls is None else data.scaled_by_controls(_known(package, data), controls)
+
+
+def _known(package: ModelPackage, data: PreparedData) -> npt.NDArray[np.bool_]:
+    """Fields on which a package was trained, shape (N,)."""
+    return np.isin(data.cache.digests, package.arrays["training_digests"].astype(np.uint64))
+
+
+def plate_adjustments(package: ModelPackage, table: pd.DataFrame) -> dict[str, list[list[float]]] | None:
+    """Offset and gain of each channel by plate, from the plates' own negative controls.
+
+    Only the images of controls are read.
+
+    Returns:
+        ``None`` for a package that is not scaled by controls.
+
+    Raises:
+        LeighError: A plate has no negative control well that can be read.
+    """
+    controls = IntensityScale.from_json(package.scale).controls
+    if controls is None:
+        return None
+    negcon = table.get("Metadata_Control", pd.Series("", index=table.index)) == "negcon"
+    part = table[negcon].reset_index(drop=True)
+    levels: dict[str, ControlLevel] = {}
+    if len(part):
+        cache = open_cache(part, package.channels, package.model.spec.image_size)
+        data = PreparedData(part, package.channels, package.model.spec.classes, cache)
+        levels = data.control_levels(_known(package, data))
+    if absent := sorted(set(table["Metadata_Plate"].astype(str)) - set(levels)):
+        raise LeighError(
+            f"The model is scaled by negative controls, and plate {absent[0]} has none that can be read; add "
+            "pert_type=negcon to its plate map."
+        )
+    return {plate: adjustment(controls, level).tolist() for plate, level in levels.items()}

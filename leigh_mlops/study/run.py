@@ -16,14 +16,15 @@ import pandas as pd
 from rich.console import Console
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.plates import leaked_wells
+from leigh_mlops.plates import describe_layout, leaked_wells
 from leigh_mlops.report.figures import beside_baseline, learning_curves
+from leigh_mlops.report.layout import layout_picture
 from leigh_mlops.search import TrialResult, ray_cluster, run_search, state_folder
 from leigh_mlops.settings import SearchSpace, TrainingSettings
 from leigh_mlops.study.baselines import Baselines, fit_baselines, fit_latent_baseline
 from leigh_mlops.study.board import Board
 from leigh_mlops.study.finalists import Winner, crown, log_package, make_package
-from leigh_mlops.study.prepare import DataSource, divided_table, prepare, with_cache
+from leigh_mlops.study.prepare import DataSource, confounds_of, divided_table, prepare, with_cache
 from leigh_mlops.study.said import say_baseline, say_result, winner_lines
 from leigh_mlops.study.spaces import check_spaces, digests_of_starts, latent_size, local_starts
 from leigh_mlops.tracking import Run, Store
@@ -80,7 +81,8 @@ class Study:
                 winners, rows = self._study(parent, data, folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        say_result(self.console, rows, winners, data, where=self._tracking.words, source=self.source.path)
+        where, source = self._tracking.words, self.source.path
+        say_result(self.console, rows, winners, data, self._confounds, where=where, source=source)
         return winners
 
     @property
@@ -117,6 +119,8 @@ class Study:
         if image_size not in self._sizes:
             known = next(iter(self._sizes.values()))
             made = with_cache(known.table, known.channels, known.classes, image_size, self.console, demo=known.demo)
+            if known.controls is not None:
+                made = made.scaled_by_controls((made.table["Metadata_Split"] == "train").to_numpy(bool))
             self._sizes[image_size] = replace(made, starts=known.starts)
         return self._sizes[image_size]
 
@@ -128,7 +132,8 @@ class Study:
 
     def _study(self, parent: Run, data: PreparedData, folder: Path) -> tuple[list[Winner], list[dict[str, Any]]]:
         beside = self.baselines_at(data.image_size).scores(data, data.rows("val"))
-        say_baseline(self.console, beside)
+        self._confounds = confounds_of(data)
+        say_baseline(self.console, beside, self._confounds)
         self._log_data(parent, data)
         references = self._log_references(parent, data, beside)
         with ray_cluster(self.ray_address, workers=self.workers, verbose=self.verbose):
@@ -203,6 +208,7 @@ class Study:
             model, scale, epoch = trained_network(space.family, settings, data, finished[result.trial])
             run = board.runs[result.trial]
             about = {"run": run.id, "best_epoch": epoch, "val": result.best, "seed": self.seed, "git": revision()}
+            about["exclude"] = list(self.source.rule)
             package = make_package(model, scale, data, baselines, about, [*data.starts.values()])
             packages.append((run, package, log_package(self._tracking, run, package)))
         run, package, uri = packages[0]
@@ -219,9 +225,15 @@ class Study:
         }
 
     def _log_data(self, parent: Run, data: PreparedData) -> None:
-        parent.log_params({"seed": self.seed, "group": self.source.group, "split_seed": self.source.seed})
+        source = self.source
+        split = {"group": source.group, "split_seed": source.seed, "fold": source.fold or "none"}
+        parent.log_params({"seed": self.seed, "scale_by": source.scale_by} | split)
         leaked = leaked_wells(data.table, data.table["Metadata_Split"])
-        parent.log_metrics({"data/fields": len(data.table), "data/leaked_wells": len(leaked)})
+        metrics: dict[str, float] = {"data/fields": len(data.table), "data/leaked_wells": len(leaked)}
+        metrics["data/excluded"] = int(data.table["Metadata_Excluded"].sum())
+        metrics |= {f"data/{kind}_auc": scores["auc"] for kind, scores in self._confounds.items() if scores}
+        parent.log_metrics(metrics)
+        parent.log_figure(layout_picture(data.table, describe_layout(data.table).sentence), "figures/layout.png")
         with tempfile.TemporaryDirectory() as temporary:
             table = Path(temporary) / "split.csv"
             columns = [name for name in data.table if str(name).startswith("Metadata_")]
@@ -260,7 +272,7 @@ class Study:
         if metrics:
             parent.log_figure(learning_curves(curves, metrics), "figures/learning_curves.png")
         parent.log_figure(beside_baseline([row for row in rows if "wells/accuracy" in row]), "figures/baseline.png")
-        lines = [line for winner in winners for line in winner_lines(winner, data)]
+        lines = [line for winner in winners for line in winner_lines(winner, data, self._confounds)]
         parent.log_text("\n".join(lines) + "\n", "summary.txt")
 
 

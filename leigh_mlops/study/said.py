@@ -8,28 +8,25 @@ import numpy as np
 from rich.console import Console
 
 from leigh_mlops.plates import leaked_wells
-from leigh_mlops.report.tables import leaderboard
-from leigh_mlops.report.words import verdict
+from leigh_mlops.report.tables import leaderboard, side_by_side
+from leigh_mlops.report.words import confound_sentences, verdict
+from leigh_mlops.study.evaluation import Evaluation, scores_under
 from leigh_mlops.study.finalists import Winner
 from leigh_mlops.training import PreparedData
 
-__all__ = ["say_baseline", "say_result", "winner_lines"]
+__all__ = ["REFERENCES", "Confounds", "evaluation_lines", "say_baseline", "say_result", "winner_lines"]
 
-CONFOUNDED_AUC = 0.8
+Confounds = dict[str, dict[str, float]]
+
+REFERENCES = {"baseline": "a threshold on intensity", "position": "the position on the plate"}
 
 
-def say_baseline(console: Console, beside: dict[str, dict[str, float]]) -> None:
+def say_baseline(console: Console, beside: dict[str, dict[str, float]], confounds: Confounds) -> None:
     """What is known before anything trains; a confounded layout comes first."""
-    baseline, position = beside["baseline"], beside["position"]
-    if position.get("wells/auc", 0.0) > CONFOUNDED_AUC:
-        console.print(
-            f"[bold]The position on the plate alone tells the classes apart (AUC {position['wells/auc']:.2f} on "
-            "validation wells): no score on these images can tell biology from position."
-        )
-    console.print(
-        f"Without any network, on validation wells: a threshold on intensity has accuracy "
-        f"{baseline['wells/accuracy']:.3f}, the position on the plate {position['wells/accuracy']:.3f}."
-    )
+    for sentence in confound_sentences(confounds):
+        console.print(sentence, style="bold", markup=False)
+    rows = {words: beside[kind] for kind, words in REFERENCES.items()}
+    console.print(side_by_side(rows, title="Without any network, on validation wells"))
 
 
 def say_result(
@@ -37,6 +34,7 @@ def say_result(
     rows: list[dict[str, Any]],
     winners: Sequence[Winner],
     data: PreparedData,
+    confounds: Confounds,
     *,
     where: str,
     source: Path | None,
@@ -44,9 +42,15 @@ def say_result(
     """The table of all trials, a few sentences on each winner, and the next command."""
     console.print()
     console.print(leaderboard(rows, winners={row["model"] for row in rows if row.get("winner")}))
+    classifiers = [winner for winner in winners if winner.test.position]
+    if classifiers:
+        tested = {winner.version.uri: winner.test.scores for winner in classifiers}
+        last = classifiers[-1].test
+        tested |= {REFERENCES["baseline"]: last.baseline, REFERENCES["position"]: last.position}
+        console.print(side_by_side(tested, title="Test wells, scored once"))
     for winner in winners:
         console.print()
-        for line in winner_lines(winner, data):
+        for line in winner_lines(winner, data, confounds):
             console.print(line, markup=False)
     console.print()
     console.print(f"Everything is in {where}; look at it with: python -m leigh_mlops.ui", markup=False)
@@ -55,7 +59,7 @@ def say_result(
     console.print(f"Next: {command}", markup=False)
 
 
-def winner_lines(winner: Winner, data: PreparedData) -> list[str]:
+def winner_lines(winner: Winner, data: PreparedData, confounds: Confounds) -> list[str]:
     """A winner beside the baseline and the position, and what became of it."""
     version, decision, test = winner.version, winner.decision, winner.test
     lines = [f"{version.uri} ({winner.trial}):"]
@@ -70,12 +74,25 @@ def winner_lines(winner: Winner, data: PreparedData) -> list[str]:
         lines.append(f"  Test wells: mean squared error {test.scores['mse']:.4f}, PCA with as many numbers {pca:.4f}.")
     else:
         wells = len(np.unique(data.wells[test.outputs.rows]))
-        scores = [_of_wells(each, wells) for each in (test.scores, test.baseline, test.position)]
-        lines += [f"  {line}" for line in verdict(*scores, difference=winner.gain)]
+        lines += [f"  {line}" for line in evaluation_lines(test, wells, confounds, winner.gain)]
     role = "champion" if decision.promote else "challenger"
     return [*lines, f"  It is {role}: {decision.reason}."]
 
 
-def _of_wells(scores: dict[str, float], wells: int) -> dict[str, float]:
-    chosen = {name.removeprefix("wells/"): value for name, value in scores.items() if name.startswith("wells/")}
-    return chosen | {"wells": wells}
+def evaluation_lines(
+    scored: Evaluation, wells: int, confounds: Confounds, difference: tuple[float, float] | None
+) -> list[str]:
+    """A classifier beside the threshold and the position, in sentences, the most important first.
+
+    Args:
+        scored: Their scores on the same wells.
+        wells: Number of these wells.
+        confounds: What the position alone tells, over all wells.
+        difference: 95 % interval of the network's accuracy per well less the threshold's.
+    """
+    kinds = (scored.scores, scored.baseline, scored.position)
+    model, baseline, position = (scores_under("wells/", scores) | {"wells": wells} for scores in kinds)
+    # A handful of test wells says little about the layout; all wells together say it.
+    position |= {"auc": confounds["position"]["auc"]} if confounds["position"] else {}
+    near = [scores_under("beside/", scores) for scores in kinds]
+    return verdict(model, baseline, position, difference=difference, beside=(near[0], near[1], near[2]))

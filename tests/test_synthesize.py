@@ -1,0 +1,51 @@
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.plates.demo import flawed_fields, twins_of
+from leigh_mlops.synthesize import synthesize
+
+SMALL = ["--wells-per-class", "2", "--fields", "1", "--size", "32"]
+
+
+def call(*arguments):
+    app = typer.Typer()
+    app.command()(synthesize)
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.output
+
+
+def test_a_plain_plate_says_little(tmp_path):
+    output = call(tmp_path / "demo", *SMALL)
+    assert "Drew 4 wells, 4 fields of DS, TT into" in output
+    assert "differ in the brightness of TMRM and the shape of the mitochondria" in output
+    for word in ("Planted", "Flawed", "Twins", "plates"):
+        assert word not in output
+    assert output.splitlines()[-1] == f"Next: python -m leigh_mlops.ingest {tmp_path / 'demo'}"
+
+
+def test_what_was_asked_for_is_said_and_done(tmp_path):
+    demo = tmp_path / "my demo"
+    output = call(
+        demo, *SMALL, "--plates", 2, "--effect", "morphology", "--confounder", "background", "--twins",
+        "--saturated", 0.25, "--out-of-focus", 0.25, "--illumination-images",
+    )  # fmt: skip
+    assert "Drew 8 wells on 2 plates, 8 fields of DS, TT into" in output
+    assert "differ in the shape of the mitochondria, not the total brightness" in output
+    assert "Planted to mislead: the background is brighter" in output
+    assert "Flawed fields: 2 saturated, 2 out of focus" in output
+    assert str(demo / ".twins") in output
+    assert f"leigh_mlops.ingest '{demo}'" in output
+    assert set(twins_of(demo)) == {"DS", "TT"}
+    assert sorted(flawed_fields(demo)["flaw"]) == ["out_of_focus", "out_of_focus", "saturated", "saturated"]
+    assert (demo / "Illumination" / "IllumTMRM.npy").is_file()
+
+
+def test_a_full_plate_needs_no_wells_per_class(tmp_path):
+    output = call(tmp_path / "demo", "--wells", 96, "--fields", 1, "--size", 16)
+    assert "Drew 96 wells, 96 fields" in output
+    with pytest.raises(LeighError, match="--wells 96 fills the plate and --wells-per-class 2 does not; keep one"):
+        call(tmp_path / "demo", *SMALL, "--wells", 96)
