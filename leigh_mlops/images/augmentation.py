@@ -123,9 +123,7 @@ def warp(image: npt.NDArray[np.generic], placement: Floats) -> list[npt.NDArray[
     planes: list[npt.NDArray[np.generic]] = []
     for first in range(0, channels, lanes):
         some = image[first : first + lanes]
-        packed = np.empty((*side, lanes), image.dtype)
-        for lane, plane in enumerate(some):
-            packed[..., lane] = plane
+        packed = cv2.merge([*some, *[some[0]] * (lanes - len(some))])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         moved = cv2.warpAffine(packed, placement, side, flags=flags, borderMode=cv2.BORDER_REFLECT_101)
         planes += cv2.split(moved)[: len(some)]

@@ -92,7 +92,7 @@ class FieldBatches:
         self, row: int, out: npt.NDArray[np.float32], placement: npt.NDArray[np.float64] | None, factor: float
     ) -> None:
         """One image in network units, looked up by its counts."""
-        counts = self.cache.pixels[row]
+        counts = np.asarray(self.cache.pixels[row])
         planes = counts if placement is None else warp(counts, placement)
         for plane, table, channel in zip(planes, self._tables, out, strict=True):
             # A count beyond the type's range saturates, as a detector does.
