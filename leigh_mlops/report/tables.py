@@ -30,7 +30,7 @@ SIDE_BY_SIDE = {
     "wells/z_prime": ("Z'\nwells", ".2f"),
     "accuracy": ("accuracy\nfields", ".3f"),
     "log_loss": ("log loss\nfields", ".3f"),
-    "beside/accuracy": ("accuracy\nnext to another class", ".3f"),
+    "beside/accuracy": ("accuracy, wells\nnext to another class", ".3f"),
     "mse": ("mean squared error\nnormalised intensity²", ".4f"),
 }
 
@@ -39,16 +39,19 @@ def side_by_side(rows: Mapping[str, Mapping[str, float]], *, title: str) -> Tabl
     """Models, a threshold on intensity and the position on the plate, scored on the same wells.
 
     Args:
-        rows: Name to its scores, in the order of the table; keys as in ``SIDE_BY_SIDE``. A column
-            that nobody has is left out, and so is that of the wells with a neighbour of another
-            class where these are all wells.
+        rows: Name to its scores, in the order of the table; keys as in ``SIDE_BY_SIDE``, and
+            ``beside/wells``, the number of wells with a neighbour of another class. A column that
+            nobody has is left out.
         title: What was scored.
     """
     table = Table(title=title, title_justify="left")
     table.add_column("", overflow="fold")
     columns = {key: about for key, about in SIDE_BY_SIDE.items() if any(key in scores for scores in rows.values())}
-    for heading, _ in columns.values():
-        table.add_column(heading, justify="right")
+    for key, (heading, _) in columns.items():
+        counts = [int(scores["beside/wells"]) for scores in rows.values() if "beside/wells" in scores]
+        table.add_column(
+            f"{heading} ({counts[0]})" if key.startswith("beside/") and counts else heading, justify="right"
+        )
     for name, scores in rows.items():
         cells = (format(scores[key], spec) if key in scores else "-" for key, (_, spec) in columns.items())
         table.add_row(Text(name), *cells)

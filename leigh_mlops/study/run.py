@@ -19,6 +19,7 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.plates import describe_layout, leaked_wells
 from leigh_mlops.report.figures import beside_baseline, learning_curves
 from leigh_mlops.report.layout import layout_picture
+from leigh_mlops.report.words import counted
 from leigh_mlops.search import TrialResult, ray_cluster, run_search, state_folder
 from leigh_mlops.settings import SearchSpace, TrainingSettings
 from leigh_mlops.study.baselines import Baselines, fit_baselines, fit_latent_baseline
@@ -157,7 +158,8 @@ class Study:
             budget = f", at most {left / 60:.1f} minutes" if left else ""
             epochs = TrainingSettings.from_flat(space.published).epochs
             self.console.print(
-                f"[bold]{space.family}[/]: {space.trials} trials of {epochs} epochs at {space.image_size} px{budget}"
+                f"[bold]{space.family}[/]: {counted(space.trials, 'trial')} of {counted(epochs, 'epoch')} "
+                f"at {space.image_size} px{budget}"
             )
             with Board(self._tracking, parent, space, self._facts(data), self.console) as board:
                 results = run_search(
