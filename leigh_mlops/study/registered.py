@@ -14,6 +14,7 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.images import ControlLevel, IntensityScale, adjustment, open_cache
 from leigh_mlops.models import ModelPackage, load_package
 from leigh_mlops.study.evaluation import Evaluation, evaluate_package
+from leigh_mlops.study.finalists import accuracy_gain
 from leigh_mlops.study.prepare import DataSource, confounds_of, find_data, flagged, with_cache
 from leigh_mlops.study.said import REFERENCES, evaluation_lines
 from leigh_mlops.tracking import Store, Version
@@ -79,7 +80,10 @@ def evaluate_version(store: Store, uri: str, data: Path, platemap: Path | None, 
     if left_out:
         seen += f" ({left_out} wells on which it was trained or chosen are left out)"
     scored = evaluate_package(package, prepared, rows)
-    sentences = evaluation_lines(scored, wells, confounds_of(prepared), None) if scored.position else []
+    sentences = []
+    if scored.position:
+        gain = accuracy_gain(package, scored, prepared)
+        sentences = evaluation_lines(scored, wells, confounds_of(prepared), gain)
     return Scored(version, scored, seen, wells, sentences)
 
 

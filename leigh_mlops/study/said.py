@@ -41,6 +41,8 @@ def say_result(
 ) -> None:
     """The table of all trials, a few sentences on each winner, and the next command."""
     console.print()
+    for sentence in confound_sentences(confounds):
+        console.print(sentence, style="bold", markup=False)
     console.print(leaderboard(rows, winners={row["model"] for row in rows if row.get("winner")}))
     classifiers = [winner for winner in winners if winner.test.position]
     if classifiers:
