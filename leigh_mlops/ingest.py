@@ -134,11 +134,11 @@ def _named_channels(text: str | None) -> dict[str, int | str] | None:
     values = {name.strip(): value.strip() for name, _, value in pairs}
     if len(values) < len(pairs):
         raise LeighError(f"--channels {text!r} gives one name to two channels; give each its own.")
-    return {name: int(value) if value.isdigit() else value for name, value in values.items()}
+    return {name: int(value) if value.isdecimal() else value for name, value in values.items()}
 
 
 def _plane(text: str) -> int:
-    if not text.isdigit():
+    if not text.isdecimal():
         raise LeighError(f"--z {text!r} is no plane; give max or a number.")
     return int(text)
 

@@ -33,7 +33,8 @@ class Augmentation:
         rotation_degrees: Largest rotation either way.
         quarter_turns: Rotate by a random multiple of 90 degrees.
         shift: Largest shift, as a share of the side.
-        jitter: Largest relative change of all channels' intensity together.
+        jitter: Largest relative change of all channels' intensity together; on plates that are
+            brought to a level by their controls, of the intensity at that level.
     """
 
     flip: float = 0.5

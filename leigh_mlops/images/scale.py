@@ -54,6 +54,7 @@ class IntensityScale:
         controls: The level to which every plate's raw intensities are brought
             first, by its own negative controls; ``None`` where they stay as
             acquired. It is kept here and applied by ``controls.adjust_cache``.
+            What falls below 0 there counts as 0 under ``log``.
     """
 
     transform: Literal["linear", "log"]

@@ -26,6 +26,9 @@ from leigh_mlops.tracking import Store, Version
 
 __all__ = ["ExplainJob"]
 
+Adjustments = dict[str, list[list[float]]] | None
+"""Offset and gain of each channel by plate, for a model that is scaled by controls."""
+
 
 @dataclass
 class ExplainJob:
@@ -77,10 +80,10 @@ class ExplainJob:
             self._check(package)
             table, channels, _ = find_data(self.source, self.console)
             self._check_channels(package, channels)
-            job = self._open(version, methods, len(table))
+            job = self._open(version, methods, plate_adjustments(package, table, self.console), len(table))
             left = self._left(table)
             if left:
-                self._work(self._order(folder, table, methods, plate_adjustments(package, table)), left)
+                self._work(self._order(folder, table, methods, job["adjust"]), left)
         return self._close(job, version, package, table)
 
     def _check(self, package: ModelPackage) -> None:
@@ -101,11 +104,15 @@ class ExplainJob:
                 f"{', '.join(package.channels)}; give images with these channels."
             )
 
-    def _open(self, version: Version, methods: Sequence[str], fields: int) -> dict[str, Any]:
-        """Begin, or take up, a job; a folder of another job is refused."""
-        job = {
+    def _open(self, version: Version, methods: Sequence[str], adjust: Adjustments, fields: int) -> dict[str, Any]:
+        """Begin, or take up, a job; a folder of another job is refused.
+
+        A plate that was begun keeps its adjustment, or fields of one table would have two yardsticks.
+        """
+        job: dict[str, Any] = {
             "model": version.uri,
             "data": str(self.source.path),
+            "platemap": None if self.source.platemap is None else str(self.source.platemap),
             "methods": list(methods),
             "target": self.target,
             "window": self.window,
@@ -121,8 +128,10 @@ class ExplainJob:
                     f"{self.out} holds another job ({other[0]} is {before.get(other[0])!r}, asked for is "
                     f"{job[other[0]]!r}); give another --out, or remove the folder."
                 )
+            adjust = None if adjust is None else adjust | (before.get("adjust") or {})
         elif self.out.exists() and any(self.out.iterdir()):
             raise LeighError(f"{self.out} is not empty and holds no job; give another --out.")
+        job["adjust"] = adjust
         _write_json(file, job | {"fields": fields, "finished": False})
         return job
 
@@ -136,9 +145,7 @@ class ExplainJob:
             )
         return left
 
-    def _order(
-        self, folder: Path, table: pd.DataFrame, methods: Sequence[str], adjust: dict[str, list[list[float]]] | None
-    ) -> WorkOrder:
+    def _order(self, folder: Path, table: pd.DataFrame, methods: Sequence[str], adjust: Adjustments) -> WorkOrder:
         table.to_parquet(folder / "table.parquet")
         return WorkOrder(
             package=str(folder),
@@ -194,7 +201,7 @@ class ExplainJob:
         _write_json(self.out / "job.json", done)
         tags = {"model_version": version.uri, "model": package.model.spec.family, "demo": package.about["demo"]}
         with self.store.run(f"explain {version.uri}", kind="explain", **tags) as run:
-            run.log_params({key: value for key, value in job.items() if key != "model"})
+            run.log_params({key: value for key, value in job.items() if key not in ("model", "adjust")})
             run.log_metrics({"fields/done": len(fields), "fields/failed": len(failures)})
             run.log_file(self.out)
         return done

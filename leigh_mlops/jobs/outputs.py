@@ -22,19 +22,15 @@ __all__ = ["collect", "records_of", "write_outputs"]
 
 _IN_REPORT = 48
 _SHEET_ROWS = 8
-_CAPTIONS = {
-    "image": "image",
-    "reconstruction": "reconstruction",
-}
 FAILURE_COLUMNS = ["field", "path", "reason"]
 
 
 def collect(out: Path) -> list[dict[str, Any]]:
-    """All records that workers have left, one for each field; a failure counts only until the field is done."""
+    """All records that workers have left, the newest of each field; a failure counts only until the field is done."""
     records: dict[str, dict[str, Any]] = {}
-    for part in sorted((out / "parts").glob("[!.]*.json")):
+    for part in sorted((out / "parts").glob("[!.]*.json"), key=lambda path: path.stat().st_mtime_ns):
         for record in json.loads(part.read_text()):
-            if "failure" not in record or record["field"] not in records:
+            if "failure" not in record or "failure" in records.get(record["field"], record):
                 records[record["field"]] = record
     return list(records.values())
 
@@ -114,7 +110,7 @@ def _pictures(row: "pd.Series[Any]") -> list[tuple[str, str]]:
         name = str(column).removeprefix("picture_")
         if name == column or not isinstance(path, str):
             continue
-        caption = _CAPTIONS.get(name, name.replace("_", " "))
+        caption = name.replace("_", " ")
         if name.startswith("counterfactual"):
             target, said = row["counterfactual_target"], row[f"{name}_class"]
             probability = f"{target} {row[f'{name}_probability']:.3f}"

@@ -214,7 +214,7 @@ class FieldWorker:
 
     def _write_counts(self, path: Path, key: str, saved: Floats, field: Field, found: FieldExplanation) -> None:
         """Whole counts are coarser: what they are called is judged by themselves."""
-        write_counts(path, saved, self.package.channels)
+        write_counts(path, saved, self.package.channels, self.package.scale["full_scale"])
         pages = [read_image(path, page) for page in range(len(saved))]
         counts = np.concatenate(pages).astype(np.float32)
         verified = verify(self.package, adjusted(counts, field.adjust), found, key)

@@ -114,18 +114,19 @@ def write_tiff16(path: Path, image: ArrayLike, channels: Sequence[str], full_sca
     return stated
 
 
-def write_counts(path: Path, image: ArrayLike, channels: Sequence[str]) -> Path:
+def write_counts(path: Path, image: ArrayLike, channels: Sequence[str], full_scale: int) -> Path:
     """Write raw intensities as whole counts of the camera, for programs that know no stored scale.
 
     An OME-TIFF of 16 bits, one page for each channel, with the channels' names; values are rounded
-    and cut at 0 and 65535.
+    and cut at 0 and at the full scale.
 
     Args:
         path: The file to write.
         image: Raw intensities (C, H, W) in the units of the acquisition, finite.
         channels: Channel names, length C.
+        full_scale: Largest value of the acquisition's files, 255 or 65535.
     """
-    counts = np.clip(np.rint(np.asarray(image, dtype=np.float64)), 0, STEPS).astype(np.uint16)
+    counts = np.clip(np.rint(np.asarray(image, dtype=np.float64)), 0, full_scale).astype(np.uint16)
     with replacing(path) as temporary:
         tifffile.imwrite(
             temporary, counts, ome=True, metadata={"axes": "CYX", "Channel": {"Name": list(channels)}},

@@ -8,7 +8,7 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["flag_table", "leaderboard", "side_by_side"]
+__all__ = ["REFERENCES", "flag_table", "leaderboard", "side_by_side"]
 
 Record = Mapping[str, Any]
 

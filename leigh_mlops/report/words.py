@@ -76,6 +76,7 @@ def verdict(
     *,
     difference: tuple[float, float] | None = None,
     beside: tuple[Scores, Scores, Scores] | None = None,
+    which: str = "test wells",
 ) -> list[str]:
     """What a search has shown, in sentences, the most important first.
 
@@ -91,6 +92,7 @@ def verdict(
         beside: ``accuracy`` and ``wells`` of the network, the threshold and the
             position on those wells that have a well of another class as neighbour;
             said where the position alone tells the classes apart.
+        which: What the wells are called.
 
     Returns:
         Whole sentences; a score that is missing is said to be missing.
@@ -104,7 +106,7 @@ def verdict(
     """
     if difference is not None and not -1 <= difference[0] <= difference[1] <= 1:
         raise ValueError(f"difference is {difference}: pass (low, high) with -1 <= low <= high <= 1.")
-    found = _comparison(model_scores, baseline_scores, difference)
+    found = _comparison(model_scores, baseline_scores, difference, which)
     position = _position(position_scores)
     confounded = position_scores is not None and position_scores.get("auc", 0) > CHANCE_AUC
     if not confounded:
@@ -199,23 +201,23 @@ def _some(plates: list[str]) -> str:
     return f"{'plate' if len(plates) == 1 else 'plates'} {', '.join(plates)}"
 
 
-def _comparison(model: Scores, baseline: Scores | None, difference: tuple[float, float] | None) -> str:
+def _comparison(model: Scores, baseline: Scores | None, difference: tuple[float, float] | None, which: str) -> str:
     if "accuracy" not in model:
-        return "The accuracy of the network on test wells could not be computed."
+        return f"The accuracy of the network on {which} could not be computed."
     if baseline is None or "accuracy" not in baseline:
         return (
-            f"The network's accuracy on test wells is {model['accuracy']:.3f}; no threshold on intensity "
+            f"The network's accuracy on {which} is {model['accuracy']:.3f}; no threshold on intensity "
             "was scored beside it, so this does not show that a network is needed."
         )
     gain = model["accuracy"] - baseline["accuracy"]
-    against = f"accuracy on test wells {model['accuracy']:.3f} against {baseline['accuracy']:.3f}"
+    against = f"accuracy on {which} {model['accuracy']:.3f} against {baseline['accuracy']:.3f}"
     if difference is not None and difference[0] > 0:
         within = f"the difference lies between {difference[0]:.3f} and {difference[1]:.3f}"
         return f"The network beats a threshold on intensity by {gain:.3f} ({against}; {within})."
     if difference is not None and difference[1] < 0:
         return (
             f"A threshold on intensity beats the network by {-gain:.3f} "
-            f"({baseline['accuracy']:.3f} against {model['accuracy']:.3f} accuracy on test wells): "
+            f"({baseline['accuracy']:.3f} against {model['accuracy']:.3f} accuracy on {which}): "
             "use the threshold."
         )
     return _tie(baseline["accuracy"], gain, against, difference)

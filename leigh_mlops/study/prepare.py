@@ -16,6 +16,7 @@ from leigh_mlops.plates import (
     bit_depths,
     count_flags,
     describe_donors,
+    describe_layout,
     describe_split,
     find_images,
     flag_fields,
@@ -93,6 +94,7 @@ def divided_table(source: DataSource, console: Console) -> Divided:
     require_classes(table)
     table = table.assign(Metadata_Split=_split(table, source))
     _show_split(table, console)
+    console.print(describe_layout(table).sentence, markup=False)
     if donors := describe_donors(table):
         console.print(donors.sentence, markup=False)
     return table, channels, classes
@@ -104,7 +106,7 @@ def _split(table: pd.DataFrame, source: DataSource) -> "pd.Series[str]":
     if source.fold is None:
         return assign_split(table, group=source.group, seed=source.seed)
     fold, _, folds = source.fold.partition("/")
-    if not fold.isdigit() or not (folds.isdigit() or folds == "all"):
+    if not fold.isdecimal() or not (folds.isdecimal() or folds == "all"):
         raise LeighError(f"--fold {source.fold!r} is no part; write it as 2/5, or as 2/all for one group each.")
     return fold_split(table, int(fold), "all" if folds == "all" else int(folds), group=source.group, seed=source.seed)
 

@@ -11,12 +11,14 @@ import pandas as pd
 from rich.console import Console
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.images import ControlLevel, IntensityScale, adjustment, open_cache
+from leigh_mlops.images import IntensityScale, adjustment
 from leigh_mlops.models import ModelPackage, load_package
+from leigh_mlops.plates import EXCLUDED_BY_DEFAULT
+from leigh_mlops.report.tables import REFERENCES
 from leigh_mlops.study.evaluation import Evaluation, evaluate_package
 from leigh_mlops.study.finalists import accuracy_gain
 from leigh_mlops.study.prepare import DataSource, confounds_of, find_data, flagged, with_cache
-from leigh_mlops.study.said import REFERENCES, evaluation_lines
+from leigh_mlops.study.said import evaluation_lines
 from leigh_mlops.tracking import Store, Version
 from leigh_mlops.training import PreparedData
 
@@ -83,7 +85,7 @@ def evaluate_version(store: Store, uri: str, data: Path, platemap: Path | None, 
     sentences = []
     if scored.position:
         gain = accuracy_gain(package, scored, prepared)
-        sentences = evaluation_lines(scored, wells, confounds_of(prepared), gain)
+        sentences = evaluation_lines(scored, wells, confounds_of(prepared), gain, "unseen wells")
     return Scored(version, scored, seen, wells, sentences)
 
 
@@ -101,7 +103,7 @@ def matching_data(package: ModelPackage, source: DataSource, console: Console) -
         )
     spec = package.model.spec
     data = with_cache(table, channels, spec.classes, spec.image_size, console)
-    data = flagged(data, package.about["exclude"], console)
+    data = flagged(data, rule_of(package), console)
     if data.cache.full_scale != package.scale["full_scale"]:
         raise LeighError(
             f"The images of {source.path} reach {data.cache.full_scale}, those that the model was trained on "
@@ -118,10 +120,13 @@ def _known(package: ModelPackage, data: PreparedData) -> npt.NDArray[np.bool_]:
     return np.isin(data.cache.digests, package.arrays["training_digests"].astype(np.uint64))
 
 
-def plate_adjustments(package: ModelPackage, table: pd.DataFrame) -> dict[str, list[list[float]]] | None:
+def plate_adjustments(
+    package: ModelPackage, table: pd.DataFrame, console: Console
+) -> dict[str, list[list[float]]] | None:
     """Offset and gain of each channel by plate, from the plates' own negative controls.
 
-    Only the images of controls are read.
+    They are those of an evaluation on the same table: every image is read once, since flaws, for
+    which a control is left out, are found by comparing fields.
 
     Returns:
         ``None`` for a package that is not scaled by controls.
@@ -132,16 +137,18 @@ def plate_adjustments(package: ModelPackage, table: pd.DataFrame) -> dict[str, l
     controls = IntensityScale.from_json(package.scale).controls
     if controls is None:
         return None
-    negcon = table.get("Metadata_Control", pd.Series("", index=table.index)) == "negcon"
-    part = table[negcon].reset_index(drop=True)
-    levels: dict[str, ControlLevel] = {}
-    if len(part):
-        cache = open_cache(part, package.channels, package.model.spec.image_size)
-        data = PreparedData(part, package.channels, package.model.spec.classes, cache)
-        levels = data.control_levels(_known(package, data))
+    spec = package.model.spec
+    data = with_cache(table, package.channels, spec.classes, spec.image_size, console)
+    data = flagged(data, rule_of(package), console)
+    levels = data.control_levels(_known(package, data))
     if absent := sorted(set(table["Metadata_Plate"].astype(str)) - set(levels)):
         raise LeighError(
             f"The model is scaled by negative controls, and plate {absent[0]} has none that can be read; add "
             "pert_type=negcon to its plate map."
         )
     return {plate: adjustment(controls, level).tolist() for plate, level in levels.items()}
+
+
+def rule_of(package: ModelPackage) -> tuple[str, ...]:
+    """Flaws for which fields were left out when a package was made; the default rule where it does not say."""
+    return tuple(package.about.get("exclude", EXCLUDED_BY_DEFAULT))

@@ -8,17 +8,15 @@ import numpy as np
 from rich.console import Console
 
 from leigh_mlops.plates import leaked_wells
-from leigh_mlops.report.tables import leaderboard, side_by_side
+from leigh_mlops.report.tables import REFERENCES, leaderboard, side_by_side
 from leigh_mlops.report.words import confound_sentences, verdict
 from leigh_mlops.study.evaluation import Evaluation, scores_under
 from leigh_mlops.study.finalists import Winner
 from leigh_mlops.training import PreparedData
 
-__all__ = ["REFERENCES", "Confounds", "evaluation_lines", "say_baseline", "say_result", "winner_lines"]
+__all__ = ["Confounds", "evaluation_lines", "say_baseline", "say_result", "winner_lines"]
 
 Confounds = dict[str, dict[str, float]]
-
-REFERENCES = {"baseline": "a threshold on intensity", "position": "the position on the plate"}
 
 
 def say_baseline(console: Console, beside: dict[str, dict[str, float]], confounds: Confounds) -> None:
@@ -82,7 +80,11 @@ def winner_lines(winner: Winner, data: PreparedData, confounds: Confounds) -> li
 
 
 def evaluation_lines(
-    scored: Evaluation, wells: int, confounds: Confounds, difference: tuple[float, float] | None
+    scored: Evaluation,
+    wells: int,
+    confounds: Confounds,
+    difference: tuple[float, float] | None,
+    which: str = "test wells",
 ) -> list[str]:
     """A classifier beside the threshold and the position, in sentences, the most important first.
 
@@ -91,10 +93,11 @@ def evaluation_lines(
         wells: Number of these wells.
         confounds: What the position alone tells, over all wells.
         difference: 95 % interval of the network's accuracy per well less the threshold's.
+        which: What the wells are called.
     """
     kinds = (scored.scores, scored.baseline, scored.position)
     model, baseline, position = (scores_under("wells/", scores) | {"wells": wells} for scores in kinds)
     # A handful of test wells says little about the layout; all wells together say it.
     position |= {"auc": confounds["position"]["auc"]} if confounds["position"] else {}
     near = [scores_under("beside/", scores) for scores in kinds]
-    return verdict(model, baseline, position, difference=difference, beside=(near[0], near[1], near[2]))
+    return verdict(model, baseline, position, difference=difference, beside=(near[0], near[1], near[2]), which=which)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from leigh_mlops.errors import LeighError
 from leigh_mlops.images import (
     ControlLevel,
     ControlReference,
@@ -97,7 +98,7 @@ class PreparedData:
             reference: The model's level; ``None`` takes the mean over the plates with known fields.
 
         Raises:
-            LeighError: A plate has no negative control wells.
+            LeighError: A plate has no negative control well that may be measured.
         """
         plates = self.table["Metadata_Plate"].astype(str)
         levels = self.control_levels(known)
@@ -109,21 +110,32 @@ class PreparedData:
     def control_levels(self, known: npt.NDArray[np.bool_]) -> dict[str, ControlLevel]:
         """Level of the negative controls of each plate that has some.
 
-        On a plate of which some controls are known to the model, these alone are measured: those of a
-        validation or test well are images to be judged, not a yardstick.
+        On a plate of which the model knows some fields, the controls among them alone are measured:
+        those of a validation or test well are images to be judged, not a yardstick.
 
         Args:
             known: Fields on which the model is trained, shape (N,).
+
+        Raises:
+            LeighError: The model knows fields of a plate, but none of its negative controls.
         """
-        usable = self.table.get("Metadata_Control", pd.Series("", index=self.table.index)) == "negcon"
-        usable &= ~np.isin(np.arange(len(self.table)), [failure.row for failure in self.failures])
+        usable = (self.table.get("Metadata_Control", pd.Series("", index=self.table.index)) == "negcon").to_numpy(
+            bool, copy=True
+        )
+        usable[[failure.row for failure in self.failures]] = False
         if "Metadata_Excluded" in self.table:
-            usable &= ~self.table["Metadata_Excluded"].astype(bool)
-        rows = pd.DataFrame({"plate": self.table["Metadata_Plate"].astype(str), "known": known})[usable.to_numpy(bool)]
-        rows["row"] = np.flatnonzero(usable)
-        best = rows.groupby("plate")["known"].transform("max")
-        chosen = rows[rows["known"] == best].groupby("plate")["row"]
-        return control_levels(self.cache, {str(plate): numbers.to_numpy() for plate, numbers in chosen})
+            usable &= ~self.table["Metadata_Excluded"].to_numpy(bool)
+        plates = self.table["Metadata_Plate"].astype(str).to_numpy(str)
+        trained = np.isin(plates, np.unique(plates[known]))
+        rows = {
+            str(plate): np.flatnonzero((plates == plate) & usable & (known | ~trained)) for plate in np.unique(plates)
+        }
+        if idle := [plate for plate in np.unique(plates[trained & usable]) if not len(rows[str(plate)])]:
+            raise LeighError(
+                f"plate {idle[0]} has negative controls, but none among the training wells; train with another --seed "
+                "or --group, or scale by training wells."
+            )
+        return control_levels(self.cache, rows)
 
     def batches(
         self,

@@ -7,7 +7,7 @@ import pytest
 import tifffile
 import torch
 
-from leigh_mlops.explanations import Context, explain_fields
+from leigh_mlops.explanations import Context, explain_fields, predict_fields
 from leigh_mlops.jobs import worker as worker_module
 from leigh_mlops.jobs.worker import FieldWorker, WorkOrder
 from leigh_mlops.models import build_model, save_package
@@ -73,7 +73,7 @@ def test_counterfactuals_are_written_as_counts_of_the_camera_on_request(worker: 
         )
         counts = file.asarray()
     saved, _ = read_tiff16(folder / "counterfactual_alpha_1.tif")
-    np.testing.assert_array_equal(counts, np.clip(np.rint(saved), 0, 65535))
+    np.testing.assert_array_equal(counts, np.clip(np.rint(saved), 0, 255))
 
 
 def test_counterfactuals_are_saved_in_the_units_of_the_acquisition(worker: FieldWorker) -> None:
@@ -89,3 +89,54 @@ def test_counterfactuals_are_saved_in_the_units_of_the_acquisition(worker: Field
     wanted = made.images["counterfactual_alpha_0"]
     assert not np.allclose(saved, wanted, atol=1)
     np.testing.assert_allclose(20 + 2 * saved, wanted, atol=1e-2 * np.ptp(wanted))
+
+
+LEVELS = [[20.0, 2.0]] * 3
+
+
+def black(path: Path, image: np.ndarray, channels: object, full_scale: int) -> object:
+    """Write another image than the one that was made."""
+    return worker_module_write(path, np.zeros_like(image), channels, full_scale)
+
+
+worker_module_write = worker_module.write_tiff16
+
+
+@pytest.mark.parametrize("levels", [None, LEVELS])
+def test_certificates_judge_what_the_file_holds(
+    worker: FieldWorker, levels: list[list[float]] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plate = str(worker.table["Metadata_Plate"].iloc[0])
+    worker.order = replace(worker.order, methods=("counterfactual",), adjust=levels and {plate: levels}, counts=True)
+    (before,) = worker.explain([0])
+    monkeypatch.setattr(worker_module, "write_tiff16", black)
+    (after,) = worker.explain([0])
+    key, image = "counterfactual_alpha_1", worker._read(0)
+    file = np.zeros_like(image.raw)
+    seen = predict_fields(worker.package, (20 + 2 * file if levels else file)[None])[0]
+    numbers = after["numbers"]
+    assert numbers[f"{key}_class"] == numbers[f"{key}_counts_class"] == ("DS", "TT")[seen.argmax()]
+    target = ("DS", "TT").index(numbers["counterfactual_target"])
+    np.testing.assert_allclose(numbers[f"{key}_probability"], seen[target], atol=1e-5)
+    assert numbers[f"{key}_valid"] == (seen.argmax() == target)
+    assert numbers[f"{key}_probability"] != before["numbers"][f"{key}_probability"]
+    for channel, acquired in zip(worker.package.channels, image.acquired, strict=True):
+        np.testing.assert_allclose(numbers[f"{key}_change_{channel}"], -acquired.mean(), rtol=1e-4)
+
+
+def test_counts_are_judged_by_themselves(worker: FieldWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker.order = replace(worker.order, methods=("counterfactual",), counts=True)
+    write = worker_module.write_counts
+    seen = set()
+    for value in (0, 255):
+        monkeypatch.setattr(
+            worker_module,
+            "write_counts",
+            lambda path, image, *more, v=value: write(path, np.full_like(image, v), *more),
+        )
+        (record,) = worker.explain([0])
+        raw = np.full_like(worker._read(0).raw, value)
+        expected = ("DS", "TT")[predict_fields(worker.package, raw[None])[0].argmax()]
+        assert record["numbers"]["counterfactual_alpha_1_counts_class"] == expected
+        seen.add(expected)
+    assert len(seen) == 2
