@@ -24,15 +24,27 @@ from leigh_mlops.images.measure import QUALITY_NUMBERS, measure_plane
 from leigh_mlops.images.read import read_planes
 from leigh_mlops.images.scratch import Scratch
 from leigh_mlops.images.sizes import counts_at_size, unit_of
-from leigh_mlops.images.source import Pixels
+from leigh_mlops.images.source import PassingError, Pixels
 from leigh_mlops.images.workplace import workplace
 
-__all__ = ["VERSION", "build_cache"]
+__all__ = ["VERSION", "Built", "build_cache"]
 
-VERSION = 3
+VERSION = 4
 """Of what a cache holds; another number makes other keys."""
 
 Progress = Callable[[], None] | None
+
+
+class Built(NamedTuple):
+    """A finished cache.
+
+    Attributes:
+        folder: Where it stands.
+        passing: Whether a field failed for a reason that may be gone the next time.
+    """
+
+    folder: Path
+    passing: bool
 
 
 class _Kind(NamedTuple):
@@ -51,7 +63,7 @@ def build_cache(
     channels: Sequence[str],
     image_size: int,
     progress: Progress = None,
-) -> Path:
+) -> Built:
     """Build a cache in a temporary folder and let it stand under the key of its content.
 
     Args:
@@ -62,7 +74,7 @@ def build_cache(
         progress: Called after each field.
 
     Returns:
-        The folder of the cache; one with the same content that stood already is kept.
+        The cache; one with the same content that stood already is kept.
 
     Raises:
         LeighError: There are no fields.
@@ -78,7 +90,7 @@ def build_cache(
         except OSError:  # the same content stands there already
             if not (folder / "cache.json").exists():
                 raise
-    return folder
+    return Built(folder, building.passing)
 
 
 class _Building:
@@ -93,6 +105,7 @@ class _Building:
         self.kinds: list[_Kind | None] = [None] * len(files)
         self.threads = threading.local()
         self.failures: dict[int, str] = {}
+        self.passing = False
         shape = (len(files), channels, image_size, image_size)
         self.row_bytes = 2 * channels * image_size**2
         with (folder / "pixels.npy").open("wb") as file:
@@ -119,6 +132,7 @@ class _Building:
             counts = counts_at_size(planes, self.image_size, files)
         except LeighError as error:
             self.failures[row] = str(error)
+            self.passing |= isinstance(error, PassingError)
             return
         self.digests[row] = pixel_digest(planes)
         self.quality[row] = [value for plane in planes for value in measure_plane(plane).values()]

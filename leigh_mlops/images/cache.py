@@ -3,8 +3,10 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +14,17 @@ import numpy.typing as npt
 import pandas as pd
 from filelock import FileLock
 
+from leigh_mlops.errors import LeighError, printable
 from leigh_mlops.images.build import VERSION, build_cache
 from leigh_mlops.images.failure import Failure
 from leigh_mlops.images.fields import FieldFiles, field_files
+from leigh_mlops.images.omezarr import is_array
 from leigh_mlops.images.sizes import check_image_size
 
 __all__ = ["PixelCache", "cache_root", "open_cache"]
+
+MAX_BLOCK_FILES = 1_000_000
+"""Files of one OME-Zarr array whose states are looked at: a bound on a folder that never ends."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +97,9 @@ def open_cache(
 
     A cache stands under a key of its content, so that a plate that was moved or
     copied finds it again once its files were read. A note under a key of the
-    files' states leads to it without reading them. Two processes may ask at
-    once, and either may be killed.
+    files' states leads to it without reading them; none is left where a field
+    failed for a reason that may pass. Two processes may ask at once, and either
+    may be killed.
 
     Args:
         table: An image table.
@@ -101,21 +109,40 @@ def open_cache(
         progress: Called after each field.
 
     Raises:
-        LeighError: The size is no multiple of 32, or the table has no rows.
+        LeighError: The size is no multiple of 32, the table has no rows, or the cache can't be written.
     """
     files = field_files(table, channels)
     root = root or cache_root()
-    root.mkdir(parents=True, exist_ok=True)
     key = _key_of_states(files, channels, check_image_size(image_size))
     note = root / f"{key}.json"
-    with FileLock(root / f"{key}.lock"):
-        folder = _noted(note)
-        if folder is None:
-            folder = build_cache(root, files, channels, image_size, progress)
-            temporary = note.with_suffix(".writing")
-            temporary.write_text(json.dumps({"cache": folder.name}))
-            temporary.replace(note)
+    with _writing(root):
+        root.mkdir(parents=True, exist_ok=True)
+        with FileLock(root / f"{key}.lock"):
+            folder = _noted(note)
+            if folder is None:
+                folder, passing = build_cache(root, files, channels, image_size, progress)
+                if not passing:
+                    _write_note(note, folder)
     return PixelCache.load(folder)
+
+
+@contextmanager
+def _writing(root: Path) -> Iterator[None]:
+    """Trouble with the disk becomes one sentence; what reading images brings up never gets here."""
+    try:
+        yield
+    except OSError as error:
+        reason = printable(error.strerror or str(error))
+        raise LeighError(
+            f"The pixel cache in {printable(root)} can't be written ({reason}); "
+            "free space there, or name another folder with $LEIGH_CACHE."
+        ) from None
+
+
+def _write_note(note: Path, folder: Path) -> None:
+    temporary = note.with_suffix(".writing")
+    temporary.write_text(json.dumps({"cache": folder.name}))
+    temporary.replace(note)
 
 
 def _noted(note: Path) -> Path | None:
@@ -143,9 +170,33 @@ def _key_of_states(files: Sequence[FieldFiles | None], channels: Sequence[str], 
 def _add(digest: "hashlib._Hash", path: Path, states: dict[Path, str], plane: tuple[object, ...] = ()) -> None:
     if path not in states:
         try:
-            stat = path.stat()
-            # A file that was changed and given back its size and time still has another ctime.
-            states[path] = f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}"
+            states[path] = _state(path.stat())
+            if path.is_dir() and is_array(path):
+                states[path] += _state_of_blocks(path)
         except (OSError, ValueError):
             states[path] = "missing"
     digest.update(f"{path.absolute()} {plane} {states[path]}\n".encode("utf-8", "surrogateescape"))
+
+
+def _state(stat: os.stat_result) -> str:
+    # A file that was changed and given back its size and time still has another ctime.
+    return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}"
+
+
+def _state_of_blocks(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for name, block in islice(_blocks(folder), MAX_BLOCK_FILES):
+        digest.update(f"{name} {_state(block)}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def _blocks(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Everything below the folder of an array, always in the same order; rewriting a block changes no folder above."""
+    waiting = [str(folder)]
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+        for entry in found:
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(entry.path)
+            yield entry.path, entry.stat(follow_symlinks=os.path.exists(entry.path))

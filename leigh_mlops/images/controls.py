@@ -51,7 +51,7 @@ def fit_controls(levels: Mapping[str, ControlLevel]) -> ControlReference:
         LeighError: There is no level.
     """
     if not levels:
-        raise LeighError("No plate has negative control wells; add Metadata_Control=negcon to a plate map.")
+        raise LeighError("No plate has negative control wells; add pert_type=negcon to a plate map.")
     means = np.mean([level.mean for level in levels.values()], axis=0)
     stds = np.mean([level.std for level in levels.values()], axis=0)
     return ControlReference(tuple(means.tolist()), tuple(stds.tolist()))
@@ -92,7 +92,7 @@ def adjust_cache(
         said = f"plate {absent[0]} has" if len(absent) == 1 else f"plates {', '.join(absent)} have"
         whose = "its plate map" if len(absent) == 1 else "their plate maps"
         raise LeighError(
-            f"{said} no negative control wells; add Metadata_Control=negcon to {whose} or scale by training wells."
+            f"{said} no negative control wells; add pert_type=negcon to {whose} or scale by training wells."
         )
     by_plate = {name: adjustment(reference, levels[name]) for name in names}
     return replace(cache, adjust=np.stack([by_plate[plate] for plate in plates]))

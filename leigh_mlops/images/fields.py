@@ -133,7 +133,7 @@ def _files(
 def _sample(packed: str) -> tuple[int, int]:
     """Place from 0 and number of planes of ``2/3``; a place that no plane has where it says something else."""
     place, _, count = packed.partition("/")
-    there = place.isdigit() and count.isdigit() and 1 <= int(place) <= int(count)
+    there = place.isdecimal() and count.isdecimal() and 1 <= int(place) <= int(count)
     return (int(place) - 1, int(count)) if there else (0, -1)
 
 

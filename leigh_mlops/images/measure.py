@@ -80,8 +80,7 @@ def measure_plane(plane: Pixels) -> Mapping[str, float]:
         "at_max": _share_at(rows, top) if _may_be_a_limit(top, 8 * plane.dtype.itemsize) else 0.0,
         "focus": _focus(plane),
         "foreground": len(signal) / len(samples),
-        # Whole numbers of an 8-bit file have one mode on a whole plate; their mean tells fields apart.
-        "background": float(samples[: len(samples) - len(signal)].mean()),
+        "background": background,
         "background_spread": spread,
         "debris": _debris(signal, background) / len(samples),
     }

@@ -13,9 +13,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from leigh_mlops.images.source import Source, check_pixels, opened
+from leigh_mlops.images.source import MAX_PIXELS, Source, check_pixels, opened
 
 __all__ = ["is_array", "read_zarr"]
+
+MAX_PLANE_BYTES = 4 * MAX_PIXELS
+"""Unpacked blocks that one plane needs; blocks that hold many planes are unpacked whole for one of them."""
 
 MAX_JSON_BYTES = 2**20
 """Metadata of one array: a few kilobytes in all that microscopes write."""
@@ -25,11 +28,23 @@ _TYPES_V3 = re.compile(r"u?int(8|16|32|64)|float(16|32|64)")
 # Nothing here can build an object: no pickle, json2, msgpack or vlen codecs.
 _COMPRESSORS = {"blosc", "zstd", "gzip", "zlib"}
 _CHECKSUM_BYTES = 4
+_LEAST_BLOCK_BYTES = 4096  # a smaller block takes as much once names and headers are counted
 _OTHER_V3 = {"bytes", "transpose", "crc32c"}
 
 
+class _Index(NamedTuple):
+    """How a shard names its inner blocks."""
+
+    at_end: bool
+    order: Literal["<", ">"]
+    checksum_bytes: int
+
+
 class _Array(NamedTuple):
-    """What the metadata says: lengths, lengths of a stored block and of its inner blocks, bytes of an inner block."""
+    """What the metadata says: lengths, lengths of a stored block and of its inner blocks, bytes of an inner block.
+
+    ``checksum_bytes`` follow what is compressed, and ``shards`` says how blocks are divided, if they are.
+    """
 
     version: Literal[2, 3]
     shape: tuple[int, ...]
@@ -37,9 +52,10 @@ class _Array(NamedTuple):
     inner: tuple[int, ...]
     inner_bytes: int
     compressors: tuple[str, ...]
+    checksum_bytes: int
     prefix: str
     separator: str
-    index_at_end: bool
+    shards: _Index | None
 
 
 def is_array(path: Path) -> bool:
@@ -85,6 +101,7 @@ def _described(path: Path) -> _Array:
         raise ValueError(f"its shape {array.shape} and blocks {array.blocks} do not fit")
     check_pixels(*array.shape[-2:])
     check_pixels(*array.inner)
+    _check_plane(array)
     if min(array.shape) < 1 or any(block % inner for block, inner in zip(array.blocks, array.inner, strict=True)):
         raise ValueError(f"its shape {array.shape} and blocks {array.blocks}, {array.inner} do not fit")
     return array
@@ -100,7 +117,7 @@ def _version_2(about: dict[str, Any]) -> _Array:
     blocks = tuple(map(int, about["chunks"]))
     size = math.prod(blocks) * int(str(about["dtype"])[2:])
     separator = str(about.get("dimension_separator", "."))
-    return _Array(2, tuple(map(int, about["shape"])), blocks, blocks, size, compressors, "", separator, True)
+    return _Array(2, tuple(map(int, about["shape"])), blocks, blocks, size, compressors, 0, "", separator, None)
 
 
 def _version_3(about: dict[str, Any]) -> _Array:
@@ -111,24 +128,44 @@ def _version_3(about: dict[str, Any]) -> _Array:
         raise ValueError("its blocks are not regular")
     _check_number(about.get("fill_value"))
     blocks = inner = tuple(map(int, about["chunk_grid"]["configuration"]["chunk_shape"]))
-    codecs, at_end = about["codecs"], True
+    codecs, shards = about["codecs"], None
     if codecs[0]["name"] == "sharding_indexed":
         if len(codecs) > 1:
             raise ValueError("its shards are compressed as a whole")
         shard = codecs[0]["configuration"]
-        _check_known({str(one["name"]) for one in shard["index_codecs"]} - {"bytes", "crc32c"})
         inner, codecs = tuple(map(int, shard["chunk_shape"])), shard["codecs"]
-        at_end = shard.get("index_location", "end") == "end"
+        shards = _index(shard)
     names = [str(one["name"]) for one in codecs]
     _check_known({*names} - _COMPRESSORS - _OTHER_V3)
     compressors = tuple(name for name in names if name in _COMPRESSORS)
     if len(compressors) > 1:
         raise ValueError(f"its blocks are compressed {len(compressors)} times")
+    behind = names[names.index(compressors[0]) :].count("crc32c") if compressors else 0
     encoding = about["chunk_key_encoding"]
     prefix = "c" if encoding["name"] == "default" else ""
     separator = encoding.get("configuration", {}).get("separator", "/" if prefix else ".")
     size = math.prod(inner) * int(kind.lstrip("uintfloa")) // 8
-    return _Array(3, tuple(map(int, about["shape"])), blocks, inner, size, compressors, prefix, str(separator), at_end)
+    shape, checksums = tuple(map(int, about["shape"])), _CHECKSUM_BYTES * behind
+    return _Array(3, shape, blocks, inner, size, compressors, checksums, prefix, str(separator), shards)
+
+
+def _index(shard: dict[str, Any]) -> _Index:
+    names = [str(one["name"]) for one in shard["index_codecs"]]
+    if names not in (["bytes"], ["bytes", "crc32c"]):
+        raise ValueError(f"the index of its shards is stored as {', '.join(names)}; only plain ones can be read")
+    big = shard["index_codecs"][0].get("configuration", {}).get("endian") == "big"
+    at_end = shard.get("index_location", "end") == "end"
+    return _Index(at_end, ">" if big else "<", _CHECKSUM_BYTES * (len(names) - 1))
+
+
+def _check_plane(array: _Array) -> None:
+    """Bound what all blocks that a plane touches take; inner blocks are as long as 1 along every other axis."""
+    touched = math.prod(math.ceil(array.shape[axis] / array.inner[axis]) for axis in (-2, -1))
+    if touched * max(array.inner_bytes, _LEAST_BLOCK_BYTES) > MAX_PLANE_BYTES:
+        raise ValueError(
+            f"one plane needs {touched} blocks of {array.inner_bytes} bytes where {MAX_PLANE_BYTES} bytes can be read; "
+            "store it in blocks of one plane each"
+        )
 
 
 def _check_known(unknown: set[str]) -> None:
@@ -161,28 +198,39 @@ def _check_blocks(path: Path, array: _Array, place: tuple[int, ...]) -> None:
 
 def _inner_blocks(source: Source, array: _Array) -> Iterator[tuple[int, int]]:
     """Start and length of what is compressed: the file, or the blocks that a shard's index names."""
-    if array.inner == array.blocks:
+    if array.shards is None:
         yield 0, source.size
         return
     count = math.prod(block // inner for block, inner in zip(array.blocks, array.inner, strict=True))
-    if 16 * count + 4 > source.size:
+    index_bytes = 16 * count + array.shards.checksum_bytes
+    if index_bytes > min(source.size, MAX_PLANE_BYTES):
         raise ValueError("one of its shards is cut off")
-    data = source.read(source.size - 16 * count - 4 if array.index_at_end else 0, 16 * count)
-    for start, size in struct.iter_unpack("<QQ", data):
+    if source.size > index_bytes + count * _most_stored(array):
+        raise ValueError(f"one of its shards has {source.size} bytes, far more than it could hold")
+    data = source.read(source.size - index_bytes if array.shards.at_end else 0, 16 * count)
+    for start, size in struct.iter_unpack(f"{array.shards.order}QQ", data):
         if start != 2**64 - 1:
             yield start, size
+
+
+def _most_stored(array: _Array) -> int:
+    """Bytes of a compressed block that compression made larger."""
+    return 2 * max(array.inner_bytes, _LEAST_BLOCK_BYTES)
 
 
 def _check_claim(source: Source, start: int, size: int, array: _Array) -> None:
     """Refuse a block that would unpack to more than its shape says."""
     limit = array.inner_bytes
-    if size > 2 * limit + 65536:
+    if size > _most_stored(array):
         raise ValueError(f"one of its blocks has {size} bytes, far more than it could hold")
     for name in array.compressors:
-        data = source.read(start, size)
+        data = source.read(start, max(0, size - array.checksum_bytes))
         claim = _CLAIMS[name](data, limit + _CHECKSUM_BYTES)
         if claim > limit + _CHECKSUM_BYTES:
             raise ValueError(f"one of its blocks claims {claim} bytes where {limit} are expected")
+
+
+_MORE = "one of its blocks goes on behind its end"
 
 
 def _blosc_claim(data: bytes, _: int) -> int:
@@ -192,7 +240,7 @@ def _blosc_claim(data: bytes, _: int) -> int:
 
 
 def _zstd_claim(data: bytes, limit: int) -> int:
-    """Bytes that a frame says it holds (RFC 8878, section 3.1.1.1)."""
+    """Bytes that a frame says it holds (RFC 8878, section 3.1.1); the frame is all there is."""
     if data[:4] != b"\x28\xb5\x2f\xfd" or len(data) < 9:
         raise ValueError("one of its blocks is cut off")
     flags = data[4]
@@ -201,11 +249,30 @@ def _zstd_claim(data: bytes, limit: int) -> int:
     start = 5 + (0 if single else 1) + (0, 1, 2, 4)[flags & 3]
     if not width:
         return limit + 1
+    if _zstd_end(data, start + width) + (_CHECKSUM_BYTES if flags & 4 else 0) != len(data):
+        raise ValueError(_MORE)
     return int.from_bytes(data[start : start + width], "little") + (256 if width == 2 else 0)
 
 
+def _zstd_end(data: bytes, place: int) -> int:
+    """Where the last of the blocks that begin at a place ends (RFC 8878, section 3.1.1.2)."""
+    last = 0
+    while not last:
+        if place + 3 > len(data):
+            raise ValueError("one of its blocks is cut off")
+        header = int.from_bytes(data[place : place + 3], "little")
+        last, repeated, size = header & 1, header >> 1 & 3 == 1, header >> 3
+        place += 3 + (1 if repeated else size)
+    return place
+
+
 def _inflated(data: bytes, limit: int) -> int:
-    return len(zlib.decompressobj(47).decompress(data, limit + 1))
+    """Bytes that come out of the only member; the library would unpack all that follow."""
+    stream = zlib.decompressobj(47)
+    size = len(stream.decompress(data, limit + 1))
+    if stream.unused_data:
+        raise ValueError(_MORE)
+    return size
 
 
 _CLAIMS = {"blosc": _blosc_claim, "zstd": _zstd_claim, "gzip": _inflated, "zlib": _inflated}

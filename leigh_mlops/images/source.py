@@ -1,5 +1,6 @@
 """Opening a file that came from outside, and what such a file may claim."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -12,12 +13,19 @@ import numpy.typing as npt
 
 from leigh_mlops.errors import LeighError, printable
 
-__all__ = ["MAX_PIXELS", "Pixels", "Source", "check_pixels", "opened", "refusals", "unsigned"]
+__all__ = ["MAX_PIXELS", "PassingError", "Pixels", "Source", "check_pixels", "opened", "refusals", "unsigned"]
 
 Pixels = npt.NDArray[np.unsignedinteger[Any]]
 
 MAX_PIXELS = 100_000_000
 """Pixels of one page or block: 20 times a 2160 x 2160 camera, a fifth of a gigabyte at 16 bits."""
+
+# None: libraries say so of the file itself. The others are seen in what the file system says once they are mended.
+_LASTING = {None, errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.EISDIR, errno.ENAMETOOLONG}
+
+
+class PassingError(LeighError):
+    """A file could not be read now, for a reason that may be gone while the file stays as it is."""
 
 
 class Source(NamedTuple):
@@ -69,6 +77,7 @@ def refusals(path: Path) -> Iterator[None]:
     """Turn whatever a file brings up into one sentence that begins with its path.
 
     Raises:
+        PassingError: Memory, open files, the network or a disk let us down.
         LeighError: The file can't be read or is no image.
     """
     try:
@@ -77,7 +86,11 @@ def refusals(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         reason = printable(error.strerror or str(error))
+        if error.errno not in _LASTING:
+            raise PassingError(f"{printable(path)} can't be read ({reason}); check the disk or network.") from None
         raise LeighError(f"{printable(path)} can't be read ({reason}); check the file.") from None
+    except MemoryError:
+        raise PassingError(f"{printable(path)} can't be read (memory ran out); close other programs.") from None
     except Exception as error:  # decoders raise types of their own, all of them about the file
         reason = printable(str(error).split("\n")[0].rstrip(".") or type(error).__name__)
         raise LeighError(f"{printable(path)} is no readable image ({reason}); replace or remove it.") from None

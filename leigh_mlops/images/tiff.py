@@ -28,7 +28,8 @@ _TYPE_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 
 _SUBFILE_TYPE, _STK_PLANES = 254, 33629
 _JPEG2000 = {33003, 33004, 33005, 34712}
 _COMPRESSIONS = {1, 5, 8, 32773, 32946, 34926, 50000} | _JPEG2000  # none, LZW, deflate, PackBits, zstd
-_GREY_OR_RGB = {0, 1, 2}
+_PHOTOMETRIC, _INVERTED = 262, 0
+_GREY_OR_RGB = {0, 1, 2}  # 0 is also what the library says where the file says nothing
 _JPEG2000_START = b"\xff\x4f\xff\x51"
 # What a special reader would do with a file's private tags or its neighbours is not wanted here.
 _PLAIN: dict[str, Any] = {"is_ome": False, "is_lsm": False, "is_ndpi": False, "is_scanimage": False}
@@ -136,6 +137,8 @@ def _check_page(page: Any) -> None:  # noqa: ANN401
     if page.compression not in _COMPRESSIONS:
         name = getattr(page.compression, "name", page.compression)
         raise ValueError(f"its compression {name} can't be read; export it uncompressed, as LZW, deflate or JPEG 2000")
+    if page.photometric == _INVERTED and _PHOTOMETRIC in page.tags:
+        raise ValueError("its grey values are inverted (MINISWHITE, 0 is white); export it with 0 as black")
     if page.photometric not in _GREY_OR_RGB:
         name = getattr(page.photometric, "name", page.photometric)
         raise ValueError(f"its colours are {name}; grey values or RGB are needed")

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from PIL import Image
 
 from leigh_mlops.errors import LeighError
@@ -25,6 +27,8 @@ from leigh_mlops.images import (
     read_image,
 )
 from leigh_mlops.images import cache as cache_module
+from leigh_mlops.images import read as read_module
+from leigh_mlops.images.source import opened
 from tests.conftest import table_of
 
 RGB = ("R", "G", "B")
@@ -184,6 +188,101 @@ def test_a_digest_knows_shape_and_depth() -> None:
     others = [image.astype(np.uint16), image.reshape(1, 8, 4), image.reshape(2, 2, 8), np.zeros((2, 4, 8), np.uint8)]
     assert pixel_digest(image) == pixel_digest(list(image))
     assert len({int(pixel_digest(one)) for one in [image, *others]}) == 5
+
+
+@pytest.mark.parametrize("separator", [".", "/"])
+@pytest.mark.parametrize("change", ["rewritten", "removed", "back"])
+def test_changed_blocks_of_an_array_are_noticed(
+    change: str, separator: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = {"name": "default", "separator": separator}
+    path = tmp_path / "0"
+    array = zarr.create_array(
+        str(path), shape=(32, 32), chunks=(16, 16), dtype="uint16", chunk_key_encoding=key, compressors=None
+    )
+    array[:] = 5
+    block = path / separator.join(["c", "1", "1"])
+    stored = block.read_bytes()
+    if change == "back":
+        block.unlink()
+    table = table_of([path], ("D",))
+    assert open_cache(table, ["D"], 32, tmp_path / "c").raw([0]).max() == 5
+    if change == "removed":
+        block.unlink()
+    else:
+        block.write_bytes(stored.replace(b"\5", b"\7"))
+    last = {"rewritten": 7, "removed": 0, "back": 7}[change]
+    assert open_cache(table, ["D"], 32, tmp_path / "c").raw([0])[0, 0, -1, -1] == last
+    no_building(monkeypatch)
+    open_cache(table, ["D"], 32, tmp_path / "c")
+
+
+def test_states_of_a_folder_that_never_ends_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "0"
+    zarr.create_array(str(path), shape=(32, 32), chunks=(16, 16), dtype="uint16")[:] = 5
+    table = table_of([path], ("D",))
+    (path / "loop").symlink_to(path)
+    (path / "gone").symlink_to(tmp_path / "nowhere")
+    first = open_cache(table, ["D"], 32, tmp_path / "c")
+    monkeypatch.setattr(cache_module, "MAX_BLOCK_FILES", 3)
+    looked = []
+    monkeypatch.setattr(cache_module, "_state", lambda stat: looked.append(stat) or "")
+    assert open_cache(table, ["D"], 32, tmp_path / "c").folder == first.folder
+    assert len(looked) == 1 + 3
+
+
+@pytest.mark.parametrize("trouble", [OSError(errno.EIO, "Input/output error"), MemoryError()])
+def test_trouble_that_may_pass_is_not_remembered(
+    trouble: Exception, paths: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(path: Path) -> object:
+        if path == paths[1]:
+            raise trouble
+        return opened(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(read_module, "opened", failing)
+        first = open_cache(table_of(paths), RGB, 32, tmp_path / "c")
+        assert [failure.row for failure in first.failures] == [1]
+        assert "can't be read" in first.failures[0].reason
+    assert not open_cache(table_of(paths), RGB, 32, tmp_path / "c").failures
+    no_building(monkeypatch)
+    assert not open_cache(table_of(paths), RGB, 32, tmp_path / "c").failures
+
+
+def test_damage_is_remembered(paths: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths[1].write_bytes(b"text")
+    paths[2].unlink()
+    table = table_of(paths)
+    first = open_cache(table, RGB, 32, tmp_path / "c")
+    no_building(monkeypatch)
+    assert open_cache(table, RGB, 32, tmp_path / "c").failures == first.failures
+    assert [failure.row for failure in first.failures] == [1, 2]
+
+
+@pytest.mark.parametrize("where", ["pwritev", "fsync", "note"])
+def test_a_full_disk_is_one_sentence(
+    where: str, paths: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        if where == "note":
+            patched.setattr(Path, "replace", full)
+        else:
+            patched.setattr(os, where, full)
+        with pytest.raises(LeighError, match=r"No space left on device\); free space .*\$LEIGH_CACHE") as caught:
+            open_cache(table_of(paths), RGB, 32, tmp_path / "c")
+    assert str(tmp_path / "c") in str(caught.value)
+    assert not list((tmp_path / "c").glob(".building-*"))
+    assert open_cache(table_of(paths), RGB, 32, tmp_path / "c").pixels.shape == (5, 3, 32, 32)
+
+
+def test_a_cache_that_can_not_lie_where_it_should_is_refused(paths: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LeighError, match="LEIGH_CACHE"):
+        open_cache(table_of(paths), RGB, 32, tmp_path / "file" / "c")
 
 
 def test_two_builders_at_once_give_one_cache(paths: list[Path], tmp_path: Path) -> None:

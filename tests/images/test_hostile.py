@@ -1,5 +1,6 @@
 """Files that are damaged or lie about themselves: one sentence each, no crash, no memory beyond their share."""
 
+import errno
 import gzip
 import json
 import os
@@ -22,6 +23,7 @@ from zarr.codecs import GzipCodec
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.images import read_image
+from leigh_mlops.images.source import PassingError
 
 RNG = np.random.default_rng(0)
 _BOMB_BYTES = 2**28
@@ -150,6 +152,7 @@ LIES: dict[str, tuple[dict[int, tuple[int, int, int]], str]] = {
     "JPEG": (tags(t259=(3, 1, 7)), "compression"),
     "unknown compression": (tags(t259=(3, 1, 4711)), "compression"),
     "a palette": (tags(t262=(3, 1, 3)), "PALETTE"),
+    "white as 0": (tags(t262=(3, 1, 0)), "inverted (MINISWHITE"),
     "1 bit": (tags(t258=(3, 1, 1)), "1 bits"),
     "complex": (tags(t258=(3, 1, 64), t339=(3, 1, 6)), "format"),
     "huge tiles": (tags(t322=(4, 1, 2**16), t323=(4, 1, 2**16), t324=(4, 1, 200), t325=(4, 1, 32)), "claims"),
@@ -165,6 +168,13 @@ def test_a_directory_that_lies_is_not_believed(lie: str, tmp_path: Path) -> None
     assert read_image(path).tolist() == [[[1] * 4] * 4]
     path.write_bytes(tiff(LIES[lie][0]).ljust(200, b"\0") + pixels)
     assert LIES[lie][1] in refused(path)
+
+
+def test_a_page_that_says_nothing_of_its_colours_is_grey(tmp_path: Path) -> None:
+    said = tags()
+    del said[262]
+    (tmp_path / "x.tif").write_bytes(tiff(said).ljust(200, b"\0") + b"\1\0" * 16)
+    assert read_image(tmp_path / "x.tif").tolist() == [[[1] * 4] * 4]
 
 
 def test_pages_that_run_in_a_circle_end(tmp_path: Path) -> None:
@@ -297,7 +307,7 @@ def in_small_memory(paths: list[Path], limit_mib: int = 160) -> list[str]:
         f"resource.setrlimit(resource.RLIMIT_AS, (taken + {limit_mib} * 2**20,) * 2)\n"
         "for path in sys.argv[1:]:\n"
         "    try:\n"
-        "        print(read_image(Path(path)).shape)\n"
+        "        print(read_image(Path(path), 0 if path.endswith('deep') else None).shape)\n"
         "    except LeighError as error:\n"
         "        print(error)\n"
     )
@@ -321,6 +331,28 @@ def zarr_bomb(path: Path) -> None:
     (path / "c" / "0" / "0").write_bytes(gzip.compress(b"\0" * _BOMB_BYTES))
 
 
+def second_member(path: Path) -> None:
+    zarr_bomb(path)
+    (path / "c" / "0" / "0").write_bytes(gzip.compress(b"\0" * 2**21) + gzip.compress(b"\0" * _BOMB_BYTES))
+
+
+def second_frame(path: Path) -> None:
+    codec = zarr.codecs.ZstdCodec()
+    zarr.create_array(str(path), shape=(1024, 1024), chunks=(1024, 1024), dtype="uint16", compressors=codec)[:] = 3
+    block = path / "c" / "0" / "0"
+    block.write_bytes(block.read_bytes() + imagecodecs.zstd_encode(b"\0" * _BOMB_BYTES))
+
+
+def deep_blocks(path: Path) -> None:
+    """Nine blocks, each within bounds, of which one plane needs all."""
+    path.mkdir()
+    about = {"zarr_format": 2, "shape": [100, 3000, 3000], "chunks": [100, 1000, 1000], "dtype": "|u1"}
+    about |= {"compressor": {"id": "zlib", "level": 1}, "fill_value": 0, "order": "C", "filters": None}
+    (path / ".zarray").write_text(json.dumps(about))
+    for number in range(9):
+        (path / f"0.{number // 3}.{number % 3}").write_bytes(zlib.compress(b"\0" * 10**8, 1))
+
+
 def wide_tiff(path: Path) -> None:
     path.write_bytes(tiff(tags(2**16, 2**15)).ljust(200, b"\0"))
 
@@ -329,6 +361,9 @@ BOMBS: dict[str, tuple[Callable[[Path], None], str]] = {
     "deflate.tif": (deflate_bomb, "no readable image"),
     "bomb.png": (png_bomb, "(1, 1024, 1024)"),  # what is too much is never inflated
     "array": (zarr_bomb, "one of its blocks claims"),
+    "members": (second_member, "goes on behind its end"),
+    "frames": (second_frame, "goes on behind its end"),
+    "deep": (deep_blocks, "one plane needs 9 blocks"),
     "wide.tif": (wide_tiff, "it claims"),
 }
 
@@ -418,6 +453,62 @@ def test_an_array_that_lies_is_not_believed(change: dict[str, object], tmp_path:
     about = json.loads((path / ".zarray").read_text())
     (path / ".zarray").write_text(json.dumps(about | change))
     refused(path)
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zlib.compress, imagecodecs.zstd_encode])
+def test_a_block_that_goes_on_behind_its_end_is_refused(compress: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    zarr.create_array(str(path), shape=(4, 4), chunks=(4, 4), dtype="uint16", zarr_format=2, compressors=None)[:] = 1
+    about = json.loads((path / ".zarray").read_text())
+    name = {gzip.compress: "gzip", zlib.compress: "zlib"}.get(compress, "zstd")
+    (path / ".zarray").write_text(json.dumps(about | {"compressor": {"id": name, "level": 1}}))
+    block = compress((path / "0.0").read_bytes())
+    (path / "0.0").write_bytes(block)
+    assert read_image(path).sum() == 16
+    (path / "0.0").write_bytes(block + compress(b"more"))
+    assert "goes on behind its end" in refused(path)
+
+
+@pytest.mark.parametrize("side", [1, 2])
+def test_planes_of_very_many_blocks_are_refused(side: int, tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    zarr.create_array(str(path), shape=(600, 600), chunks=(8, 8), dtype="uint16", zarr_format=2)[:8, :8] = 1
+    assert read_image(path).sum() == 64
+    about = json.loads((path / ".zarray").read_text()) | {"chunks": [side, 1]}
+    (path / ".zarray").write_text(json.dumps(about))
+    assert "blocks of one plane" in refused(path)
+
+
+def test_shards_are_held_to_what_they_could_hold(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    array = zarr.create_array(str(path), shape=(16, 16), chunks=(8, 8), shards=(16, 16), dtype="uint16")
+    array[:] = 1
+    shard, about = path / "c" / "0" / "0", json.loads((path / "zarr.json").read_text())
+    data = shard.read_bytes()
+    assert read_image(path).sum() == 256
+    shard.write_bytes(b"\0" * 2**20 + data)
+    assert "far more" in refused(path)
+    shard.write_bytes(data[-20:])
+    assert "cut off" in refused(path)
+    shard.write_bytes(data)
+    about["codecs"][0]["configuration"]["index_codecs"].append({"name": "gzip", "configuration": {"level": 1}})
+    (path / "zarr.json").write_text(json.dumps(about))
+    assert "only plain ones" in refused(path)
+
+
+@pytest.mark.parametrize(
+    "trouble", [OSError(errno.EIO, "Input/output error"), MemoryError(), OSError(errno.EMFILE, "x")]
+)
+def test_trouble_that_may_pass_is_told_from_damage(
+    trouble: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tifffile.imwrite(tmp_path / "x.tif", PIXELS)
+    with pytest.raises(LeighError) as lasting:
+        read_image(tmp_path / "missing.tif")
+    assert not isinstance(lasting.value, PassingError)
+    monkeypatch.setattr(os, "pread", lambda *_: (_ for _ in ()).throw(trouble))
+    with pytest.raises(PassingError, match=r"x\.tif can't be read \("):
+        read_image(tmp_path / "x.tif")
 
 
 def test_a_block_that_is_a_pipe_is_refused(tmp_path: Path) -> None:

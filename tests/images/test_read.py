@@ -170,6 +170,18 @@ def test_a_frame_may_be_missing_or_a_number_in_disguise(frames: list[object], tm
     assert [files[0].planes[0].frame for files in field_files(made, ["A"]) if files] == [1, None]
 
 
+@pytest.mark.parametrize("packed", ["²/3", "x", "4/3", "0/3"])
+def test_a_sample_that_can_not_be_is_a_failure_of_its_row(packed: str, tmp_path: Path) -> None:
+    Image.fromarray(np.full((4, 4, 3), (10, 20, 30), np.uint8)).save(tmp_path / "a.png")
+    made = table(tmp_path, FileName_A=["a.png"] * 2).assign(Sample_A=["2/3", packed])
+    good, bad = field_files(made, ["A"])
+    assert good is not None
+    assert bad is not None
+    assert read_field(good)[0, 0, 0] == 20
+    with pytest.raises(LeighError, match="channels"):
+        read_field(bad)
+
+
 @pytest.mark.parametrize("frame", ["x", "-1", "1|2|3"])
 def test_a_frame_that_can_not_be_is_a_failure_of_its_row(frame: str, tmp_path: Path) -> None:
     for name in "ab":
@@ -226,6 +238,35 @@ def test_planes_of_an_array_are_counted_in_c_order(kind: str, dtype: str, tmp_pa
         read_image(tmp_path / "B" / "0", 6)
     with pytest.raises(LeighError, match="6 planes"):
         read_image(tmp_path / "B" / "0")
+
+
+@pytest.mark.parametrize("endian", ["little", "big"])
+@pytest.mark.parametrize("checksum", [True, False])
+@pytest.mark.parametrize("location", ["start", "end"])
+@pytest.mark.parametrize("inner", [(1, 16, 16), (1, 32, 32), (2, 32, 32)])
+def test_the_index_of_shards_may_lie_anywhere(
+    inner: tuple[int, ...], location: str, checksum: bool, endian: str, tmp_path: Path
+) -> None:
+    stored = np.random.default_rng(0).integers(0, 65535, (2, 32, 32), np.uint16)
+    index = [zarr.codecs.BytesCodec(endian=endian), *([zarr.codecs.Crc32cCodec()] if checksum else [])]
+    codecs = [zarr.codecs.BytesCodec(), zarr.codecs.GzipCodec()]
+    shards = zarr.codecs.ShardingCodec(chunk_shape=inner, codecs=codecs, index_codecs=index, index_location=location)
+    array = zarr.create(
+        store=str(tmp_path / "0"), shape=(2, 32, 32), chunks=(2, 32, 32), dtype="uint16", codecs=[shards]
+    )
+    array[:] = stored
+    for number, plane in enumerate(stored):
+        np.testing.assert_array_equal(read_image(tmp_path / "0", number)[0], plane)
+
+
+@pytest.mark.parametrize(
+    "compressor", [zarr.codecs.GzipCodec(), zarr.codecs.ZstdCodec(), zarr.codecs.ZstdCodec(checksum=True)]
+)
+def test_a_checksum_may_follow_compressed_blocks(compressor: object, tmp_path: Path) -> None:
+    codecs = [zarr.codecs.BytesCodec(), compressor, zarr.codecs.Crc32cCodec()]
+    array = zarr.create(store=str(tmp_path / "0"), shape=GREY.shape, chunks=(16, 16), dtype="uint16", codecs=codecs)
+    array[:] = GREY
+    np.testing.assert_array_equal(read_image(tmp_path / "0")[0], GREY)
 
 
 def test_a_plane_of_which_no_block_exists_was_never_written(tmp_path: Path) -> None:
