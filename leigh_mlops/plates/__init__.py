@@ -23,13 +23,14 @@ from leigh_mlops.plates.split import (
     require_classes,
     split_fingerprint,
 )
-from leigh_mlops.plates.table import read_table, table_channels, write_table
+from leigh_mlops.plates.table import check_table_path, read_table, table_channels, write_table
 
 __all__ = [
     "Found",
     "find_images",
     "read_table",
     "write_table",
+    "check_table_path",
     "table_channels",
     "assign_split",
     "leaked_wells",

@@ -37,12 +37,17 @@ def by_name(files: pd.DataFrame, wanted: Wanted | None, called: Mapping[str, str
     return kept.assign(channel=kept["channel"].map(names)), tuple(names.values())
 
 
+def assumed_names(present: list[str], called: Mapping[str, str]) -> bool:
+    """Whether channels 1 and 2 are taken for DAPI and TMRM, as nothing says what they are."""
+    return present == ["1", "2"] and not called
+
+
 def _in_order(channel: str) -> tuple[bool, int, str]:
     return (not channel.isdecimal(), int(channel) if channel.isdecimal() else 0, channel)
 
 
 def _default_names(present: list[str], called: Mapping[str, str]) -> dict[str, str]:
-    if present == ["1", "2"] and not called:
+    if assumed_names(present, called):
         return {"1": "DAPI", "2": "TMRM"}
     names: dict[str, str] = {}
     for number in present:

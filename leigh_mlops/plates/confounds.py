@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.stats import f
 
 from leigh_mlops.plates.layout import WELL, Floats, labelled_wells, plate_shape, position_features
 
@@ -59,8 +60,14 @@ def probe_position(table: pd.DataFrame, *, folds: int = 5, seed: int = 0) -> dic
     wells = _comparable(labelled_wells(table))
     if wells.empty:
         return {}
-    features = position_features(wells["Metadata_Row"], wells["Metadata_Col"], *plate_shape(wells))
-    return _cross_validated(features, _labels(wells), folds, seed)
+    # Shapes are those of all wells, so that a rim without a class still is one.
+    shapes = {name: plate_shape(rows) for name, rows in table.groupby("Metadata_Plate")}
+    # Wells are sorted by plate.
+    features = [
+        position_features(rows["Metadata_Row"], rows["Metadata_Col"], *shapes[name])
+        for name, rows in wells.groupby("Metadata_Plate", sort=False)
+    ]
+    return _cross_validated(np.concatenate(features), _labels(wells), folds, seed)
 
 
 def probe_plate(table: pd.DataFrame, *, folds: int = 5, seed: int = 0) -> dict[str, float]:
@@ -167,17 +174,17 @@ def position_effects(table: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Columns ``plate``, ``measure`` (a column of ``values``), ``effect`` (``row``, ``column``,
-        ``edge``), ``explained`` (0 to 1) and ``wells``. A row is left out where it cannot be
-        computed: a measure that does not vary, classes that name every row, too few wells.
+        ``edge``), ``explained`` (0 to 1), ``p`` (how often noise alone explains as much, F test)
+        and ``wells``. A row is left out where it cannot be computed: a measure that does not vary,
+        classes that name every row, too few wells.
     """
     measures = [str(name) for name in values]
     found = []
     if measures and len(table):
-        shape = plate_shape(table)
         wells = _well_medians(table, values.set_axis(measures, axis=1))
         for plate, rows in wells.groupby("Metadata_Plate", sort=True):
-            found += [{"plate": str(plate), **one} for one in _plate_effects(rows, measures, shape)]
-    return pd.DataFrame(found, columns=["plate", "measure", "effect", "explained", "wells"])
+            found += [{"plate": str(plate), **one} for one in _plate_effects(rows, measures, plate_shape(rows))]
+    return pd.DataFrame(found, columns=["plate", "measure", "effect", "explained", "p", "wells"])
 
 
 def _well_medians(table: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
@@ -198,8 +205,8 @@ def _plate_effects(wells: pd.DataFrame, measures: list[str], shape: tuple[int, i
         rows = wells[known[names[0]]]
         for effect, shares in _explained(rows, names, shape).items():
             found += [
-                {"measure": name, "effect": effect, "explained": float(share), "wells": len(rows)}
-                for name, share in zip(names, shares, strict=True)
+                {"measure": name, "effect": effect, "explained": float(share), "p": float(p), "wells": len(rows)}
+                for name, (share, p) in zip(names, shares, strict=True)
                 if np.isfinite(share)
             ]
     return found
@@ -217,8 +224,11 @@ def _explained(wells: pd.DataFrame, measures: list[str], shape: tuple[int, int])
     for effect, places in (("row", row), ("column", col), ("edge", rings)):
         after, still_free = _residuals(np.hstack([classes, _dummies(places)]), values)
         if free > still_free >= LEAST_FREEDOM:
-            share = 1 - (after / still_free) / np.where(constant, np.nan, left / free)
-            explained[effect] = np.where(constant, np.nan, np.maximum(share, 0))
+            noise = after / still_free
+            share = 1 - noise / np.where(constant, np.nan, left / free)
+            ratio = (left - after) / (free - still_free) / np.where(noise > 0, noise, np.nan)
+            chance = np.where(noise > 0, f.sf(ratio, free - still_free, still_free), 0.0)
+            explained[effect] = np.stack([np.where(constant, np.nan, np.maximum(share, 0)), chance], axis=1)
     return explained
 
 

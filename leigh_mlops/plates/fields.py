@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from leigh_mlops.errors import LeighError, printable
-from leigh_mlops.plates.channels import ChannelNames, by_file, by_name, pick_channels
+from leigh_mlops.plates.channels import ChannelNames, assumed_names, by_file, by_name, pick_channels
 from leigh_mlops.plates.files import Scan
 from leigh_mlops.plates.names import PRESETS
 from leigh_mlops.plates.planes import project
@@ -68,8 +68,11 @@ def gather_fields(
         files, notes = _projected(files, z, left_out)
         table, names = pick_channels(_table(files, names), names, channels)
     else:
+        assumed = channels is None and assumed_names(sorted(files["channel"].unique()), called)
         files, names = by_name(files, channels, called)
         files, notes = _projected(files, z, left_out)
+        if assumed:
+            notes.append("channels 1 and 2 are taken for DAPI and TMRM")
         table = _table(files, names)
     return Gathered(table, names, notes, left_out)
 
@@ -113,7 +116,12 @@ def _one_file_per_channel(files: pd.DataFrame) -> None:
     if len(twice):
         first, second = (Path(f, n) for f, n in twice[["folder", "name"]].head(2).to_numpy())
         row = twice.iloc[0]
+        remedy = "remove one"
+        if first.parent != second.parent:
+            remedy = "if they are of two plates, read each plate by itself or name the plates apart, else remove one"
+        elif pd.isna(row["channel"]) or row["channel"] == "":
+            remedy = "say by a pattern what tells them apart (channel, site, z, time), or remove one"
         raise LeighError(
             f"{printable(first)} and {printable(second)} are the same channel of the same field "
-            f"({row['Metadata_Plate']}/{row['Metadata_Well']}, field {row['Metadata_Site']}); remove one."
+            f"({row['Metadata_Plate']}/{row['Metadata_Well']}, field {row['Metadata_Site']}); {remedy}."
         )

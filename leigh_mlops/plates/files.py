@@ -16,7 +16,10 @@ from leigh_mlops.plates.reading import NamesRead, read_names, read_with_pattern
 __all__ = ["IMAGE_SUFFIXES", "SPLIT_PARTS", "Scan", "scan_folder"]
 
 SPLIT_PARTS = ("train", "val", "test")
+_PART_NAMES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
 _STEP = re.compile(r"(?P<kind>TimePoint|ZStep)_(?P<number>\d{1,9})", re.IGNORECASE | re.ASCII)
+_NO_CLASS = re.compile(r"[\d\s._-]+")
+"""Folders that only number or date what lies in them."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,14 @@ class Scan:
     channel_names: dict[str, str] = field(default_factory=dict)
 
 
-def scan_folder(root: Path, preset: str = "auto", *, pattern: str | None = None, plate_size: int | None = None) -> Scan:
+def scan_folder(
+    root: Path,
+    preset: str = "auto",
+    *,
+    pattern: str | None = None,
+    plate_size: int | None = None,
+    classes: bool = True,
+) -> Scan:
     """Read the names of all image files below a folder.
 
     Folders may stand as ``[train|val|test/][class/][plate/]``, ``[plate/]Images/`` or
@@ -58,6 +68,7 @@ def scan_folder(root: Path, preset: str = "auto", *, pattern: str | None = None,
         preset: A key of ``PRESETS``, or ``auto`` for the one that knows most files.
         pattern: The user's own regular expression, which wins over the preset.
         plate_size: Wells of the plate, for names that only number them.
+        classes: Whether folders may be classes; where a plate map names these, folders are plates.
 
     Raises:
         LeighError: No image file, none that a preset knows, or a file whose name and folder
@@ -75,11 +86,12 @@ def scan_folder(root: Path, preset: str = "auto", *, pattern: str | None = None,
         path: why for path, index in unknown.items() if (why := read.reasons.get(index) or _known_flaw(path.name))
     }
     scan = Scan(pd.DataFrame(), read.preset, [*unknown, *listing.refused], read.why, reasons)
-    records = [_record(start, folder, name, known) for (folder, name), known in pairs if known is not None]
+    records = [_record(start, folder, name, known, classes) for (folder, name), known in pairs if known is not None]
     if not records:
         raise LeighError(_nothing_known(root, scan))
     files = _with_plate(pd.DataFrame.from_records(records), Path(start))
-    return _with_empty_folders(replace(scan, files=files), listing, start)
+    found = replace(scan, files=files)
+    return _with_empty_folders(found, listing, start) if classes else found
 
 
 def _read(listing: Listing, start: str, preset: str, pattern: str | None, plate_size: int | None) -> NamesRead:
@@ -101,12 +113,15 @@ def _nothing_known(root: Path, scan: Scan) -> str:
     return (
         f"none of the {len(scan.unmatched)} image files in {printable(root)} matches a known name, "
         f"as {first.name!r}{reason}; "
-        f"rename them, choose a preset ({', '.join(PRESETS)}), give a pattern, or hand in a table (.parquet, .csv)."
+        f"each name must say the well, as B03_s1.png does (well B03, field 1): rename them, choose a preset "
+        f"({', '.join(PRESETS)}), give a pattern, or hand in a table (.parquet, .csv)."
     )
 
 
-def _record(start: str, folder: str, name: str, known: FieldName) -> dict[str, object]:
+def _record(start: str, folder: str, name: str, known: FieldName, classes: bool) -> dict[str, object]:
     place = _place(start, folder)
+    if not classes:
+        place = replace(place, plate=place.plate or place.condition, condition=None)
     condition = place.condition
     if condition and known.plate and condition.casefold() == known.plate.casefold():
         condition = None  # the folder is the plate's
@@ -146,14 +161,18 @@ class _Place:
 @lru_cache(maxsize=4096)
 def _place(start: str, folder: str) -> _Place:
     names = list(Path(os.path.relpath(folder, start)).parts)
-    split = names.pop(0).casefold() if names and names[0].casefold() in SPLIT_PARTS else None
+    first = names[0].casefold() if names else ""
+    part = _PART_NAMES.get(first, first)
+    split = part if part in SPLIT_PARTS else None
+    names = names[1:] if split else names
     steps = {match["kind"].casefold(): int(match["number"]) for name in names if (match := _STEP.fullmatch(name))}
     of_a_microscope = bool(steps) or (bool(names) and names[-1].casefold() == "images")
     names = [name for name in names if name.casefold() != "images" and not _STEP.fullmatch(name)]
     place = _Place(split, z=steps.get("zstep"), time=steps.get("timepoint"))
     if of_a_microscope and len(names) == 1:
         return replace(place, plate=names[0])
-    return replace(place, condition=names[0] if names else None, plate=names[-1] if len(names) > 1 else None)
+    condition = names[0] if names and not _NO_CLASS.fullmatch(names[0]) else None
+    return replace(place, condition=condition, plate=names[-1] if len(names) > 1 or (not condition and names) else None)
 
 
 def _with_plate(files: pd.DataFrame, root: Path) -> pd.DataFrame:

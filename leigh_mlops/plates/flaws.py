@@ -16,9 +16,11 @@ OUTLIER = 3.5  # robust z, the usual bar (Iglewicz and Hoaglin 1993)
 LEAST_SPREAD = 0.05
 EMPTY_FOREGROUND = 0.003  # specks and noise cover less; one small clump of cells in a field covers more
 SHAPELESS_FOREGROUND = 0.01  # uneven background may cover as much, but nothing in it can be focused on
-BLURRED = 0.55  # of the median focus, in every channel; haze of debris leaves more in one of them
+BLURRED = 0.55  # of the median focus in one channel
+HARDLY_SHARP = 0.75  # in every other; haze of debris and clipped tops leave more in one of them
 SATURATED = 0.01  # above, the channel's mean is cut off; single hot pixels and a few dead cells stay below
 DEBRIS = 0.005  # below, it is what a few dead cells cover
+EVERYWHERE = 0.0005  # debris shines in every channel, bright nuclei in one
 DIM, BRIGHT = 0.5, 2.0  # of the median intensity; staining and lamp vary less within a plate
 LEAST_MEAN = 0.1  # grey values; a channel below is black, and ratios of black say nothing
 
@@ -35,15 +37,13 @@ def unreadable(table: pd.DataFrame, quality: pd.DataFrame) -> "pd.Series[str]":
 
 
 def out_of_focus(table: pd.DataFrame, quality: pd.DataFrame) -> "pd.Series[str]":
-    """Fields far less sharp than the plate's others of their class in every channel in which they have signal."""
+    """Fields far less sharp than the plate's others of their class, and sharp in no channel with signal."""
     focus = _measure(quality, "focus").where(~_without_signal(quality))
     sharpness = _log(focus, np.finfo(float).tiny)
-    # A class whose nuclei are all less crisp is a phenotype; only where it has few fields they are
-    # compared with the whole plate.
+    # A class whose nuclei are all less crisp is a phenotype.
     ratio, z = _compared(sharpness, _plate_classes(table))
-    of_plate, z_of_plate = _compared(sharpness, table["Metadata_Plate"])
-    blurred = _far_below(ratio.fillna(of_plate), z.fillna(z_of_plate), BLURRED)
-    return _unsaid((blurred | focus.isna()).all(axis=1) & blurred.any(axis=1))
+    sharp = ratio.ge(float(np.log(HARDLY_SHARP))) | (ratio.isna() & focus.notna())
+    return _unsaid(_far_below(ratio, z, BLURRED).any(axis=1) & ~sharp.any(axis=1))
 
 
 def empty(table: pd.DataFrame, quality: pd.DataFrame) -> "pd.Series[str]":
@@ -53,16 +53,20 @@ def empty(table: pd.DataFrame, quality: pd.DataFrame) -> "pd.Series[str]":
 
 
 def saturated(table: pd.DataFrame, quality: pd.DataFrame) -> "pd.Series[str]":
-    """Fields with too many pixels at the top of the plate's bit depth."""
-    depths = bit_depths(table, quality)
-    tops = table["Metadata_Plate"].astype("str").map({plate: depth.top for plate, depth in depths.items()})
+    """Fields with too many pixels at the top of the bit depth that the channel has on the plate."""
     share, largest = _measure(quality, "at_max"), _measure(quality, "max")
-    return _said((share > SATURATED) & largest.eq(tops, axis=0), 100 * share, "{:.1f} % of pixels")
+    plates = table["Metadata_Plate"].astype("str")
+    tops = {}
+    for channel in largest:
+        depths = bit_depths(table, quality[[f"max_{channel}", f"bits_{channel}"]])
+        tops[channel] = plates.map({plate: depth.top for plate, depth in depths.items()})
+    return _said((share > SATURATED) & largest.eq(pd.DataFrame(tops)), 100 * share, "{:.1f} % of pixels")
 
 
 def debris(table: pd.DataFrame, quality: pd.DataFrame) -> "pd.Series[str]":
-    """Fields of which bright blobs cover much more than of the plate's others."""
+    """Fields of which bright blobs, seen in every channel, cover much more than of the plate's others."""
     share = _measure(quality, "debris")
+    share = share.where(share.min(axis=1) > EVERYWHERE, 0.0)
     # Most fields have none: their MAD is 0, and DEBRIS alone decides.
     _, z = _compared(share, table["Metadata_Plate"], DEBRIS / OUTLIER)
     return _said((z > OUTLIER) & (share > DEBRIS), 100 * share, "{:.1f} % of pixels")

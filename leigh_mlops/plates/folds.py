@@ -1,29 +1,23 @@
 """Folds of whole groups: each is the test part once."""
 
-import zlib
-from collections import Counter
 from collections.abc import Container, Iterator, Mapping
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.plates.groups import (
-    GROUP_PLURALS,
     deal_groups,
+    deal_strata,
     enough_groups,
     group_classes,
     group_names,
-    shared_strata,
 )
 from leigh_mlops.plates.split import require_classes
 
 __all__ = ["NO_FOLD", "assign_folds", "fold_split", "nested_folds"]
 
 NO_FOLD = -1  # of rows without a class
-ATTEMPTS = 200
 
 Folds = int | Literal["all"]
 
@@ -157,41 +151,12 @@ def _deal_folds(pairs: pd.DataFrame, folds: Folds, seeds: list[int], group: str,
     if not isinstance(folds, int) or folds < 2:
         raise LeighError(f"{folds!r} is no number of folds; give 2 or more, or all for one per {group}.")
     enough_groups(pairs, folds, f"each of {folds} folds", group, outside=outside)
-    dealt: dict[str, int] = {}
-    for stratum in shared_strata(pairs):
-        inside = pairs[pairs["class"].isin(stratum)]
-        rng = np.random.default_rng([*seeds, zlib.crc32("|".join(sorted(stratum)).encode())])
-        dealt |= _deal_stratum(inside, folds, rng, group)
-    return dealt
-
-
-def _deal_stratum(pairs: pd.DataFrame, folds: int, rng: np.random.Generator, group: str) -> dict[str, int]:
-    classes = pairs.groupby("group")["class"].agg(tuple)
-    wanted = pairs["class"].nunique()
-    for attempt in range(ATTEMPTS):
-        order = classes.iloc[rng.permutation(len(classes))]
-        if attempt < ATTEMPTS // 2:  # groups of many classes first; where that fails, any order may do
-            order = order.sort_values(key=lambda names: -names.map(len), kind="stable")
-        dealt, counts = _deal_in_order(order, rng.permutation(folds))
-        if all(len(count) == wanted for count in counts):
-            return dealt
-    together = ", ".join(sorted(pairs["class"].unique()))
-    raise LeighError(
-        f"the {len(classes)} {GROUP_PLURALS[group]} of {together} cannot be dealt so that each of {folds} folds has "
-        f"each class; take fewer folds, add images of more {GROUP_PLURALS[group]} or split by well."
+    numbers = range(folds)
+    return deal_strata(
+        pairs,
+        lambda count: dict.fromkeys(numbers, count / len(numbers)),
+        seeds,
+        group,
+        f"each of {folds} folds",
+        remedy="take fewer folds, ",
     )
-
-
-def _deal_in_order(
-    classes: "pd.Series[str]", ranks: npt.NDArray[np.int64]
-) -> tuple[dict[str, int], list[Counter[str]]]:
-    """Give each group to the fold that has fewest of its classes, then fewest groups; ties by rank."""
-    counts: list[Counter[str]] = [Counter() for _ in ranks]
-    sizes = [0] * len(ranks)
-    dealt = {}
-    for name, held in classes.items():
-        fold = min(range(len(ranks)), key=lambda k: (sum(counts[k][one] for one in held), sizes[k], ranks[k]))
-        counts[fold].update(held)
-        sizes[fold] += 1
-        dealt[str(name)] = fold
-    return dealt, counts

@@ -40,6 +40,7 @@ class Found:
         unused: Wells of the plate map (``plate/B03``, or ``B03`` where it names no plate) without
             an image.
         empty_folders: Folders of a class in which no image is known.
+        platemap: The plate map that was joined.
         unknown_controls: Words for controls in the plate map that are not known, and read as none.
     """
 
@@ -53,6 +54,7 @@ class Found:
     absent: list[Path] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
     empty_folders: list[str] = field(default_factory=list)
+    platemap: Path | None = None
     unknown_controls: list[str] = field(default_factory=list)
 
 
@@ -99,17 +101,21 @@ def find_images(
     path = Path(path)
     if not path.exists():
         raise LeighError(f"{printable(path)} does not exist; name a folder of images or an image table.")
+    where = Path(platemap) if platemap is not None else find_platemap(path)
+    wells = None if where is None else read_platemap(where)
     if path.is_dir():
+        classes = wells is None or "Metadata_Condition" not in wells
         scan = None if pattern else scan_index(path, preset)
-        found = _of_scan(scan or scan_folder(path, preset, pattern=pattern, plate_size=plate_size), channels, z)
+        scan = scan or scan_folder(path, preset, pattern=pattern, plate_size=plate_size, classes=classes)
+        found = _of_scan(scan, channels, z)
     else:
         found = _of_table(path, channels)
-    where = Path(platemap) if platemap is not None else find_platemap(path)
-    if where is not None:
-        joined = join_platemap(found.table, read_platemap(where))
+    if wells is not None:
+        joined = join_platemap(found.table, wells)
         found = replace(
             found,
             table=joined.table,
+            platemap=where,
             unjoined=joined.unjoined,
             unused=joined.unused,
             unknown_controls=joined.unknown_controls,

@@ -1,7 +1,9 @@
 """Groups: what is never torn apart, and dealing it so that each part has each class."""
 
 import zlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -12,10 +14,10 @@ __all__ = [
     "GROUPS",
     "GROUP_PLURALS",
     "deal_groups",
+    "deal_strata",
     "enough_groups",
     "group_classes",
     "group_names",
-    "shared_strata",
 ]
 
 GROUPS = {
@@ -26,6 +28,8 @@ GROUPS = {
 }
 GROUP_PLURALS = {"well": "wells", "plate": "plates", "batch": "batches", "donor": "donors"}
 _ATTEMPTS = 200
+
+Part = TypeVar("Part", str, int)
 
 
 def group_names(table: pd.DataFrame, group: str) -> "pd.Series[str]":
@@ -72,15 +76,51 @@ def deal_groups(
         LeighError: There are too few groups of a class, or they cannot be dealt so.
     """
     enough_groups(pairs, len(shares), f"each of {', '.join(shares)}", group, outside=outside)
-    dealt: dict[str, str] = {}
-    for stratum in shared_strata(pairs):
+    return deal_strata(pairs, lambda count: _sizes(count, shares), [seed], group, "each part")
+
+
+def deal_strata(
+    pairs: pd.DataFrame,
+    quotas: Callable[[int], Mapping[Part, float]],
+    seeds: Sequence[int],
+    group: str,
+    places: str,
+    *,
+    remedy: str = "",
+) -> dict[str, Part]:
+    """Deal the groups of each stratum to parts by quotas, each part with each class.
+
+    Args:
+        pairs: As :func:`group_classes` gives them; each class has as many groups as there are parts.
+        quotas: From the number of groups of a class to how many of them each part shall have.
+        seeds: Seeds of the dealing.
+        group: Kind of group, for messages.
+        places: The parts, for messages, such as ``each of 5 folds``.
+        remedy: What else helps, for messages, such as ``take fewer folds, ``.
+
+    Returns:
+        Group to part. Where each group has one class, the quotas are met; groups of mixed classes
+        may need other sizes.
+
+    Raises:
+        LeighError: They cannot be dealt so.
+    """
+    dealt: dict[str, Part] = {}
+    for stratum in _shared_strata(pairs):
         inside = pairs[pairs["class"].isin(stratum)]
-        rng = np.random.default_rng([seed, zlib.crc32("|".join(sorted(stratum)).encode())])
-        dealt |= _deal_stratum(inside, shares, rng, group)
+        rng = np.random.default_rng([*seeds, zlib.crc32("|".join(sorted(stratum)).encode())])
+        found = _deal_stratum(inside, quotas, rng)
+        if found is None:
+            together = ", ".join(sorted(stratum))
+            raise LeighError(
+                f"the {inside['group'].nunique()} {GROUP_PLURALS[group]} of {together} cannot be dealt so that "
+                f"{places} has each class; {remedy}add images of more {GROUP_PLURALS[group]} or split by well."
+            )
+        dealt |= found
     return dealt
 
 
-def shared_strata(pairs: pd.DataFrame) -> list[set[str]]:
+def _shared_strata(pairs: pd.DataFrame) -> list[set[str]]:
     """Sets of classes that share no group with a class outside."""
     strata: list[set[str]] = []
     for shared in pairs.groupby("group")["class"].agg(set):
@@ -120,24 +160,40 @@ def _confused(pairs: pd.DataFrame, group: str) -> str:
 
 
 def _deal_stratum(
-    pairs: pd.DataFrame, shares: Mapping[str, float], rng: np.random.Generator, group: str
-) -> dict[str, str]:
-    names = np.array(sorted(pairs["group"].unique()), dtype=object)
-    sizes = _sizes(len(names), shares)
-    places = np.repeat(list(sizes), list(sizes.values()))
-    classes, weights = pairs["class"].nunique(), np.array(list(shares.values())) / sum(shares.values())
+    pairs: pd.DataFrame, quotas: Callable[[int], Mapping[Part, float]], rng: np.random.Generator
+) -> dict[str, Part] | None:
+    classes = pairs.groupby("group")["class"].agg(tuple)
+    wanted = {str(name): quotas(int(count)) for name, count in pairs["class"].value_counts().items()}
     for attempt in range(_ATTEMPTS):
-        if attempt > _ATTEMPTS // 4:  # groups of mixed classes may need other sizes than those asked for
-            places = rng.choice(list(shares), size=len(names), p=weights)
-        dealt = dict(zip(rng.permutation(names), places, strict=True))
-        present = pairs.groupby(pairs["group"].map(dealt))["class"].nunique()
-        if len(present) == len(shares) and (present == classes).all():
+        order = classes.iloc[rng.permutation(len(classes))]
+        if attempt < _ATTEMPTS // 2:  # groups of many classes first; where that fails, any order may do
+            order = order.sort_values(key=lambda names: -names.map(len), kind="stable")
+        dealt, counts = _deal_in_order(order, wanted, rng)
+        if all(len(count) == len(wanted) for count in counts.values()):
             return dealt
-    together = ", ".join(sorted(pairs["class"].unique()))
-    raise LeighError(
-        f"the {len(names)} {GROUP_PLURALS[group]} of {together} cannot be dealt so that each part has each class; "
-        f"add images of more {GROUP_PLURALS[group]} or split by well."
-    )
+    return None
+
+
+def _deal_in_order(
+    classes: "pd.Series[str]", wanted: Mapping[str, Mapping[Part, float]], rng: np.random.Generator
+) -> tuple[dict[str, Part], dict[Part, Counter[str]]]:
+    """Give each group to the part that is furthest from its classes' quotas, then has fewest groups; ties by lot."""
+    parts = list(next(iter(wanted.values())))
+    ranks = dict(zip(parts, rng.permutation(len(parts)).tolist(), strict=True))
+    counts: dict[Part, Counter[str]] = {part: Counter() for part in parts}
+    dealt: dict[str, Part] = {}
+    sizes = dict.fromkeys(parts, 0)
+
+    def preferred(part: Part, held: Sequence[str]) -> tuple[float, ...]:
+        filled = sum(counts[part][name] / wanted[name][part] for name in held)
+        return filled, sizes[part], ranks[part]
+
+    for name, held in classes.items():
+        part = min(parts, key=lambda one: preferred(one, held))
+        counts[part].update(held)
+        sizes[part] += 1
+        dealt[str(name)] = part
+    return dealt, counts
 
 
 def _sizes(count: int, shares: Mapping[str, float]) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,8 @@ NAMED_BY = 0.95  # a cycle, or the lines themselves, name the classes where they
 # From neighbours as in shuffled wells (0) to neighbours of one class everywhere (1). Shuffled, 24 wells
 # stay below 0.18 in 99 of 100 cases; a rim of one class around 96 wells has 0.4, halves have 0.9.
 CLUMPED = 0.25
+LARGEST_TILE = 4  # rows and columns
+LEAST_TILES = 4  # a tile that comes back less often is found in shuffled wells
 KINDS = {"interleaved columns": "column", "interleaved rows": "row", "checkered": "row plus column"}
 
 Floats = npt.NDArray[np.float64]
@@ -44,8 +47,9 @@ class Layout:
         beside: Share of the wells beside which a well of another class stands, 0 to 1.
         parity_accuracy: Share of the wells whose class the parity of column, row or both names,
             whichever does best, averaged over the classes (1 / classes is chance). With more than
-            two classes, or where lines are interleaved two by two, that of the cycle. ``None``
-            where no plate has two classes, or none is long enough for two cycles.
+            two classes, or where lines are interleaved two by two, that of the cycle; where a tile
+            of wells comes back, that of the tile. ``None`` where no plate has two classes, or none
+            is long enough for two cycles.
     """
 
     kind: str
@@ -155,10 +159,11 @@ def describe_layout(table: pd.DataFrame) -> Layout:
 
     Columns are interleaved where the classes come back in a cycle (``DS TT DS TT``, ``DS DS TT
     TT DS DS TT TT``, with or without empty columns between), or where each column holds one class
-    and most differ from the one before; rows likewise. Checkered is a cycle of row plus column.
-    Blocks are told from scattered wells by how much oftener than by chance neighbours are of one
-    class. Plates of a single class are blocks, too, where there
-    are no others.
+    and most differ from the one before; rows likewise. Checkered is a cycle of row plus column, or
+    a tile of up to four by four wells that comes back over the plate (384 wells filled from four
+    plates, a chessboard of two by two wells). Blocks are other lines that each hold one class;
+    else they are told from scattered wells by how much oftener than by chance neighbours on a
+    plate are of one class. Plates of a single class are blocks, too, where there are no others.
     """
     wells = labelled_wells(table)
     classes = sorted(wells["Metadata_Condition"].unique())
@@ -178,9 +183,15 @@ def describe_layout(table: pd.DataFrame) -> Layout:
     parity = max((right for right, _, period in cycles if period <= len(classes)), default=None)
     for name, kind in (("Metadata_Col", "interleaved columns"), ("Metadata_Row", "interleaved rows")):
         if _pure_lines(mixed, name):
-            return Layout(kind, _lines_sentence(names, KINDS[kind]), beside, parity)
-    kind = "blocks" if _clumping(wells, pairs) > CLUMPED else "scattered"
-    return Layout(kind, _place_sentence(names, kind, beside), beside, parity)
+            back = _lines_return(mixed, name)
+            sentence = _lines_sentence(names, KINDS[kind]) if back else _own_lines_sentence(KINDS[kind], beside)
+            return Layout(kind if back else "blocks", sentence, beside, parity)
+    right, tall, wide = max(_tiles(mixed), key=lambda one: one[0], default=(0.0, 0, 0))
+    if right >= NAMED_BY:
+        return Layout("checkered", _tile_sentence(names, tall, wide), beside, right)
+    kind = "blocks" if _clumping(mixed, _neighbours(mixed)) > CLUMPED else "scattered"
+    alone = wells["Metadata_Plate"].nunique() - mixed["Metadata_Plate"].nunique()
+    return Layout(kind, _place_sentence(names, kind, beside, alone), beside, parity)
 
 
 def _cycles(wells: pd.DataFrame) -> list[tuple[float, str, int]]:
@@ -218,24 +229,42 @@ def _named_by(wells: pd.DataFrame, places: Whole) -> float:
 
 
 def _pure_lines(wells: pd.DataFrame, name: str) -> bool:
-    """Each line holds one class, most differ from the one before, and every class comes back."""
-    if _named_by(wells, wells[name].to_numpy(np.int64)) < NAMED_BY:
-        return False
+    """Each line holds one class, and not for having one well."""
+    lines = wells.groupby(["Metadata_Plate", name]).ngroups
+    return len(wells) >= 2 * lines and _named_by(wells, wells[name].to_numpy(np.int64)) >= NAMED_BY
+
+
+def _lines_return(wells: pd.DataFrame, name: str) -> bool:
+    """Most lines differ from the one before, and every class comes back."""
     counts = pd.crosstab([wells["Metadata_Plate"], wells[name]], wells["Metadata_Condition"])
     lines = counts.idxmax(axis=1)
     plates = lines.groupby(level=0)
     changes = int((plates.shift() != lines).sum()) - plates.ngroups
     back = changes + plates.ngroups >= 2 * int(plates.nunique().sum())
-    return back and changes >= (len(lines) - plates.ngroups) / 2 and len(wells) >= 2 * len(lines)
+    return back and changes >= (len(lines) - plates.ngroups) / 2
+
+
+def _tiles(wells: pd.DataFrame) -> list[tuple[float, int, int]]:
+    """How well the place in a tile that comes back names the classes, and the tile's rows and columns."""
+    row, col = _from_first(wells, "Metadata_Row"), _from_first(wells, "Metadata_Col")
+    tried: list[tuple[float, int, int]] = []
+    for tall, wide in product(range(2, LARGEST_TILE + 1), repeat=2):
+        places = row % tall * LARGEST_TILE + col % wide
+        often = len(wells) >= LEAST_TILES * wells.groupby(["Metadata_Plate", places]).ngroups
+        if often and row.max() + 1 >= 2 * tall and col.max() + 1 >= 2 * wide:
+            tried.append((_named_by(wells, places), tall, wide))
+    return tried
 
 
 def _clumping(wells: pd.DataFrame, pairs: Whole) -> float:
-    """How much oftener neighbours are of one class than by chance: 0 is chance, 1 always."""
-    classes = pd.factorize(wells["Metadata_Condition"])[0]
+    """How much oftener neighbours are of one class than by chance on their plate: 0 is chance, 1 always."""
     if not len(pairs):
         return 0.0
+    classes, plates = pd.factorize(wells["Metadata_Condition"])[0], pd.factorize(wells["Metadata_Plate"])[0]
+    counts = pd.crosstab(plates, classes).to_numpy()
+    alike = ((counts / counts.sum(axis=1, keepdims=True)) ** 2).sum(axis=1)
     same = float(np.mean(classes[pairs[:, 0]] == classes[pairs[:, 1]]))
-    chance = float(np.sum((np.bincount(classes) / len(classes)) ** 2))
+    chance = float(np.mean(alike[plates[pairs[:, 0]]]))
     return (same - chance) / (1 - chance)
 
 
@@ -262,8 +291,21 @@ def _lines_sentence(names: str, line: str) -> str:
     )
 
 
-def _place_sentence(names: str, kind: str, beside: float) -> str:
+def _tile_sentence(names: str, tall: int, wide: int) -> str:
+    return (
+        f"{names} come back in a tile of {tall} by {wide} wells: no smooth effect of the position explains them, but "
+        f"the row modulo {tall} and the column modulo {wide} together name the class."
+    )
+
+
+def _own_lines_sentence(line: str, beside: float) -> str:
+    share = f"{100 * beside:.0f} % of the wells stand beside a well of another class"
+    return f"each {line} holds one class, {share}: a score can hardly tell the class from the {line}."
+
+
+def _place_sentence(names: str, kind: str, beside: float, alone: int) -> str:
     share = f"{100 * beside:.0f} % of the wells stand beside a well of another class"
     if kind == "blocks":
         return f"{names} stand in blocks of their own, {share}: a score can hardly tell the class from the place."
-    return f"{names} are scattered over the plate: {share}."
+    plates = f"; {alone} more {'plate holds' if alone == 1 else 'plates hold'} one class each" if alone else ""
+    return f"{names} are scattered over the plate: {share}{plates}."

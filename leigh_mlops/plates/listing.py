@@ -50,7 +50,7 @@ def list_images(root: Path) -> Listing:
                 continue
             seen.add((about.st_dev, about.st_ino))
             with os.scandir(folder) as scan:
-                entries = sorted((entry for entry in scan if not entry.name.startswith(".")), key=_by_name)
+                entries = sorted((entry for entry in scan if not _of_ours(entry.name)), key=_by_name)
         except OSError as error:
             if folder == start:
                 raise LeighError(
@@ -62,6 +62,11 @@ def list_images(root: Path) -> Listing:
         listing.folders.extend(below)
         waiting.extend(reversed(below))
     return listing
+
+
+def _of_ours(name: str) -> bool:
+    """Hidden files, and pictures of layouts that were drawn beside the images."""
+    return name.startswith(".") or name.endswith(".layout.png")
 
 
 def _by_name(entry: "os.DirEntry[str]") -> str:

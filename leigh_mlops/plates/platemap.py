@@ -111,7 +111,7 @@ def _one_map(raw: pd.DataFrame, path: Path) -> pd.DataFrame:
         name = taken[0].removeprefix("Metadata_")
         raise LeighError(f"the plate map {path} has a column {name}, which belongs to the images; rename it.")
     wells = wells[wells["Metadata_Well"].notna()].drop(columns=list(_PLACE), errors="ignore")
-    wells = wells.assign(Metadata_Well=[well_name(*parse_well(name)) for name in wells["Metadata_Well"]])
+    wells = wells.assign(Metadata_Well=_standard_wells(wells["Metadata_Well"], path))
     if "Metadata_Plate" in wells and (nameless := wells["Metadata_Plate"].isna()).any():
         if not nameless.all():
             well = wells.loc[nameless, "Metadata_Well"].iloc[0]
@@ -122,6 +122,13 @@ def _one_map(raw: pd.DataFrame, path: Path) -> pd.DataFrame:
         well = "/".join(str(wells.loc[twice, name].iloc[0]) for name in key)
         raise LeighError(f"the plate map {path} names well {well} twice; keep one row per well.")
     return wells
+
+
+def _standard_wells(names: "pd.Series[str]", path: Path) -> list[str]:
+    try:
+        return [well_name(*parse_well(name)) for name in names]
+    except LeighError as error:
+        raise LeighError(f"the plate map {path}: {error}") from None
 
 
 def _maps_of_plates(raw: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -187,12 +194,14 @@ def join_platemap(table: pd.DataFrame, platemap: pd.DataFrame) -> Joined:
     if absent.all():
         raise LeighError(
             f"no well of the images is in the plate map: it has {'/'.join(platemap[key].iloc[0].astype(str))}, "
-            f"the images have {wells.iloc[0]}; correct its columns {', '.join(key)}."
+            f"the images have {wells.iloc[0]}; correct its wells{' and plates' if len(key) > 1 else ''}."
             if len(platemap)
             else "the plate map is empty; add one row per well."
         )
     if "Metadata_Condition" in added:
         said["Metadata_Condition"] = _agreed(table["Metadata_Condition"], said["Metadata_Condition"], wells)
+    for name in set(added) & set(table) - {"Metadata_Condition"}:
+        said[name] = said[name].fillna(table[name])
     joined = table.assign(**{name: said[name] for name in added})
     controls, unknown = standard_controls(said[added])
     if controls is not None:

@@ -33,11 +33,13 @@ def flag_fields(
     - unreadable: a channel has no measure although all have a file.
     - empty: no channel has signal in more than 0.3 % of its pixels (1 % where there is nothing to
       focus on).
-    - out of focus: every channel in which the field has signal is far less sharp, and less than
-      a third as sharp, as those fields of the plate, and those of its class, that have signal there.
-      A channel without signal, as TMRM after FCCP, does not count.
-    - saturated: more than 1 % of a channel's pixels have the top value of the plate's bit depth.
-    - debris: bright blobs cover more than 0.5 % of a channel, and far more than elsewhere on the plate.
+    - out of focus: in a channel the field is far less sharp, and hardly half as sharp, as the plate's
+      other fields of its class that have signal there, and in none has it three quarters of their
+      sharpness. A channel without signal, as TMRM after FCCP, does not count.
+    - saturated: more than 1 % of a channel's pixels have the top value of the bit depth that the
+      channel has on the plate.
+    - debris: bright blobs that shine in every channel cover more than 0.5 % of one, and far more than
+      elsewhere on the plate.
     - dim, bright: a channel has far less or more intensity, and less than half or more than twice
       that of the plate's fields of the same class (of all, where there are no classes).
 

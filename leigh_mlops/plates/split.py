@@ -88,16 +88,25 @@ def _handed_in(
     return split.mask(train & (groups.map(dealt) == "val"), "val")
 
 
-def leaked_wells(table: pd.DataFrame, split: "pd.Series[str]") -> list[str]:
-    """Wells (``plate/B03``) of which images stand on two sides of a split, sorted."""
-    wells = table["Metadata_Plate"].astype("str") + "/" + table["Metadata_Well"]
-    sides = split.groupby(wells).nunique()
+def leaked_wells(table: pd.DataFrame, split: "pd.Series[str]", group: str = "well") -> list[str]:
+    """Wells (``plate/B03``), or other groups, of which images stand on two sides of a split, sorted.
+
+    Args:
+        table: Image table.
+        split: Part of each row, on the table's index; rows without one are on no side.
+        group: ``well``, ``plate``, ``batch`` or ``donor``.
+
+    Raises:
+        LeighError: The kind of group is unknown, or an image that has a part lacks what it needs.
+    """
+    names = _wells(table) if group == "well" else group_names(table[split.notna()], group)
+    sides = split.groupby(names).nunique()
     return sorted(sides.index[sides > 1])
 
 
 def split_fingerprint(table: pd.DataFrame, split: "pd.Series[str]") -> str:
     """Sixteen hexadecimal digits that are equal where the same wells stand on the same sides."""
-    lines = table["Metadata_Plate"].astype("str") + "/" + table["Metadata_Well"] + "/" + split
+    lines = _wells(table) + "/" + split
     text = "\n".join(sorted(lines.dropna().unique()))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -110,8 +119,11 @@ def describe_split(table: pd.DataFrame, split: "pd.Series[str]") -> pd.DataFrame
         where nothing stands there.
     """
     classes = sorted(table["Metadata_Condition"].dropna().unique())
-    wells = table["Metadata_Plate"].astype("str") + "/" + table["Metadata_Well"]
-    counts = wells.groupby([table["Metadata_Condition"], split]).agg(["nunique", "size"])
+    counts = _wells(table).groupby([table["Metadata_Condition"], split]).agg(["nunique", "size"])
     every = pd.MultiIndex.from_product([classes, SPLIT_PARTS], names=["class", "part"])
     counts = counts.reindex(every, fill_value=0).set_axis(["wells", "fields"], axis=1)
     return counts.reset_index()
+
+
+def _wells(table: pd.DataFrame) -> "pd.Series[str]":
+    return table["Metadata_Plate"].astype("str") + "/" + table["Metadata_Well"]

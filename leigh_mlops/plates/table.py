@@ -9,7 +9,7 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.plates.names import parse_well, well_name
 from leigh_mlops.plates.platemap import TEXT_COLUMNS
 
-__all__ = ["KEY", "read_table", "table_channels", "typed", "write_table"]
+__all__ = ["KEY", "read_table", "table_channels", "typed", "write_table", "check_table_path"]
 
 KEY = ["Metadata_Plate", "Metadata_Well", "Metadata_Site", "Metadata_Z", "Metadata_Time"]
 _TABLE_SUFFIXES = (".parquet", ".csv")
@@ -84,6 +84,20 @@ def typed(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**numbers, **{c: table[c].astype("str") for c in text})
 
 
+def check_table_path(path: Path) -> None:
+    """Refuse a place where no table can be written, before any work is done for it.
+
+    Raises:
+        LeighError: The path ends in neither ``.parquet`` nor ``.csv``, is a folder, or lies below a file.
+    """
+    if path.suffix.lower() not in _TABLE_SUFFIXES:
+        raise LeighError(f"{path} is no name for a table; end it in .parquet or .csv.")
+    if path.is_dir():
+        raise LeighError(f"{path} is a folder; name a file for the table.")
+    if below := next((folder for folder in path.absolute().parents if folder.is_file()), None):
+        raise LeighError(f"{path} cannot be written, as {below} is a file; name another place.")
+
+
 def write_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     """Write an image table as Parquet or CSV, by the path's suffix, whole or not at all.
 
@@ -91,8 +105,7 @@ def write_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
         LeighError: The path ends in neither ``.parquet`` nor ``.csv``.
     """
     path = Path(path)
-    if path.suffix.lower() not in _TABLE_SUFFIXES:
-        raise LeighError(f"{path} is no name for a table; end it in .parquet or .csv.")
+    check_table_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -169,10 +169,49 @@ def test_what_class_and_row_share_is_left_out():
 def test_wells_have_the_median_of_their_fields():
     table = plate(8, 12, alternate, fields=3)
     values = table["Metadata_Row"].astype(float) + np.random.default_rng(0).normal(0, 0.1, len(table))
-    values[table["Metadata_Site"] == 1] = 1e6  # one broken field of three
+    # One broken field of three, in some wells: it moves their means and not their medians.
+    broken = (table["Metadata_Site"] == 1) & ((3 * table["Metadata_Row"] + 5 * table["Metadata_Col"]) % 7 < 3)
+    values[broken] = 1e6
     found = position_effects(table, pd.DataFrame({"m": values}))
     assert found.set_index("effect").loc["row", "explained"] > 0.9
     assert (found["wells"] == 96).all()
+
+
+def test_small_plates_of_noise_rarely_have_a_small_p():
+    tables = [plate(3, 4, lambda row, col: "DS" if (row + col) % 2 else "TT", f"p{k:03d}") for k in range(150)]
+    table = pd.concat(tables, ignore_index=True)
+    noise = np.random.default_rng(0).normal(size=len(table))
+    found = position_effects(table, pd.DataFrame({"m": noise}))
+    assert (found["wells"] == 12).all()
+    assert (found["p"] < 0.001).mean() < 0.005
+    # Under noise alone, p is even.
+    assert (found["p"] < 0.1).mean() == pytest.approx(0.1, abs=0.05)
+    planted = position_effects(table, pd.DataFrame({"m": noise + 10.0 * table["Metadata_Row"]}))
+    assert (planted.loc[planted["effect"] == "row", "p"] < 0.001).mean() > 0.95
+
+
+def rim(table, n_rows, n_cols):
+    return table["Metadata_Row"].isin([1, n_rows]) | table["Metadata_Col"].isin([1, n_cols])
+
+
+def test_a_small_plate_has_its_own_edge_beside_a_large_one():
+    small, large = plate(8, 12, alternate, "a"), plate(16, 24, alternate, "b")
+    both = pd.concat([small, large], ignore_index=True)
+    values = 2.0 * pd.concat([rim(small, 8, 12), rim(large, 16, 24)], ignore_index=True)
+    values += np.random.default_rng(0).normal(size=len(both))
+    alone = position_effects(small, pd.DataFrame({"m": values[:96]}))
+    beside = position_effects(both, pd.DataFrame({"m": values}))
+    pd.testing.assert_frame_equal(beside[beside["plate"] == "a"], alone)
+    # A class that stands on the rim is given away, too.
+    edges = pd.concat([rim(small, 8, 12), rim(large, 16, 24)], ignore_index=True)
+    classes = both.assign(Metadata_Condition=edges.map({True: "WT", False: "DS"}))
+    assert probe_position(classes)["auc"] > 0.98
+
+
+def test_a_few_wells_that_alternate_fall_below_chance():
+    # The neighbours of the well that is left out are of the other class; that is not flipped.
+    assert probe_position(plate(1, 12, alternate))["auc"] < 0.45
+    assert probe_position(plate(2, 6, alternate))["auc"] < 0.45
 
 
 def test_the_long_table():
@@ -181,7 +220,7 @@ def test_the_long_table():
     values = pd.DataFrame({"x": rng.normal(size=192), "y": rng.normal(size=192), "constant": 3.0})
     values.loc[:9, "y"] = np.nan
     found = position_effects(table, values)
-    assert list(found) == ["plate", "measure", "effect", "explained", "wells"]
+    assert list(found) == ["plate", "measure", "effect", "explained", "p", "wells"]
     assert len(found) == 2 * 2 * 3
     assert found["explained"].between(0, 1).all()
     wells = found.drop_duplicates(["plate", "measure"]).set_index(["plate", "measure"])["wells"]

@@ -183,6 +183,35 @@ def test_every_image_is_in_the_table_or_unmatched_or_an_error(tmp_path_factory, 
 
 
 def test_a_message_keeps_to_one_line(tmp_path):
-    with pytest.raises(LeighError, match=r"none of the 1 image files .*'a\\nb.tif'; rename") as caught:
+    with pytest.raises(
+        LeighError, match=r"none of the 1 image files .*'a\\nb.tif'; each name must say the well"
+    ) as caught:
         scan_folder(touch(tmp_path / "x\ny", "a\nb.tif"))
     assert "\n" not in str(caught.value)
+
+
+def test_a_date_is_no_class(tmp_path):
+    folder = tmp_path / "study" / "2024-01-05" / "1234" / "TimePoint_1"
+    folder.mkdir(parents=True)
+    scan = scan_folder(touch(folder, "Exp1_B02_s1_w1.tif").parents[2])
+    assert scan.files["condition"].isna().all()
+    assert scan.files["Metadata_Plate"].tolist() == ["Exp1"]
+
+
+def test_where_a_plate_map_names_classes_folders_are_plates(tmp_path):
+    for plate in ("PlateA", "PlateB"):
+        (tmp_path / plate).mkdir()
+        touch(tmp_path / plate, "B02_s1.tif")
+    assert scan_folder(tmp_path).files["condition"].tolist() == ["PlateA", "PlateB"]
+    of_plates = scan_folder(tmp_path, classes=False).files
+    assert of_plates["condition"].isna().all()
+    assert of_plates["Metadata_Plate"].tolist() == ["PlateA", "PlateB"]
+
+
+def test_parts_of_a_split_go_by_their_usual_names(tmp_path):
+    for part in ("training", "valid", "test"):
+        (tmp_path / part / "DS").mkdir(parents=True)
+        touch(tmp_path / part / "DS", f"B0{len(part)}_s1.tif")
+    files = scan_folder(tmp_path).files
+    assert set(files["split"]) == {"train", "val", "test"}
+    assert set(files["condition"]) == {"DS"}

@@ -83,6 +83,11 @@ LAYOUTS = {
     "thirds": ("blocks", plate(9, 12, lambda r, c: ("DS", "TT", "WT")[(r - 1) // 3])),
     "a rim": ("blocks", plate(8, 12, lambda r, c: "WT" if r in (1, 8) or c in (1, 12) else "DS")),
     "random": ("scattered", plate(8, 12, lambda r, c: by("DT")(int(np.random.default_rng([r, c]).integers(2)) + 1))),
+    "a column per class": ("blocks", plate(8, 12, lambda r, c: f"c{c:02d}")),
+    "three columns in a row": ("blocks", plate(8, 3, lambda r, c: by("DTW")(c))),
+    "quadrants of four plates": ("checkered", plate(16, 24, lambda r, c: "ABCD"[2 * (r % 2) + c % 2])),
+    "chessboard of two by two": ("checkered", plate(8, 12, lambda r, c: by("DT")(1 + (r - 1) // 2 + (c - 1) // 2))),
+    "snake": ("checkered", plate(8, 12, lambda r, c: by("DTW")(c if r % 2 else 13 - c))),
     "one class": ("one class", plate(8, 12, lambda r, c: "DS")),
     "no class": ("one class", plate(8, 12, lambda r, c: None)),
 }  # fmt: skip
@@ -120,6 +125,42 @@ def test_the_sentences_and_numbers():
     three = describe_layout(LAYOUTS["columns of three classes"][1])
     assert "DS, TT and WT take turns by column in a cycle of 3" in three.sentence
     assert describe_layout(LAYOUTS["no class"][1]).sentence == "no well has a class: there is nothing to tell apart."
+
+
+def test_what_lines_and_tiles_give_away_is_said():
+    own = describe_layout(LAYOUTS["a column per class"][1])
+    assert own.sentence == (
+        "each column holds one class, 100 % of the wells stand beside a well of another class: a score can hardly "
+        "tell the class from the column."
+    )
+    quadrants = describe_layout(LAYOUTS["quadrants of four plates"][1])
+    assert quadrants.parity_accuracy == 1.0
+    assert quadrants.sentence == (
+        "A, B, C and D come back in a tile of 2 by 2 wells: no smooth effect of the position explains them, but the "
+        "row modulo 2 and the column modulo 2 together name the class."
+    )
+
+
+@pytest.mark.parametrize(("n_rows", "n_cols", "count"), [(4, 6, 1), (8, 12, 1), (2, 3, 10), (3, 4, 6)])
+def test_shuffled_wells_are_scattered_whatever_the_mix_of_their_plate(n_rows, n_cols, count):
+    kinds = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        plates = [
+            plate(n_rows, n_cols, lambda *_, share=share: "DS" if rng.random() < share else "TT", f"{share}-{k}")  # noqa: B023
+            for k in range(count)
+            for share in (0.8, 0.2)
+        ]
+        kinds.append(describe_layout(pd.concat(plates, ignore_index=True)).kind)
+    assert kinds.count("scattered") >= 19
+
+
+def test_plates_of_one_class_beside_a_scattered_one_are_said():
+    scattered = LAYOUTS["random"][1]
+    table = pd.concat([scattered, *(plate(8, 12, lambda *_, k=k: k, k) for k in ("DS", "TT"))], ignore_index=True)
+    assert describe_layout(table).kind == "scattered"
+    assert describe_layout(table).sentence.endswith("class; 2 more plates hold one class each.")
+    assert "more plate" not in describe_layout(scattered).sentence
 
 
 def test_a_few_wrong_wells_do_not_hide_the_columns():

@@ -185,3 +185,14 @@ def test_a_map_is_found_in_the_data_folder_or_above(tmp_path):
     beside = save(folder, "", "platemap.tsv")
     assert find_platemap(folder) == beside
     assert find_platemap(beside) is None
+
+
+def test_a_map_that_says_nothing_of_a_well_leaves_what_was_known(tmp_path):
+    table = pd.DataFrame(
+        {"Metadata_Plate": "P", "Metadata_Well": ["A01", "A02"], "Metadata_Condition": ["DS", "WT"],
+         "Metadata_Donor": ["d1", "d2"]}
+    )  # fmt: skip
+    (tmp_path / "map.csv").write_text("well_position,donor,condition\nA01,d9,DS\n")
+    joined = join_platemap(table, read_platemap(tmp_path / "map.csv")).table
+    assert joined["Metadata_Donor"].tolist() == ["d9", "d2"]
+    assert joined["Metadata_Condition"].tolist() == ["DS", "WT"]

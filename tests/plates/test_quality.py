@@ -68,7 +68,7 @@ PLANTED = {
     "out_of_focus": ({"focus": 0.2}, "out of focus"),
     "empty": ({"foreground": 0.0005}, "empty"),
     "shapeless": ({"foreground": 0.008, "focus": np.nan}, "empty"),
-    "debris": ({"debris_TMRM": 0.031}, "debris (TMRM 3.1 % of pixels)"),
+    "debris": ({"debris_TMRM": 0.031, "debris_DAPI": 0.001}, "debris (TMRM 3.1 % of pixels)"),
     "saturated": ({"at_max_TMRM": 0.0312, "max_TMRM": 4095}, "saturated (TMRM 3.1 % of pixels)"),
     "dim": ({"mean_DAPI": 30}, "dim (DAPI 20 % of the median)"),
     "bright": ({"mean_DAPI": 600}, "bright (DAPI 404 % of the median)"),
@@ -226,7 +226,7 @@ def test_counts_show_a_flaw_that_falls_on_one_class():
     assert none.index.tolist() == [*FLAGS, "excluded"]
     assert none.columns.tolist() == ["DS", "TT"]
     assert (none == 0).all(axis=None)
-    quality = changed(quality, table.index[table["Metadata_Condition"] == "TT"][:3], foreground=0.0, debris_DAPI=0.1)
+    quality = changed(quality, table.index[table["Metadata_Condition"] == "TT"][:3], foreground=0.0, debris=0.1)
     table.loc[39, "Metadata_Condition"] = None
     quality = changed(quality, 39, foreground=0.0)
     counts = count_flags(flag_fields(table, quality), table)
@@ -277,3 +277,27 @@ def test_bit_depths_of_plates():
     assert {plate: depth.bits for plate, depth in depths.items()} == {"a": 12, "b": 8}
     known = bit_depths(table, quality, file_bits=16)["b"]
     assert (known.bits, known.file_bits) == (8, 16)
+
+
+def test_blobs_in_one_channel_are_nuclei_not_debris():
+    table = fields()
+    quality = measured(table).assign(debris_DAPI=0.0, debris_TMRM=0.0)
+    flags = flag_fields(table, changed(quality, 3, debris_DAPI=0.03))
+    assert (flags["Metadata_Flags"] == "").all()
+    assert "debris" in flag_fields(table, changed(quality, 3, debris=0.03))["Metadata_Flags"][3]
+
+
+def test_one_hot_pixel_of_a_channel_does_not_hide_the_saturation_of_another():
+    table = fields()
+    quality = measured(table).assign(max_TMRM=4095.0, bits_TMRM=4095.0, at_max_TMRM=0.05)
+    assert flag_fields(table, quality)["Metadata_Flags"].str.contains("saturated").all()
+    hot = changed(quality, 0, max_DAPI=60_000.0, bits_DAPI=65_535.0)
+    assert flag_fields(table, hot)["Metadata_Flags"].str.contains("saturated").all()
+
+
+def test_a_class_of_few_blurred_fields_is_not_left_out():
+    table = fields().iloc[:20].reset_index(drop=True)
+    few = (table["Metadata_Condition"] == "DS").to_numpy().nonzero()[0]
+    assert 0 < len(few) < 12
+    quality = changed(measured(table), few, focus=0.2)
+    assert not flag_fields(table, quality)["Metadata_Excluded"].any()

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.plates.groups import group_names
 from leigh_mlops.plates.names import well_name
 from leigh_mlops.plates.split import (
     GROUPS,
@@ -85,6 +88,31 @@ def test_a_planted_leak_is_reported():
     assert leaked_wells(table, split) == ["p/A01"]
 
 
+def test_wells_of_one_name_on_two_plates_are_two():
+    table = plate({"DS": 6, "TT": 6}, fields=1, Plate=lambda _, i: f"p{i % 2}")
+    table["Metadata_Well"] = "A01"
+    table.loc[table["Metadata_Condition"] == "TT", "Metadata_Well"] = "A02"
+    assert sorted(group_names(table, "well").unique()) == ["p0/A01", "p0/A02", "p1/A01", "p1/A02"]
+    split = table["Metadata_Plate"].map({"p0": "train", "p1": "test"})
+    assert leaked_wells(table, split) == []
+    other = split.map({"train": "test", "test": "train"})
+    assert split_fingerprint(table, split) != split_fingerprint(table, other)
+
+
+def test_donors_on_two_sides_of_a_split_handed_in():
+    table = plate({"DS": 6, "TT": 6}, Donor=lambda name, i: f"{name}{i // 3}")
+    table["Metadata_Split"] = [
+        "test" if k % 6 == 0 else "val" if k % 6 == 5 else "train" for k in range(12) for _ in "12"
+    ]
+    split = assign_split(table, "donor")
+    assert leaked_wells(table, split) == []
+    assert leaked_wells(table, split, group="donor") == ["DS0", "DS1", "TT0", "TT1"]
+    apart = table["Metadata_Donor"].map({"DS0": "train", "DS1": "val", "TT0": "train", "TT1": "test"})
+    assert leaked_wells(table, apart, group="donor") == []
+    with pytest.raises(LeighError, match="'field' is no group"):
+        leaked_wells(table, split, group="field")
+
+
 def test_rows_without_a_class_take_no_part():
     table = plate({"DS": 5, "TT": 5})
     table.loc[:1, "Metadata_Condition"] = None
@@ -112,6 +140,41 @@ def test_batches_of_mixed_classes_are_dealt_where_that_is_possible():
     assert split.groupby(table["Metadata_Batch"]).nunique().eq(1).all()
 
 
+def test_plates_of_rare_classes_beside_a_common_one_are_dealt():
+    for count, rare, wells in ((30, "ABC", [18, 6, 6]), (24, "ABCDEFGH", [8, 8, 8])):
+        rows = [(f"p{i:02d}", "A01", "WT") for i in range(count)]
+        rows += [(f"p{3 * k + i:02d}", "A02", name) for k, name in enumerate(rare) for i in range(3)]
+        table = pd.DataFrame(rows, columns=["Metadata_Plate", "Metadata_Well", "Metadata_Condition"])
+        for seed in range(20):
+            split = assign_split(table, "plate", seed=seed)
+            assert describe_split(table, split)["wells"].tolist() == [1] * 3 * len(rare) + wells
+
+
+@settings(max_examples=40, deadline=None)
+@given(held=st.lists(st.sets(st.sampled_from("ABC"), min_size=1), min_size=3, max_size=6), seed=st.integers(0, 99))
+def test_groups_are_dealt_wherever_that_is_possible(held, seed):
+    table = pd.DataFrame(
+        [(f"b{i}", f"A{i:02d}", name) for i, names in enumerate(held) for name in sorted(names)],
+        columns=["Metadata_Batch", "Metadata_Well", "Metadata_Condition"],
+    ).assign(Metadata_Plate="p")
+    if table["Metadata_Condition"].nunique() < 2:
+        return
+    every = set().union(*held)
+    possible = any(
+        all(
+            set().union(*(names for names, at in zip(held, parts, strict=True) if at == part)) == every
+            for part in "012"
+        )
+        for parts in itertools.product("012", repeat=len(held))
+    )
+    if possible:
+        split = assign_split(table, "batch", seed=seed)
+        assert (describe_split(table, split)["wells"] > 0).all()
+    else:
+        with pytest.raises(LeighError, match=r"cannot be dealt|are needed"):
+            assign_split(table, "batch", seed=seed)
+
+
 def test_batches_that_cannot_be_dealt_are_refused():
     # Batch 0 has all classes; of the others, each lacks one, so that only two of them fill a part.
     table = mixed_batches(DS=["0", "1", "2"], TT=["0", "2", "3"], WT=["0", "1", "3"])
@@ -125,12 +188,20 @@ def test_a_split_handed_in_is_kept():
     assert assign_split(table).tolist() == table["Metadata_Split"].str.lower().tolist()
 
 
-def test_a_missing_val_is_cut_from_train_wells():
+def test_a_missing_val_has_the_share_that_is_asked_for():
+    table = plate({"DS": 25, "TT": 25}).assign(Metadata_Split="train")
+    table.loc[table.groupby("Metadata_Condition").tail(10).index, "Metadata_Split"] = "test"
+    split = assign_split(table, fractions=(0.6, 0.3, 0.1))
+    assert describe_split(table, split)["wells"].tolist() == [13, 7, 5, 13, 7, 5]
+
+
+@pytest.mark.parametrize("seed", range(11))
+def test_a_missing_val_is_cut_from_train_wells(seed):
     table = plate({"DS": 6, "TT": 6}, fields=3)
     table["Metadata_Split"] = ["test" if k % 6 == 0 else "train" for k in range(12) for _ in range(3)]
     # Well A02 also has a field in test, so that it must not become a well of val.
     table.loc[3, "Metadata_Split"] = "test"
-    split = assign_split(table)
+    split = assign_split(table, seed=seed)
     assert leaked_wells(table, split) == ["p/A02"]
     assert (split[table["Metadata_Split"] == "test"] == "test").all()
     assert describe_split(table, split).query("part == 'val'")["wells"].tolist() == [1, 1]

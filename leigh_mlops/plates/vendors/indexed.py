@@ -1,7 +1,6 @@
 """Indexed images: what a microscope's index or an OME-Zarr plate lists, against what is there."""
 
 import os
-from functools import lru_cache
 from pathlib import Path
 
 from leigh_mlops.errors import LeighError
@@ -47,8 +46,9 @@ def _scan(root: Path, index: Index) -> Scan:
         raise LeighError(f"no image that the index in {root} lists can be taken; name a preset for the file names.")
     refused = {Path(f, n): _JOINER for f, n in zip(index.files["folder"], index.files["name"], strict=True) if "|" in n}
     listing = Listing() if root.suffix.lower() == ".zarr" else list_images(root)
-    listed = {os.path.join(_real(folder), name) for folder, name in zip(files["folder"], files["name"], strict=True)}
-    other = [Path(f, n) for f, n in listing.images if os.path.join(_real(f), n) not in listed]
+    real = {folder: os.path.realpath(folder) for folder in {*files["folder"], *(f for f, _ in listing.images)}}
+    listed = {os.path.join(real[folder], name) for folder, name in zip(files["folder"], files["name"], strict=True)}
+    other = [Path(f, n) for f, n in listing.images if os.path.join(real[f], n) not in listed]
     other += [path for path in listing.refused if path.suffix.lower() != ".zarr" or index.preset != _ZARR]
     reason = "it is in no OME-Zarr plate" if index.preset == _ZARR else f"not in {index.source.name}"
     reasons = {path: listing.refused.get(path, reason) for path in other} | refused | index.reasons
@@ -61,8 +61,3 @@ def _scan(root: Path, index: Index) -> Scan:
         absent=list(index.absent),
         channel_names=dict(index.channel_names),
     )
-
-
-@lru_cache(maxsize=4096)
-def _real(folder: str) -> str:
-    return os.path.realpath(folder)

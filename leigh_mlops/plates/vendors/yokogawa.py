@@ -44,7 +44,7 @@ def read_yokogawa(path: Path) -> ListedPlate:
             reasons[path.parent / name] = reason
         else:
             images.append(_image(name, number, pixel_sizes))
-    note = f", without {len(errors)} errors" if errors else ""
+    note = f", {len(errors)} of its records being errors of the microscope" if errors else ""
     note += f", without {len(records) - len(kept)} projections" if len(records) > len(kept) else ""
     names = _read_channel_names(path.parent, detail.get("settings", ""))
     return ListedPlate(path, detail.get("plate", ""), "", images, names, reasons, note)

@@ -214,7 +214,7 @@ def test_yokogawa_records(tmp_path):
         write(tmp_path / name)
     bare = read_index(tmp_path)
     assert (bare.preset, bare.source) == ("cv7000", source)
-    assert bare.why == "MeasurementData.mlf lists 2 images, without 1 errors"
+    assert bare.why == "MeasurementData.mlf lists 2 images, 1 of its records being errors of the microscope"
     assert bare.reasons == {source: "1 of its records are errors of the microscope, as 'AF Error at C14'"}
     assert bare.channel_names == {}
     assert bare.files["Metadata_Plate"].tolist() == [tmp_path.name] * 2
