@@ -138,7 +138,7 @@ def main() -> None:
         draw(Path(temporary))
         folders = {"drawn": Path(temporary) / "classes"}
         if os.environ.get("LEIGH_DATA"):
-            folders["real"] = Path(os.environ["LEIGH_DATA"])
+            folders["real"] = Path(os.environ["LEIGH_DATA"]) / "leigh_ds_tt"
         rates = {}
         for name, folder in folders.items():
             for workers in (1, 2):

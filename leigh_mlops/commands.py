@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from leigh_mlops.errors import LeighError
+from leigh_mlops.errors import LeighError, printable
 
 __all__ = [
     "console",
@@ -125,6 +125,12 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*args, **kwargs)
         except LeighError as error:
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+            raise typer.Exit(1) from None
+        except OSError as error:
+            if error.filename is None:
+                raise
+            reason = (error.strerror or str(error)).lower()
+            print(f"error: {printable(error.filename)} cannot be used ({reason}); check the path.", file=sys.stderr)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             print("stopped; the runs of what was going on are marked KILLED.", file=sys.stderr)

@@ -16,7 +16,9 @@ from leigh_mlops.errors import LeighError, printable
 from leigh_mlops.plates import (
     EXCLUDED_BY_DEFAULT,
     Found,
+    assign_split,
     bit_depths,
+    check_table_path,
     count_flags,
     describe_donors,
     describe_layout,
@@ -27,6 +29,7 @@ from leigh_mlops.plates import (
     write_table,
 )
 from leigh_mlops.progress import Progress
+from leigh_mlops.report.files import replacing
 from leigh_mlops.report.layout import layout_letters, layout_picture
 from leigh_mlops.report.style import save_figure
 from leigh_mlops.report.tables import flag_table
@@ -101,6 +104,8 @@ def ingest(
     ] = None,
 ) -> None:
     """Show which images are in a folder, what is wrong with them, and whether their layout can mislead."""
+    if out is not None:
+        check_table_path(out)
     found = find_images(
         data,
         platemap,
@@ -119,9 +124,10 @@ def ingest(
     if out is not None:
         _write(out, looked, summary)
     if json_path is not None:
-        json_path.parent.mkdir(parents=True, exist_ok=True)
-        json_path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    console.print(f"Next: {_next_command(data, out, platemap, summary)}", markup=False)
+        with replacing(json_path) as temporary:
+            temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    chosen = any(option is not None for option in (channels, pattern, illumination, plate_size, exclude)) or z != "max"
+    _show_next(data, out, platemap, found, looked, chosen=chosen)
 
 
 def _named_channels(text: str | None) -> dict[str, int | str] | None:
@@ -151,14 +157,14 @@ def _look(found: Found, image_size: int, rule: Sequence[str]) -> Looked:
         cache = open_cache(found.table, found.channels, image_size, progress=progress.advance)
     flags = flag_fields(found.table, cache.quality, exclude=rule)
     table = found.table.assign(**{str(name): flags[name] for name in flags})
-    failures = [(failure.path, failure.reason) for failure in cache.failures]
+    lacking = _lacking(found)
+    failures = [(failure.path, failure.reason) for failure in cache.failures if not lacking[failure.row]]
     return Looked(table, cache.quality, failures, file_bits=cache.full_scale.bit_length())
 
 
 def _summarize(found: Found, looked: Looked) -> dict[str, Any]:
     """What was found, as plain numbers and names; what could not be computed is empty."""
     table = looked.table
-    lacking = table[[f"FileName_{channel}" for channel in found.channels]].isna().any(axis=1)
     classes = table.dropna(subset="Metadata_Condition").groupby("Metadata_Condition")
     columns = [str(name) for name in looked.quality if str(name).startswith("background")]
     background = looked.quality[columns] if columns else None
@@ -176,13 +182,18 @@ def _summarize(found: Found, looked: Looked) -> dict[str, Any]:
         "unjoined": found.unjoined,
         "unused": found.unused,
         "failures": [{"path": path, "reason": reason} for path, reason in looked.failures],
-        "flags": _flag_counts(table) | {"missing_channel": int(lacking.sum())},
+        "flags": _flag_counts(table) | {"missing_channel": int(_lacking(found).sum())},
         "bit_depth": {plate: str(depth) for plate, depth in _depths(looked).items()},
         "layout": describe_layout(table).sentence if len(classes) > 1 else "",
         "donors": donors.sentence if donors else "",
         "confounds": probe_confounds(table, background),
         "effects": _effects(looked),
     }
+
+
+def _lacking(found: Found) -> "pd.Series[bool]":
+    """Fields of which the table names no file for a channel."""
+    return found.table[[f"FileName_{channel}" for channel in found.channels]].isna().any(axis=1)
 
 
 def _count_wells(table: pd.DataFrame) -> int:
@@ -221,11 +232,14 @@ def _show(found: Found, looked: Looked, summary: Mapping[str, Any]) -> None:
         markup=False,
     )
     console.print(f"Why {found.preset}: {found.why}.", markup=False)
+    if found.platemap is not None:
+        console.print(f"Plate map: {found.platemap}.", markup=False)
     _show_problems(found, looked, summary)
-    classes = Table("class", "wells", "fields")
-    for name, counts in summary["classes"].items():
-        classes.add_row(name, str(counts["wells"]), str(counts["fields"]))
-    console.print(classes)
+    if summary["classes"]:
+        classes = Table("class", "wells", "fields")
+        for name, counts in summary["classes"].items():
+            classes.add_row(name, str(counts["wells"]), str(counts["fields"]))
+        console.print(classes)
     if unclassed := summary["fields"] - sum(counts["fields"] for counts in summary["classes"].values()):
         console.print(f"Fields without a class, left out of training: {unclassed}.")
     if summary["layout"]:
@@ -238,17 +252,15 @@ def _show(found: Found, looked: Looked, summary: Mapping[str, Any]) -> None:
 
 
 def _show_problems(found: Found, looked: Looked, summary: Mapping[str, Any]) -> None:
-    unmatched = [
-        f"{path.name} ({found.reasons[path]})" if path in found.reasons else path.name for path in found.unmatched
-    ]
-    _list("Image files that match no known name", unmatched)
+    _list("Image files that are left out", [_with_reason(path, found.reasons) for path in found.unmatched])
     _list("Folders without a usable image", found.empty_folders)
     _list("Files that are named but do not exist", [path.name for path in found.absent])
     _list("Wells that are not in the plate map", found.unjoined)
     _list("Wells of the plate map without an image", found.unused)
     _list("Words for controls that are not known, read as none", found.unknown_controls)
-    if missing := summary["flags"]["missing_channel"]:
-        console.print(f"Fields that lack a channel: {missing}.")
+    lacking = found.table[_lacking(found)]
+    wells = zip(lacking["Metadata_Plate"], lacking["Metadata_Well"], lacking["Metadata_Site"], strict=True)
+    _list("Fields that lack a channel", [f"{plate}/{well}, field {site}" for plate, well, site in wells])
     _list("Fields that cannot be read", [reason.rstrip(".") for _, reason in looked.failures])
     for line in depth_lines(_depths(looked)):
         console.print(line, markup=False)
@@ -257,12 +269,12 @@ def _show_problems(found: Found, looked: Looked, summary: Mapping[str, Any]) -> 
 
 
 def _with_reason(path: Path, reasons: Mapping[Path, str]) -> str:
-    return f"{path.name} ({reasons[path]})" if path in reasons else path.name
+    return f"{path.name} ({reasons[path]})" if path in reasons else f"{path.name} (no preset knows the name)"
 
 
 def _list(what: str, names: Sequence[str]) -> None:
     if names:
-        more = ", …" if len(names) > _EXAMPLES else ""
+        more = ", …; --json names all" if len(names) > _EXAMPLES else ""
         shown = printable(", ".join(names[:_EXAMPLES]))
         console.print(f"{what}: {len(names)} ({shown}{more}).", markup=False)
 
@@ -272,17 +284,34 @@ def _write(out: Path, looked: Looked, summary: Mapping[str, Any]) -> None:
     write_table(pd.concat([looked.table, measures], axis=1), out)
     console.print(f"Wrote the image table to {out}.", markup=False)
     picture = out.with_suffix(".layout.png")
-    save_figure(layout_picture(looked.table, summary["layout"]), picture)
+    headline = [*confound_sentences(summary["confounds"]), summary["layout"]]
+    save_figure(layout_picture(looked.table, "\n".join(headline)), picture)
     console.print(f"Drew the layout of the plates into {picture}.", markup=False)
 
 
-def _next_command(data: Path, out: Path | None, platemap: Path | None, summary: Mapping[str, Any]) -> str:
-    if len(summary["classes"]) < 2:
-        return "name the class of each well in a platemap.csv (well_position,condition), then ingest again."
+def _show_next(
+    data: Path, out: Path | None, platemap: Path | None, found: Found, looked: Looked, *, chosen: bool
+) -> None:
+    """The next command, or what has to be mended before there is one."""
+    table = looked.table
+    if len(looked.failures) == len(table):
+        console.print("No field can be read: mend the images, then ingest again.")
+        return
+    if table["Metadata_Condition"].nunique() < 2:
+        where = found.platemap or "a platemap.csv beside the images (well_position,condition)"
+        console.print(f"Next: name the class of each well in the column condition of {where}, then ingest again.")
+        return
+    try:
+        assign_split(table)
+    except LeighError as error:
+        console.print(f"A search would refuse these images: {error}", markup=False)
+    if chosen and out is None:
+        console.print("Next: the same command with --out plate.parquet, which keeps these choices for a search.")
+        return
     words = ["python", "-m", "leigh_mlops.tune", "--data", str(out or data)]
     if platemap is not None and out is None:
         words += ["--platemap", str(platemap)]
-    return shlex.join(words)
+    console.print(f"Next: {shlex.join(words)}", markup=False)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def test_a_drawn_plate_is_ingested(tmp_path):
     output = call(ingest, demo, "--out", table, "--json", summary)
     assert "Found 12 fields in 6 wells; plates: 1; file names: harmony; channels: DAPI, TMRM." in output
     assert "Why harmony: Index.idx.xml lists" in output
-    assert "Image files that match no known name: 1 (overview.png (not in Index.idx.xml))." in output
+    assert "Image files that are left out: 1 (overview.png (not in Index.idx.xml))." in output
     assert "Files that are named but do not exist: 1 (r02c02f01p01-ch2sk1fk1fl1.tiff)." in output
     assert "Bit depth of plate demo: 12 bits in 16-bit files." in output
     assert f"Next: python -m leigh_mlops.tune --data {table}" in output.splitlines()[-1]
@@ -114,16 +114,21 @@ def test_wells_that_a_plate_map_lacks_are_named(tmp_path):
     root = class_folders(tmp_path / "study", alternate)
     (tmp_path / "map.csv").write_text("well_position,donor,pert_type\nB02,1,negcn\nH12,1,trt\n")
     output = call(ingest, root, "--platemap", tmp_path / "map.csv", "--names-only")
-    assert "Wells that are not in the plate map: 19 (1/B03, 1/B04, 1/B05, …)." in output
+    assert "Wells that are not in the plate map: 19 (1/B03, 1/B04, 1/B05, …; --json names all)." in output
     assert "Wells of the plate map without an image: 1 (H12)." in output
     assert "Words for controls that are not known, read as none: 1 (negcn)." in output
 
 
 def test_without_classes_the_next_step_is_a_plate_map(tmp_path):
     (tmp_path / "r02c02f01p01-ch1sk1fk1fl1.tiff").touch()
-    output = call(ingest, tmp_path)
+    assert "No field can be read" in call(ingest, tmp_path).splitlines()[-1]
+    output = call(ingest, tmp_path, "--names-only")
     assert "Fields without a class, left out of training: 1." in output
     assert "platemap.csv" in output.splitlines()[-1]
+    (tmp_path / "platemap.csv").write_text("well_position;zustand\nB02;krank\n")
+    output = call(ingest, tmp_path, "--names-only")
+    assert f"Plate map: {tmp_path / 'platemap.csv'}." in output
+    assert f"in the column condition of {tmp_path / 'platemap.csv'}" in output.splitlines()[-1]
 
 
 def test_a_missing_folder_is_an_error(tmp_path):
@@ -137,3 +142,48 @@ def test_an_error_is_one_sentence_and_exit_code_one(tmp_path):
     assert result.returncode == 1
     assert "does not exist" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_choices_that_a_search_would_not_know_are_to_be_kept_in_a_table(tmp_path):
+    root = class_folders(tmp_path / "study", alternate)
+    assert "leigh_mlops.tune --data" in call(ingest, root, "--names-only").splitlines()[-1]
+    output = call(ingest, root, "--names-only", "--channels", "TMRM=2,DAPI=1")
+    assert output.splitlines()[-1] == (
+        "Next: the same command with --out plate.parquet, which keeps these choices for a search."
+    )
+
+
+@pytest.mark.parametrize(
+    ("out", "said"), [("t.xlsx", "end it in .parquet or .csv"), ("d.csv", "is a folder"), ("f/t.csv", "is a file")]
+)
+def test_a_place_where_no_table_can_be_written_is_refused_before_anything_is_read(tmp_path, out, said):
+    (tmp_path / "d.csv").mkdir()
+    (tmp_path / "f").touch()
+    with pytest.raises(LeighError, match=said):
+        call(ingest, tmp_path / "nowhere", "--out", tmp_path / out)
+
+
+def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "s.json").mkdir()
+    root = class_folders(tmp_path / "study", alternate)
+    command = [
+        sys.executable,
+        "-m",
+        "leigh_mlops.ingest",
+        str(root),
+        "--names-only",
+        "--json",
+        str(tmp_path / "s.json"),
+    ]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "cannot be used" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_too_few_wells_are_said_before_a_search(tmp_path):
+    root = class_folders(tmp_path / "study", alternate)
+    assert "would refuse" not in call(ingest, root, "--names-only")
+    for path in sorted((root / "WT").iterdir())[2:]:
+        path.unlink()
+    assert "A search would refuse these images: class 'WT' has 2 wells" in call(ingest, root, "--names-only")

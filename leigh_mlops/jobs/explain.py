@@ -77,7 +77,7 @@ class ExplainJob:
             folder = self.store.download(version, Path(temporary))
             package = load_package(folder)
             methods = explainers_for(package.model, self.methods or default_explainers(package.model))
-            self._check(package)
+            self._check(package, methods)
             table, channels, _ = find_data(self.source, self.console)
             self._check_channels(package, channels)
             job = self._open(version, methods, plate_adjustments(package, table, self.console), len(table))
@@ -86,10 +86,15 @@ class ExplainJob:
                 self._work(self._order(folder, table, methods, job["adjust"]), left)
         return self._close(job, version, package, table)
 
-    def _check(self, package: ModelPackage) -> None:
+    def _check(self, package: ModelPackage, methods: Sequence[str]) -> None:
         classes, size = package.model.spec.classes, package.model.spec.image_size
         if self.target is not None and self.target not in classes:
             raise LeighError(f"The class {self.target!r} is unknown to the model; choose one of {', '.join(classes)}.")
+        if self.counts and "counterfactual" not in methods:
+            raise LeighError(
+                f"--counts writes counterfactuals, and {package.model.spec.family} is explained by "
+                f"{', '.join(methods)}; leave it out, or take an invertible model."
+            )
         if self.window > size or self.stride > self.window:
             raise LeighError(
                 f"A window of {self.window} and a stride of {self.stride} pixels do not cover images of {size}; "

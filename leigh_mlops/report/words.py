@@ -36,6 +36,7 @@ TOLD_APART = 0.95
 FEW_WELLS = 20
 SHOWN_PLATES = 4
 WORTH_SAYING = 0.1
+BY_CHANCE = 0.001
 PLACES = {"row": "row", "column": "column", "edge": "distance to the edge"}
 
 
@@ -184,9 +185,10 @@ def effect_lines(effects: Sequence[Mapping[str, Any]]) -> list[str]:
 
     Args:
         effects: Mappings with ``plate``, ``measure`` (a channel), ``effect`` (``row``, ``column``
-            or ``edge``) and ``explained``, a share of the variance between wells of one class.
+            or ``edge``), ``explained``, a share of the variance between wells of one class, and
+            ``p``; what noise explains as well on one plate in a thousand is not said.
     """
-    strong = [effect for effect in effects if effect["explained"] >= WORTH_SAYING]
+    strong = [each for each in effects if each["explained"] >= WORTH_SAYING and each["p"] < BY_CHANCE]
     ranked = sorted(strong, key=lambda effect: -effect["explained"])[:SHOWN_PLATES]
     return [
         f"Plate {each['plate']}: the {PLACES[each['effect']]} explains {100 * each['explained']:.0f} % of how "

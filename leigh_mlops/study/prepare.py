@@ -29,7 +29,7 @@ from leigh_mlops.plates import (
 )
 from leigh_mlops.progress import Progress
 from leigh_mlops.report.tables import flag_table
-from leigh_mlops.report.words import depth_lines
+from leigh_mlops.report.words import counted, depth_lines
 from leigh_mlops.training import PARTS, PreparedData
 
 __all__ = [
@@ -93,7 +93,7 @@ def divided_table(source: DataSource, console: Console) -> Divided:
     table, channels, classes = find_data(source, console)
     require_classes(table)
     table = table.assign(Metadata_Split=_split(table, source))
-    _show_split(table, console)
+    _show_split(table, console, source.group)
     console.print(describe_layout(table).sentence, markup=False)
     if donors := describe_donors(table):
         console.print(donors.sentence, markup=False)
@@ -210,7 +210,7 @@ def confounds_of(data: PreparedData) -> dict[str, dict[str, float]]:
     return probe_confounds(data.table, data.cache.quality[columns])
 
 
-def _show_split(table: pd.DataFrame, console: Console) -> None:
+def _show_split(table: pd.DataFrame, console: Console, group: str) -> None:
     shown = Table(title="Wells (fields) in each part; no well stands in two", title_justify="left")
     counts = describe_split(table, table["Metadata_Split"])
     shown.add_column("class")
@@ -220,9 +220,18 @@ def _show_split(table: pd.DataFrame, console: Console) -> None:
         cells = {row["part"]: f"{row['wells']} ({row['fields']})" for _, row in rows.iterrows()}
         shown.add_row(str(name), *(cells.get(part, "0") for part in PARTS))
     leaked = leaked_wells(table, table["Metadata_Split"])
+    torn = [] if group == "well" else leaked_wells(table, table["Metadata_Split"], group)
+    left = table["Metadata_Condition"].notna() & table["Metadata_Split"].isna()
     if leaked:
         shown.title = "Wells (fields) in each part"
     console.print(shown)
+    if torn:
+        console.print(
+            f"The split handed in divides {counted(len(torn), group)} (for example {torn[0]}) that --group {group} "
+            "asks to keep whole."
+        )
+    if left.any():
+        console.print(f"{left.sum()} fields stand in no part of the split handed in, and are not used.")
     if leaked:
         console.print(
             f"[bold red]Leak: {len(leaked)} wells stand in more than one part of the split handed in "

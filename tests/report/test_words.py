@@ -152,11 +152,12 @@ def test_plates_of_one_depth_share_a_line():
 
 def test_only_strong_effects_are_said_the_strongest_first():
     effects = [
-        {"plate": "P", "measure": "TMRM", "effect": name, "explained": share}
+        {"plate": "P", "measure": "TMRM", "effect": name, "explained": share, "p": 1e-4}
         for name, share in (("row", 0.05), ("column", 0.2), ("edge", 0.4))
     ]
     assert [line.split(" explains ")[1][:4] for line in effect_lines(effects)] == ["40 %", "20 %"]
     assert effect_lines(effects[:1]) == []
+    assert effect_lines([each | {"p": 0.01} for each in effects]) == []
 
 
 def test_side_by_side_leaves_out_what_nobody_has():
