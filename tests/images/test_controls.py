@@ -74,7 +74,7 @@ def test_a_plates_own_controls_as_reference_change_nothing(cache: PixelCache) ->
 def test_each_plate_counts_alike_in_the_reference() -> None:
     levels = {"P1": ControlLevel((100.0, 1.0), (10.0, 2.0)), "P2": ControlLevel((300.0, 3.0), (20.0, 4.0))}
     assert fit_controls(levels) == ControlReference((200.0, 2.0), (15.0, 3.0))
-    with pytest.raises(LeighError, match="Metadata_Control=negcon"):
+    with pytest.raises(LeighError, match="pert_type=negcon"):
         fit_controls({})
 
 
@@ -112,7 +112,7 @@ def test_plates_without_controls_are_named(cache: PixelCache) -> None:
     levels = control_levels(cache, {"P1": CONTROLS["P1"]})
     reference = fit_controls(levels)
     assert adjust_cache(replace(cache), ["P1"] * 8, levels, reference).adjust is not None
-    with pytest.raises(LeighError, match="plate P2 has no negative control wells; add Metadata_Control=negcon to its"):
+    with pytest.raises(LeighError, match="plate P2 has no negative control wells; add pert_type=negcon to its"):
         adjust_cache(cache, PLATES, levels, reference)
     with pytest.raises(LeighError, match="plates P2, P3 have no negative control wells"):
         adjust_cache(cache, [*PLATES[:7], "P3"], levels, reference)
