@@ -1,5 +1,8 @@
 """Activation normalisation."""
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -43,6 +46,10 @@ class ActNorm(nn.Module):
     def inverse(self, y: Tensor) -> Tensor:
         """The x of a y, both (N, C, H, W)."""
         return y / self.scale + self.shift
+
+    def log_det(self, sides: Sequence[int]) -> Tensor:
+        """Log abs det of the Jacobian on maps of sides (H, W), in nats, shape ()."""
+        return math.prod(sides) * self.log_scale.clamp(-_LOG_BOUND, _LOG_BOUND).sum()
 
     @torch.no_grad()
     def _initialise(self, x: Tensor) -> None:

@@ -1,31 +1,35 @@
 """A convolution with a bounded Lipschitz constant."""
 
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from leigh_mlops.models.invertible.operator_norm import (
-    converged_vector,
+    certified_norm,
     convolved_norm,
-    matrix_norm,
     power_iterate,
     unit,
 )
 
 __all__ = ["LipschitzConv2d"]
 
+_FIRST_ITERATIONS = 10
+
 
 class LipschitzConv2d(nn.Conv2d):
     """Zero-padded convolution with the weight W / max(1, sigma / c) (Behrmann et al. 2019, section 2.1).
 
     Sigma is the norm of the convolution as an operator on feature maps of
-    ``map_size``. In training each call takes a few power iterations, warm-started
-    from the last, and gradients flow through sigma. In eval mode sigma is taken
-    once, to convergence, and the weight is divided once; parameters get no
-    gradients then. Sigma is part of the state, so that a loaded network computes
-    what the saved one did; it is NaN while it is not that of the weight.
+    ``map_size``. In training it is estimated, from below, by power iteration that
+    is warm-started from the last step, and gradients flow through it. The
+    iteration rides along with the batch: v is convolved together with the images,
+    and the backward pass, which transposes the convolution anyway, gives the next
+    v. In eval mode sigma is a certified bound (:func:`certified_norm`), and the
+    weight is divided once; parameters get no gradients then. Sigma is part of the
+    state, so that a loaded network computes what the saved one did; it is NaN
+    while it is not that of the weight.
 
     Args:
         in_channels: Channels in, I.
@@ -33,7 +37,9 @@ class LipschitzConv2d(nn.Conv2d):
         kernel_size: Side of the kernel, odd.
         map_size: Side of the feature maps in pixels.
         lipschitz: The bound c, above 0.
-        power_iterations: Steps per call in training.
+        power_iterations: Steps per backward pass in training.
+        twice_differentiable: Spell the training step out in operations whose
+            gradients have gradients, which costs two more convolutions.
     """
 
     v: Tensor
@@ -48,37 +54,43 @@ class LipschitzConv2d(nn.Conv2d):
         map_size: int,
         lipschitz: float,
         power_iterations: int,
+        twice_differentiable: bool = False,
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
-        self.lipschitz, self.power_iterations = lipschitz, power_iterations
+        self.map_size, self.lipschitz, self.power_iterations = map_size, lipschitz, power_iterations
+        self.twice_differentiable = twice_differentiable
         start = torch.randn(1, in_channels, *[1 if kernel_size == 1 else map_size] * 2)
         self.register_buffer("v", unit(start, start))
         self.register_buffer("sigma", torch.tensor(torch.nan))
+        self._warm = False
         self._sigma_version: int | None = None
         self._divided: tuple[object, Tensor] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, I, S, S) to (N, O, S, S), S the ``map_size``."""
-        weight = self._training_weight() if self.training else self.eval_weight()
-        return F.conv2d(x, weight, self.bias, padding=weight.shape[-1] // 2)
+        if not self.training:
+            weight = self.eval_weight()
+            return F.conv2d(x, weight, self.bias, padding=weight.shape[-1] // 2)
+        self._prepare_step()
+        if self.twice_differentiable:
+            sigma = convolved_norm(self.weight, self.v.clone())
+            return F.conv2d(x, self._divide(sigma), self.bias, padding=self.weight.shape[-1] // 2)
+        bound = self.lipschitz, self.power_iterations
+        return cast(Tensor, _TrainingStep.apply(x, self.weight, self.bias, self.v, *bound))
 
     def train(self, mode: bool = True) -> Self:
-        """Switch the mode; the switch to eval mode takes sigma to convergence."""
+        """Switch the mode; the switch to eval mode certifies sigma."""
         super().train(mode)
         if not mode:
             self.certify()
         return self
 
     def certify(self) -> None:
-        """Take sigma to convergence, unless it already is that of the weight."""
+        """Make sigma a certified bound, unless it already is that of the weight."""
         if self._sigma_version == self.weight._version:
             return
         with torch.no_grad():
-            if self.weight.shape[-1] == 1:
-                self.sigma.copy_(matrix_norm(self.weight))
-            else:
-                self.v.copy_(converged_vector(self.weight, self.v))
-                self.sigma.copy_(convolved_norm(self.weight, self.v))
+            self.sigma.copy_(certified_norm(self.weight, self.map_size))
         self._sigma_version = self.weight._version
 
     def eval_weight(self) -> Tensor:
@@ -91,11 +103,21 @@ class LipschitzConv2d(nn.Conv2d):
                 self._divided = key, self._divide(self.sigma)
         return self._divided[1]
 
-    def _training_weight(self) -> Tensor:
-        self.v.copy_(power_iterate(self.weight.detach(), self.v, self.power_iterations))
+    def bound(self) -> float:
+        """Certified bound on the norm of the divided weight, at most c; switch to eval mode first."""
+        self.certify()
+        return float(self.sigma / (self.sigma / self.lipschitz).clamp(min=1))
+
+    @torch.no_grad()
+    def _prepare_step(self) -> None:
+        iterations = 0 if self._warm else _FIRST_ITERATIONS
+        if self.twice_differentiable:
+            iterations += self.power_iterations
+        if iterations:
+            with torch.autocast(self.v.device.type, enabled=False):
+                self.v.copy_(power_iterate(self.weight, self.v, iterations))
+        self._warm = True
         self._forget_sigma()
-        # The next call changes v in place, perhaps before this call's gradients are taken.
-        return self._divide(convolved_norm(self.weight, self.v.clone()))
 
     def _divide(self, sigma: Tensor) -> Tensor:
         return self.weight / (sigma / self.lipschitz).clamp(min=1)
@@ -112,4 +134,77 @@ class LipschitzConv2d(nn.Conv2d):
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         self._forget_sigma()
         super()._load_from_state_dict(*args, **kwargs)
+        self._warm = True
         self._sigma_version = None if self.sigma.isnan() else self.weight._version
+
+
+class _TrainingStep(torch.autograd.Function):
+    """Convolve with W / max(1, sigma / c), sigma = |W v|, and turn v on the way back.
+
+    v is one more image of the batch, since its convolution costs next to nothing
+    beside that of the images; in the backward pass u = W v / sigma takes the place
+    of its gradient, and what comes out is W^T u, the next v. v does not change
+    between a forward pass and its backward pass, so that a checkpointed block
+    computes the same twice.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        v: Tensor,
+        lipschitz: float,
+        iterations: int,
+    ) -> Tensor:
+        ctx.types, ctx.v, ctx.lipschitz, ctx.iterations = (x.dtype, weight.dtype), v, lipschitz, iterations
+        precision = (
+            torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else weight.dtype
+        )
+        weight, padding = weight.to(precision), weight.shape[-1] // 2
+        with torch.autocast(x.device.type, enabled=False):
+            inputs = _together(x.to(precision), v.to(precision))
+            y, convolved = _apart([F.conv2d(each, weight, padding=padding) for each in inputs])
+            convolved = convolved.to(v.dtype)
+            scale = (torch.linalg.vector_norm(convolved) / lipschitz).clamp(min=1)
+            out = torch.addcmul(bias.to(precision).view(-1, 1, 1), y, (1 / scale).to(precision))
+        ctx.save_for_backward(weight, bias, scale, unit(convolved, convolved), out, *inputs)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        weight, bias, scale, u, out, *inputs = ctx.saved_tensors
+        image_type, weight_type = ctx.types
+        to_bias = gradient.sum(dim=(0, 2, 3), dtype=weight_type)
+        # Without its bias, out is linear in 1 / scale; and sigma = <u, W v>, hence u v^T with this factor.
+        to_scale = ((to_bias * bias).sum() - (gradient * out).sum(dtype=weight_type)) / scale
+        to_sigma = torch.where(scale > 1, to_scale / ctx.lipschitz, torch.zeros_like(scale))
+        divided = gradient / scale.to(gradient.dtype)
+        backs = _together(divided, u.to(weight.dtype))
+        to_images, to_v = _apart([_gradients(each, weight, back, 0) for each, back in zip(inputs, backs, strict=True)])
+        backs = _together(divided, (to_sigma * u).to(weight.dtype))
+        parts = [_gradients(each, weight, back, 1) for each, back in zip(inputs, backs, strict=True)]
+        to_weight = torch.stack(parts).sum(dim=0, dtype=weight_type) if len(parts) > 1 else parts[0].to(weight_type)
+        v = unit(to_v.to(ctx.v.dtype), otherwise=ctx.v)
+        ctx.v.copy_(power_iterate(weight.to(ctx.v.dtype), v, ctx.iterations - 1))
+        return to_images.to(image_type), to_weight, to_bias, None, None, None
+
+
+def _together(images: Tensor, v: Tensor) -> list[Tensor]:
+    """What is convolved in one call: images and v, unless v is the single pixel of a 1x1 kernel."""
+    return [torch.cat([images, v])] if images.shape[2:] == v.shape[2:] else [images, v]
+
+
+def _apart(results: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Images and v again."""
+    return (results[0][:-1], results[0][-1:]) if len(results) == 1 else (results[0], results[1])
+
+
+def _gradients(x: Tensor, weight: Tensor, back: Tensor, which: int) -> Tensor:
+    """Gradient of a zero-padded convolution to its input (``which`` 0) or its kernel (1)."""
+    padding, wanted = [weight.shape[-1] // 2] * 2, [which == 0, which == 1, False]
+    gradients = torch.ops.aten.convolution_backward(
+        back, x, weight, None, [1, 1], padding, [1, 1], False, [0, 0], 1, wanted
+    )
+    return cast(Tensor, gradients[which])
