@@ -1,0 +1,80 @@
+import pytest
+import torch
+
+from leigh_mlops.models.invertible.fixed_point import solve_fixed_point
+
+
+def affine(factor=0.9, size=6, seed=0):
+    """A contraction h(x) = A x + b with norm ``factor``, and its fixed point."""
+    generator = torch.Generator().manual_seed(seed)
+    matrix = torch.randn(size, size, dtype=torch.float64, generator=generator)
+    matrix *= factor / torch.linalg.matrix_norm(matrix, ord=2)
+    shift = torch.randn(size, dtype=torch.float64, generator=generator)
+    rest = torch.linalg.solve(torch.eye(size, dtype=torch.float64) - matrix, shift)
+    return (lambda x, samples: x @ matrix.T + shift), rest
+
+
+def solve(step, x, **options):
+    options = {"tolerance": 1e-12, "most": 500} | options
+    return solve_fixed_point(step, x, size=torch.ones(len(x), dtype=x.dtype), **options)
+
+
+@pytest.mark.parametrize("memory", [0, 1, 3, 5])
+def test_it_comes_to_the_fixed_point(memory):
+    step, rest = affine()
+    start = torch.randn(4, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    assert (start - rest).abs().max() > 0.1
+    found = solve(step, start, memory=memory)
+    torch.testing.assert_close(found.x, rest.expand(4, -1), rtol=1e-9, atol=1e-9)
+    assert found.residual.max() <= 1e-12
+
+
+def test_an_affine_map_of_few_dimensions_is_solved_in_as_many_steps():
+    step, _ = affine(0.99, size=3)
+    start = torch.zeros(1, 3, dtype=torch.float64)
+    plain, accelerated = (int(solve(step, start, memory=memory).iterations) for memory in (0, 3))
+    assert plain > 20
+    assert accelerated <= 6
+
+
+def test_samples_do_not_mix():
+    step, _ = affine()
+    start = (
+        torch.randn(5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+        * torch.logspace(-8, 3, 5)[:, None]
+    )
+    together = solve(step, start)
+    assert len(set(together.iterations.tolist())) > 1
+    for number in range(5):
+        alone = solve(step, start[number : number + 1])
+        assert alone.iterations.item() == together.iterations[number]
+        torch.testing.assert_close(alone.x[0], together.x[number], rtol=1e-12, atol=1e-12)
+
+
+def test_a_step_that_makes_it_worse_is_taken_back():
+    """Over a kink an extrapolated step overshoots; a contraction's plain steps never do."""
+
+    def step(x, samples):
+        return torch.where(x > 1, 0.98 * (x - 1), -0.9 * (x - 1))
+
+    start = torch.tensor([[100.0, 3.0, -5.0]], dtype=torch.float64)
+    found = solve(step, start, most=2000)
+    torch.testing.assert_close(found.x, torch.full((1, 3), 0.9 / 1.9, dtype=torch.float64))
+
+
+def test_residuals_at_the_floor_of_rounding_do_not_hold_it_up():
+    """Plain steps are always kept: rounding makes the residual of a converged sample go up and down."""
+    step, _ = affine(0.9)
+    noise = torch.Generator().manual_seed(0)
+
+    def noisy(x, samples):
+        return step(x, samples) + 1e-9 * torch.randn(x.shape, dtype=x.dtype, generator=noise)
+
+    found = solve(noisy, torch.full((1, 6), 1e3, dtype=torch.float64), tolerance=1e-8)
+    assert found.residual.item() <= 1e-8
+
+
+def test_what_does_not_come_to_rest_says_so():
+    found = solve(lambda x, samples: x + 1, torch.ones(2, 3, dtype=torch.float64), most=10)
+    assert found.residual.min() > 1e-12
+    assert found.iterations.tolist() == [10, 10]
