@@ -6,7 +6,7 @@ from typing import Any
 
 from leigh_mlops.errors import LeighError
 
-__all__ = ["real", "whole", "wholes"]
+__all__ = ["one_of", "real", "whole", "wholes"]
 
 
 def whole(name: str, value: Any, low: int, high: int) -> int:  # noqa: ANN401
@@ -50,3 +50,14 @@ def real(name: str, value: Any, low: float, high: float) -> float:  # noqa: ANN4
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise LeighError(f"{name} is {value!r}; give a number from {low} to {high}.")
     return float(value)
+
+
+def one_of(name: str, value: Any, choices: Sequence[str]) -> str:  # noqa: ANN401
+    """One of some words.
+
+    Raises:
+        LeighError: It is another.
+    """
+    if value not in choices:
+        raise LeighError(f"{name} is {value!r}; choose one of {', '.join(choices)}.")
+    return str(value)

@@ -88,6 +88,10 @@ class Network(nn.Module):
         """Latents (N, ...) of scaled images (N, C, H, W)."""
         raise NotImplementedError
 
+    def certificate(self) -> dict[str, Any]:
+        """What is proved of the weights, in plain JSON, for ``model.json``; nothing for most families."""
+        return {}
+
 
 def can(model: nn.Module, capability: str) -> bool:
     """Whether a model has ``encode``, ``decode`` or ``classify``.

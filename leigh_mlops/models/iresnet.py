@@ -2,17 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.models.bounds import real, whole, wholes
+from leigh_mlops.models.bounds import one_of, real, whole, wholes
 from leigh_mlops.models.contract import ModelSpec, Network
 from leigh_mlops.models.head import classifier_head
 from leigh_mlops.models.invertible import ActNorm, ResidualBlock, Squeeze
+from leigh_mlops.models.invertible.log_det import power_series_log_det, roulette_log_det
+from leigh_mlops.models.prior import ClassGaussian
 
 __all__ = ["Inversion", "InvertibleResNet"]
 
@@ -23,11 +25,11 @@ class Inversion:
 
     Attributes:
         images: All padded channels, scaled, unclipped, shape (N, P, H, W).
-        residual: Largest last step of a block, relative to max(1, max abs) of its output.
-        iterations: Steps that the slowest block took.
-        padding_energy: Share of each image's sum of squares that is in padding
-            channels, shape (N,). Above 0 the latent is that of no image, and
-            dropping the channels changes it.
+        residual: Largest residual of a block, relative to max(1, max abs) of its output.
+        iterations: Evaluations that the slowest block took.
+        padding_energy: Share of the sum of squares after the first ActNorm that is
+            due to padding channels, shape (N,). Above 0 the latent is that of no
+            image, and dropping the channels changes it.
     """
 
     images: Tensor
@@ -43,16 +45,25 @@ class InvertibleResNet(Network):
     2x2 patches into channels, then come blocks with an ActNorm on the trunk
     before each. The latent of T stages is (N, P 4^T, S / 2^T, S / 2^T), 2048 x 14
     x 14 at 224 pixels. With P = C the map is a bijection; otherwise the latents
-    of images are a subspace.
+    of images are a surface in it, and density there has no meaning.
+
+    With the head ``gaussian`` the classes are Gaussians in the latent, and the
+    logits their log-densities, so that the boundary between two of them is the
+    hyperplane that ECINN assumes.
 
     Args:
         spec: What the network is built from.
-        padded_channels: Channels P after padding, at least C.
+        padded_channels: Channels P after padding, at least C; ``None`` for no padding.
         blocks: Blocks of each stage.
         widths: Channels inside the branches of each stage, as many as ``blocks``.
         lipschitz: Bound c of each convolution; a branch then has c^3.
         power_iterations: Per convolution and training step.
-        dropout: Probability in the head.
+        dropout: Probability in the published head.
+        head: ``published`` (BatchNorm - ReLU - mean - 2048 - 256 - 100 - K) or ``gaussian``.
+        log_det: How :meth:`encode_with_log_det` takes the volume term of a density:
+            ``none``, ``series`` (power series, biased) or ``roulette`` (unbiased).
+        log_det_terms: Terms of the series, or those that roulette always takes.
+        memory: ``store`` all activations for the gradients, or ``checkpoint`` each block.
 
     Attributes:
         latent_shape: (c, h, w) of a latent.
@@ -64,17 +75,31 @@ class InvertibleResNet(Network):
         self,
         spec: ModelSpec,
         *,
-        padded_channels: int = 8,
+        padded_channels: int | None = 8,
         blocks: Sequence[int] = (3, 4, 6, 3),
         widths: Sequence[int] = (64, 128, 256, 512),
         lipschitz: float = 0.8,
-        power_iterations: int = 5,
+        power_iterations: int = 1,
         dropout: float = 0.4,
+        head: str = "published",
+        log_det: str = "none",
+        log_det_terms: int = 4,
+        memory: str = "store",
     ) -> None:
         super().__init__(spec)
+        one_of("head", head, ("published", "gaussian"))
+        one_of("memory", memory, ("store", "checkpoint"))
+        self.log_det = one_of("log_det", log_det, ("none", "series", "roulette"))
+        self.log_det_terms = whole("log_det_terms", log_det_terms, 1, 100)
         blocks = wholes("blocks", blocks, 1, 64, count=(1, 8))
         widths = wholes("widths", widths, 1, 4096, count=(len(blocks), len(blocks)))
-        self.padded_channels = whole("padded_channels", padded_channels, spec.channels, 1024)
+        padded = spec.channels if padded_channels is None else padded_channels
+        self.padded_channels = whole("padded_channels", padded, spec.channels, 1024)
+        if log_det != "none" and self.padded_channels != spec.channels:
+            raise LeighError(
+                f"log_det is {log_det!r} with {self.padded_channels} padded channels, and images of {spec.channels}"
+                " channels have no density among them; set padded_channels to null."
+            )
         c = real("lipschitz", lipschitz, 0.01, 0.99)
         steps = whole("power_iterations", power_iterations, 1, 1000)
         if spec.image_size % 2 ** len(blocks):
@@ -84,14 +109,20 @@ class InvertibleResNet(Network):
             )
         channels, side = self.padded_channels * 4 ** len(blocks), spec.image_size // 2 ** len(blocks)
         self.latent_shape = (channels, side, side)
-        self.trunk = nn.ModuleList(_trunk(self.padded_channels, spec.image_size, blocks, widths, c, steps))
-        self.head = nn.Sequential(
-            nn.BatchNorm2d(channels),
-            nn.ReLU(),
-            nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
-            *classifier_head(channels, len(spec.classes), real("dropout", dropout, 0, 1)),
-        )
+        options = {"lipschitz": c, "power_iterations": steps}
+        options |= {"checkpointed": memory == "checkpoint", "twice_differentiable": log_det != "none"}
+        self.trunk = nn.ModuleList(_trunk(self.padded_channels, spec.image_size, blocks, widths, options))
+        self.head: nn.Module
+        if head == "gaussian":
+            self.head = ClassGaussian(len(spec.classes), self.latent_shape)
+        else:
+            self.head = nn.Sequential(
+                nn.BatchNorm2d(channels),
+                nn.ReLU(),
+                nn.AdaptiveAvgPool2d(1),
+                nn.Flatten(),
+                *classifier_head(channels, len(spec.classes), real("dropout", dropout, 0, 1)),
+            )
 
     def encode(self, images: Tensor) -> Tensor:
         """Latents (N, c, h, w) of scaled images (N, C, S, S).
@@ -107,9 +138,53 @@ class InvertibleResNet(Network):
             x = part(x)
         return x
 
+    def encode_with_log_det(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents (N, c, h, w) of scaled images (N, C, S, S), and log abs det of the Jacobian in nats, shape (N,).
+
+        The latter is an estimate: unbiased in training and in eval mode where
+        ``log_det`` is ``roulette``, by the first ``log_det_terms`` terms where it is ``series``.
+
+        Raises:
+            LeighError: The network was built with ``log_det`` ``none``.
+        """
+        if self.log_det == "none":
+            raise LeighError("This network was built without a log-determinant; set log_det to roulette or series.")
+        x, log_det = images, images.new_zeros(len(images))
+        for part in self.trunk:
+            if isinstance(part, ResidualBlock):
+                branch, volume = self._branch_with_log_det(part, x)
+                x, log_det = x + branch, log_det + volume
+                continue
+            x = part(x)
+            if isinstance(part, ActNorm):
+                log_det = log_det + part.log_det(x.shape[-2:])
+        return x, log_det
+
+    def _branch_with_log_det(self, block: ResidualBlock, x: Tensor) -> tuple[Tensor, Tensor]:
+        if self.log_det == "series":
+            return power_series_log_det(block.branch, x, self.log_det_terms)
+        return roulette_log_det(block.branch, x, exact_terms=self.log_det_terms)
+
+    def certificate(self) -> dict[str, Any]:
+        """What is proved of the weights as eval mode uses them.
+
+        Returns:
+            ``lipschitz``, the bound of each block's branch by its name, below 1;
+            ``convolutions``, those of its three convolutions, each at most
+            ``allowed``; ``actnorm_scales``, smallest and largest.
+        """
+        blocks = [part for part in self.trunk if isinstance(part, ResidualBlock)]
+        scales = torch.cat([part.scale.detach().flatten() for part in self.trunk if isinstance(part, ActNorm)])
+        return {
+            "allowed": self.spec.architecture["lipschitz"],
+            "lipschitz": {block.name: block.lipschitz() for block in blocks},
+            "convolutions": {block.name: block.bounds() for block in blocks},
+            "actnorm_scales": [float(scales.min()), float(scales.max())],
+        }
+
     def classify(self, latents: Tensor) -> Tensor:
         """Logits (N, K) of latents (N, c, h, w)."""
-        return cast(Tensor, self.head(latents))
+        return cast(Tensor, self.head.logits(latents) if isinstance(self.head, ClassGaussian) else self.head(latents))
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, K)."""
@@ -150,24 +225,19 @@ class InvertibleResNet(Network):
         return Inversion(x, residual, iterations, self._padding_energy(x))
 
     def _padding_energy(self, x: Tensor) -> Tensor:
-        energy = x.square().sum(dim=(2, 3))
-        total = energy.sum(dim=1).clamp(min=torch.finfo(x.dtype).tiny)
-        return energy[:, self.spec.channels :].sum(dim=1) / total
+        squeeze, norm = cast(Squeeze, self.trunk[0]), cast(ActNorm, self.trunk[1])
+        # ActNorm may scale channels that are zero in every image by far more than the others.
+        total = norm(squeeze(x)).square().sum(dim=(1, 2, 3)).clamp(min=torch.finfo(x.dtype).tiny)
+        padding = (squeeze(x) * norm.scale)[:, 4 * self.spec.channels :]
+        return cast(Tensor, padding.square().sum(dim=(1, 2, 3)) / total)
 
 
 def _trunk(
-    channels: int, side: int, blocks: Sequence[int], widths: Sequence[int], lipschitz: float, power_iterations: int
+    channels: int, side: int, blocks: Sequence[int], widths: Sequence[int], options: dict[str, Any]
 ) -> Iterator[nn.Module]:
     for stage, (count, width) in enumerate(zip(blocks, widths, strict=True), start=1):
         channels, side = channels * 4, side // 2
         yield Squeeze()
         for number in range(1, count + 1):
             yield ActNorm(channels)
-            yield ResidualBlock(
-                channels,
-                width,
-                map_size=side,
-                lipschitz=lipschitz,
-                power_iterations=power_iterations,
-                name=f"block {number} of stage {stage}",
-            )
+            yield ResidualBlock(channels, width, map_size=side, name=f"block {number} of stage {stage}", **options)

@@ -38,8 +38,11 @@ def save_model(model: Network, folder: Path) -> None:
 
 def save_with(model: Network, folder: Path, more: dict[str, Any]) -> None:
     """Like :func:`save_model`, with more keys in ``model.json``."""
+    certificate = model.certificate()
     write_tensors(folder / WEIGHTS, model.state_dict())
-    write_json(folder / DESCRIPTION, model.spec.to_json() | more)
+    write_json(
+        folder / DESCRIPTION, model.spec.to_json() | ({"certificate": certificate} if certificate else {}) | more
+    )
 
 
 def load_model(folder: Path) -> Network:

@@ -1,8 +1,13 @@
+import json
+import math
+
 import pytest
 import torch
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.models import InverseError, build_model
+from leigh_mlops.explanations import ecinn
+from leigh_mlops.models import InverseError, build_model, load_model, save_model
+from leigh_mlops.models.invertible import ResidualBlock
 from tests.models.compact import CLASSES, compact, images, trained
 
 
@@ -17,7 +22,7 @@ def test_decode_undoes_encode(channels):
 def test_float32_reaches_the_default_tolerance():
     model, x = trained("iresnet"), 30 * images(3)
     inversion = model.invert(model.encode(x))
-    assert inversion.residual <= 1e-6
+    assert 0 < inversion.residual <= 1e-6
     assert (inversion.images[:, :3] - x).abs().max() < 1e-3
 
 
@@ -81,3 +86,84 @@ def test_an_architecture_that_cannot_be_is_refused(change, text):
     architecture = {"blocks": (1, 1), "widths": (6, 8)} | change
     with pytest.raises(LeighError, match=text):
         build_model("iresnet", classes=CLASSES, image_size=32, **architecture)
+
+
+def test_the_certificate_stands_in_the_description_and_bounds_every_branch(tmp_path):
+    model = trained("iresnet")
+    for part in model.trunk:
+        if isinstance(part, ResidualBlock):
+            part.branch[0].weight.data.mul_(50)
+    save_model(model, tmp_path)
+    stored = json.loads((tmp_path / "model.json").read_text())["certificate"]
+    assert list(stored["lipschitz"]) == ["block 1 of stage 1", "block 1 of stage 2"]
+    assert stored["allowed"] == 0.8
+    for name, bounds in stored["convolutions"].items():
+        assert len(bounds) == 3
+        assert 0.79 < max(bounds) <= 0.8 * (1 + 1e-6)
+        assert stored["lipschitz"][name] == pytest.approx(math.prod(bounds))
+    low, high = stored["actnorm_scales"]
+    assert math.exp(-5) <= low <= high <= math.exp(5)
+    assert load_model(tmp_path).certificate() == stored
+    assert compact("resnext").certificate() == {}
+
+
+def jacobian_log_det(model, image):
+    """Of one image, through every entry of the Jacobian."""
+    matrix = torch.autograd.functional.jacobian(lambda x: model.encode(x[None])[0].flatten(), image)
+    return torch.linalg.slogdet(matrix.view(-1, image.numel()).double()).logabsdet
+
+
+def test_the_log_determinant_is_that_of_the_jacobian():
+    architecture = {"padded_channels": None, "blocks": [1], "widths": [4], "log_det": "series", "log_det_terms": 40}
+    model = compact("iresnet", channels=1, **architecture).double()
+    x = images(4, channels=1, dtype=torch.float64)
+    with torch.no_grad():
+        model.train()(x)
+    for part in model.trunk[2].branch[::2]:
+        part.weight.data.mul_(5)
+    model.eval()
+    with torch.no_grad():
+        latents, estimates = zip(*(model.encode_with_log_det(x[:1]) for _ in range(60)), strict=True)
+    torch.testing.assert_close(latents[0], model.encode(x[:1]))
+    exact, found = jacobian_log_det(model, x[0]), torch.stack(estimates)
+    scale = model.trunk[1].log_det((16, 16))
+    assert abs(exact - scale) > 0.5  # the branch has a volume of its own
+    assert abs(found.mean() - exact) < 4 * found.std() / 60**0.5 + 1e-6
+
+
+def test_a_density_of_padded_images_is_refused():
+    with pytest.raises(LeighError, match=r"log_det is 'roulette' with 8 padded channels.*set padded_channels to null"):
+        compact("iresnet", log_det="roulette")
+    with pytest.raises(LeighError, match="built without a log-determinant"):
+        trained("iresnet").encode_with_log_det(images(1))
+
+
+@pytest.mark.parametrize("change", [{"head": "linear"}, {"memory": "none"}, {"log_det": "exact"}])
+def test_an_unknown_word_names_those_that_are_known(change):
+    with pytest.raises(LeighError, match=r"choose one of \w+, \w+"):
+        compact("iresnet", **change)
+
+
+def test_a_gaussian_head_has_the_boundary_that_ecinn_assumes():
+    """Halfway between the means of two classes their log-densities are equal, and alpha_0 leads there."""
+    model = compact("iresnet", padded_channels=None, head="gaussian")
+    torch.nn.init.normal_(model.head.scaled_means, std=3)
+    model.eval()
+    z = model.encode(images(2))
+    means = model.head.means.expand(-1, *model.latent_shape)
+    mask = model.classify(z).argmax(1)
+    target = (mask + 1) % 3
+    step = ecinn(z, mask, target, {"true": means, "predicted": means})
+    logits = model.classify(z + step.alpha_0.float().view(-1, 1, 1, 1) * step.delta)
+    assert (model.classify(z).gather(1, mask[:, None]) - model.classify(z).gather(1, target[:, None])).min() > 0.1
+    torch.testing.assert_close(logits.gather(1, mask[:, None]), logits.gather(1, target[:, None]), rtol=1e-3, atol=1e-3)
+
+
+def test_a_checkpointed_network_trains_the_same():
+    results = []
+    for memory in ("store", "checkpoint"):
+        model = compact("iresnet", memory=memory, dropout=0.0).train()
+        model(images(4)).square().sum().backward()
+        results.append([each.grad for each in model.parameters()])
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
