@@ -1,6 +1,7 @@
 """Frozen settings of data, training and search; unknown keys and values out of bounds are refused."""
 
 import difflib
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -21,6 +22,9 @@ from leigh_mlops.errors import LeighError
 __all__ = ["Preset", "Range", "Resources", "SearchSpace", "TrainingSettings", "load_space", "parse_settings"]
 
 ARCHITECTURE = "architecture."
+JOINT = "architecture"
+"""Key of parts of the architecture that are chosen together, as ``padded_channels=null, head=gaussian``."""
+_DEPENDENT = [JOINT, *(f"{ARCHITECTURE}{name}" for name in ("padded_channels", "head", "log_det"))]
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -46,17 +50,40 @@ class TrainingSettings(Settings):
     quarter_turns: bool = False
     shift: float = Field(0.0, ge=0, le=0.5, description="largest shift, share of the side")
     jitter: float = Field(0.0, ge=0, lt=1, description="largest relative change of the intensity")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="of forward pass and loss in training")
+    beta: float = Field(1.0, gt=0, le=1e6, description="weight of the cross-entropy against nats per dimension")
     init: str = Field(
         "random", description="random, imagenet, a .safetensors file, a model's folder or models:/NAME@ALIAS"
     )
     architecture: dict[str, Any] = Field(default_factory=dict)
 
+    @model_validator(mode="after")
+    def _density_possible(self) -> Self:
+        log_det = self.architecture.get("log_det", "none")
+        if log_det == "none":
+            return self
+        if self.architecture.get("padded_channels", 0) is not None:
+            raise ValueError(
+                f"architecture.log_det is {log_det}, and images that are padded with zero channels have no density; "
+                "set architecture.padded_channels to null, or log_det to none."
+            )
+        if self.architecture.get("head") != "gaussian":
+            raise ValueError(
+                f"architecture.log_det is {log_det}, which only a class-conditional prior makes a density; set "
+                "architecture.head to gaussian, or log_det to none."
+            )
+        return self
+
     @classmethod
     def from_flat(cls, flat: dict[str, Any]) -> Self:
-        """Build from a flat mapping in which ``architecture.dropout`` names a part of the architecture."""
+        """Build from a flat mapping in which ``architecture.dropout`` names a part of the architecture.
+
+        ``architecture`` alone names several, as ``padded_channels=null, head=gaussian``.
+        """
+        together = joint_parts(flat[JOINT]) if JOINT in flat else {}
         inner = {k.removeprefix(ARCHITECTURE): v for k, v in flat.items() if k.startswith(ARCHITECTURE)}
-        outer = {k: v for k, v in flat.items() if not k.startswith(ARCHITECTURE)}
-        return parse_settings(cls, {**outer, "architecture": inner}, "hyperparameters")
+        outer = {k: v for k, v in flat.items() if not k.startswith(ARCHITECTURE) and k != JOINT}
+        return parse_settings(cls, {**outer, JOINT: together | inner}, "hyperparameters")
 
     def to_flat(self) -> dict[str, Any]:
         """The inverse of :meth:`from_flat`."""
@@ -66,13 +93,33 @@ class TrainingSettings(Settings):
 
 def _known_keys(values: object) -> object:
     if isinstance(values, dict):
-        known = [name for name in TrainingSettings.model_fields if name != "architecture"]
+        known = [name for name in TrainingSettings.model_fields if name != JOINT]
         for key in values:
-            if key not in known and not str(key).startswith(ARCHITECTURE):
+            if key not in (*known, JOINT) and not str(key).startswith(ARCHITECTURE):
                 near = difflib.get_close_matches(str(key), known, n=1)
                 hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}, {ARCHITECTURE}…"
                 raise ValueError(f"{key!r} is no hyperparameter; {hint}")
     return values
+
+
+def joint_parts(text: object) -> dict[str, Any]:
+    """Parts of the architecture that one text sets together, values as in YAML.
+
+    It is a text because search algorithms and run records take texts, and no mappings, for choices.
+
+    Raises:
+        LeighError: It is no list of assignments.
+
+    Example:
+        >>> joint_parts("padded_channels=null, widths=[8, 8], head=gaussian")
+        {'padded_channels': None, 'widths': [8, 8], 'head': 'gaussian'}
+    """
+    try:
+        if isinstance(text, str) and "=" in text:
+            return dict(yaml.safe_load("{" + text.replace("=", ": ") + "}"))
+    except yaml.YAMLError:
+        pass  # said below
+    raise LeighError(f"architecture: {text!r} sets nothing; write it as padded_channels=null, head=gaussian.")
 
 
 class Range(Settings):
@@ -143,8 +190,19 @@ class SearchSpace(Settings):
                 raise ValueError(f"space varies {key!r}, which has no published value; give one")
             if not (domain.holds(value) if isinstance(domain, Range) else value in domain):
                 raise ValueError(f"published {key} = {value!r} lies outside its space; widen the space")
-        TrainingSettings.from_flat(self.published)
+        for choice in self._dependent():
+            TrainingSettings.from_flat(self.published | choice)
         return self
+
+    def _dependent(self) -> list[dict[str, Any]]:
+        """All combinations of what cannot be combined at will; a single empty one where nothing of it is varied."""
+        domains = [(key, self.space[key]) for key in _DEPENDENT if isinstance(self.space.get(key), list)]
+        keys, choices = [key for key, _ in domains], [domain for _, domain in domains]
+        return [dict(zip(keys, values, strict=True)) for values in product(*choices)]
+
+    def architectures(self) -> "list[SearchSpace]":
+        """This search once for each kind of architecture that it may draw, in the order of the choices."""
+        return [self.fixed(choice) for choice in self._dependent()]
 
     def with_preset(self, name: str) -> "SearchSpace":
         """This search under a preset; a preset that the file does not have changes nothing."""
@@ -156,11 +214,19 @@ class SearchSpace(Settings):
         return self.model_copy(update=bounds).fixed(fixed)
 
     def fixed(self, values: dict[str, Any]) -> "SearchSpace":
-        """This search with hyperparameters set and taken out of the space."""
-        space = {key: domain for key, domain in self.space.items() if key not in values}
-        return parse_settings(
-            SearchSpace, self.model_dump() | {"published": self.published | values, "space": space}, self.family
-        )
+        """This search with hyperparameters set and taken out of the space.
+
+        Parts of the architecture that are chosen together are fixed all, where one of them is.
+        """
+        published, space = self.published | values, self.model_dump()["space"]
+        together = joint_parts(published[JOINT]) if JOINT in published else {}
+        parts = {f"{ARCHITECTURE}{name}": value for name, value in together.items()}
+        if JOINT in values or JOINT not in space or parts.keys() & values.keys():
+            values = {key: value for key, value in (parts | values).items() if key != JOINT}
+            published = {key: value for key, value in (published | values).items() if key != JOINT}
+            space.pop(JOINT, None)
+        space = {key: domain for key, domain in space.items() if key not in values}
+        return parse_settings(SearchSpace, self.model_dump() | {"published": published, "space": space}, self.family)
 
 
 def parse_settings(kind: type[Model], values: dict[str, Any], source: str) -> Model:

@@ -35,7 +35,9 @@ def test_the_published_configurations() -> None:
     assert (resnext.lr_step_epochs, resnext.lr_step_factor) == (5, 0.1)
     assert (autoencoder.weight_decay, autoencoder.batch_size, autoencoder.epochs) == (1e-5, 20, 1000)
     assert (iresnet.optimizer, iresnet.learning_rate, iresnet.batch_size, iresnet.epochs) == ("adamax", 0.005, 20, 40)
-    assert iresnet.architecture == {"lipschitz": 0.8, "power_iterations": 5}
+    assert iresnet.architecture == {
+        "padded_channels": 8, "head": "published", "log_det": "none", "lipschitz": 0.8, "power_iterations": 1,
+    }  # fmt: skip
     assert all((s.flip, s.rotation_degrees, s.intensity) == (0.5, 10, "linear") for s in published.values())
     assert {name: space.metric for name, space in spaces.items()} == {
         "resnext": "val/log_loss", "iresnet": "val/log_loss", "autoencoder": "val/mse",
@@ -96,3 +98,60 @@ def test_flat_hyperparameters_come_back() -> None:
     settings = TrainingSettings.from_flat(flat)
     assert settings.architecture == {"groups": 8}
     assert settings.to_flat() | flat == settings.to_flat()
+
+
+DENSITY = "padded_channels=null, head=gaussian, log_det=roulette"
+PADDED = "padded_channels=8, head=published, log_det=none"
+JOINT = GOOD | {
+    "published": GOOD["published"] | {"architecture": PADDED},
+    "space": {"architecture": [PADDED, DENSITY]},
+}
+
+
+def test_parts_that_are_chosen_together_come_apart() -> None:
+    settings = TrainingSettings.from_flat({"architecture": DENSITY, "architecture.lipschitz": 0.9})
+    assert settings.architecture == {
+        "padded_channels": None, "head": "gaussian", "log_det": "roulette", "lipschitz": 0.9,
+    }  # fmt: skip
+
+
+def test_fixing_one_of_the_parts_that_are_chosen_together_fixes_all() -> None:
+    space = SearchSpace.model_validate(JOINT)
+    assert space.fixed({"batch_size": 8}).space.keys() == {"architecture"}
+    bijective = space.fixed({"architecture.padded_channels": None})
+    assert bijective.space == {}
+    assert "architecture" not in bijective.published
+    architecture = TrainingSettings.from_flat(bijective.published).architecture
+    assert architecture == {"padded_channels": None, "head": "published", "log_det": "none"}
+    kinds = [TrainingSettings.from_flat(one.published).architecture["head"] for one in space.architectures()]
+    assert kinds == ["published", "gaussian"]
+    assert len(SearchSpace.model_validate(GOOD).architectures()) == 1
+    chosen = space.fixed({"architecture": DENSITY})
+    assert TrainingSettings.from_flat(chosen.published).architecture["log_det"] == "roulette"
+
+
+@pytest.mark.parametrize(
+    ("space", "said"),
+    [
+        ({"architecture": [PADDED, "padded_channels=8, head=gaussian, log_det=series"]}, "have no density; set arch"),
+        ({"architecture": [PADDED, "padded_channels=null, log_det=series"]}, "only a class-conditional prior"),
+        ({"architecture": [PADDED, "gaussian"]}, "'gaussian' sets nothing; write it as"),
+        ({"architecture": [PADDED, "head=[gaussian"]}, "sets nothing"),
+    ],
+)
+def test_a_choice_that_cannot_be_is_refused_before_anything_starts(
+    tmp_path: Path, space: dict[str, object], said: str
+) -> None:
+    load_space(written(tmp_path, JOINT))
+    with pytest.raises(LeighError, match=said):
+        load_space(written(tmp_path, JOINT | {"space": space}))
+
+
+def test_choices_that_cannot_be_combined_are_refused(tmp_path: Path) -> None:
+    published = GOOD["published"] | {"architecture.padded_channels": None, "architecture.head": "gaussian"}
+    apart = {"architecture.log_det": ["none", "roulette"], "architecture.padded_channels": [None, 8]}
+    values = GOOD | {"published": published | {"architecture.log_det": "none"}}
+    for key, domain in apart.items():
+        load_space(written(tmp_path, values | {"space": {key: domain}}))
+    with pytest.raises(LeighError, match=r"set architecture\.padded_channels to null, or log_det to none"):
+        load_space(written(tmp_path, values | {"space": apart}))

@@ -29,7 +29,8 @@ def check_spaces(spaces: Sequence[SearchSpace], channels: int = 3) -> None:
         if sum(other.family == space.family for other in spaces) > 1:
             raise LeighError(f"Two search files name the family {space.family}; give one of them.")
         check_image_size(space.image_size)
-        _on_meta(space, channels)
+        for choice in space.architectures():
+            _on_meta(choice, channels)
 
 
 def latent_size(space: SearchSpace, channels: int) -> int:

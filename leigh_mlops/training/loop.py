@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor
 from leigh_mlops.errors import LeighError
 from leigh_mlops.images import Batch, FieldBatches, derived_seed
 from leigh_mlops.models import Network
-from leigh_mlops.training.objective import OBJECTIVES, Outputs, predict
+from leigh_mlops.training.objective import Outputs, batch_on, measures, objective_of, predict
 
 __all__ = ["DivergenceError", "Epoch", "TrainingState", "fit"]
 
@@ -72,8 +73,9 @@ class Epoch:
 
     Attributes:
         number: From 1.
-        metrics: ``train/loss``, ``train/learning_rate``, ``train/seconds`` and
-            the scores of the validation part.
+        metrics: ``train/loss`` and what else the objective measures,
+            ``train/learning_rate``, ``train/seconds`` and the scores of the
+            validation part.
         outputs: The validation fields' outputs.
         state: To be saved; it changes when the next epoch is asked for.
     """
@@ -95,6 +97,8 @@ def fit(
     mode: str = "min",
     lr_step_epochs: int | None = None,
     lr_step_factor: float = 0.1,
+    precision: str = "fp32",
+    beta: float = 1.0,
 ) -> Iterator[Epoch]:
     """Train, and yield one result per epoch; whoever stops asking stops the training.
 
@@ -109,12 +113,15 @@ def fit(
         mode: ``min`` or ``max``.
         lr_step_epochs: Epochs between two steps of the learning rate; ``None`` for none.
         lr_step_factor: Factor of each step.
+        precision: ``fp32``, or ``bf16`` for forward pass and loss in training;
+            validation is always in float32.
+        beta: Weight of the cross-entropy against the density, where the objective has one.
 
     Raises:
         DivergenceError: The loss is not finite.
         LeighError: The network's scores have no such metric.
     """
-    objective = OBJECTIVES[state.model.task]
+    objective = objective_of(state.model)
     base = [
         group["lr"] / lr_step_factor ** _steps(state.epoch - 1, lr_step_epochs)
         for group in state.optimizer.param_groups
@@ -124,11 +131,12 @@ def fit(
         started = time.perf_counter()
         for group, rate in zip(state.optimizer.param_groups, base, strict=True):
             group["lr"] = rate * lr_step_factor ** _steps(state.epoch, lr_step_epochs)
-        loss = _train_epoch(state, train)
+        means = _train_epoch(state, train, precision, beta)
         state.epoch += 1
-        outputs = predict(state.model, val)
+        outputs = predict(state.model, val, beta)
         scores = objective.scores(outputs, [wells[row] for row in outputs.rows], state.model.spec.classes)
-        metrics = {"train/loss": loss, "train/learning_rate": state.optimizer.param_groups[0]["lr"]}
+        metrics = {f"train/{name}": value for name, value in means.items()}
+        metrics["train/learning_rate"] = state.optimizer.param_groups[0]["lr"]
         metrics |= {f"val/{name}": value for name, value in scores.items()}
         metrics["train/seconds"] = time.perf_counter() - started
         if metric not in metrics:
@@ -143,22 +151,29 @@ def _steps(epoch: int, every: int | None) -> int:
     return max(epoch, 0) // every if every else 0
 
 
-def _train_epoch(state: TrainingState, batches: FieldBatches) -> float:
-    model, objective = state.model, OBJECTIVES[state.model.task]
-    device = next(model.parameters()).device
-    model.train()
-    total, count = 0.0, 0
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+def _train_epoch(state: TrainingState, batches: FieldBatches, precision: str, beta: float) -> dict[str, float]:
+    """Mean of the loss and of what else the objective measures, over the fields as they came."""
+    device = next(state.model.parameters()).device
+    state.model.train()
+    sums: defaultdict[str, float] = defaultdict(float)
+    count = 0
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(derived_seed(state.seed, state.epoch))
         for batch in batches.epoch(state.epoch):
-            moved = Batch(batch.images.to(device), batch.labels.to(device), batch.rows)
-            loss = objective.losses(model(moved.images), moved).mean()
-            if not torch.isfinite(loss):
-                raise DivergenceError(f"The loss of epoch {state.epoch + 1} is {loss.item()}; lower the learning rate.")
-            state.optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            state.optimizer.step()
-            total += loss.item() * len(batch.rows)
+            for name, total in _step(state, batch_on(batch, device), precision, beta).items():
+                sums[name] += total
             count += len(batch.rows)
-    return total / count
+    return {name: total / count for name, total in sums.items()}
+
+
+def _step(state: TrainingState, batch: Batch, precision: str, beta: float) -> dict[str, float]:
+    """One step of the optimizer; returns sums over the batch."""
+    with torch.autocast(batch.images.device.type, torch.bfloat16, enabled=precision == "bf16"):
+        judged = objective_of(state.model).judge(state.model, batch, beta)
+        loss = judged.losses.mean()
+    if not torch.isfinite(loss):
+        raise DivergenceError(f"The loss of epoch {state.epoch + 1} is {loss.item()}; lower the learning rate.")
+    state.optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    state.optimizer.step()
+    return {name: float(measured.detach().double().sum()) for name, measured in measures(judged).items()}

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import torch
 
+from leigh_mlops.errors import LeighError
 from leigh_mlops.images import Augmentation, IntensityScale, derived_seed
-from leigh_mlops.models import Network, build_model, imagenet_weights, initialise
+from leigh_mlops.models import Initialised, Network, build_model, imagenet_weights, initialise
 from leigh_mlops.settings import TrainingSettings
 from leigh_mlops.training.checkpoint import load_best, load_checkpoint
 from leigh_mlops.training.data import PreparedData
@@ -14,9 +15,15 @@ from leigh_mlops.training.loop import Epoch, TrainingState, fit
 
 __all__ = ["build_network", "run_trial", "trained_network"]
 
+LEAST_SHARE = 0.5
+
 
 def build_network(family: str, settings: TrainingSettings, data: PreparedData, seed: int) -> Network:
-    """The untrained network of a trial; ``init`` is random, imagenet, a local file or a key of ``data.starts``."""
+    """The untrained network of a trial; ``init`` is random, imagenet, a local file or a key of ``data.starts``.
+
+    Raises:
+        LeighError: The weights to begin with can't be read, or less than half of the network is in them.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, 1))
         model = build_model(
@@ -29,8 +36,21 @@ def build_network(family: str, settings: TrainingSettings, data: PreparedData, s
     if settings.init == "imagenet":
         imagenet_weights(model)
     elif settings.init != "random":
-        initialise(model, Path(data.starts.get(settings.init, settings.init)))
+        done = initialise(model, Path(data.starts.get(settings.init, settings.init)))
+        _require_most(model, done, settings.init)
     return model
+
+
+def _require_most(model: Network, done: Initialised, init: str) -> None:
+    """Refuse weights of which only scattered parts fit, such as convolutions that no image channel touches."""
+    sizes = {name: weight.numel() for name, weight in model.named_parameters() if not name.startswith("head.")}
+    share = sum(sizes[name] for name in done.copied if name in sizes) / sum(sizes.values())
+    if share < LEAST_SHARE:
+        raise LeighError(
+            f"Only {share:.0%} of the weights below the head of this {model.spec.family} of {model.spec.channels} "
+            f"channels are in {init}; begin with a version of the same architecture (an iresnet's padded_channels "
+            "included), or train with --init random."
+        )
 
 
 def run_trial(
@@ -81,6 +101,8 @@ def run_trial(
         mode=mode,
         lr_step_epochs=settings.lr_step_epochs,
         lr_step_factor=settings.lr_step_factor,
+        precision=settings.precision,
+        beta=settings.beta,
     )
 
 

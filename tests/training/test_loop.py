@@ -11,7 +11,9 @@ from leigh_mlops.training import (
     DivergenceError,
     Epoch,
     PreparedData,
+    TrainingState,
     build_network,
+    fit,
     predict,
     run_trial,
     save_checkpoint,
@@ -130,3 +132,43 @@ def test_a_file_is_a_starting_point(data: PreparedData, tmp_path: Path) -> None:
     save_file({k: v.contiguous() for k, v in other.state_dict().items()}, tmp_path / "w.safetensors")
     started = build_network("resnext", settings("resnext", init=str(tmp_path / "w.safetensors")), data, seed=1)
     assert torch.equal(started.state_dict()[name], other.state_dict()[name])
+
+
+def test_bf16_is_for_training_alone(data: PreparedData) -> None:
+    model, seen = build_network("resnext", settings("resnext"), data, seed=1), {True: set(), False: set()}
+    model.features.conv1.register_forward_hook(lambda module, _, y: seen[module.training].add(y.dtype))
+    state = TrainingState.start(model, optimizer="adam", learning_rate=0.003, weight_decay=0.0, seed=1)
+    scale = data.scale("linear")
+    parts = data.batches("train", scale, 8), data.batches("val", scale, 8)
+
+    def epoch_in(precision: str) -> None:
+        seen[True], seen[False] = set(), set()
+        more = {"wells": list(data.wells), "epochs": state.epoch + 1, "metric": "val/log_loss"}
+        next(iter(fit(state, *parts, precision=precision, **more)))
+
+    epoch_in("fp32")
+    assert seen == {True: {torch.float32}, False: {torch.float32}}
+    epoch_in("bf16")
+    assert seen == {True: {torch.bfloat16}, False: {torch.float32}}
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("family", SMALL)
+def test_a_trial_in_bf16_learns(family: str, data: PreparedData) -> None:
+    losses = [epoch.metrics["train/loss"] for epoch in trial(family, data, epochs=8, precision="bf16")]
+    assert losses[-1] < losses[0]
+
+
+DENSITY = {"padded_channels": None, "head": "gaussian"}
+
+
+@pytest.mark.parametrize("log_det", ["series", "roulette"])
+def test_a_density_is_trained_and_scored(data: PreparedData, log_det: str) -> None:
+    plain = trial("iresnet", data, epochs=1, architecture=SMALL["iresnet"] | DENSITY)
+    assert not [name for name in plain[0].metrics if "nats" in name]
+    epochs = trial("iresnet", data, epochs=6, architecture=SMALL["iresnet"] | DENSITY | {"log_det": log_det}, beta=2.0)
+    for part in ("train", "val"):
+        nats = [epoch.metrics[f"{part}/nats_per_dim"] for epoch in epochs]
+        assert nats[-1] < nats[0]
+    last = epochs[-1].metrics
+    assert last["val/loss"] == pytest.approx(2 * last["val/log_loss"] + last["val/nats_per_dim"], rel=1e-4)

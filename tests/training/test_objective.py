@@ -1,0 +1,83 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import norm
+from torch import Tensor
+
+from leigh_mlops.images import Batch
+from leigh_mlops.models import ModelSpec, Network
+from leigh_mlops.models.prior import ClassGaussian
+from leigh_mlops.training.objective import OBJECTIVES, density_losses, objective_of, predict
+
+SHAPE = (2, 4, 4)
+
+
+class Doubling(Network):
+    """z = 2 x, a map whose density is known; its head has means 0 and 1 in every channel."""
+
+    task = "classify"
+
+    def __init__(self, *, head: str = "gaussian", log_det: str = "roulette", noisy: bool = False) -> None:
+        super().__init__(ModelSpec("iresnet", ("A", "B"), 32, 2, {"head": head, "log_det": log_det}))
+        self.head, self.noisy = ClassGaussian(2, SHAPE), noisy
+        with torch.no_grad():
+            self.head.scaled_means[1] = math.sqrt(math.prod(SHAPE))
+
+    def encode_with_log_det(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        noise = torch.randn(len(images)) if self.noisy else torch.zeros(len(images))
+        return 2 * images, images[0].numel() * math.log(2) + noise
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(2 * images)
+
+
+def batch(count: int = 6) -> Batch:
+    images = torch.randn(count, *SHAPE, generator=torch.Generator().manual_seed(0))
+    return Batch(images, torch.arange(count) % 2, np.arange(count))
+
+
+def test_a_density_is_judged_only_where_there_is_one() -> None:
+    assert objective_of(Doubling(head="published", log_det="none")) is OBJECTIVES["classify"]
+    assert objective_of(Doubling(log_det="none")) is OBJECTIVES["classify"]
+    assert objective_of(Doubling()) is OBJECTIVES["density"]
+
+
+def test_nats_per_dimension_are_those_of_the_change_of_variables() -> None:
+    fields = batch()
+    wanted = [
+        -(norm.logpdf(2 * image, loc=label).sum() + math.prod(SHAPE) * math.log(2)) / math.prod(SHAPE)
+        for image, label in zip(fields.images.numpy(), fields.labels.tolist(), strict=True)
+    ]
+    logits, nats = density_losses(Doubling(), fields.images, fields.labels)
+    np.testing.assert_allclose(nats.detach(), wanted, rtol=1e-5)
+    torch.testing.assert_close(logits, Doubling()(fields.images))
+
+
+@pytest.mark.parametrize("beta", [0.5, 3.0])
+def test_beta_weighs_the_cross_entropy(beta: float) -> None:
+    fields, model = batch(), Doubling()
+    plain = OBJECTIVES["classify"].judge(model, fields, beta)
+    judged = OBJECTIVES["density"].judge(model, fields, beta)
+    torch.testing.assert_close(judged.losses, beta * plain.losses + judged.further["nats_per_dim"])
+    torch.testing.assert_close(judged.values, plain.values)
+    assert plain.further == {}
+
+
+def test_prediction_says_nats_per_dimension_and_keeps_the_random_state() -> None:
+    assert "nats_per_dim" not in predict(Doubling(log_det="none"), [batch()]).further
+    before = torch.get_rng_state()
+    torch.manual_seed(1)
+    first = predict(Doubling(noisy=True), [batch()], beta=2.0)
+    torch.manual_seed(2)
+    again = predict(Doubling(noisy=True), [batch()], beta=2.0)
+    assert first.further == again.further
+    assert first.loss == again.loss
+    state = torch.get_rng_state()
+    predict(Doubling(noisy=True), [batch()])
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.set_rng_state(before)
+    scores = OBJECTIVES["density"].scores(first, ["P/A01", "P/A02"] * 3, ("A", "B"))
+    assert scores["nats_per_dim"] == first.further["nats_per_dim"]
+    assert "log_loss" in scores
