@@ -15,6 +15,7 @@ from leigh_mlops.commands import Exclude, Platemap, console, run, split_list
 from leigh_mlops.errors import LeighError, printable
 from leigh_mlops.plates import (
     EXCLUDED_BY_DEFAULT,
+    PICTURES,
     Found,
     assign_split,
     bit_depths,
@@ -126,7 +127,8 @@ def ingest(
     if json_path is not None:
         with replacing(json_path) as temporary:
             temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    chosen = any(option is not None for option in (channels, pattern, illumination, plate_size, exclude)) or z != "max"
+    chosen = any(option is not None for option in (channels, pattern, illumination, plate_size, exclude))
+    chosen |= z != "max" or found.preset == PICTURES
     _show_next(data, out, platemap, found, looked, chosen=chosen)
 
 

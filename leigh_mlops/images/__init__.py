@@ -16,6 +16,7 @@ from leigh_mlops.images.failure import Failure
 from leigh_mlops.images.fields import ChannelFiles, FieldFiles, Plane, field_files
 from leigh_mlops.images.measure import QUALITY_NUMBERS, measure_field
 from leigh_mlops.images.read import read_field, read_image
+from leigh_mlops.images.regions import fit_thresholds, image_thresholds, region_features
 from leigh_mlops.images.scale import ControlReference, IntensityScale, fit_scale
 from leigh_mlops.images.sizes import check_image_size, raw_at_size
 
@@ -42,11 +43,14 @@ __all__ = [
     "field_files",
     "fit_controls",
     "fit_scale",
+    "fit_thresholds",
+    "image_thresholds",
     "measure_field",
     "open_cache",
     "pixel_digest",
     "raw_at_size",
     "read_field",
     "read_image",
+    "region_features",
     "unadjusted",
 ]

@@ -136,7 +136,8 @@ class _Building:
             return
         self.digests[row] = pixel_digest(planes)
         self.quality[row] = [value for plane in planes for value in measure_plane(plane).values()]
-        self.kinds[row] = _Kind(len(planes[0]), 8 * planes[0].dtype.itemsize)
+        side = self.image_size if files[0].planes[0].picture else len(planes[0])  # pictures may differ in size
+        self.kinds[row] = _Kind(side, 8 * planes[0].dtype.itemsize)
         self._write(descriptor, row, counts)
 
     def _scratch(self) -> Scratch:

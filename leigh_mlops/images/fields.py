@@ -25,12 +25,14 @@ class Plane(NamedTuple):
             for the whole file; -1 where the table names none that can be.
         sample: Which of the planes packed in that page, from 0.
         samples: How many planes that page is expected to hold.
+        picture: Whether it is an ordinary picture: taken as RGB, its centre square alone.
     """
 
     path: Path
     frame: int | None
     sample: int
     samples: int
+    picture: bool = False
 
 
 class ChannelFiles(NamedTuple):
@@ -53,6 +55,7 @@ def field_files(table: pd.DataFrame, channels: Sequence[str]) -> list[FieldFiles
     """The files of every row of an image table; ``None`` where a channel is missing.
 
     Channels whose columns name the same page are its packed planes in the order of the table's columns.
+    Rows where ``Metadata_Picture`` is true are ordinary pictures.
 
     Args:
         table: An image table.
@@ -61,7 +64,18 @@ def field_files(table: pd.DataFrame, channels: Sequence[str]) -> list[FieldFiles
     named = [str(column).removeprefix("FileName_") for column in table if str(column).startswith("FileName_")]
     texts = {channel: _Texts.of(table, channel) for channel in named}
     columns = [_channel(channel, texts) for channel in channels]
-    return [None if None in field else field for field in zip(*columns, strict=True)]
+    fields = [None if None in field else field for field in zip(*columns, strict=True)]
+    if "Metadata_Picture" not in table:
+        return fields
+    return [
+        _as_picture(field) if field and picture else field
+        for field, picture in zip(fields, table["Metadata_Picture"] == True, strict=True)  # noqa: E712
+    ]
+
+
+def _as_picture(field: FieldFiles) -> FieldFiles:
+    planes = [tuple(plane._replace(picture=True) for plane in channel.planes) for channel in field]
+    return tuple(channel._replace(planes=those) for channel, those in zip(field, planes, strict=True))
 
 
 class _Texts(NamedTuple):

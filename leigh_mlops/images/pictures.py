@@ -1,4 +1,4 @@
-"""PNG and BMP files; their headers are judged before a decoder believes them."""
+"""PNG, BMP and JPEG files; their headers are judged before a decoder believes them."""
 
 import struct
 from typing import Any
@@ -7,13 +7,14 @@ import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
-from leigh_mlops.images.source import Source, check_pixels
+from leigh_mlops.images.source import Pixels, Source, check_pixels
 
-__all__ = ["read_bmp", "read_png"]
+__all__ = ["as_picture", "read_bmp", "read_jpeg", "read_png"]
 
 _PNG_START = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 _PNG_SAMPLES = {0: 1, 2: 3, 4: 2, 6: 4}  # grey, RGB, and both with transparency; palettes are left out
 _SPARE_BYTES = 2**20  # descriptions beside the pixels
+_JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 
 
 def read_png(source: Source) -> npt.NDArray[Any]:
@@ -63,6 +64,52 @@ def read_bmp(source: Source) -> npt.NDArray[Any]:
     if bits == 8:
         _check_grey(source, 14 + struct.unpack("<I", header[14:18])[0], start)
     return _planes_first(image[..., ::-1], (bits // 8, abs(height), width))
+
+
+def read_jpeg(source: Source) -> npt.NDArray[Any]:
+    """Read a JPEG file of 8-bit grey values or colour; an orientation noted in it is not applied.
+
+    Returns:
+        Shape (samples, H, W), uint8; colour is RGB.
+
+    Raises:
+        ValueError: The file is damaged or holds something else.
+    """
+    data = source.read(0, source.size)
+    height, width, samples = _jpeg_frame(data)
+    if samples not in (1, 3):
+        raise ValueError(f"it has {samples} components, as for print; convert it to RGB")
+    check_pixels(width, height, samples)
+    return _planes_first(np.asarray(imagecodecs.jpeg8_decode(data)), (samples, height, width))
+
+
+def _jpeg_frame(data: bytes) -> tuple[int, int, int]:
+    """Height, width and components as the first frame header says."""
+    if data[:2] != b"\xff\xd8":
+        raise ValueError("it does not begin like a JPEG file")
+    at = 2
+    while at + 10 <= len(data) and data[at] == 0xFF:
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker in _JPEG_FRAMES:
+            bits, height, width, samples = struct.unpack(">BHHB", data[at + 4 : at + 10])
+            if bits != 8:
+                raise ValueError(f"its pixels have {bits} bits; 8 bits are needed")
+            return height, width, samples
+        at += 1 if marker == 0xFF else 2 + length  # a marker may be filled up
+    raise ValueError("it has no frame header")
+
+
+def as_picture(page: Pixels) -> Pixels:
+    """An ordinary picture (samples, H, W) as RGB (3, S, S), S its shorter side.
+
+    Grey becomes three equal channels, transparency is dropped, and the centre
+    square is kept: a letterbox would add borders that say how wide a picture was.
+    """
+    colours = page[:3] if len(page) >= 3 else np.repeat(page[:1], 3, axis=0)
+    height, width = page.shape[1:]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return np.ascontiguousarray(colours[:, top : top + side, left : left + side])
 
 
 def _check_grey(source: Source, begin: int, end: int) -> None:

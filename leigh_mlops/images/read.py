@@ -10,14 +10,14 @@ import numpy.typing as npt
 from leigh_mlops.errors import LeighError, printable
 from leigh_mlops.images.fields import FieldFiles, Plane
 from leigh_mlops.images.omezarr import is_array, read_zarr
-from leigh_mlops.images.pictures import read_bmp, read_png
+from leigh_mlops.images.pictures import as_picture, read_bmp, read_jpeg, read_png
 from leigh_mlops.images.scratch import Allocate
 from leigh_mlops.images.source import Pixels, opened, refusals, unsigned
 from leigh_mlops.images.tiff import read_tiff
 
 __all__ = ["read_field", "read_image", "read_planes"]
 
-_Pages = dict[tuple[Path, int | None], Pixels]
+_Pages = dict[tuple[Path, int | None, bool], Pixels]
 
 
 def read_field(files: FieldFiles) -> Pixels:
@@ -55,10 +55,11 @@ def read_planes(files: FieldFiles, allocate: Allocate = np.empty) -> list[Pixels
 
 def _plane(plane: Plane, pages: _Pages, allocate: Allocate) -> Pixels:
     """One plane; a page that holds several is read once for a field."""
-    key = (plane.path, plane.frame)
+    key = (plane.path, plane.frame, plane.picture)
     page = pages.get(key)
     if page is None:
         page = read_image(plane.path, plane.frame, allocate)
+        page = as_picture(page) if plane.picture else page
     if plane.samples > 1:
         pages[key] = page
     if len(page) != plane.samples:
@@ -88,7 +89,7 @@ def _words(image: Pixels) -> str:
 
 
 def read_image(path: Path, frame: int | None = None, allocate: Allocate = np.empty) -> Pixels:
-    """Read one page of a PNG, BMP or TIFF file, or one plane of an OME-Zarr array.
+    """Read one page of a PNG, BMP, JPEG or TIFF file, or one plane of an OME-Zarr array.
 
     Args:
         path: The file, or the folder of the array.
@@ -120,4 +121,4 @@ def _decoded(path: Path, frame: int | None, allocate: Allocate) -> npt.NDArray[A
         return reader(source)
 
 
-_READERS = {".png": read_png, ".bmp": read_bmp}
+_READERS = {".png": read_png, ".bmp": read_bmp, ".jpg": read_jpeg, ".jpeg": read_jpeg}

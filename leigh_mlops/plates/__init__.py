@@ -14,6 +14,7 @@ from leigh_mlops.plates.folds import NO_FOLD, assign_folds, fold_split, nested_f
 from leigh_mlops.plates.found import Found, find_images
 from leigh_mlops.plates.layout import Layout, beside_other_class, describe_layout, plate_shape, position_features
 from leigh_mlops.plates.names import PRESETS, FieldName, parse_name, parse_well, well_name
+from leigh_mlops.plates.pictures import PICTURES
 from leigh_mlops.plates.platemap import join_platemap, read_platemap
 from leigh_mlops.plates.quality import EXCLUDED_BY_DEFAULT, FLAGS, count_flags, flag_fields
 from leigh_mlops.plates.split import (
@@ -44,6 +45,7 @@ __all__ = [
     "Donors",
     "describe_donors",
     "FieldName",
+    "PICTURES",
     "PRESETS",
     "parse_name",
     "parse_well",

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +14,7 @@ from leigh_mlops.plates.listing import IMAGE_SUFFIXES, Listing, list_images
 from leigh_mlops.plates.names import PRESETS, FieldName, compile_pattern, well_name
 from leigh_mlops.plates.reading import NamesRead, read_names, read_with_pattern
 
-__all__ = ["IMAGE_SUFFIXES", "SPLIT_PARTS", "Scan", "scan_folder"]
+__all__ = ["IMAGE_SUFFIXES", "SPLIT_PARTS", "Scan", "scan_folder", "split_part"]
 
 SPLIT_PARTS = ("train", "val", "test")
 _PART_NAMES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
@@ -114,7 +115,9 @@ def _nothing_known(root: Path, scan: Scan) -> str:
         f"none of the {len(scan.unmatched)} image files in {printable(root)} matches a known name, "
         f"as {first.name!r}{reason}; "
         f"each name must say the well, as B03_s1.png does (well B03, field 1): rename them, choose a preset "
-        f"({', '.join(PRESETS)}), give a pattern, or hand in a table (.parquet, .csv)."
+        f"({', '.join(PRESETS)}), give a pattern, or hand in a table (.parquet, .csv). Ordinary pictures in class "
+        f"folders, which are no fields of a plate, are made a table by python -m leigh_mlops.ingest "
+        f"{shlex.quote(printable(root))} --preset pictures --out pictures.parquet."
     )
 
 
@@ -147,6 +150,17 @@ def _record(start: str, folder: str, name: str, known: FieldName, classes: bool)
     }
 
 
+def split_part(folder: str) -> str | None:
+    """Part of a split that a folder's name says.
+
+    Example:
+        >>> split_part("Validation"), split_part("DS")
+        ('val', None)
+    """
+    part = _PART_NAMES.get(folder.casefold(), folder.casefold())
+    return part if part in SPLIT_PARTS else None
+
+
 @dataclass(frozen=True)
 class _Place:
     """What the folders between the data folder and a file say."""
@@ -161,9 +175,7 @@ class _Place:
 @lru_cache(maxsize=4096)
 def _place(start: str, folder: str) -> _Place:
     names = list(Path(os.path.relpath(folder, start)).parts)
-    first = names[0].casefold() if names else ""
-    part = _PART_NAMES.get(first, first)
-    split = part if part in SPLIT_PARTS else None
+    split = split_part(names[0]) if names else None
     names = names[1:] if split else names
     steps = {match["kind"].casefold(): int(match["number"]) for name in names if (match := _STEP.fullmatch(name))}
     of_a_microscope = bool(steps) or (bool(names) and names[-1].casefold() == "images")

@@ -13,6 +13,7 @@ from leigh_mlops.plates.channels import pick_channels
 from leigh_mlops.plates.fields import gather_fields
 from leigh_mlops.plates.files import Scan, scan_folder
 from leigh_mlops.plates.illumination import with_illumination
+from leigh_mlops.plates.pictures import PICTURE_CHANNELS, PICTURES, find_pictures
 from leigh_mlops.plates.platemap import find_platemap, join_platemap, read_platemap
 from leigh_mlops.plates.table import read_table, table_channels
 from leigh_mlops.plates.vendors import scan_index
@@ -81,6 +82,7 @@ def find_images(
         platemap: Table of what stands in each well; by default ``platemap.csv`` or
             ``platemap.tsv`` in the folder or the one above.
         preset: How the files are named, a key of ``PRESETS`` or ``ome-zarr``; ``auto`` finds out.
+            ``pictures`` takes ordinary pictures in class folders, each as a well of its own.
         channels: Name to number or name (as the files have it) of the channels to keep, in the
             order wanted; the number, from 1, of a page or of a plane of colour where one file
             holds them all. By default all are kept under their index's names; without such names
@@ -101,6 +103,8 @@ def find_images(
     path = Path(path)
     if not path.exists():
         raise LeighError(f"{printable(path)} does not exist; name a folder of images or an image table.")
+    if preset == PICTURES and pattern is None and path.is_dir():
+        return _of_pictures(path, platemap, channels)
     where = Path(platemap) if platemap is not None else find_platemap(path)
     wells = None if where is None else read_platemap(where)
     if path.is_dir():
@@ -138,6 +142,20 @@ def _of_scan(scan: Scan, channels: Mapping[str, int | str] | None, z: int | Lite
         absent=scan.absent,
         empty_folders=scan.empty_folders,
     )
+
+
+def _of_pictures(
+    path: Path, platemap: str | os.PathLike[str] | None, channels: Mapping[str, int | str] | None
+) -> Found:
+    if platemap is not None:
+        raise LeighError(
+            f"{printable(Path(platemap))} can't be joined to pictures, which stand on no plate; leave it out, their "
+            "folders are the classes."
+        )
+    pictures = find_pictures(path)
+    table, names = pick_channels(pictures.table, PICTURE_CHANNELS, channels)
+    why = f"the preset {PICTURES} was named and takes each of {len(table)} pictures for a well of its own"
+    return Found(table, names, PICTURES, list(pictures.left_out), why=why, reasons=pictures.left_out)
 
 
 def _of_table(path: Path, channels: Mapping[str, int | str] | None) -> Found:

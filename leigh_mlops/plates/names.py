@@ -10,6 +10,8 @@ from leigh_mlops.plates.presets import LOOSE_GENERIC, PRESETS, WELL, Preset
 
 __all__ = [
     "PRESETS",
+    "MAX_COLS",
+    "MAX_ROWS",
     "FieldName",
     "Preset",
     "compile_pattern",

@@ -21,6 +21,7 @@ FLAGS = {
     "bright": "bright",
     "by_hand": "excluded in the table",
 }
+_ANY_IMAGE = ("missing_channel", "unreadable")
 EXCLUDED_BY_DEFAULT = ("missing_channel", "unreadable", "empty", "out_of_focus")
 
 
@@ -42,6 +43,9 @@ def flag_fields(
       elsewhere on the plate.
     - dim, bright: a channel has far less or more intensity, and less than half or more than twice
       that of the plate's fields of the same class (of all, where there are no classes).
+
+    Of ordinary pictures (``Metadata_Picture``) only the first two are named: the others are flaws of a
+    microscope's field.
 
     Far is 3.5 robust standard deviations (1.4826 MAD; for intensity no less than what the distance
     from the lowest to the highest tenth of the fields says). Where fewer than 12 fields can be
@@ -70,8 +74,9 @@ def flag_fields(
     kept = _kept_out(table, before)
     excluded = kept.copy()
     lines: list[pd.Series[str]] = [before.loc[before["name"].isna(), "reason"]]
-    for name, find in FLAWS.items():
-        details = find(table, quality)
+    of_pictures = "Metadata_Picture" in table and bool(table["Metadata_Picture"].fillna(False).all())
+    for name in _ANY_IMAGE if of_pictures else FLAWS:
+        details = FLAWS[name](table, quality)
         lines.append(FLAGS[name] + details.where(details == "", " (" + details + ")"))
         if name in exclude:
             excluded[details.index] = True

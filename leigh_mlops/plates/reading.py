@@ -49,7 +49,9 @@ def read_names(names: Sequence[str], preset: str = "auto", plate_size: int | Non
         LeighError: There is no such preset, or no plate of that size.
     """
     if preset not in ("auto", *PRESETS):
-        raise LeighError(f"{preset!r} is no preset for file names; choose auto, {', '.join(PRESETS)}, or ome-zarr.")
+        raise LeighError(
+            f"{preset!r} is no preset for file names; choose auto, {', '.join(PRESETS)}, pictures or ome-zarr."
+        )
     matches = {known: _matches(names, known) for known in (PRESETS if preset == "auto" else (preset,))}
     counts = {known: sum(groups is not None for groups in found) for known, found in matches.items()}
     ranked = sorted(counts, key=lambda known: -counts[known])
