@@ -1,20 +1,14 @@
-"""Counterfactuals: how this image would look in another class."""
+"""The way from one class to another in latent space, as published."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.explanations.capabilities import class_names, require
-from leigh_mlops.explanations.evaluation import evaluating
-from leigh_mlops.explanations.means import Means, require_means
-from leigh_mlops.explanations.targets import Target, choose_target
+from leigh_mlops.explanations.means import Means
 
-__all__ = ["Counterfactual", "EcinnStep", "counterfactual", "ecinn"]
-
-NEEDS = ("encode", "decode", "classify")
+__all__ = ["EcinnStep", "ecinn"]
 
 
 class EcinnStep(NamedTuple):
@@ -77,86 +71,3 @@ def ecinn(z: Tensor, source: Tensor, target: Tensor, means: Means) -> EcinnStep:
     # w^T (z - halfway) is w^T z + b without the cancellation of two large numbers.
     alpha_0 = -(w * (z.double().flatten(1) - halfway)).sum(dim=1) / slope
     return EcinnStep(alpha_0, 4 / 5 + alpha_0 / 2, delta.view_as(z).to(z.dtype), slope)
-
-
-@dataclass(frozen=True)
-class Counterfactual:
-    """Counterfactuals of N images and how they came about.
-
-    Attributes:
-        images: Scaled, unclipped, shape (N, C, H, W).
-        source: Class predicted for the original, shape (N,).
-        target: Class asked for, shape (N,).
-        alpha: Length of the step taken, float64, shape (N,).
-        alpha_0: Length that ends on the hyperplane, float64, shape (N,).
-        falls_short: Whether the step does not go past the hyperplane, shape (N,).
-        latent: z of the original, shape (N, ...).
-        shifted: z' that was decoded, shape (N, ...).
-    """
-
-    images: Tensor
-    source: Tensor
-    target: Tensor
-    alpha: Tensor
-    alpha_0: Tensor
-    falls_short: Tensor
-    latent: Tensor
-    shifted: Tensor
-
-
-def counterfactual(
-    model: nn.Module,
-    images: Tensor,
-    target: Target,
-    means: Means | None,
-    *,
-    which: str | float = "alpha_1",
-) -> Counterfactual:
-    """How each image would look in another class (ECINN, see `ecinn`).
-
-    Args:
-        model: A model that can encode, decode and classify.
-        images: Scaled, on the model's device, shape (N, C, H, W).
-        target: Class for each image (N,), or one for all by name or index; None
-            is the second most probable class, for two classes the other one.
-        means: From `class_means` over the training images.
-        which: ``alpha_1``, ``alpha_0``, or a length of the user's own.
-
-    Returns:
-        The counterfactuals, also those that fall short or that the model does not believe.
-
-    Raises:
-        LeighError: The model cannot, has no means, a class is unknown or was
-            never seen, or an image already has its target.
-    """
-    network = require(model, NEEDS, "counterfactual")
-    classes = class_names(model)
-    with evaluating(model):
-        latent = network.encode(images)
-        logits = network.classify(latent)
-        source, goal = logits.argmax(dim=1), choose_target(target, logits, classes)
-        _refuse_standing_still(source, goal, classes)
-        used = {*source.tolist(), *goal.tolist()}
-        step = ecinn(latent, source, goal, require_means(means, ("true", "predicted"), used, classes))
-        alpha = _length(step, which)
-        shifted = latent + alpha.view(-1, *[1] * (latent.dim() - 1)).to(latent.dtype) * step.delta
-        decoded = network.decode(shifted)
-    return Counterfactual(decoded, source, goal, alpha, step.alpha_0, step.falls_short(alpha), latent, shifted)
-
-
-def _refuse_standing_still(source: Tensor, target: Tensor, classes: tuple[str, ...]) -> None:
-    same = (source == target).nonzero().flatten().tolist()
-    if same:
-        raise LeighError(
-            f"Image {same[0]} is already classified as {classes[int(source[same[0]])]}, as are {len(same)} of"
-            f" {len(source)}; leave them out or choose another target."
-        )
-
-
-def _length(step: EcinnStep, which: str | float) -> Tensor:
-    if not isinstance(which, str):
-        return torch.full_like(step.alpha_0, which)
-    lengths = {"alpha_1": step.alpha_1, "alpha_0": step.alpha_0}
-    if which not in lengths:
-        raise LeighError(f"Unknown step {which!r}; give {' or '.join(lengths)} or a number.")
-    return lengths[which]

@@ -8,15 +8,15 @@ from torch import Tensor, nn
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations.capabilities import class_names, require
-from leigh_mlops.explanations.ecinn import counterfactual
+from leigh_mlops.explanations.counterfactuals import CONFIDENCE, counterfactual
 from leigh_mlops.explanations.evaluation import evaluating
-from leigh_mlops.explanations.interpolation import towards_mean
+from leigh_mlops.explanations.interpolation import Way, between, towards_mean
 from leigh_mlops.explanations.means import Means
 from leigh_mlops.explanations.occlusion import occlusion
 from leigh_mlops.explanations.targets import Target, choose_target
 from leigh_mlops.models import can
 
-__all__ = ["EXPLAINERS", "Context", "Explainer", "default_explainers", "explainers_for"]
+__all__ = ["EXPLAINERS", "Context", "Explainer", "default_explainers", "explainers_for", "interpolated"]
 
 
 @dataclass(frozen=True)
@@ -29,22 +29,26 @@ class Context:
             is the predicted class for occlusion, and the second best elsewhere.
         labels: Known class of each image (N,), -1 where it has none; an interpolation
             without a target leads away from it.
-        which: Length of a counterfactual's step: ``alpha_1``, ``alpha_0`` or a number.
+        kinds: How far the steps of counterfactuals go, some of `KINDS`; where one is made, the last.
+        confidence: Probability that a ``confident`` counterfactual has, above 0.5 and below 1.
         baseline: Value under an occluding window in scaled units, a number or
             one per channel (C,).
         window: Side of that window in pixels.
         stride: Step of that window in pixels.
         steps: Number of steps of an interpolation.
+        towards: Scaled image (1, C, H, W) that interpolations lead to; None for a class's mean.
     """
 
     means: Means | None = None
     target: Target = None
     labels: Tensor | None = None
-    which: str | float = "alpha_1"
+    kinds: tuple[str, ...] = ("confident",)
+    confidence: float = CONFIDENCE
     baseline: float | Tensor = 0.0
     window: int = 15
     stride: int = 6
     steps: int = 8
+    towards: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,9 @@ def default_explainers(model: nn.Module) -> tuple[str, ...]:
 
 
 def _counterfactual(model: nn.Module, images: Tensor, context: Context) -> dict[str, Tensor]:
-    found = counterfactual(model, images, context.target, context.means, which=context.which)
+    found = counterfactual(
+        model, images, context.target, context.means, which=context.kinds[-1], confidence=context.confidence
+    )
     return {"counterfactual" if name == "images" else name: value for name, value in vars(found).items()}
 
 
@@ -118,8 +124,24 @@ def _reconstruction(model: nn.Module, images: Tensor, context: Context) -> dict[
     return {"reconstruction": reconstruction, "error": (reconstruction - images).abs()}
 
 
+def interpolated(model: nn.Module, images: Tensor, context: Context) -> Way:
+    """The ways of an interpolation: to the context's image, or to the mean of its class.
+
+    Args:
+        model: A model that can encode and decode.
+        images: Scaled, on the model's device, shape (N, C, H, W).
+        context: Where to, and in how many steps.
+
+    Raises:
+        LeighError: See `between` and `towards_mean`.
+    """
+    if context.towards is not None:
+        return between(model, images, context.towards.to(images), context.steps)
+    return towards_mean(model, images, context.target, context.means, context.steps, labels=context.labels)
+
+
 def _interpolation(model: nn.Module, images: Tensor, context: Context) -> dict[str, Tensor]:
-    way = towards_mean(model, images, context.target, context.means, context.steps, labels=context.labels)
+    way = interpolated(model, images, context)
     return {"interpolation": torch.movedim(way.frames, 0, 1), "target": way.target}
 
 

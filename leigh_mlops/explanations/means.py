@@ -14,15 +14,16 @@ from leigh_mlops.models import can
 __all__ = ["Means", "RunningClassMeans", "class_means", "require_means"]
 
 Means = Mapping[str, Tensor]
-"""``true`` and ``predicted`` of shape (K, ...), and how many each mean is of:
-``true_counts`` and ``predicted_counts`` of shape (K,)."""
+"""``true`` and ``predicted`` of shape (K, ...); how many each mean is of, ``true_counts`` and
+``predicted_counts``, and how far their latents lie from it, ``true_spread`` and
+``predicted_spread`` (root mean square distance, in the unit of the latents), of shape (K,)."""
 
 
 class RunningClassMeans:
-    """Means of latents by group, in the memory of K latents.
+    """Means of latents by group and the spread around them, in the memory of K latents.
 
-    Sums are float64, so that the result does not depend on how the samples were
-    cut into batches, up to float64 rounding.
+    Sums are float64 and taken latent by latent, so that the result does not depend
+    on how the samples were cut into batches, and no batch is copied.
 
     Args:
         classes: Number of groups K.
@@ -33,13 +34,14 @@ class RunningClassMeans:
     Example:
         >>> running = RunningClassMeans(classes=2)
         >>> running.update(torch.tensor([[1.0], [3.0]]), torch.tensor([0, 0]))
-        >>> running.means().tolist(), running.counts.tolist()
-        ([[2.0], [0.0]], [2, 0])
+        >>> running.means().tolist(), running.counts.tolist(), running.spread().tolist()
+        ([[2.0], [0.0]], [2, 0], [1.0, 0.0])
     """
 
     def __init__(self, classes: int) -> None:
         self.counts = torch.zeros(classes, dtype=torch.int64)
         self._sums: Tensor | None = None
+        self._squares = torch.zeros(classes, dtype=torch.float64)
         self._dtype = torch.float64
 
     def update(self, latents: Tensor, groups: Tensor) -> None:
@@ -56,15 +58,22 @@ class RunningClassMeans:
         k = len(self.counts)
         if groups.shape != latents.shape[:1] or ((groups < 0) | (groups >= k)).any():
             raise ValueError(f"groups must be {len(latents)} integers from 0 to {k - 1}, not {groups.tolist()}")
-        if not latents.isfinite().all():
+        if not all(bool(latent.isfinite().all()) for latent in latents):
             raise ValueError("some latents are NaN or infinite and would spoil the means; train a model that converges")
         if self._sums is None:
             self._sums = torch.zeros(k, *latents.shape[1:], dtype=torch.float64, device=latents.device)
             self._dtype = latents.dtype
-        for group in set(groups.tolist()):
-            members = groups == group
-            self._sums[group] += latents[members].sum(dim=0, dtype=torch.float64)
-            self.counts[group] += int(members.sum())
+        for latent, group in zip(latents, groups.tolist(), strict=True):
+            self._add(self._sums[group], latent, group)
+
+    def _add(self, total: Tensor, latent: Tensor, group: int) -> None:
+        """Welford's update: the mean of the squares less the square of the mean would lose what is small."""
+        seen = int(self.counts[group])
+        if seen:
+            squared = (latent - total / seen).square_().sum()
+            self._squares[group] += float(squared) * seen / (seen + 1)
+        total += latent
+        self.counts[group] += 1
 
     def means(self) -> Tensor:
         """Means of shape (K, ...), in the type of the latents; zeros for a group of none.
@@ -77,6 +86,10 @@ class RunningClassMeans:
         counts = self.counts.clamp(min=1).to(self._sums)
         return (self._sums / counts.view(-1, *[1] * (self._sums.dim() - 1))).to(self._dtype)
 
+    def spread(self) -> Tensor:
+        """Root mean square distance of each group's latents to their mean, float64, shape (K,); 0 for none."""
+        return (self._squares / self.counts.clamp(min=1)).sqrt()
+
 
 def class_means(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
     """Mean latents of the training images by true and by predicted class.
@@ -86,10 +99,10 @@ def class_means(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> d
         batches: Scaled images (N, C, H, W) with their classes (N,), on any device.
 
     Returns:
-        ``true`` of shape (K, ...) and ``true_counts`` of shape (K,); for a model
-        that can classify also ``predicted`` and ``predicted_counts``. A class
-        without a sample has a count of 0 and a mean of zeros. All on the CPU, as
-        they are stored beside the model.
+        ``true`` of shape (K, ...), ``true_counts`` and ``true_spread`` of shape (K,);
+        for a model that can classify also ``predicted``, ``predicted_counts`` and
+        ``predicted_spread``. A class without a sample has a count of 0 and a mean of
+        zeros. All on the CPU, as they are stored beside the model.
 
     Raises:
         LeighError: The model cannot encode.
@@ -105,7 +118,8 @@ def class_means(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> d
             if "predicted" in running:
                 running["predicted"].update(latents, network.classify(latents).argmax(dim=1))
     means = {kind: each.means().cpu() for kind, each in running.items()}
-    return means | {f"{kind}_counts": each.counts for kind, each in running.items()}
+    means |= {f"{kind}_counts": each.counts for kind, each in running.items()}
+    return means | {f"{kind}_spread": each.spread() for kind, each in running.items()}
 
 
 def require_means(means: Means | None, kinds: Sequence[str], groups: Iterable[int], classes: Sequence[str]) -> Means:

@@ -3,6 +3,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import RunningClassMeans, class_means
@@ -18,6 +19,8 @@ def test_every_partition_into_batches_gives_the_mean(cuts):
         running.update(torch.from_numpy(latents[rows]), torch.from_numpy(groups[rows]))
     expected = [latents[groups == group].mean(axis=0) for group in range(3)]
     np.testing.assert_allclose(running.means().numpy(), expected, rtol=1e-13)
+    around = [np.square(latents[groups == group] - mean).sum(axis=(1, 2)) for group, mean in enumerate(expected)]
+    np.testing.assert_allclose(running.spread().numpy(), [np.sqrt(each.mean()) for each in around], rtol=1e-10)
     assert running.counts.tolist() == np.bincount(groups).tolist()
 
 
@@ -28,6 +31,41 @@ def test_float32_latents_are_summed_in_float64():
         running.update(latent[None], torch.tensor([0]))
     assert float(sum(latents)) / 4096 != float(latents[0])
     assert float(running.means()) == float(latents[0])
+
+
+def test_a_small_spread_far_from_zero_is_not_lost():
+    values = 1e8 + torch.tensor([[-1.0], [1.0]], dtype=torch.float64).repeat(500, 1)
+    running = RunningClassMeans(1)
+    running.update(values, torch.zeros(1000, dtype=torch.int64))
+    assert float((values.square().mean() - values.mean() ** 2).abs().sqrt()) != pytest.approx(1, abs=1e-3)
+    assert float(running.spread()) == pytest.approx(1, abs=1e-6)
+
+
+class Largest(TorchDispatchMode):
+    """Bytes of the largest tensor that is made."""
+
+    def __init__(self):
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        views = isinstance(made, torch.Tensor) and made._is_view()
+        if isinstance(made, torch.Tensor) and not views:
+            self.bytes = max(self.bytes, made.untyped_storage().nbytes())
+        return made
+
+
+def test_no_copy_of_a_batch_is_made():
+    latents, groups = torch.randn(64, 100), torch.arange(64) % 2
+    with Largest() as copied:
+        latents.double()
+    assert copied.bytes == 64 * 100 * 8
+    running = RunningClassMeans(2)
+    with Largest() as largest:
+        running.update(latents, groups)
+        running.means()
+    assert 0 < largest.bytes <= 2 * 100 * 8
 
 
 def test_a_class_without_a_sample_is_zero_and_flagged():
@@ -68,11 +106,14 @@ def test_class_means_by_true_and_predicted_class(flow, images):
         expected = torch.stack([flow.encode(images[groups == k]).mean(dim=0) for k in (0, 1)])
         torch.testing.assert_close(means[kind], expected)
         assert means[f"{kind}_counts"].tolist() == groups.bincount().tolist()
+        latents = flow.encode(images)
+        around = torch.stack([(latents[groups == k] - expected[k]).square().sum(dim=(1, 2)).mean() for k in (0, 1)])
+        torch.testing.assert_close(means[f"{kind}_spread"], around.sqrt())
 
 
 def test_a_model_that_does_not_classify_has_true_means_alone(coder, images):
     means = class_means(coder, [(images, torch.zeros(40, dtype=torch.int64))])
-    assert set(means) == {"true", "true_counts"}
+    assert set(means) == {"true", "true_counts", "true_spread"}
     assert means["true_counts"].tolist() == [40, 0]
 
 

@@ -1,0 +1,193 @@
+"""Counterfactuals: how this image would look in another class."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.explanations.boundary import Crossing, reach
+from leigh_mlops.explanations.capabilities import ExplainedModel, class_names, require
+from leigh_mlops.explanations.decoding import decode_all
+from leigh_mlops.explanations.ecinn import EcinnStep, ecinn
+from leigh_mlops.explanations.evaluation import evaluating
+from leigh_mlops.explanations.means import Means, require_means
+from leigh_mlops.explanations.targets import Target, choose_target
+
+__all__ = [
+    "CONFIDENCE", "KINDS", "Counterfactual", "check_confidence", "check_kinds", "counterfactual", "counterfactuals",
+]  # fmt: skip
+
+KINDS = ("alpha_0", "alpha_1", "boundary", "confident")
+"""How far a step goes: two lengths of ECINN as published, the point where the head finds the target
+as probable as the most probable other class, and the point where it has the confidence asked for."""
+
+CONFIDENCE = 0.95
+NEEDS = ("encode", "decode", "classify")
+
+
+@dataclass(frozen=True)
+class Counterfactual:
+    """Counterfactuals of N images and how they came about.
+
+    Attributes:
+        images: Scaled, unclipped, shape (N, C, H, W).
+        source: Class predicted for the original, shape (N,).
+        target: Class asked for, shape (N,).
+        alpha: Length of the step taken, norm(z' - z) in lengths of the difference of the
+            class means, negative where it leads backwards, float64, shape (N,).
+        alpha_0: Length that ends on the hyperplane, float64, shape (N,).
+        falls_short: Whether a step along the line does not go past the hyperplane, shape (N,).
+        reached: Whether the latent is what was asked of the head, shape (N,); for a step of a
+            stated length, whether its class is the target.
+        by_gradient: Whether the step was found beside the line, shape (N,).
+        latent: z of the original, shape (N, ...).
+        shifted: z' that was decoded, shape (N, ...).
+        padding_energy: See `Decoded`, shape (N,).
+        residual: See `Decoded`, shape (N,).
+    """
+
+    images: Tensor
+    source: Tensor
+    target: Tensor
+    alpha: Tensor
+    alpha_0: Tensor
+    falls_short: Tensor
+    reached: Tensor
+    by_gradient: Tensor
+    latent: Tensor
+    shifted: Tensor
+    padding_energy: Tensor
+    residual: Tensor
+
+
+def counterfactual(
+    model: nn.Module,
+    images: Tensor,
+    target: Target,
+    means: Means | None,
+    *,
+    which: str | float = "confident",
+    confidence: float = CONFIDENCE,
+) -> Counterfactual:
+    """How each image would look in another class.
+
+    The way is that of ECINN, from the mean of one class to that of the other (see `ecinn`); how
+    far it goes is ``which`` (see `KINDS` and `reach`).
+
+    Args:
+        model: A model that can encode, decode and classify.
+        images: Scaled, on the model's device, shape (N, C, H, W).
+        target: Class for each image (N,), or one for all by name or index; None
+            is the second most probable class, for two classes the other one.
+        means: From `class_means` over the training images.
+        which: One of `KINDS`, or a length of the user's own.
+        confidence: Probability that ``confident`` reaches, above 0.5 and below 1.
+
+    Returns:
+        The counterfactuals, also those that fall short or that the model does not believe.
+
+    Raises:
+        LeighError: The model cannot, has no means, a class is unknown or was
+            never seen, or an image already has its target.
+    """
+    network = require(model, NEEDS, "counterfactual")
+    with evaluating(model):
+        latent = network.encode(images)
+    (found,) = counterfactuals(model, latent, target, means, kinds=[which], confidence=confidence)
+    return found
+
+
+def counterfactuals(
+    model: nn.Module,
+    latent: Tensor,
+    target: Target,
+    means: Means | None,
+    *,
+    kinds: Sequence[str | float],
+    confidence: float = CONFIDENCE,
+) -> list[Counterfactual]:
+    """Several steps from the same latents, decoded together.
+
+    Args:
+        model: A model that can encode, decode and classify.
+        latent: Latents of the images, shape (N, ...).
+        target: See `counterfactual`.
+        means: See `counterfactual`.
+        kinds: How far each step goes: some of `KINDS`, or numbers.
+        confidence: See `counterfactual`.
+
+    Returns:
+        One for each kind, in their order.
+
+    Raises:
+        LeighError: See `counterfactual`.
+    """
+    network = require(model, NEEDS, "counterfactual")
+    classes = class_names(model)
+    check_kinds([kind for kind in kinds if isinstance(kind, str)])
+    check_confidence(confidence)
+    with evaluating(model):
+        logits = network.classify(latent)
+        source, goal = logits.argmax(dim=1), choose_target(target, logits, classes)
+        _refuse_standing_still(source, goal, classes)
+        used = {*source.tolist(), *goal.tolist()}
+        step = ecinn(latent, source, goal, require_means(means, ("true", "predicted"), used, classes))
+        taken = [_take(network, latent, step, goal, kind, confidence) for kind in kinds]
+        decoded = decode_all(model, torch.cat([each.shifted for each in taken]))
+    parts = zip(*(torch.split(tensor, len(latent)) for tensor in decoded), strict=True)
+    return [
+        Counterfactual(
+            images=images, source=source, target=goal, alpha=each.alpha, alpha_0=step.alpha_0,
+            falls_short=step.falls_short(each.alpha) & ~each.by_gradient, reached=each.reached,
+            by_gradient=each.by_gradient, latent=latent, shifted=each.shifted,
+            padding_energy=padding_energy, residual=residual,
+        )
+        for each, (images, padding_energy, residual) in zip(taken, parts, strict=True)
+    ]  # fmt: skip
+
+
+def check_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
+    """The same names, known to be kinds of steps.
+
+    Raises:
+        LeighError: One is unknown.
+    """
+    for kind in kinds:
+        if kind not in KINDS:
+            raise LeighError(f"Unknown counterfactual {kind!r}; choose from {', '.join(KINDS)}.")
+    return tuple(kinds)
+
+
+def check_confidence(confidence: float) -> float:
+    """The same probability, known to be one that only the most probable class can have.
+
+    Raises:
+        LeighError: It is not above 0.5 and below 1.
+    """
+    if not 0.5 < confidence < 1:
+        raise LeighError(f"A confidence of {confidence} can't be asked for; give one above 0.5 and below 1.")
+    return confidence
+
+
+def _take(
+    network: ExplainedModel, z: Tensor, step: EcinnStep, target: Tensor, kind: str | float, confidence: float
+) -> Crossing:
+    if kind in ("boundary", "confident"):
+        asked = confidence if kind == "confident" else None
+        return reach(network.classify, z, step.delta, target, asked)
+    lengths = {"alpha_0": step.alpha_0, "alpha_1": step.alpha_1}
+    alpha = lengths[kind] if isinstance(kind, str) else torch.full_like(step.alpha_0, kind)
+    shifted = z + alpha.view(-1, *[1] * (z.dim() - 1)).to(z.dtype) * step.delta
+    reached = network.classify(shifted).argmax(dim=1) == target
+    return Crossing(shifted, alpha, reached, torch.zeros_like(reached))
+
+
+def _refuse_standing_still(source: Tensor, target: Tensor, classes: tuple[str, ...]) -> None:
+    same = (source == target).nonzero().flatten().tolist()
+    if same:
+        raise LeighError(
+            f"Image {same[0]} is already classified as {classes[int(source[same[0]])]}, as are {len(same)} of"
+            f" {len(source)}; leave them out or choose another target."
+        )

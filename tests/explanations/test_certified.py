@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+import torch
+
+from leigh_mlops.explanations import certify, class_means, counterfactuals
+from leigh_mlops.explanations.certified import ATTEMPTS
+from leigh_mlops.images import IntensityScale
+from leigh_mlops.models import InverseError
+
+SCALE = IntensityScale("linear", 255, (0.2, 0.3), (0.1, 0.2))
+
+
+class Files:
+    """Files in memory that keep a share of the change; what is lost is lost by writing."""
+
+    def __init__(self, originals, kept=1.0):
+        self.originals, self.kept, self.written, self.now = originals, kept, [], {}
+
+    def __call__(self, place, kind, image):
+        self.written.append((place, kind))
+        original = self.originals[place]
+        self.now[place, kind] = (original + self.kept * (image - original)).astype(np.float32)
+        return self.now[place, kind]
+
+
+@pytest.fixture
+def made(flow, images):
+    """The flow in float32, which files are, with counterfactuals of six images."""
+    flow.float()
+    images = images.float()
+    means = class_means(flow, [(images, flow(images).argmax(dim=1))])
+    some = images[:6]
+    kinds = ("boundary", "confident")
+    found = counterfactuals(flow, flow.encode(some), None, means, kinds=kinds, confidence=0.9)
+    assert all(each.reached.all() for each in found)
+    return dict(zip(kinds, found, strict=True)), means, SCALE.invert(some.numpy())
+
+
+def probability(file, target):
+    return float(np.exp(file.log_probs[target]))
+
+
+def test_a_file_that_holds_the_change_is_certified_at_the_first_attempt(flow, made):
+    found, means, originals = made
+    files = Files(originals)
+    certified = certify(flow, found, SCALE, means, files, confidence=0.9)
+    assert len(files.written) == 12
+    for kind, each in certified.items():
+        for place, file in enumerate(each):
+            assert file.attempts == 1
+            assert file.reencoding_error < 1e-3
+            assert file.alpha == float(found[kind].alpha[place])
+            np.testing.assert_array_equal(file.saved, files.now[place, kind])
+            assert probability(file, found[kind].target[place]) == pytest.approx(
+                0.9 if kind == "confident" else 0.5, abs=1e-3
+            )
+
+
+def test_what_is_measured_is_what_the_file_holds(flow, made):
+    found, means, originals = made
+    certified = certify(flow, found, SCALE, means, Files(originals, kept=0.0), confidence=0.9)
+    for place, file in enumerate(certified["boundary"]):
+        assert file.log_probs.argmax() == found["boundary"].source[place]
+        assert file.reencoding_error == pytest.approx(1, abs=1e-3)
+        target = int(found["boundary"].target[place])
+        far = (flow.encode(torch.from_numpy(SCALE.apply(file.saved))[None])[0] - means["true"][target]).norm()
+        assert file.distance == pytest.approx(float(far / means["true_spread"][target]), rel=1e-4)
+
+
+def test_confident_steps_grow_until_the_file_is_confident(flow, made):
+    found, means, originals = made
+    files = Files(originals, kept=0.8)
+    certified = certify(flow, found, SCALE, means, files, confidence=0.9)
+    for place, file in enumerate(certified["confident"]):
+        assert 1 < file.attempts <= ATTEMPTS
+        first = float(found["confident"].alpha[place])
+        assert file.alpha == pytest.approx(first * (1, 1.1, 1.3, 1.7, 2.5)[file.attempts - 1])
+        assert probability(file, found["confident"].target[place]) >= 0.89
+        np.testing.assert_array_equal(file.saved, files.now[place, "confident"])
+    assert {file.attempts for file in certified["boundary"]} == {1}
+
+
+def test_after_five_attempts_the_surest_is_in_the_file(flow, made):
+    found, means, originals = made
+    files = Files(originals, kept=-0.5)  # the longer the step, the farther from the target
+    certified = certify(flow, found, SCALE, means, files, confidence=0.9)
+    for place, file in enumerate(certified["confident"]):
+        assert file.attempts == ATTEMPTS
+        assert file.alpha == float(found["confident"].alpha[place])
+        assert file.log_probs.argmax() != found["confident"].target[place]
+        np.testing.assert_array_equal(file.saved, files.now[place, "confident"])
+
+
+def test_a_longer_step_that_cannot_be_inverted_leaves_the_first(flow, made, monkeypatch):
+    found, means, originals = made
+
+    def fails(latents):
+        raise InverseError("block 1 of stage 1 did not converge")
+
+    monkeypatch.setattr(flow, "decode", fails)
+    certified = certify(flow, found, SCALE, means, Files(originals, kept=0.8), confidence=0.9)
+    assert {file.attempts for each in certified.values() for file in each} == {1}
+
+
+def test_means_of_an_older_model_know_no_distance(flow, made):
+    found, means, originals = made
+    older = {name: tensor for name, tensor in means.items() if not name.endswith("_spread")}
+    certified = certify(flow, found, SCALE, older, Files(originals), confidence=0.9)
+    assert all(np.isnan(file.distance) for file in certified["boundary"])
