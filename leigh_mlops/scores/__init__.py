@@ -2,7 +2,16 @@
 
 from leigh_mlops.scores.bootstrap import Difference, paired_bootstrap, per_well_log_loss, per_well_mean
 from leigh_mlops.scores.classification import classification_scores
-from leigh_mlops.scores.counterfactual import Certificate, certificate, reencoding_error
+from leigh_mlops.scores.counterfactual import (
+    LIGHT_RULE,
+    Certificate,
+    Light,
+    arrived,
+    background_noise,
+    certificate,
+    light,
+    reencoding_error,
+)
 from leigh_mlops.scores.screening import ssmd, z_prime
 from leigh_mlops.scores.wells import WellScores, all_scores, by_well
 
@@ -17,7 +26,12 @@ __all__ = [
     "paired_bootstrap",
     "per_well_log_loss",
     "per_well_mean",
+    "LIGHT_RULE",
     "Certificate",
+    "Light",
+    "arrived",
+    "background_noise",
     "certificate",
+    "light",
     "reencoding_error",
 ]
