@@ -12,7 +12,10 @@ from leigh_mlops.explanations.means import Means, require_means
 from leigh_mlops.explanations.targets import Target, choose_target
 from leigh_mlops.models import can
 
-__all__ = ["interpolate", "towards_mean"]
+__all__ = ["TO_AN_IMAGE", "Way", "between", "interpolate", "towards_mean"]
+
+TO_AN_IMAGE = -1
+"""In place of a class, where a way leads to an image."""
 
 
 def interpolate(model: nn.Module, z_from: Tensor, z_to: Tensor, steps: int) -> Tensor:
@@ -39,16 +42,55 @@ def interpolate(model: nn.Module, z_from: Tensor, z_to: Tensor, steps: int) -> T
         raise LeighError(f"An interpolation of {steps} steps has no way to go; give at least 1.")
     if z_from.shape != z_to.shape:
         raise ValueError(f"the latents' shapes {tuple(z_from.shape)} and {tuple(z_to.shape)} differ")
-    shares = [i / steps for i in range(steps + 1)]
     with evaluating(model):
-        return torch.stack([network.decode(z_from * (1 - share) + z_to * share) for share in shares])
+        return torch.stack([network.decode(_between(z_from, z_to, i, steps)) for i in range(steps + 1)])
 
 
 class Way(NamedTuple):
-    """Scaled images (steps + 1, N, C, H, W), unclipped, and the classes (N,) that they lead to."""
+    """Frames from N images to where they were sent.
+
+    Attributes:
+        frames: Scaled, unclipped, shape (steps + 1, N, C, H, W).
+        target: Class that each way leads to, shape (N,); -1 where that is an image.
+        start: Latents at the beginning, shape (N, ...).
+        end: Latents at the end, the same shape.
+    """
 
     frames: Tensor
     target: Tensor
+    start: Tensor
+    end: Tensor
+
+    def latent(self, step: int) -> Tensor:
+        """The latents (N, ...) that were decoded to a frame."""
+        return _between(self.start, self.end, step, len(self.frames) - 1)
+
+
+def between(model: nn.Module, images: Tensor, others: Tensor, steps: int) -> Way:
+    """From each image to another one of the user's choice.
+
+    Args:
+        model: A model that can encode and decode.
+        images: Scaled, on the model's device, shape (N, C, H, W).
+        others: Where each leads to, the same shape, or (1, C, H, W) for one that all lead to.
+        steps: Number of steps, at least 1.
+
+    Raises:
+        LeighError: The model cannot, or there is no step.
+        ValueError: The shapes differ.
+    """
+    network = require(model, ("encode", "decode"), "interpolation")
+    with evaluating(model):
+        start, end = network.encode(images), network.encode(others)
+    if len(end) == 1:
+        end = end.expand_as(start)
+    target = torch.full((len(images),), TO_AN_IMAGE, device=images.device)
+    return Way(interpolate(model, start, end, steps), target, start, end)
+
+
+def _between(z_from: Tensor, z_to: Tensor, step: int, steps: int) -> Tensor:
+    share = step / steps
+    return z_from * (1 - share) + z_to * share
 
 
 def towards_mean(
@@ -88,7 +130,8 @@ def towards_mean(
             scores = scores.masked_fill(own & (labels.to(scores.device) >= 0)[:, None], torch.inf)
         goal = choose_target(target, scores, classes)
     require_means(means, ("true",), set(goal.tolist()), classes)
-    return Way(interpolate(model, latent, known["true"].to(latent)[goal], steps), goal)
+    end = known["true"].to(latent)[goal]
+    return Way(interpolate(model, latent, end, steps), goal, latent, end)
 
 
 def _nearness(latent: Tensor, means: Means) -> Tensor:

@@ -15,6 +15,8 @@ HEAT_LABEL = "drop of the predicted class's logit where the window covers the im
 _CAPTIONS = {
     "counterfactual_alpha_0": "towards {target} (alpha_0)",
     "counterfactual_alpha_1": "towards {target} (alpha_1)",
+    "counterfactual_boundary": "towards {target}, at the boundary",
+    "counterfactual_confident": "as {target}, confidently",
     "reconstruction": "reconstruction",
 }
 

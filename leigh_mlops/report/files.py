@@ -14,7 +14,16 @@ from PIL import Image
 
 from leigh_mlops.errors import LeighError
 
-__all__ = ["Rgb", "read_tiff16", "replacing", "write_counts", "write_gif", "write_png", "write_tiff16"]
+__all__ = [
+    "Rgb",
+    "read_tiff16",
+    "replacing",
+    "require_one_size",
+    "write_counts",
+    "write_gif",
+    "write_png",
+    "write_tiff16",
+]
 
 Rgb = NDArray[np.uint8]
 """A picture: red, green and blue, shape (H, W, 3), 0 to 255."""
@@ -66,13 +75,22 @@ def write_gif(path: Path, frames: Sequence[Rgb], milliseconds: int = 200) -> Pat
     Raises:
         ValueError: There is no frame, or the sizes differ.
     """
-    if len({frame.shape for frame in frames}) != 1:
-        raise ValueError(f"{len(frames)} frames of unequal size or none: pass at least one, all of one size.")
+    require_one_size(frames)
     palette = Image.fromarray(np.concatenate(list(frames))).quantize(256)
     pages = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     with replacing(path) as temporary:
         pages[0].save(temporary, format="GIF", save_all=True, append_images=pages[1:], duration=milliseconds, loop=0)
     return path
+
+
+def require_one_size(frames: Sequence[Rgb]) -> None:
+    """Refuse pictures that are no film.
+
+    Raises:
+        ValueError: There is no frame, or the sizes differ.
+    """
+    if len({frame.shape for frame in frames}) != 1:
+        raise ValueError(f"{len(frames)} frames of unequal size or none: pass at least one, all of one size.")
 
 
 def write_tiff16(path: Path, image: ArrayLike, channels: Sequence[str], full_scale: float) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from leigh_mlops.images import IntensityScale
 from leigh_mlops.models import InverseError, ModelPackage, PCABaseline, can
 from leigh_mlops.scores import per_well_mean
 from leigh_mlops.study.baselines import Baselines, beside_scores
-from leigh_mlops.training import OBJECTIVES, Outputs, PreparedData, predict
+from leigh_mlops.training import Outputs, PreparedData, objective_of, predict
 
 __all__ = ["Evaluation", "evaluate_package", "inverse_error", "outputs_of", "raw_errors", "scores_under"]
 
@@ -56,7 +56,7 @@ def evaluate_package(package: ModelPackage, data: PreparedData, rows: npt.NDArra
     """Score a package on some rows; the data's classes must be the model's."""
     model, outputs = package.model, outputs_of(package, data, rows)
     wells = list(data.wells[outputs.rows])
-    scores = OBJECTIVES[model.task].scores(outputs, wells, data.classes)
+    scores = objective_of(model).scores(outputs, wells, data.classes)
     if can(model, "decode") and can(model, "classify"):
         # An inverse that does not converge has no error to tell; jobs say so field by field.
         with suppress(InverseError):

@@ -14,7 +14,8 @@ import torch
 from leigh_mlops import __version__
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import class_means
-from leigh_mlops.images import IntensityScale
+from leigh_mlops.explanations.latents import recording
+from leigh_mlops.images import IntensityScale, fit_thresholds
 from leigh_mlops.models import ModelPackage, Network, save_package
 from leigh_mlops.plates import leaked_wells
 from leigh_mlops.report.figures import confusion_matrix, score_distributions
@@ -57,7 +58,7 @@ def make_package(
     about: dict[str, Any],
     starts: Sequence[str] = (),
 ) -> ModelPackage:
-    """Everything that a job needs beside the weights; class means and digests come from the training wells.
+    """Everything that a job needs beside the weights; class means, latent map and digests come from the training wells.
 
     Args:
         model: The trained network.
@@ -70,12 +71,15 @@ def make_package(
     model.eval()
     rows = data.rows("train")
     batches = data.batches_of(rows, scale, 16)
-    means = class_means(model, ((batch.images, batch.labels) for batch in batches))
+    with recording(model) as latents:
+        means = class_means(model, ((batch.images, batch.labels) for batch in batches))
     trained, chosen = digests_of_starts(starts)
     arrays: dict[str, npt.NDArray[Any]] = {
         "training_digests": np.union1d(trained, data.cache.digests[rows]),
         "validation_digests": np.union1d(chosen, data.cache.digests[data.rows("val")]),
     }
+    # However often the means' pass encodes a field, the map has it once.
+    arrays |= latents.fit(len(rows)).to_arrays()
     if model.task == "classify":
         arrays |= baselines.to_arrays()
     else:
@@ -84,6 +88,7 @@ def make_package(
     facts = {
         "demo": data.demo,
         "display_limits": display_limits(data),
+        "region_thresholds": fit_thresholds(data.cache, rows),
         "data_fingerprint": data.fingerprint,
         "split_fingerprint": data.split_fingerprint,
         "versions": {"leigh_mlops": __version__, "torch": torch.__version__, "python": platform.python_version()},

@@ -3,6 +3,7 @@ import torch
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import class_means, interpolate, towards_mean
+from leigh_mlops.explanations.interpolation import TO_AN_IMAGE, between
 
 
 def test_it_begins_and_ends_with_the_reconstructions(flow, images):
@@ -54,3 +55,36 @@ def test_what_cannot_be_asked(coder, classifier, images):
             towards_mean(coder, images, target, unseen, 2)
     with pytest.raises(LeighError, match="no class means"):
         towards_mean(coder, images, "WT", None, 2)
+
+
+def test_the_way_between_two_images_ends_in_the_other(flow, coder, images):
+    for model in (flow, coder):
+        way = between(model, images[:3], images[3:6], 4)
+        assert not torch.allclose(way.frames[0], way.frames[-1])
+        torch.testing.assert_close(way.frames[0], images[:3])
+        torch.testing.assert_close(way.frames[-1], images[3:6])
+        assert way.target.tolist() == [TO_AN_IMAGE] * 3
+        for step in range(5):
+            torch.testing.assert_close(model.decode(way.latent(step)), way.frames[step])
+
+
+def test_all_images_may_lead_to_one(coder, images):
+    frames = between(coder, images[:3], images[7:8], 2).frames
+    torch.testing.assert_close(frames[-1], images[[7, 7, 7]])
+
+
+def test_the_latents_of_a_way_to_a_mean_are_those_of_its_frames(coder, images):
+    means = class_means(coder, [(images, torch.arange(40) % 2)])
+    way = towards_mean(coder, images, "WT", means, 3)
+    for step in range(4):
+        torch.testing.assert_close(coder.decode(way.latent(step)), way.frames[step])
+    torch.testing.assert_close(way.end[0], means["true"][1])
+
+
+def test_what_cannot_be_asked_between_images(coder, classifier, images):
+    with pytest.raises(LeighError, match="cannot decode"):
+        between(classifier, images[:1], images[1:2], 2)
+    with pytest.raises(LeighError, match="0 steps"):
+        between(coder, images[:1], images[1:2], 0)
+    with pytest.raises(ValueError, match="differ"):
+        between(coder, images[:3], images[3:5], 2)

@@ -1,0 +1,219 @@
+"""Latent maps: where a field lies among the fields that a model was trained on."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.explanations.capabilities import require
+from leigh_mlops.explanations.evaluation import evaluating
+
+__all__ = ["MOST_COMPONENTS", "LatentMap", "PooledLatents", "fit_latent_map", "recording"]
+
+MOST_COMPONENTS = 10
+FIELDS_PER_COMPONENT = 3
+"""Fewer would let a few fields span their own components, so that none of them can lie far out."""
+
+_PREFIX = "latents/"
+_NOTHING = 1e-12
+"""Share of the variance below which a component is rounding."""
+
+Doubles = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LatentMap:
+    """Principal components of the training fields' latents, each pooled to its mean over the places of the map.
+
+    Attributes:
+        mean: Of the pooled latents, shape (c,).
+        components: Orthonormal rows, the strongest first, shape (P, c); the largest entry of each
+            is positive. P is at most 10, and 0 where all latents are equal.
+        variances: Of the training fields along each component, in the latents' unit squared, shape (P,).
+        explained: Share of the pooled latents' whole variance, 0 to 1, shape (P,).
+        distances: The training fields' own distances, each from the mean and variances of the
+            others, ascending, shape (N,).
+    """
+
+    mean: Doubles
+    components: Doubles
+    variances: Doubles
+    explained: Doubles
+    distances: Doubles
+
+    def project(self, latents: Tensor) -> Doubles:
+        """Coordinates of latents (N, c, h, w) or (N, c), in the latents' unit, shape (N, P)."""
+        coordinates: Doubles = (pooled(latents) - self.mean) @ self.components.T
+        return coordinates
+
+    def distance(self, coordinates: Doubles) -> Doubles:
+        """Mahalanobis distance of coordinates (N, P) from the training fields' mean, shape (N,).
+
+        About the root of P for a field like those of training.
+        """
+        distance: Doubles = np.sqrt(np.square(coordinates / np.sqrt(self.variances)).sum(axis=1))
+        return distance
+
+    def quantile(self, distance: npt.ArrayLike) -> Doubles:
+        """Share of the training fields that lie nearer than ``distance`` (N,), 0 to 1, shape (N,)."""
+        return np.searchsorted(self.distances, np.asarray(distance, float)) / len(self.distances)
+
+    def limit(self, quantile: float = 0.99) -> float:
+        """The distance that this share of the training fields, 0 to 1, does not exceed."""
+        return float(np.quantile(self.distances, quantile))
+
+    def columns(self, latents: Tensor) -> list[dict[str, float]]:
+        """``latent_1`` to ``latent_P`` and ``latent_distance`` of each of N latents."""
+        coordinates = self.project(latents)
+        return [
+            {f"latent_{number}": float(value) for number, value in enumerate(row, start=1)}
+            | {"latent_distance": float(distance)}
+            for row, distance in zip(coordinates, self.distance(coordinates), strict=True)
+        ]
+
+    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Plain arrays under ``latents/``."""
+        return {f"{_PREFIX}{name}": array for name, array in vars(self).items()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> "LatentMap | None":
+        """The inverse of :meth:`to_arrays`; other arrays are left alone, and None is for a package without a map.
+
+        Raises:
+            LeighError: An array is missing, or the shapes do not fit each other.
+        """
+        own = {name.removeprefix(_PREFIX): array for name, array in arrays.items() if name.startswith(_PREFIX)}
+        if not own:
+            return None
+        try:
+            found = cls(**own)
+        except TypeError:
+            raise _damaged() from None
+        shape = found.components.shape
+        if shape[1:] != found.mean.shape or not shape[:1] == found.variances.shape == found.explained.shape:
+            raise _damaged()
+        return found
+
+
+class PooledLatents:
+    """Latents pooled as they come, c numbers for each field, until a map is fitted."""
+
+    def __init__(self) -> None:
+        self._batches: list[npt.NDArray[np.float32]] = []
+
+    def __len__(self) -> int:
+        return sum(map(len, self._batches))
+
+    def update(self, latents: Tensor) -> None:
+        """Add a batch of latents (N, c, h, w) or (N, c)."""
+        self._batches.append(pooled(latents).astype(np.float32))
+
+    def fit(self, fields: int | None = None) -> LatentMap:
+        """The map of what was added.
+
+        Args:
+            fields: How many of the first to take; None for all.
+
+        Raises:
+            ValueError: Nothing was added, or a latent is not finite.
+        """
+        if not self._batches:
+            raise ValueError("there is no map of no latent; add some with update() first")
+        return _fitted(np.concatenate(self._batches)[:fields].astype(np.float64))
+
+
+@contextmanager
+def recording(model: nn.Module) -> Iterator[PooledLatents]:
+    """Pool whatever the model encodes inside the block, so that a pass made for another end serves a map, too.
+
+    Args:
+        model: A model that can encode.
+
+    Yields:
+        The pooled latents, in the order in which they were encoded.
+
+    Raises:
+        LeighError: The model cannot encode.
+    """
+    encode, seen = require(model, ("encode",), "a latent map").encode, PooledLatents()
+
+    def encode_and_keep(images: Tensor) -> Tensor:
+        latents = encode(images)
+        seen.update(latents)
+        return latents
+
+    vars(model)["encode"] = encode_and_keep
+    try:
+        yield seen
+    finally:
+        del vars(model)["encode"]
+
+
+def fit_latent_map(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> LatentMap:
+    """The map of the training fields.
+
+    Args:
+        model: A model that can encode.
+        batches: Scaled images (N, C, H, W) with their classes (N,), on any device; the classes are not used.
+
+    Raises:
+        LeighError: The model cannot encode.
+        ValueError: There are no batches, or a latent is not finite.
+    """
+    network, seen = require(model, ("encode",), "a latent map"), PooledLatents()
+    with evaluating(model):
+        for images, _ in batches:
+            device = next(chain(model.parameters(), model.buffers()), images).device
+            seen.update(network.encode(images.to(device)))
+    return seen.fit()
+
+
+def pooled(latents: Tensor) -> Doubles:
+    """Mean over all axes after the second, shape (N, c)."""
+    # A mean over some hundred places needs no double precision, and no copy of a batch of latents.
+    return latents.detach().reshape(*latents.shape[:2], -1).mean(dim=2).to("cpu", torch.float64).numpy()
+
+
+def _fitted(features: Doubles) -> LatentMap:
+    from sklearn.decomposition import PCA
+
+    n, c = features.shape
+    if not np.isfinite(features).all():
+        raise ValueError("some latents are NaN or infinite and would spoil the map; train a model that converges")
+    mean = features.mean(axis=0)
+    centred = features - mean
+    count = min(MOST_COMPONENTS, c, n // FIELDS_PER_COMPONENT)
+    if not count or not centred.any():
+        return LatentMap(mean, np.zeros((0, c)), np.zeros(0), np.zeros(0), np.zeros(n))
+    # Both are exact; the covariance is the quicker one where there are more fields than numbers.
+    pca = PCA(count, svd_solver="covariance_eigh" if n > c else "full").fit(centred)
+    kept = pca.explained_variance_ratio_ > _NOTHING
+    components, variances = pca.components_[kept], pca.explained_variance_[kept]
+    squared = np.square(centred @ components.T / np.sqrt(variances)).sum(axis=1)
+    return LatentMap(
+        mean, components, variances, pca.explained_variance_ratio_[kept], np.sort(np.sqrt(_from_the_others(squared)))
+    )
+
+
+def _from_the_others(squared: Doubles) -> Doubles:
+    """Squared distances (N,) as if each field had not been among those that set the mean and the covariance.
+
+    A field draws both towards itself, so that its distance is at most (N - 1) / sqrt(N) however far
+    out it lies, and a new field would look far out beside it. The components are kept, which errs on
+    the side of calling too few fields far out while there are few.
+    """
+    n = len(squared)
+    share = squared / (n - 1)
+    left: Doubles = (n / (n - 1)) ** 2 * (n - 2) * share / np.maximum(1 - n / (n - 1) * share, np.finfo(float).eps)
+    return left
+
+
+def _damaged() -> LeighError:
+    return LeighError("The stored latent map is incomplete; train the model again.")

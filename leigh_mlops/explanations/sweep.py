@@ -1,0 +1,69 @@
+"""Alpha sweeps: the images along one direction in latent space."""
+
+import torch
+from torch import Tensor, nn
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.explanations.capabilities import require
+from leigh_mlops.explanations.evaluation import evaluating
+
+__all__ = ["BEYOND", "sweep", "sweep_alphas"]
+
+BEYOND = 1.25
+"""A sweep goes a quarter farther than the step that it shows, so that the way past it is seen."""
+
+
+def sweep_alphas(longest: Tensor, steps: int) -> Tensor:
+    """Lengths from 0, the original, to 1.25 times each image's step, evenly spaced.
+
+    Args:
+        longest: Length of the step of each image, shape (N,).
+        steps: Number of lengths S, at least 2.
+
+    Returns:
+        Shape (S, N).
+
+    Raises:
+        LeighError: There are fewer than 2 steps.
+
+    Example:
+        >>> sweep_alphas(torch.tensor([0.8, 1.6]), 3).tolist()
+        [[0.0, 0.0], [0.5, 1.0], [1.0, 2.0]]
+    """
+    if steps < 2:
+        raise LeighError(f"A sweep of {steps} steps shows no way; give at least 2, or 0 for none.")
+    return torch.linspace(0, BEYOND, steps, dtype=longest.dtype, device=longest.device)[:, None] * longest
+
+
+def sweep(model: nn.Module, z: Tensor, delta: Tensor, alphas: Tensor, *, images_per_pass: int = 8) -> Tensor:
+    """Decode z + alpha * delta for each alpha.
+
+    Args:
+        model: A model that can decode.
+        z: Latents, on the model's device, shape (N, ...).
+        delta: Direction of each, the same shape.
+        alphas: Lengths, shape (S,) for all latents or (S, N) for each; alpha 0 is the original.
+        images_per_pass: Images that are decoded at once; the shifted latents of no more are in memory.
+
+    Returns:
+        Scaled images, unclipped, shape (S, N, C, H, W).
+
+    Raises:
+        LeighError: The model cannot decode.
+        ValueError: The shapes do not fit.
+    """
+    network = require(model, ("decode",), "a sweep")
+    if z.shape != delta.shape or alphas.shape[1:] not in ((), z.shape[:1]) or not alphas.numel():
+        raise ValueError(f"latents {tuple(z.shape)}, {tuple(delta.shape)} and alphas {tuple(alphas.shape)} do not fit")
+    lengths = alphas.to(z).reshape(len(alphas), -1).expand(-1, len(z))
+    places = torch.split(torch.arange(lengths.numel(), device=z.device), images_per_pass)
+    with evaluating(model):
+        images = torch.cat([network.decode(_shifted(z, delta, lengths, chosen)) for chosen in places])
+    return images.view(*lengths.shape, *images.shape[1:])
+
+
+def _shifted(z: Tensor, delta: Tensor, lengths: Tensor, places: Tensor) -> Tensor:
+    """Latents at some places of the flattened table of lengths (S, N)."""
+    image = places % len(z)
+    alpha = lengths.flatten()[places].view(-1, *[1] * (z.dim() - 1))
+    return z[image] + alpha * delta[image]
