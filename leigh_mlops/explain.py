@@ -26,6 +26,23 @@ def explain(
         bool,
         typer.Option("--counts", help="Write counterfactuals as OME-TIFF in whole counts of the camera, too."),
     ] = False,
+    counterfactual: Annotated[
+        str, typer.Option(help="How far counterfactuals go: some of alpha_0,alpha_1,boundary,confident.")
+    ] = "boundary,confident",
+    confidence: Annotated[
+        float, typer.Option(help="Probability that confident counterfactuals have, above 0.5 and below 1.")
+    ] = 0.95,
+    oracle: Annotated[
+        str | None,
+        typer.Option(help="A classifier trained apart that judges counterfactuals, too, models:/NAME@ALIAS."),
+    ] = None,
+    sweep: Annotated[
+        int, typer.Option(min=0, help="Images on the way to the confident counterfactual and past it; 0 for none.")
+    ] = 0,
+    towards_field: Annotated[
+        str | None,
+        typer.Option(help="Field that interpolations lead to, PLATE/WELL/SITE; by default the mean of a class."),
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Fields at once.")] = 8,
     workers: Annotated[int | None, typer.Option(min=1, help="Workers at once.")] = None,
     store: Store = None,
@@ -48,6 +65,11 @@ def explain(
         window=window,
         stride=stride,
         counts=counts,
+        kinds=split_list(counterfactual) or (),
+        confidence=confidence,
+        oracle=oracle,
+        sweep=sweep,
+        towards_field=towards_field,
         batch_size=batch_size,
         workers=workers,
         ray_address=ray_address,

@@ -22,6 +22,11 @@ from tests.conftest import write_class_folders
 FAMILIES = ("autoencoder", "iresnet", "resnext")
 TUNE = ["tune", "--preset", "quick", "--trials", "2", "--epochs", "2", "--image-size", "32", "--seed", "3"]
 
+EXPLAIN = [
+    "explain", "models:/leigh-iresnet@champion", "--data", "broken", "--out", "out", "--sweep", "3",
+    "--oracle", "models:/leigh-resnext@champion",
+]  # fmt: skip
+
 
 class Workshop:
     """A folder in which commands run as a user would run them."""
@@ -173,7 +178,7 @@ def explained(searched: tuple[Workshop, str]) -> tuple[Workshop, Path]:
     broken = shop.folder / "broken"
     shutil.copytree(shop.data, broken)
     next((broken / "DS").iterdir()).write_text("no image")
-    said = shop.run("explain", "models:/leigh-iresnet@champion", "--data", "broken", "--out", "out").stdout
+    said = shop.run(*EXPLAIN).stdout
     assert said.strip().splitlines()[-1] == "39 of 40 fields explained; 1 failed, see out/failures.csv."
     return shop, shop.folder / "out"
 
@@ -184,13 +189,23 @@ def test_every_field_has_its_row_and_its_counterfactuals(explained: tuple[Worksh
     assert len(fields) == 39
     sums = fields[["probability_DS", "probability_TT"]].sum(axis=1)
     assert sums.between(1 - 1e-6, 1 + 1e-6).all()
-    for name in ("counterfactual_alpha_0", "counterfactual_alpha_1"):
-        assert {"length", "class", "probability", "valid", "reencoding_error"} <= {
-            column.removeprefix(f"{name}_") for column in fields
-        }
+    for name in ("counterfactual_boundary", "counterfactual_confident"):
+        assert {
+            "length",
+            "class",
+            "probability",
+            "valid",
+            "reencoding_error",
+            "light",
+            "attempts",
+            "way",
+            "distance",
+        } <= {column.removeprefix(f"{name}_") for column in fields}
         for path in fields[f"picture_{name}"]:
             assert (out / path).exists()
             assert (out / path).with_suffix(".tif").exists()
+        assert set(fields[f"{name}_oracle_class"]) <= {"DS", "TT"}
+    assert all((out / path).exists() for path in fields["picture_sweep_strip"].dropna())
     wells = pd.read_parquet(out / "wells.parquet")
     assert len(wells) == 20
     assert wells["fields"].sum() == 39
@@ -214,10 +229,31 @@ def test_the_job_leaves_a_sheet_and_a_page(explained: tuple[Workshop, Path]) -> 
     assert run.data.tags["model_version"] == "models:/leigh-iresnet/1"
 
 
-def test_another_job_is_refused_the_folder(explained: tuple[Workshop, Path]) -> None:
+def test_another_job_is_refused_the_folder(explained: tuple[Workshop, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     shop, out = explained
+    monkeypatch.chdir(shop.folder)
     with pytest.raises(LeighError, match="holds another job"):
         explain("models:/leigh-resnext@champion", data=shop.folder / "broken", out=out, store=shop.uri)
+    with pytest.raises(LeighError, match=r"confidence is 0\.95, asked for is 0\.9"):
+        explain(
+            "models:/leigh-iresnet@champion",
+            data=Path("broken"),
+            out=out,
+            oracle="models:/leigh-resnext@champion",
+            sweep=3,
+            confidence=0.9,
+            store=shop.uri,
+        )
+
+
+def test_an_oracle_is_another_classifier(searched: tuple[Workshop, str], tmp_path: Path) -> None:
+    shop, _ = searched
+    given = {"data": shop.data, "out": tmp_path / "out", "store": shop.uri}
+    with pytest.raises(LeighError, match="asked about its own counterfactuals"):
+        explain("models:/leigh-iresnet@champion", oracle="models:/leigh-iresnet/1", **given)
+    with pytest.raises(LeighError, match="is of the family autoencoder and does not classify"):
+        explain("models:/leigh-iresnet@champion", oracle="models:/leigh-autoencoder@champion", **given)
+    assert not (tmp_path / "out").exists()
 
 
 def test_started_again_it_does_what_is_left_and_what_was_mended(explained: tuple[Workshop, Path]) -> None:
@@ -228,7 +264,7 @@ def test_started_again_it_does_what_is_left_and_what_was_mended(explained: tuple
     part.unlink()
     broken = next(path for path in (shop.folder / "broken" / "DS").iterdir() if path.stat().st_size < 100)
     shutil.copy(shop.data / "DS" / broken.name, broken)
-    said = shop.run("explain", "models:/leigh-iresnet@champion", "--data", "broken", "--out", "out").stdout
+    said = shop.run(*EXPLAIN).stdout
     assert f"{39 - lost} of 40 fields were done before; {lost + 1} are left" in said
     assert said.strip().splitlines()[-1] == "40 of 40 fields explained."
     assert len(pd.read_csv(out / "failures.csv")) == 0

@@ -15,9 +15,13 @@ from rich.console import Console
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import default_explainers, explainers_for
+from leigh_mlops.jobs.checks import check_channels, check_options, check_oracle
 from leigh_mlops.jobs.outputs import collect, records_of, write_outputs
+from leigh_mlops.jobs.reading import Adjust
+from leigh_mlops.jobs.towards import row_of_field
 from leigh_mlops.jobs.worker import FieldWorker, WorkOrder, field_id
 from leigh_mlops.models import ModelPackage, load_package
+from leigh_mlops.plates import twins_of
 from leigh_mlops.progress import Progress
 from leigh_mlops.report.files import replacing
 from leigh_mlops.search import ray_cluster
@@ -26,8 +30,7 @@ from leigh_mlops.tracking import Store, Version
 
 __all__ = ["ExplainJob"]
 
-Adjustments = dict[str, list[list[float]]] | None
-"""Offset and gain of each channel by plate, for a model that is scaled by controls."""
+KINDS = ("boundary", "confident")
 
 
 @dataclass
@@ -45,6 +48,11 @@ class ExplainJob:
         window: Side of the occluding window in pixels.
         stride: Its step in pixels.
         counts: Whether counterfactuals are written as whole counts of the camera, too.
+        kinds: How far counterfactuals go, some of `explanations.KINDS`.
+        confidence: Probability that the confident ones have, above 0.5 and below 1.
+        oracle: ``models:/…`` of a classifier trained apart, which is asked about counterfactuals, too.
+        sweep: Images from the original to the confident counterfactual and past it; 0 for none.
+        towards_field: ``PLATE/WELL/SITE`` of the field that interpolations lead to; ``None`` for a class's mean.
         batch_size: Fields at once.
         workers: Actors; by default one less than the cluster has CPUs, or one for each GPU.
         ray_address: Cluster; by default this machine.
@@ -61,6 +69,11 @@ class ExplainJob:
     window: int = 15
     stride: int = 6
     counts: bool = False
+    kinds: Sequence[str] = KINDS
+    confidence: float = 0.95
+    oracle: str | None = None
+    sweep: int = 0
+    towards_field: str | None = None
     batch_size: int = 8
     workers: int | None = None
     ray_address: str | None = None
@@ -77,39 +90,36 @@ class ExplainJob:
             folder = self.store.download(version, Path(temporary))
             package = load_package(folder)
             methods = explainers_for(package.model, self.methods or default_explainers(package.model))
-            self._check(package, methods)
+            check_options(self, package, methods)
+            oracle = self._oracle(version, package, Path(temporary) / "oracle")
             table, channels, _ = find_data(self.source, self.console)
-            self._check_channels(package, channels)
-            job = self._open(version, methods, plate_adjustments(package, table, self.console), len(table))
+            check_channels(self.source.path, package, channels)
+            if self.towards_field is not None:
+                row_of_field(table, self.towards_field)
+            adjust: dict[str, Adjust] = {
+                "adjust": plate_adjustments(package, table, self.console),
+                "oracle_adjust": None,
+            }
+            if oracle is not None:
+                adjust["oracle_adjust"] = plate_adjustments(load_package(oracle), table, self.console)
+            job = self._open(version, methods, adjust, len(table))
             left = self._left(table)
             if left:
-                self._work(self._order(folder, table, methods, job["adjust"]), left)
+                self._work(self._order(folder, oracle, table, methods, job), left)
         return self._close(job, version, package, table)
 
-    def _check(self, package: ModelPackage, methods: Sequence[str]) -> None:
-        classes, size = package.model.spec.classes, package.model.spec.image_size
-        if self.target is not None and self.target not in classes:
-            raise LeighError(f"The class {self.target!r} is unknown to the model; choose one of {', '.join(classes)}.")
-        if self.counts and "counterfactual" not in methods:
-            raise LeighError(
-                f"--counts writes counterfactuals, and {package.model.spec.family} is explained by "
-                f"{', '.join(methods)}; leave it out, or take an invertible model."
-            )
-        if self.window > size or self.stride > self.window:
-            raise LeighError(
-                f"A window of {self.window} and a stride of {self.stride} pixels do not cover images of {size}; "
-                "give a window no larger than the image and a stride no larger than the window."
-            )
+    def _oracle(self, version: Version, package: ModelPackage, folder: Path) -> Path | None:
+        """Fetch the oracle's package; None where none is asked for."""
+        if self.oracle is None:
+            return None
+        oracle = self.store.version(self.oracle)
+        if oracle.uri == version.uri:
+            raise LeighError(f"{oracle.uri} is asked about its own counterfactuals; give another --oracle, or none.")
+        found = self.store.download(oracle, folder)
+        check_oracle(package, load_package(found), oracle.uri)
+        return found
 
-    def _check_channels(self, package: ModelPackage, channels: Sequence[str]) -> None:
-        missing = [name for name in package.channels if name not in channels]
-        if missing:
-            raise LeighError(
-                f"{self.source.path} has the channels {', '.join(channels)}, but the model needs "
-                f"{', '.join(package.channels)}; give images with these channels."
-            )
-
-    def _open(self, version: Version, methods: Sequence[str], adjust: Adjustments, fields: int) -> dict[str, Any]:
+    def _open(self, version: Version, methods: Sequence[str], adjust: dict[str, Adjust], fields: int) -> dict[str, Any]:
         """Begin, or take up, a job; a folder of another job is refused.
 
         A plate that was begun keeps its adjustment, or fields of one table would have two yardsticks.
@@ -123,6 +133,11 @@ class ExplainJob:
             "window": self.window,
             "stride": self.stride,
             "counts": self.counts,
+            "counterfactual": list(self.kinds),
+            "confidence": self.confidence,
+            "oracle": None if self.oracle is None else self.store.version(self.oracle).uri,
+            "sweep": self.sweep,
+            "towards_field": self.towards_field,
         }
         file = self.out / "job.json"
         if file.exists():
@@ -133,10 +148,11 @@ class ExplainJob:
                     f"{self.out} holds another job ({other[0]} is {before.get(other[0])!r}, asked for is "
                     f"{job[other[0]]!r}); give another --out, or remove the folder."
                 )
-            adjust = None if adjust is None else adjust | (before.get("adjust") or {})
+            for name, levels in adjust.items():
+                adjust[name] = None if levels is None else {**levels, **(before.get(name) or {})}
         elif self.out.exists() and any(self.out.iterdir()):
             raise LeighError(f"{self.out} is not empty and holds no job; give another --out.")
-        job["adjust"] = adjust
+        job |= adjust
         _write_json(file, job | {"fields": fields, "finished": False})
         return job
 
@@ -150,8 +166,12 @@ class ExplainJob:
             )
         return left
 
-    def _order(self, folder: Path, table: pd.DataFrame, methods: Sequence[str], adjust: Adjustments) -> WorkOrder:
+    def _order(
+        self, folder: Path, oracle: Path | None, table: pd.DataFrame, methods: Sequence[str], job: dict[str, Any]
+    ) -> WorkOrder:
         table.to_parquet(folder / "table.parquet")
+        # Files are named by their whole path in the table.
+        demo = None if self.source.path is None else self.source.path.absolute()
         return WorkOrder(
             package=str(folder),
             table=str(folder / "table.parquet"),
@@ -161,7 +181,14 @@ class ExplainJob:
             window=self.window,
             stride=self.stride,
             counts=self.counts,
-            adjust=adjust,
+            adjust=job["adjust"],
+            kinds=tuple(self.kinds),
+            confidence=self.confidence,
+            oracle=None if oracle is None else str(oracle),
+            oracle_adjust=job["oracle_adjust"],
+            demo=str(demo) if demo is not None and twins_of(demo) else None,
+            sweep=self.sweep,
+            towards_field=self.towards_field,
         )
 
     def _work(self, order: WorkOrder, left: list[int]) -> None:
@@ -206,7 +233,9 @@ class ExplainJob:
         _write_json(self.out / "job.json", done)
         tags = {"model_version": version.uri, "model": package.model.spec.family, "demo": package.about["demo"]}
         with self.store.run(f"explain {version.uri}", kind="explain", **tags) as run:
-            run.log_params({key: value for key, value in job.items() if key not in ("model", "adjust")})
+            run.log_params(
+                {key: value for key, value in job.items() if key not in ("model", "adjust", "oracle_adjust")}
+            )
             run.log_metrics({"fields/done": len(fields), "fields/failed": len(failures)})
             run.log_file(self.out)
         return done

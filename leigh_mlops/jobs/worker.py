@@ -3,10 +3,10 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,38 +14,20 @@ import pandas as pd
 import torch
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.explanations import Context, FieldExplanation, explain_fields, verify
-from leigh_mlops.images import adjusted, field_files, pixel_digest, raw_at_size, read_field, read_image, unadjusted
-from leigh_mlops.models import load_package
+from leigh_mlops.explanations import Context, FieldExplanation, explain_fields, predict_fields
+from leigh_mlops.explanations.sweep import sweep, sweep_alphas
+from leigh_mlops.images import IntensityScale, adjusted, read_image, unadjusted
+from leigh_mlops.jobs.judging import Judge, Saved
+from leigh_mlops.jobs.reading import Adjust, Field, FieldReader
+from leigh_mlops.jobs.towards import row_of_field
+from leigh_mlops.models import InverseError, ModelPackage, load_package
 from leigh_mlops.report.files import read_tiff16, replacing, write_counts, write_gif, write_png, write_tiff16
+from leigh_mlops.report.films import there_and_back, write_mp4, write_webp
 from leigh_mlops.report.pictures import composite, heatmap_overlay, strip
-from leigh_mlops.scores import certificate
 
 __all__ = ["FieldWorker", "WorkOrder", "field_id"]
 
 Floats = npt.NDArray[np.float32]
-
-
-class Field(NamedTuple):
-    """A row of the table as the model sees it.
-
-    Attributes:
-        row: Its number.
-        raw: Raw intensities (C, S, S), brought to the level of the model's controls where it has one.
-        counts: Whether counterfactuals are written as whole counts of the camera, too.
-        adjust: Offset and gain (C, 2) that brought them there.
-        seen: Whether the model was made with these pixels.
-    """
-
-    row: int
-    raw: Floats
-    adjust: Floats
-    seen: bool
-
-    @property
-    def acquired(self) -> Floats:
-        """Raw intensities (C, S, S) as acquired."""
-        return unadjusted(self.raw, self.adjust)
 
 
 @dataclass(frozen=True)
@@ -61,7 +43,15 @@ class WorkOrder:
         window: Side of the occluding window in pixels.
         stride: Its step in pixels.
         steps: Steps of an interpolation.
-        adjust: Offset and gain of each channel by plate, for a model that is scaled by controls.
+        counts: Whether counterfactuals are written as whole counts of the camera, too.
+        adjust: Of the model, by plate.
+        kinds: How far counterfactuals go.
+        confidence: Probability that the confident ones have.
+        oracle: Folder of the package of a classifier that was trained apart.
+        oracle_adjust: Of that classifier, by plate.
+        demo: Folder of a demo plate, whose twins are compared.
+        sweep: Images of a sweep to the confident counterfactual and past it; 0 for none.
+        towards_field: ``PLATE/WELL/SITE`` of the field that interpolations lead to; ``None`` for a class's mean.
     """
 
     package: str
@@ -73,7 +63,14 @@ class WorkOrder:
     stride: int = 6
     steps: int = 8
     counts: bool = False
-    adjust: Mapping[str, Sequence[Sequence[float]]] | None = None
+    adjust: Adjust = None
+    kinds: tuple[str, ...] = ("boundary", "confident")
+    confidence: float = 0.95
+    oracle: str | None = None
+    oracle_adjust: Adjust = None
+    demo: str | None = None
+    sweep: int = 0
+    towards_field: str | None = None
 
 
 class FieldWorker:
@@ -81,14 +78,13 @@ class FieldWorker:
 
     def __init__(self, order: WorkOrder) -> None:
         self.order = order
-        self.package = load_package(Path(order.package))
-        if torch.cuda.is_available():
-            self.package.model.to("cuda")
+        self.package = _package(order.package)
         self.table = pd.read_parquet(order.table)
-        self.files = field_files(self.table, self.package.channels)
+        self.reader = FieldReader(self.package, self.table, order.adjust, Path(order.demo) if order.demo else None)
+        oracle = _package(order.oracle) if order.oracle else None
+        self.judge = Judge(self.package, self.reader, order.confidence, oracle, order.oracle_adjust)
         self.limits = self.package.about["display_limits"]
-        digests = [array for name, array in self.package.arrays.items() if name.endswith("_digests")]
-        self.seen = set(np.concatenate(digests).tolist())
+        self.towards = None if order.towards_field is None else self._towards(order.towards_field)
 
     def __call__(self, batch: dict[str, npt.NDArray[np.int64]]) -> dict[str, npt.NDArray[np.int64]]:
         """Explain the rows of a batch; the records are on disk when it returns."""
@@ -104,7 +100,7 @@ class FieldWorker:
         read: list[Field] = []
         for row in rows:
             try:
-                read.append(self._read(row))
+                read.append(self.reader.read(row))
             except LeighError as error:
                 records.append(self._failure(row, error))
         try:
@@ -120,22 +116,46 @@ class FieldWorker:
 
     def _failure(self, row: int, error: Exception) -> dict[str, Any]:
         reason = str(error) or type(error).__name__
-        return {"field": field_id(self.table.iloc[row]), "path": self._path(row), "failure": reason}
+        return {"field": field_id(self.table.iloc[row]), "path": self.reader.path(row), "failure": reason}
 
     def _explained(self, fields: list[Field]) -> list[dict[str, Any]]:
         if not fields:
             return []
+        files: dict[tuple[int, str], Floats] = {}
+
+        def as_saved(place: int, kind: str, image: Floats) -> Floats:
+            """Save in the units of the acquisition, and read again."""
+            adjust, path = fields[place].adjust, self._folder(fields[place]) / f"counterfactual_{kind}.tif"
+            write_tiff16(path, unadjusted(image, adjust), self.package.channels, self.package.scale["full_scale"])
+            files[place, kind] = read_tiff16(path)[0].astype(np.float32)
+            return adjusted(files[place, kind], adjust)
+
         raw = np.stack([field.raw for field in fields])
+        explained = explain_fields(self.package, raw, self.order.methods, self._context(fields), as_saved)
+        self.judge.measure_originals(fields, explained)
+        saved = [Saved(fields[place], kind, file, explained[place]) for (place, kind), file in files.items()]
+        self.judge.judge(saved)
+        if self.order.counts:
+            for each in saved:
+                self._write_counts(each)
+        return [self._save(field, found) for field, found in zip(fields, explained, strict=True)]
+
+    def _context(self, fields: Sequence[Field]) -> Context:
         order = self.order
-        context = Context(
+        return Context(
             target=order.target,
             labels=torch.tensor([self._label(field.row) for field in fields]),
+            kinds=order.kinds,
+            confidence=order.confidence,
             window=order.window,
             stride=order.stride,
             steps=order.steps,
+            towards=self.towards,
         )
-        explained = explain_fields(self.package, raw, order.methods, context)
-        return [self._save(field, found) for field, found in zip(fields, explained, strict=True)]
+
+    def _towards(self, name: str) -> torch.Tensor:
+        raw = self.reader.read(row_of_field(self.table, name)).raw
+        return torch.from_numpy(IntensityScale.from_json(self.package.scale).apply(raw)[None])
 
     def _label(self, row: int) -> int:
         """Class index of a row, -1 where its class is not known or not the model's."""
@@ -143,35 +163,10 @@ class FieldWorker:
         name = self.table.iloc[row].get("Metadata_Condition")
         return classes.index(name) if name in classes else -1
 
-    def _path(self, row: int) -> str:
-        files = self.files[row]
-        return str(files[0].planes[0].path) if files else ""
-
-    def _read(self, row: int) -> Field:
-        files = self.files[row]
-        if files is None:
-            raise LeighError("The field lacks a channel that the model needs; add its file.")
-        image, full_scale = read_field(files), self.package.scale["full_scale"]
-        if np.iinfo(image.dtype).max != full_scale:
-            raise LeighError(
-                f"{files[0].planes[0].path} reaches {np.iinfo(image.dtype).max} where the model's images reach "
-                f"{full_scale}; give images of the same bit depth."
-            )
-        raw, adjust = raw_at_size(image, self.package.model.spec.image_size, files), self._adjustment(row)
-        return Field(row, adjusted(raw, adjust), adjust, int(pixel_digest(image)) in self.seen)
-
-    def _adjustment(self, row: int) -> Floats:
-        if self.order.adjust is None:
-            return np.tile(np.array([0, 1], np.float32), (len(self.package.channels), 1))
-        return np.asarray(self.order.adjust[str(self.table["Metadata_Plate"].iloc[row])], np.float32)
-
     def _save(self, field: Field, found: FieldExplanation) -> dict[str, Any]:
-        name = field_id(self.table.iloc[field.row])
-        folder = Path(self.order.out) / "images" / name
+        folder = self._folder(field)
         pictures = {"image": self._png(folder / "image.png", field.raw)}
         for key, image in found.images.items():
-            if key.startswith("counterfactual"):
-                self._certify(folder / f"{key}.tif", key, field, found)
             pictures[key] = self._png(folder / f"{key}.png", image)
         for key, heat in found.maps.items():
             limit = float(np.abs(heat).max()) or 1.0
@@ -183,48 +178,55 @@ class FieldWorker:
             titles = [f"{100 * step / (len(drawn) - 1):.0f} %" for step in range(len(drawn))]
             pictures[f"{key}_strip"] = self._relative(write_png(folder / f"{key}.png", strip(drawn, titles)))
             pictures[f"{key}_film"] = self._relative(write_gif(folder / f"{key}.gif", drawn + drawn[-2:0:-1], 150))
-        return {"field": name, "seen": field.seen, "numbers": found.numbers, "pictures": pictures}
+        if "interpolation" in found.frames and self.order.towards_field:
+            found.numbers["interpolation_towards"] = self.order.towards_field
+        if self.order.sweep and "confident" in found.certified:
+            pictures |= self._sweep(folder, found)
+        return {"field": folder.name, "seen": field.seen, "numbers": found.numbers, "pictures": pictures}
 
-    def _certify(self, path: Path, key: str, field: Field, found: FieldExplanation) -> None:
-        """Save a counterfactual in the units of the acquisition, read it again, and judge what was read."""
-        full_scale = self.package.scale["full_scale"]
-        write_tiff16(path, unadjusted(found.images[key], field.adjust), self.package.channels, full_scale)
-        saved = read_tiff16(path)[0].astype(np.float32)
-        verified = verify(self.package, adjusted(saved, field.adjust), found, key)
-        classes = self.package.model.spec.classes
-        if self.order.counts:
-            self._write_counts(path.with_suffix(".ome.tif"), key, saved, field, found)
-        measures = certificate(
-            field.acquired[None],
-            saved[None],
-            verified.log_probs[None],
-            [classes.index(str(found.numbers["counterfactual_target"]))],
-            [verified.reencoding_error],
-            full_scale=full_scale,
-            noise=full_scale / 255,
-        )
-        found.numbers[f"{key}_class"] = classes[int(measures.predicted[0])]
-        found.numbers[f"{key}_probability"] = float(measures.probability[0])
-        found.numbers[f"{key}_valid"] = bool(measures.valid[0])
-        found.numbers[f"{key}_reencoding_error"] = verified.reencoding_error
-        found.numbers[f"{key}_clipped"] = float(measures.clipped[0])
-        found.numbers[f"{key}_changed"] = float(measures.changed[0])
-        for channel, change in zip(self.package.channels, measures.change_signed[0], strict=True):
-            found.numbers[f"{key}_change_{channel}"] = float(change)
+    def _sweep(self, folder: Path, found: FieldExplanation) -> dict[str, str]:
+        """From the original to the confident counterfactual and past it, as strip and as films."""
+        made = found.certified["confident"]
+        way, alpha = (made.shifted - made.latent) / made.alpha, torch.tensor([made.alpha])
+        alphas = sweep_alphas(alpha, self.order.sweep)
+        try:
+            frames = sweep(self.package.model, made.latent[None], way[None], alphas)[:, 0]
+        except InverseError as error:  # a latent past the counterfactual is needed for nothing else
+            found.numbers["sweep_note"] = str(error)
+            return {}
+        raw = IntensityScale.from_json(self.package.scale).invert(frames.cpu().numpy())
+        drawn = [composite(frame, self.package.channels, self.limits) for frame in raw]
+        titles = [f"alpha {float(length):.2f}" for length in alphas[:, 0]]
+        found.numbers["sweep_video"] = self._relative(write_mp4(folder / "sweep.mp4", there_and_back(drawn)))
+        return {
+            "sweep_strip": self._relative(write_png(folder / "sweep.png", strip(drawn, titles))),
+            "sweep_film": self._relative(write_webp(folder / "sweep.webp", there_and_back(drawn))),
+        }
 
-    def _write_counts(self, path: Path, key: str, saved: Floats, field: Field, found: FieldExplanation) -> None:
+    def _write_counts(self, saved: Saved) -> None:
         """Whole counts are coarser: what they are called is judged by themselves."""
-        write_counts(path, saved, self.package.channels, self.package.scale["full_scale"])
-        pages = [read_image(path, page) for page in range(len(saved))]
-        counts = np.concatenate(pages).astype(np.float32)
-        verified = verify(self.package, adjusted(counts, field.adjust), found, key)
-        found.numbers[f"{key}_counts_class"] = self.package.model.spec.classes[int(verified.log_probs.argmax())]
+        path = self._folder(saved.field) / f"{saved.name}.ome.tif"
+        write_counts(path, saved.acquired, self.package.channels, self.package.scale["full_scale"])
+        pages = [read_image(path, page) for page in range(len(saved.acquired))]
+        counts = adjusted(np.concatenate(pages).astype(np.float32), saved.field.adjust)
+        said = int(predict_fields(self.package, counts[None])[0].argmax())
+        saved.found.numbers[f"{saved.name}_counts_class"] = self.package.model.spec.classes[said]
+
+    def _folder(self, field: Field) -> Path:
+        return Path(self.order.out) / "images" / field_id(self.table.iloc[field.row])
 
     def _png(self, path: Path, image: Floats) -> str:
         return self._relative(write_png(path, composite(image, self.package.channels, self.limits)))
 
     def _relative(self, path: Path) -> str:
         return path.relative_to(self.order.out).as_posix()
+
+
+def _package(folder: str) -> ModelPackage:
+    package = load_package(Path(folder))
+    if torch.cuda.is_available():
+        package.model.to("cuda")
+    return package
 
 
 def field_id(row: "pd.Series[Any]") -> str:

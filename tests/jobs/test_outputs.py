@@ -1,11 +1,16 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from leigh_mlops.jobs.outputs import collect, records_of
+from leigh_mlops.jobs.outputs import collect, records_of, write_outputs
 from leigh_mlops.jobs.worker import field_id
+from leigh_mlops.models import ModelPackage, build_model
+from leigh_mlops.report.files import write_png
+from tests.jobs.test_changes import fields as changed_fields
 
 
 def row(plate: str = "P", well: str = "B03", site: int = 1) -> dict[str, object]:
@@ -52,3 +57,60 @@ def test_a_half_written_part_is_left_alone(tmp_path: Path) -> None:
     leave(tmp_path, "a.json", done("P_B03_f1"))
     (tmp_path / "parts" / ".half.json").write_text('[{"field": "P_B')
     assert len(collect(tmp_path)) == 1
+
+
+@pytest.fixture
+def package() -> ModelPackage:
+    torch.manual_seed(0)
+    model = build_model("iresnet", classes=["DS", "TT"], image_size=32, channels=2, blocks=(1, 1), widths=(8, 8))
+    versions = {"leigh_mlops": "0"}
+    about = {"data_fingerprint": "a", "split_fingerprint": "b", "versions": versions}
+    return ModelPackage(model, ("DAPI", "TMRM"), {}, about=about)
+
+
+def explained(out: Path) -> pd.DataFrame:
+    """Fields with confident counterfactuals, each with two pictures."""
+    fields = changed_fields(3.0)
+    write_png(out / "images" / "one.png", np.zeros((8, 8, 3), np.uint8))
+    sure = (fields["predicted"] == "DS").astype(float)
+    return fields.assign(
+        field=[f"f{number}" for number in fields.index],
+        probability_DS=sure,
+        probability_TT=1 - sure,
+        counterfactual_confident_class=fields["counterfactual_target"],
+        counterfactual_confident_probability=0.96,
+        counterfactual_confident_light="green",
+        picture_image="images/one.png",
+        picture_counterfactual_confident="images/one.png",
+    )
+
+
+NONE = pd.DataFrame(columns=["field", "path", "reason"])
+JOB = {"model": "models:/leigh-iresnet/1", "data": "plate"}
+
+
+def test_a_job_leaves_tables_figures_and_a_page(tmp_path: Path, package: ModelPackage) -> None:
+    write_outputs(tmp_path, explained(tmp_path), NONE, package, JOB)
+    left = {"fields.parquet", "wells.parquet", "hits.csv", "failures.csv", "changes.csv", "changes.png", "columns.md"}
+    assert left | {"contact_sheet.png"} <= {path.name for path in tmp_path.iterdir()}
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert page.index("12 of 12 counterfactuals towards DS (confident)") < page.index("mean TMRM falls by")
+    assert "../changes.png" in page
+    assert "Red: the saved file" in page
+    assert "towards TT (confident); saved file: TT (TT 0.960); green" in page
+
+
+def test_what_a_page_cannot_hold_stands_in_the_tables(tmp_path: Path, package: ModelPackage) -> None:
+    write_outputs(tmp_path, explained(tmp_path), NONE, package, JOB)
+    page = (tmp_path / "report" / "index.html").read_text()
+    wells = pd.read_parquet(tmp_path / "wells.parquet")
+    assert {"image_intensity_TMRM", "counterfactual_confident_after_intensity_TMRM"} <= set(wells)
+    assert "image intensity TMRM" not in page
+    assert "counterfactual confident after" not in page
+
+
+def test_a_job_without_fields_leaves_its_failures(tmp_path: Path, package: ModelPackage) -> None:
+    nothing, failures = records_of(tmp_path, pd.DataFrame([row()]))
+    write_outputs(tmp_path, nothing, failures, package, JOB)
+    assert not (tmp_path / "changes.png").exists()
+    assert (tmp_path / "report" / "index.html").exists()

@@ -6,11 +6,12 @@ import pandas as pd
 import pytest
 import tifffile
 import torch
+from PIL import Image
 
-from leigh_mlops.explanations import Context, explain_fields, predict_fields
+from leigh_mlops.explanations import KINDS, Context, explain_fields, predict_fields
 from leigh_mlops.jobs import worker as worker_module
 from leigh_mlops.jobs.worker import FieldWorker, WorkOrder
-from leigh_mlops.models import build_model, save_package
+from leigh_mlops.models import InverseError, build_model, save_package
 from leigh_mlops.report.files import read_tiff16
 from leigh_mlops.study.baselines import fit_baselines
 from leigh_mlops.study.finalists import make_package
@@ -66,13 +67,13 @@ def test_counterfactuals_are_written_as_counts_of_the_camera_on_request(worker: 
     assert not list(folder.glob("*.ome.tif"))
     worker.order = replace(worker.order, counts=True)
     (record,) = worker.explain([0])
-    assert record["numbers"]["counterfactual_alpha_1_counts_class"] in {"DS", "TT"}
-    with tifffile.TiffFile(folder / "counterfactual_alpha_1.ome.tif") as file:
+    assert record["numbers"]["counterfactual_confident_counts_class"] in {"DS", "TT"}
+    with tifffile.TiffFile(folder / "counterfactual_confident.ome.tif") as file:
         assert [name for name in worker.package.channels if f'Name="{name}"' in str(file.ome_metadata)] == list(
             worker.package.channels
         )
         counts = file.asarray()
-    saved, _ = read_tiff16(folder / "counterfactual_alpha_1.tif")
+    saved, _ = read_tiff16(folder / "counterfactual_confident.tif")
     np.testing.assert_array_equal(counts, np.clip(np.rint(saved), 0, 255))
 
 
@@ -80,13 +81,14 @@ def test_counterfactuals_are_saved_in_the_units_of_the_acquisition(worker: Field
     """A plate that is brought to another level before the network sees it is brought back before it is written."""
     plate = str(worker.table["Metadata_Plate"].iloc[0])
     levels = [[20.0, 2.0]] * 3
-    worker.order = replace(worker.order, methods=("counterfactual",), adjust={plate: levels})
+    worker.order = replace(worker.order, methods=("counterfactual",))
+    worker.reader.adjust = {plate: levels}
     (record,) = worker.explain([0])
-    image = worker._read(0)
+    image = worker.reader.read(0)
     np.testing.assert_allclose(image.raw, 20 + 2 * image.acquired, rtol=1e-5)
-    (made,) = explain_fields(worker.package, image.raw[None], ["counterfactual"], Context())
-    saved, _ = read_tiff16(Path(worker.order.out) / "images" / record["field"] / "counterfactual_alpha_0.tif")
-    wanted = made.images["counterfactual_alpha_0"]
+    (made,) = explain_fields(worker.package, image.raw[None], ["counterfactual"], Context(kinds=("boundary",)))
+    saved, _ = read_tiff16(Path(worker.order.out) / "images" / record["field"] / "counterfactual_boundary.tif")
+    wanted = made.images["counterfactual_boundary"]
     assert not np.allclose(saved, wanted, atol=1)
     np.testing.assert_allclose(20 + 2 * saved, wanted, atol=1e-2 * np.ptp(wanted))
 
@@ -107,11 +109,12 @@ def test_certificates_judge_what_the_file_holds(
     worker: FieldWorker, levels: list[list[float]] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plate = str(worker.table["Metadata_Plate"].iloc[0])
-    worker.order = replace(worker.order, methods=("counterfactual",), adjust=levels and {plate: levels}, counts=True)
+    worker.order = replace(worker.order, methods=("counterfactual",), counts=True)
+    worker.reader.adjust = levels and {plate: levels}
     (before,) = worker.explain([0])
     monkeypatch.setattr(worker_module, "write_tiff16", black)
     (after,) = worker.explain([0])
-    key, image = "counterfactual_alpha_1", worker._read(0)
+    key, image = "counterfactual_boundary", worker.reader.read(0)
     file = np.zeros_like(image.raw)
     seen = predict_fields(worker.package, (20 + 2 * file if levels else file)[None])[0]
     numbers = after["numbers"]
@@ -135,8 +138,96 @@ def test_counts_are_judged_by_themselves(worker: FieldWorker, monkeypatch: pytes
             lambda path, image, *more, v=value: write(path, np.full_like(image, v), *more),
         )
         (record,) = worker.explain([0])
-        raw = np.full_like(worker._read(0).raw, value)
+        raw = np.full_like(worker.reader.read(0).raw, value)
         expected = ("DS", "TT")[predict_fields(worker.package, raw[None])[0].argmax()]
-        assert record["numbers"]["counterfactual_alpha_1_counts_class"] == expected
+        assert record["numbers"]["counterfactual_confident_counts_class"] == expected
         seen.add(expected)
     assert len(seen) == 2
+
+
+def test_every_saved_counterfactual_has_the_columns_of_its_kind(worker: FieldWorker) -> None:
+    worker.order = replace(worker.order, methods=("counterfactual",), kinds=KINDS)
+    (record,) = worker.explain([0])
+    numbers = record["numbers"]
+    assert {"counterfactual_target", "predicted", "latent_distance", "latent_1"} <= set(numbers)
+    assert {"image_intensity_DAPI", "image_nuclei_area"} <= set(numbers)
+    measured = {
+        "class", "probability", "valid", "length", "way", "attempts", "reencoding_error", "padding_energy", "residual",
+        "clipped", "changed", "change_DAPI", "change_TMRM", "distance", "light", "png_class", "after_intensity_DAPI",
+        "after_nuclei_area",
+    }  # fmt: skip
+    for kind in KINDS:
+        assert {f"counterfactual_{kind}_{name}" for name in measured} <= set(numbers)
+        assert f"counterfactual_{kind}" in record["pictures"]
+    assert not any("oracle" in name or "twin" in name for name in numbers)
+    assert f"counterfactual_{KINDS[-1]}_map" in record["pictures"]
+
+
+def test_fields_that_are_the_target_already_get_a_note(worker: FieldWorker) -> None:
+    worker.order = replace(worker.order, methods=("counterfactual",), kinds=("boundary",), target="DS")
+    records = worker.explain(list(range(4)) + list(range(20, 24)))
+    assert {record["numbers"]["predicted"] for record in records} == {"DS", "TT"}
+    for record in records:
+        already = record["numbers"]["predicted"] == "DS"
+        assert (record["numbers"].get("counterfactual_note") == "already DS") == already
+        assert ("counterfactual_boundary" in record["pictures"]) != already
+
+
+def test_a_batch_leaves_what_its_fields_leave_alone(worker: FieldWorker) -> None:
+    worker.order = replace(worker.order, methods=("counterfactual",))
+    together = worker.explain([0, 1, 23])
+    for record, row in zip(together, (0, 1, 23), strict=True):
+        (alone,) = worker.explain([row])
+        assert alone["pictures"] == record["pictures"]
+        assert set(alone["numbers"]) == set(record["numbers"])
+        for name, value in alone["numbers"].items():
+            if isinstance(value, float) and not name.endswith("_residual"):
+                np.testing.assert_allclose(record["numbers"][name], value, rtol=1e-2, atol=1e-3, err_msg=name)
+
+
+def test_a_sweep_is_a_strip_and_two_films(worker: FieldWorker) -> None:
+    worker.order = replace(worker.order, methods=("counterfactual",), sweep=3)
+    (record,) = worker.explain([0])
+    out = Path(worker.order.out)
+    strip_path, film = record["pictures"]["sweep_strip"], record["pictures"]["sweep_film"]
+    assert (out / strip_path).suffix == ".png"
+    with Image.open(out / film) as frames:
+        assert frames.n_frames == 4  # there and back
+    assert (out / record["numbers"]["sweep_video"]).stat().st_size > 0
+
+
+def test_a_sweep_past_what_can_be_inverted_is_a_note(worker: FieldWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise InverseError("block 1 of stage 1 did not converge")
+
+    monkeypatch.setattr(worker_module, "sweep", fails)
+    worker.order = replace(worker.order, methods=("counterfactual",), sweep=3)
+    (record,) = worker.explain([0])
+    assert record["numbers"]["sweep_note"] == "block 1 of stage 1 did not converge"
+    assert record["numbers"]["counterfactual_confident_attempts"] >= 1
+
+
+def test_interpolations_lead_to_a_field_on_request(worker: FieldWorker) -> None:
+    order = replace(worker.order, methods=("interpolation",), steps=2)
+    worker.order = order
+    (record,) = worker.explain([0])
+    assert record["numbers"]["interpolation_target"] in {"DS", "TT"}
+    assert "interpolation_towards" not in record["numbers"]
+    row = worker.table.iloc[5]
+    name = f"{row['Metadata_Plate']}/{row['Metadata_Well']}/{row['Metadata_Site']}"
+    towards = FieldWorker(replace(order, towards_field=name))
+    (record,) = towards.explain([0])
+    numbers = record["numbers"]
+    assert numbers["interpolation_towards"] == name
+    assert "interpolation_target" not in numbers
+    assert numbers["interpolation_reencoding_error"] < 1e-2
+    start, end = (worker.reader.read(place).raw.mean(axis=(1, 2)) for place in (0, 5))
+    for channel, change in zip(worker.package.channels, end - start, strict=True):
+        np.testing.assert_allclose(numbers[f"interpolation_change_{channel}"], change, atol=1e-2)
+
+
+def test_a_reconstruction_says_its_error_in_raw_intensity(worker: FieldWorker) -> None:
+    worker.order = replace(worker.order, methods=("reconstruction",))
+    (record,) = worker.explain([0])
+    for channel in worker.package.channels:
+        assert 0 <= record["numbers"][f"reconstruction_error_{channel}"] < 1e-2

@@ -1,0 +1,133 @@
+"""What a job's counterfactuals change: table, figure and sentences."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from leigh_mlops.models import ModelPackage
+from leigh_mlops.plates import write_table
+from leigh_mlops.report.changes import Direction, change_figure, change_sentences
+from leigh_mlops.report.style import save_figure
+from leigh_mlops.scores.changes import paired_changes, well_means
+
+__all__ = ["KINDS", "directions_of", "kinds_in", "well_names", "write_changes"]
+
+KINDS = ("confident", "boundary", "alpha_1", "alpha_0")
+"""Steps of a counterfactual, the one that says most first."""
+
+_DRAWN = 3
+
+
+def kinds_in(fields: pd.DataFrame) -> list[str]:
+    """The kinds of counterfactuals that a table of fields has, the one that says most first."""
+    return [kind for kind in KINDS if f"counterfactual_{kind}_valid" in fields]
+
+
+def well_names(fields: pd.DataFrame) -> list[str]:
+    """``plate/well`` of each row."""
+    return [f"{plate}/{well}" for plate, well in zip(fields["Metadata_Plate"], fields["Metadata_Well"], strict=True)]
+
+
+def write_changes(out: Path, fields: pd.DataFrame, package: ModelPackage) -> list[str]:
+    """Write ``changes.csv`` of all kinds and ``changes.png`` of the first of `KINDS` that is there.
+
+    Args:
+        out: The job's folder.
+        fields: The table of fields.
+        package: The model.
+
+    Returns:
+        What changes, in sentences; none where no measures of counterfactuals were taken.
+    """
+    found = {kind: directions_of(fields, kind, package.model.spec.classes) for kind in kinds_in(fields)}
+    found = {kind: directions for kind, directions in found.items() if directions}
+    if not found:
+        return []
+    rows = [row for kind, directions in found.items() for each in directions for row in _rows(kind, each)]
+    write_table(pd.DataFrame(rows), out / "changes.csv")
+    kind, directions = next(iter(found.items()))
+    most = sorted(directions, key=lambda each: -each.wells)[:_DRAWN]
+    shown = [each for each in directions if each in most]
+    save_figure(change_figure(shown, f"What counterfactuals change ({kind})"), out / "changes.png")
+    return [sentence for each in shown for sentence in change_sentences(each)]
+
+
+def directions_of(fields: pd.DataFrame, kind: str, classes: Sequence[str]) -> list[Direction]:
+    """What the valid counterfactuals of one kind change, from each predicted class to each target.
+
+    The model is judged on wells that it has not seen; where it has seen all but one, on all.
+    The real difference is that of all wells that are labelled as one of the two classes.
+
+    Args:
+        fields: The table of fields, with ``image_<measure>`` and ``counterfactual_<kind>_after_<measure>``.
+        kind: Of `KINDS`.
+        classes: Names of the model's classes, in their order.
+
+    Returns:
+        One direction for each pair of classes with a valid counterfactual; none where nothing was measured.
+    """
+    after = f"counterfactual_{kind}_after_"
+    measures = [str(name).removeprefix(after) for name in fields if str(name).startswith(after)]
+    if not measures:
+        return []
+    pairs = [(source, target) for source in classes for target in classes if source != target]
+    found = []
+    for source, target in pairs:
+        tried = fields[(fields["predicted"] == source) & (fields["counterfactual_target"] == target)]
+        valid = tried[tried[f"counterfactual_{kind}_valid"].eq(True)]
+        if len(valid):
+            found.append(_direction(fields, valid, (source, target), measures, after, len(tried) - len(valid)))
+    return found
+
+
+def _direction(
+    fields: pd.DataFrame,
+    valid: pd.DataFrame,
+    classes: tuple[str, str],
+    measures: list[str],
+    after: str,
+    left_out: int,
+) -> Direction:
+    new = valid[~valid["seen"].astype(bool)]
+    unseen = len(set(well_names(new))) >= 2
+    used = new if unseen else valid
+    befores = [f"image_{measure}" for measure in measures]
+    changes = paired_changes(
+        used[befores],
+        used[[f"{after}{measure}" for measure in measures]],
+        well_names(used),
+        source=_labelled(fields, classes[0], befores),
+        target=_labelled(fields, classes[1], befores),
+    )
+    wells = len(set(well_names(used)))
+    return Direction(*classes, dict(zip(measures, changes, strict=True)), wells, unseen, left_out)
+
+
+def _labelled(fields: pd.DataFrame, label: str, columns: list[str]) -> Any:  # noqa: ANN401
+    """Measures of the wells of one class, shape (W, F)."""
+    if "Metadata_Condition" not in fields:
+        return np.empty((0, len(columns)))
+    of_class = fields[fields["Metadata_Condition"] == label]
+    return well_means(of_class[columns], well_names(of_class))
+
+
+def _rows(kind: str, direction: Direction) -> list[dict[str, Any]]:
+    about = {
+        "kind": kind, "source": direction.source, "target": direction.target,
+        "unseen_wells_only": direction.unseen, "fields_left_out": direction.left_out,
+    }  # fmt: skip
+    return [
+        {
+            **about,
+            "measure": measure,
+            **asdict(change),
+            "classes_differ": change.differs,
+            "signs_agree": change.agrees,
+            "ratio": change.ratio,
+        }
+        for measure, change in direction.changes.items()
+    ]

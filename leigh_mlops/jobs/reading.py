@@ -1,0 +1,112 @@
+"""Fields of a job as its model sees them, and their twins."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.images import FieldFiles, adjusted, field_files, pixel_digest, raw_at_size, read_field, unadjusted
+from leigh_mlops.models import ModelPackage
+from leigh_mlops.plates import twins_of
+
+__all__ = ["Adjust", "Field", "FieldReader", "adjustment_of"]
+
+Floats = npt.NDArray[np.float32]
+Adjust = Mapping[str, Sequence[Sequence[float]]] | None
+"""Offset and gain of each channel by plate, for a model that is scaled by controls."""
+
+
+class Field(NamedTuple):
+    """A row of the table as the model sees it.
+
+    Attributes:
+        row: Its number.
+        raw: Raw intensities (C, S, S), brought to the level of the model's controls where it has one.
+        adjust: Offset and gain (C, 2) that brought them there.
+        seen: Whether the model was made with these pixels.
+    """
+
+    row: int
+    raw: Floats
+    adjust: Floats
+    seen: bool
+
+    @property
+    def acquired(self) -> Floats:
+        """Raw intensities (C, S, S) as acquired."""
+        return unadjusted(self.raw, self.adjust)
+
+
+class FieldReader:
+    """Reads fields by their row.
+
+    Args:
+        package: The model that they are for.
+        table: An image table.
+        adjust: Of the model, by plate.
+        demo: Folder of a demo plate whose twins are wanted.
+    """
+
+    def __init__(self, package: ModelPackage, table: pd.DataFrame, adjust: Adjust, demo: Path | None) -> None:
+        self.package, self.table, self.adjust, self.demo = package, table, adjust, demo
+        self.files = field_files(table, package.channels)
+        self._twins = {} if demo is None else twins_of(demo)
+        digests = [array for name, array in package.arrays.items() if name.endswith("_digests")]
+        self._seen = set(np.concatenate(digests).tolist())
+
+    def path(self, row: int) -> str:
+        """The first file of a field; empty where it lacks a channel."""
+        files = self.files[row]
+        return str(files[0].planes[0].path) if files else ""
+
+    def read(self, row: int) -> Field:
+        """One field.
+
+        Raises:
+            LeighError: A channel is missing, a file can't be read, or its bit depth is another.
+        """
+        files = self.files[row]
+        if files is None:
+            raise LeighError("The field lacks a channel that the model needs; add its file.")
+        image, full_scale = read_field(files), self.package.scale["full_scale"]
+        if np.iinfo(image.dtype).max != full_scale:
+            raise LeighError(
+                f"{files[0].planes[0].path} reaches {np.iinfo(image.dtype).max} where the model's images reach "
+                f"{full_scale}; give images of the same bit depth."
+            )
+        raw = raw_at_size(image, self.package.model.spec.image_size, files)
+        adjust = adjustment_of(self.adjust, self.plate(row), len(self.package.channels))
+        return Field(row, adjusted(raw, adjust), adjust, int(pixel_digest(image)) in self._seen)
+
+    def plate(self, row: int) -> str:
+        """Plate of a field."""
+        return str(self.table["Metadata_Plate"].iloc[row])
+
+    def twin(self, row: int, target: str) -> Floats | None:
+        """The same culture in another class, as acquired, shape (C, S, S); None where there is none."""
+        files, folder = self.files[row], self._twins.get(target)
+        if files is None or folder is None or self.demo is None:
+            return None
+        own = self.demo
+        moved: FieldFiles = tuple(
+            channel._replace(
+                planes=tuple(
+                    plane._replace(path=folder / plane.path.relative_to(own)) for plane in channel.planes
+                )
+            )
+            for channel in files
+        )  # fmt: skip
+        if not all(plane.path.exists() for channel in moved for plane in channel.planes):
+            return None
+        return raw_at_size(read_field(moved), self.package.model.spec.image_size, moved)
+
+
+def adjustment_of(adjust: Adjust, plate: str, channels: int) -> Floats:
+    """Offset and gain (C, 2) of a plate; those that change nothing where there are none."""
+    if adjust is None:
+        return np.tile(np.array([0, 1], np.float32), (channels, 1))
+    return np.asarray(adjust[plate], np.float32)

@@ -1,0 +1,70 @@
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from leigh_mlops.jobs.said import captions, sentences
+
+PACKAGE = SimpleNamespace(model=SimpleNamespace(spec=SimpleNamespace(classes=("DS", "TT"))))
+KEY = "counterfactual_confident"
+NONE = pd.DataFrame()
+
+
+def said(**columns: object) -> list[str]:
+    fields = pd.DataFrame({"counterfactual_target": ["TT"] * 4, **columns})
+    return sentences(fields, NONE, NONE, PACKAGE)[0]
+
+
+def test_without_counterfactuals_nothing_is_said_of_them() -> None:
+    found, job = sentences(pd.DataFrame({"x": [1]}), NONE, NONE, PACKAGE)
+    assert found == []
+    assert job == ["1 fields of 0 wells were explained; 0 could not be read."]
+
+
+@pytest.mark.parametrize("kind", ["confident", "alpha_1"])
+def test_the_first_sentence_counts_what_arrived(kind: str) -> None:
+    valid = {f"counterfactual_{kind}_valid": [True, True, False, None], "counterfactual_boundary_valid": [True] * 4}
+    if kind == "alpha_1":
+        del valid["counterfactual_boundary_valid"]
+    assert said(**valid)[0].startswith(f"2 of 3 counterfactuals towards TT ({kind}) are TT to the model")
+
+
+def test_trust_is_said_where_it_was_measured() -> None:
+    valid = {f"{KEY}_valid": [True, True, True, False]}
+    assert len(said(**valid)) == 1
+    found = said(
+        **valid,
+        **{
+            f"{KEY}_light": ["green", "green", "amber", "red"], f"{KEY}_way": ["line", "line", "gradient", "line"],
+            f"{KEY}_attempts": [1, 3, 2, 5], f"{KEY}_oracle_class": ["TT", "TT", "TT", "DS"],
+            f"{KEY}_twin_error": [0.2, 0.4, None, 0.9],
+        },
+    )  # fmt: skip
+    assert found[1:] == [
+        "Of those towards TT, 2 green, 1 amber, 1 red (the rule stands under Methods).",
+        "Of those towards TT, 1 left the straight way for the gradient, and 3 needed further attempts after their "
+        "file was read again.",
+        "An independently trained classifier takes 3 of 4 (75 %) for TT.",
+        "The median distance to the true twin in TT is 0.40 of that of the image itself; below 1 is nearer.",
+    ]
+
+
+def test_captions() -> None:
+    row = pd.Series(
+        {
+            "predicted": "DS", "probability_DS": 0.9, "counterfactual_target": "TT",
+            "counterfactual_boundary_class": "TT", "counterfactual_boundary_probability": 0.503,
+            f"{KEY}_class": "TT", f"{KEY}_probability": 0.96, f"{KEY}_light": "amber", f"{KEY}_map_full_colour": 0.02,
+            "picture_image": "a.png", "picture_counterfactual_boundary": "b.png", f"picture_{KEY}": "c.png",
+            f"picture_{KEY}_map": "d.png", "picture_sweep_film": "e.webp",
+            "picture_sweep_video": "f.mp4", "picture_reconstruction": float("nan"),
+        }
+    )  # fmt: skip
+    assert captions(row) == [
+        ("a.png", "image: DS, 0.900"),
+        ("b.png", "towards TT (boundary); saved file: TT (TT 0.503)"),
+        ("c.png", "towards TT (confident); saved file: TT (TT 0.960); amber"),
+        ("d.png", "where the change towards TT (confident) raises (red) or lowers (blue) its log-odds; "
+                  "full colour is 0.02 nats"),
+        ("e.webp", "from the image through the counterfactual towards TT and past it"),
+    ]  # fmt: skip
