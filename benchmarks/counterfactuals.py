@@ -1,0 +1,228 @@
+"""How far the counterfactuals of a trained i-ResNet can be trusted, on wells that it has never seen.
+
+``python -m benchmarks.counterfactuals PACKAGE DATA [--oracle PACKAGE]``: every counterfactual is saved as a
+16-bit TIFF, read again, and judged by what was read; one that fails counts as failed. The oracle is a
+classifier trained apart, for the same channels and image size. Beside the counterfactuals stand the round trip
+of the network, the certified Lipschitz bounds of its branches, and whether the intensity of each channel
+changes as it differs between the real classes.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from rich.console import Console
+
+from benchmarks.report import report
+from leigh_mlops.explanations import Context, FieldExplanation, explain_fields, predict_fields
+from leigh_mlops.explanations.evaluation import evaluating
+from leigh_mlops.images import IntensityScale
+from leigh_mlops.models import ModelPackage, load_package
+from leigh_mlops.models.invertible import ResidualBlock
+from leigh_mlops.models.iresnet import InvertibleResNet
+from leigh_mlops.report.files import read_tiff16, write_tiff16
+from leigh_mlops.study import DataSource, matching_data
+from leigh_mlops.training import PreparedData
+
+KINDS = ("boundary", "confident")
+BATCH = 8
+Floats = npt.NDArray[np.float32]
+
+
+def judged(
+    package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64], folder: Path, oracle: ModelPackage | None
+) -> pd.DataFrame:
+    """One row per field and kind of counterfactual: what its saved file is.
+
+    Args:
+        package: The model.
+        data: Fields with their classes.
+        rows: Those to explain, shape (n,).
+        folder: Where the files go; a batch overwrites those of the last.
+        oracle: A classifier trained apart.
+    """
+    records: list[dict[str, object]] = []
+    for start in range(0, len(rows), BATCH):
+        some = rows[start : start + BATCH]
+        raw = data.cache.raw(some)
+        context = Context(kinds=KINDS)
+        explained = explain_fields(package, raw, ("counterfactual",), context, saving(package, folder))
+        for row, image, found in zip(some, raw, explained, strict=True):
+            known = {"well": data.wells[row], "class": data.classes[data.labels[row]]}
+            records += [known | record for record in described(package, image, found, oracle)]
+    return pd.DataFrame(records)
+
+
+def saving(package: ModelPackage, folder: Path):
+    """Writes an image (C, H, W) in raw intensities and reads it again."""
+    full_scale = package.scale["full_scale"]
+
+    def as_saved(place: int, kind: str, image: Floats) -> Floats:
+        path = folder / f"{place}_{kind}.tif"
+        write_tiff16(path, image, package.channels, full_scale)
+        return read_tiff16(path)[0].astype(np.float32)
+
+    return as_saved
+
+
+def described(
+    package: ModelPackage, raw: Floats, found: FieldExplanation, oracle: ModelPackage | None
+) -> Iterator[dict[str, object]]:
+    """The rows of one field."""
+    target = str(found.numbers["counterfactual_target"])
+    goal = package.model.spec.classes.index(target)
+    for kind, file in found.certified.items():
+        columns = ("probability", "valid", "reencoding_error", "padding_energy", "attempts", "distance")
+        record = {column: found.numbers[f"counterfactual_{kind}_{column}"] for column in columns}
+        record |= {"kind": kind, "source": found.numbers["predicted"], "target": target}
+        record["latent_probability"] = latent_probability(package, file.shifted, goal)
+        before, after = (image.mean(axis=(1, 2), dtype=np.float64) for image in (raw, file.saved))
+        for place, name in enumerate(package.channels):
+            record |= {f"mean_{name}": before[place], f"change_{name}": after[place] - before[place]}
+        if oracle is not None:
+            (probabilities,) = predict_fields(oracle, file.saved[None])
+            record["oracle"] = oracle.model.spec.classes[int(probabilities.argmax())] == target
+        yield record
+
+
+def latent_probability(package: ModelPackage, latent: torch.Tensor, target: int) -> float:
+    """The target's probability for the latent (c, h, w) that was decoded."""
+    with evaluating(package.model):
+        logits = package.model.classify(latent[None])
+    return float(logits.double().softmax(1)[0, target])
+
+
+def class_differences(fields: pd.DataFrame) -> pd.DataFrame:
+    """Real difference of each channel between two classes, beside the change that counterfactuals make.
+
+    Fields are first averaged over their well. Only counterfactuals of fields whose class is the predicted one
+    count, since the others lead from a class to which the field does not belong.
+
+    Args:
+        fields: One row per field, kind and target: ``class``, ``source``, ``target``, ``well``, ``kind``, and
+            for each channel its ``mean_<channel>`` in the image and ``change_<channel>``, raw intensities.
+
+    Returns:
+        One row per kind, direction and channel: ``real`` with its standard error over the wells, ``change``,
+        ``ratio`` (1 where the counterfactual changes as much as the classes differ, negative where the signs
+        differ), and whether the real difference is ``clear``, at least twice its standard error.
+    """
+    channels = [name.removeprefix("change_") for name in fields if name.startswith("change_")]
+    wells = fields.groupby(["class", "well"])[[f"mean_{name}" for name in channels]].mean().groupby("class")
+    means, errors = wells.mean(), wells.sem()
+    right = fields[fields["class"] == fields["source"]]
+    rows = []
+    for (kind, source, target), group in right.groupby(["kind", "source", "target"]):
+        changes = group.groupby("well")[[f"change_{name}" for name in channels]].mean().mean()
+        for name in channels if target in means.index else ():
+            column = f"mean_{name}"
+            real = float(means.loc[target, column] - means.loc[source, column])
+            error = float(np.hypot(errors.loc[target, column], errors.loc[source, column]))
+            change = float(changes[f"change_{name}"])
+            row = {"kind": kind, "from": source, "to": target, "channel": name, "real": real, "error": error}
+            rows.append(row | {"change": change, "ratio": change / real, "clear": abs(real) >= 2 * error})
+    return pd.DataFrame(rows)
+
+
+def round_trip(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64]) -> tuple[float, float]:
+    """Largest abs(f^-1(f(x)) - x) in network units, and the share of pixels that are the same in 8 bits."""
+    scale, largest, same = IntensityScale.from_json(package.scale), 0.0, []
+    for batch in data.batches_of(rows, scale, BATCH):
+        with evaluating(package.model):
+            images = batch.images.to(next(package.model.parameters()).device)
+            again = package.model.decode(package.model.encode(images))
+        largest = max(largest, float((again - images).abs().max()))
+        bits = [np.rint(scale.invert(x.cpu().numpy()) * (255 / scale.full_scale)) for x in (images, again)]
+        same.append((bits[0] == bits[1]).mean(axis=(1, 2, 3)))
+    return largest, float(np.concatenate(same).mean())
+
+
+def report_network(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64]) -> None:
+    """Round trip and certified bounds."""
+    largest, same = round_trip(package, data, rows)
+    report("round trip", ours=largest, reference=1e-4, unit="largest error, network units", bar=1.0)
+    report("round trip in 8 bits", ours=same, reference=1.0, unit="share of identical pixels", bar=0.999)
+    blocks = [part for part in package.model.modules() if isinstance(part, ResidualBlock)]
+    for block in blocks:
+        print(f"  {block.name}: certified Lipschitz bound {block.lipschitz():.4f}")
+    allowed = float(package.model.spec.architecture["lipschitz"]) ** 3
+    worst = max(block.lipschitz() for block in blocks)
+    report("certified Lipschitz bound", ours=worst, reference=allowed, unit="largest of all branches", bar=1.0)
+
+
+def report_files(fields: pd.DataFrame) -> None:
+    """What the saved files are, by kind, and the lines that have a bar; the boundary's is one of two classes."""
+    known = {"valid": "mean", "reencoding_error": "median", "padding_energy": "median", "attempts": "mean"}
+    known |= {"distance": "median", "probability": "median"} | ({"oracle": "mean"} if "oracle" in fields else {})
+    print(fields.groupby("kind").agg(known).round(4).to_string())
+    confident, boundary = (fields[fields["kind"] == kind] for kind in ("confident", "boundary"))
+    unit = f"of {len(confident)} saved files"
+    report("validity, confident", ours=confident["valid"].mean(), reference=1.0, unit=unit, bar=0.99)
+    if "oracle" in fields:
+        report("oracle validity, confident", ours=confident["oracle"].mean(), reference=1.0, unit=unit, bar=0.9)
+    median = confident["reencoding_error"].median()
+    report("re-encoding error, confident", ours=median, reference=0.05, unit="median", bar=1.0)
+    if fields["target"].nunique() > 2:
+        return
+    off = (boundary[["latent_probability", "probability"]] - 0.5).abs()
+    print(
+        off.agg(["median", "max"])
+        .rename(columns={"probability": "saved file"})
+        .add_prefix("abs(p - 0.5), ")
+        .to_string()
+    )
+    largest = off["latent_probability"].max()
+    report("boundary, latent", ours=largest, reference=1e-3, unit="largest abs(p - 0.5)", bar=1.0)
+
+
+def report_changes(differences: pd.DataFrame) -> None:
+    """Signs and sizes of the changes; a channel in which the classes do not clearly differ has no bar."""
+    print(differences.round(4).to_string(index=False))
+    confident = differences[(differences["kind"] == "confident") & differences["clear"]]
+    signs = float((confident["ratio"] > 0).mean())
+    report("signs of changes, confident", ours=signs, reference=1.0, unit="share that agree", bar=1.0)
+    unit = "change over real difference, smallest"
+    report("sizes of changes, confident", ours=confident["ratio"].min(), reference=1.0, unit=unit, bar=0.5)
+
+
+def unseen(package: ModelPackage, data: PreparedData, most: int | None) -> npt.NDArray[np.int64]:
+    """Rows of wells on which the model was neither trained nor chosen, evenly taken where they are too many."""
+    digests = [array for name, array in package.arrays.items() if name.endswith("_digests")]
+    rows = data.wells_unseen_by(*digests, part=None)
+    if not len(rows):
+        raise SystemExit("The model was trained or chosen on every well of the folder; give another one.")
+    chosen = np.linspace(0, len(rows) - 1, min(most or len(rows), len(rows)))
+    return rows[chosen.round().astype(int)]
+
+
+def main() -> None:
+    """Explain the unseen wells and report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("package", type=Path)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--oracle", type=Path)
+    parser.add_argument("--fields", type=int, help="at most so many")
+    given = parser.parse_args()
+    package, oracle = load_package(given.package), load_package(given.oracle) if given.oracle else None
+    if not isinstance(package.model, InvertibleResNet):
+        raise SystemExit(f"{given.package} holds a {package.model.spec.family}; give the package of an iresnet.")
+    for each in (package, oracle):
+        if each is not None and torch.cuda.is_available():
+            each.model.to("cuda")
+    data = matching_data(package, DataSource(given.data), Console())
+    rows = unseen(package, data, given.fields)
+    print(f"{len(rows)} fields of {len(np.unique(data.wells[rows]))} wells that the model has not seen")
+    report_network(package, data, rows)
+    with tempfile.TemporaryDirectory() as temporary:
+        fields = judged(package, data, rows, Path(temporary), oracle)
+    report_files(fields)
+    report_changes(class_differences(fields))
+
+
+if __name__ == "__main__":
+    main()

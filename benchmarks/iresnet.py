@@ -1,0 +1,264 @@
+"""The published i-ResNet, ours against the textbook version on the same weights; by default at 224 px, batch 8.
+
+``python -m benchmarks.iresnet SECTION…`` with some of the sections below, or with none for all:
+
+- ``step``: one training step, ours in float32 and in bf16 autocast, the textbook's in float32.
+- ``forward``: a forward pass in training and in eval mode.
+- ``memory``: peak of one step with checkpointed and with stored activations, each in a process of its own.
+- ``gradients``: the largest relative difference at equal sigma, in float64 and batches of two.
+- ``inverse``: from the latents back, plain and accelerated, against ten iterations that renormalise; on the
+  network of ``--package`` or a fresh one, and on the images of ``--data`` or drawn ones.
+- ``sigma``: sigma of the one warm-started power iteration relative to the certified bound, over a short training.
+"""
+
+import argparse
+import copy
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmarks.cache import peak_mib
+from benchmarks.report import report
+from benchmarks.sigmas import Sigmas
+from benchmarks.textbook import TextbookResNet, largest_difference, vectors_of
+from benchmarks.turns import median_seconds
+from leigh_mlops.explanations.evaluation import evaluating
+from leigh_mlops.models import build_model, load_package
+from leigh_mlops.models.invertible import ResidualBlock
+from leigh_mlops.models.iresnet import InvertibleResNet
+
+CHANNELS, CLASSES = 3, ("DS", "TT")
+WARM_UP = 50
+"""Power iterations before a textbook version is timed or judged, so that it begins with a good sigma."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is measured and how.
+
+    Attributes:
+        image_size: Side of the images in pixels.
+        batch: Images in a batch.
+        turns: Turns that count.
+        device: Where.
+        package: Folder of a trained package for the inverse; ``None`` for a fresh network.
+        data: Folder of images for the inverse; ``None`` for drawn ones.
+        training_steps: Of the short training.
+        tolerance: Of our inverse.
+        architecture: Keywords of the network.
+    """
+
+    image_size: int
+    batch: int
+    turns: int
+    device: torch.device
+    package: Path | None
+    data: Path | None
+    training_steps: int
+    tolerance: float
+    architecture: dict[str, list[int]] = field(default_factory=dict)
+
+    def images(self, count: int | None = None, seed: int = 1) -> Tensor:
+        """Scaled images (N, C, S, S), drawn."""
+        size = (count or self.batch, CHANNELS, self.image_size, self.image_size)
+        return torch.randn(size, generator=torch.Generator().manual_seed(seed)).to(self.device)
+
+    def labels(self, count: int | None = None) -> Tensor:
+        """Classes in turns, shape (N,)."""
+        return torch.arange(count or self.batch, device=self.device) % len(CLASSES)
+
+    def network(self, **architecture: str | float) -> InvertibleResNet:
+        """In training mode, its ActNorms initialised."""
+        torch.manual_seed(0)
+        keywords = {"power_iterations": 1} | self.architecture | architecture
+        model = build_model("iresnet", classes=CLASSES, image_size=self.image_size, channels=CHANNELS, **keywords)
+        model.to(self.device).train()(self.images())
+        if not isinstance(model, InvertibleResNet):
+            raise TypeError(f"iresnet built a {type(model).__name__}")
+        return model
+
+
+def training_step(network: nn.Module, images: Tensor, labels: Tensor, *, bf16: bool = False) -> Callable[[], None]:
+    """Forward, backward and Adamax, as a thing to call again and again."""
+    optimizer = torch.optim.Adamax(network.parameters(), lr=1e-4)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
+            loss = F.cross_entropy(network(images), labels)
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def measure_step(options: Options) -> None:
+    """Images a second of a training step."""
+    images, labels = options.images(), options.labels()
+    model = options.network()
+    textbook = TextbookResNet(copy.deepcopy(model))
+    sides = {
+        "textbook, fp32": training_step(textbook, images, labels),
+        "ours, fp32": training_step(model, images, labels),
+        "ours, bf16": training_step(model, images, labels, bf16=True),
+    }
+    found = median_seconds(sides, turns=options.turns, title="training step")
+    reference = options.batch / found["textbook, fp32"]
+    for name, bar in (("fp32", 1.4), ("bf16", 1.8)):
+        rate = options.batch / found[f"ours, {name}"]
+        report(f"iresnet step, {name}", ours=rate, reference=reference, unit="images/s", bar=bar)
+
+
+def measure_forward(options: Options) -> None:
+    """Images a second of a forward pass without gradients, in both modes."""
+    images, model = options.images(), options.network()
+    textbook = TextbookResNet(copy.deepcopy(model))
+    for mode, training in (("training", True), ("eval", False)):
+        model.train(training)
+        textbook.train(training)
+        with torch.no_grad():
+            sides = {"textbook": lambda: textbook(images), "ours": lambda: model(images)}
+            found = median_seconds(sides, turns=options.turns, title=f"forward, {mode} mode")
+        ours, reference = (options.batch / found[side] for side in ("ours", "textbook"))
+        report(f"iresnet forward, {mode} mode", ours=ours, reference=reference, unit="images/s", bar=2.2)
+
+
+def measure_memory(options: Options) -> None:
+    """Peak of a training step with checkpointing beside that without."""
+    peaks = {}
+    for memory in ("store", "checkpoint"):
+        command = [sys.executable, "-m", "benchmarks.iresnet", *sys.argv[1:], "--watch", memory]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        peaks[memory] = float(done.stdout.split()[-1])
+    unit = "MiB at the peak of a step"
+    report("iresnet memory", ours=peaks["checkpoint"], reference=peaks["store"], unit=unit, bar=1.0)
+
+
+def watch(options: Options, memory: str) -> None:
+    """Print the peak of two training steps in this process, in MiB."""
+    step = training_step(options.network(memory=memory), options.images(), options.labels())
+    for _ in range(2):
+        step()
+    on_gpu = options.device.type == "cuda"
+    print(torch.cuda.max_memory_allocated() / 2**20 if on_gpu else peak_mib())
+
+
+def measure_gradients(options: Options) -> None:
+    """Largest difference of a parameter's gradient, relative to its largest value."""
+    model = options.network(dropout=0).double()
+    images, labels = options.images(2).double(), options.labels(2)
+    parameters, textbook = list(model.parameters()), TextbookResNet(model)
+    loss = F.cross_entropy(model(images), labels)
+    textbook.follow(vectors_of(model))
+    ours = torch.autograd.grad(loss, parameters)
+    theirs = torch.autograd.grad(F.cross_entropy(textbook(images), labels), parameters)
+    worst = largest_difference(ours, theirs)
+    report("iresnet gradients at equal sigma", ours=worst, reference=1.0, unit="relative difference", bar=1e-7)
+
+
+def measure_inverse(options: Options) -> None:
+    """Images a second from latents to images, and the largest error of each way."""
+    model, images = (options.network().eval(), options.images()) if options.package is None else trained(options)
+    textbook = TextbookResNet(copy.deepcopy(model)).eval()
+    textbook.iterate(WARM_UP)
+    with evaluating(model):
+        latents = {"textbook": textbook.encode(images), "ours": model.encode(images)}
+        ways = {
+            "textbook": lambda: textbook.decode(latents["textbook"]),
+            "plain": lambda: decode(model, latents["ours"], options.tolerance, acceleration=0),
+            "accelerated": lambda: decode(model, latents["ours"], options.tolerance),
+        }
+        errors = {name: float((way() - images).abs().max()) for name, way in ways.items()}
+        found = median_seconds(ways, turns=options.turns, discarded=1, title="inverse")
+    for name, bar in (("plain", 3.0), ("accelerated", 4.0)):
+        ours, reference = (len(images) / found[side] for side in (name, "textbook"))
+        report(f"iresnet inverse, {name}", ours=ours, reference=reference, unit="images/s", bar=bar)
+        allowed = max(1e-5, errors["textbook"])
+        print(f"largest error: {name} {errors[name]:.3g}, textbook {errors['textbook']:.3g}")
+        report(f"iresnet inverse, {name}, error", ours=errors[name], reference=allowed, unit="network units", bar=1.0)
+
+
+def decode(model: InvertibleResNet, latents: Tensor, tolerance: float, **how: int) -> Tensor:
+    """Images of latents, every block inverted in the way asked for."""
+    x = latents
+    for part in reversed(model.trunk):
+        x = part.inverse(x, tolerance, **how).x if isinstance(part, ResidualBlock) else part.inverse(x)
+    return x[:, : model.spec.channels]
+
+
+def trained(options: Options) -> tuple[InvertibleResNet, Tensor]:
+    """The network of a package and a batch of images in its units."""
+    from benchmarks.counterfactuals import unseen
+    from leigh_mlops.images import IntensityScale
+    from leigh_mlops.study import DataSource, matching_data
+
+    package = load_package(options.package)
+    model, spec = package.model.to(options.device), package.model.spec
+    if options.data is None:
+        size = (options.batch, spec.channels, spec.image_size, spec.image_size)
+        return model, torch.randn(size, generator=torch.Generator().manual_seed(1)).to(options.device)
+    data = matching_data(package, DataSource(options.data), Console(quiet=True))
+    rows = unseen(package, data, options.batch)
+    (batch,) = data.batches_of(rows, IntensityScale.from_json(package.scale), options.batch)
+    return model, batch.images.to(options.device)
+
+
+def measure_sigma(options: Options) -> None:
+    """Sigma that training uses, beside that of a converged power iteration and the certified bound."""
+    model = options.network()
+    step = training_step(model, options.images(), options.labels())
+    shown = {2**power for power in range(20)} | {options.training_steps}
+    for number in range(1, options.training_steps + 1):
+        step()
+        if number in shown:
+            sigmas = Sigmas.of(model)
+            print(f"after step {number}: {sigmas.told()}")
+    lowest = float((sigmas.training / sigmas.bound).min())
+    report("iresnet sigma", ours=lowest, reference=1.0, unit="of the certified bound, lowest layer", bar=0.9)
+
+
+SECTIONS: dict[str, Callable[[Options], None]] = {
+    "step": measure_step,
+    "forward": measure_forward,
+    "memory": measure_memory,
+    "gradients": measure_gradients,
+    "inverse": measure_inverse,
+    "sigma": measure_sigma,
+}
+
+
+def main() -> None:
+    """Measure the sections asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], default=[], metavar="SECTION")
+    parser.add_argument("--image-size", type=int, default=224)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--device", type=torch.device, default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--package", type=Path)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--training-steps", type=int, default=32)
+    parser.add_argument("--tolerance", type=float, default=1e-6)
+    for name in ("blocks", "widths"):
+        parser.add_argument(f"--{name}", type=int, nargs="+")
+    parser.add_argument("--watch", choices=("store", "checkpoint"), help=argparse.SUPPRESS)
+    given = vars(parser.parse_args())
+    sections, memory = given.pop("sections"), given.pop("watch")
+    architecture = {name: value for name in ("blocks", "widths") if (value := given.pop(name))}
+    options = Options(**given, architecture=architecture)
+    if memory:
+        watch(options, memory)
+        return
+    for name in sections or SECTIONS:
+        SECTIONS[name](options)
+
+
+if __name__ == "__main__":
+    main()
