@@ -100,13 +100,18 @@ class LipschitzConv2d(nn.Conv2d):
         if self._divided is None or self._divided[0] != key:
             # A tensor made in inference mode could not take part in gradients to the image later.
             with torch.inference_mode(False), torch.no_grad():
-                self._divided = key, self._divide(self.sigma)
+                self._divided = key, self._divide(self._rounded_up())
         return self._divided[1]
 
     def bound(self) -> float:
         """Certified bound on the norm of the divided weight, at most c; switch to eval mode first."""
         self.certify()
-        return float(self.sigma / (self.sigma / self.lipschitz).clamp(min=1))
+        divisor = (self._rounded_up() / self.lipschitz).clamp(min=1)
+        return float(self.sigma.double() / divisor.double())
+
+    def _rounded_up(self) -> Tensor:
+        """Sigma, raised so that dividing by it in this precision leaves no more than c."""
+        return self.sigma * (1 + 4 * torch.finfo(self.sigma.dtype).eps)
 
     @torch.no_grad()
     def _prepare_step(self) -> None:

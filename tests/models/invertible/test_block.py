@@ -36,6 +36,7 @@ def test_a_branch_stretches_no_distance_by_more_than_the_cube_of_the_bound():
     y[32:] = x[32:] + 1e-3 * y[32:]
     stretched = (made.branch(x) - made.branch(y)).flatten(1).norm(dim=1) / (x - y).flatten(1).norm(dim=1)
     assert 0 < stretched.max() <= made.lipschitz() <= 0.8**3
+    assert made.float().lipschitz() <= 0.8**3
 
 
 def test_a_sample_stops_when_it_has_converged_whatever_the_others_do():
