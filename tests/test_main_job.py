@@ -271,10 +271,10 @@ def test_started_again_it_does_what_is_left_and_what_was_mended(explained: tuple
     after = pd.read_parquet(out / "fields.parquet")
     assert (after["field"].str.split("_").str[1] == after["Metadata_Well"]).all()
     again = after[after["field"].isin(before["field"])].reset_index(drop=True)
-    # On which side of the boundary a file lies is decided by rounding.
+    # Rounding decides on which side of the boundary a file lies, and whether a pixel of the 1024 passes a threshold.
     sides = [name for name in before if name.startswith("counterfactual_boundary") and before[name].dtype.kind != "f"]
     pd.testing.assert_frame_equal(
-        before.drop(columns=sides), again.drop(columns=sides), check_exact=False, rtol=1e-3, atol=1e-5
+        before.drop(columns=sides), again.drop(columns=sides), check_exact=False, rtol=1e-3, atol=2e-3
     )
 
 
