@@ -47,5 +47,4 @@ def _decoded(model: nn.Module, latents: Tensor) -> Decoded:
     if invert is None:
         return Decoded(network.decode(latents), unknown, unknown)
     found = invert(latents)
-    residual = torch.as_tensor(found.residual, dtype=unknown.dtype, device=unknown.device).expand_as(unknown)
-    return Decoded(found.images[:, : model.spec.channels], found.padding_energy, residual)  # type: ignore[union-attr]
+    return Decoded(found.images[:, : model.spec.channels], found.padding_energy, found.residual)  # type: ignore[union-attr]

@@ -25,16 +25,17 @@ class Inversion:
 
     Attributes:
         images: All padded channels, scaled, unclipped, shape (N, P, H, W).
-        residual: Largest residual of a block, relative to max(1, max abs) of its output.
-        iterations: Evaluations that the slowest block took.
+        residual: Largest of the blocks' residuals before their last steps, relative to max(1, max abs)
+            of a block's output, shape (N,).
+        iterations: Evaluations of all branches together, shape (N,).
         padding_energy: Share of the sum of squares after the first ActNorm that is
             due to padding channels, shape (N,). Above 0 the latent is that of no
             image, and dropping the channels changes it.
     """
 
     images: Tensor
-    residual: float
-    iterations: int
+    residual: Tensor
+    iterations: Tensor
     padding_energy: Tensor
 
 
@@ -207,19 +208,19 @@ class InvertibleResNet(Network):
 
         Args:
             latents: Shape (N, c, h, w).
-            tolerance: Largest last step of each block's iteration, relative to
-                max(1, max abs) of the sample.
+            tolerance: Error of each block's preimage, relative to max(1, max abs) of the sample.
             max_iterations: Steps per block at most.
 
         Raises:
             InverseError: A block did not converge, or the model is in training mode.
         """
-        x, residual, iterations = latents, 0.0, 0
+        x, residual = latents, latents.new_zeros(len(latents))
+        iterations = torch.zeros(len(latents), dtype=torch.int64, device=latents.device)
         for part in reversed(self.trunk):
             if isinstance(part, ResidualBlock):
                 solved = part.inverse(x, tolerance, max_iterations)
-                x, residual = solved.x, max(residual, solved.residual)
-                iterations = max(iterations, solved.iterations)
+                x, residual = solved.x, torch.maximum(residual, solved.residual)
+                iterations = iterations + solved.iterations
             else:
                 x = cast(ActNorm | Squeeze, part).inverse(x)
         return Inversion(x, residual, iterations, self._padding_energy(x))

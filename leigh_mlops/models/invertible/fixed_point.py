@@ -27,7 +27,7 @@ class FixedPoint(NamedTuple):
 
 
 def solve_fixed_point(
-    step: Map, x: Tensor, *, size: Tensor, tolerance: float, most: int, memory: int = 3
+    step: Map, x: Tensor, *, size: Tensor, tolerance: float, most: int, memory: int = 2
 ) -> FixedPoint:
     """Anderson acceleration (Walker and Ni 2011) of x <- h(x), with a safeguard.
 

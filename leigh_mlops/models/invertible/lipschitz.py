@@ -198,7 +198,10 @@ class _TrainingStep(torch.autograd.Function):
 
 def _together(images: Tensor, v: Tensor) -> list[Tensor]:
     """What is convolved in one call: images and v, unless v is the single pixel of a 1x1 kernel."""
-    return [torch.cat([images, v])] if images.shape[2:] == v.shape[2:] else [images, v]
+    if images.shape[2:] != v.shape[2:]:
+        return [images, v]
+    # Memory formats that differ would cost a conversion of the whole batch.
+    return [torch.cat([each.contiguous(memory_format=torch.channels_last) for each in (images, v)])]
 
 
 def _apart(results: list[Tensor]) -> tuple[Tensor, Tensor]:

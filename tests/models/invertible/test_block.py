@@ -26,8 +26,9 @@ def test_the_inverse_undoes_the_block():
     assert (made(x) - x).abs().max() > 0.1
     solved = made.inverse(made(x), tolerance=1e-13)
     assert (solved.x - x).abs().max() < 1e-10
-    assert solved.residual <= 1e-13
-    assert 1 < solved.iterations < 100
+    assert solved.residual.max() <= 1e-13
+    assert solved.iterations.min() > 1
+    assert solved.iterations.max() < 100
 
 
 def test_a_branch_stretches_no_distance_by_more_than_the_cube_of_the_bound():
@@ -46,7 +47,7 @@ def test_a_sample_stops_when_it_has_converged_whatever_the_others_do():
     torch.testing.assert_close(alone.x, among.x[:1], rtol=1e-13, atol=1e-13)
     torch.testing.assert_close(made.inverse(y[:1], acceleration=0).x, alone.x, rtol=1e-5, atol=1e-5)
     looser = made.inverse(y, tolerance=1e-2)
-    assert looser.iterations < among.iterations
+    assert (looser.iterations < among.iterations).all()
 
 
 def test_what_does_not_converge_is_named_with_the_remedy():
@@ -86,9 +87,9 @@ def test_acceleration_needs_fewer_iterations():
         torch.nn.init.dirac_(part.weight)
         torch.nn.init.zeros_(part.bias)
     y = made(batch().abs())
-    plain, accelerated = (made.inverse(y, 1e-10, acceleration=memory) for memory in (0, 3))
-    assert plain.iterations > 100
-    assert accelerated.iterations < plain.iterations / 5
+    plain, accelerated = (made.inverse(y, 1e-10, acceleration=memory) for memory in (0, 2))
+    assert plain.iterations.min() > 100
+    assert (accelerated.iterations < plain.iterations / 5).all()
     torch.testing.assert_close(accelerated.x, batch().abs(), rtol=1e-8, atol=1e-8)
 
 
