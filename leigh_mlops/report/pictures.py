@@ -4,6 +4,7 @@ A picture is uint8 RGB of shape (H, W, 3). No picture is ever stretched by its o
 range: whoever draws several passes the same limits to all of them.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -41,6 +42,7 @@ SIGNED_MAP = "berlin"
 UNSIGNED_MAP = "inferno"
 
 DIMMED = 0.45
+LEAST_WIDTH = 72
 
 
 def channel_colours(channels: Sequence[str]) -> dict[str, Colour]:
@@ -151,6 +153,8 @@ def heatmap_overlay(picture: Rgb, heat: ArrayLike, limit: float, *, signed: bool
 def strip(pictures: Sequence[Rgb], titles: Sequence[str], *, gap: int = 6) -> Rgb:
     """Pictures of one height side by side on white, a title over each.
 
+    Where one is narrower than 72 pixels all are enlarged, pixel by pixel, so that there is room for a title.
+
     Args:
         pictures: RGB (H, W, 3), one height; the widths may differ.
         titles: One for each picture; what does not fit its width is cut with dots.
@@ -161,6 +165,8 @@ def strip(pictures: Sequence[Rgb], titles: Sequence[str], *, gap: int = 6) -> Rg
     """
     if not pictures or len(pictures) != len(titles) or len({len(picture) for picture in pictures}) != 1:
         raise ValueError(f"{len(pictures)} pictures, {len(titles)} titles: pass equal numbers and one height.")
+    times = math.ceil(LEAST_WIDTH / min(picture.shape[1] for picture in pictures))
+    pictures = [picture.repeat(times, axis=0).repeat(times, axis=1) for picture in pictures]
     font = ImageFont.load_default(size=14)
     header = 22
     width = sum(picture.shape[1] for picture in pictures) + gap * (len(pictures) - 1)

@@ -90,11 +90,18 @@ def test_unsigned_overlay_has_no_colour_below_zero():
 
 
 def test_strip_lays_pictures_side_by_side():
-    pictures = [np.full((20, width, 3), 9, dtype=np.uint8) for width in (30, 40)]
+    pictures = [np.full((20, width, 3), 9, dtype=np.uint8) for width in (80, 90)]
     sheet = strip(pictures, ["DS", "a title that is far too long"], gap=6)
-    assert sheet.shape[1] == 30 + 6 + 40
-    assert np.array_equal(sheet[-20:, :30], pictures[0])
-    assert np.array_equal(sheet[-20:, 36:], pictures[1])
+    assert sheet.shape[1] == 80 + 6 + 90
+    assert np.array_equal(sheet[-20:, :80], pictures[0])
+    assert np.array_equal(sheet[-20:, 86:], pictures[1])
+
+
+def test_small_pictures_in_a_strip_leave_room_for_their_titles():
+    small = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    sheet = strip([small, small], ["alpha 0.12", ""], gap=6)
+    assert sheet.shape[1] == 96 + 6 + 96
+    assert np.array_equal(sheet[-96:, :96][1::3, 1::3], small)
 
 
 def test_png_round_trip(tmp_path):

@@ -123,7 +123,7 @@ class ResidualBlock(nn.Module):
         size = target.abs().amax(dim=1).clamp(min=1)
 
         def step(x: Tensor, samples: Tensor) -> Tensor:
-            branch = cast(Tensor, self.branch(x.unflatten(1, pixels).permute(0, 3, 1, 2)))
+            branch = cast(Tensor, self.branch(x.view(-1, *pixels).permute(0, 3, 1, 2)))
             change = branch.permute(0, 2, 3, 1).flatten(1)
             return (target if len(samples) == len(target) else target[samples]) - change
 
@@ -131,9 +131,10 @@ class ResidualBlock(nn.Module):
         asked = tolerance * (1 - contraction) / contraction
         solved = solve_fixed_point(step, target, size=size, tolerance=asked, most=max_iterations, memory=acceleration)
         if not bool((solved.residual <= asked).all()):
+            missed, taken = float(solved.residual.max()), int(solved.iterations.max())
             raise InverseError(
-                f"The inverse of {self.name} still misses by {float(solved.residual.max()):.3g} of its largest value"
-                f" after {int(solved.iterations.max())} iterations, where a tolerance of {tolerance:g} asks for {asked:.3g}; allow more"
-                " iterations, raise the tolerance, or train with a smaller lipschitz."
+                f"The inverse of {self.name} still misses by {missed:.3g} of its largest value after {taken} steps,"
+                f" where a tolerance of {tolerance:g} asks for {asked:.3g}; allow more iterations, raise the tolerance,"
+                " or train with a smaller lipschitz."
             )
-        return BlockInverse(solved.x.unflatten(1, pixels).permute(0, 3, 1, 2), solved.residual, solved.iterations)
+        return BlockInverse(solved.x.view(-1, *pixels).permute(0, 3, 1, 2), solved.residual, solved.iterations)

@@ -53,7 +53,7 @@ def test_a_sample_stops_when_it_has_converged_whatever_the_others_do():
 def test_what_does_not_converge_is_named_with_the_remedy():
     made, y = block(), batch()
     made.inverse(y, max_iterations=200)
-    with pytest.raises(InverseError, match=r"block 1 of stage 2 still misses by .* after 2 iterations.*allow more"):
+    with pytest.raises(InverseError, match=r"block 1 of stage 2 still misses by .* after 2 steps.*allow more"):
         made.inverse(y, max_iterations=2)
     assert issubclass(InverseError, LeighError)
 
