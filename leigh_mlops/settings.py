@@ -24,7 +24,7 @@ __all__ = ["Preset", "Range", "Resources", "SearchSpace", "TrainingSettings", "l
 ARCHITECTURE = "architecture."
 JOINT = "architecture"
 """Key of parts of the architecture that are chosen together, as ``padded_channels=null, head=gaussian``."""
-_DEPENDENT = [JOINT, *(f"{ARCHITECTURE}{name}" for name in ("padded_channels", "head", "log_det"))]
+_DEPENDENT = ["precision", JOINT, *(f"{ARCHITECTURE}{name}" for name in ("padded_channels", "head", "log_det"))]
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -62,6 +62,11 @@ class TrainingSettings(Settings):
         log_det = self.architecture.get("log_det", "none")
         if log_det == "none":
             return self
+        if self.precision != "fp32":
+            raise ValueError(
+                f"precision is {self.precision} with architecture.log_det {log_det}, whose terms half precision would"
+                " drown in rounding; set precision to fp32."
+            )
         if self.architecture.get("padded_channels", 0) is not None:
             raise ValueError(
                 f"architecture.log_det is {log_det}, and images that are padded with zero channels have no density; "
@@ -82,6 +87,10 @@ class TrainingSettings(Settings):
         """
         together = joint_parts(flat[JOINT]) if JOINT in flat else {}
         inner = {k.removeprefix(ARCHITECTURE): v for k, v in flat.items() if k.startswith(ARCHITECTURE)}
+        for name in together.keys() & inner.keys():
+            raise LeighError(
+                f"architecture.{name} is {inner[name]}, and architecture says {name}={together[name]}; set it once."
+            )
         outer = {k: v for k, v in flat.items() if not k.startswith(ARCHITECTURE) and k != JOINT}
         return parse_settings(cls, {**outer, JOINT: together | inner}, "hyperparameters")
 

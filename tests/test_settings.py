@@ -103,9 +103,16 @@ def test_flat_hyperparameters_come_back() -> None:
 DENSITY = "padded_channels=null, head=gaussian, log_det=roulette"
 PADDED = "padded_channels=8, head=published, log_det=none"
 JOINT = GOOD | {
-    "published": GOOD["published"] | {"architecture": PADDED},
+    "published": GOOD["published"] | {"architecture": PADDED, "precision": "fp32"},
     "space": {"architecture": [PADDED, DENSITY]},
 }
+
+
+def test_a_part_is_set_once() -> None:
+    flat = {"architecture": f"{DENSITY}, lipschitz=0.5"}
+    assert TrainingSettings.from_flat(flat).architecture["lipschitz"] == 0.5
+    with pytest.raises(LeighError, match=r"architecture\.lipschitz is 0\.8, and architecture says lipschitz=0\.5"):
+        TrainingSettings.from_flat(flat | {"architecture.lipschitz": 0.8})
 
 
 def test_parts_that_are_chosen_together_come_apart() -> None:
@@ -135,6 +142,7 @@ def test_fixing_one_of_the_parts_that_are_chosen_together_fixes_all() -> None:
     [
         ({"architecture": [PADDED, "padded_channels=8, head=gaussian, log_det=series"]}, "have no density; set arch"),
         ({"architecture": [PADDED, "padded_channels=null, log_det=series"]}, "only a class-conditional prior"),
+        ({"architecture": [PADDED, DENSITY], "precision": ["fp32", "bf16"]}, "precision is bf16 with .*set precision"),
         ({"architecture": [PADDED, "gaussian"]}, "'gaussian' sets nothing; write it as"),
         ({"architecture": [PADDED, "head=[gaussian"]}, "sets nothing"),
     ],

@@ -1,5 +1,6 @@
 """i-ResNet: a classifier that can be inverted from its latent to the image."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -18,6 +19,9 @@ from leigh_mlops.models.prior import ClassGaussian
 
 __all__ = ["Inversion", "InvertibleResNet"]
 
+GO_ON = 0.6
+"""Probability of one more term of a log-determinant by roulette; its variance is bounded above Lip(g)^2."""
+
 
 @dataclass(frozen=True)
 class Inversion:
@@ -28,9 +32,9 @@ class Inversion:
         residual: Largest of the blocks' residuals before their last steps, relative to max(1, max abs)
             of a block's output, shape (N,).
         iterations: Evaluations of all branches together, shape (N,).
-        padding_energy: Share of the sum of squares after the first ActNorm that is
-            due to padding channels, shape (N,). Above 0 the latent is that of no
-            image, and dropping the channels changes it.
+        padding_energy: Share of the sum of squares after the first ActNorm that what
+            stands in padding channels has, 0 to 1, shape (N,). Above 0 the latent is
+            that of no image, and dropping the channels changes it.
     """
 
     images: Tensor
@@ -62,9 +66,11 @@ class InvertibleResNet(Network):
         dropout: Probability in the published head.
         head: ``published`` (BatchNorm - ReLU - mean - 2048 - 256 - 100 - K) or ``gaussian``.
         log_det: How :meth:`encode_with_log_det` takes the volume term of a density:
-            ``none``, ``series`` (power series, biased) or ``roulette`` (unbiased).
+            ``none``, ``series`` (power series, biased) or ``roulette`` (unbiased; for a
+            ``lipschitz`` of at most 0.91). It needs the head ``gaussian`` and no padding.
         log_det_terms: Terms of the series, or those that roulette always takes.
-        memory: ``store`` all activations for the gradients, or ``checkpoint`` each block.
+        memory: ``store`` all activations for the gradients, or ``checkpoint`` each block,
+            which a log-determinant does not allow.
 
     Attributes:
         latent_shape: (c, h, w) of a latent.
@@ -96,12 +102,8 @@ class InvertibleResNet(Network):
         widths = wholes("widths", widths, 1, 4096, count=(len(blocks), len(blocks)))
         padded = spec.channels if padded_channels is None else padded_channels
         self.padded_channels = whole("padded_channels", padded, spec.channels, 1024)
-        if log_det != "none" and self.padded_channels != spec.channels:
-            raise LeighError(
-                f"log_det is {log_det!r} with {self.padded_channels} padded channels, and images of {spec.channels}"
-                " channels have no density among them; set padded_channels to null."
-            )
         c = real("lipschitz", lipschitz, 0.01, 0.99)
+        self._check_density(head, memory, c)
         steps = whole("power_iterations", power_iterations, 1, 1000)
         if spec.image_size % 2 ** len(blocks):
             raise LeighError(
@@ -131,9 +133,7 @@ class InvertibleResNet(Network):
         Raises:
             ValueError: The images are not those that the network was built for.
         """
-        expected = (self.spec.channels, self.spec.image_size, self.spec.image_size)
-        if images.shape[1:] != expected:
-            raise ValueError(f"images are {tuple(images.shape[1:])}; this network takes {expected}")
+        self._check_images(images)
         x = F.pad(images, (0, 0, 0, 0, 0, self.padded_channels - self.spec.channels))
         for part in self.trunk:
             x = part(x)
@@ -144,12 +144,15 @@ class InvertibleResNet(Network):
 
         The latter is an estimate: unbiased in training and in eval mode where
         ``log_det`` is ``roulette``, by the first ``log_det_terms`` terms where it is ``series``.
+        It differentiates, and so does not work in inference mode.
 
         Raises:
             LeighError: The network was built with ``log_det`` ``none``.
+            ValueError: The images are not those that the network was built for.
         """
         if self.log_det == "none":
             raise LeighError("This network was built without a log-determinant; set log_det to roulette or series.")
+        self._check_images(images)
         x, log_det = images, images.new_zeros(len(images))
         for part in self.trunk:
             if isinstance(part, ResidualBlock):
@@ -164,7 +167,30 @@ class InvertibleResNet(Network):
     def _branch_with_log_det(self, block: ResidualBlock, x: Tensor) -> tuple[Tensor, Tensor]:
         if self.log_det == "series":
             return power_series_log_det(block.branch, x, self.log_det_terms)
-        return roulette_log_det(block.branch, x, exact_terms=self.log_det_terms)
+        return roulette_log_det(block.branch, x, exact_terms=self.log_det_terms, go_on=GO_ON)
+
+    def _check_images(self, images: Tensor) -> None:
+        expected = (self.spec.channels, self.spec.image_size, self.spec.image_size)
+        if images.shape[1:] != expected:
+            raise ValueError(f"images are {tuple(images.shape[1:])}; this network takes {expected}")
+
+    def _check_density(self, head: str, memory: str, lipschitz: float) -> None:
+        if self.log_det == "none":
+            return
+        if self.padded_channels != self.spec.channels:
+            raise LeighError(
+                f"log_det is {self.log_det!r} with {self.padded_channels} padded channels, and images of"
+                f" {self.spec.channels} channels have no density among them; set padded_channels to null."
+            )
+        if head != "gaussian":
+            raise LeighError(f"log_det is {self.log_det!r}, and head {head!r} has no density; set head to gaussian.")
+        if memory != "store":
+            raise LeighError(f"memory is {memory!r}, which a log-determinant cannot use; set memory to store.")
+        if self.log_det == "roulette" and lipschitz**6 >= GO_ON:
+            raise LeighError(
+                f"lipschitz is {lipschitz:g}, where the estimate by roulette has no bounded variance;"
+                " give at most 0.91, or set log_det to series."
+            )
 
     def certificate(self) -> dict[str, Any]:
         """What is proved of the weights as eval mode uses them.
@@ -176,10 +202,11 @@ class InvertibleResNet(Network):
         """
         blocks = [part for part in self.trunk if isinstance(part, ResidualBlock)]
         scales = torch.cat([part.scale.detach().flatten() for part in self.trunk if isinstance(part, ActNorm)])
+        bounds = {block.name: block.bounds() for block in blocks}
         return {
             "allowed": self.spec.architecture["lipschitz"],
-            "lipschitz": {block.name: block.lipschitz() for block in blocks},
-            "convolutions": {block.name: block.bounds() for block in blocks},
+            "lipschitz": {name: math.prod(each) for name, each in bounds.items()},
+            "convolutions": bounds,
             "actnorm_scales": [float(scales.min()), float(scales.max())],
         }
 
@@ -213,7 +240,10 @@ class InvertibleResNet(Network):
 
         Raises:
             InverseError: A block did not converge, or the model is in training mode.
+            ValueError: The latents do not have the network's ``latent_shape``.
         """
+        if latents.shape[1:] != self.latent_shape:
+            raise ValueError(f"latents are {tuple(latents.shape[1:])}; those of this network are {self.latent_shape}")
         x, residual = latents, latents.new_zeros(len(latents))
         iterations = torch.zeros(len(latents), dtype=torch.int64, device=latents.device)
         for part in reversed(self.trunk):
@@ -228,9 +258,10 @@ class InvertibleResNet(Network):
     def _padding_energy(self, x: Tensor) -> Tensor:
         squeeze, norm = cast(Squeeze, self.trunk[0]), cast(ActNorm, self.trunk[1])
         # ActNorm may scale channels that are zero in every image by far more than the others.
-        total = norm(squeeze(x)).square().sum(dim=(1, 2, 3)).clamp(min=torch.finfo(x.dtype).tiny)
-        padding = (squeeze(x) * norm.scale)[:, 4 * self.spec.channels :]
-        return cast(Tensor, padding.square().sum(dim=(1, 2, 3)) / total)
+        images = norm(squeeze(x))[:, : 4 * self.spec.channels].square().sum(dim=(1, 2, 3))
+        # Empty padding is not 0 there, but minus the channel's shift: what counts is the way from it.
+        padding = (squeeze(x) * norm.scale)[:, 4 * self.spec.channels :].square().sum(dim=(1, 2, 3))
+        return cast(Tensor, padding / (images + padding).clamp(min=torch.finfo(x.dtype).tiny))
 
 
 def _trunk(

@@ -59,7 +59,8 @@ class ClassGaussian(nn.Module):
         """
         means = self.scaled_means.flatten(1) / math.sqrt(self.dimensions)
         pooled = (z / self.std).mean((2, 3))
-        return self.pixels * (pooled @ means.T - means.square().sum(1) / 2)
+        # A product of matrices would be rounded to half precision by autocast, and then grow by the pixels.
+        return self.pixels * ((pooled[:, None] * means).sum(2) - means.square().sum(1) / 2)
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Log-density of latents (N, c, h, w) under each class, shape (N, K), in nats."""

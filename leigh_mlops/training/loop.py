@@ -114,7 +114,7 @@ def fit(
         lr_step_epochs: Epochs between two steps of the learning rate; ``None`` for none.
         lr_step_factor: Factor of each step.
         precision: ``fp32``, or ``bf16`` for forward pass and loss in training;
-            validation is always in float32.
+            validation is always without autocast.
         beta: Weight of the cross-entropy against the density, where the objective has one.
 
     Raises:

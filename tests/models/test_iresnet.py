@@ -116,7 +116,8 @@ def jacobian_log_det(model, image):
 
 
 def test_the_log_determinant_is_that_of_the_jacobian():
-    architecture = {"padded_channels": None, "blocks": [1], "widths": [4], "log_det": "series", "log_det_terms": 40}
+    architecture = {"padded_channels": None, "blocks": [1], "widths": [4], "head": "gaussian"}
+    architecture |= {"log_det": "series", "log_det_terms": 40}
     model = compact("iresnet", channels=1, **architecture).double()
     x = images(4, channels=1, dtype=torch.float64)
     with torch.no_grad():
@@ -138,6 +139,33 @@ def test_a_density_of_padded_images_is_refused():
         compact("iresnet", log_det="roulette")
     with pytest.raises(LeighError, match="built without a log-determinant"):
         trained("iresnet").encode_with_log_det(images(1))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"head": "published"}, "head 'published' has no density; set head to gaussian"),
+        ({"memory": "checkpoint"}, "memory is 'checkpoint'.*set memory to store"),
+        ({"lipschitz": 0.95}, "lipschitz is 0.95.*give at most 0.91"),
+    ],
+)
+def test_what_a_density_cannot_have_is_refused(change, said):
+    density = {"padded_channels": None, "head": "gaussian", "log_det": "roulette"}
+    compact("iresnet", **density)
+    with pytest.raises(LeighError, match=said):
+        compact("iresnet", **density | change)
+    compact("iresnet", **density | change | {"log_det": "none"})
+
+
+def test_images_and_latents_of_another_shape_are_refused():
+    model = compact("iresnet", padded_channels=None, head="gaussian", log_det="series").eval()
+    latents, _ = model.encode_with_log_det(images(1))
+    for of_images in (model.encode, model.encode_with_log_det):
+        with pytest.raises(ValueError, match=r"images are \(3, 16, 16\); this network takes"):
+            of_images(images(1)[..., :16, :16])
+    model.invert(latents)
+    with pytest.raises(ValueError, match="latents are .*; those of this network are"):
+        model.invert(latents[:, :3])
 
 
 @pytest.mark.parametrize("change", [{"head": "linear"}, {"memory": "none"}, {"log_det": "exact"}])

@@ -54,3 +54,10 @@ def test_the_standard_deviation_is_bounded() -> None:
     with torch.no_grad():
         gaussian.log_std.fill_(100)
     torch.testing.assert_close(gaussian.std.log(), torch.full((3, 1, 1), 5.0, dtype=torch.float64))
+
+
+def test_half_precision_of_training_does_not_reach_the_margins() -> None:
+    gaussian, z = prior().float(), latents().float()
+    exact = gaussian.logits(z)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert (gaussian.logits(z) - exact).abs().max() < 1e-6 * exact.abs().max()

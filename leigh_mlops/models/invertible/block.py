@@ -1,5 +1,6 @@
 """A residual block and its inverse."""
 
+import math
 from typing import NamedTuple, cast
 
 import torch
@@ -92,7 +93,7 @@ class ResidualBlock(nn.Module):
 
     def lipschitz(self) -> float:
         """Certified bound L on the Lipschitz constant of the branch, the product of :meth:`bounds`."""
-        return float(torch.tensor(self.bounds(), dtype=torch.float64).prod())
+        return math.prod(self.bounds())
 
     @torch.no_grad()
     def inverse(
@@ -103,8 +104,9 @@ class ResidualBlock(nn.Module):
         A state with a residual r = y - g(x) - x has an error of at most |r| / (1 - L)
         in the Euclidean norm, L the branch's certified bound, and the step that adds r
         shrinks it by L. So that is the last step where max abs r is at most
-        (1 - L) / L times the tolerance. Each sample stops by itself. There are no
-        gradients.
+        (1 - L) / L times the tolerance, or at the resolution of the type. The largest
+        error is then asked for, and not proved, as the bound is on the Euclidean norm.
+        Each sample stops by itself. There are no gradients.
 
         Args:
             y: Shape (N, C, H, W).
@@ -113,10 +115,12 @@ class ResidualBlock(nn.Module):
             acceleration: States that Anderson acceleration combines; 0 for the plain iteration.
 
         Raises:
-            InverseError: A sample did not converge, or the block is in training mode.
+            InverseError: A sample did not converge or is not finite, or the block is in training mode.
         """
         if self.training:
             raise InverseError(f"{self.name} is in training mode, where its weights vary; call eval() on the model.")
+        if not bool(y.isfinite().all()):
+            raise InverseError(f"{self.name} has nothing to invert: the latent is not finite; look at the image.")
         # Channels last, as forward has them, where convolutions with few channels are faster.
         target = y.permute(0, 2, 3, 1).flatten(1)
         pixels = y.shape[2], y.shape[3], y.shape[1]
@@ -127,8 +131,9 @@ class ResidualBlock(nn.Module):
             change = branch.permute(0, 2, 3, 1).flatten(1)
             return (target if len(samples) == len(target) else target[samples]) - change
 
-        contraction = max(self.lipschitz(), torch.finfo(y.dtype).eps)
-        asked = tolerance * (1 - contraction) / contraction
+        resolution = torch.finfo(y.dtype).eps
+        contraction = max(self.lipschitz(), resolution)
+        asked = max(tolerance * (1 - contraction) / contraction, 2 * resolution)
         solved = solve_fixed_point(step, target, size=size, tolerance=asked, most=max_iterations, memory=acceleration)
         if not bool((solved.residual <= asked).all()):
             missed, taken = float(solved.residual.max()), int(solved.iterations.max())

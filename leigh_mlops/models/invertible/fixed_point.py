@@ -35,7 +35,7 @@ def solve_fixed_point(
     if h were affine. Where an accelerated step makes a sample's residual larger, it
     is taken back: the sample goes on from the plain step, which a contraction
     guarantees, and forgets its history. Samples stop one by one and never mix, so
-    that a result does not depend on the batch.
+    that a result depends on the batch by no more than the rounding of ``step``.
 
     Args:
         step: The map h; it is called with the samples that still move.
@@ -147,6 +147,6 @@ def _least_squares(columns: Tensor, wanted: Tensor) -> Tensor:
     right = (columns @ wanted[:, :, None]).double()
     # Nearly parallel columns would get huge shares of opposite sign; columns of zeros would be singular.
     diagonal = gram.diagonal(dim1=1, dim2=2)
-    ridge = 1e-8 * diagonal + torch.where(diagonal > 0, torch.zeros_like(diagonal), torch.ones_like(diagonal))
+    ridge = 1e-6 * diagonal + torch.where(diagonal > 0, torch.zeros_like(diagonal), torch.ones_like(diagonal))
     solution: Tensor = torch.linalg.solve(gram + torch.diag_embed(ridge), right)
     return solution[:, :, 0].to(wanted.dtype)

@@ -4,6 +4,7 @@ from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from leigh_mlops.models.invertible.operator_norm import (
@@ -29,7 +30,8 @@ class LipschitzConv2d(nn.Conv2d):
     v. In eval mode sigma is a certified bound (:func:`certified_norm`), and the
     weight is divided once; parameters get no gradients then. Sigma is part of the
     state, so that a loaded network computes what the saved one did; it is NaN
-    while it is not that of the weight.
+    while it is not that of the weight. Changes through ``weight.data`` go
+    unnoticed: change the weight itself, under ``no_grad``.
 
     Args:
         in_channels: Channels in, I.
@@ -37,9 +39,10 @@ class LipschitzConv2d(nn.Conv2d):
         kernel_size: Side of the kernel, odd.
         map_size: Side of the feature maps in pixels.
         lipschitz: The bound c, above 0.
-        power_iterations: Steps per backward pass in training.
+        power_iterations: Steps per backward pass in training, or per forward pass
+            where ``twice_differentiable``.
         twice_differentiable: Spell the training step out in operations whose
-            gradients have gradients, which costs two more convolutions.
+            gradients have gradients. The power iteration then has convolutions of its own.
     """
 
     v: Tensor
@@ -67,7 +70,13 @@ class LipschitzConv2d(nn.Conv2d):
         self._divided: tuple[object, Tensor] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, I, S, S) to (N, O, S, S), S the ``map_size``."""
+        """(N, I, S, S) to (N, O, S, S), S the ``map_size``.
+
+        Raises:
+            ValueError: The maps have another size, for which nothing is bounded.
+        """
+        if x.shape[2:] != (self.map_size, self.map_size):
+            raise ValueError(f"maps are {tuple(x.shape[2:])}; this convolution is bounded on {self.map_size} pixels")
         if not self.training:
             weight = self.eval_weight()
             return F.conv2d(x, weight, self.bias, padding=weight.shape[-1] // 2)
@@ -131,6 +140,15 @@ class LipschitzConv2d(nn.Conv2d):
         self.sigma.fill_(torch.nan)
         self._sigma_version = self._divided = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Copies count the versions of their weights anew.
+        valid = self._sigma_version == self.weight._version
+        return self.__dict__ | {"_divided": None, "_sigma_version": 0 if valid else None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._sigma_version = None if self._sigma_version is None else self.weight._version
+
     def _save_to_state_dict(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         if self._sigma_version != self.weight._version:
             self._forget_sigma()
@@ -178,6 +196,7 @@ class _TrainingStep(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         weight, bias, scale, u, out, *inputs = ctx.saved_tensors
         image_type, weight_type = ctx.types
@@ -199,7 +218,8 @@ class _TrainingStep(torch.autograd.Function):
 def _together(images: Tensor, v: Tensor) -> list[Tensor]:
     """What is convolved in one call: images and v, unless v is the single pixel of a 1x1 kernel."""
     if images.shape[2:] != v.shape[2:]:
-        return [images, v]
+        # A backward pass turns v, and a second one may still need this one.
+        return [images, v.clone()]
     # Memory formats that differ would cost a conversion of the whole batch.
     return [torch.cat([each.contiguous(memory_format=torch.channels_last) for each in (images, v)])]
 

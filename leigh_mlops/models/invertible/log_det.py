@@ -62,7 +62,7 @@ def roulette_log_det(
         x: Shape (N, ...); half precision is taken to float32.
         exact_terms: Terms that are always taken, at least 1.
         go_on: Probability of one more term, above 0 and below 1. The variance is
-            bounded where it is above Lip(g)^2, as it is up to Lip(g) = 0.77.
+            bounded where it is above Lip(g)^2.
         generator: Of noise and coin; ``None`` for the global random state. It lives on the device of x.
 
     Returns:

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from leigh_mlops.errors import LeighError
+
 __all__ = ["adjoint", "certified_norm", "convolve", "convolved_norm", "matrix_norm", "power_iterate", "unit"]
 
 _MARGIN = 2e-3
@@ -78,7 +80,12 @@ def certified_norm(weight: Tensor, map_size: int) -> Tensor:
     Returns:
         The bound, shape (): exact up to rounding for 1x1 kernels; else at most a
         few parts in a thousand above the norm of the circular convolution.
+
+    Raises:
+        LeighError: A weight is not finite.
     """
+    if not bool(weight.isfinite().all()):
+        raise LeighError("A convolution has weights that are not finite; train again with a lower learning rate.")
     if weight.shape[-1] == 1:
         return matrix_norm(weight)
     largest = weight.abs().max()

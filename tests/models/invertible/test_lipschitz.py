@@ -93,11 +93,31 @@ def test_half_precision_keeps_the_bound_and_the_types():
     assert made.weight.grad.dtype == made.bias.grad.dtype == x.grad.dtype == torch.float32
 
 
-def test_two_calls_before_the_gradients():
-    made = conv(gain=10)
+@pytest.mark.parametrize("kernel_size", [1, 3])
+def test_two_calls_before_the_gradients(kernel_size):
+    made = conv(kernel_size, gain=10)
     x = torch.randn(1, 3, SIDE, SIDE, dtype=torch.float64)
     (made(x).sum() + made(x).sum()).backward()
     assert made.weight.grad.isfinite().all()
+
+
+def test_gradients_of_gradients_are_refused_where_they_would_be_wrong():
+    for twice in (True, False):
+        made = conv(gain=10)
+        made.twice_differentiable = twice
+        y = made(torch.randn(1, 3, SIDE, SIDE, dtype=torch.float64)).square().sum()
+        (gradient,) = torch.autograd.grad(y, made.weight, create_graph=True)
+        if twice:
+            gradient.sum().backward()
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
+
+
+def test_maps_of_another_size_are_refused():
+    for made in (conv().train(), conv().eval()):
+        made(torch.zeros(1, 3, SIDE, SIDE, dtype=torch.float64))
+        with pytest.raises(ValueError, match=f"bounded on {SIDE} pixels"):
+            made(torch.zeros(1, 3, SIDE + 1, SIDE + 1, dtype=torch.float64))
 
 
 def test_a_zero_weight_recovers():
@@ -159,6 +179,18 @@ def test_a_sigma_that_is_not_of_the_weight_is_never_saved():
     made.eval()
     made.train()(torch.zeros(1, 3, SIDE, SIDE, dtype=torch.float64))
     assert made.state_dict()["sigma"].isnan()
+
+
+def test_a_copy_knows_whose_norm_it_has(count):
+    made = conv(gain=10).eval()
+    same = copy.deepcopy(made)
+    assert same.state_dict()["sigma"].isfinite()
+    assert same.bound() <= 0.8
+    assert len(count) == 1
+    with torch.no_grad():
+        for _ in range(made.weight._version):
+            same.weight.mul_(10)
+    assert norm(same.eval_weight()) <= 0.8 * (1 + 1e-9)
 
 
 def test_a_copy_and_a_change_of_type_keep_the_bound():

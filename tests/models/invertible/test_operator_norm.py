@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from leigh_mlops.errors import LeighError
 from leigh_mlops.models.invertible.operator_norm import (
     certified_norm,
     convolved_norm,
@@ -91,3 +92,12 @@ def test_a_kernel_of_zeros_has_the_norm_zero_and_scale_changes_nothing():
 def test_the_norm_of_a_1x1_convolution_is_that_of_its_matrix():
     torch.testing.assert_close(matrix_norm(kernel(1)), norm(kernel(1)))
     assert certified_norm(kernel(1), 5) == matrix_norm(kernel(1))
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_weights_that_are_not_finite_have_no_norm(value):
+    weight = torch.ones(2, 2, 3, 3)
+    assert certified_norm(weight, SIDE) > 0
+    weight[1, 0, 2, 1] = value
+    with pytest.raises(LeighError, match="not finite; train again with a lower learning rate"):
+        certified_norm(weight, SIDE)
