@@ -38,6 +38,8 @@ def read_png(source: Source) -> npt.NDArray[Any]:
     if source.size > 2 * raw + _SPARE_BYTES:
         raise ValueError(f"it has {source.size} bytes, far more than its {width} x {height} pixels need")
     image = np.asarray(imagecodecs.png_decode(source.read(0, source.size)))
+    if image.shape[2:] == (samples + 1,):
+        image = image[..., :samples]  # one value may stand for transparent, which a decoder makes a plane of
     return _planes_first(image, (samples, height, width))
 
 

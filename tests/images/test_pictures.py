@@ -79,3 +79,11 @@ def test_pictures_of_any_size_share_a_cache_where_fields_do_not(tmp_path: Path) 
     np.testing.assert_array_equal(cache.pixels[grey, 0], cache.pixels[grey, 2])
     field = field_files(found.table, found.channels)[grey]
     assert read_field(field).shape == (3, 64, 64)
+
+
+@pytest.mark.parametrize(("mode", "clear"), [("L", 3), ("RGB", (1, 2, 3))])
+def test_a_value_that_stands_for_transparent_is_dropped(tmp_path: Path, mode: str, clear: object) -> None:
+    plain = picture(tmp_path / "plain.png", mode=mode)
+    with Image.open(plain) as image:
+        image.save(tmp_path / "clear.png", transparency=clear)
+    np.testing.assert_array_equal(read_image(tmp_path / "clear.png"), read_image(plain))
