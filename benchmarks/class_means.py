@@ -90,7 +90,7 @@ def main() -> None:
         watch(given.latents)
         return
     command = [sys.executable, "-m", "benchmarks.class_means", "--latents", str(given.latents), "--watch"]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     before, after = map(float, done.stdout.split()[-2:])
     beyond = (after - before) * 2**20 / 1e6
     print(f"{given.latents} latents: {after:.0f} MiB at the peak, {before:.0f} MiB at that of one batch of {BATCH}")

@@ -135,7 +135,7 @@ def measure_memory(options: Options) -> None:
     peaks = {}
     for memory in ("store", "checkpoint"):
         command = [sys.executable, "-m", "benchmarks.iresnet", *sys.argv[1:], "--watch", memory]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         peaks[memory] = float(done.stdout.split()[-1])
     unit = "MiB at the peak of a step"
     report("iresnet memory", ours=peaks["checkpoint"], reference=peaks["store"], unit=unit, bar=1.0)

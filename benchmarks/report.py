@@ -1,9 +1,11 @@
 """The last line of a benchmark."""
 
 import json
+import math
 
 
 def report(name: str, *, ours: float, reference: float, unit: str, bar: float) -> None:
     """Print one JSON object: ``ratio`` is ours over the reference, ``bar`` what the ratio is held to."""
-    values = {"name": name, "ours": ours, "reference": reference, "ratio": ours / reference, "unit": unit, "bar": bar}
-    print(json.dumps(values))
+    numbers = {"ours": ours, "reference": reference, "ratio": ours / reference, "bar": bar}
+    known = {key: value if math.isfinite(value) else None for key, value in numbers.items()}
+    print(json.dumps({"name": name, "unit": unit} | known))
