@@ -75,7 +75,8 @@ def scores_under(prefix: str, scores: dict[str, float]) -> dict[str, float]:
 
 def outputs_of(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64]) -> Outputs:
     """What a package says of some rows."""
-    return predict(package.model, data.batches_of(rows, IntensityScale.from_json(package.scale), _BATCH))
+    batches = data.batches_of(rows, IntensityScale.from_json(package.scale), _BATCH)
+    return predict(package.model, batches, package.about.get("beta", 1.0))
 
 
 def inverse_error(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64], fields: int = 4) -> float:

@@ -210,7 +210,7 @@ class Study:
             model, scale, epoch = trained_network(space.family, settings, data, finished[result.trial])
             run = board.runs[result.trial]
             about = {"run": run.id, "best_epoch": epoch, "val": result.best, "seed": self.seed, "git": revision()}
-            about["exclude"] = list(self.source.rule)
+            about |= {"exclude": list(self.source.rule), "beta": settings.beta}
             package = make_package(model, scale, data, baselines, about, [*data.starts.values()])
             packages.append((run, package, log_package(self._tracking, run, package)))
         run, package, uri = packages[0]

@@ -11,6 +11,7 @@ from leigh_mlops.images import IntensityScale
 from leigh_mlops.models import ModelPackage, build_model
 from leigh_mlops.plates import find_images, write_demo_plate
 from leigh_mlops.study.baselines import fit_baselines
+from leigh_mlops.study.evaluation import evaluate_package
 from leigh_mlops.study.finalists import make_package
 from leigh_mlops.study.prepare import DataSource, divided_table, prepare
 from leigh_mlops.study.registered import matching_data, plate_adjustments
@@ -58,6 +59,20 @@ def test_training_evaluation_and_job_bring_plates_to_the_same_level(plates: Path
     adjustments = plate_adjustments(package, find_images(plates).table, QUIET)
     for plate, adjust in zip(data.table["Metadata_Plate"], data.cache.adjust, strict=True):
         np.testing.assert_array_equal(np.float32(adjustments[plate]), adjust)
+
+
+def test_the_loss_of_a_density_is_weighed_as_in_training(plates: Path) -> None:
+    source = DataSource(plates)
+    data = prepare(source, *divided_table(source, QUIET), 32, QUIET)
+    torch.manual_seed(0)
+    density = {"padded_channels": None, "head": "gaussian", "log_det": "series"}
+    options = {"image_size": 32, "channels": 2, "blocks": (1,), "widths": (4,)} | density
+    model = build_model("iresnet", classes=data.classes, **options).eval()
+    package = make_package(model, data.scale("linear"), data, fit_baselines(data), {"beta": 10.0})
+    weighed = evaluate_package(package, data, data.rows("val")[:4]).scores
+    plain = evaluate_package(replace(package, about={}), data, data.rows("val")[:4]).scores
+    assert plain["log_loss"] > 0.1
+    assert weighed["loss"] - plain["loss"] == pytest.approx(9 * plain["log_loss"], rel=1e-4)
 
 
 def test_without_controls_nothing_is_adjusted(plates: Path) -> None:
