@@ -9,7 +9,7 @@ changes as it differs between the real classes.
 
 import argparse
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from leigh_mlops.models import ModelPackage, load_package
 from leigh_mlops.models.invertible import ResidualBlock
 from leigh_mlops.models.iresnet import InvertibleResNet
 from leigh_mlops.report.files import read_tiff16, write_tiff16
+from leigh_mlops.scores.changes import paired_changes, well_means
 from leigh_mlops.study import DataSource, matching_data
 from leigh_mlops.training import PreparedData
 
@@ -58,7 +59,7 @@ def judged(
     return pd.DataFrame(records)
 
 
-def saving(package: ModelPackage, folder: Path):
+def saving(package: ModelPackage, folder: Path) -> Callable[[int, str, Floats], Floats]:
     """Writes an image (C, H, W) in raw intensities and reads it again."""
     full_scale = package.scale["full_scale"]
 
@@ -100,32 +101,33 @@ def latent_probability(package: ModelPackage, latent: torch.Tensor, target: int)
 def class_differences(fields: pd.DataFrame) -> pd.DataFrame:
     """Real difference of each channel between two classes, beside the change that counterfactuals make.
 
-    Fields are first averaged over their well. Only counterfactuals of fields whose class is the predicted one
-    count, since the others lead from a class to which the field does not belong.
+    As in the job, fields are first averaged over their well, and only valid counterfactuals of fields whose
+    class is the predicted one count.
 
     Args:
-        fields: One row per field, kind and target: ``class``, ``source``, ``target``, ``well``, ``kind``, and
-            for each channel its ``mean_<channel>`` in the image and ``change_<channel>``, raw intensities.
+        fields: One row per field, kind and target: ``class``, ``source``, ``target``, ``well``, ``kind``,
+            ``valid``, and for each channel its ``mean_<channel>`` in the image and ``change_<channel>``, raw
+            intensities.
 
     Returns:
-        One row per kind, direction and channel: ``real`` with its standard error over the wells, ``change``,
-        ``ratio`` (1 where the counterfactual changes as much as the classes differ, negative where the signs
-        differ), and whether the real difference is ``clear``, at least twice its standard error.
+        One row per kind, direction and channel: ``real`` with its interval, ``change``, ``ratio`` (1 where the
+        counterfactual changes as much as the classes differ, negative where the signs differ), ``q`` of the real
+        difference, and whether it ``differs`` at a false discovery rate of 5 %.
     """
     channels = [name.removeprefix("change_") for name in fields if name.startswith("change_")]
-    wells = fields.groupby(["class", "well"])[[f"mean_{name}" for name in channels]].mean().groupby("class")
-    means, errors = wells.mean(), wells.sem()
-    right = fields[fields["class"] == fields["source"]]
+    means = [f"mean_{name}" for name in channels]
+    first = fields.drop_duplicates(["class", "well", *means])
+    real = {name: well_means(group[means], list(group["well"])) for name, group in first.groupby("class")}
+    right = fields[(fields["class"] == fields["source"]) & fields["valid"]]
     rows = []
     for (kind, source, target), group in right.groupby(["kind", "source", "target"]):
-        changes = group.groupby("well")[[f"change_{name}" for name in channels]].mean().mean()
-        for name in channels if target in means.index else ():
-            column = f"mean_{name}"
-            real = float(means.loc[target, column] - means.loc[source, column])
-            error = float(np.hypot(errors.loc[target, column], errors.loc[source, column]))
-            change = float(changes[f"change_{name}"])
-            row = {"kind": kind, "from": source, "to": target, "channel": name, "real": real, "error": error}
-            rows.append(row | {"change": change, "ratio": change / real, "clear": abs(real) >= 2 * error})
+        before = group[means].to_numpy()
+        after = before + group[[f"change_{name}" for name in channels]].to_numpy()
+        found = paired_changes(before, after, list(group["well"]), source=real[source], target=real.get(target))
+        for name, each in zip(channels, found, strict=True):
+            row = {"kind": kind, "from": source, "to": target, "channel": name, "real": each.real, "low": each.real_low}
+            row |= {"high": each.real_high, "q": each.real_q, "change": each.change, "ratio": each.ratio}
+            rows.append(row | {"differs": each.differs})
     return pd.DataFrame(rows)
 
 
@@ -181,9 +183,12 @@ def report_files(fields: pd.DataFrame) -> None:
 
 
 def report_changes(differences: pd.DataFrame) -> None:
-    """Signs and sizes of the changes; a channel in which the classes do not clearly differ has no bar."""
+    """Signs and sizes of the changes; a channel in which the classes are not known to differ has no bar."""
+    if differences.empty:
+        print("No field has a valid counterfactual that leads from its own class; nothing can be said of changes.")
+        return
     print(differences.round(4).to_string(index=False))
-    confident = differences[(differences["kind"] == "confident") & differences["clear"]]
+    confident = differences[(differences["kind"] == "confident") & differences["differs"].eq(True)]
     signs = float((confident["ratio"] > 0).mean())
     report("signs of changes, confident", ours=signs, reference=1.0, unit="share that agree", bar=1.0)
     unit = "change over real difference, smallest"

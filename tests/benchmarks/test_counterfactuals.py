@@ -14,7 +14,7 @@ def fields(**changed):
         ("TT", "P/B02", 17.0, -6.0, 2.9),
     ]
     known = pd.DataFrame(rows, columns=["class", "well", "mean_TMRM", "change_TMRM", "mean_DAPI"])
-    known = known.assign(change_DAPI=1.0, kind="confident", source=known["class"])
+    known = known.assign(change_DAPI=1.0, kind="confident", valid=True, source=known["class"])
     return known.assign(target=known["class"].map({"DS": "TT", "TT": "DS"})).assign(**changed)
 
 
@@ -25,15 +25,21 @@ def of_tmrm(found):
 def test_change_and_difference_are_means_over_wells():
     found = of_tmrm(class_differences(fields()))
     assert found.loc["DS", ["real", "change"]].tolist() == [10.0, 8.0]
-    assert found.loc["DS", "error"] == pytest.approx(2**0.5)
+    assert found.loc["DS", "low"] <= 10 <= found.loc["DS", "high"]
     assert found.loc["DS", "ratio"] == pytest.approx(0.8)
     assert found.loc["TT", ["real", "change"]].tolist() == [-10.0, -6.0]
     assert found.loc["TT", "ratio"] == pytest.approx(0.6)
 
 
-def test_a_difference_within_its_error_is_not_clear():
+def test_a_difference_that_may_be_chance_is_not_known():
     found = class_differences(fields())
-    assert found.groupby("channel")["clear"].all().to_dict() == {"DAPI": False, "TMRM": True}
+    assert found.groupby("channel")["differs"].all().to_dict() == {"DAPI": False, "TMRM": True}
+
+
+def test_what_is_not_valid_changes_nothing():
+    found = of_tmrm(class_differences(fields(valid=[False, False, True, True, True])))
+    assert found.loc["DS", "change"] == 9
+    assert class_differences(fields(valid=False)).empty
 
 
 def test_a_change_the_other_way_has_a_negative_ratio():
