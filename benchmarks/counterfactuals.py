@@ -19,7 +19,7 @@ import torch
 from rich.console import Console
 
 from benchmarks.report import report
-from leigh_mlops.explanations import Context, FieldExplanation, explain_fields, predict_fields
+from leigh_mlops.explanations import DEFAULT_KINDS, Context, FieldExplanation, explain_fields, predict_fields
 from leigh_mlops.explanations.evaluation import evaluating
 from leigh_mlops.images import IntensityScale
 from leigh_mlops.models import ModelPackage, load_package
@@ -30,7 +30,6 @@ from leigh_mlops.scores.changes import paired_changes, well_means
 from leigh_mlops.study import DataSource, matching_data
 from leigh_mlops.training import PreparedData
 
-KINDS = ("boundary", "confident")
 BATCH = 8
 Floats = npt.NDArray[np.float32]
 
@@ -51,7 +50,7 @@ def judged(
     for start in range(0, len(rows), BATCH):
         some = rows[start : start + BATCH]
         raw = data.cache.raw(some)
-        context = Context(kinds=KINDS)
+        context = Context(kinds=DEFAULT_KINDS)
         explained = explain_fields(package, raw, ("counterfactual",), context, saving(package, folder))
         for row, image, found in zip(some, raw, explained, strict=True):
             known = {"well": data.wells[row], "class": data.classes[data.labels[row]]}
@@ -74,20 +73,24 @@ def saving(package: ModelPackage, folder: Path) -> Callable[[int, str, Floats], 
 def described(
     package: ModelPackage, raw: Floats, found: FieldExplanation, oracle: ModelPackage | None
 ) -> Iterator[dict[str, object]]:
-    """The rows of one field."""
-    target = str(found.numbers["counterfactual_target"])
-    goal = package.model.spec.classes.index(target)
-    for kind, file in found.certified.items():
-        columns = ("probability", "valid", "reencoding_error", "padding_energy", "attempts", "distance")
-        record = {column: found.numbers[f"counterfactual_{kind}_{column}"] for column in columns}
-        record |= {"kind": kind, "source": found.numbers["predicted"], "target": target}
-        record["latent_probability"] = latent_probability(package, file.shifted, goal)
-        before, after = (image.mean(axis=(1, 2), dtype=np.float64) for image in (raw, file.saved))
-        for place, name in enumerate(package.channels):
-            record |= {f"mean_{name}": before[place], f"change_{name}": after[place] - before[place]}
-        if oracle is not None:
-            (probabilities,) = predict_fields(oracle, file.saved[None])
-            record["oracle"] = oracle.model.spec.classes[int(probabilities.argmax())] == target
+    """The rows of one field; a kind without a file, as its latent cannot be inverted, is not valid."""
+    target = found.numbers.get("counterfactual_target")
+    before = raw.mean(axis=(1, 2), dtype=np.float64)
+    known = {f"mean_{name}": mean for name, mean in zip(package.channels, before, strict=True)}
+    known |= {"source": found.numbers["predicted"], "target": target, "valid": False}
+    known |= {"oracle": False} if oracle is not None else {}
+    columns = ("probability", "valid", "reencoding_error", "padding_energy", "attempts", "distance")
+    for kind in DEFAULT_KINDS:
+        record = known | {"kind": kind}
+        if file := found.certified.get(kind):
+            record |= {column: found.numbers[f"counterfactual_{kind}_{column}"] for column in columns}
+            goal = package.model.spec.classes.index(target)
+            record["latent_probability"] = latent_probability(package, file.shifted, goal)
+            change = file.saved.mean(axis=(1, 2), dtype=np.float64) - before
+            record |= {f"change_{name}": each for name, each in zip(package.channels, change, strict=True)}
+            if oracle is not None:
+                (probabilities,) = predict_fields(oracle, file.saved[None])
+                record["oracle"] = oracle.model.spec.classes[int(probabilities.argmax())] == target
         yield record
 
 
@@ -163,7 +166,7 @@ def report_files(fields: pd.DataFrame) -> None:
     known |= {"distance": "median", "probability": "median"} | ({"oracle": "mean"} if "oracle" in fields else {})
     print(fields.groupby("kind").agg(known).round(4).to_string())
     confident, boundary = (fields[fields["kind"] == kind] for kind in ("confident", "boundary"))
-    unit = f"of {len(confident)} saved files"
+    unit = f"of {len(confident)} counterfactuals"
     report("validity, confident", ours=confident["valid"].mean(), reference=1.0, unit=unit, bar=0.99)
     if "oracle" in fields:
         report("oracle validity, confident", ours=confident["oracle"].mean(), reference=1.0, unit=unit, bar=0.9)

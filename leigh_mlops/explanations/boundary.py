@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from leigh_mlops.explanations.latent_steps import along, norms
+
 __all__ = ["LONGEST", "Crossing", "head_margin", "reach"]
 
 LONGEST = 4.0
@@ -82,19 +84,19 @@ def reach(head: Head, z: Tensor, delta: Tensor, target: Tensor, confidence: floa
 
     rows = torch.arange(len(z), device=z.device)
     with torch.no_grad():
-        low, high, best = _scan(lambda alpha: goal(_between(z, delta, alpha), rows), len(z), z.device)
+        low, high, best = _scan(lambda alpha: goal(along(z, delta, alpha), rows), len(z), z.device)
         reached = high.isfinite()
-        alpha = torch.where(reached, _bisect(lambda a: goal(_between(z, delta, a), rows), low, high), best)
-        shifted = _between(z, delta, alpha)
+        alpha = torch.where(reached, _bisect(lambda a: goal(along(z, delta, a), rows), low, high), best)
+        shifted = along(z, delta, alpha)
     lost = rows[~reached]
     if not len(lost):
         return Crossing(shifted, alpha, reached, ~reached)
-    unit = _norm(delta[lost])
+    unit = norms(delta[lost])
     found, arrived = _walk(lambda latents: goal(latents, lost), shifted[lost], unit * LONGEST / SCAN_STEPS)
-    shifted[lost], reached[lost] = found, arrived
-    alpha[lost] = _norm(found - z[lost]) / unit.clamp(min=torch.finfo(torch.float64).tiny)
     by_gradient = torch.zeros_like(reached)
-    by_gradient[lost] = True
+    by_gradient[lost] = (found != shifted[lost]).flatten(1).any(dim=1)
+    shifted[lost], reached[lost] = found, arrived
+    alpha[lost] = norms(found - z[lost]) / unit.clamp(min=torch.finfo(torch.float64).tiny)
     return Crossing(shifted, alpha, reached, by_gradient)
 
 
@@ -132,10 +134,11 @@ def _walk(margin: Callable[[Tensor], Tensor], start: Tensor, length: Tensor) -> 
     value = margin(here).detach()
     arrived = value >= 0
     for _ in range(SCAN_STEPS):
-        tried = _between(here, _uphill(margin, here), length)
+        tried = along(here, _uphill(margin, here), length)
         with torch.no_grad():
             after = margin(tried)
-        uphill = (after > value) & ~arrived
+        # One that gave up stays where it is, so that it does not matter how long its neighbours walk.
+        uphill = (after > value) & ~arrived & (length >= shortest)
         ahead = _where(uphill, tried, ahead)
         arrived = arrived | (uphill & (after >= 0))
         # A latent that has arrived stays at the near end of its last segment, which is bisected below.
@@ -145,10 +148,8 @@ def _walk(margin: Callable[[Tensor], Tensor], start: Tensor, length: Tensor) -> 
             break
     way = _where(arrived, ahead - here, torch.zeros_like(here))
     with torch.no_grad():
-        share = _bisect(
-            lambda share: margin(_between(here, way, share)), torch.zeros_like(value), torch.ones_like(value)
-        )
-    return _between(here, way, share), arrived
+        share = _bisect(lambda share: margin(along(here, way, share)), torch.zeros_like(value), torch.ones_like(value))
+    return along(here, way, share), arrived
 
 
 def _uphill(margin: Callable[[Tensor], Tensor], here: Tensor) -> Tensor:
@@ -156,18 +157,8 @@ def _uphill(margin: Callable[[Tensor], Tensor], here: Tensor) -> Tensor:
     with torch.enable_grad():
         point = here.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(margin(point).sum(), point)
-    return _between(torch.zeros_like(here), gradient, 1 / _norm(gradient).clamp(min=torch.finfo(here.dtype).tiny))
-
-
-def _between(z: Tensor, delta: Tensor, alpha: Tensor) -> Tensor:
-    """Latents z + alpha * delta for lengths (N,)."""
-    return z + alpha.to(z.dtype).view(-1, *[1] * (z.dim() - 1)) * delta
+    return along(torch.zeros_like(here), gradient, 1 / norms(gradient).clamp(min=torch.finfo(here.dtype).tiny))
 
 
 def _where(chosen: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return torch.where(chosen.view(-1, *[1] * (a.dim() - 1)), a, b)
-
-
-def _norm(latents: Tensor) -> Tensor:
-    """Euclidean length of each latent, float64, shape (N,)."""
-    return torch.stack([latent.double().norm() for latent in latents])

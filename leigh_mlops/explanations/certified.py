@@ -12,9 +12,9 @@ from leigh_mlops.explanations.capabilities import ExplainedModel, require
 from leigh_mlops.explanations.counterfactuals import Counterfactual
 from leigh_mlops.explanations.decoding import AT_ONCE, decode_all
 from leigh_mlops.explanations.evaluation import evaluating
+from leigh_mlops.explanations.latent_steps import along
 from leigh_mlops.explanations.means import Means
 from leigh_mlops.images import IntensityScale
-from leigh_mlops.models import InverseError
 from leigh_mlops.scores import arrived, reencoding_error
 
 __all__ = ["ATTEMPTS", "AsSaved", "Certified", "certify"]
@@ -32,8 +32,8 @@ class Certified:
     """One counterfactual as it is in its file.
 
     Attributes:
-        image: Raw intensities that were saved, unclipped, shape (C, H, W).
-        saved: The same as read again.
+        image: Raw intensities that were handed over to be saved, unclipped, shape (C, H, W).
+        saved: What the file holds of them, as read again.
         latent: z of the original, shape (...).
         shifted: z' that was decoded, shape (...).
         alpha: Length of the step that was taken.
@@ -82,13 +82,15 @@ def certify(
     as_saved: AsSaved,
     *,
     confidence: float,
-) -> dict[str, list[Certified]]:
+) -> dict[str, dict[int, Certified]]:
     """Save counterfactuals, read them again, and measure what was read.
 
     Where the file of a ``confident`` one is not the target with the confidence asked for, its step
     is made a tenth longer, then three, seven and fifteen tenths longer than the first, and is
     inverted again: a little, as rounding takes a little, and soon more than that. Of up to five
-    attempts the first that arrives stays, else the one with the largest probability.
+    attempts the first that arrives stays, else the best: one whose file is the target rather than
+    one whose file is not, then the one with the larger probability. A longer step that cannot be
+    inverted is counted, and no longer one is tried.
 
     Args:
         model: The model that made them.
@@ -99,7 +101,7 @@ def certify(
         confidence: Probability that ``confident`` has to have.
 
     Returns:
-        N for each kind.
+        For each kind those that could be inverted, by the number of their image.
 
     Raises:
         LeighError: The model cannot, or a file can't be written.
@@ -107,20 +109,25 @@ def certify(
     network = require(model, ("encode", "decode", "classify"), "a certified counterfactual")
     with evaluating(model):
         drafts = [draft for kind, each in made.items() for draft in _drafts(kind, each, scale)]
-        kept = _judged(network, drafts, scale, means, as_saved, 1)
+        kept = dict(enumerate(_judged(network, drafts, scale, means, as_saved, 1)))
         # A step that never arrived, whatever its length, is not made longer.
-        raised = [draft.kind == "confident" and bool(made[draft.kind].reached[draft.place]) for draft in drafts]
-        open_ = [number for number, may_be in enumerate(raised) if may_be]
+        open_ = [
+            number
+            for number, draft in enumerate(drafts)
+            if draft.kind == "confident" and bool(made[draft.kind].reached[draft.place])
+        ]
         for attempt in range(2, ATTEMPTS + 1):
             open_ = [number for number in open_ if not _has_arrived(kept[number], drafts[number], confidence)]
-            longer = _lengthened(model, [drafts[number] for number in open_], scale, 0.9 + 0.1 * 2 ** (attempt - 1))
-            if not longer:
-                break
-            judged = _judged(network, longer, scale, means, as_saved, attempt)
-            for number, draft, found in zip(open_, longer, judged, strict=True):
-                kept[number] = _better(kept[number], found, draft, as_saved)
-    count = len(drafts) // len(made)
-    return {kind: kept[start * count : (start + 1) * count] for start, kind in enumerate(made)}
+            longer = _lengthened(model, {number: drafts[number] for number in open_}, scale, attempt)
+            judged = _judged(network, list(longer.values()), scale, means, as_saved, attempt)
+            kept |= {number: replace(kept[number], attempts=attempt) for number in open_}
+            for number, found in zip(longer, judged, strict=True):
+                kept[number] = _better(kept[number], found, drafts[number], as_saved)
+            open_ = list(longer)
+    certified: dict[str, dict[int, Certified]] = {kind: {} for kind in made}
+    for number, draft in enumerate(drafts):
+        certified[draft.kind][draft.place] = kept[number]
+    return certified
 
 
 def _drafts(kind: str, made: Counterfactual, scale: IntensityScale) -> list[_Draft]:
@@ -130,27 +137,31 @@ def _drafts(kind: str, made: Counterfactual, scale: IntensityScale) -> list[_Dra
             place, kind, int(made.target[place]), made.latent[place], made.shifted[place], float(made.alpha[place]),
             images[place], float(made.padding_energy[place]), float(made.residual[place]),
         )
-        for place in range(len(images))
+        for place, failure in enumerate(made.failures)
+        if not failure
     ]  # fmt: skip
 
 
-def _lengthened(model: nn.Module, drafts: Sequence[_Draft], scale: IntensityScale, factor: float) -> list[_Draft]:
-    """The same steps, ``factor`` times as long; none where they can't be inverted."""
+def _lengthened(
+    model: nn.Module, drafts: Mapping[int, _Draft], scale: IntensityScale, attempt: int
+) -> dict[int, _Draft]:
+    """The same steps, longer from attempt to attempt; those that can't be inverted are left out."""
     if not drafts:
-        return []
-    shifted = torch.stack([draft.latent + factor * (draft.shifted - draft.latent) for draft in drafts])
-    try:
-        decoded = decode_all(model, shifted)
-    except InverseError:  # what was inverted before stays, and is judged as it is
-        return []
+        return {}
+    factor = 0.9 + 0.1 * 2 ** (attempt - 1)
+    latent = torch.stack([draft.latent for draft in drafts.values()])
+    step = torch.stack([draft.shifted for draft in drafts.values()]) - latent
+    shifted = along(latent, step, latent.new_full((len(latent),), factor))
+    decoded = decode_all(model, shifted)
     images = scale.invert(decoded.images.float().cpu().numpy())
-    return [
-        replace(
+    return {
+        number: replace(
             draft, shifted=shifted[place], alpha=factor * draft.alpha, image=images[place],
             padding_energy=float(decoded.padding_energy[place]), residual=float(decoded.residual[place]),
         )
-        for place, draft in enumerate(drafts)
-    ]  # fmt: skip
+        for place, (number, draft) in enumerate(drafts.items())
+        if not decoded.failures[place]
+    }  # fmt: skip
 
 
 def _judged(
@@ -201,8 +212,12 @@ def _has_arrived(found: Certified, draft: _Draft, confidence: float) -> bool:
 
 
 def _better(before: Certified, after: Certified, draft: _Draft, as_saved: AsSaved) -> Certified:
-    """The surer of two attempts, with its own image in the file."""
-    if after.log_probs[draft.target] > before.log_probs[draft.target]:
+    """The better of two attempts, with its own image in the file."""
+    if _goodness(after, draft) > _goodness(before, draft):
         return after
     as_saved(draft.place, draft.kind, before.image)
-    return replace(before, attempts=after.attempts)
+    return before
+
+
+def _goodness(found: Certified, draft: _Draft) -> tuple[bool, float]:
+    return int(found.log_probs.argmax()) == draft.target, float(found.log_probs[draft.target])

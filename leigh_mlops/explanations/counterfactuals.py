@@ -1,5 +1,6 @@
 """Counterfactuals: how this image would look in another class."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,19 +13,28 @@ from leigh_mlops.explanations.capabilities import ExplainedModel, class_names, r
 from leigh_mlops.explanations.decoding import decode_all
 from leigh_mlops.explanations.ecinn import EcinnStep, ecinn
 from leigh_mlops.explanations.evaluation import evaluating
-from leigh_mlops.explanations.means import Means, require_means
+from leigh_mlops.explanations.latent_steps import along
+from leigh_mlops.explanations.means import Means, classes_with_means, require_means
 from leigh_mlops.explanations.targets import Target, choose_target
 
 __all__ = [
-    "CONFIDENCE", "KINDS", "Counterfactual", "check_confidence", "check_kinds", "counterfactual", "counterfactuals",
+    "CONFIDENCE", "DEFAULT_KINDS", "KINDS", "MEANS", "Counterfactual", "check_confidence", "check_kinds",
+    "counterfactual_targets", "counterfactuals",
 ]  # fmt: skip
 
 KINDS = ("alpha_0", "alpha_1", "boundary", "confident")
 """How far a step goes: two lengths of ECINN as published, the point where the head finds the target
 as probable as the most probable other class, and the point where it has the confidence asked for."""
 
+DEFAULT_KINDS = ("boundary", "confident")
+"""Steps for users who name none."""
+
 CONFIDENCE = 0.95
+"""Probability that a ``confident`` counterfactual has for users who name none."""
+
 NEEDS = ("encode", "decode", "classify")
+MEANS = ("true", "predicted")
+"""Class means that a way from class to class needs."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +42,7 @@ class Counterfactual:
     """Counterfactuals of N images and how they came about.
 
     Attributes:
-        images: Scaled, unclipped, shape (N, C, H, W).
+        images: Scaled, unclipped, shape (N, C, H, W); NaN where a latent could not be inverted.
         source: Class predicted for the original, shape (N,).
         target: Class asked for, shape (N,).
         alpha: Length of the step taken, norm(z' - z) in lengths of the difference of the
@@ -46,6 +56,7 @@ class Counterfactual:
         shifted: z' that was decoded, shape (N, ...).
         padding_energy: See `Decoded`, shape (N,).
         residual: See `Decoded`, shape (N,).
+        failures: Why each could not be inverted, length N; empty text where it could.
     """
 
     images: Tensor
@@ -60,43 +71,7 @@ class Counterfactual:
     shifted: Tensor
     padding_energy: Tensor
     residual: Tensor
-
-
-def counterfactual(
-    model: nn.Module,
-    images: Tensor,
-    target: Target,
-    means: Means | None,
-    *,
-    which: str | float = "confident",
-    confidence: float = CONFIDENCE,
-) -> Counterfactual:
-    """How each image would look in another class.
-
-    The way is that of ECINN, from the mean of one class to that of the other (see `ecinn`); how
-    far it goes is ``which`` (see `KINDS` and `reach`).
-
-    Args:
-        model: A model that can encode, decode and classify.
-        images: Scaled, on the model's device, shape (N, C, H, W).
-        target: Class for each image (N,), or one for all by name or index; None
-            is the second most probable class, for two classes the other one.
-        means: From `class_means` over the training images.
-        which: One of `KINDS`, or a length of the user's own.
-        confidence: Probability that ``confident`` reaches, above 0.5 and below 1.
-
-    Returns:
-        The counterfactuals, also those that fall short or that the model does not believe.
-
-    Raises:
-        LeighError: The model cannot, has no means, a class is unknown or was
-            never seen, or an image already has its target.
-    """
-    network = require(model, NEEDS, "counterfactual")
-    with evaluating(model):
-        latent = network.encode(images)
-    (found,) = counterfactuals(model, latent, target, means, kinds=[which], confidence=confidence)
-    return found
+    failures: tuple[str, ...]
 
 
 def counterfactuals(
@@ -108,55 +83,85 @@ def counterfactuals(
     kinds: Sequence[str | float],
     confidence: float = CONFIDENCE,
 ) -> list[Counterfactual]:
-    """Several steps from the same latents, decoded together.
+    """How each image would look in another class, at several lengths of the step.
+
+    The way is that of ECINN, from the mean of one class to that of the other (see `ecinn`); how
+    far it goes are the ``kinds`` (see `KINDS` and `reach`), which are decoded together.
 
     Args:
         model: A model that can encode, decode and classify.
-        latent: Latents of the images, shape (N, ...).
-        target: See `counterfactual`.
-        means: See `counterfactual`.
-        kinds: How far each step goes: some of `KINDS`, or numbers.
-        confidence: See `counterfactual`.
+        latent: Latents of the images, on the model's device, shape (N, ...).
+        target: See `counterfactual_targets`.
+        means: From `class_means` over the training images.
+        kinds: How far each step goes: some of `KINDS`, or lengths of the user's own.
+        confidence: Probability that ``confident`` reaches, above 0.5 and below 1.
 
     Returns:
-        One for each kind, in their order.
+        One for each kind, in their order; also those that fall short, that the model does not
+        believe, or that could not be inverted.
 
     Raises:
-        LeighError: See `counterfactual`.
+        LeighError: The model cannot, has no means, a class is unknown or was
+            never seen, or an image already has its target.
     """
     network = require(model, NEEDS, "counterfactual")
     classes = class_names(model)
     check_kinds([kind for kind in kinds if isinstance(kind, str)])
     check_confidence(confidence)
+    known = require_means(means, MEANS, (), classes)
     with evaluating(model):
         logits = network.classify(latent)
-        source, goal = logits.argmax(dim=1), choose_target(target, logits, classes)
+        source, goal = logits.argmax(dim=1), counterfactual_targets(logits, target, known, classes)
         _refuse_standing_still(source, goal, classes)
-        used = {*source.tolist(), *goal.tolist()}
-        step = ecinn(latent, source, goal, require_means(means, ("true", "predicted"), used, classes))
+        step = ecinn(latent, source, goal, require_means(known, MEANS, {*source.tolist(), *goal.tolist()}, classes))
         taken = [_take(network, latent, step, goal, kind, confidence) for kind in kinds]
         decoded = decode_all(model, torch.cat([each.shifted for each in taken]))
-    parts = zip(*(torch.split(tensor, len(latent)) for tensor in decoded), strict=True)
+    n = len(latent)
     return [
         Counterfactual(
-            images=images, source=source, target=goal, alpha=each.alpha, alpha_0=step.alpha_0,
-            falls_short=step.falls_short(each.alpha) & ~each.by_gradient, reached=each.reached,
-            by_gradient=each.by_gradient, latent=latent, shifted=each.shifted,
-            padding_energy=padding_energy, residual=residual,
+            images=decoded.images[first : first + n], source=source, target=goal, alpha=each.alpha,
+            alpha_0=step.alpha_0, falls_short=step.falls_short(each.alpha) & ~each.by_gradient,
+            reached=each.reached, by_gradient=each.by_gradient, latent=latent, shifted=each.shifted,
+            padding_energy=decoded.padding_energy[first : first + n], residual=decoded.residual[first : first + n],
+            failures=decoded.failures[first : first + n],
         )
-        for each, (images, padding_energy, residual) in zip(taken, parts, strict=True)
+        for first, each in zip(range(0, n * len(taken), n), taken, strict=True)
     ]  # fmt: skip
+
+
+def counterfactual_targets(logits: Tensor, target: Target, means: Means, classes: Sequence[str]) -> Tensor:
+    """Class that the counterfactual of each image leads to.
+
+    Args:
+        logits: Of the images, shape (N, K).
+        target: Class for each image (N,), or one for all by name or index; None is the most
+            probable one that is not predicted and has means, as there is no way to another.
+        means: From `class_means`.
+        classes: The K names.
+
+    Returns:
+        Class indices as int64, shape (N,); that of a class without means where there is no other.
+
+    Raises:
+        LeighError: A class does not exist, or there is no second one.
+    """
+    if target is None:
+        missing = ~classes_with_means(means, MEANS).to(logits.device)
+        logits = logits.masked_fill(missing, -math.inf).scatter(1, logits.argmax(dim=1, keepdim=True), math.inf)
+    return choose_target(target, logits, classes)
 
 
 def check_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
     """The same names, known to be kinds of steps.
 
     Raises:
-        LeighError: One is unknown.
+        LeighError: One is unknown or given twice.
     """
-    for kind in kinds:
+    for place, kind in enumerate(kinds):
         if kind not in KINDS:
             raise LeighError(f"Unknown counterfactual {kind!r}; choose from {', '.join(KINDS)}.")
+        if kind in kinds[:place]:
+            raise LeighError(f"The counterfactual {kind!r} is asked for twice; name each kind once.")
     return tuple(kinds)
 
 
@@ -179,7 +184,7 @@ def _take(
         return reach(network.classify, z, step.delta, target, asked)
     lengths = {"alpha_0": step.alpha_0, "alpha_1": step.alpha_1}
     alpha = lengths[kind] if isinstance(kind, str) else torch.full_like(step.alpha_0, kind)
-    shifted = z + alpha.view(-1, *[1] * (z.dim() - 1)).to(z.dtype) * step.delta
+    shifted = along(z, step.delta, alpha)
     reached = network.classify(shifted).argmax(dim=1) == target
     return Crossing(shifted, alpha, reached, torch.zeros_like(reached))
 

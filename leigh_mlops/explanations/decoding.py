@@ -6,15 +6,16 @@ import torch
 from torch import Tensor, nn
 
 from leigh_mlops.explanations.capabilities import require
+from leigh_mlops.models import InverseError
 
-__all__ = ["Decoded", "decode_all"]
+__all__ = ["AT_ONCE", "Decoded", "decode_all"]
 
 AT_ONCE = 32
 """Latents that are decoded in one pass; more would only take memory."""
 
 
 class Decoded(NamedTuple):
-    """Images of N latents.
+    """Images of N latents; all numbers of one that could not be inverted are NaN.
 
     Attributes:
         images: Scaled, unclipped, shape (N, C, H, W).
@@ -22,29 +23,48 @@ class Decoded(NamedTuple):
             0 to 1, shape (N,); NaN for a model that does not say.
         residual: Largest last step of an iterative inverse, relative to its output, shape (N,);
             NaN for a model that does not say.
+        failures: Why each could not be inverted, length N; empty text where it could.
     """
 
     images: Tensor
     padding_energy: Tensor
     residual: Tensor
+    failures: tuple[str, ...]
 
 
 def decode_all(model: nn.Module, latents: Tensor) -> Decoded:
     """Decode latents (N, ...), at most 32 in one pass; whoever calls holds the model in evaluation mode.
 
+    A latent that cannot be inverted fails alone: the others are decoded without it.
+
     Raises:
         LeighError: The model cannot decode.
-        InverseError: An inverse did not converge.
     """
-    parts = [_decoded(model, some) for some in torch.split(latents, AT_ONCE)]
-    return Decoded(*(torch.cat(each) for each in zip(*parts, strict=True)))
+    return _joined([_decoded_or_why(model, some) for some in torch.split(latents, AT_ONCE)])
+
+
+def _decoded_or_why(model: nn.Module, latents: Tensor) -> Decoded:
+    try:
+        return _decoded(model, latents)
+    except InverseError as error:
+        if len(latents) > 1:
+            return _joined([_decoded_or_why(model, half) for half in latents.chunk(2)])
+        spec = model.spec
+        unknown = torch.full((1,), torch.nan, device=latents.device)
+        nothing = latents.new_full((1, spec.channels, spec.image_size, spec.image_size), torch.nan)  # type: ignore[union-attr,arg-type]
+        return Decoded(nothing, unknown, unknown, (str(error),))
+
+
+def _joined(parts: list[Decoded]) -> Decoded:
+    images, padding_energy, residual, failures = zip(*parts, strict=True)
+    return Decoded(torch.cat(images), torch.cat(padding_energy), torch.cat(residual), sum(failures, ()))
 
 
 def _decoded(model: nn.Module, latents: Tensor) -> Decoded:
-    network = require(model, ("decode",), "a counterfactual")
+    network, fine = require(model, ("decode",), "a counterfactual"), ("",) * len(latents)
     unknown = torch.full((len(latents),), torch.nan, device=latents.device)
     invert = getattr(model, "invert", None)
     if invert is None:
-        return Decoded(network.decode(latents), unknown, unknown)
+        return Decoded(network.decode(latents), unknown, unknown, fine)
     found = invert(latents)
-    return Decoded(found.images[:, : model.spec.channels], found.padding_energy, found.residual)  # type: ignore[union-attr]
+    return Decoded(found.images[:, : model.spec.channels], found.padding_energy, found.residual, fine)  # type: ignore[union-attr]

@@ -1,22 +1,26 @@
 """Explanations by name, and which models they are for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.explanations.capabilities import class_names, require
-from leigh_mlops.explanations.counterfactuals import CONFIDENCE, counterfactual
-from leigh_mlops.explanations.evaluation import evaluating
-from leigh_mlops.explanations.interpolation import Way, between, towards_mean
+from leigh_mlops.explanations.capabilities import require
+from leigh_mlops.explanations.counterfactuals import CONFIDENCE
 from leigh_mlops.explanations.means import Means
-from leigh_mlops.explanations.occlusion import occlusion
-from leigh_mlops.explanations.targets import Target, choose_target
+from leigh_mlops.explanations.targets import Target
 from leigh_mlops.models import can
 
-__all__ = ["EXPLAINERS", "Context", "Explainer", "default_explainers", "explainers_for", "interpolated"]
+__all__ = ["EXPLAINERS", "Context", "default_explainers", "explainers_for"]
+
+EXPLAINERS = {
+    "counterfactual": ("encode", "decode", "classify"),
+    "occlusion": ("classify",),
+    "reconstruction": ("encode", "decode"),
+    "interpolation": ("encode", "decode"),
+}
+"""What a model must be able to do for each explanation."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +29,12 @@ class Context:
 
     Attributes:
         means: Class means of the latents, from `class_means`.
-        target: Class for each image (N,), or one for all by name or index. None
-            is the predicted class for occlusion, and the second best elsewhere.
+        target: Class for each image (N,), or one for all by name or index: the one to which
+            counterfactuals lead, to whose mean interpolations lead, and whose logit occlusion
+            watches. None is the predicted class for occlusion, and the second best elsewhere.
         labels: Known class of each image (N,), -1 where it has none; an interpolation
             without a target leads away from it.
-        kinds: How far the steps of counterfactuals go, some of `KINDS`; where one is made, the last.
+        kinds: How far the steps of counterfactuals go, some of `KINDS`.
         confidence: Probability that a ``confident`` counterfactual has, above 0.5 and below 1.
         baseline: Value under an occluding window in scaled units, a number or
             one per channel (C,).
@@ -51,22 +56,6 @@ class Context:
     towards: Tensor | None = None
 
 
-@dataclass(frozen=True)
-class Explainer:
-    """One way to explain.
-
-    Attributes:
-        name: Its key in `EXPLAINERS`.
-        needs: What a model must be able to do, of ``encode``, ``decode``, ``classify``.
-        explain: From a model and scaled images (N, C, H, W) to tensors by name,
-            each with N as its first axis.
-    """
-
-    name: str
-    needs: tuple[str, ...]
-    explain: Callable[[nn.Module, Tensor, Context], dict[str, Tensor]]
-
-
 def explainers_for(model: nn.Module, names: Sequence[str] | None = None) -> tuple[str, ...]:
     """The explanations that a model can serve.
 
@@ -81,11 +70,11 @@ def explainers_for(model: nn.Module, names: Sequence[str] | None = None) -> tupl
         LeighError: A name is unknown, or the model cannot serve it.
     """
     if names is None:
-        return tuple(name for name, each in EXPLAINERS.items() if all(can(model, need) for need in each.needs))
+        return tuple(name for name, needs in EXPLAINERS.items() if all(can(model, need) for need in needs))
     for name in names:
         if name not in EXPLAINERS:
             raise LeighError(f"Unknown explanation {name!r}; choose from {', '.join(EXPLAINERS)}.")
-        require(model, EXPLAINERS[name].needs, name)
+        require(model, EXPLAINERS[name], name)
     return tuple(names)
 
 
@@ -98,56 +87,3 @@ def default_explainers(model: nn.Module) -> tuple[str, ...]:
     if not can(model, "classify"):
         return ("reconstruction", "interpolation")
     return ("counterfactual",) if can(model, "decode") else ("occlusion",)
-
-
-def _counterfactual(model: nn.Module, images: Tensor, context: Context) -> dict[str, Tensor]:
-    found = counterfactual(
-        model, images, context.target, context.means, which=context.kinds[-1], confidence=context.confidence
-    )
-    return {"counterfactual" if name == "images" else name: value for name, value in vars(found).items()}
-
-
-def _occlusion(model: nn.Module, images: Tensor, context: Context) -> dict[str, Tensor]:
-    network = require(model, ("classify",), "occlusion")
-    with evaluating(model):
-        logits = network(images)
-    asked = logits.argmax(dim=1) if context.target is None else context.target
-    target = choose_target(asked, logits, class_names(model))
-    maps = occlusion(model, images, target, window=context.window, stride=context.stride, baseline=context.baseline)
-    return {"occlusion": maps, "target": target}
-
-
-def _reconstruction(model: nn.Module, images: Tensor, context: Context) -> dict[str, Tensor]:
-    network = require(model, ("encode", "decode"), "reconstruction")
-    with evaluating(model):
-        reconstruction = network.decode(network.encode(images))
-    return {"reconstruction": reconstruction, "error": (reconstruction - images).abs()}
-
-
-def interpolated(model: nn.Module, images: Tensor, context: Context) -> Way:
-    """The ways of an interpolation: to the context's image, or to the mean of its class.
-
-    Args:
-        model: A model that can encode and decode.
-        images: Scaled, on the model's device, shape (N, C, H, W).
-        context: Where to, and in how many steps.
-
-    Raises:
-        LeighError: See `between` and `towards_mean`.
-    """
-    if context.towards is not None:
-        return between(model, images, context.towards.to(images), context.steps)
-    return towards_mean(model, images, context.target, context.means, context.steps, labels=context.labels)
-
-
-def _interpolation(model: nn.Module, images: Tensor, context: Context) -> dict[str, Tensor]:
-    way = interpolated(model, images, context)
-    return {"interpolation": torch.movedim(way.frames, 0, 1), "target": way.target}
-
-
-EXPLAINERS = {
-    "counterfactual": Explainer("counterfactual", ("encode", "decode", "classify"), _counterfactual),
-    "occlusion": Explainer("occlusion", ("classify",), _occlusion),
-    "reconstruction": Explainer("reconstruction", ("encode", "decode"), _reconstruction),
-    "interpolation": Explainer("interpolation", ("encode", "decode"), _interpolation),
-}

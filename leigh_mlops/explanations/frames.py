@@ -1,24 +1,22 @@
 """What can be measured on the frames of an interpolation."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from leigh_mlops.explanations.capabilities import require
 from leigh_mlops.explanations.evaluation import evaluating
 from leigh_mlops.explanations.interpolation import Way
-from leigh_mlops.images import IntensityScale
+from leigh_mlops.explanations.latent_steps import norms
 from leigh_mlops.models import can
 
-__all__ = ["FrameMeasures", "Oracle", "measure_frames", "summary"]
+__all__ = ["FrameMeasures", "measure_frames", "summary"]
 
 Doubles = npt.NDArray[np.float64]
-Oracle = Callable[[npt.NDArray[np.float32]], Doubles]
-"""Any classifier: from raw intensities (N, C, H, W) to probabilities (N, K)."""
 
 
 @dataclass(frozen=True)
@@ -32,28 +30,23 @@ class FrameMeasures:
             first frame is the image as the model gives it back, so that what a reconstruction
             loses is not counted.
         probabilities: The model's own, shape (S, N, K); None for one that does not classify.
-        oracle: Those of an independent classifier, shape (S, N, K); None where none was given.
     """
 
     reencoding_error: Doubles
     change: Doubles
     probabilities: Doubles | None
-    oracle: Doubles | None
 
-    def rows(
-        self, way: int, channels: Sequence[str], classes: Sequence[str], oracle_classes: Sequence[str] = ()
-    ) -> list[dict[str, float]]:
+    def rows(self, way: int, channels: Sequence[str], classes: Sequence[str]) -> list[dict[str, float]]:
         """One row per frame of one way.
 
         Args:
             way: Which of the N.
             channels: Names, length C.
             classes: The model's, length K.
-            oracle_classes: The oracle's, where one was given.
 
         Returns:
-            S times ``share`` (0 to 1), ``reencoding_error``, ``change_<channel>``, and where they
-            are known ``probability_<class>`` and ``oracle_<class>``.
+            S times ``share`` (0 to 1), ``reencoding_error``, ``change_<channel>``, and for a model
+            that classifies ``probability_<class>``.
         """
         steps = len(self.change) - 1
         found: list[dict[str, float]] = []
@@ -62,8 +55,6 @@ class FrameMeasures:
             row |= _named("change", channels, self.change[step, way])
             if self.probabilities is not None:
                 row |= _named("probability", classes, self.probabilities[step, way])
-            if self.oracle is not None:
-                row |= _named("oracle", oracle_classes, self.oracle[step, way])
             found.append(row)
         return found
 
@@ -82,40 +73,27 @@ def summary(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {f"interpolation_{name}": value for name, value in (last | {"reencoding_error": worst}).items()}
 
 
-def measure_frames(model: nn.Module, way: Way, scale: IntensityScale, oracle: Oracle | None = None) -> FrameMeasures:
+def measure_frames(model: nn.Module, way: Way, raw: npt.NDArray[np.float32]) -> FrameMeasures:
     """Encode every frame again, and say what became of it.
 
     Args:
         model: The model that made the frames.
         way: The frames, with the latents at both ends.
-        scale: Of the model.
-        oracle: An independent classifier; it scales the raw intensities itself.
+        raw: The frames in raw intensity, shape (S, N, C, H, W).
     """
     network = require(model, ("encode",), "measured frames")
-    errors, probabilities, asked = [], [], []
-    length = _norms(way.end - way.start)
-    length[length == 0] = np.nan
-    raw = scale.invert(way.frames.cpu().float().numpy())
+    errors, probabilities = [], []
+    length = norms(way.end - way.start)
+    length[length == 0] = torch.nan
     with evaluating(model):
         for step, images in enumerate(way.frames):
             latent = network.encode(images)
-            errors.append(_norms(latent - way.latent(step)) / length)
+            errors.append(norms(latent - way.latent(step)) / length)
             if can(model, "classify"):
-                probabilities.append(network.classify(latent).double().softmax(dim=1).cpu().numpy())
-            if oracle is not None:
-                asked.append(oracle(raw[step]))
+                probabilities.append(network.classify(latent).double().softmax(dim=1))
     means = raw.mean(axis=(3, 4), dtype=np.float64)
-    return FrameMeasures(
-        np.stack(errors),
-        means - means[0],
-        np.stack(probabilities) if probabilities else None,
-        np.stack(asked) if asked else None,
-    )
-
-
-def _norms(latents: Tensor) -> Doubles:
-    norms: Doubles = torch.stack([latent.double().norm() for latent in latents]).cpu().numpy()
-    return norms
+    known = torch.stack(probabilities).cpu().numpy() if probabilities else None
+    return FrameMeasures(torch.stack(errors).cpu().numpy(), means - means[0], known)
 
 
 def _named(prefix: str, names: Sequence[str], values: Doubles) -> dict[str, float]:

@@ -1,21 +1,17 @@
 """Latent maps: where a field lies among the fields that a model was trained on."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.explanations.capabilities import require
-from leigh_mlops.explanations.evaluation import evaluating
 
-__all__ = ["MOST_COMPONENTS", "LatentMap", "PooledLatents", "fit_latent_map", "recording"]
+__all__ = ["MOST_COMPONENTS", "LatentMap", "PooledLatents"]
 
 MOST_COMPONENTS = 10
 FIELDS_PER_COMPONENT = 3
@@ -61,10 +57,6 @@ class LatentMap:
         distance: Doubles = np.sqrt(np.square(coordinates / np.sqrt(self.variances)).sum(axis=1))
         return distance
 
-    def quantile(self, distance: npt.ArrayLike) -> Doubles:
-        """Share of the training fields that lie nearer than ``distance`` (N,), 0 to 1, shape (N,)."""
-        return np.searchsorted(self.distances, np.asarray(distance, float)) / len(self.distances)
-
     def limit(self, quantile: float = 0.99) -> float:
         """The distance that this share of the training fields, 0 to 1, does not exceed."""
         return float(np.quantile(self.distances, quantile))
@@ -108,71 +100,19 @@ class PooledLatents:
     def __init__(self) -> None:
         self._batches: list[npt.NDArray[np.float32]] = []
 
-    def __len__(self) -> int:
-        return sum(map(len, self._batches))
-
     def update(self, latents: Tensor) -> None:
         """Add a batch of latents (N, c, h, w) or (N, c)."""
         self._batches.append(pooled(latents).astype(np.float32))
 
-    def fit(self, fields: int | None = None) -> LatentMap:
+    def fit(self) -> LatentMap:
         """The map of what was added.
-
-        Args:
-            fields: How many of the first to take; None for all.
 
         Raises:
             ValueError: Nothing was added, or a latent is not finite.
         """
         if not self._batches:
             raise ValueError("there is no map of no latent; add some with update() first")
-        return _fitted(np.concatenate(self._batches)[:fields].astype(np.float64))
-
-
-@contextmanager
-def recording(model: nn.Module) -> Iterator[PooledLatents]:
-    """Pool whatever the model encodes inside the block, so that a pass made for another end serves a map, too.
-
-    Args:
-        model: A model that can encode.
-
-    Yields:
-        The pooled latents, in the order in which they were encoded.
-
-    Raises:
-        LeighError: The model cannot encode.
-    """
-    encode, seen = require(model, ("encode",), "a latent map").encode, PooledLatents()
-
-    def encode_and_keep(images: Tensor) -> Tensor:
-        latents = encode(images)
-        seen.update(latents)
-        return latents
-
-    vars(model)["encode"] = encode_and_keep
-    try:
-        yield seen
-    finally:
-        del vars(model)["encode"]
-
-
-def fit_latent_map(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> LatentMap:
-    """The map of the training fields.
-
-    Args:
-        model: A model that can encode.
-        batches: Scaled images (N, C, H, W) with their classes (N,), on any device; the classes are not used.
-
-    Raises:
-        LeighError: The model cannot encode.
-        ValueError: There are no batches, or a latent is not finite.
-    """
-    network, seen = require(model, ("encode",), "a latent map"), PooledLatents()
-    with evaluating(model):
-        for images, _ in batches:
-            device = next(chain(model.parameters(), model.buffers()), images).device
-            seen.update(network.encode(images.to(device)))
-    return seen.fit()
+        return _fitted(np.concatenate(self._batches).astype(np.float64))
 
 
 def pooled(latents: Tensor) -> Doubles:

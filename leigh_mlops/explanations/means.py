@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations.capabilities import class_names, require
 from leigh_mlops.explanations.evaluation import evaluating
+from leigh_mlops.explanations.latents import PooledLatents
 from leigh_mlops.models import can
 
-__all__ = ["Means", "RunningClassMeans", "class_means", "require_means"]
+__all__ = ["Means", "RunningClassMeans", "class_means", "classes_with_means", "require_means"]
 
 Means = Mapping[str, Tensor]
 """``true`` and ``predicted`` of shape (K, ...); how many each mean is of, ``true_counts`` and
@@ -91,12 +92,15 @@ class RunningClassMeans:
         return (self._squares / self.counts.clamp(min=1)).sqrt()
 
 
-def class_means(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+def class_means(
+    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], pooled: PooledLatents | None = None
+) -> dict[str, Tensor]:
     """Mean latents of the training images by true and by predicted class.
 
     Args:
         model: A model that can encode.
         batches: Scaled images (N, C, H, W) with their classes (N,), on any device.
+        pooled: Takes each latent as well, so that one pass serves a latent map, too.
 
     Returns:
         ``true`` of shape (K, ...), ``true_counts`` and ``true_spread`` of shape (K,);
@@ -114,6 +118,8 @@ def class_means(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> d
     with evaluating(model):
         for images, labels in batches:
             latents = network.encode(images.to(_device(model, images)))
+            if pooled is not None:
+                pooled.update(latents)
             running["true"].update(latents, labels)
             if "predicted" in running:
                 running["predicted"].update(latents, network.classify(latents).argmax(dim=1))
@@ -152,6 +158,17 @@ def require_means(means: Means | None, kinds: Sequence[str], groups: Iterable[in
                     " choose another target or train on more images of it."
                 )
     return means
+
+
+def classes_with_means(means: Means, kinds: Sequence[str]) -> Tensor:
+    """Whether each of K classes has a mean of every one of ``kinds``, bool, shape (K,).
+
+    Args:
+        means: From `class_means`; without counts every class counts as seen.
+        kinds: Some of ``true`` and ``predicted``, at least one, each of which is there.
+    """
+    seen = [means.get(f"{kind}_counts", torch.ones(len(means[kind]))) > 0 for kind in kinds]
+    return torch.stack(seen).all(dim=0)
 
 
 def _device(model: nn.Module, images: Tensor) -> torch.device:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations.capabilities import require
 from leigh_mlops.explanations.evaluation import evaluating
+from leigh_mlops.explanations.latent_steps import along
 
 __all__ = ["BEYOND", "sweep", "sweep_alphas"]
 
@@ -56,14 +57,11 @@ def sweep(model: nn.Module, z: Tensor, delta: Tensor, alphas: Tensor, *, images_
     if z.shape != delta.shape or alphas.shape[1:] not in ((), z.shape[:1]) or not alphas.numel():
         raise ValueError(f"latents {tuple(z.shape)}, {tuple(delta.shape)} and alphas {tuple(alphas.shape)} do not fit")
     lengths = alphas.to(z).reshape(len(alphas), -1).expand(-1, len(z))
-    places = torch.split(torch.arange(lengths.numel(), device=z.device), images_per_pass)
     with evaluating(model):
-        images = torch.cat([network.decode(_shifted(z, delta, lengths, chosen)) for chosen in places])
+        images = torch.cat(
+            [
+                network.decode(along(z[places % len(z)], delta[places % len(z)], lengths.flatten()[places]))
+                for places in torch.split(torch.arange(lengths.numel(), device=z.device), images_per_pass)
+            ]
+        )
     return images.view(*lengths.shape, *images.shape[1:])
-
-
-def _shifted(z: Tensor, delta: Tensor, lengths: Tensor, places: Tensor) -> Tensor:
-    """Latents at some places of the flattened table of lengths (S, N)."""
-    image = places % len(z)
-    alpha = lengths.flatten()[places].view(-1, *[1] * (z.dim() - 1))
-    return z[image] + alpha * delta[image]

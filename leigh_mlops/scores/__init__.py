@@ -4,12 +4,13 @@ from leigh_mlops.scores.bootstrap import Difference, paired_bootstrap, per_well_
 from leigh_mlops.scores.classification import classification_scores
 from leigh_mlops.scores.counterfactual import (
     LIGHT_RULE,
-    Certificate,
     Light,
     arrived,
     background_noise,
-    certificate,
+    changed_share,
+    clipped_share,
     light,
+    mean_change,
     reencoding_error,
 )
 from leigh_mlops.scores.screening import ssmd, z_prime
@@ -27,11 +28,12 @@ __all__ = [
     "per_well_log_loss",
     "per_well_mean",
     "LIGHT_RULE",
-    "Certificate",
     "Light",
     "arrived",
     "background_noise",
-    "certificate",
+    "changed_share",
+    "clipped_share",
     "light",
+    "mean_change",
     "reencoding_error",
 ]

@@ -21,7 +21,7 @@ SIGNIFICANT = 0.05
 
 @dataclass(frozen=True)
 class PairedChange:
-    """How one measure changes from images to their counterfactuals; NaN where it cannot be said.
+    """How one measure changes from images to their counterfactuals; NaN or ``None`` where it cannot be said.
 
     Attributes:
         before: Mean over wells of the images.
@@ -54,19 +54,20 @@ class PairedChange:
     real_q: float
 
     @property
-    def changes(self) -> bool:
+    def changes(self) -> bool | None:
         """Whether the counterfactuals really change the measure, at a false discovery rate of 5 %."""
-        return self.q < SIGNIFICANT
+        return None if math.isnan(self.q) else self.q < SIGNIFICANT
 
     @property
-    def differs(self) -> bool:
+    def differs(self) -> bool | None:
         """Whether the classes really differ, at a false discovery rate of 5 %."""
-        return self.real_q < SIGNIFICANT
+        return None if math.isnan(self.real_q) else self.real_q < SIGNIFICANT
 
     @property
-    def agrees(self) -> bool:
+    def agrees(self) -> bool | None:
         """Whether the counterfactuals change to the side on which the target class lies."""
-        return self.change * self.real > 0
+        product = self.change * self.real
+        return None if math.isnan(product) else product > 0
 
     @property
     def ratio(self) -> float:
@@ -114,10 +115,13 @@ def paired_changes(
     first, second = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
     if first.ndim != 2 or first.shape != second.shape:
         raise ValueError(f"before {first.shape} and after {second.shape} do not fit; give (N, F) of each")
+    for name, each in (("source", source), ("target", target)):
+        if each is not None and np.shape(each)[1:] != first.shape[1:]:
+            raise ValueError(f"{name} has the shape {np.shape(each)}; give (wells, {first.shape[1]})")
     unpaired = ~np.isfinite(first) | ~np.isfinite(second)
     befores, afters = (well_means(np.where(unpaired, np.nan, each), wells) for each in (first, second))
     nothing = np.full((0, first.shape[1]), np.nan)
-    sources, targets = (nothing if each is None else np.asarray(each, float) for each in (source, target))
+    sources, targets = (nothing if each is None else np.asarray(each, np.float64) for each in (source, target))
     paired = [_paired(*each, seed, resamples) for each in zip(befores.T, afters.T, strict=True)]
     real = [_real(*each, seed, resamples) for each in zip(sources.T, targets.T, strict=True)]
     qs = false_discovery_rate([p for *_, p in paired])

@@ -14,7 +14,7 @@ import torch
 from leigh_mlops import __version__
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import class_means
-from leigh_mlops.explanations.latents import recording
+from leigh_mlops.explanations.latents import PooledLatents
 from leigh_mlops.images import IntensityScale, fit_thresholds
 from leigh_mlops.models import ModelPackage, Network, save_package
 from leigh_mlops.plates import leaked_wells
@@ -71,15 +71,14 @@ def make_package(
     model.eval()
     rows = data.rows("train")
     batches = data.batches_of(rows, scale, 16)
-    with recording(model) as latents:
-        means = class_means(model, ((batch.images, batch.labels) for batch in batches))
+    latents = PooledLatents()
+    means = class_means(model, ((batch.images, batch.labels) for batch in batches), latents)
     trained, chosen = digests_of_starts(starts)
     arrays: dict[str, npt.NDArray[Any]] = {
         "training_digests": np.union1d(trained, data.cache.digests[rows]),
         "validation_digests": np.union1d(chosen, data.cache.digests[data.rows("val")]),
     }
-    # However often the means' pass encodes a field, the map has it once.
-    arrays |= latents.fit(len(rows)).to_arrays()
+    arrays |= latents.fit().to_arrays()
     if model.task == "classify":
         arrays |= baselines.to_arrays()
     else:

@@ -19,8 +19,8 @@ class Toy(nn.Module):
         noise = torch.randn(DIMENSIONS, DIMENSIONS, generator=generator, dtype=torch.float64)
         self.register_buffer("matrix", torch.eye(DIMENSIONS, dtype=torch.float64) + 0.1 * noise)
         weight = torch.randn(len(classes), DIMENSIONS, generator=generator, dtype=torch.float64)
-        self.register_buffer("weight", weight)
-        self.spec = SimpleNamespace(classes=list(classes))
+        self.weight = nn.Parameter(weight, requires_grad=False)
+        self.spec = SimpleNamespace(classes=list(classes), channels=SHAPE[0], image_size=SHAPE[1])
         self.dropout = nn.Dropout(0.5)
 
     def encode(self, images):
@@ -28,6 +28,8 @@ class Toy(nn.Module):
 
 
 class Flow(Toy):
+    task = "classify"
+
     def decode(self, latents):
         return torch.linalg.solve(self.matrix, latents.flatten(1).T).T.view(-1, *SHAPE)
 
@@ -39,6 +41,8 @@ class Flow(Toy):
 
 
 class Classifier(Toy):
+    task = "classify"
+
     def classify(self, latents):
         return torch.tanh(latents.flatten(1)) @ self.weight.T
 
@@ -47,6 +51,8 @@ class Classifier(Toy):
 
 
 class Coder(Toy):
+    task = "reconstruct"
+
     def decode(self, latents):
         return torch.linalg.solve(self.matrix, latents.flatten(1).T).T.view(-1, *SHAPE)
 

@@ -98,7 +98,25 @@ def test_a_flat_head_moves_nothing_and_fails():
     z, delta = random(3, 2), random(3, 2, seed=1)
     found = reach(lambda latents: 0 * latents - torch.tensor([0.0, 1.0]), z, delta, torch.ones(3, dtype=torch.int64))
     assert not found.reached.any()
+    assert not found.by_gradient.any()
     torch.testing.assert_close(found.shifted, z)
+
+
+def test_a_latent_that_gave_up_stays_however_long_its_neighbours_walk():
+    """Uphill there is only a spike of the width of the steps at which a latent gives up."""
+    width = 4 / 64 * 2.0**-12
+
+    def head(latents):
+        x, y = latents[:, 0], latents[:, 1]
+        spike = torch.where(y <= 0, 1e-3 * x - 2 * (x - width).clamp(min=0), y)
+        return torch.stack([torch.ones_like(x), spike - 1], dim=1)
+
+    z = torch.tensor([[0.0, 0.0], [0.0, 0.05]], dtype=torch.float64)
+    delta = torch.tensor([[-1.0, 0.0], [-1.0, 0.0]], dtype=torch.float64)
+    alone, together = (reach(head, z[:n], delta[:n], torch.ones(n, dtype=torch.int64)) for n in (1, 2))
+    assert together.reached.tolist() == [False, True]
+    assert torch.equal(alone.shifted[0], z[0])
+    assert torch.equal(together.shifted[0], alone.shifted[0])
 
 
 def test_a_latent_that_is_not_finite_fails_alone():

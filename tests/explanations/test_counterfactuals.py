@@ -2,7 +2,15 @@ import pytest
 import torch
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.explanations import KINDS, class_means, counterfactual, counterfactuals
+from leigh_mlops.explanations import KINDS, check_kinds, class_means
+from leigh_mlops.explanations.counterfactuals import counterfactual_targets, counterfactuals
+from leigh_mlops.models import InverseError
+
+
+def counterfactual(model, images, target, means, *, which="confident", confidence=0.95):
+    """One step from images."""
+    (found,) = counterfactuals(model, model.encode(images), target, means, kinds=[which], confidence=confidence)
+    return found
 
 
 @pytest.fixture
@@ -52,9 +60,11 @@ def test_of_three_classes_the_target_is_the_second_most_probable_or_the_one_name
 
 def test_training_mode_is_restored_and_not_used(flow, images, means):
     expected = counterfactual(flow, images, None, means).images
+    latent = flow.encode(images)
     flow.train()
     assert not torch.equal(flow(images), flow(images))
-    torch.testing.assert_close(counterfactual(flow, images, None, means).images, expected)
+    (found,) = counterfactuals(flow, latent, None, means, kinds=["confident"])
+    torch.testing.assert_close(found.images, expected)
     assert flow.training
 
 
@@ -76,6 +86,9 @@ def test_what_cannot_be_asked(flow, classifier, images, means):
         LeighError, match="Unknown counterfactual 'alpha_2'; choose from alpha_0, alpha_1, boundary, confident"
     ):
         counterfactual(flow, images, None, means, which="alpha_2")
+    assert check_kinds(KINDS) == KINDS
+    with pytest.raises(LeighError, match="'boundary' is asked for twice"):
+        check_kinds(["boundary", "confident", "boundary"])
 
 
 def test_a_class_that_was_never_predicted_is_no_target(flow, images):
@@ -83,8 +96,43 @@ def test_a_class_that_was_never_predicted_is_no_target(flow, images):
     only = images[predicted == 0]
     means = class_means(flow, [(only, torch.arange(len(only)) % 2)])
     assert means["predicted_counts"].tolist() == [len(only), 0]
-    with pytest.raises(LeighError, match="No training image was predicted as WT"):
-        counterfactual(flow, only, None, means)
+    for target in ("WT", None):  # of two classes there is no other one to choose
+        with pytest.raises(LeighError, match="No training image was predicted as WT"):
+            counterfactual(flow, only, target, means)
+
+
+def test_without_a_target_a_class_without_means_is_passed_over(flow_of_three, images):
+    logits = flow_of_three(images)
+    _, second, third = logits.argsort(dim=1, descending=True).unbind(dim=1)
+    every = class_means(flow_of_three, [(images, torch.arange(40) % 3)])
+    assert torch.equal(counterfactual_targets(logits, None, every, "DTW"), second)
+    for kind in ("true", "predicted"):
+        for unseen in range(3):
+            counts = torch.tensor([5, 5, 5]).scatter(0, torch.tensor(unseen), 0)
+            found = counterfactual_targets(logits, None, every | {f"{kind}_counts": counts}, "DTW")
+            assert torch.equal(found, torch.where(second == unseen, third, second))
+
+
+def test_a_latent_that_cannot_be_inverted_fails_alone(flow, images, means, monkeypatch):
+    kinds = ["boundary", "confident"]
+    before, decode = counterfactuals(flow, flow.encode(images), None, means, kinds=kinds), flow.decode
+    assert before[1].failures == ("",) * 40
+    broken = before[1].shifted[17]
+
+    def fails_for_one(latents):
+        if any(torch.equal(latent, broken) for latent in latents):
+            raise InverseError("block 1 of stage 1 did not converge")
+        return decode(latents)
+
+    monkeypatch.setattr(flow, "decode", fails_for_one)
+    boundary, confident = counterfactuals(flow, flow.encode(images), None, means, kinds=kinds)
+    torch.testing.assert_close(boundary.images, before[0].images)
+    assert boundary.failures == ("",) * 40
+    assert [place for place, failure in enumerate(confident.failures) if failure] == [17]
+    assert confident.failures[17] == "block 1 of stage 1 did not converge"
+    others = [place for place in range(40) if place != 17]
+    torch.testing.assert_close(confident.images[others], before[1].images[others])
+    assert confident.images[17].isnan().all()
 
 
 def test_steps_end_where_the_head_says_what_was_asked(flow_of_three, images):

@@ -1,11 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import class_means
-from leigh_mlops.explanations.latents import LatentMap, PooledLatents, fit_latent_map, recording
+from leigh_mlops.explanations.latents import LatentMap, PooledLatents
 
 
 def random(*shape, seed=0):
@@ -76,9 +75,8 @@ def test_training_distances_leave_the_field_itself_out(features):
     np.testing.assert_allclose(found.distances, np.sort(brute), rtol=1e-4)
 
 
-def test_quantiles_say_how_many_training_fields_are_nearer(features):
+def test_the_limit_is_the_distance_that_a_share_of_the_training_fields_does_not_exceed(features):
     found = map_of(features)
-    np.testing.assert_allclose(found.quantile([-1.0, found.distances[29] + 1e-9, 1e9]), [0, 0.5, 1])
     assert (found.distances <= found.limit(0.9)).mean() == pytest.approx(0.9, abs=0.01)
     far = torch.from_numpy(features.mean(axis=0) + 100 * found.components[:1])
     assert found.columns(far)[0]["latent_distance"] > found.limit()
@@ -134,40 +132,18 @@ def test_columns_are_numbered_from_one(features):
     assert all(isinstance(value, float) for value in columns.values())
 
 
-def test_a_recorded_pass_gives_the_map_of_a_pass_of_its_own(flow, images):
+def test_the_pass_of_the_class_means_gives_the_map_of_all_latents(flow, images):
     batches = [(images[:25], torch.zeros(25, dtype=torch.int64)), (images[25:], torch.ones(15, dtype=torch.int64))]
-    with recording(flow) as seen:
-        means = class_means(flow, batches)
-    assert len(seen) >= 40
+    seen, own = PooledLatents(), PooledLatents()
+    means = class_means(flow, batches, seen)
     torch.testing.assert_close(means["true"], class_means(flow, batches)["true"])
-    own = fit_latent_map(flow, batches)
-    for name, array in seen.fit(40).to_arrays().items():
-        np.testing.assert_array_equal(array, own.to_arrays()[name])
+    own.update(flow.encode(images))
+    for name, array in seen.fit().to_arrays().items():
+        np.testing.assert_allclose(array, own.fit().to_arrays()[name], atol=1e-6)
 
 
-def test_recording_ends_with_its_block(flow, images):
-    with recording(flow) as seen:
-        flow.encode(images)
-    flow.encode(images)
-    assert len(seen) == 40
-    with pytest.raises(RuntimeError), recording(flow):
-        flow.encode(images[0])
-    assert "encode" not in vars(flow)
-
-
-def test_training_mode_is_restored_and_not_used(flow, images):
-    expected = fit_latent_map(flow, [(images, torch.zeros(40))]).components
-    flow.train()
-    np.testing.assert_array_equal(fit_latent_map(flow, [(images, torch.zeros(40))]).components, expected)
-    assert flow.training
-
-
-def test_what_cannot_be_fitted(flow):
-    with pytest.raises(LeighError, match="a latent map needs a model that can encode"):
-        fit_latent_map(nn.Identity(), [])
-    with pytest.raises(LeighError, match="a latent map needs a model that can encode"), recording(nn.Identity()):
-        pass
+def test_what_cannot_be_fitted():
     with pytest.raises(ValueError, match="no latent"):
-        fit_latent_map(flow, [])
+        PooledLatents().fit()
     with pytest.raises(ValueError, match="NaN or infinite"):
         map_of(np.full((9, 3), np.nan))

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.explanations import occlusion
+from leigh_mlops.explanations.occlusion import occlusion
 
 
 class Pooling(nn.Module):

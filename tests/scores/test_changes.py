@@ -87,11 +87,13 @@ def test_what_cannot_be_said_is_not_a_number():
     (one,) = paired_changes([[1.0]], [[3.0]], ["A01"], source=[[1.0]], target=[[4.0]])
     assert (one.change, one.wells, one.real) == (2, 1, 3)
     assert np.isnan([one.low, one.high, one.p, one.q, one.real_low, one.real_p, one.real_q]).all()
-    assert not one.differs
+    assert one.differs is None
+    assert one.changes is None
+    assert one.agrees
     (none,) = paired_changes(np.empty((0, 1)), np.empty((0, 1)), [])
     assert none.wells == 0
     assert np.isnan([none.before, none.change, none.real, none.ratio]).all()
-    assert not none.agrees
+    assert none.agrees is None
 
 
 def test_wells_that_are_all_alike():
@@ -106,3 +108,6 @@ def test_shapes_that_do_not_fit():
         paired_changes(np.zeros((3, 1)), np.zeros((3, 2)), ["A"] * 3)
     with pytest.raises(ValueError, match="one well per field"):
         paired_changes(np.zeros((3, 1)), np.zeros((3, 1)), ["A"])
+    for name in ("source", "target"):
+        with pytest.raises(ValueError, match=rf"{name} has the shape \(4, 2\); give \(wells, 1\)"):
+            paired_changes(np.zeros((3, 1)), np.zeros((3, 1)), ["A"] * 3, **{name: np.zeros((4, 2))})

@@ -1,62 +1,40 @@
 import numpy as np
 import pytest
 
-from leigh_mlops.scores import LIGHT_RULE, background_noise, certificate, light, reencoding_error
-from leigh_mlops.scores.counterfactual import LIMITS
+from leigh_mlops.scores import (
+    LIGHT_RULE,
+    background_noise,
+    changed_share,
+    clipped_share,
+    light,
+    mean_change,
+    reencoding_error,
+)
+from leigh_mlops.scores.counterfactual import DOUBT, LIMITS
 
-IMAGES = np.array([[[[10.0, 20.0]], [[100.0, 100.0]]]])  # one image, two channels, 1 x 2
-
-
-def measures(counterfactuals, **changed):
-    given = {
-        "images": IMAGES,
-        "counterfactuals": np.asarray(counterfactuals, dtype=float),
-        "log_probs": np.log([[0.2, 0.8]]),
-        "target": [1],
-        "reencoding_errors": [0.01],
-        "full_scale": 255.0,
-        "noise": 2.0,
-    }
-    return certificate(**given | changed)
+IMAGE = np.array([[[10.0, 20.0]], [[100.0, 100.0]]])  # two channels, 1 x 2
 
 
 def test_the_same_image_has_changed_nowhere():
-    same = measures(IMAGES)
-    assert same.changed.tolist() == [0]
-    assert same.clipped.tolist() == [0]
-    assert same.change_absolute.tolist() == [[0, 0]]
+    assert changed_share(IMAGE, IMAGE, 0.5) == 0
+    assert clipped_share(IMAGE, 255) == 0
+    assert mean_change(IMAGE, IMAGE).tolist() == [0, 0]
 
 
 def test_measures_by_hand():
-    c = measures([[[[14.0, 18.0]], [[100.0, 301.0]]]])
-    assert c.predicted.tolist() == [1]
-    assert c.valid.tolist() == [True]
-    assert c.probability == pytest.approx([0.8])
-    assert c.reencoding_error.tolist() == [0.01]
-    assert c.clipped.tolist() == [0.25]
-    # The second channel's 301 is saved as 255.
-    assert c.change_absolute.tolist() == [[3, 77.5]]
-    assert c.change_signed.tolist() == [[1, 77.5]]
-    assert c.changed.tolist() == [1]
+    after = [[[14.0, 17.0]], [[100.0, 301.0]]]
+    assert clipped_share(after, 255) == 0.25
+    # The second channel's 301 is in the file, which is not clipped.
+    assert mean_change(IMAGE, after).tolist() == [0.5, 100.5]
+    assert changed_share(IMAGE, after, 2.0) == 1
+    assert changed_share([[[250.0, 250.0]]], [[[250.0, 290.0]]], 10.0) == 0.5
 
 
 def test_noise_is_per_channel_and_a_change_as_large_is_none():
-    changed = [[[[12.0, 20.0]], [[100.0, 109.0]]]]
-    assert measures(changed, noise=1.0).changed.tolist() == [1]
-    assert measures(changed, noise=2.0).changed.tolist() == [0.5]
-    assert measures(changed, noise=[2.0, 9.0]).changed.tolist() == [0]
-
-
-def test_a_failed_counterfactual_is_counted():
-    failed = measures(IMAGES, target=[0])
-    assert failed.valid.tolist() == [False]
-    assert failed.predicted.tolist() == [1]
-    assert failed.probability == pytest.approx([0.2])
-
-
-def test_rows_that_do_not_fit():
-    with pytest.raises(ValueError, match="do not fit"):
-        measures(IMAGES, reencoding_errors=[0.0, 0.0])
+    after = [[[12.0, 20.0]], [[100.0, 109.0]]]
+    assert changed_share(IMAGE, after, 1.0) == 1
+    assert changed_share(IMAGE, after, 2.0) == 0.5
+    assert changed_share(IMAGE, after, [2.0, 9.0]) == 0
 
 
 def test_reencoding_error_by_hand():
@@ -66,17 +44,8 @@ def test_reencoding_error_by_hand():
 
 
 def test_what_rounds_into_the_range_is_not_clipped():
-    assert measures([[[[-0.6, 20.0]], [[255.6, 100.0]]]]).clipped.tolist() == [0.5]
-    assert measures([[[[-0.4, 20.0]], [[255.4, 100.0]]]]).clipped.tolist() == [0]
-
-
-def test_noise_is_that_of_each_image():
-    twice = np.concatenate([IMAGES, IMAGES])
-    found = measures(
-        twice + 3.0, images=twice, log_probs=np.log([[0.2, 0.8]] * 2), target=[1, 1], reencoding_errors=[0.0, 0.0],
-        noise=[[2.0, 2.0], [4.0, 4.0]],
-    )  # fmt: skip
-    assert found.changed.tolist() == [1, 0]
+    assert clipped_share([[[-0.6, 20.0]], [[255.6, 100.0]]], 255) == 0.5
+    assert clipped_share([[[-0.4, 20.0]], [[255.4, 100.0]]], 255) == 0
 
 
 def test_background_noise_is_its_spread_whatever_the_cells_do():
@@ -100,6 +69,9 @@ GOOD = {
         ({}, "green"),
         ({"probability": 0.941}, "green"),
         ({"probability": 0.93}, "amber"),
+        ({"probability": 0.9985, "asked": 0.999}, "amber"),
+        ({"probability": 0.9989, "asked": 0.999}, "green"),
+        ({"probability": 0.55, "asked": 0.6}, "green"),
         ({"probability": 0.51, "asked": None}, "green"),
         ({"reencoding_error": 0.11}, "amber"),
         ({"padding_energy": 0.011}, "amber"),
@@ -117,3 +89,4 @@ def test_the_light_follows_its_rule(changed, expected):
 def test_the_rule_names_every_limit():
     for limit in LIMITS.values():
         assert f"above {limit}" in LIGHT_RULE
+    assert f"more than {DOUBT} times" in LIGHT_RULE

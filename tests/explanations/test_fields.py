@@ -1,0 +1,156 @@
+import numpy as np
+import pytest
+import torch
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.explanations import EXPLAINERS, Context, class_means, explain_fields
+from leigh_mlops.explanations.counterfactuals import counterfactuals
+from leigh_mlops.images import IntensityScale
+from leigh_mlops.models import InverseError, ModelPackage
+
+SCALE = IntensityScale("linear", 255, (0.2, 0.3), (0.1, 0.2))
+WINDOW = {"window": 2, "stride": 1, "steps": 2}
+
+
+def package_of(model, images, means=None):
+    """A toy model in float32 with its class means over the images."""
+    model.float()
+    images = images.float()
+    if means is None:
+        means = class_means(model, [(images, torch.arange(len(images)) % len(model.spec.classes))])
+    return ModelPackage(model, ("DAPI", "TMRM"), SCALE.to_json(), means)
+
+
+def raw_of(images):
+    return SCALE.invert(images.float().numpy())
+
+
+def predicted(package, images):
+    return package.model(images.float()).argmax(dim=1)
+
+
+def halved(place, kind, image):
+    """Files that hold half of every intensity."""
+    return (0.5 * image).astype(np.float32)
+
+
+@pytest.mark.parametrize("method", EXPLAINERS)
+def test_every_explanation_of_a_batch_is_that_of_its_fields_alone(method, flow, images):
+    package, raw = package_of(flow, images), raw_of(images[:5])
+    flow.train()
+    together = explain_fields(package, raw, [method], Context(**WINDOW))
+    assert flow.training
+    (alone,) = explain_fields(package, raw[4:], [method], Context(**WINDOW))
+    assert alone.images or alone.maps or alone.frames
+    assert set(alone.numbers) == set(together[4].numbers)
+    for one, other in (
+        (alone.images, together[4].images), (alone.maps, together[4].maps), (alone.frames, together[4].frames),
+    ):  # fmt: skip
+        assert set(one) == set(other)
+        for name, array in one.items():
+            np.testing.assert_allclose(array, other[name], atol=1e-2, rtol=1e-4)
+
+
+def test_fields_of_another_size_are_refused(flow, images):
+    with pytest.raises(LeighError, match="this model takes 2 x 3 x 3, the channels DAPI, TMRM"):
+        explain_fields(package_of(flow, images), np.zeros((1, 2, 4, 4), np.float32), [])
+
+
+def test_occlusion_explains_the_prediction_unless_told_otherwise(flow, images):
+    package, raw = package_of(flow, images), raw_of(images)
+    said = {found.numbers["predicted"] for found in explain_fields(package, raw, [])}
+    assert said == {"DS", "WT"}
+    for target in (None, "WT"):
+        for found in explain_fields(package, raw, ["occlusion"], Context(**WINDOW, target=target)):
+            assert found.numbers["occlusion_target"] == (target or found.numbers["predicted"])
+
+
+def test_a_reconstruction_and_its_error(coder, images):
+    package, raw = package_of(coder, images), raw_of(images[:3])
+    for found, image in zip(explain_fields(package, raw, ["reconstruction"]), raw, strict=True):
+        np.testing.assert_allclose(found.images["reconstruction"], image, atol=1e-2)
+        assert found.numbers["reconstruction_mse"] < 1e-6
+    coder.matrix += 0.1 * torch.eye(18)
+    latent = coder.encode
+    coder.encode = lambda images: 2 * latent(images)
+    (found,) = explain_fields(package, raw[:1], ["reconstruction"])
+    assert found.numbers["reconstruction_mse"] == pytest.approx(float(images[0].square().mean()), rel=1e-4)
+
+
+def test_a_second_class_without_means_is_passed_over(flow_of_three, images):
+    flow_of_three.float()
+    logits = flow_of_three(images.float())
+    first, second = logits.argsort(dim=1, descending=True).unbind(dim=1)[:2]
+    trained = images[first != 2]
+    some = images[(first != 2) & (second == 2)]
+    assert len(some) > 2
+    means = class_means(flow_of_three, [(trained.float(), torch.arange(len(trained)) % 3)])
+    assert means["predicted_counts"][2] == 0
+    package = package_of(flow_of_three, images, means)
+    for found in explain_fields(package, raw_of(some), ["counterfactual"]):
+        assert "counterfactual_note" not in found.numbers
+        assert {found.numbers["predicted"], found.numbers["counterfactual_target"]} == {"DS", "TT"}
+
+
+def test_a_field_to_or_from_a_class_without_means_keeps_its_prediction(flow, images):
+    flow.float()
+    said = flow(images.float()).argmax(dim=1)
+    only = images[said == 0].float()
+    package = package_of(flow, images, class_means(flow, [(only, torch.arange(len(only)) % 2)]))
+    found = explain_fields(package, raw_of(images), ["counterfactual", "occlusion"], Context(**WINDOW))
+    assert {each.numbers["predicted"] for each in found} == {"DS", "WT"}
+    for each in found:
+        assert each.numbers["counterfactual_note"].startswith("No training image was predicted as WT")
+        assert not each.images
+        assert "occlusion" in each.maps
+
+
+@pytest.mark.parametrize("form", ["name", "index", "tensor"])
+def test_a_field_that_is_the_target_already_gets_a_note_however_the_target_is_given(form, flow, images):
+    package, some = package_of(flow, images), images[:8]
+    already = predicted(package, some) == 1
+    assert 0 < already.sum() < 8
+    target = {"name": "WT", "index": 1, "tensor": torch.ones(8, dtype=torch.int64)}[form]
+    found = explain_fields(package, raw_of(some), ["counterfactual"], Context(target=target), halved)
+    for each, same in zip(found, already.tolist(), strict=True):
+        assert each.numbers.get("counterfactual_note") == ("already WT" if same else None)
+        assert ("confident" in each.certified) != same
+        assert ("counterfactual_confident_map" in each.maps) != same
+
+
+@pytest.mark.parametrize("as_saved", [None, halved])
+def test_one_kind_that_cannot_be_inverted_takes_nothing_else(as_saved, flow, images, monkeypatch):
+    package, raw, kinds = package_of(flow, images), raw_of(images[:6]), ("boundary", "confident")
+    before = explain_fields(package, raw, ["counterfactual"], Context(kinds=kinds), as_saved)
+    assert all(set(each.images) == {"counterfactual_boundary", "counterfactual_confident"} for each in before)
+    latents = flow.encode(torch.from_numpy(SCALE.apply(raw)))
+    steps = counterfactuals(flow, latents, None, package.class_means, kinds=kinds)
+    broken, decode = torch.stack([steps[1].shifted[2], steps[0].shifted[4], steps[1].shifted[4]]), flow.decode
+
+    def fails(latents):
+        if any(torch.equal(latent, bad) for latent in latents for bad in broken):
+            raise InverseError("block 1 of stage 1 did not converge")
+        return decode(latents)
+
+    monkeypatch.setattr(flow, "decode", fails)
+    found = explain_fields(package, raw, ["counterfactual"], Context(kinds=kinds), as_saved)
+    made = [{"boundary", "confident"}] * 2 + [{"boundary"}, {"boundary", "confident"}, set(), {"boundary", "confident"}]
+    for old, new, expected in zip(before, found, made, strict=True):
+        assert set(new.images) == {f"counterfactual_{kind}" for kind in expected}
+        assert set(new.certified) == (expected if as_saved else set())
+        assert len(new.maps) == (bool(expected) if as_saved else 0)
+        for kind in kinds:
+            if kind in expected:
+                assert new.numbers[f"counterfactual_{kind}_length"] == old.numbers[f"counterfactual_{kind}_length"]
+            else:
+                assert new.numbers[f"counterfactual_{kind}_note"] == "block 1 of stage 1 did not converge"
+                assert f"counterfactual_{kind}_length" not in new.numbers
+        assert new.numbers["predicted"] == old.numbers["predicted"]
+
+
+def test_a_saved_counterfactual_is_shown_as_its_file_holds_it(flow, images):
+    package, raw, context = package_of(flow, images), raw_of(images[:2]), Context(kinds=("boundary",))
+    shown, saved = (explain_fields(package, raw, ["counterfactual"], context, files) for files in (None, halved))
+    for made, found in zip(shown, saved, strict=True):
+        expected = 0.5 * made.images["counterfactual_boundary"]
+        np.testing.assert_allclose(found.images["counterfactual_boundary"], expected, rtol=1e-5)
