@@ -18,7 +18,11 @@ def explain(
         typer.Option(help="counterfactual,occlusion,reconstruction,interpolation; by default those of the family."),
     ] = None,
     target: Annotated[
-        str | None, typer.Option(help="Class that counterfactuals lead to; by default the second most probable.")
+        str | None,
+        typer.Option(
+            help="Class that counterfactuals and interpolations lead to and whose logit occlusion watches; by default "
+            "the second most probable, for occlusion the most probable."
+        ),
     ] = None,
     window: Annotated[int, typer.Option(min=1, help="Side of the occluding window in pixels.")] = 15,
     stride: Annotated[int, typer.Option(min=1, help="Step of the occluding window in pixels.")] = 6,
@@ -50,10 +54,21 @@ def explain(
     verbose: Verbose = False,
 ) -> None:
     """Classify and explain every field of a data set with a registered model; started again, it goes on."""
-    from leigh_mlops.jobs import ExplainJob
+    from leigh_mlops.jobs import ExplainJob, ExplainOptions
     from leigh_mlops.study import DataSource
     from leigh_mlops.tracking import Store as Tracking
 
+    options = ExplainOptions(
+        target=target,
+        window=window,
+        stride=stride,
+        counts=counts,
+        counterfactual=tuple(split_list(counterfactual) or ()),
+        confidence=confidence,
+        oracle=oracle,
+        sweep=sweep,
+        towards_field=towards_field,
+    )
     job = ExplainJob(
         store=Tracking.open(store, verbose=verbose),
         model=model,
@@ -61,15 +76,7 @@ def explain(
         out=out,
         console=console,
         methods=split_list(methods),
-        target=target,
-        window=window,
-        stride=stride,
-        counts=counts,
-        kinds=split_list(counterfactual) or (),
-        confidence=confidence,
-        oracle=oracle,
-        sweep=sweep,
-        towards_field=towards_field,
+        options=options,
         batch_size=batch_size,
         workers=workers,
         ray_address=ray_address,

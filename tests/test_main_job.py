@@ -224,7 +224,7 @@ def test_the_job_leaves_a_sheet_and_a_page(explained: tuple[Workshop, Path]) -> 
     with Image.open(out / "contact_sheet.png") as sheet:
         assert sheet.width > 600
     page = (out / "report" / "index.html").read_text()
-    assert "39 fields of 20 wells were explained; 1 could not be read" in page
+    assert "39 fields of 20 wells were explained; 1 could not be explained" in page
     (run,) = shop.store.search_runs(["1"], "tags.kind = 'explain'")
     assert run.data.tags["model_version"] == "models:/leigh-iresnet/1"
 

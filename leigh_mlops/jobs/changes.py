@@ -8,23 +8,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from leigh_mlops.explanations import KINDS
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates import write_table
 from leigh_mlops.report.changes import Direction, change_figure, change_sentences
 from leigh_mlops.report.style import save_figure
 from leigh_mlops.scores.changes import paired_changes, well_means
 
-__all__ = ["KINDS", "directions_of", "kinds_in", "well_names", "write_changes"]
-
-KINDS = ("confident", "boundary", "alpha_1", "alpha_0")
-"""Steps of a counterfactual, the one that says most first."""
+__all__ = ["directions_of", "kinds_in", "well_names", "write_changes"]
 
 _DRAWN = 3
 
 
 def kinds_in(fields: pd.DataFrame) -> list[str]:
     """The kinds of counterfactuals that a table of fields has, the one that says most first."""
-    return [kind for kind in KINDS if f"counterfactual_{kind}_valid" in fields]
+    return [kind for kind in reversed(KINDS) if f"counterfactual_{kind}_valid" in fields]
 
 
 def well_names(fields: pd.DataFrame) -> list[str]:
@@ -33,7 +31,7 @@ def well_names(fields: pd.DataFrame) -> list[str]:
 
 
 def write_changes(out: Path, fields: pd.DataFrame, package: ModelPackage) -> list[str]:
-    """Write ``changes.csv`` of all kinds and ``changes.png`` of the first of `KINDS` that is there.
+    """Write ``changes.csv`` of all kinds and ``changes.png`` of the kind that says most.
 
     Args:
         out: The job's folder.
@@ -52,8 +50,15 @@ def write_changes(out: Path, fields: pd.DataFrame, package: ModelPackage) -> lis
     kind, directions = next(iter(found.items()))
     most = sorted(directions, key=lambda each: -each.wells)[:_DRAWN]
     shown = [each for each in directions if each in most]
-    save_figure(change_figure(shown, f"What counterfactuals change ({kind})"), out / "changes.png")
-    return [sentence for each in shown for sentence in change_sentences(each)]
+    heading, said = f"What counterfactuals change ({kind})", []
+    if len(directions) > len(shown):
+        heading += f", the {len(shown)} of {len(directions)} directions with the most wells"
+        said = [
+            f"The figure and these sentences hold the {len(shown)} directions with the most wells; "
+            f"changes.csv holds all {len(directions)}."
+        ]
+    save_figure(change_figure(shown, heading), out / "changes.png")
+    return [sentence for each in shown for sentence in change_sentences(each)] + said
 
 
 def directions_of(fields: pd.DataFrame, kind: str, classes: Sequence[str]) -> list[Direction]:
@@ -64,7 +69,7 @@ def directions_of(fields: pd.DataFrame, kind: str, classes: Sequence[str]) -> li
 
     Args:
         fields: The table of fields, with ``image_<measure>`` and ``counterfactual_<kind>_after_<measure>``.
-        kind: Of `KINDS`.
+        kind: Of `explanations.KINDS`.
         classes: Names of the model's classes, in their order.
 
     Returns:
@@ -78,23 +83,25 @@ def directions_of(fields: pd.DataFrame, kind: str, classes: Sequence[str]) -> li
     found = []
     for source, target in pairs:
         tried = fields[(fields["predicted"] == source) & (fields["counterfactual_target"] == target)]
-        valid = tried[tried[f"counterfactual_{kind}_valid"].eq(True)]
-        if len(valid):
-            found.append(_direction(fields, valid, (source, target), measures, after, len(tried) - len(valid)))
+        tried = tried.dropna(subset=[f"counterfactual_{kind}_valid"])
+        valid = tried[f"counterfactual_{kind}_valid"].eq(True)
+        if valid.any():
+            found.append(_direction(fields, tried, valid, (source, target), measures, after))
     return found
 
 
 def _direction(
     fields: pd.DataFrame,
-    valid: pd.DataFrame,
+    tried: pd.DataFrame,
+    valid: "pd.Series[bool]",
     classes: tuple[str, str],
     measures: list[str],
     after: str,
-    left_out: int,
 ) -> Direction:
-    new = valid[~valid["seen"].astype(bool)]
-    unseen = len(set(well_names(new))) >= 2
-    used = new if unseen else valid
+    new = ~tried["seen"].astype(bool)
+    unseen = len(set(well_names(tried[valid & new]))) >= 2
+    of_wells = new | (not unseen)
+    used = tried[valid & of_wells]
     befores = [f"image_{measure}" for measure in measures]
     changes = paired_changes(
         used[befores],
@@ -103,7 +110,7 @@ def _direction(
         source=_labelled(fields, classes[0], befores),
         target=_labelled(fields, classes[1], befores),
     )
-    wells = len(set(well_names(used)))
+    wells, left_out = len(set(well_names(used))), int((~valid & of_wells).sum())
     return Direction(*classes, dict(zip(measures, changes, strict=True)), wells, unseen, left_out)
 
 

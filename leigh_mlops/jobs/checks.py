@@ -2,35 +2,21 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import check_confidence, check_kinds
 from leigh_mlops.explanations.means import require_means
+from leigh_mlops.jobs.options import ExplainOptions
 from leigh_mlops.models import ModelPackage
 
-__all__ = ["Options", "check_channels", "check_options", "check_oracle"]
+__all__ = ["check_channels", "check_options", "check_oracle"]
 
 
-class Options(Protocol):
-    """What `ExplainJob` is asked for; see there."""
-
-    target: str | None
-    window: int
-    stride: int
-    counts: bool
-    kinds: Sequence[str]
-    confidence: float
-    oracle: str | None
-    sweep: int
-    towards_field: str | None
-
-
-def check_options(job: Options, package: ModelPackage, methods: Sequence[str]) -> None:
+def check_options(options: ExplainOptions, package: ModelPackage, methods: Sequence[str]) -> None:
     """Refuse what the model cannot do.
 
     Args:
-        job: What is asked for.
+        options: What is asked for.
         package: The model.
         methods: Explanations that it will give.
 
@@ -38,41 +24,56 @@ def check_options(job: Options, package: ModelPackage, methods: Sequence[str]) -
         LeighError: An option is unknown, out of its range, or does not fit the model or another option.
     """
     classes, size = package.model.spec.classes, package.model.spec.image_size
-    if job.target is not None and job.target not in classes:
-        raise LeighError(f"The class {job.target!r} is unknown to the model; choose one of {', '.join(classes)}.")
-    if job.window > size or job.stride > job.window:
+    if options.target is not None and options.target not in classes:
+        raise LeighError(f"The class {options.target!r} is unknown to the model; choose one of {', '.join(classes)}.")
+    if options.window > size or options.stride > options.window:
         raise LeighError(
-            f"A window of {job.window} and a stride of {job.stride} pixels do not cover images of {size}; "
+            f"A window of {options.window} and a stride of {options.stride} pixels do not cover images of {size}; "
             "give a window no larger than the image and a stride no larger than the window."
         )
-    if job.towards_field is not None and "interpolation" not in methods:
+    if options.towards_field is not None and "interpolation" not in methods:
         raise LeighError(
             f"--towards-field says where interpolations lead, and {', '.join(methods)} is asked for;"
             " add interpolation to --methods, or leave it out."
         )
+    if not check_kinds(options.counterfactual):
+        raise LeighError("No kind of counterfactual is given; give --counterfactual boundary,confident or leave it.")
+    check_confidence(options.confidence)
+    _check_means(options, package, methods)
     if "counterfactual" in methods:
-        _check_counterfactuals(job, package)
-        return
-    for option, given in {"counts": job.counts, "oracle": job.oracle, "sweep": job.sweep}.items():
+        _check_sweep(options)
+    else:
+        _refuse_what_is_of_counterfactuals(options, package, methods)
+
+
+def _check_means(options: ExplainOptions, package: ModelPackage, methods: Sequence[str]) -> None:
+    """A target needs its mean; where none is given, each field finds one of those that there are."""
+    classes = package.model.spec.classes
+    asked = () if options.target is None else (classes.index(options.target),)
+    if "counterfactual" in methods:
+        require_means(package.class_means, ("true", "predicted"), asked, classes)
+    if "interpolation" in methods and options.towards_field is None:
+        require_means(package.class_means, ("true",), asked, classes)
+
+
+def _check_sweep(options: ExplainOptions) -> None:
+    if options.sweep == 1 or options.sweep < 0:
+        raise LeighError(f"A sweep of {options.sweep} images shows no way; give at least 2, or 0 for none.")
+    if options.sweep and "confident" not in options.counterfactual:
+        raise LeighError(
+            "--sweep shows the way to the confident counterfactual, and only "
+            f"{', '.join(options.counterfactual)} is asked for; "
+            "add confident to --counterfactual, or leave --sweep out."
+        )
+
+
+def _refuse_what_is_of_counterfactuals(options: ExplainOptions, package: ModelPackage, methods: Sequence[str]) -> None:
+    for option, given in {"counts": options.counts, "oracle": options.oracle, "sweep": options.sweep}.items():
         if given:
             raise LeighError(
                 f"--{option} is about counterfactuals, and {package.model.spec.family} is explained by "
                 f"{', '.join(methods)}; leave it out, or take an invertible model."
             )
-
-
-def _check_counterfactuals(job: Options, package: ModelPackage) -> None:
-    if not check_kinds(job.kinds):
-        raise LeighError("No kind of counterfactual is given; give --counterfactual boundary,confident or leave it.")
-    check_confidence(job.confidence)
-    require_means(package.class_means, ("true", "predicted"), (), package.model.spec.classes)
-    if job.sweep == 1 or job.sweep < 0:
-        raise LeighError(f"A sweep of {job.sweep} images shows no way; give at least 2, or 0 for none.")
-    if job.sweep and "confident" not in job.kinds:
-        raise LeighError(
-            f"--sweep shows the way to the confident counterfactual, and only {', '.join(job.kinds)} is asked for; "
-            "add confident to --counterfactual, or leave --sweep out."
-        )
 
 
 def check_channels(source: Path | None, package: ModelPackage, channels: Sequence[str]) -> None:

@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from leigh_mlops.jobs.changes import KINDS
+from leigh_mlops.explanations import KINDS
 from leigh_mlops.report.files import replacing
 
-__all__ = ["COLUMNS", "explain_columns", "write_columns"]
+__all__ = ["CHANGE_COLUMNS", "COLUMNS", "explain_columns", "write_columns"]
 
 COLUMNS = {
     "Metadata_<name>": "where the field is, and what stands in its well, as the image table says",
@@ -18,10 +18,10 @@ COLUMNS = {
     "probability_<class>": "probability of that class, 0 to 1; of a well, from the mean log-probability of its fields",
     "counterfactual_target": "class that the counterfactuals lead to",
     "counterfactual_note": "why a field has no counterfactual",
-    "counterfactual_<kind>_note": "why the counterfactual cannot be what was asked for",
+    "counterfactual_<kind>_note": "why there is none of that kind, or why it is not what was asked for",
     "counterfactual_<kind>_class": "class that the model predicts for the saved file, read again",
     "counterfactual_<kind>_probability": "the target's probability for the saved file, read again, 0 to 1",
-    "counterfactual_<kind>_valid": "whether the saved file, read again, is the target to the model; share of a well",
+    "counterfactual_<kind>_valid": "whether the saved file, read again, is the target to the model",
     "counterfactual_<kind>_light": "green, amber or red: how far the counterfactual can be trusted",
     "counterfactual_<kind>_length": "length of the step in the latent, in differences between the mean latents (alpha)",
     "counterfactual_<kind>_falls_short": "whether the step ends before the hyperplane between the two classes",
@@ -31,7 +31,9 @@ COLUMNS = {
         "distance of the saved file's latent from where it was meant to be, over the length of the step; 0 is perfect"
     ),
     "counterfactual_<kind>_padding_energy": "share of energy in padding channels that an image cannot hold, 0 to 1",
-    "counterfactual_<kind>_residual": "largest error that the inverse left, in the model's units",
+    "counterfactual_<kind>_residual": (
+        "largest residual of the inverse before its last step, relative to the block's output (at least 1)"
+    ),
     "counterfactual_<kind>_clipped": "share of values outside the camera's range, 0 to 1",
     "counterfactual_<kind>_changed": "share of pixels that change by more than the noise in some channel, 0 to 1",
     "counterfactual_<kind>_change_<channel>": "mean change of the channel, raw intensity",
@@ -40,7 +42,9 @@ COLUMNS = {
     ),
     "counterfactual_<kind>_oracle_class": "class that an independently trained classifier predicts for the saved file",
     "counterfactual_<kind>_oracle_probability": "the target's probability by that classifier, 0 to 1",
-    "counterfactual_<kind>_png_class": "class that the model predicts for the 8-bit view",
+    "counterfactual_<kind>_eight_bit_class": (
+        "class that the model predicts for each channel in 8 bits between the display limits"
+    ),
     "counterfactual_<kind>_counts_class": "class that the model predicts for the file of whole counts",
     "counterfactual_<kind>_twin_error": "distance to the true twin, over that of the image itself; below 1 is nearer",
     "counterfactual_<kind>_after_<measure>": (
@@ -64,7 +68,7 @@ COLUMNS = {
     "reconstruction_error_<channel>": "root mean square error of the reconstruction, in raw intensity",
     "reconstruction_pca_error_<channel>": "the same of as many principal components as the latent has numbers",
     "sweep_video": "path of the film from the image through the counterfactual and past it",
-    "sweep_note": "why there is no such film",
+    "sweep_note": "why there is no such film, or no sweep at all",
     "<method>_mse": "mean squared error of the reconstruction, in the model's units",
     "<picture>_full_colour": "value at full colour of that picture's map",
     "latent_distance": "Mahalanobis distance of the field's latent from those of training",
@@ -72,6 +76,32 @@ COLUMNS = {
     "picture_<name>": "path of that picture in the job's folder",
 }
 """Meaning by pattern; the first that fits a column is its own."""
+
+CHANGE_COLUMNS = {
+    "kind": "of the counterfactuals",
+    "source": "class that the model predicts for the images",
+    "target": "class that their counterfactuals lead to",
+    "unseen_wells_only": "whether all wells are ones that the model has not seen",
+    "fields_left_out": "fields of these wells whose counterfactual is not the target to the model",
+    "measure": "what was measured, see image_<measure>",
+    "before": "mean over wells of the images",
+    "after": "mean over wells of their counterfactuals",
+    "change": "mean over wells of after - before",
+    "low": "lower end of its 95 % interval (bootstrap over wells)",
+    "high": "upper end of its 95 % interval",
+    "wells": "number of wells that change is the mean of",
+    "p": "of a paired t test over wells, two-sided",
+    "q": "p adjusted for the number of measures (Benjamini-Hochberg)",
+    "real": "mean of the wells that are labelled as target less that of those labelled as source",
+    "real_low": "lower end of its 95 % interval",
+    "real_high": "upper end of its 95 % interval",
+    "real_p": "of Welch's t test over wells, two-sided",
+    "real_q": "real_p adjusted in the same way",
+    "classes_differ": "whether real_q is below 0.05; empty where it is not known",
+    "signs_agree": "whether change and real have the same sign; empty where one is not known",
+    "ratio": "change as a share of real",
+}
+"""Meaning of each column of the table of changes."""
 
 
 def explain_columns(columns: Iterable[object]) -> dict[str, str]:
@@ -88,14 +118,32 @@ def explain_columns(columns: Iterable[object]) -> dict[str, str]:
     return {pattern: meaning for pattern, meaning in COLUMNS.items() if pattern in found}
 
 
-def write_columns(path: Path, columns: Iterable[object]) -> Path:
-    """Write what each column means as a table in Markdown."""
-    lines = [f"| `{pattern}` | {meaning} |" for pattern, meaning in explain_columns(columns).items()]
-    kinds = ", ".join(f"`{kind}`" for kind in KINDS)
-    head = ["# Columns of fields.parquet and wells.parquet", "", f"`<kind>` is one of {kinds}.", ""]
+def write_columns(path: Path, columns: Iterable[object], *, changes: bool = False) -> Path:
+    """Write what each column means in Markdown.
+
+    Args:
+        path: The file to write.
+        columns: Names of the columns of fields and wells.
+        changes: Whether there is a table of changes, whose columns are then explained, too.
+    """
+    lines = [
+        "# Columns of fields.parquet and wells.parquet",
+        "",
+        f"`<kind>` is one of {', '.join(f'`{kind}`' for kind in reversed(KINDS))}. In wells.parquet a number is the "
+        "median of the well's fields, and what is true or false is the share that is true.",
+        "",
+        *_table(explain_columns(columns)),
+    ]
+    if changes:
+        lines += ["", "# Columns of changes.csv", "", *_table(CHANGE_COLUMNS)]
     with replacing(path) as temporary:
-        temporary.write_text("\n".join([*head, "| column | meaning |", "| --- | --- |", *lines]) + "\n")
+        temporary.write_text("\n".join(lines) + "\n")
     return path
+
+
+def _table(meanings: dict[str, str]) -> list[str]:
+    rows = [f"| `{pattern}` | {meaning} |" for pattern, meaning in meanings.items()]
+    return ["| column | meaning |", "| --- | --- |", *rows]
 
 
 def _pattern_of(column: str) -> str | None:

@@ -2,12 +2,13 @@
 
 import json
 import math
+import os
 import tempfile
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import pandas as pd
 import ray.data
@@ -16,9 +17,10 @@ from rich.console import Console
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import default_explainers, explainers_for
 from leigh_mlops.jobs.checks import check_channels, check_options, check_oracle
+from leigh_mlops.jobs.options import ExplainOptions
 from leigh_mlops.jobs.outputs import collect, records_of, write_outputs
-from leigh_mlops.jobs.reading import Adjust
-from leigh_mlops.jobs.towards import row_of_field
+from leigh_mlops.jobs.reading import Adjust, FieldReader
+from leigh_mlops.jobs.towards import read_field_towards
 from leigh_mlops.jobs.worker import FieldWorker, WorkOrder, field_id
 from leigh_mlops.models import ModelPackage, load_package
 from leigh_mlops.plates import twins_of
@@ -30,7 +32,13 @@ from leigh_mlops.tracking import Store, Version
 
 __all__ = ["ExplainJob"]
 
-KINDS = ("boundary", "confident")
+
+class _Oracle(NamedTuple):
+    """A version that judges, its folder, and what is in it."""
+
+    uri: str
+    folder: Path
+    package: ModelPackage
 
 
 @dataclass
@@ -44,15 +52,7 @@ class ExplainJob:
         out: The job's folder.
         console: Where words go.
         methods: Names of explanations; ``None`` for those of the family.
-        target: Class that counterfactuals lead to; ``None`` for the second best.
-        window: Side of the occluding window in pixels.
-        stride: Its step in pixels.
-        counts: Whether counterfactuals are written as whole counts of the camera, too.
-        kinds: How far counterfactuals go, some of `explanations.KINDS`.
-        confidence: Probability that the confident ones have, above 0.5 and below 1.
-        oracle: ``models:/…`` of a classifier trained apart, which is asked about counterfactuals, too.
-        sweep: Images from the original to the confident counterfactual and past it; 0 for none.
-        towards_field: ``PLATE/WELL/SITE`` of the field that interpolations lead to; ``None`` for a class's mean.
+        options: How they are made.
         batch_size: Fields at once.
         workers: Actors; by default one less than the cluster has CPUs, or one for each GPU.
         ray_address: Cluster; by default this machine.
@@ -65,15 +65,7 @@ class ExplainJob:
     out: Path
     console: Console
     methods: Sequence[str] | None = None
-    target: str | None = None
-    window: int = 15
-    stride: int = 6
-    counts: bool = False
-    kinds: Sequence[str] = KINDS
-    confidence: float = 0.95
-    oracle: str | None = None
-    sweep: int = 0
-    towards_field: str | None = None
+    options: ExplainOptions = field(default_factory=ExplainOptions)
     batch_size: int = 8
     workers: int | None = None
     ray_address: str | None = None
@@ -90,36 +82,42 @@ class ExplainJob:
             folder = self.store.download(version, Path(temporary))
             package = load_package(folder)
             methods = explainers_for(package.model, self.methods or default_explainers(package.model))
-            check_options(self, package, methods)
+            check_options(self.options, package, methods)
             oracle = self._oracle(version, package, Path(temporary) / "oracle")
             table, channels, _ = find_data(self.source, self.console)
             check_channels(self.source.path, package, channels)
-            if self.towards_field is not None:
-                row_of_field(table, self.towards_field)
+            if self.options.towards_field is not None:
+                read_field_towards(FieldReader(package, table, None, None), self.options.towards_field)
             adjust: dict[str, Adjust] = {
                 "adjust": plate_adjustments(package, table, self.console),
-                "oracle_adjust": None,
+                "oracle_adjust": None if oracle is None else plate_adjustments(oracle.package, table, self.console),
             }
-            if oracle is not None:
-                adjust["oracle_adjust"] = plate_adjustments(load_package(oracle), table, self.console)
-            job = self._open(version, methods, adjust, len(table))
+            job = self._open(version, oracle, methods, adjust, len(table))
             left = self._left(table)
             if left:
-                self._work(self._order(folder, oracle, table, methods, job), left)
+                self._work(self._order(folder, oracle, table, job), left)
         return self._close(job, version, package, table)
 
-    def _oracle(self, version: Version, package: ModelPackage, folder: Path) -> Path | None:
+    def _oracle(self, version: Version, package: ModelPackage, folder: Path) -> _Oracle | None:
         """Fetch the oracle's package; None where none is asked for."""
-        if self.oracle is None:
+        if self.options.oracle is None:
             return None
-        oracle = self.store.version(self.oracle)
+        oracle = self.store.version(self.options.oracle)
         if oracle.uri == version.uri:
             raise LeighError(f"{oracle.uri} is asked about its own counterfactuals; give another --oracle, or none.")
         found = self.store.download(oracle, folder)
-        check_oracle(package, load_package(found), oracle.uri)
-        return found
+        judging = load_package(found)
+        check_oracle(package, judging, oracle.uri)
+        return _Oracle(oracle.uri, found, judging)
 
-    def _open(self, version: Version, methods: Sequence[str], adjust: dict[str, Adjust], fields: int) -> dict[str, Any]:
+    def _open(
+        self,
+        version: Version,
+        oracle: _Oracle | None,
+        methods: Sequence[str],
+        adjust: dict[str, Adjust],
+        fields: int,
+    ) -> dict[str, Any]:
         """Begin, or take up, a job; a folder of another job is refused.
 
         A plate that was begun keeps its adjustment, or fields of one table would have two yardsticks.
@@ -129,15 +127,10 @@ class ExplainJob:
             "data": str(self.source.path),
             "platemap": None if self.source.platemap is None else str(self.source.platemap),
             "methods": list(methods),
-            "target": self.target,
-            "window": self.window,
-            "stride": self.stride,
-            "counts": self.counts,
-            "counterfactual": list(self.kinds),
-            "confidence": self.confidence,
-            "oracle": None if self.oracle is None else self.store.version(self.oracle).uri,
-            "sweep": self.sweep,
-            "towards_field": self.towards_field,
+            **asdict(self.options),
+            # As they come out of JSON again; an alias may move, a version does not.
+            "counterfactual": list(self.options.counterfactual),
+            "oracle": None if oracle is None else oracle.uri,
         }
         file = self.out / "job.json"
         if file.exists():
@@ -166,29 +159,20 @@ class ExplainJob:
             )
         return left
 
-    def _order(
-        self, folder: Path, oracle: Path | None, table: pd.DataFrame, methods: Sequence[str], job: dict[str, Any]
-    ) -> WorkOrder:
+    def _order(self, folder: Path, oracle: _Oracle | None, table: pd.DataFrame, job: dict[str, Any]) -> WorkOrder:
         table.to_parquet(folder / "table.parquet")
-        # Files are named by their whole path in the table.
-        demo = None if self.source.path is None else self.source.path.absolute()
+        # A worker may have another working directory.
+        demo = None if self.source.path is None else os.path.abspath(self.source.path)
         return WorkOrder(
             package=str(folder),
             table=str(folder / "table.parquet"),
             out=str(self.out.absolute()),
-            methods=tuple(methods),
-            target=self.target,
-            window=self.window,
-            stride=self.stride,
-            counts=self.counts,
+            methods=tuple(job["methods"]),
+            options=self.options,
             adjust=job["adjust"],
-            kinds=tuple(self.kinds),
-            confidence=self.confidence,
-            oracle=None if oracle is None else str(oracle),
+            oracle=None if oracle is None else str(oracle.folder),
             oracle_adjust=job["oracle_adjust"],
-            demo=str(demo) if demo is not None and twins_of(demo) else None,
-            sweep=self.sweep,
-            towards_field=self.towards_field,
+            demo=demo if demo is not None and twins_of(demo) else None,
         )
 
     def _work(self, order: WorkOrder, left: list[int]) -> None:

@@ -10,7 +10,7 @@ from leigh_mlops.explanations import FieldExplanation, predict_fields
 from leigh_mlops.images import adjusted, image_thresholds, region_features, unadjusted
 from leigh_mlops.jobs.reading import Adjust, Field, FieldReader, adjustment_of
 from leigh_mlops.models import ModelPackage
-from leigh_mlops.scores import background_noise, certificate, light
+from leigh_mlops.scores import background_noise, changed_share, clipped_share, light, mean_change
 
 __all__ = ["Judge", "Saved"]
 
@@ -86,31 +86,22 @@ class Judge:
     def _changes(self, saved: Saved) -> Numbers:
         numbers, name, before = saved.found.numbers, saved.name, saved.field.acquired
         file = saved.found.certified[saved.kind]
-        measures = certificate(
-            before[None],
-            saved.acquired[None],
-            file.log_probs[None],
-            [self.package.model.spec.classes.index(saved.target)],
-            [file.reencoding_error],
-            full_scale=self.package.scale["full_scale"],
-            noise=background_noise(before),
-        )
-        changed: Numbers = {
-            f"{name}_clipped": float(measures.clipped[0]),
-            f"{name}_changed": float(measures.changed[0]),
+        clipped = clipped_share(saved.acquired, self.package.scale["full_scale"])
+        measured: Numbers = {
+            f"{name}_clipped": clipped,
+            f"{name}_changed": changed_share(before, saved.acquired, background_noise(before)),
             f"{name}_light": light(
                 valid=bool(numbers[f"{name}_valid"]),
                 probability=float(numbers[f"{name}_probability"]),
                 asked=self.confidence if saved.kind == "confident" else None,
                 reencoding_error=file.reencoding_error,
                 padding_energy=file.padding_energy,
-                clipped=float(measures.clipped[0]),
+                clipped=clipped,
                 distance=file.distance,
             ),
         }
-        for channel, change in zip(self.package.channels, measures.change_signed[0], strict=True):
-            changed[f"{name}_change_{channel}"] = float(change)
-        return changed
+        changes = zip(self.package.channels, mean_change(before, saved.acquired), strict=True)
+        return measured | {f"{name}_change_{channel}": float(change) for channel, change in changes}
 
     def _regions(self, saved: Saved) -> Numbers:
         measured = region_features(
@@ -135,12 +126,12 @@ class Judge:
         return {f"{saved.name}_twin_error": _rms(saved.acquired, twin) / before if before else float("nan")}
 
     def _ask_about_views(self, saved: Sequence[Saved]) -> None:
-        """Which class the model sees in 8 bits between the display limits, as in the PNG."""
+        """Which class the model sees in 8 bits between the display limits, each channel by itself."""
         limits = np.asarray(self.package.about["display_limits"], np.float32)
         views = [_in_8_bits(adjusted(each.acquired, each.field.adjust), limits) for each in saved]
         classes = self.package.model.spec.classes
         for each, probabilities in zip(saved, predict_fields(self.package, np.stack(views)), strict=True):
-            each.found.numbers[f"{each.name}_png_class"] = classes[int(probabilities.argmax())]
+            each.found.numbers[f"{each.name}_eight_bit_class"] = classes[int(probabilities.argmax())]
 
     def _ask_oracle(self, oracle: ModelPackage, saved: Sequence[Saved]) -> None:
         raw = []

@@ -65,13 +65,14 @@ def write_outputs(
     wells = well_table(fields, classes)
     for table, name in ((fields, "fields.parquet"), (wells, "wells.parquet")):
         write_table(table, out / name)
-    write_columns(out / "columns.md", [*fields, *wells])
     write_table(hits_of(wells, classes), out / "hits.csv")
     write_table(failures, out / "failures.csv")
     if len(fields):
         save_figure(_sheet(out, fields, job), out / "contact_sheet.png")
     arrived, said = sentences(fields, wells, failures, package)
-    found = [*arrived, *write_changes(out, fields, package), *said, *write_latents(out, fields, package)]
+    changed = write_changes(out, fields, package)
+    write_columns(out / "columns.md", [*fields, *wells], changes=(out / "changes.csv").exists())
+    found = [*arrived, *changed, *said, *write_latents(out, fields, package)]
     _report(out, fields, wells, failures, package, job, found)
 
 

@@ -1,5 +1,6 @@
 """Fields of a job as its model sees them, and their twins."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -52,7 +53,8 @@ class FieldReader:
     """
 
     def __init__(self, package: ModelPackage, table: pd.DataFrame, adjust: Adjust, demo: Path | None) -> None:
-        self.package, self.table, self.adjust, self.demo = package, table, adjust, demo
+        self.package, self.table, self.adjust = package, table, adjust
+        self.demo = None if demo is None else Path(os.path.abspath(demo))
         self.files = field_files(table, package.channels)
         self._twins = {} if demo is None else twins_of(demo)
         digests = [array for name, array in package.arrays.items() if name.endswith("_digests")]
@@ -89,13 +91,17 @@ class FieldReader:
     def twin(self, row: int, target: str) -> Floats | None:
         """The same culture in another class, as acquired, shape (C, S, S); None where there is none."""
         files, folder = self.files[row], self._twins.get(target)
-        if files is None or folder is None or self.demo is None:
-            return None
         own = self.demo
+        if files is None or folder is None or own is None:
+            return None
+        # Neither a table nor a user need write a path without detours.
+        plain = {plane.path: Path(os.path.abspath(plane.path)) for channel in files for plane in channel.planes}
+        if not all(path.is_relative_to(own) for path in plain.values()):
+            return None
         moved: FieldFiles = tuple(
             channel._replace(
                 planes=tuple(
-                    plane._replace(path=folder / plane.path.relative_to(own)) for plane in channel.planes
+                    plane._replace(path=folder / plain[plane.path].relative_to(own)) for plane in channel.planes
                 )
             )
             for channel in files

@@ -5,8 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from leigh_mlops.jobs.changes import KINDS, kinds_in
+from leigh_mlops.explanations import KINDS
+from leigh_mlops.jobs.changes import kinds_in
 from leigh_mlops.models import ModelPackage
+from leigh_mlops.report.words import counted
 
 __all__ = ["captions", "field_title", "sentences"]
 
@@ -21,7 +23,7 @@ def sentences(
 
     How many counterfactuals arrived is said first, since a picture that did not arrive explains nothing.
     """
-    said = [f"{len(fields)} fields of {len(wells)} wells were explained; {len(failures)} could not be read."]
+    said = [f"{len(fields)} fields of {len(wells)} wells were explained; {len(failures)} could not be explained."]
     if "predicted" in wells and "Metadata_Condition" in wells:
         labelled = wells[wells["Metadata_Condition"].isin(package.model.spec.classes)]
         unseen = labelled[~labelled["seen"].astype(bool)]
@@ -30,7 +32,7 @@ def sentences(
             f"{right} of the {len(unseen)} labelled wells that the model had not seen are classified as labelled; "
             f"the {len(labelled) - len(unseen)} on which it was trained or chosen say nothing about how good it is."
         )
-    return list(_on_counterfactuals(fields)), said
+    return [*_on_counterfactuals(fields), *_on_fields_without(fields)], said
 
 
 def captions(row: "pd.Series[Any]") -> list[tuple[str, str]]:
@@ -95,10 +97,32 @@ def _on_counterfactuals(fields: pd.DataFrame) -> Iterator[str]:
         arrived = int(tried[f"{key}_valid"].astype(bool).sum())
         yield (
             f"{arrived} of {len(tried)} counterfactuals towards {target} ({kinds[0]}) are {target} to the model when "
-            "the saved file is read again; the others explain nothing."
+            "the saved file is read again" + ("." if arrived == len(tried) else "; the others explain nothing.")
         )
         of_them = {str(name).removeprefix(f"{key}_"): tried[name] for name in tried if str(name).startswith(f"{key}_")}
         yield from _on_trust(str(target), of_them)
+
+
+def _on_fields_without(fields: pd.DataFrame) -> Iterator[str]:
+    """How many have no counterfactual, or none of one kind."""
+    notes = fields.get("counterfactual_note", pd.Series(dtype=object)).dropna()
+    already = notes[notes.str.startswith("already ")]
+    for note, number in already.value_counts().items():
+        are, have = ("is", "has") if number == 1 else ("are", "have")
+        yield f"{counted(number, 'field')} {are} {note} and {have} no counterfactual."
+    yield from _lacking(len(notes) - len(already), "counterfactual", "counterfactual_note")
+    for kind in reversed(KINDS):
+        name = f"counterfactual_{kind}"
+        if f"{name}_note" in fields:
+            made = fields[f"{name}_valid"].notna() if f"{name}_valid" in fields else False
+            lacking = fields[f"{name}_note"].notna() & ~pd.Series(made, fields.index)
+            yield from _lacking(int(lacking.sum()), f"{kind} counterfactual", f"{name}_note")
+
+
+def _lacking(number: int, what: str, column: str) -> Iterator[str]:
+    if number:
+        have = "has" if number == 1 else "have"
+        yield f"{counted(number, 'field')} {have} no {what}; {column} in fields.parquet says why."
 
 
 def _on_trust(target: str, of_them: dict[str, "pd.Series[Any]"]) -> Iterator[str]:

@@ -5,8 +5,26 @@ import re
 import pandas as pd
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.jobs.reading import Field, FieldReader
 
-__all__ = ["row_of_field"]
+__all__ = ["read_field_towards", "row_of_field"]
+
+
+def read_field_towards(reader: FieldReader, name: str) -> Field:
+    """The field that a user named.
+
+    Args:
+        reader: Of the model and its table.
+        name: See `row_of_field`.
+
+    Raises:
+        LeighError: There is no such field, or it cannot be read.
+    """
+    row = row_of_field(reader.table, name)
+    try:
+        return reader.read(row)
+    except LeighError as error:
+        raise LeighError(f"--towards-field {name} can't be read: {error}") from None
 
 
 def row_of_field(table: pd.DataFrame, name: str) -> int:

@@ -108,7 +108,7 @@ def change_sentences(direction: Direction) -> list[str]:
     ]
     differ = [change for change in direction.changes.values() if change.differs]
     if differ:
-        agree = sum(change.agrees for change in differ)
+        agree = sum(change.agrees is True for change in differ)
         said.append(
             f"Towards {direction.target}, signs agree in {agree} of the {counted(len(differ), 'measure')} in which the "
             "classes really differ (false discovery rate below 5 %)."

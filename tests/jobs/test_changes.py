@@ -52,6 +52,20 @@ def test_invalid_counterfactuals_are_left_out_and_counted() -> None:
     assert directions_of(table, "confident", ("DS", "TT")) == []
 
 
+def test_fields_left_out_are_those_of_the_wells_that_are_used() -> None:
+    table = fields(3.0)
+    table["seen"] = ~table["Metadata_Well"].isin(["DS00", "DS01"])
+    table["counterfactual_confident_valid"] = table["counterfactual_confident_valid"].astype(object)
+    table.loc[[0, 10, 11], "counterfactual_confident_valid"] = False  # one of DS00, two of a well that was seen
+    there = directions_of(table, "confident", ("DS", "TT"))[0]
+    assert (there.wells, there.unseen, there.left_out) == (2, True, 1)
+    table.loc[1, "counterfactual_confident_valid"] = None  # it has none
+    there = directions_of(table, "confident", ("DS", "TT"))[0]
+    assert (there.wells, there.unseen, there.left_out) == (4, False, 3)
+    table.loc[4, "counterfactual_confident_valid"] = None
+    assert directions_of(table, "confident", ("DS", "TT"))[0].left_out == 3
+
+
 def test_wells_of_training_count_only_where_there_are_no_others() -> None:
     table = fields(3.0)
     table["seen"] = ~table["Metadata_Well"].isin(["DS00", "DS01", "TT00"])
@@ -74,6 +88,19 @@ def test_table_figure_and_sentences(tmp_path: Path) -> None:
     assert written["kind"].tolist() == ["confident"] * 2 + ["boundary"] * 2
     assert written["signs_agree"].all()
     assert (tmp_path / "changes.png").exists()
+
+
+def test_of_many_directions_those_with_most_wells_are_drawn_and_that_is_said(tmp_path: Path) -> None:
+    table = fields(3.0)
+    package = SimpleNamespace(model=SimpleNamespace(spec=SimpleNamespace(classes=("DS", "TT", "WT"))))
+    assert not any("directions" in sentence for sentence in write_changes(tmp_path, table, package))
+    others = [table[table["Metadata_Condition"] == name].assign(counterfactual_target="WT") for name in ("DS", "TT")]
+    said = write_changes(tmp_path, pd.concat([table, *others], ignore_index=True), package)
+    assert said[-1] == (
+        "The figure and these sentences hold the 3 directions with the most wells; changes.csv holds all 4."
+    )
+    written = pd.read_csv(tmp_path / "changes.csv")
+    assert len(written[["source", "target"]].drop_duplicates()) == 4
 
 
 def test_a_job_without_measures_writes_nothing(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,20 +7,8 @@ import torch
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.jobs.checks import check_options, check_oracle
+from leigh_mlops.jobs.options import ExplainOptions
 from leigh_mlops.models import ModelPackage, build_model
-
-
-@dataclass
-class Asked:
-    target: str | None = None
-    towards_field: str | None = None
-    window: int = 15
-    stride: int = 6
-    counts: bool = False
-    kinds: tuple[str, ...] = ("boundary", "confident")
-    confidence: float = 0.95
-    oracle: str | None = None
-    sweep: int = 0
 
 
 def package(**changed: Any) -> ModelPackage:
@@ -37,27 +25,59 @@ WHOLE: tuple[str, ...] = ("counterfactual",)
     ("changed", "methods", "said"),
     [
         ({"target": "XX"}, WHOLE, "The class 'XX' is unknown to the model; choose one of DS, TT"),
-        ({"kinds": ("alpha_2",)}, WHOLE, "Unknown counterfactual 'alpha_2'; choose from alpha_0"),
-        ({"kinds": ()}, WHOLE, "No kind of counterfactual is given"),
+        ({"counterfactual": ("alpha_2",)}, WHOLE, "Unknown counterfactual 'alpha_2'; choose from alpha_0"),
+        ({"counterfactual": ()}, WHOLE, "No kind of counterfactual is given"),
         ({"confidence": 1.0}, WHOLE, r"A confidence of 1\.0 can't be asked for"),
         ({"sweep": 1}, WHOLE, "A sweep of 1 images shows no way"),
-        ({"sweep": 3, "kinds": ("boundary",)}, WHOLE, "add confident to --counterfactual"),
+        ({"sweep": 3, "counterfactual": ("boundary",)}, WHOLE, "add confident to --counterfactual"),
         ({"sweep": 3}, ("occlusion",), "--sweep is about counterfactuals, and iresnet is explained by occlusion"),
         ({"oracle": "models:/x/1"}, ("occlusion",), "--oracle is about counterfactuals"),
         ({"counts": True}, ("occlusion",), "--counts is about counterfactuals"),
+        ({"confidence": 5.0}, ("occlusion",), r"A confidence of 5\.0 can't be asked for"),
+        ({"counterfactual": ("bondary",)}, ("occlusion",), "Unknown counterfactual 'bondary'; choose from alpha_0"),
     ],
 )
 def test_options_that_do_not_fit_are_one_sentence(changed: dict[str, Any], methods: tuple[str, ...], said: str) -> None:
-    check_options(Asked(), package(), methods)
+    check_options(ExplainOptions(), package(), methods)
     with pytest.raises(LeighError, match=said) as caught:
-        check_options(replace(Asked(), **changed), package(), methods)
+        check_options(replace(ExplainOptions(), **changed), package(), methods)
     assert "\n" not in str(caught.value)
 
 
 def test_a_model_without_class_means_makes_no_counterfactual() -> None:
-    check_options(Asked(), package(class_means=None), ("occlusion",))
+    check_options(ExplainOptions(), package(class_means=None), ("occlusion",))
     with pytest.raises(LeighError, match="no class means by true and predicted class"):
-        check_options(Asked(), package(class_means=None), WHOLE)
+        check_options(ExplainOptions(), package(class_means=None), WHOLE)
+
+
+def counted(true: list[int], predicted: list[int]) -> ModelPackage:
+    """A package whose class means are of so many training images of DS and TT."""
+    means = {"true": torch.zeros(2, 1), "predicted": torch.zeros(2, 1)}
+    return package(class_means=means | {"true_counts": torch.tensor(true), "predicted_counts": torch.tensor(predicted)})
+
+
+@pytest.mark.parametrize(
+    ("method", "true", "predicted", "said"),
+    [
+        ("counterfactual", [3, 3], [3, 0], "No training image was predicted as TT"),
+        ("counterfactual", [3, 0], [3, 3], "No training image is TT"),
+        ("interpolation", [3, 0], [3, 3], "No training image is TT"),
+    ],
+)
+def test_a_target_without_a_mean_is_refused_before_any_field(
+    method: str, true: list[int], predicted: list[int], said: str
+) -> None:
+    asked = ExplainOptions(target="TT")
+    check_options(asked, counted([3, 3], [3, 3]), (method,))
+    check_options(replace(asked, target="DS"), counted(true, predicted), (method,))
+    with pytest.raises(LeighError, match=said):
+        check_options(asked, counted(true, predicted), (method,))
+
+
+def test_interpolations_need_means_by_true_class_alone_and_none_towards_a_field() -> None:
+    asked = ExplainOptions(target="TT")
+    check_options(asked, counted([3, 3], [3, 0]), ("interpolation",))
+    check_options(replace(asked, towards_field="P/B03/1"), counted([3, 0], [3, 0]), ("interpolation",))
 
 
 def oracle(**changed: Any) -> ModelPackage:

@@ -71,6 +71,17 @@ def test_the_twin_is_no_error_and_the_original_is_as_good_as_nothing(package: Mo
         assert each.found.numbers["counterfactual_boundary_twin_error"] == pytest.approx(expected, abs=1e-6)
 
 
+def test_changes_are_those_of_the_file_also_outside_the_range(package: ModelPackage, demo: Path) -> None:
+    reads = reader(package, demo)
+    before = reads.read(0).acquired
+    each = saved(package, reads, 0, "TT", before - 2 * before.max())
+    Judge(package, reads, 0.95).judge([each])
+    numbers, key = each.found.numbers, "counterfactual_boundary"
+    assert numbers[f"{key}_clipped"] == numbers[f"{key}_changed"] == 1
+    for channel in package.channels:
+        assert numbers[f"{key}_change_{channel}"] == pytest.approx(-2 * before.max(), rel=1e-6)
+
+
 def test_without_twins_there_is_no_error(package: ModelPackage, demo: Path) -> None:
     reads = reader(package, demo, twins=False)
     assert reads.twin(0, "TT") is None

@@ -18,7 +18,7 @@ def said(**columns: object) -> list[str]:
 def test_without_counterfactuals_nothing_is_said_of_them() -> None:
     found, job = sentences(pd.DataFrame({"x": [1]}), NONE, NONE, PACKAGE)
     assert found == []
-    assert job == ["1 fields of 0 wells were explained; 0 could not be read."]
+    assert job == ["1 fields of 0 wells were explained; 0 could not be explained."]
 
 
 @pytest.mark.parametrize("kind", ["confident", "alpha_1"])
@@ -47,6 +47,37 @@ def test_trust_is_said_where_it_was_measured() -> None:
         "An independently trained classifier takes 3 of 4 (75 %) for TT.",
         "The median distance to the true twin in TT is 0.40 of that of the image itself; below 1 is nearer.",
     ]
+
+
+ALREADY = {"counterfactual_note": ["already TT", "already TT", None, "block 1 did not converge"]}
+
+
+def test_fields_without_a_counterfactual_are_counted() -> None:
+    valid = {f"{KEY}_valid": [None, None, True, None]}
+    assert said(**valid) == ["1 of 1 counterfactuals towards TT (confident) are TT to the model when the saved file is "
+                             "read again."]  # fmt: skip
+    assert said(**valid, **ALREADY)[1:] == [
+        "2 fields are already TT and have no counterfactual.",
+        "1 field has no counterfactual; counterfactual_note in fields.parquet says why.",
+    ]
+
+
+def test_a_job_whose_fields_are_the_target_already_says_so() -> None:
+    every = pd.DataFrame({"counterfactual_note": ["already TT"] * 3})
+    assert sentences(every, NONE, NONE, PACKAGE)[0] == ["3 fields are already TT and have no counterfactual."]
+
+
+def test_a_kind_that_some_fields_lack_is_counted() -> None:
+    lacking = {f"{KEY}_note": ["no step reaches TT", "block 1 did not converge", None, None]}
+    both = {"counterfactual_boundary_valid": [True] * 4, f"{KEY}_valid": [False, None, True, True]}
+    found = said(**both, **lacking)
+    assert found[0].startswith("2 of 3 counterfactuals towards TT (confident)")
+    assert found[-1] == (
+        "1 field has no confident counterfactual; counterfactual_confident_note in fields.parquet says why."
+    )
+    assert said(counterfactual_boundary_valid=[True] * 4, **{f"{KEY}_note": ["block 1"] * 4})[-1].startswith(
+        "4 fields have no confident counterfactual"
+    )
 
 
 def test_captions() -> None:

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -8,8 +9,13 @@ import tifffile
 import torch
 from PIL import Image
 
-from leigh_mlops.explanations import KINDS, Context, explain_fields, predict_fields
+from leigh_mlops.errors import LeighError
+from leigh_mlops.explanations import KINDS, Context, FieldExplanation, explain_fields, predict_fields
+from leigh_mlops.explanations import counterfactuals as counterfactuals_module
+from leigh_mlops.explanations.decoding import Decoded
+from leigh_mlops.jobs import folder as folder_module
 from leigh_mlops.jobs import worker as worker_module
+from leigh_mlops.jobs.options import ExplainOptions
 from leigh_mlops.jobs.worker import FieldWorker, WorkOrder
 from leigh_mlops.models import InverseError, build_model, save_package
 from leigh_mlops.report.files import read_tiff16
@@ -29,6 +35,11 @@ def worker(class_folders: Path, tmp_path: Path) -> FieldWorker:
     save_package(make_package(model, data.scale("linear"), data, fit_baselines(data), {}), tmp_path / "package")
     data.table.to_parquet(tmp_path / "table.parquet")
     return FieldWorker(WorkOrder(str(tmp_path / "package"), str(tmp_path / "table.parquet"), str(tmp_path / "out"), ()))
+
+
+def ask(worker: FieldWorker, methods: tuple[str, ...], **options: object) -> None:
+    """Give a worker another order."""
+    worker.order = replace(worker.order, methods=methods, options=ExplainOptions(**options))  # type: ignore[arg-type]
 
 
 def test_fields_that_made_the_model_are_marked(worker: FieldWorker) -> None:
@@ -61,11 +72,11 @@ def test_another_bit_depth_is_a_failure(worker: FieldWorker) -> None:
 
 
 def test_counterfactuals_are_written_as_counts_of_the_camera_on_request(worker: FieldWorker) -> None:
-    worker.order = replace(worker.order, methods=("counterfactual",))
+    ask(worker, ("counterfactual",))
     (record,) = worker.explain([0])
     folder = Path(worker.order.out) / "images" / record["field"]
     assert not list(folder.glob("*.ome.tif"))
-    worker.order = replace(worker.order, counts=True)
+    ask(worker, ("counterfactual",), counts=True)
     (record,) = worker.explain([0])
     assert record["numbers"]["counterfactual_confident_counts_class"] in {"DS", "TT"}
     with tifffile.TiffFile(folder / "counterfactual_confident.ome.tif") as file:
@@ -81,7 +92,7 @@ def test_counterfactuals_are_saved_in_the_units_of_the_acquisition(worker: Field
     """A plate that is brought to another level before the network sees it is brought back before it is written."""
     plate = str(worker.table["Metadata_Plate"].iloc[0])
     levels = [[20.0, 2.0]] * 3
-    worker.order = replace(worker.order, methods=("counterfactual",))
+    ask(worker, ("counterfactual",))
     worker.reader.adjust = {plate: levels}
     (record,) = worker.explain([0])
     image = worker.reader.read(0)
@@ -98,10 +109,10 @@ LEVELS = [[20.0, 2.0]] * 3
 
 def black(path: Path, image: np.ndarray, channels: object, full_scale: int) -> object:
     """Write another image than the one that was made."""
-    return worker_module_write(path, np.zeros_like(image), channels, full_scale)
+    return write_tiff16(path, np.zeros_like(image), channels, full_scale)
 
 
-worker_module_write = worker_module.write_tiff16
+write_tiff16 = folder_module.write_tiff16
 
 
 @pytest.mark.parametrize("levels", [None, LEVELS])
@@ -109,10 +120,10 @@ def test_certificates_judge_what_the_file_holds(
     worker: FieldWorker, levels: list[list[float]] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plate = str(worker.table["Metadata_Plate"].iloc[0])
-    worker.order = replace(worker.order, methods=("counterfactual",), counts=True)
+    ask(worker, ("counterfactual",), counts=True)
     worker.reader.adjust = levels and {plate: levels}
     (before,) = worker.explain([0])
-    monkeypatch.setattr(worker_module, "write_tiff16", black)
+    monkeypatch.setattr(folder_module, "write_tiff16", black)
     (after,) = worker.explain([0])
     key, image = "counterfactual_boundary", worker.reader.read(0)
     file = np.zeros_like(image.raw)
@@ -128,12 +139,12 @@ def test_certificates_judge_what_the_file_holds(
 
 
 def test_counts_are_judged_by_themselves(worker: FieldWorker, monkeypatch: pytest.MonkeyPatch) -> None:
-    worker.order = replace(worker.order, methods=("counterfactual",), counts=True)
-    write = worker_module.write_counts
+    ask(worker, ("counterfactual",), counts=True)
+    write = folder_module.write_counts
     seen = set()
     for value in (0, 255):
         monkeypatch.setattr(
-            worker_module,
+            folder_module,
             "write_counts",
             lambda path, image, *more, v=value: write(path, np.full_like(image, v), *more),
         )
@@ -146,15 +157,15 @@ def test_counts_are_judged_by_themselves(worker: FieldWorker, monkeypatch: pytes
 
 
 def test_every_saved_counterfactual_has_the_columns_of_its_kind(worker: FieldWorker) -> None:
-    worker.order = replace(worker.order, methods=("counterfactual",), kinds=KINDS)
+    ask(worker, ("counterfactual",), counterfactual=KINDS)
     (record,) = worker.explain([0])
     numbers = record["numbers"]
     assert {"counterfactual_target", "predicted", "latent_distance", "latent_1"} <= set(numbers)
     assert {"image_intensity_DAPI", "image_nuclei_area"} <= set(numbers)
     measured = {
         "class", "probability", "valid", "length", "way", "attempts", "reencoding_error", "padding_energy", "residual",
-        "clipped", "changed", "change_DAPI", "change_TMRM", "distance", "light", "png_class", "after_intensity_DAPI",
-        "after_nuclei_area",
+        "clipped", "changed", "change_DAPI", "change_TMRM", "distance", "light", "eight_bit_class",
+        "after_intensity_DAPI", "after_nuclei_area",
     }  # fmt: skip
     for kind in KINDS:
         assert {f"counterfactual_{kind}_{name}" for name in measured} <= set(numbers)
@@ -164,7 +175,7 @@ def test_every_saved_counterfactual_has_the_columns_of_its_kind(worker: FieldWor
 
 
 def test_fields_that_are_the_target_already_get_a_note(worker: FieldWorker) -> None:
-    worker.order = replace(worker.order, methods=("counterfactual",), kinds=("boundary",), target="DS")
+    ask(worker, ("counterfactual",), counterfactual=("boundary",), target="DS")
     records = worker.explain(list(range(4)) + list(range(20, 24)))
     assert {record["numbers"]["predicted"] for record in records} == {"DS", "TT"}
     for record in records:
@@ -173,8 +184,30 @@ def test_fields_that_are_the_target_already_get_a_note(worker: FieldWorker) -> N
         assert ("counterfactual_boundary" in record["pictures"]) != already
 
 
+def test_a_kind_that_cannot_be_inverted_takes_neither_the_field_nor_its_other_kinds(
+    worker: FieldWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode = counterfactuals_module.decode_all
+
+    def fails(model: torch.nn.Module, latents: torch.Tensor) -> Decoded:
+        """The last kind of a field is the second half."""
+        found, half = decode(model, latents), len(latents) // 2
+        return found._replace(failures=("",) * half + ("block 1 of stage 1 did not converge",) * half)
+
+    ask(worker, ("counterfactual",), sweep=3)
+    (whole,) = worker.explain([0])
+    monkeypatch.setattr(counterfactuals_module, "decode_all", fails)
+    (record,) = worker.explain([0])
+    numbers = record["numbers"]
+    assert numbers["counterfactual_confident_note"] == "block 1 of stage 1 did not converge"
+    assert numbers["counterfactual_boundary_light"] == whole["numbers"]["counterfactual_boundary_light"]
+    lost = set(whole["pictures"]) - set(record["pictures"])
+    assert {"counterfactual_confident", "sweep_strip", "sweep_film"} <= lost
+    assert "counterfactual_boundary_map" in record["pictures"]
+
+
 def test_a_batch_leaves_what_its_fields_leave_alone(worker: FieldWorker) -> None:
-    worker.order = replace(worker.order, methods=("counterfactual",))
+    ask(worker, ("counterfactual",))
     together = worker.explain([0, 1, 23])
     for record, row in zip(together, (0, 1, 23), strict=True):
         (alone,) = worker.explain([row])
@@ -186,7 +219,7 @@ def test_a_batch_leaves_what_its_fields_leave_alone(worker: FieldWorker) -> None
 
 
 def test_a_sweep_is_a_strip_and_two_films(worker: FieldWorker) -> None:
-    worker.order = replace(worker.order, methods=("counterfactual",), sweep=3)
+    ask(worker, ("counterfactual",), sweep=3)
     (record,) = worker.explain([0])
     out = Path(worker.order.out)
     strip_path, film = record["pictures"]["sweep_strip"], record["pictures"]["sweep_film"]
@@ -200,22 +233,45 @@ def test_a_sweep_past_what_can_be_inverted_is_a_note(worker: FieldWorker, monkey
     def fails(*_: object) -> None:
         raise InverseError("block 1 of stage 1 did not converge")
 
-    monkeypatch.setattr(worker_module, "sweep", fails)
-    worker.order = replace(worker.order, methods=("counterfactual",), sweep=3)
+    monkeypatch.setattr(folder_module, "sweep", fails)
+    ask(worker, ("counterfactual",), sweep=3)
     (record,) = worker.explain([0])
     assert record["numbers"]["sweep_note"] == "block 1 of stage 1 did not converge"
     assert record["numbers"]["counterfactual_confident_attempts"] >= 1
 
 
+def test_a_sweep_that_cannot_become_a_film_is_a_strip_and_a_note(
+    worker: FieldWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise LeighError("sweep.mp4 cannot be written; take the WebP.")
+
+    monkeypatch.setattr(folder_module, "write_mp4", fails)
+    ask(worker, ("counterfactual",), sweep=3)
+    (record,) = worker.explain([0])
+    assert record["numbers"]["sweep_note"] == "sweep.mp4 cannot be written; take the WebP."
+    assert "sweep_video" not in record["numbers"]
+    for name in ("sweep_strip", "sweep_film"):
+        assert (Path(worker.order.out) / record["pictures"][name]).exists()
+
+
+def test_a_counterfactual_that_is_the_image_has_no_sweep(worker: FieldWorker) -> None:
+    ask(worker, ("counterfactual",))
+    field, found = worker.reader.read(0), FieldExplanation()
+    latent = torch.zeros(12, 8, 8)
+    found.certified["confident"] = SimpleNamespace(latent=latent, shifted=latent, alpha=0.0)
+    assert worker._folder(field).write_sweep(found, 3) == {}
+    assert found.numbers["sweep_note"] == "the counterfactual is the image itself, so there is no step to show"
+
+
 def test_interpolations_lead_to_a_field_on_request(worker: FieldWorker) -> None:
-    order = replace(worker.order, methods=("interpolation",), steps=2)
-    worker.order = order
+    ask(worker, ("interpolation",))
     (record,) = worker.explain([0])
     assert record["numbers"]["interpolation_target"] in {"DS", "TT"}
     assert "interpolation_towards" not in record["numbers"]
     row = worker.table.iloc[5]
     name = f"{row['Metadata_Plate']}/{row['Metadata_Well']}/{row['Metadata_Site']}"
-    towards = FieldWorker(replace(order, towards_field=name))
+    towards = FieldWorker(replace(worker.order, options=ExplainOptions(towards_field=name)))
     (record,) = towards.explain([0])
     numbers = record["numbers"]
     assert numbers["interpolation_towards"] == name
@@ -227,7 +283,7 @@ def test_interpolations_lead_to_a_field_on_request(worker: FieldWorker) -> None:
 
 
 def test_a_reconstruction_says_its_error_in_raw_intensity(worker: FieldWorker) -> None:
-    worker.order = replace(worker.order, methods=("reconstruction",))
+    ask(worker, ("reconstruction",))
     (record,) = worker.explain([0])
     for channel in worker.package.channels:
         assert 0 <= record["numbers"][f"reconstruction_error_{channel}"] < 1e-2

@@ -164,7 +164,7 @@ def test_images_and_latents_of_another_shape_are_refused():
         with pytest.raises(ValueError, match=r"images are \(3, 16, 16\); this network takes"):
             of_images(images(1)[..., :16, :16])
     model.invert(latents)
-    with pytest.raises(ValueError, match="latents are .*; those of this network are"):
+    with pytest.raises(ValueError, match=r"latents are .*; those of this network are"):
         model.invert(latents[:, :3])
 
 

@@ -1,0 +1,35 @@
+"""What a user asks a job for, beside the model and the images."""
+
+from dataclasses import dataclass
+
+from leigh_mlops.explanations import CONFIDENCE, DEFAULT_KINDS
+
+__all__ = ["ExplainOptions"]
+
+
+@dataclass(frozen=True)
+class ExplainOptions:
+    """How fields are explained; names are those of the command line and of ``job.json``.
+
+    Attributes:
+        target: Class that counterfactuals and interpolations lead to and whose logit occlusion
+            watches; ``None`` for the second most probable, and for the predicted one of occlusion.
+        window: Side of the occluding window in pixels.
+        stride: Its step in pixels.
+        counts: Whether counterfactuals are written as whole counts of the camera, too.
+        counterfactual: How far counterfactuals go, some of `explanations.KINDS`.
+        confidence: Probability that the confident ones have, above 0.5 and below 1.
+        oracle: ``models:/…`` of a classifier trained apart, which is asked about counterfactuals, too.
+        sweep: Images from the original to the confident counterfactual and past it; 0 for none.
+        towards_field: ``PLATE/WELL/SITE`` of the field that interpolations lead to; ``None`` for a class's mean.
+    """
+
+    target: str | None = None
+    window: int = 15
+    stride: int = 6
+    counts: bool = False
+    counterfactual: tuple[str, ...] = DEFAULT_KINDS
+    confidence: float = CONFIDENCE
+    oracle: str | None = None
+    sweep: int = 0
+    towards_field: str | None = None

@@ -1,0 +1,65 @@
+"""What a job refuses before it begins; whole jobs run in tests/test_main_job.py."""
+
+import io
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.jobs import ExplainJob, ExplainOptions
+from leigh_mlops.models import build_model, save_package
+from leigh_mlops.study import DataSource
+from leigh_mlops.study.baselines import fit_baselines
+from leigh_mlops.study.finalists import make_package
+from tests.training.conftest import prepared
+
+
+class OneVersion:
+    """A store that holds one package."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def version(self, uri: str) -> object:
+        return SimpleNamespace(uri=uri)
+
+    def download(self, _: object, target: Path) -> Path:
+        return Path(shutil.copytree(self.folder, target / "package"))
+
+
+def begun(*_: object) -> None:
+    raise RuntimeError("the job has begun")
+
+
+@pytest.fixture
+def job(class_folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    data = prepared(class_folders)
+    torch.manual_seed(0)
+    model = build_model("autoencoder", classes=data.classes, image_size=32, channels=3).eval()
+    package = make_package(model, data.scale("linear"), data, fit_baselines(data), {})
+    assert package.class_means is not None
+    save_package(package, tmp_path / "package")
+    monkeypatch.setattr(ExplainJob, "_work", begun)
+    return {
+        "store": OneVersion(tmp_path / "package"), "model": "models:/leigh-autoencoder/1",
+        "source": DataSource(class_folders), "out": tmp_path / "out",
+        "console": Console(file=io.StringIO()), "methods": ("interpolation",),
+    }  # fmt: skip
+
+
+def test_a_field_to_lead_to_is_read_before_the_job_begins(job: dict[str, Any], class_folders: Path) -> None:
+    asked = ExplainOptions(towards_field=f"{class_folders.name}/B03/1")
+    file = sorted((class_folders / "DS").iterdir())[0]
+    whole = file.read_bytes()
+    file.write_bytes(b"no image")
+    with pytest.raises(LeighError, match=r"--towards-field plate/B03/1 can't be read: .*no readable image"):
+        ExplainJob(**job, options=asked).run()
+    assert not job["out"].exists()
+    file.write_bytes(whole)
+    with pytest.raises(RuntimeError, match="the job has begun"):
+        ExplainJob(**job, options=asked).run()
