@@ -111,7 +111,9 @@ def background_noise(image: ArrayLike) -> Array:
 
     From the darkest quarter of the pixels, which cells do not reach and a few dead pixels do not
     move: the distance between their upper end and the 2.5th percentile, over what it is for
-    normally distributed values of unit spread. At least half a count.
+    normally distributed values of unit spread. At least half a count. Where cells
+    cover half of a field or more, it comes out up to half too large, and fewer pixels
+    count as changed.
 
     Args:
         image: Raw intensities, shape (C, H, W).
