@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 from rich.console import Console
+from rich.progress import track
 
 from benchmarks.report import report
 from leigh_mlops.explanations import DEFAULT_KINDS, Context, FieldExplanation, explain_fields, predict_fields
@@ -47,10 +48,10 @@ def judged(
         oracle: A classifier trained apart.
     """
     records: list[dict[str, object]] = []
-    for start in range(0, len(rows), BATCH):
+    for start in track(range(0, len(rows), BATCH), "counterfactuals", console=Console(stderr=True)):
         some = rows[start : start + BATCH]
         raw = data.cache.raw(some)
-        context = Context(kinds=DEFAULT_KINDS)
+        context = Context(kinds=DEFAULT_KINDS, change_maps=False)
         explained = explain_fields(package, raw, ("counterfactual",), context, saving(package, folder))
         for row, image, found in zip(some, raw, explained, strict=True):
             known = {"well": data.wells[row], "class": data.classes[data.labels[row]]}

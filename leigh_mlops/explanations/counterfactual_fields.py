@@ -53,7 +53,8 @@ def add_counterfactuals(batch: FieldBatch, as_saved: AsSaved | None = None) -> N
         _show(batch, rows, made)
     else:
         _certify(batch, rows, made, means, as_saved)
-        _map_changes(batch, target)
+        if context.change_maps:
+            _map_changes(batch, target)
 
 
 def _ends(batch: FieldBatch, means: Means) -> tuple[Tensor, Tensor]:

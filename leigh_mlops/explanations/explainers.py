@@ -36,6 +36,7 @@ class Context:
             without a target leads away from it.
         kinds: How far the steps of counterfactuals go, some of `KINDS`.
         confidence: Probability that a ``confident`` counterfactual has, above 0.5 and below 1.
+        change_maps: Whether saved counterfactuals get a change map, which takes longer than they do.
         baseline: Value under an occluding window in scaled units, a number or
             one per channel (C,).
         window: Side of that window in pixels.
@@ -49,6 +50,7 @@ class Context:
     labels: Tensor | None = None
     kinds: tuple[str, ...] = ("confident",)
     confidence: float = CONFIDENCE
+    change_maps: bool = True
     baseline: float | Tensor = 0.0
     window: int = 15
     stride: int = 6

@@ -83,6 +83,13 @@ class Judge:
         if self.oracle is not None:
             self._ask_oracle(self.oracle, saved)
 
+    def _half(self, saved: Saved) -> float:
+        """The target's share of the probability that it and the largest other class have."""
+        log_probs = saved.found.certified[saved.kind].log_probs
+        target = self.package.model.spec.classes.index(str(saved.found.numbers["counterfactual_target"]))
+        other = np.delete(log_probs, target).max()
+        return float(1 / (1 + np.exp(other - log_probs[target])))
+
     def _changes(self, saved: Saved) -> Numbers:
         numbers, name, before = saved.found.numbers, saved.name, saved.field.acquired
         file = saved.found.certified[saved.kind]
@@ -94,6 +101,7 @@ class Judge:
                 valid=bool(numbers[f"{name}_valid"]),
                 probability=float(numbers[f"{name}_probability"]),
                 asked=self.confidence if saved.kind == "confident" else None,
+                half=self._half(saved) if saved.kind == "boundary" else None,
                 reencoding_error=file.reencoding_error,
                 padding_energy=file.padding_energy,
                 clipped=clipped,

@@ -29,8 +29,13 @@ LIMITS = {"reencoding_error": 0.1, "padding_energy": 0.01, "clipped": 0.01, "dis
 DOUBT = 1.2
 """A probability has arrived if 1 less itself is at most so many times 1 less the one asked for."""
 
+BESIDE_BOUNDARY = 0.05
+"""At the boundary the target has half of what it and the largest other class have, give or take so much."""
+
 LIGHT_RULE = (
-    "Red: the saved file, read again, is not the target to the model. Amber: it is, but the doubt in it (1 less its "
+    "Red: the saved file, read again, is not the target to the model; at the boundary, where two classes are to be "
+    f"equal, the target has less than {0.5 - BESIDE_BOUNDARY} of the probability that both have. Amber: not red, but "
+    f"at the boundary it has more than {0.5 + BESIDE_BOUNDARY}, or elsewhere the doubt in the target (1 less its "
     f"probability) is more than {DOUBT} times that asked for, its re-encoding error above "
     f"{LIMITS['reencoding_error']}, its padding energy above {LIMITS['padding_energy']}, its share of values outside "
     f"the intensity range above {LIMITS['clipped']}, or its distance from the target class above {LIMITS['distance']} "
@@ -132,6 +137,7 @@ def light(
     valid: bool,
     probability: float,
     asked: float | None,
+    half: float | None,
     reencoding_error: float,
     padding_energy: float,
     clipped: float,
@@ -143,6 +149,8 @@ def light(
         valid: Whether the saved file, read again, is the target.
         probability: The target's, for the saved file, 0 to 1.
         asked: The probability asked for; None where none was.
+        half: Of a picture at the boundary, the target's share of the probability that it and the
+            largest other class have, 0 to 1; None elsewhere.
         reencoding_error: From `reencoding_error`.
         padding_energy: Share of the energy that padding channels held, 0 to 1.
         clipped: Share of values outside the range, 0 to 1.
@@ -150,18 +158,19 @@ def light(
             class's own root mean square distance.
 
     Example:
-        >>> light(valid=True, probability=0.96, asked=0.95, reencoding_error=0.01,
+        >>> light(valid=True, probability=0.96, asked=0.95, half=None, reencoding_error=0.01,
         ...       padding_energy=0.0, clipped=0.0, distance=1.0)
         'green'
     """
-    if not valid:
+    if not valid if half is None else half < 0.5 - BESIDE_BOUNDARY:
         return "red"
     measured = {
         "reencoding_error": reencoding_error, "padding_energy": padding_energy,
         "clipped": clipped, "distance": distance,
     }  # fmt: skip
     beyond = any(measured[name] > limit for name, limit in LIMITS.items())
-    return "amber" if beyond or not arrived(probability, asked) else "green"
+    past = half is not None and half > 0.5 + BESIDE_BOUNDARY
+    return "amber" if beyond or past or not arrived(probability, asked) else "green"
 
 
 def arrived(probability: float, asked: float | None) -> bool:

@@ -55,7 +55,8 @@ def say_result(
     console.print()
     console.print(f"Everything is in {where}; look at it with: python -m leigh_mlops.ui", markup=False)
     best = next((winner for winner in winners if winner.version.name.endswith("iresnet")), winners[-1])
-    command = f"python -m leigh_mlops.explain {best.version.uri} --data {source or 'demo'} --out out"
+    folder = f"out-{best.version.name}-{best.version.version}"
+    command = f"python -m leigh_mlops.explain {best.version.uri} --data {source or 'demo'} --out {folder}"
     console.print(f"Next: {command}", markup=False)
 
 

@@ -58,7 +58,7 @@ def test_background_noise_is_its_spread_whatever_the_cells_do():
 
 
 GOOD = {
-    "valid": True, "probability": 0.95, "asked": 0.95, "reencoding_error": 0.01, "padding_energy": 0.0,
+    "valid": True, "probability": 0.95, "asked": 0.95, "half": None, "reencoding_error": 0.01, "padding_energy": 0.0,
     "clipped": 0.0, "distance": 1.0,
 }  # fmt: skip
 
@@ -80,6 +80,10 @@ GOOD = {
         ({"distance": float("nan"), "padding_energy": float("nan")}, "green"),
         ({"valid": False}, "red"),
         ({"valid": False, "reencoding_error": 0.5}, "red"),
+        ({"valid": False, "probability": 0.49, "asked": None}, "red"),
+        ({"valid": False, "probability": 0.49, "asked": None, "half": 0.49}, "green"),
+        ({"valid": False, "probability": 0.3, "asked": None, "half": 0.44}, "red"),
+        ({"valid": True, "probability": 0.6, "asked": None, "half": 0.56}, "amber"),
     ],
 )
 def test_the_light_follows_its_rule(changed, expected):
