@@ -1,8 +1,8 @@
 """How far the counterfactuals of a trained i-ResNet can be trusted, on wells that it has never seen.
 
-``python -m benchmarks.counterfactuals PACKAGE DATA [--oracle PACKAGE]``: every counterfactual is saved as a
-16-bit TIFF, read again, and judged by what was read; one that fails counts as failed. The oracle is a
-classifier trained apart, for the same channels and image size. Beside the counterfactuals stand the round trip
+``python -m benchmarks.counterfactuals PACKAGE DATA [--oracle PACKAGE] [--sheet PICTURE]``: every counterfactual
+is saved as a 16-bit TIFF, read again, and judged by what was read; one that fails counts as failed. The oracle is
+a classifier trained apart, for the same channels and image size. Beside the counterfactuals stand the round trip
 of the network, the certified Lipschitz bounds of its branches, and whether the intensity of each channel
 changes as it differs between the real classes.
 """
@@ -11,22 +11,34 @@ import argparse
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import track
 
 from benchmarks.report import report
-from leigh_mlops.explanations import DEFAULT_KINDS, Context, FieldExplanation, explain_fields, predict_fields
+from leigh_mlops.explanations import (
+    CONFIDENCE,
+    DEFAULT_KINDS,
+    Context,
+    FieldExplanation,
+    explain_fields,
+    predict_fields,
+)
 from leigh_mlops.explanations.evaluation import evaluating
 from leigh_mlops.images import IntensityScale
 from leigh_mlops.models import ModelPackage, load_package
 from leigh_mlops.models.invertible import ResidualBlock
 from leigh_mlops.models.iresnet import InvertibleResNet
 from leigh_mlops.report.files import read_tiff16, write_tiff16
+from leigh_mlops.report.pictures import composite
+from leigh_mlops.report.sheets import Panel, Row, contact_sheet
+from leigh_mlops.report.style import save_figure
 from leigh_mlops.scores.changes import paired_changes, well_means
 from leigh_mlops.study import DataSource, matching_data
 from leigh_mlops.training import PreparedData
@@ -35,8 +47,15 @@ BATCH = 8
 Floats = npt.NDArray[np.float32]
 
 
+class Asked(NamedTuple):
+    """How sure ``confident`` counterfactuals are to be, and a classifier trained apart, or ``None``."""
+
+    confidence: float
+    oracle: ModelPackage | None
+
+
 def judged(
-    package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64], folder: Path, oracle: ModelPackage | None
+    package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64], folder: Path, given: Asked
 ) -> pd.DataFrame:
     """One row per field and kind of counterfactual: what its saved file is.
 
@@ -45,18 +64,39 @@ def judged(
         data: Fields with their classes.
         rows: Those to explain, shape (n,).
         folder: Where the files go; a batch overwrites those of the last.
-        oracle: A classifier trained apart.
+        given: Confidence and oracle.
     """
     records: list[dict[str, object]] = []
     for start in track(range(0, len(rows), BATCH), "counterfactuals", console=Console(stderr=True)):
         some = rows[start : start + BATCH]
         raw = data.cache.raw(some)
-        context = Context(kinds=DEFAULT_KINDS, change_maps=False)
+        context = Context(kinds=DEFAULT_KINDS, confidence=given.confidence, change_maps=False)
         explained = explain_fields(package, raw, ("counterfactual",), context, saving(package, folder))
         for row, image, found in zip(some, raw, explained, strict=True):
             known = {"well": data.wells[row], "class": data.classes[data.labels[row]]}
-            records += [known | record for record in described(package, image, found, oracle)]
+            records += [known | record for record in described(package, image, found, given.oracle)]
     return pd.DataFrame(records)
+
+
+def contact_sheet_of(
+    package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64], folder: Path, given: Asked
+) -> Figure:
+    """The first two of some rows of each class, with what their files are."""
+    firsts = [rows[data.labels[rows] == label][:2] for label in range(len(data.classes))]
+    some = np.concatenate(firsts)
+    raw, context = data.cache.raw(some), Context(kinds=DEFAULT_KINDS, confidence=given.confidence, change_maps=False)
+    explained = explain_fields(package, raw, ("counterfactual",), context, saving(package, folder))
+    limits, shown = package.about["display_limits"], []
+    for row, image, found in zip(some, raw, explained, strict=True):
+        panels = [Panel(composite(image, package.channels, limits), "image")]
+        for record in described(package, image, found, given.oracle):
+            kind, target = str(record["kind"]), record["target"]
+            if kind in found.certified:
+                believed = {True: "; oracle agrees", False: "; oracle disagrees"}.get(record.get("oracle"), "")
+                caption = f"{kind}: {target} {record['probability']:.3f}{believed}"
+                panels.append(Panel(composite(found.certified[kind].saved, package.channels, limits), caption))
+        shown.append(Row(f"well {data.wells[row]}, class {data.classes[data.labels[row]]}", panels))
+    return contact_sheet(shown, "Counterfactuals of wells that the model has not seen", "All on one intensity scale.")
 
 
 def saving(package: ModelPackage, folder: Path) -> Callable[[int, str, Floats], Floats]:
@@ -216,10 +256,13 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--oracle", type=Path)
     parser.add_argument("--fields", type=int, help="at most so many")
+    parser.add_argument("--confidence", type=float, default=CONFIDENCE, help="of the kind confident")
+    parser.add_argument("--sheet", type=Path, help="PNG of two fields of each class and their counterfactuals")
     given = parser.parse_args()
     package, oracle = load_package(given.package), load_package(given.oracle) if given.oracle else None
     if not isinstance(package.model, InvertibleResNet):
         raise SystemExit(f"{given.package} holds a {package.model.spec.family}; give the package of an iresnet.")
+    asked = Asked(given.confidence, oracle)
     for each in (package, oracle):
         if each is not None and torch.cuda.is_available():
             each.model.to("cuda")
@@ -228,7 +271,9 @@ def main() -> None:
     print(f"{len(rows)} fields of {len(np.unique(data.wells[rows]))} wells that the model has not seen")
     report_network(package, data, rows)
     with tempfile.TemporaryDirectory() as temporary:
-        fields = judged(package, data, rows, Path(temporary), oracle)
+        if given.sheet:
+            save_figure(contact_sheet_of(package, data, rows, Path(temporary), asked), given.sheet)
+        fields = judged(package, data, rows, Path(temporary), asked)
     report_files(fields)
     report_changes(class_differences(fields))
 
