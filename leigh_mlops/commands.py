@@ -133,7 +133,7 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
             print(f"error: {printable(error.filename)} cannot be used ({reason}); check the path.", file=sys.stderr)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
-            print("stopped; runs that were going on are marked KILLED, and a batch job goes on when started again.", file=sys.stderr)
+            print("stopped; runs are marked KILLED, and a batch job goes on when started again.", file=sys.stderr)
             raise typer.Exit(130) from None
 
     return guarded
