@@ -47,14 +47,15 @@ class IntensityScale:
 
     Attributes:
         transform: ``linear`` divides by the full scale; ``log`` takes
-            log(1 + 255 raw / full scale).
+            log(1 + 255 raw / full scale), and goes on as a line below 0, where
+            counterfactuals and plates brought to the level of others may lie, so
+            that nothing is lost on the way back.
         full_scale: Largest raw intensity of the file type: 255 or 65535.
         mean: Mean per channel of the transformed training wells.
         std: Standard deviation per channel of the same, above 0.
         controls: The level to which every plate's raw intensities are brought
             first, by its own negative controls; ``None`` where they stay as
             acquired. It is kept here and applied by ``controls.adjust_cache``.
-            What falls below 0 there counts as 0 under ``log``.
     """
 
     transform: Literal["linear", "log"]
@@ -79,7 +80,7 @@ class IntensityScale:
         mean, std = self._columns()
         values: Floats = scaled * std + mean
         if self.transform == "log":
-            values = np.expm1(values) * np.float32(1 / 255)
+            values = (np.expm1(np.maximum(values, 0)) + np.minimum(values, 0)) * np.float32(1 / 255)
         return values * np.float32(self.full_scale)
 
     def _columns(self) -> tuple[Floats, Floats]:
@@ -119,7 +120,9 @@ def _numbers(values: Iterable[float]) -> tuple[float, ...]:
 def transformed(raw: AnyFloats, transform: str, full_scale: int) -> AnyFloats:
     """Raw intensities to transformed ones, before centring."""
     if transform == "log":
-        return np.log1p(np.maximum(raw, 0) * np.float32(255 / full_scale))
+        counts = raw * np.float32(255 / full_scale)
+        logs: AnyFloats = np.log1p(np.maximum(counts, 0))
+        return logs + np.minimum(counts, 0) if (counts < 0).any() else logs
     return raw / np.float32(full_scale)
 
 

@@ -103,3 +103,12 @@ def test_a_damaged_scale_is_refused(values: dict[str, object]) -> None:
     assert IntensityScale.from_json(GOOD).mean == (0.0,)
     with pytest.raises(LeighError, match="model package"):
         IntensityScale.from_json(values)
+
+
+def test_what_lies_below_zero_comes_back() -> None:
+    scale = IntensityScale("log", 255, (0.8,), (0.4,))
+    raw = np.array([[[-3.0, -0.9, -1e-3, 0.0, 1e-3, 200.0]]], np.float32)
+    scaled = scale.apply(raw)
+    assert (np.diff(scaled) > 0).all()
+    np.testing.assert_allclose(scale.invert(scaled), raw, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(scale.apply(raw[..., 3:]), scaled[..., 3:])
