@@ -77,7 +77,10 @@ def test_a_target_without_a_mean_is_refused_before_any_field(
 def test_interpolations_need_means_by_true_class_alone_and_none_towards_a_field() -> None:
     asked = ExplainOptions(target="TT")
     check_options(asked, counted([3, 3], [3, 0]), ("interpolation",))
-    check_options(replace(asked, towards_field="P/B03/1"), counted([3, 0], [3, 0]), ("interpolation",))
+    neither = counted([3, 0], [3, 0])
+    with pytest.raises(LeighError, match="No training image is TT"):
+        check_options(asked, neither, ("interpolation",))
+    check_options(replace(asked, towards_field="P/B03/1"), neither, ("interpolation",))
 
 
 def oracle(**changed: Any) -> ModelPackage:
