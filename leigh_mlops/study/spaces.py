@@ -4,17 +4,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.images import check_image_size
-from leigh_mlops.models import MODELS, build_model, load_package
-from leigh_mlops.settings import SearchSpace, TrainingSettings
+from leigh_mlops.models import MODELS, build_model
+from leigh_mlops.settings import Choice, SearchSpace, TrainingSettings
 from leigh_mlops.tracking import Store
 
-__all__ = ["check_spaces", "digests_of_starts", "latent_size", "local_starts"]
+__all__ = ["check_spaces", "latent_size", "local_starts"]
 
 
 def check_spaces(spaces: Sequence[SearchSpace], channels: int = 3) -> None:
@@ -56,21 +54,10 @@ def local_starts(store: Store, spaces: Iterable[SearchSpace], folder: Path) -> d
     """
     addresses = set()
     for space in spaces:
-        choices = space.space.get("init", [])
-        addresses |= {space.published.get("init"), *(choices if isinstance(choices, list) else [])}
+        domain = space.space.get("init")
+        addresses |= {space.published.get("init"), *(domain.values if isinstance(domain, Choice) else [])}
     named = sorted(str(address) for address in addresses if str(address).startswith("models:/"))
     return {
         address: str(store.download(store.version(address), folder / f"start-{number}"))
         for number, address in enumerate(named)
     }
-
-
-def digests_of_starts(starts: Iterable[str]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
-    """Fields on which the weights in some folders were trained, and those on which they were chosen."""
-    arrays = [load_package(Path(folder)).arrays for folder in starts]
-    none = np.array([], np.uint64)
-    trained, chosen = (
-        np.unique(np.concatenate([none, *(kept[name].astype(np.uint64) for kept in arrays)]))
-        for name in ("training_digests", "validation_digests")
-    )
-    return trained, chosen

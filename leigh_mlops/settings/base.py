@@ -1,0 +1,98 @@
+"""What all settings share: frozen, no unknown keys, and a refusal that is one sentence and knows its key."""
+
+import difflib
+import reprlib
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from leigh_mlops.errors import LeighError, printable
+
+__all__ = ["KeyedError", "Settings", "SettingsError", "hint", "parse_settings", "shown"]
+
+Model = TypeVar("Model", bound=BaseModel)
+Keys = tuple[str | int, ...]
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
+
+
+class SettingsError(LeighError):
+    """Settings that can't be; the message begins with their source.
+
+    Attributes:
+        keys: Way to the value, from the outermost key; where the reason is about a key that is not written there,
+            as far as it is.
+        reason: The message without its source.
+    """
+
+    def __init__(self, source: str, reason: str, keys: Keys = ()) -> None:
+        super().__init__(f"{source}: {reason}")
+        self.keys = keys
+        self.reason = reason
+
+
+class KeyedError(ValueError):
+    """Raised by a validator that knows which key, below the value that it validates, its refusal is about."""
+
+    def __init__(self, reason: str, *keys: str) -> None:
+        super().__init__(reason)
+        self.keys = keys
+
+
+class Settings(BaseModel):
+    """Base of all settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keys_known(cls, values: object) -> object:
+        for key in values if isinstance(values, dict) else ():
+            if key not in cls.model_fields:
+                raise KeyedError(f"{shown(key)} is unknown; {hint(key, cls.model_fields)}", str(key))
+        return values
+
+
+def hint(key: object, known: Iterable[str]) -> str:
+    """What was meant by a key that is not known.
+
+    Example:
+        >>> hint("trails", ["trials", "epochs"])
+        "did you mean 'trials'?"
+    """
+    near = difflib.get_close_matches(str(key), known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
+
+
+def shown(value: object) -> str:
+    """A value for a message: shortened, on one line."""
+    return printable(_SHORT.repr(value))
+
+
+def parse_settings(kind: type[Model], values: dict[str, Any], source: str) -> Model:
+    """Validate, and turn the first complaint into one sentence that begins with its source.
+
+    Raises:
+        SettingsError: A key is unknown or a value out of bounds.
+    """
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise _first_complaint(error.errors()[0], source) from None
+
+
+def _first_complaint(found: ErrorDetails, source: str) -> SettingsError:
+    # Names in angle brackets are kinds of domains and "[key]" is pydantic's word for the key itself.
+    keys = tuple(key for key in found["loc"] if not str(key).startswith(("<", "[")))
+    where = ".".join(map(str, keys))
+    cause = found.get("ctx", {}).get("error")
+    if isinstance(cause, KeyedError):
+        return SettingsError(source, str(cause), keys + cause.keys)
+    if cause is not None:
+        return SettingsError(source, f"{where}: {cause}" if where else str(cause), keys)
+    if found["type"] == "missing":
+        return SettingsError(source, f"{where} is missing; give it.", keys)
+    return SettingsError(source, f"{where}: {found['msg']}; it is {shown(found['input'])}.", keys)

@@ -1,0 +1,114 @@
+"""Conditions within one space: what they may name, in which order they are drawn, and what is left of them."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from leigh_mlops.settings.base import KeyedError, hint, shown
+from leigh_mlops.settings.domains import Choice, Domain, Range, meets, value_in
+from leigh_mlops.settings.training import ARCHITECTURE, JOINT
+
+__all__ = ["check_conditions", "may_draw", "ordered", "settled"]
+
+Space = Mapping[str, Domain]
+Flat = Mapping[str, Any]
+
+
+def _source(key: str, space: Iterable[str], published: Flat) -> str | None:
+    """The hyperparameter of the space from which the value of a condition's key is drawn, if any is."""
+    if key in space:
+        return key
+    inside = key.startswith(ARCHITECTURE) and key not in published and JOINT in space
+    return JOINT if inside else None
+
+
+def ordered(space: Space, published: Flat) -> list[str]:
+    """Keys as they come, save that what a condition names comes before what it conditions.
+
+    Raises:
+        KeyedError: Conditions wait for each other.
+    """
+    done: list[str] = []
+    waiting = list(space)
+    while waiting:
+        sources = {key: {_source(name, space, published) for name in space[key].when} - {None} for key in waiting}
+        ready = next((key for key in waiting if sources[key] <= set(done)), None)
+        if ready is None:
+            raise KeyedError(
+                f"space.{waiting[0]}: the conditions of {', '.join(waiting)} wait for each other; take one away.",
+                "space",
+                waiting[0],
+                "when",
+            )
+        waiting.remove(ready)
+        done.append(ready)
+    return done
+
+
+def check_conditions(space: Space, published: Flat) -> None:
+    """Refuse conditions that name what is not there, that can never hold, or that wait for each other.
+
+    Raises:
+        KeyedError: With the way to the condition.
+    """
+    for key, domain in space.items():
+        for name, wanted in domain.when.items():
+            reason = _refusal(name, wanted, space, published)
+            if reason:
+                raise KeyedError(f"space.{key}: the condition on {name} {reason}", "space", key, "when", name)
+    ordered(space, published)
+
+
+def _refusal(name: str, wanted: list[Any], space: Space, published: Flat) -> str:
+    if name == JOINT:
+        return "names all parts at once; name one of them, as architecture.head."
+    source = _source(name, space, published)
+    domain = space[source] if source else None
+    if isinstance(domain, Range) and not domain.integer:
+        return "can't be met: it is drawn from a range without steps; give it a list of choices."
+    configs = [{source: value} for value in domain.values] if isinstance(domain, Choice) else [dict(published)]
+    possible = _values(configs, name)
+    if not possible:
+        return f"names neither a hyperparameter of the space nor a published one; {hint(name, published)}"
+    holds = domain.holds if isinstance(domain, Range) else possible.__contains__
+    for value in wanted:
+        if not holds(value):
+            return f"wants {shown(value)}, which it never is; it can be {', '.join(map(shown, possible))}."
+    return ""
+
+
+def _values(configs: list[dict[Any, Any]], name: str) -> list[Any]:
+    found = []
+    for config in configs:
+        try:
+            found.append(value_in(config, name))
+        except KeyError:
+            continue
+    return found
+
+
+def may_draw(choice: Flat, space: Space, published: Flat) -> bool:
+    """Whether values can be drawn together: each other than the published one needs its conditions met.
+
+    Conditions on what is drawn, but not among ``choice``, count as met.
+    """
+    config = {**published, **choice}
+    for key, value in choice.items():
+        for name, wanted in space[key].when.items():
+            source = _source(name, space, published)
+            if value != published[key] and (source is None or source in choice) and not meets(config, name, wanted):
+                return False
+    return True
+
+
+def settled(space: Space, published: Flat) -> dict[str, Domain]:
+    """A space without the conditions that published values decide, and without what they leave undrawn."""
+    kept: dict[str, Domain] = {}
+    left = dict(space)
+    for key in ordered(space, published):
+        decided = {name: wanted for name, wanted in space[key].when.items() if not _source(name, left, published)}
+        if all(meets(published, name, wanted) for name, wanted in decided.items()):
+            when = {name: wanted for name, wanted in space[key].when.items() if name not in decided}
+            kept[key] = space[key].model_copy(update={"when": when})
+        else:
+            del left[key]
+    return {key: kept[key] for key in space if key in kept}

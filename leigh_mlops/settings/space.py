@@ -1,0 +1,229 @@
+"""One family's search."""
+
+import math
+from itertools import product
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from leigh_mlops.settings.base import KeyedError, Settings, SettingsError, parse_settings, shown
+from leigh_mlops.settings.conditions import check_conditions, may_draw, ordered, settled
+from leigh_mlops.settings.domains import Choice, Domain, Range
+from leigh_mlops.settings.training import ARCHITECTURE, JOINT, Flat, TrainingSettings, joint_parts, known_keys
+
+__all__ = ["Objective", "Preset", "Resources", "SearchSpace"]
+
+_DEPENDENT = ["precision", JOINT, *(f"{ARCHITECTURE}{name}" for name in ("padded_channels", "head", "log_det"))]
+
+
+def _validated(metric: str) -> str:
+    if not metric.startswith("val/"):
+        raise ValueError(f"{shown(metric)} is no score of the validation part; name one, such as val/log_loss.")
+    return metric
+
+
+def _measured(metric: str) -> str:
+    if not metric.startswith(("val/", "train/")):
+        raise ValueError(f"{shown(metric)} must begin with val/ or train/, as val/inverse_error or train/seconds.")
+    return metric
+
+
+class Objective(Settings):
+    """A score of the epoch that is kept, to be as low or as high as possible; ``train/seconds`` is per epoch."""
+
+    metric: Annotated[str, AfterValidator(_measured)]
+    mode: Literal["min", "max"] = "min"
+
+
+class Resources(Settings):
+    """What one trial asks for; GPUs, also fractions of one, only where the cluster has some."""
+
+    cpus: float = Field(1, gt=0)
+    gpus: float = Field(1, ge=0)
+    memory_gib: float | None = Field(None, gt=0, description="null for an estimate from the configuration")
+
+
+class Preset(Settings):
+    """A smaller or larger version of a search; ``fix`` sets hyperparameters and takes them out of the space."""
+
+    trials: int | None = Field(None, ge=1)
+    epochs: int | None = Field(None, ge=1)
+    image_size: int | None = Field(None, ge=32)
+    folds: int | None = Field(None, ge=1, le=20)
+    algorithm: Literal["random", "optuna", "pbt"] | None = None
+    early_stopping: Literal["asha", "none"] | None = None
+    fix: Flat = Field(default_factory=dict)
+
+
+class SearchSpace(Settings):
+    """One family's search: what is varied, how, and by what the winner is chosen.
+
+    ``metric`` chooses the epoch that is kept and the winner. Further
+    ``objectives`` are searched for as well by ``optuna``; ``random`` and
+    ``pbt`` only record them, and under ``asha`` trials end by ``metric``
+    alone. ``pbt`` (Population Based Training) trains its trials side by side
+    and lets the worse go on from the better ones' weights with hyperparameters
+    changed, so it needs one that may change while a trial runs, two trials and
+    no early stopping.
+    """
+
+    family: str
+    metric: Annotated[str, AfterValidator(_validated)]
+    mode: Literal["min", "max"] = "min"
+    objectives: list[Objective] = Field(default_factory=list, description="beside metric, which is the first one")
+    algorithm: Literal["random", "optuna", "pbt"] = "random"
+    early_stopping: Literal["asha", "none"] = "asha"
+    trials: int = Field(8, ge=1)
+    folds: int = Field(
+        1, ge=1, le=20, description="divisions of the training and validation groups that each trial is trained on"
+    )
+    time_share: float = Field(1, gt=0, description="weight among the families that share a time budget")
+    keep: int = Field(2, ge=1, description="trials whose weights go to the store")
+    image_size: int = Field(224, ge=32, description="pixels")
+    resources: Resources = Resources()
+    published: Flat
+    space: Annotated[dict[str, Domain], BeforeValidator(known_keys)] = Field(default_factory=dict)
+    presets: dict[Literal["quick", "standard", "thorough"], Preset] = Field(default_factory=dict)
+
+    @property
+    def all_objectives(self) -> tuple[Objective, ...]:
+        """All objectives, the first of which is ``metric`` with its ``mode``."""
+        return (Objective(metric=self.metric, mode=self.mode), *self.objectives)
+
+    @property
+    def ordered_space(self) -> list[tuple[str, Domain]]:
+        """The space as in the file, save that what a condition names comes before what it conditions."""
+        return [(key, self.space[key]) for key in ordered(self.space, self.published)]
+
+    @model_validator(mode="after")
+    def _objectives_differ(self) -> Self:
+        metrics = [objective.metric for objective in self.all_objectives]
+        for metric in metrics:
+            if metrics.count(metric) > 1:
+                raise KeyedError(f"objectives: {metric} is an objective twice; name it once.", "objectives")
+        return self
+
+    @model_validator(mode="after")
+    def _population_possible(self) -> Self:
+        if self.algorithm != "pbt":
+            return self
+        if self.early_stopping != "none":
+            raise self._against_pbt("early_stopping", "which replaces bad trials itself; set early_stopping to none.")
+        if self.trials < 2:
+            raise self._against_pbt("trials", "whose population has at least 2; set trials higher.")
+        if not self.space.keys() & TrainingSettings.MUTABLE:
+            raise KeyedError(
+                f"algorithm is pbt, and space varies {', '.join(self.space) or 'nothing'}, none of which may change "
+                f"while a trial runs; vary one of {', '.join(sorted(TrainingSettings.MUTABLE))}.",
+                "algorithm",
+            )
+        return self
+
+    def _against_pbt(self, field: str, why: str) -> KeyedError:
+        written = field if field in self.model_fields_set else "algorithm"
+        return KeyedError(f"{field} is {getattr(self, field)} with algorithm pbt, {why}", written)
+
+    @model_validator(mode="after")
+    def _can_be_drawn(self) -> Self:
+        """What can be drawn can be trained; of what can be combined at will, each value beside the published ones."""
+        self._check({}, "published")
+        for key, domain in self.space.items():
+            if key not in self.published:
+                raise KeyedError(f"space varies {key!r}, which has no published value; give one.", "space", key)
+            if key not in _DEPENDENT:
+                self._check_domain(key, domain)
+        for choice in self._dependent():
+            self._check(choice, "space")
+        for key, domain in self.space.items():
+            if not domain.holds(self.published[key]):
+                reason = f"published {key} = {shown(self.published[key])} lies outside its space; widen the space."
+                raise KeyedError(reason, "space", key)
+        check_conditions(self.space, self.published)
+        return self
+
+    def _check_domain(self, key: str, domain: Domain) -> None:
+        for value in _ends(domain):
+            self._check({key: value}, "space")
+        if isinstance(domain, Range) and not domain.integer:
+            between = round(domain.low + (domain.high - domain.low) / math.pi, 3)
+            try:
+                TrainingSettings.from_flat(self.published | {key: between})
+            except SettingsError:
+                reason = (
+                    f"space.{key}: a range also draws values such as {between}; add integer: true, or list choices."
+                )
+                raise KeyedError(reason, "space", key) from None
+
+    def _check(self, choice: dict[str, Any], section: str) -> None:
+        try:
+            TrainingSettings.from_flat(self.published | choice)
+        except SettingsError as error:
+            at = str(error.keys[0]) if error.keys else ""
+            written = [key for key in (at, JOINT, *choice) if key in (choice or self.published)]
+            raise KeyedError(error.reason, section, *written[:1]) from None
+
+    def _dependent(self) -> list[dict[str, Any]]:
+        """All combinations of what cannot be combined at will; a single empty one where nothing of it is varied."""
+        domains = {key: domain for key in _DEPENDENT if isinstance(domain := self.space.get(key), Choice)}
+        drawn = product(*(domain.values for domain in domains.values()))
+        choices = [dict(zip(domains, values, strict=True)) for values in drawn]
+        return [choice for choice in choices if may_draw(choice, self.space, self.published)]
+
+    def architectures(self) -> "list[SearchSpace]":
+        """This search once for each kind of architecture that it may draw, in the order of the choices.
+
+        Parts that can be combined at will, such as widths, come one at a time.
+        """
+        free = [key for key in self.space if key.startswith(ARCHITECTURE) and key not in _DEPENDENT]
+        apart = [{key: value} for key in free for value in _ends(self.space[key]) if value != self.published[key]]
+        return [self.fixed(choice) for choice in [*self._dependent(), *apart]]
+
+    def with_preset(self, name: str) -> "SearchSpace":
+        """This search under a preset; a preset that the file does not have changes nothing.
+
+        Raises:
+            SettingsError: Its values do not go together with the file's.
+        """
+        preset = self.presets.get(name)  # type: ignore[call-overload]
+        if preset is None:
+            return self
+        bounds = preset.model_dump(exclude={"fix", "epochs"}, exclude_none=True)
+        fixed = preset.fix | ({"epochs": preset.epochs} if preset.epochs else {})
+        return self._with(bounds, fixed)
+
+    def changed(self, **values: Any) -> "SearchSpace":  # noqa: ANN401
+        """This search with fields of its own set, such as ``trials``; hyperparameters are set by :meth:`fixed`.
+
+        Raises:
+            SettingsError: A value is out of bounds, or does not go together with the others.
+        """
+        return parse_settings(SearchSpace, self.model_dump() | values, self.family)
+
+    def fixed(self, values: dict[str, Any]) -> "SearchSpace":
+        """This search with hyperparameters set and taken out of the space.
+
+        Parts of the architecture that are chosen together are fixed all, where one of them is. What a condition
+        that no longer holds leaves undrawn keeps its published value and is taken out as well.
+
+        Raises:
+            SettingsError: A key is no hyperparameter, or a value out of bounds.
+        """
+        return self._with({}, values)
+
+    def _with(self, bounds: dict[str, Any], values: dict[str, Any]) -> "SearchSpace":
+        published, space = self.published | values, dict(self.space)
+        together = joint_parts(published[JOINT]) if JOINT in published else {}
+        parts = {f"{ARCHITECTURE}{name}": value for name, value in together.items()}
+        if JOINT in values or JOINT not in space or parts.keys() & values.keys():
+            values = {key: value for key, value in (parts | values).items() if key != JOINT}
+            published = {key: value for key, value in (published | values).items() if key != JOINT}
+            space.pop(JOINT, None)
+        space = settled({key: domain for key, domain in space.items() if key not in values}, published)
+        return self.changed(**bounds, published=published, space=space)
+
+
+def _ends(domain: Domain) -> list[Any]:
+    """Values that stand for a domain: all of a choice, both ends of a range."""
+    if isinstance(domain, Choice):
+        return domain.values
+    return [int(end) if domain.integer else end for end in (domain.low, domain.high)]

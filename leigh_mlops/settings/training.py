@@ -1,0 +1,147 @@
+"""How one network is trained."""
+
+import difflib
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import yaml
+from pydantic import BeforeValidator, Field, model_validator
+
+from leigh_mlops.settings.base import KeyedError, Settings, SettingsError, hint, parse_settings, shown
+
+__all__ = ["ARCHITECTURE", "JOINT", "Flat", "TrainingSettings", "joint_parts", "known_keys"]
+
+ARCHITECTURE = "architecture."
+JOINT = "architecture"
+"""Key of parts of the architecture that are chosen together, as ``padded_channels=null, head=gaussian``."""
+
+
+class TrainingSettings(Settings):
+    """How one network is trained: what a trial varies, besides the architecture.
+
+    ``MUTABLE`` names what may change while a trial runs, as Population Based Training does.
+    """
+
+    MUTABLE: ClassVar[frozenset[str]] = frozenset(
+        {
+            "learning_rate",
+            "weight_decay",
+            "batch_size",
+            "flip",
+            "rotation_degrees",
+            "quarter_turns",
+            "shift",
+            "jitter",
+            "beta",
+            "layer_decay",
+        }
+    )
+
+    optimizer: Literal["adam", "adamax", "sgd"] = "adam"
+    learning_rate: float = Field(0.001, gt=0, le=10)
+    weight_decay: float = Field(0.0, ge=0, le=1)
+    batch_size: int = Field(15, ge=2, le=4096, description="images")
+    epochs: int = Field(10, ge=1)
+    patience: int | None = Field(
+        None, ge=1, description="epochs without a better best after which a trial ends; null for never"
+    )
+    lr_schedule: Literal["step", "cosine", "constant"] = Field(
+        "step", description="of the learning rate over the epochs: by lr_step_epochs, down to 0, or none"
+    )
+    lr_step_epochs: int | None = Field(
+        None, ge=1, description="epochs between two steps of lr_schedule step; null for no steps"
+    )
+    lr_step_factor: float = Field(0.1, gt=0, le=1, description="of the learning rate at each step")
+    warmup_epochs: int = Field(0, ge=0, description="first epochs, over which the learning rate rises linearly")
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", description="of the training loss: equal, or inverse to the training part's classes, of mean 1"
+    )
+    init: str = Field(
+        "random", description="random, imagenet, a .safetensors file, a model's folder or models:/NAME@ALIAS"
+    )
+    freeze_epochs: int = Field(0, ge=-1, description="first epochs, in which only the head learns; -1 for all")
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="factor on the learning rate for each stage of the network away from the head"
+    )
+    intensity: Literal["linear", "log"] = "linear"
+    flip: float = Field(0.5, ge=0, le=1, description="probability of each of the two flips")
+    rotation_degrees: float = Field(10.0, ge=0, le=180, description="largest rotation either way")
+    quarter_turns: bool = Field(False, description="whether images are also turned by 90, 180 and 270 degrees")
+    shift: float = Field(0.0, ge=0, le=0.5, description="largest shift, share of the side")
+    jitter: float = Field(0.0, ge=0, lt=1, description="largest relative change of the intensity")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="of forward pass and loss in training")
+    beta: float = Field(1.0, gt=0, le=1e6, description="weight of the cross-entropy against nats per dimension")
+    architecture: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _density_precise(self) -> Self:
+        log_det = self.architecture.get("log_det", "none")
+        if log_det != "none" and self.precision != "fp32":
+            raise KeyedError(
+                f"precision is {self.precision} with architecture.log_det {log_det}, whose terms half precision would"
+                " drown in rounding; set precision to fp32.",
+                "precision",
+            )
+        return self
+
+    @classmethod
+    def from_flat(cls, flat: dict[str, Any]) -> Self:
+        """Build from a flat mapping in which ``architecture.dropout`` names a part of the architecture.
+
+        ``architecture`` alone names several, as ``padded_channels=null, head=gaussian``.
+
+        Raises:
+            SettingsError: A key is unknown, a value out of bounds, or a part is set twice.
+        """
+        together = joint_parts(flat[JOINT]) if JOINT in flat else {}
+        inner = {k.removeprefix(ARCHITECTURE): v for k, v in flat.items() if k.startswith(ARCHITECTURE)}
+        for name in together.keys() & inner.keys():
+            key = f"{ARCHITECTURE}{name}"
+            reason = f"{key} is {inner[name]}, and architecture says {name}={together[name]}; set it once."
+            raise SettingsError("hyperparameters", reason, (key,))
+        outer = {k: v for k, v in flat.items() if not k.startswith(ARCHITECTURE) and k != JOINT}
+        return parse_settings(cls, {**outer, JOINT: together | inner}, "hyperparameters")
+
+    def to_flat(self) -> dict[str, Any]:
+        """The inverse of :meth:`from_flat`."""
+        flat = self.model_dump(exclude={"architecture"})
+        return flat | {f"{ARCHITECTURE}{name}": value for name, value in self.architecture.items()}
+
+
+def joint_parts(text: object) -> dict[str, Any]:
+    """Parts of the architecture that one text sets together, values as in YAML.
+
+    It is a text because search algorithms and run records take texts, and no mappings, for choices.
+
+    Raises:
+        SettingsError: It is no list of assignments.
+
+    Example:
+        >>> joint_parts("padded_channels=null, widths=[8, 8], head=gaussian")
+        {'padded_channels': None, 'widths': [8, 8], 'head': 'gaussian'}
+    """
+    try:
+        if isinstance(text, str) and "=" in text:
+            return dict(yaml.safe_load("{" + text.replace("=", ": ") + "}"))
+    except yaml.YAMLError:
+        pass  # said below
+    reason = f"{shown(text)} sets nothing; write it as padded_channels=null, head=gaussian."
+    raise SettingsError("hyperparameters", f"architecture: {reason}", (JOINT,))
+
+
+def known_keys(values: object) -> object:
+    """Refuse keys of a flat mapping that are no hyperparameters."""
+    for key in values if isinstance(values, dict) else ():
+        if key not in TrainingSettings.model_fields and not str(key).startswith(ARCHITECTURE):
+            raise KeyedError(f"{shown(key)} is no hyperparameter; {_meant(str(key))}", str(key))
+    return values
+
+
+def _meant(key: str) -> str:
+    first, dot, part = key.partition(".")
+    if dot and difflib.get_close_matches(first, [JOINT]):
+        return f"did you mean '{ARCHITECTURE}{part}'?"
+    return hint(key, TrainingSettings.model_fields)
+
+
+Flat = Annotated[dict[str, Any], BeforeValidator(known_keys)]
+"""Hyperparameters by name, parts of the architecture as ``architecture.dropout``."""
