@@ -2,8 +2,12 @@
 
 from leigh_mlops.training.checkpoint import load_checkpoint, save_checkpoint
 from leigh_mlops.training.data import PARTS, PreparedData
-from leigh_mlops.training.loop import DivergenceError, Epoch, TrainingState, fit
+from leigh_mlops.training.epoch import DivergenceError
+from leigh_mlops.training.folds import digests_of_starts, divisions
+from leigh_mlops.training.loop import Epoch, fit
+from leigh_mlops.training.memory import memory_of
 from leigh_mlops.training.objective import OBJECTIVES, Outputs, objective_of, predict
+from leigh_mlops.training.state import TrainingState
 from leigh_mlops.training.trial import build_network, run_trial, trained_network
 
 __all__ = [
@@ -15,8 +19,11 @@ __all__ = [
     "PreparedData",
     "TrainingState",
     "build_network",
+    "digests_of_starts",
+    "divisions",
     "fit",
     "load_checkpoint",
+    "memory_of",
     "objective_of",
     "predict",
     "run_trial",

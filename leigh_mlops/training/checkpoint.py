@@ -9,17 +9,23 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from leigh_mlops.errors import LeighError
 from leigh_mlops.models import Network
-from leigh_mlops.training.loop import TrainingState
+from leigh_mlops.training.state import TrainingState
 
 __all__ = ["load_best", "load_checkpoint", "save_checkpoint"]
 
 
 def save_checkpoint(state: TrainingState, folder: Path) -> None:
-    """Write a state; ``state.json`` is written last and renamed, so that its presence means completeness."""
+    """Write a state, and those of its other folds in ``fold1``, ``fold2``, … below.
+
+    ``state.json`` is written last and renamed, so that its presence means completeness.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    optimizer = state.optimizer.state_dict()
-    tensors, numbers = _split(optimizer["state"])
+    (folder / "state.json").unlink(missing_ok=True)
+    for number, other in enumerate(state.others, start=1):
+        save_checkpoint(other, folder / f"fold{number}")
+    tensors, numbers = _split(state.optimizer.state_dict()["state"])
     save_file(_plain(dict(state.model.state_dict())), folder / "weights.safetensors")
     save_file(_plain(state.best_weights), folder / "best.safetensors")
     save_file(_plain(tensors), folder / "optimizer.safetensors")
@@ -28,7 +34,8 @@ def save_checkpoint(state: TrainingState, folder: Path) -> None:
         "epoch": state.epoch,
         "best": state.best,
         "best_epoch": state.best_epoch,
-        "optimizer": {"numbers": numbers, "groups": optimizer["param_groups"]},
+        "optimizer": {"numbers": numbers},
+        "folds": 1 + len(state.others),
     }
     temporary = folder / "state.json.part"
     temporary.write_text(json.dumps(about))
@@ -36,21 +43,38 @@ def save_checkpoint(state: TrainingState, folder: Path) -> None:
 
 
 def load_checkpoint(state: TrainingState, folder: Path) -> None:
-    """Bring a fresh state of the same model and optimizer to where a saved one was."""
+    """Bring a fresh state of the same model and optimizer to where a saved one was.
+
+    Learning rates, weight decay and all else that an optimizer was told stay those of the fresh state.
+
+    Raises:
+        LeighError: Another number of folds was saved.
+    """
     about = json.loads((folder / "state.json").read_text())
+    if about["folds"] != 1 + len(state.others):
+        raise LeighError(
+            f"The checkpoint {folder} is one of {about['folds']} folds, not of {1 + len(state.others)}; "
+            "start the search anew to change them."
+        )
     state.model.load_state_dict(load_file(folder / "weights.safetensors"))
     entries: dict[int, dict[str, Any]] = {int(key): dict(value) for key, value in about["optimizer"]["numbers"].items()}
     for name, tensor in load_file(folder / "optimizer.safetensors").items():
         key, entry = name.split(".", 1)
         entries.setdefault(int(key), {})[entry] = tensor
-    state.optimizer.load_state_dict({"state": entries, "param_groups": about["optimizer"]["groups"]})
+    groups = state.optimizer.state_dict()["param_groups"]
+    state.optimizer.load_state_dict({"state": entries, "param_groups": groups})
     state.seed, state.epoch = about["seed"], about["epoch"]
     state.best, state.best_epoch = about["best"], about["best_epoch"]
     state.best_weights = load_file(folder / "best.safetensors")
+    for number, other in enumerate(state.others, start=1):
+        load_checkpoint(other, folder / f"fold{number}")
 
 
 def load_best(model: Network, folder: Path) -> int:
-    """Give a network of the same spec the weights of the best epoch, and return that epoch's number."""
+    """Give a network of the same spec the weights of the best epoch, and return that epoch's number.
+
+    Of several folds it is the first, the study's own division, whose network is kept.
+    """
     model.load_state_dict(load_file(folder / "best.safetensors"))
     return int(json.loads((folder / "state.json").read_text())["best_epoch"])
 

@@ -23,6 +23,7 @@ from leigh_mlops.images import (
 )
 from leigh_mlops.images.batches import Augmentation, FieldBatches
 from leigh_mlops.plates import split_fingerprint
+from leigh_mlops.training.machine import cache_here, path_from, with_absolute_paths
 
 __all__ = ["PARTS", "PreparedData"]
 
@@ -42,6 +43,7 @@ class PreparedData:
         starts: Local files of weights that trials may begin with, by the address that names them.
         controls: Level to which the negative controls of every plate are brought; ``None`` where
             intensities stay as acquired.
+        group: ``well``, ``plate``, ``batch`` or ``donor``: what the split was asked not to divide.
     """
 
     table: pd.DataFrame
@@ -51,6 +53,7 @@ class PreparedData:
     demo: bool = False
     starts: dict[str, str] = field(default_factory=dict)
     controls: ControlReference | None = None
+    group: str = "well"
 
     @property
     def failures(self) -> tuple[Failure, ...]:
@@ -193,32 +196,46 @@ class PreparedData:
         return replace(self, table=self.table.assign(Metadata_Split=split))
 
     def save(self, folder: Path) -> None:
-        """Write what a worker needs to find the same data; pixels stay in the cache."""
+        """Write what a worker, perhaps on another machine, needs to find the same data; pixels stay in the cache.
+
+        Image files get absolute paths, which the other machine must have, too. Starting weights that
+        lie in the same folder as this one, or below it, are named from here.
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        self.table.to_parquet(folder / "table.parquet")
+        with_absolute_paths(self.table).to_parquet(folder / "table.parquet")
         about = {
-            "cache": str(self.cache.folder),
+            "cache": str(self.cache.folder.absolute()),
+            "image_size": self.image_size,
             "channels": self.channels,
             "classes": self.classes,
             "demo": self.demo,
-            "starts": self.starts,
+            "starts": {address: path_from(folder, Path(path)) for address, path in self.starts.items()},
             "controls": asdict(self.controls) if self.controls else None,
+            "group": self.group,
         }
+        np.save(folder / "digests.npy", self.cache.digests)
         if self.cache.adjust is not None:
             np.save(folder / "adjust.npy", self.cache.adjust)
         (folder / "data.json").write_text(json.dumps(about))
 
     @classmethod
     def load(cls, folder: Path) -> "PreparedData":
-        """Read what :meth:`save` wrote."""
+        """Read what :meth:`save` wrote; where the pixel cache does not lie on this machine, it is built first.
+
+        Raises:
+            LeighError: This machine's image files are others, or its cache can't be written.
+        """
         about = json.loads((folder / "data.json").read_text())
-        cache, adjust, level = PixelCache.load(Path(about["cache"])), folder / "adjust.npy", about["controls"]
+        table, channels = pd.read_parquet(folder / "table.parquet"), tuple(about["channels"])
+        digests, adjust, level = np.load(folder / "digests.npy"), folder / "adjust.npy", about["controls"]
+        cache = cache_here(Path(about["cache"]), table, channels, about["image_size"], digests)
         return cls(
-            table=pd.read_parquet(folder / "table.parquet"),
-            channels=tuple(about["channels"]),
+            table=table,
+            channels=channels,
             classes=tuple(about["classes"]),
             cache=replace(cache, adjust=np.load(adjust)) if adjust.exists() else cache,
             demo=about["demo"],
-            starts=about["starts"],
+            starts={address: str(folder / path) for address, path in about["starts"].items()},
             controls=ControlReference(tuple(level["mean"]), tuple(level["std"])) if level else None,
+            group=about["group"],
         )

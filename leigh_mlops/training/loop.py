@@ -1,70 +1,18 @@
 """The training loop: a generator that yields one result per epoch."""
 
-import math
+import statistics
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
-
-import torch
-from torch import Tensor
+from dataclasses import dataclass
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.images import Batch, FieldBatches, derived_seed
-from leigh_mlops.models import Network
-from leigh_mlops.training.objective import Outputs, batch_on, measures, objective_of, predict
+from leigh_mlops.images import FieldBatches
+from leigh_mlops.training.epoch import Regime, run_epoch
+from leigh_mlops.training.objective import Outputs
+from leigh_mlops.training.schedule import rate_factor
+from leigh_mlops.training.state import TrainingState
 
-__all__ = ["DivergenceError", "Epoch", "TrainingState", "fit"]
-
-OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
-    "adam": torch.optim.Adam,
-    "adamax": torch.optim.Adamax,
-    "sgd": torch.optim.SGD,
-}
-
-
-class DivergenceError(LeighError):
-    """The loss is no longer a number."""
-
-
-@dataclass
-class TrainingState:
-    """All that a training needs to go on: between epochs, nothing else carries over.
-
-    Order, augmentation and the random state of an epoch follow from ``seed``
-    and ``epoch``.
-
-    Attributes:
-        model: The network, changed in place.
-        optimizer: Its optimizer.
-        seed: Of order, augmentation and dropout.
-        epoch: Epochs done.
-        best: The metric's best value so far.
-        best_epoch: The epoch that reached it.
-        best_weights: The network's state then, on the CPU.
-    """
-
-    model: Network
-    optimizer: torch.optim.Optimizer
-    seed: int
-    epoch: int = 0
-    best: float = math.inf
-    best_epoch: int = 0
-    best_weights: dict[str, Tensor] = field(default_factory=dict)
-
-    @classmethod
-    def start(cls, model: Network, *, optimizer: str, learning_rate: float, weight_decay: float, seed: int) -> Any:  # noqa: ANN401
-        """A fresh state."""
-        made = OPTIMIZERS[optimizer](model.parameters(), lr=learning_rate, weight_decay=weight_decay)  # type: ignore[call-arg]
-        return cls(model, made, seed)
-
-    def keep_best(self, value: float) -> None:
-        """Remember the weights if the value, to be minimised, is the best so far."""
-        if value < self.best:
-            self.best, self.best_epoch = value, self.epoch
-            weights = self.model.state_dict()
-            self.best_weights = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
+__all__ = ["Epoch", "fit"]
 
 
 @dataclass(frozen=True)
@@ -74,9 +22,9 @@ class Epoch:
     Attributes:
         number: From 1.
         metrics: ``train/loss`` and what else the objective measures,
-            ``train/learning_rate``, ``train/seconds`` and the scores of the
-            validation part.
-        outputs: The validation fields' outputs.
+            ``train/learning_rate`` (of the head), ``train/seconds`` and the scores of the
+            validation part; means where several networks are trained in step.
+        outputs: The validation fields' outputs, of the state's own network.
         state: To be saved; it changes when the next epoch is asked for.
     """
 
@@ -95,10 +43,16 @@ def fit(
     epochs: int,
     metric: str,
     mode: str = "min",
+    lr_schedule: str = "step",
     lr_step_epochs: int | None = None,
     lr_step_factor: float = 0.1,
+    warmup_epochs: int = 0,
+    class_weights: str = "none",
+    freeze_epochs: int = 0,
+    patience: int | None = None,
     precision: str = "fp32",
     beta: float = 1.0,
+    others: Sequence[tuple[FieldBatches, FieldBatches]] = (),
 ) -> Iterator[Epoch]:
     """Train, and yield one result per epoch; whoever stops asking stops the training.
 
@@ -111,69 +65,62 @@ def fit(
         metric: Name of the score that is best where it is lowest (``mode``
             ``min``) or highest (``max``), for example ``val/log_loss``.
         mode: ``min`` or ``max``.
+        lr_schedule: ``step``, ``cosine`` or ``constant``, as :func:`rate_factor` has them.
         lr_step_epochs: Epochs between two steps of the learning rate; ``None`` for none.
         lr_step_factor: Factor of each step.
+        warmup_epochs: Epochs in which the learning rate rises first.
+        class_weights: ``none``, or ``balanced``: in the training loss each class weighs the same,
+            however many of the training fields it has.
+        freeze_epochs: Epochs in which the head alone learns; -1 for all.
+        patience: Epochs without a better best after which the training ends; ``None`` for no such end.
         precision: ``fp32``, or ``bf16`` for forward pass and loss in training;
             validation is always without autocast.
         beta: Weight of the cross-entropy against the density, where the objective has one.
+        others: Training and validation batches of each of ``state.others``.
 
     Raises:
         DivergenceError: The loss is not finite.
         LeighError: The network's scores have no such metric.
     """
-    objective = objective_of(state.model)
-    base = [
-        group["lr"] / lr_step_factor ** _steps(state.epoch - 1, lr_step_epochs)
-        for group in state.optimizer.param_groups
-    ]
+    regime = Regime(class_weights, freeze_epochs, precision, beta)
+    each = list(zip((state, *state.others), ((train, val), *others), strict=True))
     sign = 1.0 if mode == "min" else -1.0
-    while state.epoch < epochs:
+    while not state.over(epochs, patience):
         started = time.perf_counter()
-        for group, rate in zip(state.optimizer.param_groups, base, strict=True):
-            group["lr"] = rate * lr_step_factor ** _steps(state.epoch, lr_step_epochs)
-        means = _train_epoch(state, train, precision, beta)
-        state.epoch += 1
-        outputs = predict(state.model, val, beta)
-        scores = objective.scores(outputs, [wells[row] for row in outputs.rows], state.model.spec.classes)
-        metrics = {f"train/{name}": value for name, value in means.items()}
-        metrics["train/learning_rate"] = state.optimizer.param_groups[0]["lr"]
-        metrics |= {f"val/{name}": value for name, value in scores.items()}
+        factor = rate_factor(
+            state.epoch,
+            kind=lr_schedule,
+            epochs=epochs,
+            step_epochs=lr_step_epochs,
+            step_factor=lr_step_factor,
+            warmup_epochs=warmup_epochs,
+        )
+        done = []
+        for one, parts in each:
+            _set_rates(one, factor)
+            done.append(run_epoch(one, *parts, wells, regime))
+        metrics = _over_folds([metrics for metrics, _ in done], metric)
         metrics["train/seconds"] = time.perf_counter() - started
         if metric not in metrics:
             raise LeighError(
                 f"{metric!r} is no score of {state.model.spec.family}; choose one of {', '.join(metrics)}."
             )
         state.keep_best(sign * metrics[metric])
-        yield Epoch(state.epoch, metrics, outputs, state)
+        yield Epoch(state.epoch, metrics, done[0][1], state)
 
 
-def _steps(epoch: int, every: int | None) -> int:
-    return max(epoch, 0) // every if every else 0
+def _set_rates(state: TrainingState, factor: float) -> None:
+    for group in state.optimizer.param_groups:
+        group["lr"] = group["initial_lr"] * factor
 
 
-def _train_epoch(state: TrainingState, batches: FieldBatches, precision: str, beta: float) -> dict[str, float]:
-    """Mean of the loss and of what else the objective measures, over the fields as they came."""
-    device = next(state.model.parameters()).device
-    state.model.train()
-    sums: defaultdict[str, float] = defaultdict(float)
-    count = 0
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(derived_seed(state.seed, state.epoch))
-        for batch in batches.epoch(state.epoch):
-            for name, total in _step(state, batch_on(batch, device), precision, beta).items():
-                sums[name] += total
-            count += len(batch.rows)
-    return {name: total / count for name, total in sums.items()}
-
-
-def _step(state: TrainingState, batch: Batch, precision: str, beta: float) -> dict[str, float]:
-    """One step of the optimizer; returns sums over the batch."""
-    with torch.autocast(batch.images.device.type, torch.bfloat16, enabled=precision == "bf16"):
-        judged = objective_of(state.model).judge(state.model, batch, beta)
-        loss = judged.losses.mean()
-    if not torch.isfinite(loss):
-        raise DivergenceError(f"The loss of epoch {state.epoch + 1} is {loss.item()}; lower the learning rate.")
-    state.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    state.optimizer.step()
-    return {name: float(measured.detach().double().sum()) for name, measured in measures(judged).items()}
+def _over_folds(folds: list[dict[str, float]], metric: str) -> dict[str, float]:
+    """Means of what all folds have, and the deviation of the metric between them."""
+    if len(folds) == 1:
+        return dict(folds[0])
+    shared = [name for name in folds[0] if all(name in fold for fold in folds)]
+    means = {name: statistics.fmean(fold[name] for fold in folds) for name in shared}
+    if metric in means:
+        name = f"val/folds/{metric.removeprefix('val/')}_std"
+        means[name] = statistics.stdev(fold[metric] for fold in folds)
+    return means

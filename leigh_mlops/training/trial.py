@@ -1,17 +1,20 @@
 """From hyperparameters to a training: exactly what a trial of a search runs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.images import Augmentation, IntensityScale, derived_seed
+from leigh_mlops.images import Augmentation, FieldBatches, IntensityScale, derived_seed
 from leigh_mlops.models import Initialised, Network, build_model, imagenet_weights, initialise
 from leigh_mlops.settings import TrainingSettings
 from leigh_mlops.training.checkpoint import load_best, load_checkpoint
 from leigh_mlops.training.data import PreparedData
-from leigh_mlops.training.loop import Epoch, TrainingState, fit
+from leigh_mlops.training.folds import divisions
+from leigh_mlops.training.loop import Epoch, fit
+from leigh_mlops.training.memory import is_out_of_memory
+from leigh_mlops.training.state import TrainingState
 
 __all__ = ["build_network", "run_trial", "trained_network"]
 
@@ -63,8 +66,13 @@ def run_trial(
     seed: int = 0,
     checkpoint: Path | None = None,
     device: str | None = None,
+    folds: int = 1,
 ) -> Iterator[Epoch]:
     """Train one network and yield one result per epoch.
+
+    With several folds, as many networks are trained in step, each on its own division of training
+    and validation part; metrics are their means, beside ``val/folds/…_std`` of the metric, and the
+    network that is kept is that of the data's own division.
 
     Args:
         family: A key of ``MODELS``.
@@ -73,36 +81,86 @@ def run_trial(
         metric: Validation score by which the best epoch is kept.
         mode: ``min`` or ``max``.
         seed: Of weights, order, augmentation and dropout.
-        checkpoint: Folder of a saved state to go on from.
+        checkpoint: Folder of a saved state to go on from; learning rates and weight decay are those
+            of the settings even so.
         device: By default the GPU where there is one.
+        folds: Divisions of the data, as :func:`divisions` makes them.
+
+    Raises:
+        DivergenceError: The loss is not finite.
+        LeighError: The weights to begin with can't be had, the metric is unknown, the folds can't be
+            dealt, or the trial does not fit into memory.
     """
-    model = build_network(family, settings, data, seed)
-    model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    state = TrainingState.start(
-        model,
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        yield from _train(family, settings, divisions(data, folds), metric, mode, seed, checkpoint, device)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise LeighError(
+            f"A batch of {settings.batch_size} images of {data.image_size} px does not fit into the memory that is "
+            f"left on {device} ({family}, folds {folds}); lower batch_size, image_size or folds, or run fewer trials "
+            "at once with --workers."
+        ) from None
+
+
+def _train(
+    family: str,
+    settings: TrainingSettings,
+    divided: Sequence[PreparedData],
+    metric: str,
+    mode: str,
+    seed: int,
+    checkpoint: Path | None,
+    device: str,
+) -> Iterator[Epoch]:
+    seeds = [seed, *(derived_seed(seed, 2, number) for number in range(1, len(divided)))]
+    state, *others = [_fresh(family, settings, data, one, device) for data, one in zip(divided, seeds, strict=True)]
+    state.others = tuple(others)
+    if checkpoint is not None:
+        load_checkpoint(state, checkpoint)
+    (train, val), *further = [_batches(settings, data, one) for data, one in zip(divided, seeds, strict=True)]
+    yield from fit(
+        state,
+        train,
+        val,
+        wells=list(divided[0].wells),
+        epochs=settings.epochs,
+        metric=metric,
+        mode=mode,
+        lr_schedule=settings.lr_schedule,
+        lr_step_epochs=settings.lr_step_epochs,
+        lr_step_factor=settings.lr_step_factor,
+        warmup_epochs=settings.warmup_epochs,
+        class_weights=settings.class_weights,
+        freeze_epochs=settings.freeze_epochs,
+        patience=settings.patience,
+        precision=settings.precision,
+        beta=settings.beta,
+        others=further,
+    )
+
+
+def _fresh(family: str, settings: TrainingSettings, data: PreparedData, seed: int, device: str) -> TrainingState:
+    return TrainingState.start(
+        build_network(family, settings, data, seed).to(device),
         optimizer=settings.optimizer,
         learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay,
         seed=seed,
+        layer_decay=settings.layer_decay,
     )
-    if checkpoint is not None:
-        load_checkpoint(state, checkpoint)
+
+
+def _batches(settings: TrainingSettings, data: PreparedData, seed: int) -> tuple[FieldBatches, FieldBatches]:
+    """Training and validation batches."""
     scale = data.scale(settings.intensity)
     augmentation = Augmentation(
         settings.flip, settings.rotation_degrees, settings.quarter_turns, settings.shift, settings.jitter
     )
-    yield from fit(
-        state,
+    return (
         data.batches("train", scale, settings.batch_size, augmentation=augmentation, seed=seed),
         data.batches("val", scale, settings.batch_size),
-        wells=list(data.wells),
-        epochs=settings.epochs,
-        metric=metric,
-        mode=mode,
-        lr_step_epochs=settings.lr_step_epochs,
-        lr_step_factor=settings.lr_step_factor,
-        precision=settings.precision,
-        beta=settings.beta,
     )
 
 

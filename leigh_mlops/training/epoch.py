@@ -1,0 +1,113 @@
+"""One epoch of one network."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.images import Batch, FieldBatches, derived_seed
+from leigh_mlops.training.objective import Outputs, batch_on, measures, objective_of, predict
+from leigh_mlops.training.state import TrainingState
+from leigh_mlops.training.transfer import frozen
+
+__all__ = ["DivergenceError", "Regime", "balanced_weights", "run_epoch"]
+
+
+class DivergenceError(LeighError):
+    """The loss is no longer a number."""
+
+
+@dataclass(frozen=True)
+class Regime:
+    """What stays the same over the epochs of a training.
+
+    Attributes:
+        class_weights: ``none``, or ``balanced`` for :func:`balanced_weights` in the training loss.
+        freeze_epochs: Epochs in which the head alone learns; -1 for all.
+        precision: ``fp32``, or ``bf16`` for forward pass and loss in training.
+        beta: Weight of the cross-entropy against the density, where the objective has one.
+    """
+
+    class_weights: str = "none"
+    freeze_epochs: int = 0
+    precision: str = "fp32"
+    beta: float = 1.0
+
+    def head_alone(self, epoch: int) -> bool:
+        """Whether the head alone learns after so many epochs."""
+        return self.freeze_epochs == -1 or epoch < self.freeze_epochs
+
+
+def balanced_weights(labels: npt.NDArray[np.int64], classes: int) -> npt.NDArray[np.float64]:
+    """Weight of each class, shape (K,), inverse to how often it comes; the mean over the labels is 1.
+
+    Args:
+        labels: Class indices, shape (N,).
+        classes: Number K of classes; one that does not come has weight 0.
+
+    Example:
+        >>> balanced_weights(np.array([0, 0, 0, 1]), 3).round(2).tolist()
+        [0.67, 2.0, 0.0]
+    """
+    counts = np.bincount(labels, minlength=classes)
+    return np.divide(len(labels) / np.count_nonzero(counts), counts, out=np.zeros(classes), where=counts > 0)
+
+
+def run_epoch(
+    state: TrainingState, train: FieldBatches, val: FieldBatches, wells: Sequence[str], regime: Regime
+) -> tuple[dict[str, float], Outputs]:
+    """Train for one epoch and validate; returns ``train/…`` and ``val/…``, and the outputs of the validation fields.
+
+    Raises:
+        DivergenceError: The loss is not finite.
+    """
+    means = _train(state, train, regime)
+    state.epoch += 1
+    outputs = predict(state.model, val, regime.beta)
+    named = [wells[row] for row in outputs.rows]
+    scores = objective_of(state.model).scores(outputs, named, state.model.spec.classes)
+    rate = state.optimizer.param_groups[-1]["lr"]
+    metrics = {f"train/{name}": value for name, value in means.items()} | {"train/learning_rate": rate}
+    return metrics | {f"val/{name}": value for name, value in scores.items()}, outputs
+
+
+def _train(state: TrainingState, batches: FieldBatches, regime: Regime) -> dict[str, float]:
+    """Mean of the loss and of what else the objective measures, over the fields as they came."""
+    device = next(state.model.parameters()).device
+    weights = None
+    if regime.class_weights == "balanced":
+        balanced = balanced_weights(batches.labels, len(state.model.spec.classes))
+        weights = torch.from_numpy(balanced).to(device, torch.float32)
+    state.model.train()
+    sums: defaultdict[str, float] = defaultdict(float)
+    count = 0
+    still = frozen(state.model.stages()[:-1]) if regime.head_alone(state.epoch) else nullcontext()
+    with still, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(derived_seed(state.seed, state.epoch))
+        for batch in batches.epoch(state.epoch):
+            for name, total in _step(state, batch_on(batch, device), regime, weights).items():
+                sums[name] += total
+            count += len(batch.rows)
+    return {name: total / count for name, total in sums.items()}
+
+
+def _step(state: TrainingState, batch: Batch, regime: Regime, weights: Tensor | None) -> dict[str, float]:
+    """One step of the optimizer; returns sums over the batch."""
+    with torch.autocast(batch.images.device.type, torch.bfloat16, enabled=regime.precision == "bf16"):
+        judged = objective_of(state.model).judge(state.model, batch, regime.beta)
+        if weights is not None:
+            judged = replace(judged, losses=judged.losses * weights[batch.labels])
+        loss = judged.losses.mean()
+    if not torch.isfinite(loss):
+        raise DivergenceError(f"The loss of epoch {state.epoch + 1} is {loss.item()}; lower the learning rate.")
+    loss.backward()  # type: ignore[no-untyped-call]
+    state.optimizer.step()
+    # Gradients are let go of here, so that they do not stand beside the next batch's activations.
+    state.optimizer.zero_grad(set_to_none=True)
+    return {name: float(measured.detach().double().sum()) for name, measured in measures(judged).items()}

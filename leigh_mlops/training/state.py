@@ -1,0 +1,74 @@
+"""What a training needs to go on."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from leigh_mlops.models import Network
+from leigh_mlops.training.transfer import stage_groups
+
+__all__ = ["OPTIMIZERS", "TrainingState"]
+
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamax": torch.optim.Adamax,
+    "sgd": torch.optim.SGD,
+}
+
+
+@dataclass
+class TrainingState:
+    """All that a training needs to go on: between epochs, nothing else carries over.
+
+    Order, augmentation and the random state of an epoch follow from ``seed``
+    and ``epoch``, learning rates from the optimizer's ``initial_lr`` and ``epoch``.
+
+    Attributes:
+        model: The network, changed in place.
+        optimizer: Its optimizer.
+        seed: Of order, augmentation and dropout.
+        epoch: Epochs done.
+        best: The metric's best value so far.
+        best_epoch: The epoch that reached it.
+        best_weights: The network's state then, on the CPU.
+        others: Networks that are trained in step on other divisions of the data; their
+            ``best…`` stay empty, since the best epoch is chosen for all of them together.
+    """
+
+    model: Network
+    optimizer: torch.optim.Optimizer
+    seed: int
+    epoch: int = 0
+    best: float = math.inf
+    best_epoch: int = 0
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+    others: "tuple[TrainingState, ...]" = ()
+
+    @classmethod
+    def start(
+        cls,
+        model: Network,
+        *,
+        optimizer: str,
+        learning_rate: float,
+        weight_decay: float,
+        seed: int,
+        layer_decay: float = 1.0,
+    ) -> Self:
+        """A fresh state; ``layer_decay`` is the factor on the learning rate with each stage away from the head."""
+        groups = stage_groups(model, learning_rate, layer_decay)
+        return cls(model, OPTIMIZERS[optimizer](groups, weight_decay=weight_decay), seed)  # type: ignore[call-arg]
+
+    def keep_best(self, value: float) -> None:
+        """Remember the weights if the value, to be minimised, is the best so far."""
+        if value < self.best:
+            self.best, self.best_epoch = value, self.epoch
+            weights = self.model.state_dict()
+            self.best_weights = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
+
+    def over(self, epochs: int, patience: int | None) -> bool:
+        """Whether all epochs are done, or the last ``patience`` of them brought nothing better."""
+        return self.epoch >= epochs or (patience is not None and self.epoch - self.best_epoch >= patience)
