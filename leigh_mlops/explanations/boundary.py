@@ -48,8 +48,12 @@ def head_margin(logits: Tensor, target: Tensor, confidence: float | None = None)
             class is more probable.
 
     Returns:
-        In logits, float64, shape (N,): the target's less the largest other, or its
-        log-odds less those of ``confidence``.
+        In nats, float64, shape (N,): the target's logit less the largest other, or its
+        log-odds less those of ``confidence``, which are 0 at 0.5.
+
+    Example:
+        >>> head_margin(torch.tensor([[1.0, 3.0]]), torch.tensor([1]), 0.5).tolist()
+        [2.0]
     """
     logits = logits.double()
     own = logits.gather(1, target[:, None])[:, 0]

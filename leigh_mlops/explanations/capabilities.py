@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from leigh_mlops.errors import LeighError
 from leigh_mlops.models import MODELS, can
 
-__all__ = ["ExplainedModel", "class_names", "families_that_can", "require"]
+__all__ = ["ExplainedModel", "class_names", "require"]
 
 
 class ExplainedModel(Protocol):
@@ -48,16 +48,15 @@ def require(model: nn.Module, needs: Sequence[str], what: str) -> ExplainedModel
     if lacking:
         raise LeighError(
             f"{what} needs a model that can {' and '.join(needs)}, and this one cannot"
-            f" {' or '.join(lacking)}; take a model of the family {' or '.join(families_that_can(needs))}."
+            f" {' or '.join(lacking)}; take a model of the family {' or '.join(_families_that_can(needs))}."
         )
     return cast(ExplainedModel, model)
-
-
-def families_that_can(needs: Sequence[str]) -> tuple[str, ...]:
-    """Names of the families whose models have all of ``needs``."""
-    return tuple(name for name, family in MODELS.items() if all(hasattr(family, need) for need in needs))
 
 
 def class_names(model: nn.Module) -> tuple[str, ...]:
     """Names of the K classes a model was built for, in the order of its logits."""
     return tuple(model.spec.classes)  # type: ignore[union-attr,arg-type]
+
+
+def _families_that_can(needs: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name, family in MODELS.items() if all(hasattr(family, need) for need in needs))

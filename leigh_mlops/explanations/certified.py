@@ -8,9 +8,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from leigh_mlops.explanations.boundary import head_margin
 from leigh_mlops.explanations.capabilities import ExplainedModel, require
 from leigh_mlops.explanations.counterfactuals import Counterfactual
-from leigh_mlops.explanations.decoding import AT_ONCE, decode_all
+from leigh_mlops.explanations.decoding import AT_ONCE, decode_all, raw_images
 from leigh_mlops.explanations.evaluation import evaluating
 from leigh_mlops.explanations.latent_steps import along
 from leigh_mlops.explanations.means import Means
@@ -34,11 +35,13 @@ class Certified:
     Attributes:
         image: Raw intensities that were handed over to be saved, unclipped, shape (C, H, W).
         saved: What the file holds of them, as read again.
+        target: Class that it leads to.
         latent: z of the original, shape (...).
         shifted: z' that was decoded, shape (...).
         alpha: Length of the step that was taken.
         attempts: How many steps were tried, 1 to 5.
         log_probs: Natural log-probabilities of the file, shape (K,).
+        margin: Of the file, the target's logit less the largest other.
         reencoding_error: norm(f(c) - z') / norm(z' - z) of the file.
         padding_energy: See `Decoded`.
         residual: See `Decoded`.
@@ -48,15 +51,27 @@ class Certified:
 
     image: Floats
     saved: Floats
+    target: int
     latent: Tensor
     shifted: Tensor
     alpha: float
     attempts: int
     log_probs: npt.NDArray[np.float64]
+    margin: float
     reencoding_error: float
     padding_energy: float
     residual: float
     distance: float
+
+    @property
+    def said(self) -> int:
+        """Class of the file to the model."""
+        return int(self.log_probs.argmax())
+
+    @property
+    def probability(self) -> float:
+        """The target's, 0 to 1."""
+        return float(np.exp(self.log_probs[self.target]))
 
 
 @dataclass(frozen=True)
@@ -101,7 +116,8 @@ def certify(
         confidence: Probability that ``confident`` has to have.
 
     Returns:
-        For each kind those that could be inverted, by the number of their image.
+        For each kind those that could be inverted to intensities that a file holds, by the number
+        of their image.
 
     Raises:
         LeighError: The model cannot, or a file can't be written.
@@ -117,7 +133,7 @@ def certify(
             if draft.kind == "confident" and bool(made[draft.kind].reached[draft.place])
         ]
         for attempt in range(2, ATTEMPTS + 1):
-            open_ = [number for number in open_ if not _has_arrived(kept[number], drafts[number], confidence)]
+            open_ = [number for number in open_ if not _has_arrived(kept[number], confidence)]
             longer = _lengthened(model, {number: drafts[number] for number in open_}, scale, attempt)
             judged = _judged(network, list(longer.values()), scale, means, as_saved, attempt)
             kept |= {number: replace(kept[number], attempts=attempt) for number in open_}
@@ -131,13 +147,13 @@ def certify(
 
 
 def _drafts(kind: str, made: Counterfactual, scale: IntensityScale) -> list[_Draft]:
-    images = scale.invert(made.images.float().cpu().numpy())
+    images, failures = raw_images(made.images, made.failures, scale)
     return [
         _Draft(
             place, kind, int(made.target[place]), made.latent[place], made.shifted[place], float(made.alpha[place]),
             images[place], float(made.padding_energy[place]), float(made.residual[place]),
         )
-        for place, failure in enumerate(made.failures)
+        for place, failure in enumerate(failures)
         if not failure
     ]  # fmt: skip
 
@@ -145,7 +161,7 @@ def _drafts(kind: str, made: Counterfactual, scale: IntensityScale) -> list[_Dra
 def _lengthened(
     model: nn.Module, drafts: Mapping[int, _Draft], scale: IntensityScale, attempt: int
 ) -> dict[int, _Draft]:
-    """The same steps, longer from attempt to attempt; those that can't be inverted are left out."""
+    """The same steps, longer from attempt to attempt; those that fail are left out."""
     if not drafts:
         return {}
     factor = 0.9 + 0.1 * 2 ** (attempt - 1)
@@ -153,14 +169,14 @@ def _lengthened(
     step = torch.stack([draft.shifted for draft in drafts.values()]) - latent
     shifted = along(latent, step, latent.new_full((len(latent),), factor))
     decoded = decode_all(model, shifted)
-    images = scale.invert(decoded.images.float().cpu().numpy())
+    images, failures = raw_images(decoded.images, decoded.failures, scale)
     return {
         number: replace(
             draft, shifted=shifted[place], alpha=factor * draft.alpha, image=images[place],
             padding_energy=float(decoded.padding_energy[place]), residual=float(decoded.residual[place]),
         )
         for place, (number, draft) in enumerate(drafts.items())
-        if not decoded.failures[place]
+        if not failures[place]
     }  # fmt: skip
 
 
@@ -178,22 +194,21 @@ def _judged(
         saved = [as_saved(draft.place, draft.kind, draft.image) for draft in some]
         like = some[0].latent
         latents = network.encode(torch.from_numpy(scale.apply(np.stack(saved))).to(like.device, like.dtype))
-        log_probs = network.classify(latents).double().log_softmax(1).cpu().numpy()
+        logits = network.classify(latents).double().cpu()
         found += [
             _measured(draft, file, latent, row, means, attempt)
-            for draft, file, latent, row in zip(some, saved, latents, log_probs, strict=True)
+            for draft, file, latent, row in zip(some, saved, latents, logits, strict=True)
         ]
     return found
 
 
-def _measured(
-    draft: _Draft, saved: Floats, latent: Tensor, log_probs: npt.NDArray[np.float64], means: Means, attempt: int
-) -> Certified:
+def _measured(draft: _Draft, saved: Floats, latent: Tensor, logits: Tensor, means: Means, attempt: int) -> Certified:
     error = reencoding_error(*(each[None].cpu() for each in (draft.latent, draft.shifted, latent)))
     return Certified(
-        image=draft.image, saved=saved, latent=draft.latent, shifted=draft.shifted, alpha=draft.alpha,
-        attempts=attempt, log_probs=log_probs, reencoding_error=float(error[0]),
-        padding_energy=draft.padding_energy, residual=draft.residual,
+        image=draft.image, saved=saved, target=draft.target, latent=draft.latent, shifted=draft.shifted,
+        alpha=draft.alpha, attempts=attempt, log_probs=logits.log_softmax(0).numpy(),
+        margin=float(head_margin(logits[None], torch.tensor([draft.target]))),
+        reencoding_error=float(error[0]), padding_energy=draft.padding_energy, residual=draft.residual,
         distance=_distance(latent, draft.target, means),
     )  # fmt: skip
 
@@ -205,19 +220,17 @@ def _distance(latent: Tensor, target: int, means: Means) -> float:
     return float((latent.cpu().double() - means["true"][target].cpu().double()).norm()) / spread
 
 
-def _has_arrived(found: Certified, draft: _Draft, confidence: float) -> bool:
-    return int(found.log_probs.argmax()) == draft.target and arrived(
-        float(np.exp(found.log_probs[draft.target])), confidence
-    )
+def _has_arrived(found: Certified, confidence: float) -> bool:
+    return found.said == found.target and arrived(found.probability, confidence)
 
 
 def _better(before: Certified, after: Certified, draft: _Draft, as_saved: AsSaved) -> Certified:
     """The better of two attempts, with its own image in the file."""
-    if _goodness(after, draft) > _goodness(before, draft):
+    if _goodness(after) > _goodness(before):
         return after
     as_saved(draft.place, draft.kind, before.image)
     return before
 
 
-def _goodness(found: Certified, draft: _Draft) -> tuple[bool, float]:
-    return int(found.log_probs.argmax()) == draft.target, float(found.log_probs[draft.target])
+def _goodness(found: Certified) -> tuple[bool, float]:
+    return found.said == found.target, float(found.log_probs[found.target])

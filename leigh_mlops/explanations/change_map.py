@@ -1,13 +1,13 @@
 """Where a counterfactual's change acts on what the model says."""
 
-import torch
 from captum.attr import IntegratedGradients
 from torch import Tensor, nn
 
+from leigh_mlops.explanations.boundary import head_margin
 from leigh_mlops.explanations.capabilities import require
 from leigh_mlops.explanations.evaluation import evaluating
 
-__all__ = ["change_map", "log_odds_of"]
+__all__ = ["change_map"]
 
 
 def change_map(model: nn.Module, images: Tensor, counterfactuals: Tensor, target: Tensor, *, steps: int = 8) -> Tensor:
@@ -35,7 +35,7 @@ def change_map(model: nn.Module, images: Tensor, counterfactuals: Tensor, target
     goal = target.to(images.device)
     with evaluating(model):
         # Captum turns gradients on around its own backward pass; only those of the images are taken.
-        changes: Tensor = IntegratedGradients(lambda pixels, goals: log_odds_of(model(pixels), goals)).attribute(
+        changes: Tensor = IntegratedGradients(lambda pixels, goals: head_margin(model(pixels), goals, 0.5)).attribute(
             counterfactuals,
             baselines=images,
             additional_forward_args=goal,
@@ -44,22 +44,3 @@ def change_map(model: nn.Module, images: Tensor, counterfactuals: Tensor, target
             internal_batch_size=len(images),  # all steps at once would take their multiple of memory
         )
     return changes.detach().sum(dim=1)
-
-
-def log_odds_of(logits: Tensor, target: Tensor) -> Tensor:
-    """Log-odds of a class against all others, log p - log(1 - p).
-
-    Args:
-        logits: Shape (N, K), K at least 2.
-        target: The class of each row, shape (N,).
-
-    Returns:
-        Shape (N,), in nats.
-
-    Example:
-        >>> log_odds_of(torch.tensor([[1.0, 3.0]]), torch.tensor([1])).tolist()
-        [2.0]
-    """
-    chosen = torch.zeros_like(logits, dtype=torch.bool).scatter(1, target[:, None], True)
-    others = logits.masked_fill(chosen, -torch.inf)
-    return logits.gather(1, target[:, None])[:, 0] - others.logsumexp(dim=1)

@@ -1,68 +1,55 @@
 """Counterfactuals of whole fields, in raw intensities and in words."""
 
-import numpy as np
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations.boundary import LONGEST
-from leigh_mlops.explanations.capabilities import require
 from leigh_mlops.explanations.certified import AsSaved, Certified, certify
 from leigh_mlops.explanations.change_map import change_map
-from leigh_mlops.explanations.counterfactuals import (
-    MEANS,
-    Counterfactual,
-    counterfactual_targets,
-    counterfactuals,
-)
-from leigh_mlops.explanations.evaluation import evaluating
+from leigh_mlops.explanations.counterfactuals import MEANS, Counterfactual, counterfactuals
+from leigh_mlops.explanations.decoding import raw_images
 from leigh_mlops.explanations.field_batch import FieldBatch
 from leigh_mlops.explanations.means import Means, require_means
+from leigh_mlops.explanations.targets import choose_way
 
 __all__ = ["add_counterfactuals"]
 
 
-def add_counterfactuals(batch: FieldBatch, as_saved: AsSaved | None = None) -> None:
+def add_counterfactuals(batch: FieldBatch) -> None:
     """Add the counterfactuals of the context's kinds, or notes that say why a field has none.
 
     Args:
         batch: Classified fields.
-        as_saved: See `explain_fields`.
 
     Raises:
         LeighError: The model cannot, has no class means, or a target or a kind is unknown.
     """
     model, context = batch.package.model, batch.context
-    means = require_means(context.means, MEANS, (), batch.classes)
-    source, target = _ends(batch, means)
+    means = require_means(batch.package.class_means, MEANS, (), batch.classes)
+    target = choose_way(context.target, batch.logits, means, MEANS, batch.classes)
     rows = []
-    for row, (start, end) in enumerate(zip(source.tolist(), target.tolist(), strict=True)):
+    for row, (start, end) in enumerate(zip(batch.logits.argmax(dim=1).tolist(), target.tolist(), strict=True)):
         if note := _obstacle(start, end, means, batch.classes):
             batch.found[row].numbers["counterfactual_note"] = note
         else:
             rows.append(row)
     if not rows:
         return
-    steps = counterfactuals(
+    made = counterfactuals(
         model, batch.latents[rows], target[rows], means, kinds=context.kinds, confidence=context.confidence
     )
-    made = dict(zip(context.kinds, steps, strict=True))
     for kind, each in made.items():
-        _note(batch, rows, kind, each)
-    if as_saved is None:
+        _, failures = raw_images(each.images, each.failures, batch.scale)
+        _note(batch, rows, kind, replace(each, failures=failures))
+    if batch.as_saved is None:
         _show(batch, rows, made)
     else:
-        _certify(batch, rows, made, means, as_saved)
+        _certify(batch, rows, made, means, batch.as_saved)
         if context.change_maps:
             _map_changes(batch, target)
-
-
-def _ends(batch: FieldBatch, means: Means) -> tuple[Tensor, Tensor]:
-    """Class of each field and the one that its counterfactuals lead to, each (N,)."""
-    network = require(batch.package.model, ("classify",), "counterfactual")
-    with evaluating(batch.package.model):
-        logits = network.classify(batch.latents)
-    return logits.argmax(dim=1), counterfactual_targets(logits, batch.context.target, means, batch.classes)
 
 
 def _obstacle(source: int, target: int, means: Means, classes: tuple[str, ...]) -> str | None:
@@ -97,9 +84,9 @@ def _note(batch: FieldBatch, rows: list[int], kind: str, made: Counterfactual) -
 
 def _show(batch: FieldBatch, rows: list[int], made: dict[str, Counterfactual]) -> None:
     for kind, each in made.items():
-        pictures = batch.scale.invert(each.images.cpu().numpy())
+        pictures, failures = raw_images(each.images, each.failures, batch.scale)
         for place, row in enumerate(rows):
-            if not each.failures[place]:
+            if not failures[place]:
                 batch.found[row].images[f"counterfactual_{kind}"] = pictures[place]
 
 
@@ -113,20 +100,19 @@ def _certify(
     )  # fmt: skip
     for kind, files in certified.items():
         for place, file in files.items():
-            found, target = batch.found[rows[place]], int(made[kind].target[place])
+            found = batch.found[rows[place]]
             found.certified[kind] = file
             found.images[f"counterfactual_{kind}"] = file.saved
-            found.numbers |= _measures(f"counterfactual_{kind}", file, target, batch.classes)
+            found.numbers |= _measures(f"counterfactual_{kind}", file, batch.classes)
 
 
-def _measures(name: str, file: Certified, target: int, classes: tuple[str, ...]) -> dict[str, float | int | str | bool]:
-    said = int(file.log_probs.argmax())
+def _measures(name: str, file: Certified, classes: tuple[str, ...]) -> dict[str, float | int | str | bool]:
     return {
         f"{name}_length": file.alpha,
         f"{name}_attempts": file.attempts,
-        f"{name}_class": classes[said],
-        f"{name}_probability": float(np.exp(file.log_probs[target])),
-        f"{name}_valid": said == target,
+        f"{name}_class": classes[file.said],
+        f"{name}_probability": file.probability,
+        f"{name}_valid": file.said == file.target,
         f"{name}_reencoding_error": file.reencoding_error,
         f"{name}_padding_energy": file.padding_energy,
         f"{name}_residual": file.residual,
@@ -135,11 +121,11 @@ def _measures(name: str, file: Certified, target: int, classes: tuple[str, ...])
 
 
 def _map_changes(batch: FieldBatch, target: Tensor) -> None:
-    """Where the changes act, for the last kind that a field has; one by one, since gradients take much memory."""
+    """Where the changes act, for the kind that says most; one by one, since gradients take much memory."""
     for row, explanation in enumerate(batch.found):
         if not explanation.certified:
             continue
-        kind, file = list(explanation.certified.items())[-1]
+        kind, file = list(explanation.certified.items())[-1]  # in the order of KINDS
         saved = torch.from_numpy(batch.scale.apply(file.saved)[None]).to(batch.images)
         heat = change_map(batch.package.model, batch.images[row : row + 1], saved, target[row : row + 1])
         explanation.maps[f"counterfactual_{kind}_map"] = heat[0].cpu().numpy()

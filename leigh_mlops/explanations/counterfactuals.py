@@ -1,6 +1,5 @@
 """Counterfactuals: how this image would look in another class."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,17 +13,18 @@ from leigh_mlops.explanations.decoding import decode_all
 from leigh_mlops.explanations.ecinn import EcinnStep, ecinn
 from leigh_mlops.explanations.evaluation import evaluating
 from leigh_mlops.explanations.latent_steps import along
-from leigh_mlops.explanations.means import Means, classes_with_means, require_means
-from leigh_mlops.explanations.targets import Target, choose_target
+from leigh_mlops.explanations.means import Means, require_means
+from leigh_mlops.explanations.targets import Target, choose_way
 
 __all__ = [
     "CONFIDENCE", "DEFAULT_KINDS", "KINDS", "MEANS", "Counterfactual", "check_confidence", "check_kinds",
-    "counterfactual_targets", "counterfactuals",
+    "counterfactuals",
 ]  # fmt: skip
 
 KINDS = ("alpha_0", "alpha_1", "boundary", "confident")
 """How far a step goes: two lengths of ECINN as published, the point where the head finds the target
-as probable as the most probable other class, and the point where it has the confidence asked for."""
+as probable as the most probable other class, and the point where it has the confidence asked for.
+The last one says most."""
 
 DEFAULT_KINDS = ("boundary", "confident")
 """Steps for users who name none."""
@@ -43,11 +43,9 @@ class Counterfactual:
 
     Attributes:
         images: Scaled, unclipped, shape (N, C, H, W); NaN where a latent could not be inverted.
-        source: Class predicted for the original, shape (N,).
         target: Class asked for, shape (N,).
         alpha: Length of the step taken, norm(z' - z) in lengths of the difference of the
             class means, negative where it leads backwards, float64, shape (N,).
-        alpha_0: Length that ends on the hyperplane, float64, shape (N,).
         falls_short: Whether a step along the line does not go past the hyperplane, shape (N,).
         reached: Whether the latent is what was asked of the head, shape (N,); for a step of a
             stated length, whether its class is the target.
@@ -60,10 +58,8 @@ class Counterfactual:
     """
 
     images: Tensor
-    source: Tensor
     target: Tensor
     alpha: Tensor
-    alpha_0: Tensor
     falls_short: Tensor
     reached: Tensor
     by_gradient: Tensor
@@ -80,9 +76,9 @@ def counterfactuals(
     target: Target,
     means: Means | None,
     *,
-    kinds: Sequence[str | float],
+    kinds: Sequence[str],
     confidence: float = CONFIDENCE,
-) -> list[Counterfactual]:
+) -> dict[str, Counterfactual]:
     """How each image would look in another class, at several lengths of the step.
 
     The way is that of ECINN, from the mean of one class to that of the other (see `ecinn`); how
@@ -91,14 +87,15 @@ def counterfactuals(
     Args:
         model: A model that can encode, decode and classify.
         latent: Latents of the images, on the model's device, shape (N, ...).
-        target: See `counterfactual_targets`.
+        target: Class for each image (N,), or one for all by name or index; None is the most
+            probable one that is not predicted and has means.
         means: From `class_means` over the training images.
-        kinds: How far each step goes: some of `KINDS`, or lengths of the user's own.
+        kinds: How far each step goes, some of `KINDS`.
         confidence: Probability that ``confident`` reaches, above 0.5 and below 1.
 
     Returns:
-        One for each kind, in their order; also those that fall short, that the model does not
-        believe, or that could not be inverted.
+        Those of each kind, in the order of `KINDS`; also such as fall short, the model does not
+        believe, or could not be inverted.
 
     Raises:
         LeighError: The model cannot, has no means, a class is unknown or was
@@ -106,53 +103,31 @@ def counterfactuals(
     """
     network = require(model, NEEDS, "counterfactual")
     classes = class_names(model)
-    check_kinds([kind for kind in kinds if isinstance(kind, str)])
+    ordered = check_kinds(kinds)
     check_confidence(confidence)
     known = require_means(means, MEANS, (), classes)
     with evaluating(model):
         logits = network.classify(latent)
-        source, goal = logits.argmax(dim=1), counterfactual_targets(logits, target, known, classes)
+        source, goal = logits.argmax(dim=1), choose_way(target, logits, known, MEANS, classes)
         _refuse_standing_still(source, goal, classes)
         step = ecinn(latent, source, goal, require_means(known, MEANS, {*source.tolist(), *goal.tolist()}, classes))
-        taken = [_take(network, latent, step, goal, kind, confidence) for kind in kinds]
+        taken = [_take(network, latent, step, goal, kind, confidence) for kind in ordered]
         decoded = decode_all(model, torch.cat([each.shifted for each in taken]))
     n = len(latent)
-    return [
-        Counterfactual(
-            images=decoded.images[first : first + n], source=source, target=goal, alpha=each.alpha,
-            alpha_0=step.alpha_0, falls_short=step.falls_short(each.alpha) & ~each.by_gradient,
+    return {
+        kind: Counterfactual(
+            images=decoded.images[first : first + n], target=goal, alpha=each.alpha,
+            falls_short=step.falls_short(each.alpha) & ~each.by_gradient,
             reached=each.reached, by_gradient=each.by_gradient, latent=latent, shifted=each.shifted,
             padding_energy=decoded.padding_energy[first : first + n], residual=decoded.residual[first : first + n],
             failures=decoded.failures[first : first + n],
         )
-        for first, each in zip(range(0, n * len(taken), n), taken, strict=True)
-    ]  # fmt: skip
-
-
-def counterfactual_targets(logits: Tensor, target: Target, means: Means, classes: Sequence[str]) -> Tensor:
-    """Class that the counterfactual of each image leads to.
-
-    Args:
-        logits: Of the images, shape (N, K).
-        target: Class for each image (N,), or one for all by name or index; None is the most
-            probable one that is not predicted and has means, as there is no way to another.
-        means: From `class_means`.
-        classes: The K names.
-
-    Returns:
-        Class indices as int64, shape (N,); that of a class without means where there is no other.
-
-    Raises:
-        LeighError: A class does not exist, or there is no second one.
-    """
-    if target is None:
-        missing = ~classes_with_means(means, MEANS).to(logits.device)
-        logits = logits.masked_fill(missing, -math.inf).scatter(1, logits.argmax(dim=1, keepdim=True), math.inf)
-    return choose_target(target, logits, classes)
+        for kind, first, each in zip(ordered, range(0, n * len(taken), n), taken, strict=True)
+    }  # fmt: skip
 
 
 def check_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
-    """The same names, known to be kinds of steps.
+    """The same names in the order of `KINDS`, known to be kinds of steps.
 
     Raises:
         LeighError: One is unknown or given twice.
@@ -162,7 +137,7 @@ def check_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
             raise LeighError(f"Unknown counterfactual {kind!r}; choose from {', '.join(KINDS)}.")
         if kind in kinds[:place]:
             raise LeighError(f"The counterfactual {kind!r} is asked for twice; name each kind once.")
-    return tuple(kinds)
+    return tuple(kind for kind in KINDS if kind in kinds)
 
 
 def check_confidence(confidence: float) -> float:
@@ -177,13 +152,12 @@ def check_confidence(confidence: float) -> float:
 
 
 def _take(
-    network: ExplainedModel, z: Tensor, step: EcinnStep, target: Tensor, kind: str | float, confidence: float
+    network: ExplainedModel, z: Tensor, step: EcinnStep, target: Tensor, kind: str, confidence: float
 ) -> Crossing:
     if kind in ("boundary", "confident"):
         asked = confidence if kind == "confident" else None
         return reach(network.classify, z, step.delta, target, asked)
-    lengths = {"alpha_0": step.alpha_0, "alpha_1": step.alpha_1}
-    alpha = lengths[kind] if isinstance(kind, str) else torch.full_like(step.alpha_0, kind)
+    alpha = {"alpha_0": step.alpha_0, "alpha_1": step.alpha_1}[kind]
     shifted = along(z, step.delta, alpha)
     reached = network.classify(shifted).argmax(dim=1) == target
     return Crossing(shifted, alpha, reached, torch.zeros_like(reached))

@@ -1,17 +1,23 @@
 """Decoding many latents, with what is known of how well it went."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from leigh_mlops.explanations.capabilities import require
+from leigh_mlops.images import IntensityScale
 from leigh_mlops.models import InverseError
 
-__all__ = ["AT_ONCE", "Decoded", "decode_all"]
+__all__ = ["AT_ONCE", "Decoded", "decode_all", "raw_images"]
 
 AT_ONCE = 32
 """Latents that are decoded in one pass; more would only take memory."""
+
+Floats = npt.NDArray[np.float32]
 
 
 class Decoded(NamedTuple):
@@ -43,6 +49,25 @@ def decode_all(model: nn.Module, latents: Tensor) -> Decoded:
     return _joined([_decoded_or_why(model, some) for some in torch.split(latents, AT_ONCE)])
 
 
+def raw_images(images: Tensor, failures: Sequence[str], scale: IntensityScale) -> tuple[Floats, tuple[str, ...]]:
+    """Raw intensities of decoded images, unclipped, and why there are none.
+
+    Args:
+        images: Scaled, shape (N, C, H, W).
+        failures: Why each could not be inverted, length N; empty text where it could.
+        scale: From the model's units to raw intensities.
+
+    Returns:
+        Shape (N, C, H, W), and the failures with those images whose intensities are larger than
+        float32 holds, as the log scale may make them.
+    """
+    raw = scale.invert(images.float().cpu().numpy())
+    return raw, tuple(
+        why or ("" if np.isfinite(image).all() else "its intensities are too large for any file")
+        for why, image in zip(failures, raw, strict=True)
+    )
+
+
 def _decoded_or_why(model: nn.Module, latents: Tensor) -> Decoded:
     try:
         return _decoded(model, latents)
@@ -61,7 +86,7 @@ def _joined(parts: list[Decoded]) -> Decoded:
 
 
 def _decoded(model: nn.Module, latents: Tensor) -> Decoded:
-    network, fine = require(model, ("decode",), "a counterfactual"), ("",) * len(latents)
+    network, fine = require(model, ("decode",), "decoding"), ("",) * len(latents)
     unknown = torch.full((len(latents),), torch.nan, device=latents.device)
     invert = getattr(model, "invert", None)
     if invert is None:

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations.capabilities import require
 from leigh_mlops.explanations.counterfactuals import CONFIDENCE
-from leigh_mlops.explanations.means import Means
 from leigh_mlops.explanations.targets import Target
 from leigh_mlops.models import can
 
@@ -25,10 +24,9 @@ EXPLAINERS = {
 
 @dataclass(frozen=True)
 class Context:
-    """What explanations need beside the model and the images.
+    """What a user can ask of explanations.
 
     Attributes:
-        means: Class means of the latents, from `class_means`.
         target: Class for each image (N,), or one for all by name or index: the one to which
             counterfactuals lead, to whose mean interpolations lead, and whose logit occlusion
             watches. None is the predicted class for occlusion, and the second best elsewhere.
@@ -37,21 +35,17 @@ class Context:
         kinds: How far the steps of counterfactuals go, some of `KINDS`.
         confidence: Probability that a ``confident`` counterfactual has, above 0.5 and below 1.
         change_maps: Whether saved counterfactuals get a change map, which takes longer than they do.
-        baseline: Value under an occluding window in scaled units, a number or
-            one per channel (C,).
-        window: Side of that window in pixels.
+        window: Side of an occluding window in pixels.
         stride: Step of that window in pixels.
         steps: Number of steps of an interpolation.
         towards: Scaled image (1, C, H, W) that interpolations lead to; None for a class's mean.
     """
 
-    means: Means | None = None
     target: Target = None
     labels: Tensor | None = None
     kinds: tuple[str, ...] = ("confident",)
     confidence: float = CONFIDENCE
     change_maps: bool = True
-    baseline: float | Tensor = 0.0
     window: int = 15
     stride: int = 6
     steps: int = 8

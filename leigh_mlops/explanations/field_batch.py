@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from leigh_mlops.explanations.certified import Certified
+from leigh_mlops.explanations.certified import AsSaved, Certified
 from leigh_mlops.explanations.explainers import Context
 from leigh_mlops.images import IntensityScale
 from leigh_mlops.models import ModelPackage
@@ -43,19 +43,23 @@ class FieldBatch:
     Attributes:
         package: The model.
         scale: Its intensity scale.
-        context: Target and parameters.
+        context: What is asked for.
+        as_saved: Saves a counterfactual, see `explain_fields`.
         raw: Raw intensities, shape (N, C, S, S).
         images: The same scaled, on the model's device.
         latents: Of the images, shape (N, ...).
+        logits: Of the images, shape (N, K); (N, 0) for a model that does not classify.
         found: One explanation per field, which grows.
     """
 
     package: ModelPackage
     scale: IntensityScale
     context: Context
+    as_saved: AsSaved | None
     raw: Floats
     images: Tensor
     latents: Tensor
+    logits: Tensor
     found: list[FieldExplanation]
 
     @property

@@ -1,7 +1,6 @@
 """Explanations of whole fields in raw intensities: what jobs save and pages show."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +12,7 @@ from leigh_mlops.explanations.capabilities import require
 from leigh_mlops.explanations.certified import AsSaved
 from leigh_mlops.explanations.counterfactual_fields import add_counterfactuals
 from leigh_mlops.explanations.evaluation import evaluating
-from leigh_mlops.explanations.explainers import Context
+from leigh_mlops.explanations.explainers import Context, explainers_for
 from leigh_mlops.explanations.field_batch import FieldBatch, FieldExplanation
 from leigh_mlops.explanations.frames import measure_frames, summary
 from leigh_mlops.explanations.interpolation import TO_AN_IMAGE, between, towards_mean
@@ -54,8 +53,7 @@ def explain_fields(
         package: Model with scale and class means.
         raw: Raw intensities (N, C, S, S).
         methods: Keys of ``EXPLAINERS`` that the model can serve.
-        context: Target and parameters; means and the value under an occluding
-            window (raw 0) come from the package.
+        context: Target and parameters.
         as_saved: Saves a counterfactual, by the number of its field in ``raw``, and reads it
             again; each is then certified (see `certify`). None saves none and certifies none.
 
@@ -67,21 +65,20 @@ def explain_fields(
     Raises:
         LeighError: The model cannot, or the fields are not of its size or channels.
     """
-    scale = IntensityScale.from_json(package.scale)
-    empty = scale.apply(np.zeros((raw.shape[1], 1, 1), np.float32))[:, 0, 0]
-    context = replace(context or Context(), means=package.class_means, baseline=torch.from_numpy(empty))
-    images = _scaled(package, raw)
+    asked, images = explainers_for(package.model, methods), _scaled(package, raw)
+    known = package.model.task == "classify"
     with evaluating(package.model):
         latents = package.model.encode(images)
-    batch = FieldBatch(package, scale, context, raw, images, latents, [FieldExplanation() for _ in raw])
-    if package.model.task == "classify":
+        logits = latents.new_zeros((len(latents), 0))
+        if known:
+            logits = require(package.model, ("classify",), "a prediction").classify(latents)
+    scale, found = IntensityScale.from_json(package.scale), [FieldExplanation() for _ in raw]
+    batch = FieldBatch(package, scale, context or Context(), as_saved, raw, images, latents, logits, found)
+    if known:
         _predict(batch)
     _place(batch)
-    for method in methods:
-        if method == "counterfactual":
-            add_counterfactuals(batch, as_saved)
-        else:
-            _OTHERS[method](batch)
+    for method in asked:
+        METHODS[method](batch)
     return batch.found
 
 
@@ -97,16 +94,10 @@ def _scaled(package: ModelPackage, raw: Floats) -> Tensor:
 
 
 def _predict(batch: FieldBatch) -> None:
-    for explanation, probabilities in zip(batch.found, _logits(batch).double().softmax(1).cpu().numpy(), strict=True):
+    for explanation, probabilities in zip(batch.found, batch.logits.double().softmax(1).cpu().numpy(), strict=True):
         explanation.numbers["predicted"] = batch.classes[int(probabilities.argmax())]
         for name, probability in zip(batch.classes, probabilities, strict=True):
             explanation.numbers[f"probability_{name}"] = float(probability)
-
-
-def _logits(batch: FieldBatch) -> Tensor:
-    network = require(batch.package.model, ("classify",), "a prediction")
-    with evaluating(batch.package.model):
-        return network.classify(batch.latents)
 
 
 def _place(batch: FieldBatch) -> None:
@@ -117,12 +108,13 @@ def _place(batch: FieldBatch) -> None:
 
 
 def _occlusions(batch: FieldBatch) -> None:
-    context, logits = batch.context, _logits(batch)
-    asked = logits.argmax(dim=1) if context.target is None else context.target
-    target = choose_target(asked, logits, batch.classes)
+    context = batch.context
+    asked = batch.logits.argmax(dim=1) if context.target is None else context.target
+    target = choose_target(asked, batch.logits, batch.classes)
+    black = batch.scale.apply(np.zeros((batch.raw.shape[1], 1, 1), np.float32))[:, 0, 0]
     maps = occlusion(
         batch.package.model, batch.images, target,
-        window=context.window, stride=context.stride, baseline=context.baseline,
+        window=context.window, stride=context.stride, baseline=torch.from_numpy(black),
     )  # fmt: skip
     for row, explanation in enumerate(batch.found):
         explanation.maps["occlusion"] = maps[row].cpu().numpy()
@@ -143,11 +135,13 @@ def _reconstructions(batch: FieldBatch) -> None:
 
 def _interpolations(batch: FieldBatch) -> None:
     """Ways to the context's image, or to the mean of its class."""
-    model, context, images = batch.package.model, batch.context, batch.images
+    model, context, means = batch.package.model, batch.context, batch.package.class_means
     if context.towards is None:
-        way = towards_mean(model, images, context.target, context.means, context.steps, labels=context.labels)
+        way = towards_mean(model, batch.latents, context.target, means, context.steps, labels=context.labels)
     else:
-        way = between(model, images, context.towards.to(images), context.steps)
+        with evaluating(model):
+            end = model.encode(context.towards.to(batch.images))
+        way = between(model, batch.latents, end, context.steps)
     frames = batch.scale.invert(way.frames.cpu().numpy())
     measured = measure_frames(model, way, frames)
     for row, explanation in enumerate(batch.found):
@@ -157,4 +151,10 @@ def _interpolations(batch: FieldBatch) -> None:
             explanation.numbers["interpolation_target"] = batch.classes[int(way.target[row])]
 
 
-_OTHERS = {"occlusion": _occlusions, "reconstruction": _reconstructions, "interpolation": _interpolations}
+METHODS: dict[str, Callable[[FieldBatch], None]] = {
+    "counterfactual": add_counterfactuals,
+    "occlusion": _occlusions,
+    "reconstruction": _reconstructions,
+    "interpolation": _interpolations,
+}
+"""What serves each of `EXPLAINERS`."""

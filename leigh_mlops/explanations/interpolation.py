@@ -9,7 +9,7 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations.capabilities import class_names, require
 from leigh_mlops.explanations.evaluation import evaluating
 from leigh_mlops.explanations.means import Means, require_means
-from leigh_mlops.explanations.targets import Target, choose_target
+from leigh_mlops.explanations.targets import Target, choose_way
 from leigh_mlops.models import can
 
 __all__ = ["TO_AN_IMAGE", "Way", "between", "interpolate", "towards_mean"]
@@ -66,25 +66,22 @@ class Way(NamedTuple):
         return _between(self.start, self.end, step, len(self.frames) - 1)
 
 
-def between(model: nn.Module, images: Tensor, others: Tensor, steps: int) -> Way:
+def between(model: nn.Module, start: Tensor, end: Tensor, steps: int) -> Way:
     """From each image to another one of the user's choice.
 
     Args:
-        model: A model that can encode and decode.
-        images: Scaled, on the model's device, shape (N, C, H, W).
-        others: Where each leads to, the same shape, or (1, C, H, W) for one that all lead to.
+        model: A model that can decode.
+        start: Latents of the images, on the model's device, shape (N, ...).
+        end: Latents of where each leads to, the same shape, or (1, ...) for one that all lead to.
         steps: Number of steps, at least 1.
 
     Raises:
         LeighError: The model cannot, or there is no step.
         ValueError: The shapes differ.
     """
-    network = require(model, ("encode", "decode"), "interpolation")
-    with evaluating(model):
-        start, end = network.encode(images), network.encode(others)
     if len(end) == 1:
         end = end.expand_as(start)
-    target = torch.full((len(images),), TO_AN_IMAGE, device=images.device)
+    target = torch.full((len(start),), TO_AN_IMAGE, device=start.device)
     return Way(interpolate(model, start, end, steps), target, start, end)
 
 
@@ -95,7 +92,7 @@ def _between(z_from: Tensor, z_to: Tensor, step: int, steps: int) -> Tensor:
 
 def towards_mean(
     model: nn.Module,
-    images: Tensor,
+    latent: Tensor,
     target: Target,
     means: Means | None,
     steps: int,
@@ -106,10 +103,10 @@ def towards_mean(
 
     Args:
         model: A model that can encode and decode.
-        images: Scaled, on the model's device, shape (N, C, H, W).
+        latent: Latents of the images, on the model's device, shape (N, ...).
         target: Class for each image (N,), or one for all by name or index. None
-            is the second most probable class; for a model that does not
-            classify, the class whose mean latent is second nearest.
+            is the second most probable class that has a mean; for a model that
+            does not classify, the class whose mean latent is second nearest.
         means: From `class_means` over the training images; those by true class are used.
         steps: Number of steps, at least 1.
         labels: Known class of each image (N,), -1 where it has none; without a
@@ -123,12 +120,11 @@ def towards_mean(
     classes = class_names(model)
     known = require_means(means, ("true",), (), classes)
     with evaluating(model):
-        latent = network.encode(images)
         scores = network.classify(latent) if can(model, "classify") else _nearness(latent, known)
         if labels is not None:
             own = torch.nn.functional.one_hot(labels.to(scores.device).clamp(min=0), len(classes)).bool()
             scores = scores.masked_fill(own & (labels.to(scores.device) >= 0)[:, None], torch.inf)
-        goal = choose_target(target, scores, classes)
+        goal = choose_way(target, scores, known, ("true",), classes)
     require_means(means, ("true",), set(goal.tolist()), classes)
     end = known["true"].to(latent)[goal]
     return Way(interpolate(model, latent, end, steps), goal, latent, end)

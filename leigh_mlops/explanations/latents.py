@@ -11,7 +11,7 @@ from torch import Tensor
 
 from leigh_mlops.errors import LeighError
 
-__all__ = ["MOST_COMPONENTS", "LatentMap", "PooledLatents"]
+__all__ = ["LatentMap", "PooledLatents"]
 
 MOST_COMPONENTS = 10
 FIELDS_PER_COMPONENT = 3

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from leigh_mlops.images import IntensityScale
 from leigh_mlops.models import PCABaseline
 
-__all__ = ["by_components", "channel_errors", "reconstruction_columns"]
+__all__ = ["channel_errors", "reconstruction_columns"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -31,13 +31,6 @@ def channel_errors(raw: Floats, reconstructed: Floats) -> npt.NDArray[np.float64
     difference = np.asarray(reconstructed, np.float64) - np.asarray(raw, np.float64)
     errors: npt.NDArray[np.float64] = np.sqrt(np.square(difference).mean(axis=(2, 3)))
     return errors
-
-
-def by_components(pca: PCABaseline, images: Floats) -> Floats:
-    """Scaled images (N, C, H, W) as the components give them back."""
-    centred = images.reshape(len(images), -1) - pca.mean
-    given = pca.mean + centred @ pca.components.T @ pca.components
-    return np.asarray(given, np.float32).reshape(images.shape)
 
 
 def reconstruction_columns(
@@ -64,7 +57,7 @@ def reconstruction_columns(
     errors = {"reconstruction_error": channel_errors(raw, reconstructed)}
     own = {name.removeprefix("pca/"): array for name, array in arrays.items() if name.startswith("pca/")}
     if own:
-        given = by_components(PCABaseline.from_arrays(own), scale.apply(raw))
+        given = PCABaseline.from_arrays(own).reconstruct(scale.apply(raw))
         errors["reconstruction_pca_error"] = channel_errors(raw, scale.invert(given))
     return [
         {f"{kind}_{name}": float(each[row, c]) for kind, each in errors.items() for c, name in enumerate(channels)}

@@ -1,14 +1,19 @@
 """Alpha sweeps: the images along one direction in latent space."""
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations.capabilities import require
+from leigh_mlops.explanations.certified import Certified
 from leigh_mlops.explanations.evaluation import evaluating
 from leigh_mlops.explanations.latent_steps import along
+from leigh_mlops.images import IntensityScale
+from leigh_mlops.models import ModelPackage
 
-__all__ = ["BEYOND", "sweep", "sweep_alphas"]
+__all__ = ["BEYOND", "sweep", "sweep_alphas", "sweep_of"]
 
 BEYOND = 1.25
 """A sweep goes a quarter farther than the step that it shows, so that the way past it is seen."""
@@ -65,3 +70,24 @@ def sweep(model: nn.Module, z: Tensor, delta: Tensor, alphas: Tensor, *, images_
             ]
         )
     return images.view(*lengths.shape, *images.shape[1:])
+
+
+def sweep_of(package: ModelPackage, made: Certified, steps: int) -> tuple[npt.NDArray[np.float32], list[float]]:
+    """The images from the original through its counterfactual and past it.
+
+    Args:
+        package: The model.
+        made: The counterfactual, whose step has a length.
+        steps: Number of images S, at least 2.
+
+    Returns:
+        Raw intensities, shape (S, C, H, W), and the length of the step to each.
+
+    Raises:
+        InverseError: A latent past the counterfactual cannot be inverted.
+        LeighError: The model cannot decode, or there are fewer than 2 steps.
+    """
+    alphas = sweep_alphas(torch.tensor([made.alpha]), steps)
+    way = (made.shifted - made.latent) / made.alpha
+    frames = sweep(package.model, made.latent[None], way[None], alphas)[:, 0]
+    return IntensityScale.from_json(package.scale).invert(frames.float().cpu().numpy()), alphas[:, 0].tolist()

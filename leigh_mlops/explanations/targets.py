@@ -1,13 +1,15 @@
 """The class that an explanation is asked for."""
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.explanations.means import Means, classes_with_means
 
-__all__ = ["Target", "choose_target"]
+__all__ = ["Target", "choose_target", "choose_way"]
 
 Target = Tensor | str | int | None
 """One class per image (N,), one for all by name or index, or none given."""
@@ -46,3 +48,25 @@ def choose_target(target: Target, scores: Tensor, classes: Sequence[str]) -> Ten
     if ((chosen < 0) | (chosen >= k)).any():
         raise LeighError(f"The target {chosen.tolist()} is no class; give indices from 0 to {k - 1}.")
     return chosen.long().expand(n)
+
+
+def choose_way(target: Target, scores: Tensor, means: Means, kinds: Sequence[str], classes: Sequence[str]) -> Tensor:
+    """Class that the way of each image leads to: as `choose_target`, but of its own accord to none without means.
+
+    Args:
+        target: What the user asked for.
+        scores: How near each image is to each class; the way leads away from the nearest, shape (N, K).
+        means: From `class_means`.
+        kinds: Of the means that a way needs, some of ``true`` and ``predicted``.
+        classes: The K names.
+
+    Returns:
+        Class indices as int64, shape (N,); that of a class without means where there is no other.
+
+    Raises:
+        LeighError: A class does not exist, or there is no second one.
+    """
+    if target is None:
+        missing = ~classes_with_means(means, kinds).to(scores.device)
+        scores = scores.masked_fill(missing, -math.inf).scatter(1, scores.argmax(dim=1, keepdim=True), math.inf)
+    return choose_target(target, scores, classes)

@@ -1,18 +1,17 @@
 """What a field shows, region by region: intensity, texture and area of nuclei, mitochondria and other stains."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_laplace
 
 from leigh_mlops.images.cache import PixelCache
-from leigh_mlops.images.scale import histogram
+from leigh_mlops.images.scale import by_adjustment, histogram
 
 __all__ = ["fit_thresholds", "image_thresholds", "otsu", "region_features"]
 
 Floats = npt.NDArray[np.float32]
-Doubles = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 _REGIONS = {"DAPI": "nuclei", "TMRM": "mitochondria"}
@@ -73,7 +72,7 @@ def fit_thresholds(cache: PixelCache, rows: npt.NDArray[np.int64]) -> list[float
         C raw intensities, as `PixelCache.raw` gives them: at the level of the controls where the
         cache is adjusted to one.
     """
-    parts = list(_histograms(cache, rows))
+    parts = [(raw, histogram(cache, some)) for some, raw in by_adjustment(cache, rows)]
     values, counts = (np.concatenate(each, axis=1) for each in zip(*parts, strict=True))
     return [otsu(*channel) for channel in zip(values, counts, strict=True)]
 
@@ -118,17 +117,6 @@ def otsu(values: npt.NDArray[np.floating], counts: npt.NDArray[np.integer]) -> f
     between = (mean * below - sums)[:-1] ** 2 / (share * (1 - share))[:-1]
     cut = int(between.argmax())
     return float((value[cut] + value[cut + 1]) / 2)
-
-
-def _histograms(cache: PixelCache, rows: npt.NDArray[np.int64]) -> Iterator[tuple[Doubles, npt.NDArray[np.int64]]]:
-    """Raw intensities and how often each occurs, both (C, 65536), for rows that are adjusted alike."""
-    counts = np.tile(np.arange(65536.0) * cache.unit, (cache.pixels.shape[1], 1))
-    if cache.adjust is None:
-        yield counts, histogram(cache, rows)
-        return
-    adjustments, which = np.unique(cache.adjust[rows], axis=0, return_inverse=True)
-    for number, adjustment in enumerate(adjustments.astype(np.float64)):
-        yield adjustment[:, :1] + adjustment[:, 1:] * counts, histogram(cache, rows[which == number])
 
 
 def _joins_others(name: str, channels: Sequence[str]) -> bool:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from leigh_mlops.errors import LeighError
 from leigh_mlops.images.cache import PixelCache
 
-__all__ = ["ControlReference", "IntensityScale", "fit_scale", "histogram", "moments"]
+__all__ = ["ControlReference", "IntensityScale", "by_adjustment", "fit_scale", "histogram", "moments"]
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -76,12 +76,13 @@ class IntensityScale:
         return scaled
 
     def invert(self, scaled: Floats) -> Floats:
-        """Network units (..., C, H, W) to raw intensities, unclipped."""
+        """Network units (..., C, H, W) to raw intensities, unclipped; infinite where float32 holds none so large."""
         mean, std = self._columns()
         values: Floats = scaled * std + mean
-        if self.transform == "log":
-            values = (np.expm1(np.maximum(values, 0)) + np.minimum(values, 0)) * np.float32(1 / 255)
-        return values * np.float32(self.full_scale)
+        with np.errstate(over="ignore"):
+            if self.transform == "log":
+                values = (np.expm1(np.maximum(values, 0)) + np.minimum(values, 0)) * np.float32(1 / 255)
+            return values * np.float32(self.full_scale)
 
     def _columns(self) -> tuple[Floats, Floats]:
         return (
@@ -159,7 +160,7 @@ def fit_scale(cache: PixelCache, rows: npt.NDArray[np.int64], transform: Literal
         transform: ``linear`` or ``log``.
     """
     shares, means, stds = [], [], []
-    for some, raw in _by_adjustment(cache, rows):
+    for some, raw in by_adjustment(cache, rows):
         mean, std = moments(histogram(cache, some), transformed(raw, transform, cache.full_scale))
         shares.append(len(some) / len(rows))
         means.append(mean)
@@ -170,7 +171,7 @@ def fit_scale(cache: PixelCache, rows: npt.NDArray[np.int64], transform: Literal
     return IntensityScale(transform, cache.full_scale, _numbers(mean), _numbers(std))
 
 
-def _by_adjustment(cache: PixelCache, rows: npt.NDArray[np.int64]) -> Iterator[tuple[npt.NDArray[np.int64], Doubles]]:
+def by_adjustment(cache: PixelCache, rows: npt.NDArray[np.int64]) -> Iterator[tuple[npt.NDArray[np.int64], Doubles]]:
     """Rows that are adjusted alike, each with the raw intensity (C, 65536) of every count."""
     counts = np.tile(np.arange(65536.0) * cache.unit, (cache.pixels.shape[1], 1))
     if cache.adjust is None:

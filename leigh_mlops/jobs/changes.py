@@ -8,26 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from leigh_mlops.explanations import KINDS
+from leigh_mlops.jobs.fields_table import holding, kinds_in, well_names
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates import write_table
 from leigh_mlops.report.changes import Direction, change_figure, change_sentences
 from leigh_mlops.report.style import save_figure
 from leigh_mlops.scores.changes import paired_changes, well_means
 
-__all__ = ["directions_of", "kinds_in", "well_names", "write_changes"]
+__all__ = ["directions_of", "write_changes"]
 
 _DRAWN = 3
-
-
-def kinds_in(fields: pd.DataFrame) -> list[str]:
-    """The kinds of counterfactuals that a table of fields has, the one that says most first."""
-    return [kind for kind in reversed(KINDS) if f"counterfactual_{kind}_valid" in fields]
-
-
-def well_names(fields: pd.DataFrame) -> list[str]:
-    """``plate/well`` of each row."""
-    return [f"{plate}/{well}" for plate, well in zip(fields["Metadata_Plate"], fields["Metadata_Well"], strict=True)]
 
 
 def write_changes(out: Path, fields: pd.DataFrame, package: ModelPackage) -> list[str]:
@@ -48,8 +38,8 @@ def write_changes(out: Path, fields: pd.DataFrame, package: ModelPackage) -> lis
     rows = [row for kind, directions in found.items() for each in directions for row in _rows(kind, each)]
     write_table(pd.DataFrame(rows), out / "changes.csv")
     kind, directions = next(iter(found.items()))
-    most = sorted(directions, key=lambda each: -each.wells)[:_DRAWN]
-    shown = [each for each in directions if each in most]
+    most = sorted(range(len(directions)), key=lambda place: -directions[place].wells)[:_DRAWN]
+    shown = [directions[place] for place in sorted(most)]
     heading, said = f"What counterfactuals change ({kind})", []
     if len(directions) > len(shown):
         heading += f", the {len(shown)} of {len(directions)} directions with the most wells"
@@ -62,7 +52,7 @@ def write_changes(out: Path, fields: pd.DataFrame, package: ModelPackage) -> lis
 
 
 def directions_of(fields: pd.DataFrame, kind: str, classes: Sequence[str]) -> list[Direction]:
-    """What the valid counterfactuals of one kind change, from each predicted class to each target.
+    """What the counterfactuals of one kind change that are not red, from each predicted class to each target.
 
     The model is judged on wells that it has not seen; where it has seen all but one, on all.
     The real difference is that of all wells that are labelled as one of the two classes.
@@ -73,7 +63,7 @@ def directions_of(fields: pd.DataFrame, kind: str, classes: Sequence[str]) -> li
         classes: Names of the model's classes, in their order.
 
     Returns:
-        One direction for each pair of classes with a valid counterfactual; none where nothing was measured.
+        One direction for each pair of classes with such a counterfactual; none where nothing was measured.
     """
     after = f"counterfactual_{kind}_after_"
     measures = [str(name).removeprefix(after) for name in fields if str(name).startswith(after)]
@@ -83,25 +73,25 @@ def directions_of(fields: pd.DataFrame, kind: str, classes: Sequence[str]) -> li
     found = []
     for source, target in pairs:
         tried = fields[(fields["predicted"] == source) & (fields["counterfactual_target"] == target)]
-        tried = tried.dropna(subset=[f"counterfactual_{kind}_valid"])
-        valid = tried[f"counterfactual_{kind}_valid"].eq(True)
-        if valid.any():
-            found.append(_direction(fields, tried, valid, (source, target), measures, after))
+        tried = tried.dropna(subset=[f"counterfactual_{kind}_light"])
+        holds = holding(tried, kind)
+        if holds.any():
+            found.append(_direction(fields, tried, holds, (source, target), measures, after))
     return found
 
 
 def _direction(
     fields: pd.DataFrame,
     tried: pd.DataFrame,
-    valid: "pd.Series[bool]",
+    holds: "pd.Series[bool]",
     classes: tuple[str, str],
     measures: list[str],
     after: str,
 ) -> Direction:
     new = ~tried["seen"].astype(bool)
-    unseen = len(set(well_names(tried[valid & new]))) >= 2
+    unseen = len(set(well_names(tried[holds & new]))) >= 2
     of_wells = new | (not unseen)
-    used = tried[valid & of_wells]
+    used = tried[holds & of_wells]
     befores = [f"image_{measure}" for measure in measures]
     changes = paired_changes(
         used[befores],
@@ -110,7 +100,7 @@ def _direction(
         source=_labelled(fields, classes[0], befores),
         target=_labelled(fields, classes[1], befores),
     )
-    wells, left_out = len(set(well_names(used))), int((~valid & of_wells).sum())
+    wells, left_out = len(set(well_names(used))), int((~holds & of_wells).sum())
     return Direction(*classes, dict(zip(measures, changes, strict=True)), wells, unseen, left_out)
 
 

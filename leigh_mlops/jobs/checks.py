@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.explanations import check_confidence, check_kinds
-from leigh_mlops.explanations.means import require_means
+from leigh_mlops.explanations import check_confidence, check_kinds, require_means
 from leigh_mlops.jobs.options import ExplainOptions
 from leigh_mlops.models import ModelPackage
 

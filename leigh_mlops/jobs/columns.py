@@ -22,10 +22,12 @@ COLUMNS = {
     "counterfactual_<kind>_class": "class that the model predicts for the saved file, read again",
     "counterfactual_<kind>_probability": "the target's probability for the saved file, read again, 0 to 1",
     "counterfactual_<kind>_valid": "whether the saved file, read again, is the target to the model",
-    "counterfactual_<kind>_light": "green, amber or red: how far the counterfactual can be trusted",
+    "counterfactual_<kind>_light": (
+        "green, amber or red: how far the counterfactual can be trusted; red is left out of every table of changes"
+    ),
     "counterfactual_<kind>_length": "length of the step in the latent, in differences between the mean latents (alpha)",
     "counterfactual_<kind>_falls_short": "whether the step ends before the hyperplane between the two classes",
-    "counterfactual_<kind>_way": "line: straight from mean to mean; gradient: along the gradient of the target's logit",
+    "counterfactual_<kind>_way": "line: straight from mean to mean; gradient: along the gradient of the head's margin",
     "counterfactual_<kind>_attempts": "how many steps were tried until the saved file arrived, or until none was left",
     "counterfactual_<kind>_reencoding_error": (
         "distance of the saved file's latent from where it was meant to be, over the length of the step; 0 is perfect"
@@ -82,7 +84,7 @@ CHANGE_COLUMNS = {
     "source": "class that the model predicts for the images",
     "target": "class that their counterfactuals lead to",
     "unseen_wells_only": "whether all wells are ones that the model has not seen",
-    "fields_left_out": "fields of these wells whose counterfactual is not the target to the model",
+    "fields_left_out": "fields of these wells whose counterfactual is red",
     "measure": "what was measured, see image_<measure>",
     "before": "mean over wells of the images",
     "after": "mean over wells of their counterfactuals",

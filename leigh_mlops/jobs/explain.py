@@ -15,7 +15,7 @@ import ray.data
 from rich.console import Console
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.explanations import default_explainers, explainers_for
+from leigh_mlops.explanations import check_kinds, default_explainers, explainers_for
 from leigh_mlops.jobs.checks import check_channels, check_options, check_oracle
 from leigh_mlops.jobs.options import ExplainOptions
 from leigh_mlops.jobs.outputs import collect, records_of, write_outputs
@@ -93,7 +93,7 @@ class ExplainJob:
                 "oracle_adjust": None if oracle is None else plate_adjustments(oracle.package, table, self.console),
             }
             job = self._open(version, oracle, methods, adjust, len(table))
-            left = self._left(table)
+            left = self._left(package, table)
             if left:
                 self._work(self._order(folder, oracle, table, job), left)
         return self._close(job, version, package, table)
@@ -129,7 +129,7 @@ class ExplainJob:
             "methods": list(methods),
             **asdict(self.options),
             # As they come out of JSON again; an alias may move, a version does not.
-            "counterfactual": list(self.options.counterfactual),
+            "counterfactual": list(check_kinds(self.options.counterfactual)),
             "oracle": None if oracle is None else oracle.uri,
         }
         file = self.out / "job.json"
@@ -149,10 +149,11 @@ class ExplainJob:
         _write_json(file, job | {"fields": fields, "finished": False})
         return job
 
-    def _left(self, table: pd.DataFrame) -> list[int]:
-        done = {record["field"] for record in collect(self.out) if "failure" not in record}
-        fields = [field_id(row) for _, row in table.iterrows()]
-        left = [number for number, field in enumerate(fields) if field not in done]
+    def _left(self, package: ModelPackage, table: pd.DataFrame) -> list[int]:
+        """Rows that are not done, or were done on files that have been replaced since."""
+        done = {record["field"]: record.get("files") for record in collect(self.out) if "failure" not in record}
+        fields, reader = [field_id(row) for _, row in table.iterrows()], FieldReader(package, table, None, None)
+        left = [row for row, field in enumerate(fields) if field not in done or done[field] != reader.stamp(row)]
         if done:
             self.console.print(
                 f"{len(table) - len(left)} of {len(table)} fields were done before; {len(left)} are left."

@@ -5,13 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.explanations import Certified, FieldExplanation
-from leigh_mlops.explanations.sweep import sweep, sweep_alphas
-from leigh_mlops.images import IntensityScale, read_image
-from leigh_mlops.models import InverseError, ModelPackage
+from leigh_mlops.explanations import FieldExplanation
+from leigh_mlops.images import read_image
+from leigh_mlops.models import ModelPackage
 from leigh_mlops.report.files import Rgb, read_tiff16, write_counts, write_gif, write_png, write_tiff16
 from leigh_mlops.report.films import there_and_back, write_mp4, write_webp
 from leigh_mlops.report.pictures import composite, heatmap_overlay, strip
@@ -68,24 +66,16 @@ class FieldFolder:
             pictures[f"{key}_film"] = self._relative(film)
         return pictures
 
-    def write_sweep(self, found: FieldExplanation, steps: int) -> dict[str, str]:
-        """Draw the way to the confident counterfactual and past it, as strip and as films.
+    def write_sweep(self, found: FieldExplanation, frames: Floats, alphas: Sequence[float]) -> dict[str, str]:
+        """Draw the way to a counterfactual and past it, as strip and as films; returns path by name.
 
         Args:
-            found: With that counterfactual; the path of the MP4, or why something is missing, joins its numbers.
-            steps: Number of images.
+            found: The path of the MP4, or why there is none, joins its numbers.
+            frames: Raw intensities, shape (S, C, S', S').
+            alphas: Length of the step to each, S of them.
         """
-        made = found.certified["confident"]
-        if not made.alpha:
-            found.numbers["sweep_note"] = "the counterfactual is the image itself, so there is no step to show"
-            return {}
-        alphas = sweep_alphas(torch.tensor([made.alpha]), steps)
-        try:
-            drawn = self._sweep(made, alphas)
-        except InverseError as error:  # a latent past the counterfactual is needed for nothing else
-            found.numbers["sweep_note"] = str(error)
-            return {}
-        titles = [f"alpha {float(length):.2f}" for length in alphas[:, 0]]
+        drawn = [self._drawn(frame) for frame in frames]
+        titles = [f"alpha {length:.2f}" for length in alphas]
         film = there_and_back(drawn)
         pictures = {
             "sweep_strip": self._png("sweep", strip(drawn, titles)),
@@ -96,12 +86,6 @@ class FieldFolder:
         except LeighError as error:  # a view for slides; strip and WebP show the same
             found.numbers["sweep_note"] = str(error)
         return pictures
-
-    def _sweep(self, made: Certified, alphas: torch.Tensor) -> Sequence[Rgb]:
-        way = (made.shifted - made.latent) / made.alpha
-        frames = sweep(self.package.model, made.latent[None], way[None], alphas)[:, 0]
-        raw = IntensityScale.from_json(self.package.scale).invert(frames.cpu().numpy())
-        return [self._drawn(frame) for frame in raw]
 
     def _drawn(self, raw: Floats) -> Rgb:
         return composite(raw, self.package.channels, self.package.about["display_limits"])

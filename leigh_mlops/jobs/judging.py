@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 
 from leigh_mlops.explanations import FieldExplanation, predict_fields
 from leigh_mlops.images import adjusted, image_thresholds, region_features, unadjusted
@@ -74,34 +75,31 @@ class Judge:
             each.numbers |= {f"image_{name}": value for name, value in measured.items()}
 
     def judge(self, saved: Sequence[Saved]) -> None:
-        """Add all columns of some counterfactuals that need the file."""
-        if not saved:
-            return
+        """Add all columns of some counterfactuals, at least one, that need the file."""
         for each in saved:
             each.found.numbers |= self._changes(each) | self._regions(each) | self._twin(each)
-        self._ask_about_views(saved)
+        limits = np.asarray(self.package.about["display_limits"], np.float32)
+        views = [_in_8_bits(adjusted(each.acquired, each.field.adjust), limits) for each in saved]
+        self._ask_about(saved, "eight_bit", views)
         if self.oracle is not None:
             self._ask_oracle(self.oracle, saved)
 
-    def _half(self, saved: Saved) -> float:
-        """The target's share of the probability that it and the largest other class have."""
-        log_probs = saved.found.certified[saved.kind].log_probs
-        target = self.package.model.spec.classes.index(str(saved.found.numbers["counterfactual_target"]))
-        other = np.delete(log_probs, target).max()
-        return float(1 / (1 + np.exp(other - log_probs[target])))
+    def judge_counts(self, saved: Sequence[Saved], counts: Sequence[Floats]) -> None:
+        """Add which class the model sees in the same as whole counts (C, S, S) of the camera, which are coarser."""
+        views = [adjusted(view, each.field.adjust) for view, each in zip(counts, saved, strict=True)]
+        self._ask_about(saved, "counts", views)
 
     def _changes(self, saved: Saved) -> Numbers:
-        numbers, name, before = saved.found.numbers, saved.name, saved.field.acquired
-        file = saved.found.certified[saved.kind]
+        name, before, file = saved.name, saved.field.acquired, saved.found.certified[saved.kind]
         clipped = clipped_share(saved.acquired, self.package.scale["full_scale"])
         measured: Numbers = {
             f"{name}_clipped": clipped,
             f"{name}_changed": changed_share(before, saved.acquired, background_noise(before)),
             f"{name}_light": light(
-                valid=bool(numbers[f"{name}_valid"]),
-                probability=float(numbers[f"{name}_probability"]),
+                valid=file.said == file.target,
+                probability=file.probability,
                 asked=self.confidence if saved.kind == "confident" else None,
-                half=self._half(saved) if saved.kind == "boundary" else None,
+                half=float(expit(file.margin)) if saved.kind == "boundary" else None,
                 reencoding_error=file.reencoding_error,
                 padding_energy=file.padding_energy,
                 clipped=clipped,
@@ -133,13 +131,11 @@ class Judge:
         before = _rms(saved.field.acquired, twin)
         return {f"{saved.name}_twin_error": _rms(saved.acquired, twin) / before if before else float("nan")}
 
-    def _ask_about_views(self, saved: Sequence[Saved]) -> None:
-        """Which class the model sees in 8 bits between the display limits, each channel by itself."""
-        limits = np.asarray(self.package.about["display_limits"], np.float32)
-        views = [_in_8_bits(adjusted(each.acquired, each.field.adjust), limits) for each in saved]
+    def _ask_about(self, saved: Sequence[Saved], name: str, views: Sequence[Floats]) -> None:
+        """Which class the model sees in other views of the files."""
         classes = self.package.model.spec.classes
         for each, probabilities in zip(saved, predict_fields(self.package, np.stack(views)), strict=True):
-            each.found.numbers[f"{each.name}_eight_bit_class"] = classes[int(probabilities.argmax())]
+            each.found.numbers[f"{each.name}_{name}_class"] = classes[int(probabilities.argmax())]
 
     def _ask_oracle(self, oracle: ModelPackage, saved: Sequence[Saved]) -> None:
         raw = []

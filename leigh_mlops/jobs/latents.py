@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from leigh_mlops.explanations.latents import LatentMap
+from leigh_mlops.explanations import LatentMap
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.report.latents import MOST_NAMED, far_out, latent_picture, share_by_group
 from leigh_mlops.report.style import save_figure

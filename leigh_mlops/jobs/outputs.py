@@ -32,12 +32,9 @@ FAILURE_COLUMNS = ["field", "path", "reason"]
 
 
 def collect(out: Path) -> list[dict[str, Any]]:
-    """All records that workers have left, the newest of each field; a failure counts only until the field is done."""
-    records: dict[str, dict[str, Any]] = {}
-    for part in sorted((out / "parts").glob("[!.]*.json"), key=lambda path: path.stat().st_mtime_ns):
-        for record in json.loads(part.read_text()):
-            if "failure" not in record or "failure" in records.get(record["field"], record):
-                records[record["field"]] = record
+    """The newest record of each field that workers have left."""
+    parts = sorted((out / "parts").glob("[!.]*.json"), key=lambda path: path.stat().st_mtime_ns)
+    records = {record["field"]: record for part in parts for record in json.loads(part.read_text())}
     return list(records.values())
 
 

@@ -3,14 +3,14 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.images import FieldFiles, adjusted, field_files, pixel_digest, raw_at_size, read_field, unadjusted
+from leigh_mlops.images import FieldFiles, adjusted, field_files, pixel_digest, raw_at_size, read_field
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates import twins_of
 
@@ -26,20 +26,20 @@ class Field(NamedTuple):
 
     Attributes:
         row: Its number.
-        raw: Raw intensities (C, S, S), brought to the level of the model's controls where it has one.
-        adjust: Offset and gain (C, 2) that brought them there.
+        acquired: Raw intensities (C, S, S) as acquired.
+        adjust: Offset and gain (C, 2) that bring them to the level of the model's controls.
         seen: Whether the model was made with these pixels.
     """
 
     row: int
-    raw: Floats
+    acquired: Floats
     adjust: Floats
     seen: bool
 
     @property
-    def acquired(self) -> Floats:
-        """Raw intensities (C, S, S) as acquired."""
-        return unadjusted(self.raw, self.adjust)
+    def raw(self) -> Floats:
+        """Raw intensities (C, S, S), brought to the level of the model's controls where it has one."""
+        return adjusted(self.acquired, self.adjust)
 
 
 class FieldReader:
@@ -57,8 +57,7 @@ class FieldReader:
         self.demo = None if demo is None else Path(os.path.abspath(demo))
         self.files = field_files(table, package.channels)
         self._twins = {} if demo is None else twins_of(demo)
-        digests = [array for name, array in package.arrays.items() if name.endswith("_digests")]
-        self._seen = set(np.concatenate(digests).tolist())
+        self._seen = set(package.seen_digests.tolist())
 
     def path(self, row: int) -> str:
         """The first file of a field; empty where it lacks a channel."""
@@ -80,9 +79,15 @@ class FieldReader:
                 f"{files[0].planes[0].path} reaches {np.iinfo(image.dtype).max} where the model's images reach "
                 f"{full_scale}; give images of the same bit depth."
             )
-        raw = raw_at_size(image, self.package.model.spec.image_size, files)
+        acquired = raw_at_size(image, self.package.model.spec.image_size, files)
         adjust = adjustment_of(self.adjust, self.plate(row), len(self.package.channels))
-        return Field(row, adjusted(raw, adjust), adjust, int(pixel_digest(image)) in self._seen)
+        return Field(row, acquired, adjust, int(pixel_digest(image)) in self._seen)
+
+    def stamp(self, row: int) -> list[list[Any]]:
+        """Name, bytes and time of change (ns) of each of a field's files, by which another image is known as such."""
+        paths = dict.fromkeys(plane.path for channel in self.files[row] or () for plane in channel.planes)
+        known = [(path.name, path.stat()) for path in paths if path.exists()]
+        return [[name, state.st_size, state.st_mtime_ns] for name, state in known]
 
     def plate(self, row: int) -> str:
         """Plate of a field."""

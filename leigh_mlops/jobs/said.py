@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from leigh_mlops.explanations import KINDS
-from leigh_mlops.jobs.changes import kinds_in
+from leigh_mlops.jobs.fields_table import holding, kinds_in
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.report.words import counted
 
@@ -23,7 +23,11 @@ def sentences(
 
     How many counterfactuals arrived is said first, since a picture that did not arrive explains nothing.
     """
-    said = [f"{len(fields)} fields of {len(wells)} wells were explained; {len(failures)} could not be explained."]
+    were = "was" if len(fields) == 1 else "were"
+    said = [
+        f"{counted(len(fields), 'field')} of {counted(len(wells), 'well')} {were} explained; "
+        f"{len(failures)} could not be explained."
+    ]
     if "predicted" in wells and "Metadata_Condition" in wells:
         labelled = wells[wells["Metadata_Condition"].isin(package.model.spec.classes)]
         unseen = labelled[~labelled["seen"].astype(bool)]
@@ -93,10 +97,13 @@ def _on_counterfactuals(fields: pd.DataFrame) -> Iterator[str]:
     if not kinds:
         return
     key = f"counterfactual_{kinds[0]}"
-    for target, tried in fields.dropna(subset=[f"{key}_valid"]).groupby("counterfactual_target"):
-        arrived = int(tried[f"{key}_valid"].astype(bool).sum())
+    for target, tried in fields.dropna(subset=[f"{key}_light"]).groupby("counterfactual_target"):
+        arrived = int(holding(tried, kinds[0]).sum())
+        there = (
+            f"lie at the boundary to {target} or past it" if kinds[0] == "boundary" else f"are {target} to the model"
+        )
         yield (
-            f"{arrived} of {len(tried)} counterfactuals towards {target} ({kinds[0]}) are {target} to the model when "
+            f"{arrived} of {len(tried)} counterfactuals towards {target} ({kinds[0]}) {there} when "
             "the saved file is read again" + ("." if arrived == len(tried) else "; the others explain nothing.")
         )
         of_them = {str(name).removeprefix(f"{key}_"): tried[name] for name in tried if str(name).startswith(f"{key}_")}
@@ -114,7 +121,7 @@ def _on_fields_without(fields: pd.DataFrame) -> Iterator[str]:
     for kind in reversed(KINDS):
         name = f"counterfactual_{kind}"
         if f"{name}_note" in fields:
-            made = fields[f"{name}_valid"].notna() if f"{name}_valid" in fields else False
+            made = fields[f"{name}_light"].notna() if f"{name}_light" in fields else False
             lacking = fields[f"{name}_note"].notna() & ~pd.Series(made, fields.index)
             yield from _lacking(int(lacking.sum()), f"{kind} counterfactual", f"{name}_note")
 
@@ -126,9 +133,8 @@ def _lacking(number: int, what: str, column: str) -> Iterator[str]:
 
 
 def _on_trust(target: str, of_them: dict[str, "pd.Series[Any]"]) -> Iterator[str]:
-    if "light" in of_them:
-        lights = ", ".join(f"{(of_them['light'] == light).sum()} {light}" for light in _LIGHTS)
-        yield f"Of those towards {target}, {lights} (the rule stands under Methods)."
+    lights = ", ".join(f"{(of_them['light'] == light).sum()} {light}" for light in _LIGHTS)
+    yield f"Of those towards {target}, {lights} (the rule stands under Methods)."
     if "way" in of_them and "attempts" in of_them:
         yield (
             f"Of those towards {target}, {(of_them['way'] == 'gradient').sum()} left the straight way for the "

@@ -6,12 +6,11 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype
 
-from leigh_mlops.jobs.changes import kinds_in, well_names
+from leigh_mlops.jobs.fields_table import WELL, holding, kinds_in, well_names
 from leigh_mlops.scores import by_well
 
 __all__ = ["hits_of", "well_table"]
 
-_KEY = ["Metadata_Plate", "Metadata_Well"]
 _OF_PICTURES = "_full_colour"
 
 
@@ -19,15 +18,15 @@ def well_table(fields: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     """One row per well: medians of its fields' numbers, shares of what is true or false, and how many fields.
 
     Where counterfactuals of one well lead to different classes, those count that lead to the
-    commonest, and only valid ones tell what changes. What belongs to a picture alone is left out.
+    commonest, and only those that are not red tell what changes. What belongs to a picture alone is left out.
 
     Args:
         fields: The table of fields.
         classes: Names of the model's classes; none where it does not classify.
     """
-    grouped = fields.groupby(_KEY, sort=True)
+    grouped = fields.groupby(WELL, sort=True)
     own = [str(name) for name in fields if not str(name).startswith("Metadata_")]
-    kept = [str(name) for name in fields if str(name).startswith("Metadata_") and name not in _KEY]
+    kept = [str(name) for name in fields if str(name).startswith("Metadata_") and name not in WELL]
     constant = [name for name in kept if grouped[name].nunique(dropna=False).max() <= 1]
     wells = grouped[constant].first().join(grouped.size().rename("fields"))
     if not len(fields):
@@ -35,10 +34,10 @@ def well_table(fields: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     counted = _comparable(fields)
     numbers = [name for name in counted[own].select_dtypes("number") if not str(name).endswith(_OF_PICTURES)]
     facts = [name for name in own if name != "seen" and is_bool_dtype(fields[name].dropna().infer_objects())]
-    wells = wells.join(counted.groupby(_KEY)[numbers].median())
-    wells = wells.join(counted[facts].astype("Float64").groupby([fields[name] for name in _KEY]).mean().astype(float))
+    wells = wells.join(counted.groupby(WELL)[numbers].median())
+    wells = wells.join(counted[facts].astype("Float64").groupby([fields[name] for name in WELL]).mean().astype(float))
     if "counterfactual_target" in fields:
-        wells = wells.join(counted.groupby(_KEY)["counterfactual_target"].first())
+        wells = wells.join(counted.groupby(WELL)["counterfactual_target"].first())
     return _classified(wells.join(grouped["seen"].any()), fields, classes, len(constant)).reset_index()
 
 
@@ -59,13 +58,12 @@ def _comparable(fields: pd.DataFrame) -> pd.DataFrame:
         return fields
     counted = fields.copy()
     columns = [str(name) for name in fields if str(name).startswith("counterfactual_")]
-    usual = fields.groupby(_KEY)["counterfactual_target"].transform(lambda each: next(iter(each.mode()), None))
+    usual = fields.groupby(WELL)["counterfactual_target"].transform(lambda each: next(iter(each.mode()), None))
     counted[columns] = counted[columns].where(counted["counterfactual_target"] == usual)
     for kind in kinds_in(fields):
         prefixes = tuple(f"counterfactual_{kind}_{what}_" for what in ("change", "after"))
         measures = [name for name in columns if name.startswith(prefixes)]
-        valid = counted[f"counterfactual_{kind}_valid"].eq(True).fillna(False)
-        counted[measures] = counted[measures].where(valid)
+        counted[measures] = counted[measures].where(holding(counted, kind))
     return counted
 
 

@@ -14,14 +14,14 @@ import pandas as pd
 import torch
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.explanations import Context, FieldExplanation, explain_fields, predict_fields
+from leigh_mlops.explanations import Context, FieldExplanation, explain_fields, sweep_of
 from leigh_mlops.images import IntensityScale, adjusted, unadjusted
 from leigh_mlops.jobs.folder import FieldFolder
 from leigh_mlops.jobs.judging import Judge, Saved
 from leigh_mlops.jobs.options import ExplainOptions
 from leigh_mlops.jobs.reading import Adjust, Field, FieldReader
 from leigh_mlops.jobs.towards import read_field_towards
-from leigh_mlops.models import ModelPackage, load_package
+from leigh_mlops.models import InverseError, ModelPackage, load_package
 from leigh_mlops.report.files import replacing
 
 __all__ = ["FieldWorker", "WorkOrder", "field_id"]
@@ -115,10 +115,11 @@ class FieldWorker:
         explained = explain_fields(self.package, raw, self.order.methods, self._context(fields), as_saved)
         self.judge.measure_originals(fields, explained)
         saved = [Saved(fields[place], kind, file, explained[place]) for (place, kind), file in files.items()]
-        self.judge.judge(saved)
-        if self.order.options.counts:
-            for each in saved:
-                self._judge_counts(each)
+        if saved:
+            self.judge.judge(saved)
+            if self.order.options.counts:
+                counts = [self._folder(each.field).write_counts(each.kind, each.acquired) for each in saved]
+                self.judge.judge_counts(saved, counts)
         return [self._save(field, found) for field, found in zip(fields, explained, strict=True)]
 
     def _context(self, fields: Sequence[Field]) -> Context:
@@ -151,14 +152,22 @@ class FieldWorker:
         if "interpolation" in found.frames and options.towards_field:
             found.numbers["interpolation_towards"] = options.towards_field
         if options.sweep and "confident" in found.certified:
-            pictures |= folder.write_sweep(found, options.sweep)
-        return {"field": folder.name, "seen": field.seen, "numbers": found.numbers, "pictures": pictures}
+            pictures |= self._sweep(folder, found)
+        about = {"field": folder.name, "files": self.reader.stamp(field.row), "seen": field.seen}
+        return about | {"numbers": found.numbers, "pictures": pictures}
 
-    def _judge_counts(self, saved: Saved) -> None:
-        """Whole counts are coarser: what they are called is judged by themselves."""
-        counts = self._folder(saved.field).write_counts(saved.kind, saved.acquired)
-        said = int(predict_fields(self.package, adjusted(counts, saved.field.adjust)[None])[0].argmax())
-        saved.found.numbers[f"{saved.name}_counts_class"] = self.package.model.spec.classes[said]
+    def _sweep(self, folder: FieldFolder, found: FieldExplanation) -> dict[str, str]:
+        """The way to the confident counterfactual; why there is none joins the field's numbers."""
+        made = found.certified["confident"]
+        if not made.alpha:
+            found.numbers["sweep_note"] = "the counterfactual is the image itself, so there is no step to show"
+            return {}
+        try:
+            frames, alphas = sweep_of(self.package, made, self.order.options.sweep)
+        except InverseError as error:  # a latent past the counterfactual is needed for nothing else
+            found.numbers["sweep_note"] = str(error)
+            return {}
+        return folder.write_sweep(found, frames, alphas)
 
     def _folder(self, field: Field) -> FieldFolder:
         return FieldFolder(Path(self.order.out), field_id(self.table.iloc[field.row]), self.package)

@@ -46,6 +46,10 @@ class Autoencoder(Network):
         self.encoder = nn.Sequential(*down, _same(widths[-1], latent))
         self.decoder = nn.Sequential(_same(latent, widths[-1]), *up, last)
 
+    def stages(self) -> list[list[nn.Module]]:
+        """The blocks of encoder and decoder; the last convolution counts as the head."""
+        return [[block] for block in (*self.encoder, *self.decoder)]
+
     def encode(self, images: Tensor) -> Tensor:
         """Latents (N, 2, h, w)."""
         return cast(Tensor, self.encoder(images))

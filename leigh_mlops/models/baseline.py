@@ -1,5 +1,6 @@
 """Classifiers that need no network, kept as plain arrays."""
 
+import operator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from leigh_mlops.models.linear import Linear, fit_linear
 __all__ = ["Baseline", "fit_baseline"]
 
 _DOUBT = 0.001
+_MOST_CLASSES = 100_000
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,25 @@ class Baseline:
     seen: npt.NDArray[np.int64]
     classes_count: int
 
+    def __post_init__(self) -> None:
+        seen = self.seen
+        if seen.ndim != 1 or seen.dtype.kind != "i" or len(seen) != self.scorer.classes_count:
+            raise LeighError("The stored baseline does not say which classes it has seen; train the model again.")
+        if self.classes_count > _MOST_CLASSES or not set(seen.tolist()) <= set(range(self.classes_count)):
+            raise LeighError(
+                f"The stored baseline has seen other classes than its {self.classes_count}; train the model again."
+            )
+
     def probabilities(self, features: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Shape (N, K) of features (N, F); 0 for classes that training did not see."""
+        """Shape (N, K) of features (N, F); 0 for classes that training did not see.
+
+        Raises:
+            LeighError: The baseline was fitted on other features.
+        """
+        if not self.scorer.takes(features.shape[1]):
+            raise LeighError(
+                f"The stored baseline was not fitted on {features.shape[1]} features; train the model again."
+            )
         probabilities = np.zeros((len(features), self.classes_count))
         probabilities[:, self.seen] = self.scorer.probabilities(features)
         return probabilities
@@ -57,7 +76,7 @@ class Baseline:
         """
         scorer = dict(arrays)
         try:
-            seen, count = scorer.pop("seen"), int(scorer.pop("classes_count")[0])
+            seen, count = scorer.pop("seen"), operator.index(scorer.pop("classes_count")[0])
             fitted = Forest(**scorer) if "leaf" in scorer else Linear(**scorer)
         except (KeyError, TypeError, IndexError) as error:
             raise LeighError(f"The stored baseline is incomplete ({error}); train the model again.") from None

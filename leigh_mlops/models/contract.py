@@ -88,6 +88,13 @@ class Network(nn.Module):
         """Latents (N, ...) of scaled images (N, C, H, W)."""
         raise NotImplementedError
 
+    def stages(self) -> list[list[nn.Module]]:
+        """The network's parts on the way from the image, each of some modules; the last is the head.
+
+        Each parameter stands in exactly one of them.
+        """
+        return [[part] for part in self.children()]
+
     def certificate(self) -> dict[str, Any]:
         """What is proved of the weights, in plain JSON, for ``model.json``; nothing for most families."""
         return {}

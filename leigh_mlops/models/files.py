@@ -27,6 +27,8 @@ __all__ = [
     "write_tensors",
 ]
 
+# Far above what any model of ours takes.
+_LARGEST_JSON_MIB, _LARGEST_TENSORS_MIB = 64, 16 * 1024
 T = TypeVar("T")
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -55,13 +57,13 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        LeighError: The file is missing or is no JSON object.
+        LeighError: The file is missing, larger than any model's or no JSON object.
     """
 
     def load() -> Any:  # noqa: ANN401
         return json.loads(path.read_text(encoding="utf-8"))
 
-    values = _read(path, load)
+    values = _read(path, load, _LARGEST_JSON_MIB)
     if not isinstance(values, dict):
         raise LeighError(f"{path} is no description of a model; save the model again.")
     return values
@@ -71,7 +73,7 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Names and shapes from the header of a safetensors file, without reading a tensor.
 
     Raises:
-        LeighError: The file is missing, truncated or of another kind.
+        LeighError: The file is missing, truncated, larger than any model's or of another kind.
     """
 
     def load() -> dict[str, tuple[int, ...]]:
@@ -85,7 +87,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """All tensors of a safetensors file, on the CPU.
 
     Raises:
-        LeighError: The file is missing, truncated or of another kind.
+        LeighError: The file is missing, truncated, larger than any model's or of another kind.
     """
     return _read(path, lambda: dict(load_file(path)))
 
@@ -94,7 +96,7 @@ def read_arrays(path: Path) -> Arrays:
     """All arrays of a safetensors file.
 
     Raises:
-        LeighError: The file is missing, truncated or of another kind.
+        LeighError: The file is missing, truncated, larger than any model's or of another kind.
     """
     return _read(path, lambda: dict(load_numpy(path)))
 
@@ -106,9 +108,27 @@ def _write(path: Path, write: Callable[[Path], object]) -> None:
     os.replace(part, path)
 
 
-def _read(path: Path, load: Callable[[], T]) -> T:
+def _read(path: Path, load: Callable[[], T], most_mib: int = _LARGEST_TENSORS_MIB) -> T:
     try:
+        _check_size(path, most_mib)
         return load()
-    except (OSError, SafetensorError, ValueError, RecursionError) as error:
-        reason = "there is no such file" if isinstance(error, FileNotFoundError) else str(error)
+    except LeighError:
+        raise
+    except (OSError, SafetensorError, ValueError, TypeError, RecursionError) as error:
+        reason = "there is no such file" if isinstance(error, FileNotFoundError) else _told(error)
         raise LeighError(f"{path} can't be read ({reason}); save the model again or check the path.") from None
+
+
+def _check_size(path: Path, most_mib: int) -> None:
+    """What is read takes as much memory as its file has bytes, so that no file takes all there is."""
+    size = path.stat().st_size // 2**20
+    if size > most_mib:
+        raise LeighError(
+            f"{path} has {size} MiB, and no model's has more than {most_mib} MiB; take a package that the tune or "
+            "train command made."
+        )
+
+
+def _told(error: Exception) -> str:
+    """One line of a reason, which may quote what a file holds."""
+    return " ".join(str(error).split())[:200]

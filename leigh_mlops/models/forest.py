@@ -35,7 +35,14 @@ class Forest:
     def __post_init__(self) -> None:
         shape = self.left.shape
         same = all(array.shape == shape for array in (self.right, self.feature, self.threshold))
-        if len(shape) != 2 or not same or self.leaf.ndim != 3 or self.leaf.shape[:2] != shape or not self._descends():
+        whole = all(array.dtype.kind == "i" for array in (self.left, self.right, self.feature))
+        if (
+            len(shape) != 2
+            or not (same and whole)
+            or self.leaf.ndim != 3
+            or self.leaf.shape[:2] != shape
+            or not self._descends()
+        ):
             raise LeighError("The stored forest is no set of trees; train the model again.")
 
     def _descends(self) -> bool:
@@ -44,6 +51,15 @@ class Forest:
         inner = self.left >= 0
         children_fit = all(((child > node) & (child < len(node)))[inner].all() for child in (self.left, self.right))
         return children_fit and bool((self.feature[inner] >= 0).all())
+
+    @property
+    def classes_count(self) -> int:
+        """S."""
+        return int(self.leaf.shape[2])
+
+    def takes(self, features: int) -> bool:
+        """Whether no node asks for a feature beyond so many."""
+        return int(self.feature.max(initial=-1)) < features
 
     def probabilities(self, features: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Mean over the trees, shape (N, S), of features (N, F).

@@ -127,6 +127,15 @@ class InvertibleResNet(Network):
                 *classifier_head(channels, len(spec.classes), real("dropout", dropout, 0, 1)),
             )
 
+    def stages(self) -> list[list[nn.Module]]:
+        """The trunk between its squeezes, and the head."""
+        stages: list[list[nn.Module]] = []
+        for part in self.trunk:
+            if isinstance(part, Squeeze):
+                stages.append([])
+            stages[-1].append(part)
+        return [*stages, [self.head]]
+
     def encode(self, images: Tensor) -> Tensor:
         """Latents (N, c, h, w) of scaled images (N, C, S, S).
 
@@ -212,7 +221,7 @@ class InvertibleResNet(Network):
 
     def classify(self, latents: Tensor) -> Tensor:
         """Logits (N, K) of latents (N, c, h, w)."""
-        return cast(Tensor, self.head.logits(latents) if isinstance(self.head, ClassGaussian) else self.head(latents))
+        return cast(Tensor, self.head(latents))
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, K)."""

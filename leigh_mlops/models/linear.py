@@ -36,6 +36,15 @@ class Linear:
         if shapes != [(features,), (features,), (count,)]:
             raise LeighError("The stored linear baseline has shapes that do not fit; train the model again.")
 
+    @property
+    def classes_count(self) -> int:
+        """S."""
+        return len(self.weight)
+
+    def takes(self, features: int) -> bool:
+        """Whether it was fitted on so many features."""
+        return bool(features == self.weight.shape[1])
+
     def probabilities(self, features: Floats) -> Floats:
         """Shape (N, S) of features (N, F)."""
         logits = (features - self.mean) / self.std @ self.weight.T + self.bias

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
@@ -39,6 +40,12 @@ class ModelPackage:
     class_means: dict[str, Tensor] | None = None
     arrays: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def seen_digests(self) -> npt.NDArray[np.uint64]:
+        """Digests of the fields by which the model was trained or chosen, each once, shape (N,)."""
+        known = [array.astype(np.uint64) for name, array in self.arrays.items() if name.endswith("_digests")]
+        return np.unique(np.concatenate([np.zeros(0, np.uint64), *known]))
 
 
 def save_package(package: ModelPackage, folder: Path) -> None:

@@ -27,11 +27,28 @@ class PCABaseline:
     components: Images
 
     def mse(self, batch: Images) -> npt.NDArray[np.float64]:
-        """Mean squared error of each image (N, C, H, W), in the images' unit squared, shape (N,)."""
-        centred = batch.reshape(len(batch), -1) - self.mean
-        missed = centred - centred @ self.components.T @ self.components
-        error: npt.NDArray[np.float64] = np.square(missed).mean(axis=1, dtype=np.float64)
+        """Mean squared error of each image (N, C, H, W), in the images' unit squared, shape (N,).
+
+        Raises:
+            LeighError: The images have another shape than those that were fitted.
+        """
+        error: npt.NDArray[np.float64] = np.square(batch - self.reconstruct(batch)).mean((1, 2, 3), dtype=np.float64)
         return error
+
+    def reconstruct(self, batch: Images) -> Images:
+        """Images (N, C, H, W) as the components give them back.
+
+        Raises:
+            LeighError: The images have another shape than those that were fitted.
+        """
+        rows = batch.reshape(len(batch), -1)
+        if rows.shape[1:] != self.mean.shape:
+            raise LeighError(
+                f"The stored principal components are of {len(self.mean)} numbers, an image here has {rows.shape[1]}; "
+                "train the model again."
+            )
+        given = self.mean + (rows - self.mean) @ self.components.T @ self.components
+        return np.asarray(given, np.float32).reshape(batch.shape)
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Plain arrays."""

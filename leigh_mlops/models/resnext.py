@@ -58,6 +58,12 @@ class ResNeXt(Network):
         self.features.fc = nn.Identity()
         self.head = classifier_head(count, len(spec.classes), real("dropout", dropout, 0, 1))
 
+    def stages(self) -> list[list[nn.Module]]:
+        """The stem, the four stages of blocks, and the head."""
+        trunk = self.features
+        blocks = [trunk.layer1, trunk.layer2, trunk.layer3, trunk.layer4]
+        return [[trunk.conv1, trunk.bn1], *([stage] for stage in blocks), [self.head]]
+
     def encode(self, images: Tensor) -> Tensor:
         """Pooled features (N, 2048)."""
         return cast(Tensor, self.features(images))

@@ -27,7 +27,7 @@ class Direction:
         changes: By measure, such as ``intensity_TMRM``.
         wells: Wells whose fields are compared.
         unseen: Whether the model saw none of them in training.
-        left_out: Fields whose counterfactual the model does not take for the target.
+        left_out: Fields whose counterfactual is red.
     """
 
     source: str
@@ -115,7 +115,7 @@ def change_sentences(direction: Direction) -> list[str]:
         )
     if direction.left_out:
         said.append(
-            f"Towards {direction.target}, {counted(direction.left_out, 'field')} without a valid counterfactual "
+            f"Towards {direction.target}, {counted(direction.left_out, 'field')} with a red counterfactual "
             f"{'is' if direction.left_out == 1 else 'are'} left out of these measures."
         )
     return said

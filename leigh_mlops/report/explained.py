@@ -13,9 +13,6 @@ __all__ = ["HEAT_LABEL", "explained_row", "heat_scale"]
 
 HEAT_LABEL = "drop of the predicted class's logit where the window covers the image"
 _CAPTIONS = {
-    "counterfactual_alpha_0": "towards {target} (alpha_0)",
-    "counterfactual_alpha_1": "towards {target} (alpha_1)",
-    "counterfactual_boundary": "towards {target}, at the boundary",
     "counterfactual_confident": "as {target}, confidently",
     "reconstruction": "reconstruction",
 }

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from leigh_mlops.explanations import head_margin, reach
+from leigh_mlops.explanations.boundary import head_margin, reach
 
 
 def random(*shape, seed=0):
@@ -66,6 +66,12 @@ def test_margins_by_hand():
     assert float(head_margin(logits, two)) == pytest.approx(torch.log(torch.tensor(0.3 / 0.5)).item(), abs=1e-6)
     assert float(head_margin(logits, one, 0.5)) == pytest.approx(0, abs=1e-12)
     assert float(head_margin(logits, one, 0.9)) == pytest.approx(torch.log(torch.tensor(1 / 9)).item(), abs=1e-6)
+
+
+def test_margins_at_one_half_are_log_odds():
+    logits, target = random(5, 4), torch.tensor([0, 3, 1, 2, 2])
+    p = logits.softmax(1).gather(1, target[:, None])[:, 0]
+    torch.testing.assert_close(head_margin(logits, target, 0.5), torch.logit(p))
 
 
 def linear(latents):

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -5,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from leigh_mlops.explanations import certify, class_means
-from leigh_mlops.explanations.certified import ATTEMPTS
+from leigh_mlops.explanations import class_means
+from leigh_mlops.explanations.certified import ATTEMPTS, certify
 from leigh_mlops.explanations.counterfactuals import counterfactuals
 from leigh_mlops.images import IntensityScale
 from leigh_mlops.models import InverseError
@@ -36,12 +37,8 @@ def made(flow, images):
     some = images[:6]
     kinds = ("boundary", "confident")
     found = counterfactuals(flow, flow.encode(some), None, means, kinds=kinds, confidence=0.9)
-    assert all(each.reached.all() for each in found)
-    return dict(zip(kinds, found, strict=True)), means, SCALE.invert(some.numpy())
-
-
-def probability(file, target):
-    return float(np.exp(file.log_probs[target]))
+    assert all(each.reached.all() for each in found.values())
+    return found, means, SCALE.invert(some.numpy())
 
 
 def test_a_file_that_holds_the_change_is_certified_at_the_first_attempt(flow, made):
@@ -55,18 +52,19 @@ def test_a_file_that_holds_the_change_is_certified_at_the_first_attempt(flow, ma
             assert file.reencoding_error < 1e-3
             assert file.alpha == float(found[kind].alpha[place])
             np.testing.assert_array_equal(file.saved, files.now[place, kind])
-            assert probability(file, found[kind].target[place]) == pytest.approx(
-                0.9 if kind == "confident" else 0.5, abs=1e-3
-            )
+            assert file.target == found[kind].target[place]
+            assert file.probability == pytest.approx(0.9 if kind == "confident" else 0.5, abs=1e-3)
 
 
 def test_what_is_measured_is_what_the_file_holds(flow, made):
     found, means, originals = made
     certified = certify(flow, found, SCALE, means, Files(originals, kept=0.0), confidence=0.9)
     for place, file in certified["boundary"].items():
-        assert file.log_probs.argmax() == found["boundary"].source[place]
-        assert file.reencoding_error == pytest.approx(1, abs=1e-3)
         target = int(found["boundary"].target[place])
+        assert file.said == 1 - target
+        assert file.probability == pytest.approx(float(np.exp(file.log_probs[target])))
+        assert file.margin == pytest.approx(file.log_probs[target] - file.log_probs[1 - target])
+        assert file.reencoding_error == pytest.approx(1, abs=1e-3)
         far = (flow.encode(torch.from_numpy(SCALE.apply(file.saved))[None])[0] - means["true"][target]).norm()
         assert file.distance == pytest.approx(float(far / means["true_spread"][target]), rel=1e-4)
 
@@ -79,7 +77,7 @@ def test_confident_steps_grow_until_the_file_is_confident(flow, made):
         assert 1 < file.attempts <= ATTEMPTS
         first = float(found["confident"].alpha[place])
         assert file.alpha == pytest.approx(first * (1, 1.1, 1.3, 1.7, 2.5)[file.attempts - 1])
-        assert probability(file, found["confident"].target[place]) >= 0.88
+        assert file.probability >= 0.88
         np.testing.assert_array_equal(file.saved, files.now[place, "confident"])
     assert {file.attempts for file in certified["boundary"].values()} == {1}
 
@@ -91,8 +89,28 @@ def test_after_five_attempts_the_surest_is_in_the_file(flow, made):
     for place, file in certified["confident"].items():
         assert file.attempts == ATTEMPTS
         assert file.alpha == float(found["confident"].alpha[place])
-        assert file.log_probs.argmax() != found["confident"].target[place]
+        assert file.said != found["confident"].target[place]
         np.testing.assert_array_equal(file.saved, files.now[place, "confident"])
+
+
+def test_a_step_that_never_arrived_is_not_made_longer(flow, made):
+    found, means, originals = made
+    assert certify(flow, found, SCALE, means, Files(originals, kept=0.8), confidence=0.9)["confident"][2].attempts > 1
+    lost = replace(found["confident"], reached=torch.arange(6) != 2)
+    files = certify(flow, found | {"confident": lost}, SCALE, means, Files(originals, kept=0.8), confidence=0.9)
+    assert [file.attempts > 1 for file in files["confident"].values()] == [True, True, False, True, True, True]
+
+
+def test_a_longer_step_that_no_file_holds_leaves_the_first(flow, made, monkeypatch):
+    """The log scale makes intensities of any size."""
+    found, means, originals = made
+    decode, scale = flow.decode, replace(SCALE, transform="log")
+    files = certify(flow, found, scale, means, Files(originals, kept=0.8), confidence=0.9)["confident"]
+    assert max(file.attempts for file in files.values()) > 2
+    monkeypatch.setattr(flow, "decode", lambda latents: 1e4 + decode(latents))
+    files = certify(flow, found, scale, means, Files(originals, kept=0.8), confidence=0.9)["confident"]
+    assert max(file.attempts for file in files.values()) == 2
+    assert all(np.isfinite(file.saved).all() for file in files.values())
 
 
 def test_a_longer_step_that_cannot_be_inverted_leaves_the_first(flow, made, monkeypatch):
@@ -151,8 +169,8 @@ def test_a_file_that_is_the_target_is_better_than_a_surer_one_that_is_not():
     model, means = Pixels(), {kind: torch.eye(3)[:, None] for kind in ("true", "predicted")}
     scale = IntensityScale("linear", 255, (0.0,), (1.0,))
     latent = torch.tensor([[[0.5, 0.3, 0.2]]]).log()
-    (step,) = counterfactuals(model, latent, 1, means, kinds=["confident"], confidence=0.9)
-    assert step.reached.all()
+    steps = counterfactuals(model, latent, 1, means, kinds=["confident"], confidence=0.9)
+    assert steps["confident"].reached.all()
     written = []
 
     def as_saved(place, kind, image):
@@ -160,7 +178,7 @@ def test_a_file_that_is_the_target_is_better_than_a_surer_one_that_is_not():
         probabilities = [0.3, 0.4, 0.3] if len(written) == 1 else [1e-9, 0.45, 0.55]
         return scale.invert(np.log(np.array(probabilities, np.float32))[None, None])
 
-    kept = certify(model, {"confident": step}, scale, means, as_saved, confidence=0.9)["confident"][0]
+    kept = certify(model, steps, scale, means, as_saved, confidence=0.9)["confident"][0]
     assert kept.attempts == ATTEMPTS
     np.testing.assert_allclose(np.exp(kept.log_probs), [0.3, 0.4, 0.3], atol=1e-5)
     np.testing.assert_array_equal(written[-1], written[0])

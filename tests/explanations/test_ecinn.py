@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.explanations import ecinn
+from leigh_mlops.explanations.ecinn import ecinn
 
 
 def random(*shape, seed=0):

@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.explanations import EXPLAINERS, Context, class_means, explain_fields
+from leigh_mlops.explanations import EXPLAINERS, KINDS, Context, class_means, explain_fields
 from leigh_mlops.explanations.counterfactuals import counterfactuals
+from leigh_mlops.explanations.fields import METHODS
 from leigh_mlops.images import IntensityScale
 from leigh_mlops.models import InverseError, ModelPackage
 
@@ -12,13 +13,13 @@ SCALE = IntensityScale("linear", 255, (0.2, 0.3), (0.1, 0.2))
 WINDOW = {"window": 2, "stride": 1, "steps": 2}
 
 
-def package_of(model, images, means=None):
+def package_of(model, images, means=None, scale=SCALE):
     """A toy model in float32 with its class means over the images."""
     model.float()
     images = images.float()
     if means is None:
         means = class_means(model, [(images, torch.arange(len(images)) % len(model.spec.classes))])
-    return ModelPackage(model, ("DAPI", "TMRM"), SCALE.to_json(), means)
+    return ModelPackage(model, ("DAPI", "TMRM"), scale.to_json(), means)
 
 
 def raw_of(images):
@@ -34,13 +35,20 @@ def halved(place, kind, image):
     return (0.5 * image).astype(np.float32)
 
 
+def test_every_explanation_is_served():
+    assert METHODS.keys() == EXPLAINERS.keys()
+
+
+@pytest.mark.parametrize("as_saved", [None, halved])
 @pytest.mark.parametrize("method", EXPLAINERS)
-def test_every_explanation_of_a_batch_is_that_of_its_fields_alone(method, flow, images):
+def test_every_explanation_of_a_batch_is_that_of_its_fields_alone(method, as_saved, flow, images):
     package, raw = package_of(flow, images), raw_of(images[:5])
+    first, *_, last = predicted(package, images[:5])
+    assert first != last
     flow.train()
-    together = explain_fields(package, raw, [method], Context(**WINDOW))
+    together = explain_fields(package, raw, [method], Context(**WINDOW), as_saved)
     assert flow.training
-    (alone,) = explain_fields(package, raw[4:], [method], Context(**WINDOW))
+    (alone,) = explain_fields(package, raw[4:], [method], Context(**WINDOW), as_saved)
     assert alone.images or alone.maps or alone.frames
     assert set(alone.numbers) == set(together[4].numbers)
     for one, other in (
@@ -49,6 +57,14 @@ def test_every_explanation_of_a_batch_is_that_of_its_fields_alone(method, flow, 
         assert set(one) == set(other)
         for name, array in one.items():
             np.testing.assert_allclose(array, other[name], atol=1e-2, rtol=1e-4)
+
+
+def test_what_a_model_cannot_serve_is_refused(coder, images):
+    package = package_of(coder, images)
+    assert explain_fields(package, raw_of(images[:1]), ["reconstruction"])[0].images
+    for method in ("counterfactual", "occlusion"):
+        with pytest.raises(LeighError, match=f"{method} needs a model .* cannot classify"):
+            explain_fields(package, raw_of(images[:1]), [method])
 
 
 def test_fields_of_another_size_are_refused(flow, images):
@@ -70,7 +86,6 @@ def test_a_reconstruction_and_its_error(coder, images):
     for found, image in zip(explain_fields(package, raw, ["reconstruction"]), raw, strict=True):
         np.testing.assert_allclose(found.images["reconstruction"], image, atol=1e-2)
         assert found.numbers["reconstruction_mse"] < 1e-6
-    coder.matrix += 0.1 * torch.eye(18)
     latent = coder.encode
     coder.encode = lambda images: 2 * latent(images)
     (found,) = explain_fields(package, raw[:1], ["reconstruction"])
@@ -125,7 +140,8 @@ def test_one_kind_that_cannot_be_inverted_takes_nothing_else(as_saved, flow, ima
     assert all(set(each.images) == {"counterfactual_boundary", "counterfactual_confident"} for each in before)
     latents = flow.encode(torch.from_numpy(SCALE.apply(raw)))
     steps = counterfactuals(flow, latents, None, package.class_means, kinds=kinds)
-    broken, decode = torch.stack([steps[1].shifted[2], steps[0].shifted[4], steps[1].shifted[4]]), flow.decode
+    boundary, confident = (steps[kind].shifted for kind in kinds)
+    broken, decode = torch.stack([confident[2], boundary[4], confident[4]]), flow.decode
 
     def fails(latents):
         if any(torch.equal(latent, bad) for latent in latents for bad in broken):
@@ -154,3 +170,47 @@ def test_a_saved_counterfactual_is_shown_as_its_file_holds_it(flow, images):
     for made, found in zip(shown, saved, strict=True):
         expected = 0.5 * made.images["counterfactual_boundary"]
         np.testing.assert_allclose(found.images["counterfactual_boundary"], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("as_saved", [None, lambda place, kind, image: image])
+def test_intensities_that_no_file_holds_cost_their_own_kind_alone(as_saved, flow, images):
+    scale = IntensityScale("log", 255, (0.5, 0.5), (30.0, 30.0))
+    package, raw = package_of(flow, images, scale=scale), scale.invert(images[:14].float().numpy())
+    found = explain_fields(package, raw, ["counterfactual"], Context(kinds=("boundary", "confident")), as_saved)
+    notes = [each.numbers.get("counterfactual_confident_note") for each in found]
+    assert {None, "its intensities are too large for any file"} == set(notes)
+    for each, note in zip(found, notes, strict=True):
+        assert {"predicted", "counterfactual_boundary_length"} <= set(each.numbers)
+        assert ("counterfactual_confident_length" in each.numbers) == (note is None)
+        made = {"counterfactual_boundary", "counterfactual_confident"} - (
+            {"counterfactual_confident"} if note else set()
+        )
+        assert set(each.images) == made
+        assert all(np.isfinite(image).all() for image in each.images.values())
+
+
+@pytest.mark.parametrize("kinds", [KINDS, KINDS[::-1], ("confident", "boundary"), ("boundary", "alpha_1")])
+def test_the_change_map_is_that_of_the_kind_that_says_most(kinds, flow, images):
+    package = package_of(flow, images)
+    for each in explain_fields(package, raw_of(images[:2]), ["counterfactual"], Context(kinds=kinds), halved):
+        assert list(each.maps) == [f"counterfactual_{max(kinds, key=KINDS.index)}_map"]
+
+
+def test_how_a_counterfactual_came_about_is_said(flow, images):
+    package, raw = package_of(flow, images), raw_of(images)
+    latents = flow.encode(torch.from_numpy(SCALE.apply(raw)))
+    for confidence, ways, reached in (
+        (0.95, {"line"}, True),
+        (0.999, {"line", "gradient"}, True),
+        (1 - 1e-9, {"gradient"}, False),
+    ):
+        asked = {"kinds": ("confident",), "confidence": confidence}
+        made = counterfactuals(flow, latents, None, package.class_means, **asked)["confident"]
+        assert set(made.reached.tolist()) == {reached}
+        found = [each.numbers for each in explain_fields(package, raw, ["counterfactual"], Context(**asked))]
+        said = [each["counterfactual_confident_way"] for each in found]
+        assert said == ["gradient" if way else "line" for way in made.by_gradient]
+        assert set(said) == ways
+        for each in found:
+            note = each.get("counterfactual_confident_note", "")
+            assert note.startswith("no step of up to 4 times") == (not reached)

@@ -16,7 +16,7 @@ def measured(model, way):
 
 
 def test_an_exact_inverse_has_no_reencoding_error_and_another_model_has(flow, coder, images):
-    way = between(flow, images[:3], images[3:6], 4)
+    way = between(flow, flow.encode(images[:3]), flow.encode(images[3:6]), 4)
     assert measured(flow, way).reencoding_error.max() < 1e-12
     coder.matrix *= 1.5
     errors = measured(coder, way).reencoding_error
@@ -27,7 +27,7 @@ def test_an_exact_inverse_has_no_reencoding_error_and_another_model_has(flow, co
 
 
 def test_change_is_counted_from_the_first_frame_in_raw_intensity(flow, images):
-    way = between(flow, images[:3], images[3:6], 4)
+    way = between(flow, flow.encode(images[:3]), flow.encode(images[3:6]), 4)
     change = measured(flow, way).change
     assert not change[0].any()
     difference = (images[3:6] - images[:3]).mean(dim=(2, 3)).numpy() * np.array([0.125, 0.0625]) * 255
@@ -36,7 +36,7 @@ def test_change_is_counted_from_the_first_frame_in_raw_intensity(flow, images):
 
 
 def test_probabilities_are_those_of_the_frames(flow, coder, images):
-    way = between(flow, images[:3], images[3:6], 2)
+    way = between(flow, flow.encode(images[:3]), flow.encode(images[3:6]), 2)
     found = measured(flow, way)
     for step in range(3):
         np.testing.assert_allclose(found.probabilities[step], flow(way.frames[step]).softmax(dim=1))
@@ -44,12 +44,14 @@ def test_probabilities_are_those_of_the_frames(flow, coder, images):
 
 
 def test_a_way_without_length_has_no_error(flow, images):
-    assert np.isnan(measured(flow, between(flow, images[:1], images[:1], 2)).reencoding_error).all()
+    assert np.isnan(
+        measured(flow, between(flow, flow.encode(images[:1]), flow.encode(images[:1]), 2)).reencoding_error
+    ).all()
 
 
 def test_rows_of_a_way_and_what_a_table_says_of_it(flow, images):
     means = class_means(flow, [(images, torch.arange(40) % 2)])
-    found = measured(flow, towards_mean(flow, images[:3], "WT", means, 4))
+    found = measured(flow, towards_mean(flow, flow.encode(images[:3]), "WT", means, 4))
     found.reencoding_error[2, 1] = 0.5
     rows = found.rows(1, CHANNELS, CLASSES)
     assert [row["share"] for row in rows] == [0, 0.25, 0.5, 0.75, 1]

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.explanations import RunningClassMeans, class_means
-from leigh_mlops.explanations.means import require_means
+from leigh_mlops.explanations import class_means
+from leigh_mlops.explanations.means import RunningClassMeans, require_means
 
 
 @given(cuts=st.lists(st.integers(1, 49), max_size=8))

@@ -1,8 +1,12 @@
+import numpy as np
 import pytest
 import torch
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.explanations.sweep import sweep, sweep_alphas
+from leigh_mlops.explanations import Context, class_means, explain_fields
+from leigh_mlops.explanations.sweep import sweep, sweep_alphas, sweep_of
+from leigh_mlops.images import IntensityScale
+from leigh_mlops.models import ModelPackage
 
 
 @pytest.fixture
@@ -49,3 +53,18 @@ def test_what_cannot_be_asked(flow, classifier, latents):
             sweep(flow, z, delta, alphas)
     with pytest.raises(ValueError, match="do not fit"):
         sweep(flow, z, delta[:1], torch.zeros(2))
+
+
+def test_the_sweep_of_a_counterfactual_goes_from_the_image_through_it_and_past_it(flow, images):
+    scale, images = IntensityScale("linear", 255, (0.2, 0.3), (0.1, 0.2)), images.float()
+    flow.float()
+    means = class_means(flow, [(images, torch.arange(40) % 2)])
+    package, raw = ModelPackage(flow, ("DAPI", "TMRM"), scale.to_json(), means), scale.invert(images[:1].numpy())
+    (found,) = explain_fields(package, raw, ["counterfactual"], Context(), lambda place, kind, image: image)
+    made = found.certified["confident"]
+    frames, alphas = sweep_of(package, made, 6)
+    assert alphas == pytest.approx([0.25 * step * made.alpha for step in range(6)])
+    assert np.abs(made.image - raw[0]).max() > 1
+    np.testing.assert_allclose(frames[0], raw[0], atol=1e-2)
+    np.testing.assert_allclose(frames[4], made.image, atol=1e-2)
+    np.testing.assert_allclose(frames[5] - frames[4], frames[1] - frames[0], atol=1e-1)

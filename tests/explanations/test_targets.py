@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.explanations.targets import choose_target
+from leigh_mlops.explanations.targets import choose_target, choose_way
 
 SCORES = torch.tensor([[1.0, 3.0, 2.0], [5.0, 0.0, 4.0]])
 CLASSES = ["DS", "TT", "WT"]
@@ -38,3 +38,17 @@ def test_targets_that_do_not_exist(target, message):
 def test_one_class_has_no_other():
     with pytest.raises(LeighError, match="only the class DS"):
         choose_target(None, SCORES[:, :1], ["DS"])
+
+
+@pytest.mark.parametrize("kind", ["true", "predicted"])
+@pytest.mark.parametrize("unseen", range(3))
+def test_a_way_passes_over_a_class_without_means_unless_it_is_asked_for(kind, unseen):
+    kinds = ("true", "predicted")
+    means = {each: torch.zeros(3, 1) for each in kinds}
+    assert choose_way(None, SCORES, means, kinds, CLASSES).tolist() == [2, 2]
+    means[f"{kind}_counts"] = torch.full((3,), 5).scatter(0, torch.tensor(unseen), 0)
+    # TT is the nearest to the first and DS to the second, whether they have means or not.
+    expected = [0, 1] if unseen == 2 else [2, 2]
+    assert choose_way(None, SCORES, means, kinds, CLASSES).tolist() == expected
+    assert choose_way(None, SCORES, means, [each for each in kinds if each != kind], CLASSES).tolist() == [2, 2]
+    assert choose_way(unseen, SCORES, means, kinds, CLASSES).tolist() == [unseen] * 2

@@ -6,12 +6,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.jobs import ExplainJob, ExplainOptions
+from leigh_mlops.jobs.worker import FieldWorker, WorkOrder
 from leigh_mlops.models import build_model, save_package
 from leigh_mlops.study import DataSource
 from leigh_mlops.study.baselines import fit_baselines
@@ -63,3 +65,34 @@ def test_a_field_to_lead_to_is_read_before_the_job_begins(job: dict[str, Any], c
     file.write_bytes(whole)
     with pytest.raises(RuntimeError, match="the job has begun"):
         ExplainJob(**job, options=asked).run()
+
+
+def test_a_field_whose_file_was_replaced_is_done_again(
+    job: dict[str, Any], class_folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Part by part, as the workers of a job would leave it."""
+    begun: list[list[int]] = []
+
+    def work(self: ExplainJob, order: WorkOrder, left: list[int]) -> None:
+        begun.append(left)
+        FieldWorker(order)({"row": np.array(left)})
+
+    monkeypatch.setattr(ExplainJob, "_work", work)
+    monkeypatch.setattr(ExplainJob, "_close", lambda *_: {})
+    for _ in range(2):
+        ExplainJob(**job).run()
+    assert begun == [list(range(24))]
+    first, second, *_ = sorted((class_folders / "DS").iterdir())
+    first.write_bytes(second.read_bytes())
+    ExplainJob(**job).run()
+    assert len(begun[1]) == 1
+    ExplainJob(**job).run()
+    assert len(begun) == 2
+
+
+def test_kinds_in_another_order_are_the_same_job(job: dict[str, Any]) -> None:
+    for kinds in (("boundary", "confident"), ("confident", "boundary")):
+        with pytest.raises(RuntimeError, match="the job has begun"):
+            ExplainJob(**job, options=ExplainOptions(counterfactual=kinds)).run()
+    with pytest.raises(LeighError, match=r"holds another job \(counterfactual is"):
+        ExplainJob(**job, options=ExplainOptions(counterfactual=("boundary",))).run()

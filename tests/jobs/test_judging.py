@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from leigh_mlops.explanations import FieldExplanation, predict_fields
+from leigh_mlops.explanations import Certified, FieldExplanation, predict_fields
 from leigh_mlops.jobs import judging
 from leigh_mlops.jobs.judging import Judge, Saved
 from leigh_mlops.jobs.reading import FieldReader
@@ -45,15 +45,54 @@ def reader(package: ModelPackage, demo: Path, twins: bool = True) -> FieldReader
     return FieldReader(package, find_images(demo).table, None, demo if twins else None)
 
 
-class File:
-    log_probs = np.log([0.5, 0.5])
-    reencoding_error = padding_energy = distance = 0.0
+def certified(share: float, **measured: float) -> Certified:
+    """A file to which the model gives this probability of its target."""
+    none, latent = np.zeros(0, np.float32), torch.zeros(0)
+    known = {"reencoding_error": 0.0, "padding_energy": 0.0, "residual": 0.0, "distance": 0.0} | measured
+    margin = float(np.log(share / (1 - share)))
+    return Certified(none, none, 1, latent, latent, 1.0, 1, np.log([1 - share, share]), margin, **known)
 
 
-def saved(package: ModelPackage, reads: FieldReader, row: int, target: str, acquired: np.ndarray) -> Saved:
-    numbers = {"counterfactual_target": target, "counterfactual_boundary_valid": True}
-    found = FieldExplanation(numbers | {"counterfactual_boundary_probability": 0.5}, certified={"boundary": File()})  # type: ignore[dict-item,arg-type]
-    return Saved(reads.read(row), "boundary", acquired, found)
+def saved(
+    package: ModelPackage,
+    reads: FieldReader,
+    row: int,
+    target: str,
+    acquired: np.ndarray,
+    file: Certified | None = None,
+    kind: str = "boundary",
+) -> Saved:
+    found = FieldExplanation({"counterfactual_target": target}, certified={kind: file or certified(0.5)})
+    return Saved(reads.read(row), kind, acquired, found)
+
+
+@pytest.mark.parametrize(
+    ("kind", "share", "measured", "light"),
+    [
+        ("boundary", 0.5, {}, "green"),
+        ("boundary", 0.46, {}, "green"),
+        ("boundary", 0.4, {}, "red"),
+        ("boundary", 0.6, {}, "amber"),
+        ("confident", 0.95, {}, "green"),
+        ("confident", 0.8, {}, "amber"),
+        ("confident", 0.4, {}, "red"),
+        ("alpha_1", 0.6, {}, "green"),
+        ("confident", 0.95, {"padding_energy": 0.5}, "amber"),
+        ("confident", 0.95, {"distance": 9.0}, "amber"),
+        ("confident", 0.95, {"reencoding_error": 0.5}, "amber"),
+    ],
+)
+def test_the_light_is_given_what_was_measured(
+    package: ModelPackage, demo: Path, kind: str, share: float, measured: dict[str, float], light: str
+) -> None:
+    reads = reader(package, demo)
+    image = reads.read(0).acquired
+    each = saved(package, reads, 0, "TT", image, certified(share, **measured), kind)
+    Judge(package, reads, 0.95).judge([each])
+    assert each.found.numbers[f"counterfactual_{kind}_light"] == light
+    Judge(package, reads, 0.95).judge([each._replace(acquired=image - 1000)])
+    expected = "red" if light == "red" else "amber"  # beyond the camera's range
+    assert each.found.numbers[f"counterfactual_{kind}_light"] == expected
 
 
 def test_the_twin_is_no_error_and_the_original_is_as_good_as_nothing(package: ModelPackage, demo: Path) -> None:
@@ -130,7 +169,7 @@ def test_thresholds_of_the_regions_are_brought_to_the_level_of_the_field(package
     stored = package.about["region_thresholds"]
     np.testing.assert_allclose(judge._thresholds(field), stored)
     levels = np.array([[100.0, 2.0]] * len(stored), np.float32)
-    moved = field._replace(raw=100 + 2 * field.raw, adjust=levels)
+    moved = field._replace(adjust=levels)
     np.testing.assert_allclose(judge._thresholds(moved), (np.asarray(stored) - 100) / 2, rtol=1e-6)
     del package.about["region_thresholds"]
     assert all(field.acquired.min() <= threshold <= field.acquired.max() for threshold in judge._thresholds(field))

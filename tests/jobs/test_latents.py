@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from leigh_mlops.explanations.latents import LatentMap, PooledLatents
+from leigh_mlops.explanations import LatentMap, PooledLatents
 from leigh_mlops.jobs.latents import write_latents
 from leigh_mlops.models import ModelPackage, build_model
 from tests.report.test_latents import fields

@@ -53,6 +53,15 @@ def test_a_failure_counts_until_the_field_is_done(tmp_path: Path, names: tuple[s
     assert failures.empty
 
 
+def test_of_a_field_that_was_done_again_the_newest_record_counts(tmp_path: Path) -> None:
+    leave(tmp_path, "b.json", done("P_B03_f1", x=1.0))
+    leave(tmp_path, "a.json", done("P_B03_f1", x=2.0))
+    assert records_of(tmp_path, pd.DataFrame([row()]))[0]["x"].tolist() == [2.0]
+    leave(tmp_path, "c.json", {"field": "P_B03_f1", "path": "x.png", "failure": "its new file is truncated"})
+    fields, failures = records_of(tmp_path, pd.DataFrame([row()]))
+    assert (len(fields), len(failures)) == (0, 1)
+
+
 def test_a_half_written_part_is_left_alone(tmp_path: Path) -> None:
     leave(tmp_path, "a.json", done("P_B03_f1"))
     (tmp_path / "parts" / ".half.json").write_text('[{"field": "P_B')
@@ -79,7 +88,7 @@ def explained(out: Path) -> pd.DataFrame:
         probability_TT=1 - sure,
         counterfactual_confident_class=fields["counterfactual_target"],
         counterfactual_confident_probability=0.96,
-        counterfactual_confident_light="green",
+        counterfactual_confident_valid=True,
         picture_image="images/one.png",
         picture_counterfactual_confident="images/one.png",
     )

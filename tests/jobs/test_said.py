@@ -18,24 +18,39 @@ def said(**columns: object) -> list[str]:
 def test_without_counterfactuals_nothing_is_said_of_them() -> None:
     found, job = sentences(pd.DataFrame({"x": [1]}), NONE, NONE, PACKAGE)
     assert found == []
-    assert job == ["1 fields of 0 wells were explained; 0 could not be explained."]
+    assert job == ["1 field of 0 wells was explained; 0 could not be explained."]
+    one, two = (pd.DataFrame({"x": [0] * number}) for number in (1, 2))
+    assert sentences(two, one, two, PACKAGE)[1] == ["2 fields of 1 well were explained; 2 could not be explained."]
 
 
 @pytest.mark.parametrize("kind", ["confident", "alpha_1"])
 def test_the_first_sentence_counts_what_arrived(kind: str) -> None:
-    valid = {f"counterfactual_{kind}_valid": [True, True, False, None], "counterfactual_boundary_valid": [True] * 4}
+    lights = {f"counterfactual_{kind}_light": ["green", "amber", "red", None], "counterfactual_boundary_light": "green"}
     if kind == "alpha_1":
-        del valid["counterfactual_boundary_valid"]
-    assert said(**valid)[0].startswith(f"2 of 3 counterfactuals towards TT ({kind}) are TT to the model")
+        del lights["counterfactual_boundary_light"]
+    assert said(**lights)[0].startswith(f"2 of 3 counterfactuals towards TT ({kind}) are TT to the model")
+
+
+def test_a_boundary_picture_counts_by_how_near_it_lies_and_not_by_its_side() -> None:
+    key = "counterfactual_boundary"
+    sides = {f"{key}_valid": [True, False, False, True]}
+    assert said(**sides, **{f"{key}_light": "green"})[:2] == [
+        "4 of 4 counterfactuals towards TT (boundary) lie at the boundary to TT or past it when the saved file is "
+        "read again.",
+        "Of those towards TT, 4 green, 0 amber, 0 red (the rule stands under Methods).",
+    ]
+    found = said(**sides, **{f"{key}_light": ["green", "red", "green", "amber"]})
+    assert found[0].startswith("3 of 4 counterfactuals towards TT (boundary)")
+    assert found[0].endswith("; the others explain nothing.")
 
 
 def test_trust_is_said_where_it_was_measured() -> None:
-    valid = {f"{KEY}_valid": [True, True, True, False]}
-    assert len(said(**valid)) == 1
+    lights = {f"{KEY}_light": ["green", "green", "amber", "red"]}
+    assert len(said(**lights)) == 2
     found = said(
-        **valid,
+        **lights,
         **{
-            f"{KEY}_light": ["green", "green", "amber", "red"], f"{KEY}_way": ["line", "line", "gradient", "line"],
+            f"{KEY}_way": ["line", "line", "gradient", "line"],
             f"{KEY}_attempts": [1, 3, 2, 5], f"{KEY}_oracle_class": ["TT", "TT", "TT", "DS"],
             f"{KEY}_twin_error": [0.2, 0.4, None, 0.9],
         },
@@ -53,10 +68,12 @@ ALREADY = {"counterfactual_note": ["already TT", "already TT", None, "block 1 di
 
 
 def test_fields_without_a_counterfactual_are_counted() -> None:
-    valid = {f"{KEY}_valid": [None, None, True, None]}
-    assert said(**valid) == ["1 of 1 counterfactuals towards TT (confident) are TT to the model when the saved file is "
-                             "read again."]  # fmt: skip
-    assert said(**valid, **ALREADY)[1:] == [
+    lights = {f"{KEY}_light": [None, None, "green", None]}
+    assert said(**lights)[0] == (
+        "1 of 1 counterfactuals towards TT (confident) are TT to the model when the saved file is read again."
+    )
+    assert len(said(**lights)) == 2
+    assert said(**lights, **ALREADY)[2:] == [
         "2 fields are already TT and have no counterfactual.",
         "1 field has no counterfactual; counterfactual_note in fields.parquet says why.",
     ]
@@ -69,13 +86,13 @@ def test_a_job_whose_fields_are_the_target_already_says_so() -> None:
 
 def test_a_kind_that_some_fields_lack_is_counted() -> None:
     lacking = {f"{KEY}_note": ["no step reaches TT", "block 1 did not converge", None, None]}
-    both = {"counterfactual_boundary_valid": [True] * 4, f"{KEY}_valid": [False, None, True, True]}
+    both = {"counterfactual_boundary_light": ["green"] * 4, f"{KEY}_light": ["red", None, "amber", "green"]}
     found = said(**both, **lacking)
     assert found[0].startswith("2 of 3 counterfactuals towards TT (confident)")
     assert found[-1] == (
         "1 field has no confident counterfactual; counterfactual_confident_note in fields.parquet says why."
     )
-    assert said(counterfactual_boundary_valid=[True] * 4, **{f"{KEY}_note": ["block 1"] * 4})[-1].startswith(
+    assert said(counterfactual_boundary_light=["green"] * 4, **{f"{KEY}_note": ["block 1"] * 4})[-1].startswith(
         "4 fields have no confident counterfactual"
     )
 

@@ -30,21 +30,23 @@ def test_medians_of_numbers_and_shares_of_facts() -> None:
 
 def test_ways_to_different_classes_are_not_averaged() -> None:
     table = fields(
-        counterfactual_confident_valid=True,
+        counterfactual_confident_light="green",
         counterfactual_confident_attempts=[1, 2, 5, 1],
         counterfactual_confident_change_TMRM=[-1.0, -3.0, 50.0, 4.0],
     )
     assert well_table(table, ("DS", "TT"))["counterfactual_confident_change_TMRM"].tolist() == [-1, 4]
-    mixed = well_table(table.assign(counterfactual_target=["TT", "TT", "DS", "DS"]), ("DS", "TT"))
-    assert mixed["counterfactual_target"].tolist() == ["TT", "DS"]
-    assert mixed["counterfactual_confident_change_TMRM"].tolist() == [-2, 4]
-    assert mixed["counterfactual_confident_attempts"].tolist() == [1.5, 1]
+    for order in ([0, 1, 2, 3], [2, 0, 1, 3]):  # the commonest class need not be the first
+        mixed = table.assign(counterfactual_target=["TT", "TT", "DS", "DS"]).iloc[order]
+        wells = well_table(mixed, ("DS", "TT"))
+        assert wells["counterfactual_target"].tolist() == ["TT", "DS"]
+        assert wells["counterfactual_confident_change_TMRM"].tolist() == [-2, 4]
+        assert wells["counterfactual_confident_attempts"].tolist() == [1.5, 1]
 
 
-def test_what_changes_is_told_by_valid_counterfactuals() -> None:
+def test_what_changes_is_told_by_counterfactuals_that_are_not_red() -> None:
     table = fields(
         counterfactual_target="TT",
-        counterfactual_confident_valid=[True, True, False, False],
+        counterfactual_confident_light=["green", "amber", "red", "red"],
         counterfactual_confident_length=[1.0, 2.0, 9.0, 9.0],
         counterfactual_confident_after_intensity_TMRM=[1.0, 2.0, 90.0, 90.0],
     )

@@ -233,7 +233,7 @@ def test_a_sweep_past_what_can_be_inverted_is_a_note(worker: FieldWorker, monkey
     def fails(*_: object) -> None:
         raise InverseError("block 1 of stage 1 did not converge")
 
-    monkeypatch.setattr(folder_module, "sweep", fails)
+    monkeypatch.setattr(worker_module, "sweep_of", fails)
     ask(worker, ("counterfactual",), sweep=3)
     (record,) = worker.explain([0])
     assert record["numbers"]["sweep_note"] == "block 1 of stage 1 did not converge"
@@ -256,11 +256,11 @@ def test_a_sweep_that_cannot_become_a_film_is_a_strip_and_a_note(
 
 
 def test_a_counterfactual_that_is_the_image_has_no_sweep(worker: FieldWorker) -> None:
-    ask(worker, ("counterfactual",))
+    ask(worker, ("counterfactual",), sweep=3)
     field, found = worker.reader.read(0), FieldExplanation()
     latent = torch.zeros(12, 8, 8)
     found.certified["confident"] = SimpleNamespace(latent=latent, shifted=latent, alpha=0.0)
-    assert worker._folder(field).write_sweep(found, 3) == {}
+    assert worker._sweep(worker._folder(field), found) == {}
     assert found.numbers["sweep_note"] == "the counterfactual is the image itself, so there is no step to show"
 
 
@@ -280,6 +280,18 @@ def test_interpolations_lead_to_a_field_on_request(worker: FieldWorker) -> None:
     start, end = (worker.reader.read(place).raw.mean(axis=(1, 2)) for place in (0, 5))
     for channel, change in zip(worker.package.channels, end - start, strict=True):
         np.testing.assert_allclose(numbers[f"interpolation_change_{channel}"], change, atol=1e-2)
+
+
+@pytest.mark.parametrize("label", ["DS", "TT", "unknown", None])
+def test_interpolations_lead_away_from_the_label_or_else_from_the_prediction(
+    worker: FieldWorker, label: str | None
+) -> None:
+    ask(worker, ("interpolation",))
+    worker.table["Metadata_Condition"] = label
+    for row in (0, 23):
+        (record,) = worker.explain([row])
+        away_from = label if label in ("DS", "TT") else record["numbers"]["predicted"]
+        assert record["numbers"]["interpolation_target"] == {"DS": "TT", "TT": "DS"}[away_from]
 
 
 def test_a_reconstruction_says_its_error_in_raw_intensity(worker: FieldWorker) -> None:

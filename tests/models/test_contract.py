@@ -75,6 +75,21 @@ def test_eval_mode_changes_nothing_and_training_reaches_every_parameter(family):
 
 
 @families
+def test_stages_lead_from_the_image_to_the_head_and_have_each_parameter_once(family):
+    model, called = compact(family).eval(), []
+    stages = model.stages()
+    parameters = [id(parameter) for stage in stages for module in stage for parameter in module.parameters()]
+    assert len(stages) > 2
+    assert sorted(parameters) == sorted(map(id, model.parameters()))
+    for number, stage in enumerate(stages):
+        for module in stage:
+            module.register_forward_hook(lambda *_, number=number: called.append(number))
+    model(images(1))
+    assert called == sorted(called)
+    assert set(called) == set(range(len(stages)))
+
+
+@families
 def test_gradients_reach_the_image_in_eval_mode(family):
     model, x = trained(family), images(1).requires_grad_()
     with torch.inference_mode():

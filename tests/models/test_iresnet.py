@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.explanations import ecinn
+from leigh_mlops.explanations.ecinn import ecinn
 from leigh_mlops.models import InverseError, build_model, load_model, save_model
 from leigh_mlops.models.invertible import ResidualBlock
+from leigh_mlops.models.invertible.operator_norm import convolved_norm, power_iterate, unit
 from tests.models.compact import CLASSES, compact, images, trained
 
 
@@ -90,11 +91,19 @@ def test_an_architecture_that_cannot_be_is_refused(change, text):
         build_model("iresnet", classes=CLASSES, image_size=32, **architecture)
 
 
+def true_norm(conv):
+    """Of a convolution as it is applied, on its feature map."""
+    weight = conv.eval_weight().detach().double()
+    start = torch.randn(1, weight.shape[1], conv.map_size, conv.map_size, dtype=torch.float64)
+    return float(convolved_norm(weight, power_iterate(weight, unit(start, start), 300)))
+
+
 def test_the_certificate_stands_in_the_description_and_bounds_every_branch(tmp_path):
     model = trained("iresnet")
-    for part in model.trunk:
-        if isinstance(part, ResidualBlock):
-            part.branch[0].weight.data.mul_(50)
+    blocks = [part for part in model.trunk if isinstance(part, ResidualBlock)]
+    with torch.no_grad():
+        for block in blocks:
+            block.branch[0].weight.mul_(50)
     save_model(model, tmp_path)
     stored = json.loads((tmp_path / "model.json").read_text())["certificate"]
     assert list(stored["lipschitz"]) == ["block 1 of stage 1", "block 1 of stage 2"]
@@ -103,6 +112,9 @@ def test_the_certificate_stands_in_the_description_and_bounds_every_branch(tmp_p
         assert len(bounds) == 3
         assert 0.79 < max(bounds) <= 0.8 * (1 + 1e-6)
         assert stored["lipschitz"][name] == pytest.approx(math.prod(bounds))
+    for block in blocks:
+        for conv, bound in zip(block.branch[::2], stored["convolutions"][block.name], strict=True):
+            assert 0.5 * bound < true_norm(conv) <= bound * (1 + 1e-6)
     low, high = stored["actnorm_scales"]
     assert math.exp(-5) <= low <= high <= math.exp(5)
     assert load_model(tmp_path).certificate() == stored

@@ -31,6 +31,14 @@ def test_a_package_comes_back_as_it_was(package, tmp_path):
     assert loaded.arrays["training_digests"].dtype == np.uint64
 
 
+def test_what_a_model_has_seen_is_one_list(package):
+    assert package.seen_digests.tolist() == [0, 2**64 - 1]
+    package.arrays["validation_digests"] = np.array([7, 0], np.uint64)
+    assert package.seen_digests.tolist() == [0, 7, 2**64 - 1]
+    assert package.seen_digests.dtype == np.uint64
+    assert ModelPackage(package.model, package.channels, package.scale).seen_digests.tolist() == []
+
+
 def test_a_package_without_means_or_arrays_comes_back(package, tmp_path):
     save_package(ModelPackage(package.model, package.channels, package.scale), tmp_path)
     loaded = load_package(tmp_path)

@@ -28,6 +28,16 @@ def test_images_of_low_rank_are_reconstructed_however_they_are_cut(size):
     assert pca.mse(held).max() < 1e-8
 
 
+def test_components_give_back_what_they_span():
+    images, held = low_rank(50, 3), low_rank(10, 3, seed=1)
+    less, enough = fit_pca([images], 2), fit_pca([images], 3)
+    assert np.abs(less.reconstruct(held) - held).max() > 0.1
+    np.testing.assert_allclose(enough.reconstruct(held), held, atol=1e-4)
+    np.testing.assert_allclose(less.mse(held), np.square(less.reconstruct(held) - held).mean(axis=(1, 2, 3)))
+    with pytest.raises(LeighError, match="are of 32 numbers, an image here has 16"):
+        less.reconstruct(held[:, :1])
+
+
 def test_it_is_close_to_pca_of_all_at_once():
     images = low_rank(200, 3) + np.random.default_rng(2).normal(size=(200, *SHAPE)).astype(np.float32) * 0.1
     flat = images.reshape(200, -1)

@@ -64,7 +64,7 @@ def test_one_well_and_trained_wells_and_fields_left_out():
     seen = replace(way(intensity_TMRM=FALLS), unseen=False, left_out=1)
     said = change_sentences(seen)
     assert "among them some that it was trained on" in said[0]
-    assert said[-1] == "Towards TT, 1 field without a valid counterfactual is left out of these measures."
+    assert said[-1] == "Towards TT, 1 field with a red counterfactual is left out of these measures."
 
 
 def texts(axes):

@@ -91,6 +91,11 @@ def test_the_light_follows_its_rule(changed, expected):
 
 
 def test_the_rule_names_every_limit():
-    for limit in LIMITS.values():
-        assert f"above {limit}" in LIGHT_RULE
+    words = {
+        "reencoding_error": "re-encoding error above", "padding_energy": "padding energy above",
+        "clipped": "values outside the intensity range above", "distance": "distance from the target class above",
+    }  # fmt: skip
+    assert words.keys() == LIMITS.keys()
+    for name, limit in LIMITS.items():
+        assert f"{words[name]} {limit}" in LIGHT_RULE
     assert f"more than {DOUBT} times" in LIGHT_RULE

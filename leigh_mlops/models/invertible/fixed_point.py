@@ -1,6 +1,7 @@
 """Solving x = h(x) for a contraction, sample by sample."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -29,13 +30,13 @@ class FixedPoint(NamedTuple):
 def solve_fixed_point(
     step: Map, x: Tensor, *, size: Tensor, tolerance: float, most: int, memory: int = 2
 ) -> FixedPoint:
-    """Anderson acceleration (Walker and Ni 2011) of x <- h(x), with a safeguard.
+    """Anderson acceleration (Walker and Ni 2011) of x <- h(x), and plain steps where it does not help.
 
     The next state is the combination of the last few that would annul the residual
-    if h were affine. Where an accelerated step makes a sample's residual larger, it
-    is taken back: the sample goes on from the plain step, which a contraction
-    guarantees, and forgets its history. Samples stop one by one and never mix, so
-    that a result depends on the batch by no more than the rounding of ``step``.
+    if h were affine. Of a contraction the plain step alone is sure to come to rest,
+    so a sample that still moves after half of the evaluations takes plain steps.
+    Samples stop one by one and never mix, so that a result depends on the batch by
+    no more than the rounding of ``step``.
 
     Args:
         step: The map h; it is called with the samples that still move.
@@ -62,83 +63,33 @@ def solve_fixed_point(
         if not left.all():
             moving, further, difference = moving[left], further[left], difference[left]
             history.keep(left)
-        now = history.accelerate(further, difference)
+        now = history.accelerate(further, difference) if iteration < most // 2 else further
     return FixedPoint(x, residual, iterations)
 
 
 class _History:
-    """The last few states of each sample, newest last.
-
-    Attributes:
-        images: Differences of successive h(x), shape (m, n, D).
-        residuals: Differences of successive h(x) - x, shape (m, n, D).
-    """
+    """The last few h(x), and h(x) - x, of each sample, newest last, each of shape (n, D)."""
 
     def __init__(self, memory: int) -> None:
         self.memory = memory
         self.images: list[Tensor] = []
         self.residuals: list[Tensor] = []
-        self.last: _Last | None = None
 
     def keep(self, samples: Tensor) -> None:
         """Drop the samples that rest."""
-        self.images, self.residuals = (
-            [each[samples] for each in self.images],
-            [each[samples] for each in self.residuals],
-        )
-        if self.last is not None:
-            self.last = self.last.of(samples)
+        self.images = [each[samples] for each in self.images]
+        self.residuals = [each[samples] for each in self.residuals]
 
-    def accelerate(self, further: Tensor, difference: Tensor) -> Tensor:
+    def accelerate(self, image: Tensor, residual: Tensor) -> Tensor:
         """The next states (n, D) from h(x) and h(x) - x of the present ones."""
-        norm = torch.linalg.vector_norm(difference, dim=1)
-        last, self.last = self.last, _Last(further, difference, norm, torch.ones_like(norm, dtype=torch.bool))
-        if last is None or not self.memory:
-            return further
-        image, residual = further - last.further, difference - last.difference
-        worse = ~last.plain & ~(norm <= last.norm)
-        if worse.any():
-            # On from the last plain step, as if the accelerated one had not been.
-            self.last = self.last.replaced(worse, last)
-            for each in (image, residual, *self.images, *self.residuals):
-                each[worse] = 0
-        self.images, self.residuals = [*self.images, image][-self.memory :], [*self.residuals, residual][-self.memory :]
-        self.last = self.last._replace(plain=worse)
-        shares = _least_squares(torch.stack(self.residuals, dim=1), self.last.difference)
-        following = self.last.further
-        for share, each in zip(shares.T, self.images, strict=True):
-            following = following - share[:, None] * each
-        return following
-
-
-class _Last(NamedTuple):
-    """The newest state x of each sample that was kept.
-
-    Attributes:
-        further: h(x), shape (n, D).
-        difference: h(x) - x, shape (n, D).
-        norm: Euclidean norm of the latter, shape (n,).
-        plain: Whether the next state is h(x) itself, shape (n,).
-    """
-
-    further: Tensor
-    difference: Tensor
-    norm: Tensor
-    plain: Tensor
-
-    def of(self, samples: Tensor) -> "_Last":
-        """Some samples of it."""
-        return _Last(*(each[samples] for each in self))
-
-    def replaced(self, samples: Tensor, other: "_Last") -> "_Last":
-        """Another's values for some samples."""
-        wide = samples[:, None]
-        return _Last(
-            torch.where(wide, other.further, self.further),
-            torch.where(wide, other.difference, self.difference),
-            torch.where(samples, other.norm, self.norm),
-            self.plain,
-        )
+        self.images = [*self.images, image][-self.memory - 1 :]
+        self.residuals = [*self.residuals, residual][-self.memory - 1 :]
+        if len(self.images) == 1:
+            return image
+        columns = torch.stack([after - before for before, after in pairwise(self.residuals)], dim=1)
+        for share, (before, after) in zip(_least_squares(columns, residual).T, pairwise(self.images), strict=True):
+            image = image - share[:, None] * (after - before)
+        return image
 
 
 def _least_squares(columns: Tensor, wanted: Tensor) -> Tensor:

@@ -99,6 +99,8 @@ class LipschitzConv2d(nn.Conv2d):
         if self._sigma_version == self.weight._version:
             return
         with torch.no_grad():
+            # Otherwise a network that is saved before it was trained would be loaded as if v were warm.
+            self._turn_v(0 if self._warm else _FIRST_ITERATIONS)
             self.sigma.copy_(certified_norm(self.weight, self.map_size))
         self._sigma_version = self.weight._version
 
@@ -127,11 +129,14 @@ class LipschitzConv2d(nn.Conv2d):
         iterations = 0 if self._warm else _FIRST_ITERATIONS
         if self.twice_differentiable:
             iterations += self.power_iterations
+        self._turn_v(iterations)
+        self._forget_sigma()
+
+    def _turn_v(self, iterations: int) -> None:
         if iterations:
             with torch.autocast(self.v.device.type, enabled=False):
                 self.v.copy_(power_iterate(self.weight, self.v, iterations))
         self._warm = True
-        self._forget_sigma()
 
     def _divide(self, sigma: Tensor) -> Tensor:
         return self.weight / (sigma / self.lipschitz).clamp(min=1)

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from leigh_mlops.errors import LeighError
 
-__all__ = ["adjoint", "certified_norm", "convolve", "convolved_norm", "matrix_norm", "power_iterate", "unit"]
+__all__ = ["certified_norm", "convolved_norm", "power_iterate", "unit"]
 
 _MARGIN = 2e-3
 _STEPS = 10

@@ -91,12 +91,28 @@ def test_the_error_is_the_one_that_was_asked_for(tolerance, bound):
     assert (error <= allowed).all()
 
 
-def test_acceleration_needs_fewer_iterations():
+def slowest():
     """On kernels that hand each pixel on, the branch is 0.95^3 x where x is positive: the slowest there is."""
     made = block(bound=0.95)
     for part in made.branch[::2]:
         torch.nn.init.dirac_(part.weight)
         torch.nn.init.zeros_(part.bias)
+    return made
+
+
+def test_where_the_bound_is_reached_the_error_is_no_larger_than_asked_and_not_much_smaller():
+    made, x = slowest(), batch().abs()
+    with torch.no_grad():  # so that a residual r is an error of r / (1 - L)
+        made.branch[4].weight.neg_()
+    y = made(x)
+    error = (made.inverse(y, 1e-6, acceleration=0).x - x).flatten(1).abs().amax(dim=1)
+    allowed = 1e-6 * y.flatten(1).abs().amax(dim=1)
+    assert (0.5 * allowed < error).all()
+    assert (error <= allowed).all()
+
+
+def test_acceleration_needs_fewer_iterations():
+    made = slowest()
     y = made(batch().abs())
     plain, accelerated = (made.inverse(y, 1e-10, acceleration=memory) for memory in (0, 2))
     assert plain.iterations.min() > 100

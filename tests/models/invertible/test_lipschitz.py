@@ -28,6 +28,13 @@ def test_the_bound_holds_in_eval_mode(kernel_size, gain):
         assert torch.equal(made.eval_weight(), made.weight)
 
 
+def test_single_precision_does_not_round_the_bound_away():
+    """The norm of a 1x1 kernel is exact, and so has no margin of its own."""
+    for seed in range(40):
+        made = conv(1, gain=30, seed=seed).float().eval()
+        assert 0.8 * (1 - 1e-5) < norm(made.eval_weight().double()) <= 0.8
+
+
 @pytest.mark.parametrize("twice", [False, True])
 @pytest.mark.parametrize("kernel_size", [1, 3])
 def test_gradients_flow_through_sigma(kernel_size, twice):
@@ -198,3 +205,14 @@ def test_a_copy_and_a_change_of_type_keep_the_bound():
     for changed in (copy.deepcopy(made), copy.deepcopy(made).float().double()):
         torch.testing.assert_close(changed.eval_weight(), made.eval_weight(), rtol=1e-5, atol=1e-6)
         assert changed.eval_weight().dtype == torch.float64
+
+
+def test_a_network_that_was_saved_before_it_was_trained_trains_on_as_if_it_had_not_been():
+    cold, x = conv(gain=10), torch.randn(2, 3, SIDE, SIDE, dtype=torch.float64)
+    unasked = cold.v.clone()
+    cold.eval()
+    assert not torch.equal(cold.v, unasked)
+    loaded = conv(gain=10, seed=4)
+    loaded.load_state_dict(cold.state_dict())
+    assert torch.equal(loaded.train()(x), cold.train()(x))
+    assert torch.equal(loaded(x), conv(gain=10)(x))

@@ -3,6 +3,7 @@ import torch
 from torch.nn import functional as F
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.models.invertible import operator_norm
 from leigh_mlops.models.invertible.operator_norm import (
     certified_norm,
     convolved_norm,
@@ -60,6 +61,21 @@ def test_the_certificate_bounds_the_operator_and_lies_close_to_the_circular_one(
     if side > size // 2:
         circular = circular_norm(weight, side + size // 2)
         assert circular < bound < circular * 1.01
+
+
+def test_rounding_lets_no_bound_pass_that_is_too_small(monkeypatch):
+    monkeypatch.setattr(operator_norm, "_MARGIN", 1e-9)  # nothing else is left to make up for it
+    for seed in range(10):
+        weight = torch.randn(48, 48, 3, 3, generator=torch.Generator().manual_seed(seed))
+        bound = float(certified_norm(weight, SIDE))
+        true = largest_symbol(weight.double(), SIDE + 1)
+        assert true <= bound < 1.01 * true
+
+
+def largest_symbol(weight, grid):
+    """Norm on a torus, by the matrix of each frequency."""
+    symbols = torch.fft.fft2(F.pad(weight, (0, grid - 3, 0, grid - 3)))
+    return float(torch.linalg.matrix_norm(symbols.permute(2, 3, 0, 1), ord=2).max())
 
 
 def test_circular_padding_of_the_same_size_would_certify_nothing():
