@@ -1,15 +1,19 @@
-# The same environment as `make .venv`, and the same commands:
-#   docker build -t leigh_mlops .
-#   docker run --rm -v "$PWD/plates:/data:ro" -v "$PWD/mlruns:/app/mlruns" leigh_mlops python -m leigh_mlops.tune --data /data
-FROM python:3.11-slim
-RUN apt-get update && apt-get install -y --no-install-recommends make git && rm -rf /var/lib/apt/lists/*
-RUN useradd --create-home leigh && install -d -o leigh /app
+# One image for everything: a driver, the nodes of a Ray cluster, an MLflow server (deploy/ starts them together).
+#   docker build -t leigh_mlops:0.1.0 .
+#   docker run --rm -v "$PWD/plates:/data:ro" -v leigh-runs:/app/mlruns leigh_mlops:0.1.0 python -m leigh_mlops.tune --data /data
+FROM python:3.11.14-slim-bookworm
+# KubeRay asks by wget how a node is.
+RUN apt-get update && apt-get install -y --no-install-recommends wget && rm -rf /var/lib/apt/lists/*
+# A new volume takes the owner of the folder that it is put over.
+RUN useradd --create-home --uid 1000 leigh && install -d -o leigh -g leigh /app /app/mlruns /state /cache /data
 USER leigh
 WORKDIR /app
-COPY --chown=leigh requirements.lock pyproject.toml Makefile README.md ./
+ENV PATH=/app/.venv/bin:$PATH PYTHONUNBUFFERED=1
+COPY --chown=leigh deploy/requirements.lock ./
 # The pins change less often than the code, so that they make a layer of their own.
-RUN mkdir leigh_mlops && touch leigh_mlops/__init__.py && make .venv
-COPY --chown=leigh . .
-RUN touch .venv/.installed
-ENV PATH=/app/.venv/bin:$PATH
+RUN python -m venv .venv && pip install --no-cache-dir --require-hashes --no-deps -r requirements.lock
+COPY --chown=leigh pyproject.toml README.md ./
+COPY --chown=leigh tuning tuning
+COPY --chown=leigh leigh_mlops leigh_mlops
+RUN pip install --no-cache-dir --no-deps --no-build-isolation --editable .
 CMD ["python", "-m", "leigh_mlops.tune"]
