@@ -21,7 +21,11 @@ COLUMNS = {
     "seconds": ("seconds", ".0f"),
 }
 
-REFERENCES = {"baseline": "a threshold on intensity", "position": "the position on the plate"}
+REFERENCES = {
+    "baseline": "a threshold on intensity",
+    "position": "the position on the plate",
+    "pca": "PCA with as many numbers",
+}
 
 
 SIDE_BY_SIDE = {
