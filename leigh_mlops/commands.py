@@ -14,6 +14,7 @@ from rich.console import Console
 from leigh_mlops.errors import LeighError, printable
 
 __all__ = [
+    "ENVIRONMENT",
     "console",
     "run",
     "Data",
@@ -84,13 +85,15 @@ SkipBroken = Annotated[
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show what Ray and MLflow say, too.")]
 
 # Nothing is sent anywhere, and the libraries leave the screen to us.
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "GIT_PYTHON_REFRESH": "quiet",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    # Links to runs, with the password of an address that has one.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
@@ -103,7 +106,7 @@ _ENVIRONMENT = {
 
 def run(*functions: Callable[..., Any]) -> None:
     """Run one function as a command line, or several as subcommands, and exit."""
-    for name, value in _ENVIRONMENT.items():
+    for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     if "--verbose" not in sys.argv:
         warnings.simplefilter("ignore")
@@ -133,7 +136,7 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
             print(f"error: {printable(error.filename)} cannot be used ({reason}); check the path.", file=sys.stderr)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
-            print("stopped; runs are marked KILLED, and a batch job goes on when started again.", file=sys.stderr)
+            print("stopped; what is done is kept, and a batch job goes on when started again.", file=sys.stderr)
             raise typer.Exit(130) from None
 
     return guarded

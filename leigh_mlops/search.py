@@ -1,79 +1,72 @@
-"""One family's search on Ray Tune: a trial wraps the training loop, a listener hears of its epochs."""
+"""Searches on Ray Tune, in a process of their own: what happens to it never reaches the driver's records."""
 
+import errno
 import functools
+import json
 import logging
+import math
 import os
-import re
+import queue
 import signal
 import tempfile
+import threading
+import time
+import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Protocol
+from types import SimpleNamespace
+from typing import Any
 
 import ray
 import torch
 from ray import tune
-from ray.tune.experiment import Trial
-from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
-from ray.tune.search import SearchAlgorithm, Searcher
-from ray.tune.search.basic_variant import BasicVariantGenerator
+from ray.tune.experiment import Trial as TuneTrial
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, PopulationBasedTraining, TrialScheduler
+from ray.tune.search import BasicVariantGenerator, Searcher
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.settings import Range, SearchSpace, TrainingSettings
-from leigh_mlops.training import PreparedData, run_trial, save_checkpoint
+from leigh_mlops.sampling import draw
+from leigh_mlops.settings import Choice, Range, SearchSpace, TrainingSettings
+from leigh_mlops.training import PreparedData, memory_of, run_trial, save_checkpoint
+from leigh_mlops.trials import Event, Trial
 
-__all__ = ["Listener", "TrialResult", "ray_cluster", "run_search", "state_folder"]
+__all__ = ["STOP", "SearchRequest", "ray_cluster", "run_search", "serve"]
 
+STOP = "stop"
+NUMBER, CHECKPOINT = "trial.number", "trial.checkpoint"
+_BEST = "best.json"
+_DEATHS = 3
+_HEARTBEAT_S = 5.0
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
-class Listener(Protocol):
-    """Hears, in the driver's process, what trials do."""
-
-    def started(self, trial: str, number: int, config: dict[str, Any]) -> None:
-        """A trial begins, or begins again; numbers count from 1 in the order in which trials are drawn."""
-
-    def epoch_done(self, trial: str, epoch: int, metrics: dict[str, float]) -> None:
-        """A trial has finished an epoch."""
-
-    def ended(self, trial: str, error: str | None) -> None:
-        """A trial is over; ``error`` says why where it failed."""
+Tell = Callable[[Event], None]
 
 
-@dataclass
-class TrialResult:
-    """One trial of a search.
+@dataclass(frozen=True)
+class SearchRequest:
+    """One family's search, or what is left of it.
 
     Attributes:
-        trial: Its id.
-        number: Its place, from 1, in the order in which trials were drawn; 1 is the published configuration.
-        config: Flat hyperparameters.
-        epochs: Metrics of every epoch, in order.
-        best_epoch: The epoch that is kept, from 1; 0 where there is none.
-        checkpoint: Folder with its last state and best weights.
-        error: Why it failed, if it did.
+        space: What is varied and how the best is chosen.
+        data: Folder of prepared data that every worker sees.
+        folder: New folder for trials and checkpoints that every worker sees.
+        seed: Of the sampling and of every trial's training.
+        workers: Most trials at once; by default as many as the cluster holds.
+        time_budget_s: All trials end after so many seconds.
+        trials: What is known of earlier trials; those that are not over go on from their checkpoints.
     """
 
-    trial: str
-    number: int
-    config: dict[str, Any]
-    epochs: list[dict[str, float]] = field(default_factory=list)
-    best_epoch: int = 0
-    checkpoint: Path | None = None
-    error: str | None = None
-
-    @property
-    def best(self) -> dict[str, float]:
-        """Metrics of the epoch that is kept."""
-        return self.epochs[self.best_epoch - 1] if self.best_epoch else {}
-
-
-def state_folder() -> Path:
-    """Private folder of running searches, outside store and artifacts: Ray keeps pickles of its own there."""
-    default = Path(os.environ.get("XDG_STATE_HOME", Path.home() / ".local" / "state")) / "leigh_mlops"
-    folder = Path(os.environ.get("LEIGH_STATE", default)).absolute()
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return folder
+    space: SearchSpace
+    data: Path
+    folder: Path
+    seed: int = 0
+    workers: int | None = None
+    time_budget_s: float | None = None
+    trials: list[Trial] = field(default_factory=list)
 
 
 @contextmanager
@@ -105,199 +98,392 @@ def ray_cluster(address: str | None = None, *, workers: int | None = None, verbo
         ray.shutdown()
 
 
-def run_search(
-    space: SearchSpace,
-    data: Path,
-    *,
-    folder: Path,
-    listener: Listener,
-    seed: int = 0,
-    workers: int | None = None,
-    time_budget_s: float | None = None,
-) -> list[TrialResult]:
+def serve(connection: Connection, address: str | None, workers: int | None, verbose: bool) -> None:
+    """Run the searches that come through a pipe and send back what happens; the target of a process.
+
+    It leads a process group of its own, so that Ctrl-C reaches the driver alone, and ends when the driver does.
+    """
+    os.setsid()
+    requests: queue.SimpleQueue[SearchRequest] = queue.SimpleQueue()
+    stop = threading.Event()
+    sending = threading.Lock()
+
+    def tell(event: Event) -> None:
+        with sending:
+            connection.send(event)
+
+    def listen() -> None:
+        with suppress(EOFError, OSError):
+            while True:
+                message = connection.recv()
+                stop.set() if message == STOP else requests.put(message)
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=listen, daemon=True).start()
+    try:
+        with ray_cluster(address, workers=workers, verbose=verbose):
+            threading.Thread(target=_heartbeat, args=(tell,), daemon=True).start()
+            while True:
+                tell({"what": "done", "how": run_search(requests.get(), tell, stop)})
+    except LeighError as error:
+        tell({"what": "refused", "reason": str(error)})
+
+
+def _heartbeat(tell: Tell) -> None:
+    """Says that the cluster answers; without its control process a search would wait for ever."""
+    with suppress(Exception):  # whatever it is, the silence tells the driver
+        while any(node["Alive"] for node in ray.nodes()):
+            tell({"what": "alive"})
+            threading.Event().wait(_HEARTBEAT_S)
+
+
+def run_search(request: SearchRequest, tell: Tell, stop: threading.Event | None = None) -> str:
     """Search one family on the cluster that is connected.
 
     Args:
-        space: What is varied and how the best is chosen.
-        data: Folder of prepared data that every worker sees.
-        folder: New folder for trials and checkpoints.
-        listener: Hears of every epoch.
-        seed: Of the sampling and of every trial's training.
-        workers: Most trials at once; by default as many as the cluster holds.
-        time_budget_s: All trials end after so many seconds.
+        request: What to search.
+        tell: Hears of every trial ``drawn``, of every ``epoch`` whose checkpoint is on the disk, and how trials
+            ``ended``.
+        stop: Once set, no trial begins and those that run end with their epoch; they are not told as ended.
 
     Returns:
-        All trials in the order in which they were drawn.
+        ``complete``, ``time`` where the time budget ended it, or ``stopped``.
 
     Raises:
-        KeyboardInterrupt: The user stopped the search.
+        LeighError: The disk is full.
     """
-    relay = _Relay(listener, space)
-    resources, concurrent = _resources(space, workers)
-    trainable = functools.partial(_trial, space=space, data=str(data), seed=seed)
+    space, stop = request.space, stop or threading.Event()
+    relay, resources = _Relay(request, tell, stop), _Resources(request)
+    whole = space.algorithm == "pbt"
     tuner = tune.Tuner(
-        tune.with_resources(trainable, resources),
-        param_space=_param_space(space),
+        tune.with_resources(_trainable(request), resources),
+        param_space=_population(relay, resources) if whole else {},
         tune_config=tune.TuneConfig(
             metric=space.metric,
             mode=space.mode,
-            num_samples=space.trials,
-            search_alg=_algorithm(space, seed, concurrent),
-            scheduler=_scheduler(space),
-            max_concurrent_trials=concurrent,
-            time_budget_s=time_budget_s,
+            num_samples=1 if whole else space.trials + len(relay.left()),
+            search_alg=BasicVariantGenerator() if whole else _Drawing(relay, resources),
+            scheduler=_scheduler(request),
+            max_concurrent_trials=None if whole else _concurrent(request),
+            time_budget_s=request.time_budget_s,
             reuse_actors=True,
             trial_name_creator=lambda trial: trial.trial_id,
-            trial_dirname_creator=lambda trial: trial.trial_id,
+            trial_dirname_creator=lambda trial: f"{space.family}-{trial.config[NUMBER]}",
         ),
         run_config=tune.RunConfig(
-            name=folder.name,
-            storage_path=str(folder.parent),
+            name=request.folder.name,
+            storage_path=str(request.folder.parent),
             verbose=0,
             callbacks=[relay],
-            checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+            stop=relay,
+            failure_config=tune.FailureConfig(max_failures=-1),
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=3),
         ),
     )
-    with _clean_stop() as stopped:
-        grid = tuner.fit()
-    for result in grid:
-        if result.checkpoint is not None:
-            relay.results[Path(result.path).name].checkpoint = Path(result.checkpoint.path)
-    if stopped():
-        raise KeyboardInterrupt
-    return sorted(relay.results.values(), key=lambda result: result.number)
+    tuner.fit()
+    return relay.close()
+
+
+def _trainable(request: SearchRequest) -> Callable[[dict[str, Any]], None]:
+    return functools.partial(_trial, space=request.space, data=str(request.data), seed=request.seed)
 
 
 def _trial(config: dict[str, Any], *, space: SearchSpace, data: str, seed: int) -> None:
-    """Runs in a worker."""
-    prepared = PreparedData.load(Path(data))
+    """Runs in a worker; what goes wrong by itself would go wrong again, and is a result."""
+    try:
+        _run(config, space, Path(data), seed)
+    except Exception as error:
+        full = getattr(error, "errno", None) in _FULL or "No space left on device" in str(error)
+        trace = "" if isinstance(error, LeighError) else traceback.format_exc()
+        failed = " ".join(str(error).split()) or type(error).__name__
+        tune.report({space.metric: math.nan, "failed": failed, "trace": trace, "full": full})
+
+
+def _run(config: dict[str, Any], space: SearchSpace, data: Path, seed: int) -> None:
     torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
-    settings = TrainingSettings.from_flat(config)
+    hyperparameters = {key: value for key, value in config.items() if key not in (NUMBER, CHECKPOINT)}
     resumed = tune.get_checkpoint()
+    start = Path(resumed.path) if resumed else Path(config[CHECKPOINT]) if config[CHECKPOINT] else None
+    best = json.loads((start / _BEST).read_text()) if start else {}
     epochs = run_trial(
         space.family,
-        settings,
-        prepared,
+        TrainingSettings.from_flat(hyperparameters),
+        PreparedData.load(data),
         metric=space.metric,
         mode=space.mode,
         seed=seed,
-        checkpoint=Path(resumed.path) if resumed else None,
+        checkpoint=start,
+        folds=space.folds,
     )
     for epoch in epochs:
+        for objective in space.all_objectives:
+            if objective.metric not in epoch.metrics:
+                raise LeighError(
+                    f"{objective.metric!r} is no score of {space.family}; choose one of {', '.join(epoch.metrics)}."
+                )
+        if epoch.state.best_epoch == epoch.number:
+            best = epoch.metrics
         with tempfile.TemporaryDirectory() as temporary:
             save_checkpoint(epoch.state, Path(temporary))
-            report = epoch.metrics | {"epoch": epoch.number, "best_epoch": epoch.state.best_epoch}
+            (Path(temporary) / _BEST).write_text(json.dumps(best))
+            report = {"epoch": epoch.number, "best_epoch": epoch.state.best_epoch, "best": best}
+            report |= {"metrics": epoch.metrics} | {space.metric: epoch.metrics[space.metric]}
             tune.report(report, checkpoint=tune.Checkpoint.from_directory(temporary))
 
 
-def _resources(space: SearchSpace, workers: int | None) -> tuple[dict[str, float], int]:
-    """What each trial gets, and how many run at once: idle cores go to the trials that run."""
-    cluster = ray.cluster_resources()
+def _concurrent(request: SearchRequest) -> int:
+    """How many trials run at once: as many as the cluster holds, where nobody says less."""
+    cluster, wanted = ray.cluster_resources(), request.space.resources
     cpus, gpus = cluster.get("CPU", 1.0), cluster.get("GPU", 0.0)
-    wanted = space.resources.gpus if gpus else 0.0
-    fit = int(gpus / wanted) if wanted else int(cpus // space.resources.cpus)
-    concurrent = max(1, min(workers or fit, fit, space.trials))
-    largest = max(node["Resources"].get("CPU", 1.0) for node in ray.nodes())
-    share = max(space.resources.cpus, min(largest, cpus // concurrent)) if not wanted else space.resources.cpus
-    return {"cpu": share} | ({"gpu": wanted} if wanted else {}), concurrent
+    fit = int(gpus / wanted.gpus) if gpus and wanted.gpus else int(cpus // wanted.cpus)
+    return max(1, min(request.workers or fit, fit, request.space.trials))
 
 
-def _param_space(space: SearchSpace) -> dict[str, Any]:
-    return space.published | {key: _domain(domain) for key, domain in space.space.items()}
+class _Resources:
+    """What a trial gets by its configuration; idle cores go to the trials that run."""
+
+    def __init__(self, request: SearchRequest) -> None:
+        cluster, wanted = ray.cluster_resources(), request.space.resources
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        self.gpus = wanted.gpus if cluster.get("GPU") else 0.0
+        largest = max(node.get("CPU", 1.0) for node in nodes)
+        share = min(largest, cluster.get("CPU", 1.0) // _concurrent(request))
+        self.cpus = wanted.cpus if self.gpus else max(wanted.cpus, share)
+        self.most_memory = max(node.get("memory", 0.0) for node in nodes)
+        self.request = request
+        self._data = PreparedData.load(request.data)
+
+    def memory(self, config: dict[str, Any]) -> int:
+        """Bytes of the machine's memory; on a GPU, where batches lie elsewhere, none are asked for."""
+        space = self.request.space
+        if space.resources.memory_gib is not None:
+            return int(space.resources.memory_gib * 2**30)
+        hyperparameters = {key: value for key, value in config.items() if key not in (NUMBER, CHECKPOINT)}
+        settings = TrainingSettings.from_flat(hyperparameters)
+        return 0 if self.gpus else memory_of(space.family, settings, self._data, folds=space.folds)
+
+    def __call__(self, config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        bundle = {"CPU": self.cpus, "memory": self.memory(config)} | ({"GPU": self.gpus} if self.gpus else {})
+        return tune.PlacementGroupFactory([bundle])
+
+    def check(self, config: dict[str, Any]) -> None:
+        """Refuse a trial that no machine could hold, which would wait for ever.
+
+        Raises:
+            LeighError: It asks for more memory than the largest machine has.
+        """
+        if (memory := self.memory(config)) > self.most_memory:
+            raise LeighError(
+                f"It asks for {memory / 2**30:.1f} GiB of memory, and the largest machine gives "
+                f"{self.most_memory / 2**30:.1f}; make batch_size smaller, or set resources.memory_gib."
+            )
 
 
-def _domain(domain: Range | list[Any]) -> Any:  # noqa: ANN401
-    if isinstance(domain, list):
-        return tune.choice(domain)
+def _scheduler(request: SearchRequest) -> TrialScheduler:
+    space = request.space
+    if space.algorithm == "pbt":
+        mutations = {key: _domain(space.space[key]) for key in space.space if key in TrainingSettings.MUTABLE}
+        return PopulationBasedTraining(
+            time_attr="epoch",
+            perturbation_interval=max(1, _epochs(space) // 5),
+            hyperparam_mutations=mutations,
+            custom_explore_fn=functools.partial(_inside, space=space),
+            synch=True,
+        )
+    if space.early_stopping == "none":
+        return FIFOScheduler()
+    epochs = _epochs(space)
+    scheduler = ASHAScheduler(time_attr="epoch", max_t=epochs, grace_period=max(1, epochs // 5), reduction_factor=3)
+    sign = 1 if space.mode == "max" else -1
+    for trial in request.trials:  # what earlier trials reached decides on later ones
+        for number, metrics in enumerate(trial.epochs, start=1):
+            scheduler._brackets[0].on_result(SimpleNamespace(trial_id=trial.name), number, sign * metrics[space.metric])
+    return scheduler
+
+
+def _epochs(space: SearchSpace) -> int:
+    return int(space.published.get("epochs", TrainingSettings().epochs))
+
+
+def _domain(domain: Choice | Range) -> Any:  # noqa: ANN401
+    if isinstance(domain, Choice):
+        return list(domain.values)
     if domain.integer:
         sample = tune.lograndint if domain.log else tune.randint
         return sample(int(domain.low), int(domain.high) + 1)
     return (tune.loguniform if domain.log else tune.uniform)(domain.low, domain.high)
 
 
-def _algorithm(space: SearchSpace, seed: int, concurrent: int) -> SearchAlgorithm | Searcher:
-    """Each begins with the published configuration."""
-    published = [{key: space.published[key] for key in space.space}]
-    if space.algorithm == "random" or not space.space:
-        return BasicVariantGenerator(published if space.space else None, max_concurrent=concurrent, random_state=seed)
-    import optuna
-    from ray.tune.search.optuna import OptunaSearch
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return OptunaSearch(points_to_evaluate=published, seed=seed)
+def _inside(config: dict[str, Any], space: SearchSpace) -> dict[str, Any]:
+    """A population's changes stay within the space."""
+    for key, domain in space.space.items():
+        if isinstance(domain, Range) and key in TrainingSettings.MUTABLE:
+            config[key] = type(config[key])(min(max(config[key], domain.low), domain.high))
+    return config
 
 
-def _scheduler(space: SearchSpace) -> TrialScheduler:
-    if space.early_stopping == "none":
-        return FIFOScheduler()
-    epochs = int(space.published.get("epochs", TrainingSettings().epochs))
-    return ASHAScheduler(max_t=epochs, grace_period=max(1, epochs // 5), reduction_factor=3)
+class _Relay(tune.Callback, tune.Stopper):  # type: ignore[misc]
+    """Tells what Tune reports, keeps it, and stops trials where it is asked to."""
 
-
-@contextmanager
-def _clean_stop() -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C and SIGTERM into Tune's clean stop (SIGUSR1), which saves what runs; a second one stops at once."""
-    asked: list[int] = []
-
-    def handle(number: int, frame: object) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-        os.kill(os.getpid(), signal.SIGUSR1)
-
-    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-class _Relay(tune.Callback):  # type: ignore[misc]
-    """Hands what Tune reports to a listener, and keeps it."""
-
-    def __init__(self, listener: Listener, space: SearchSpace) -> None:
-        self.listener = listener
-        self.space = space
-        self.results: dict[str, TrialResult] = {}
+    def __init__(self, request: SearchRequest, tell: Tell, stop: threading.Event) -> None:
+        self.request, self.space, self._tell, self.stopping = request, request.space, tell, stop
+        self.trials = {trial.number: trial for trial in request.trials}
+        # A member of a population that goes on from another takes over its configuration, number included.
+        self._numbers: dict[str, int] = {}
+        self._deaths: Counter[int] = Counter()
+        self._deadline = time.monotonic() + (request.time_budget_s or math.inf)
+        self._full: str | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        # Tune pickles its callbacks with the search; whoever listens lives in this process alone.
+        # Tune pickles what it is given with the search; whoever listens lives in this process alone.
         return {}
 
-    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:  # noqa: ANN401
-        number = 1 + [each.trial_id for each in trials].index(trial.trial_id)
-        if trial.trial_id not in self.results:
-            self.results[trial.trial_id] = TrialResult(trial.trial_id, number, dict(trial.config))
-        self.listener.started(trial.trial_id, number, dict(trial.config))
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Whether a trial ends with this result."""
+        return self.stopping.is_set()
+
+    def stop_all(self) -> bool:
+        """Whether all trials end now."""
+        return self._full is not None
+
+    def tell(self, what: str, number: int, **facts: Any) -> None:  # noqa: ANN401
+        """Pass on what is new."""
+        event = {"what": what, "family": self.space.family, "number": number} | facts
+        if what == "drawn":
+            self.trials[number] = Trial(self.space.family, number, facts["config"])
+        elif not self.trials[number].take(event):
+            return
+        self._tell(event)
+
+    def left(self) -> list[Trial]:
+        """Trials that were drawn and are not over."""
+        return [trial for trial in self.trials.values() if not trial.over]
+
+    def draw(self) -> Trial | None:
+        """The next trial, if there is one."""
+        number = len(self.trials) + 1
+        if number > self.space.trials:
+            return None
+        config = draw(self.space, number, self.trials.values(), seed=self.request.seed)
+        self.tell("drawn", number, config=config)
+        return self.trials[number]
+
+    def _number(self, trial: TuneTrial) -> int:
+        return self._numbers.setdefault(trial.trial_id, trial.config[NUMBER])
+
+    def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:  # noqa: ANN401
+        self._number(trial)
 
     def on_trial_result(
         self,
         iteration: int,
-        trials: list[Trial],
-        trial: Trial,
+        trials: list[TuneTrial],
+        trial: TuneTrial,
         result: dict[str, Any],
         **info: Any,  # noqa: ANN401
     ) -> None:
-        kept = self.results[trial.trial_id]
-        metrics = {key: float(value) for key, value in result.items() if key.startswith(("train/", "val/"))}
-        if result["epoch"] > len(kept.epochs):
-            kept.epochs.append(metrics)
-            self.listener.epoch_done(trial.trial_id, result["epoch"], metrics)
-        kept.best_epoch = result["best_epoch"]
+        number = self._number(trial)
+        if result.get("full"):
+            self._full = result["failed"]
+        elif "failed" in result:
+            self.tell("ended", number, state="failed", error=result["failed"], trace=result["trace"])
+        else:
+            config = {key: value for key, value in trial.config.items() if key not in (NUMBER, CHECKPOINT)}
+            facts = {key: result[key] for key in ("epoch", "metrics", "best_epoch", "best")}
+            place = Path(trial.storage.trial_fs_path, result["checkpoint_dir_name"])
+            self.tell("epoch", number, config=config, checkpoint=str(place), **facts)
+            self._deaths[number], trial.max_failures = 0, -1
 
-    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:  # noqa: ANN401
-        self.listener.ended(trial.trial_id, None)
+    def on_trial_recover(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:  # noqa: ANN401
+        self._deaths[self._number(trial)] += 1
+        if self._deaths[self._number(trial)] >= _DEATHS - 1:
+            trial.max_failures = 0
 
-    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:  # noqa: ANN401
-        error = _last_line(trial.error_file)
-        self.results[trial.trial_id].error = error
-        self.listener.ended(trial.trial_id, error)
+    def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:  # noqa: ANN401
+        if not self.stopping.is_set() and not self._full:
+            self.tell("ended", self._number(trial), state="finished")
+
+    def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:  # noqa: ANN401
+        number = self._number(trial)
+        epoch = len(self.trials[number].epochs) + 1
+        error = f"its worker died {_DEATHS} times in epoch {epoch}, as it does where memory runs out"
+        self.tell("ended", number, state="failed", error=error)
+
+    def close(self) -> str:
+        """Say how the search ended.
+
+        Raises:
+            LeighError: The disk is full.
+        """
+        if self._full:
+            raise LeighError(f"The disk is full ({self._full}); make space, then go on with --resume.")
+        if self.stopping.is_set():
+            return "stopped"
+        if time.monotonic() < self._deadline:
+            return "complete"
+        for trial in self.left():
+            if trial.epochs:
+                self.tell("ended", trial.number, state="finished", stopped="time budget")
+            else:
+                self.tell("ended", trial.number, state="failed", error="the time ended before its first epoch")
+        return "time"
 
 
-def _last_line(file: str | None) -> str:
-    """What a traceback ends with; Tune leaves it in a file of its own folder."""
-    text = Path(file).read_text() if file else ""
-    lines = [line for line in text.splitlines() if line.strip()]
-    return re.sub(r"^[\w.]*Error: ", "", lines[-1]) if lines else "the worker is gone"
+def _tuned(trial: Trial) -> dict[str, Any]:
+    return trial.config | {NUMBER: trial.number, CHECKPOINT: str(trial.checkpoint) if trial.checkpoint else ""}
+
+
+class _Drawing(Searcher):  # type: ignore[misc]
+    """Gives Tune first the trials that an earlier search began, then new ones."""
+
+    def __init__(self, relay: _Relay, resources: _Resources) -> None:
+        super().__init__()
+        self._relay, self._resources = relay, resources
+        self._waiting = relay.left()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:  # noqa: ANN401
+        """Metric and mode are the space's."""
+        return True
+
+    def suggest(self, trial_id: str) -> Any:  # noqa: ANN401
+        """The next configuration, or that there is none."""
+        while not self._relay.stopping.is_set():
+            trial = self._waiting.pop(0) if self._waiting else self._relay.draw()
+            if trial is None:
+                break
+            try:
+                self._resources.check(trial.config)
+            except LeighError as error:
+                self._relay.tell("ended", trial.number, state="failed", error=str(error))
+            else:
+                return _tuned(trial)
+        return Searcher.FINISHED
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """The relay has heard of it."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: what was drawn stands in the journal."""
+        Path(checkpoint_path).touch()
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: a search goes on from its journal."""
+
+
+def _population(relay: _Relay, resources: _Resources) -> dict[str, Any]:
+    """A population is drawn as a whole, since its members are compared with each other."""
+    while relay.draw():
+        pass
+    members = {trial.number: _tuned(trial) for trial in relay.left()}
+    for member in members.values():
+        resources.check(member)
+    keys = sorted({key for member in members.values() for key in member} - {NUMBER})
+    chosen = {key: tune.sample_from(functools.partial(_of_member, members=members, key=key)) for key in keys}
+    return {NUMBER: tune.grid_search(list(members))} | chosen
+
+
+def _of_member(spec: Any, members: dict[int, dict[str, Any]], key: str) -> Any:  # noqa: ANN401
+    return members[spec.config[NUMBER]][key]

@@ -10,21 +10,24 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import mlflow
 import numpy as np
 from filelock import FileLock
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.pyfunc import PythonModel
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking import MlflowClient
 from mlflow.types import Schema, TensorSpec
+from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from leigh_mlops.errors import LeighError
@@ -32,7 +35,17 @@ from leigh_mlops.images import IntensityScale
 from leigh_mlops.models import load_package
 from leigh_mlops.report.style import save_figure
 
-__all__ = ["CHALLENGER", "CHAMPION", "PackagedNetwork", "Run", "Store", "Version", "serve_ui"]
+__all__ = [
+    "CHALLENGER",
+    "CHAMPION",
+    "Measured",
+    "PackagedNetwork",
+    "Run",
+    "Store",
+    "StoreAwayError",
+    "Version",
+    "serve_ui",
+]
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 EXPERIMENT = "leigh"
@@ -41,6 +54,31 @@ _PACKAGE = "package"
 _LOADER = (
     "import mlflow\nfrom leigh_mlops.tracking import PackagedNetwork\nmlflow.models.set_model(PackagedNetwork())\n"
 )
+
+
+# What a store says of a request that it would refuse again; anything else may pass.
+_REFUSALS = {
+    "BAD_REQUEST",
+    "INVALID_PARAMETER_VALUE",
+    "PERMISSION_DENIED",
+    "RESOURCE_ALREADY_EXISTS",
+    "RESOURCE_DOES_NOT_EXIST",
+}
+_METRICS_AT_ONCE = 1000
+
+
+class StoreAwayError(LeighError):
+    """The store does not answer; what was asked for may be asked again."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A number at a moment (seconds since 1970): delivered twice, it stands once in the store."""
+
+    name: str
+    value: float
+    step: int
+    time: float
 
 
 @dataclass(frozen=True)
@@ -88,25 +126,51 @@ class Run:
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Log parameters; they can't be changed later."""
         entries = [Param(_key(key), _text(value)) for key, value in params.items()]
-        self.client.log_batch(self.id, params=entries)
+        with _asked(self.client):
+            self.client.log_batch(self.id, params=entries)
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Log numbers; those that are not finite are left out."""
-        now = int(1000 * time.time())
-        finite = {key: float(value) for key, value in metrics.items() if np.isfinite(value)}
-        entries = [Metric(_key(key), value, now, step) for key, value in finite.items()]
-        self.client.log_batch(self.id, metrics=entries)
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0, *, at: float | None = None) -> None:
+        """Log numbers of one moment, by default now; those that are not finite are left out."""
+        moment = time.time() if at is None else at
+        self.log_measured([Measured(name, value, step, moment) for name, value in metrics.items()])
+
+    def log_measured(self, measured: Sequence[Measured]) -> None:
+        """Log numbers of several moments at once; those that are not finite are left out."""
+        entries = [
+            Metric(_key(each.name), float(each.value), int(1000 * each.time), each.step)
+            for each in measured
+            if np.isfinite(each.value)
+        ]
+        for start in range(0, len(entries), _METRICS_AT_ONCE):
+            with _asked(self.client):
+                self.client.log_batch(self.id, metrics=entries[start : start + _METRICS_AT_ONCE])
+
+    def log_dataset(self, name: str, digest: str, facts: Mapping[str, Any], context: str) -> None:
+        """Name the data in the form that MLflow's UI shows: ``digest`` identifies it, ``context`` says for what."""
+        profile = json.dumps({key: value for key, value in facts.items() if not isinstance(value, str)})
+        source = json.dumps({key: value for key, value in facts.items() if isinstance(value, str)})
+        dataset = Dataset(name, digest, source_type="local", source=source, profile=profile)
+        used = DatasetInput(dataset, [InputTag("mlflow.data.context", context)])
+        with _asked(self.client):
+            self.client.log_inputs(self.id, [used])
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         """Set or change tags."""
-        self.client.log_batch(self.id, tags=[RunTag(key, _text(value)) for key, value in tags.items()])
+        with _asked(self.client):
+            self.client.log_batch(self.id, tags=[RunTag(key, _text(value)) for key, value in tags.items()])
+
+    def tags(self) -> dict[str, str]:
+        """Its tags as they stand."""
+        with _asked(self.client):
+            return dict(self.client.get_run(self.id).data.tags)
 
     def log_file(self, path: Path, folder: str | None = None) -> None:
         """Copy a file, or all that lies in a folder, to the run's artifacts."""
-        if path.is_dir():
-            self.client.log_artifacts(self.id, str(path), folder)
-        else:
-            self.client.log_artifact(self.id, str(path), folder)
+        with _asked(self.client):
+            if path.is_dir():
+                self.client.log_artifacts(self.id, str(path), folder)
+            else:
+                self.client.log_artifact(self.id, str(path), folder)
 
     def log_figure(self, figure: Any, name: str) -> None:  # noqa: ANN401
         """Log a matplotlib figure under a path that ends in ``.png``."""
@@ -117,11 +181,18 @@ class Run:
 
     def log_text(self, text: str, name: str) -> None:
         """Log a text under a path."""
-        self.client.log_text(self.id, text, name)
+        with _asked(self.client):
+            self.client.log_text(self.id, text, name)
 
-    def end(self, status: str = "FINISHED") -> None:
-        """End as ``FINISHED``, ``FAILED`` or ``KILLED``."""
-        self.client.set_terminated(self.id, status)
+    def end(self, status: str = "FINISHED", at: float | None = None) -> None:
+        """End as ``FINISHED``, ``FAILED`` or ``KILLED``, now or at a moment in seconds since 1970."""
+        with _asked(self.client):
+            self.client.set_terminated(self.id, status, end_time=None if at is None else int(1000 * at))
+
+    def go_on(self) -> None:
+        """Run again after an end."""
+        with _asked(self.client):
+            self.client.update_run(self.id, status="RUNNING")
 
 
 class Store:
@@ -146,13 +217,16 @@ class Store:
         if not verbose:
             for name in ("mlflow", "alembic", "sqlalchemy"):
                 logging.getLogger(name).setLevel(logging.ERROR)
-        uri = uri or "mlruns"
+        uri = _with_password_aside(uri or "mlruns")
         if "://" not in uri:
             uri = f"sqlite:///{Path(uri).absolute()}/mlflow.db"
         try:
             mlflow.set_tracking_uri(uri)
             mlflow.set_registry_uri(uri)
             if not uri.startswith("sqlite:///"):
+                if not uri.startswith("http"):
+                    # MLflow tries for two minutes, also with a wrong password.
+                    create_engine(uri).connect().close()
                 return cls(uri, None)
             file = Path(uri.removeprefix("sqlite:///")).absolute()
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -188,12 +262,47 @@ class Store:
             raise
         run.end()
 
-    def start(self, name: str, *, parent: Run | None = None, **tags: Any) -> Run:  # noqa: ANN401
-        """Start a run; whoever starts it ends it."""
+    def start(self, name: str, *, parent: Run | None = None, at: float | None = None, **tags: Any) -> Run:  # noqa: ANN401
+        """Start a run, now or at a moment in seconds since 1970; whoever starts it ends it."""
         family = {"mlflow.parentRunId": parent.id} if parent else {}
         texts = {key: _text(value) for key, value in (tags | family).items()}
-        created = self.client.create_run(self.experiment_id, run_name=name, tags=texts)
+        started = None if at is None else int(1000 * at)
+        with _asked(self.client):
+            created = self.client.create_run(self.experiment_id, start_time=started, run_name=name, tags=texts)
         return Run(self.client, created.info.run_id)
+
+    def run_of(self, run_id: str) -> Run:
+        """A run that is there already."""
+        return Run(self.client, run_id)
+
+    def children(self, parent: Run) -> dict[str, Run]:
+        """Runs of a parent by name; of several with one name, the first."""
+        runs: dict[str, Run] = {}
+        token = None
+        while True:
+            with _asked(self.client):
+                page = self.client.search_runs(
+                    [self.experiment_id],
+                    f"tags.mlflow.parentRunId = '{parent.id}'",
+                    max_results=1000,
+                    order_by=["attributes.start_time ASC"],
+                    page_token=token,
+                )
+            for found in page:
+                runs.setdefault(found.info.run_name, Run(self.client, found.info.run_id))
+            token = page.token
+            if not token:
+                return runs
+
+    @contextmanager
+    def monitored(self, run: Run) -> Iterator[None]:
+        """Log CPU, memory and GPU of this machine with a run, by MLflow's own monitor, while the body runs."""
+        monitor = SystemMetricsMonitor(run.id, resume_logging=True)
+        monitor.start()
+        try:
+            yield
+        finally:
+            monitor.finish()
 
     def log_package(self, run: Run, folder: Path, *, channels: int, image_size: int, classifies: bool) -> str:
         """Log a model package as MLflow model ``model`` of a run; returns its address for :meth:`register`."""
@@ -224,10 +333,22 @@ class Store:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
         texts = {key: _text(value) for key, value in tags.items()}
-        made = self.client.create_model_version(name, model_uri, run_id=run.id, tags=texts)
+        # A server wants to be told which logged model an address names.
+        logged = model_uri.removeprefix("models:/") if model_uri.startswith("models:/m-") else None
+        made = self.client.create_model_version(name, model_uri, run_id=run.id, tags=texts, model_id=logged)
         version = Version(name, int(made.version), run.id, texts)
         self.client.set_registered_model_alias(name, CHALLENGER, str(version.version))
         return version
+
+    def version_of(self, name: str, run: Run) -> Version | None:
+        """The version of a name that a run gave, if there is one."""
+        with _asked(self.client):
+            found = self.client.search_model_versions(f"name = '{name}'")
+        versions = [each for each in found if each.run_id == run.id]
+        if not versions:
+            return None
+        first = min(versions, key=lambda each: int(each.version))
+        return Version(name, int(first.version), run.id, dict(first.tags))
 
     def promote(self, name: str, version: int) -> Version:
         """Give a version the alias ``champion``.
@@ -272,14 +393,38 @@ class Store:
     def download(self, version: Version, folder: Path) -> Path:
         """Copy a version's model package into a folder; nothing of it is run."""
         with tempfile.TemporaryDirectory() as temporary:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                fetched = Path(mlflow.artifacts.download_artifacts(version.uri, dst_path=temporary))
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    fetched = Path(mlflow.artifacts.download_artifacts(version.uri, dst_path=temporary))
+            except (MlflowException, SQLAlchemyError, OSError) as error:
+                raise LeighError(
+                    f"The files of {version.uri} can't be had ({_first_line(error)}); check the store that has them."
+                ) from None
             found = [path.parent for path in sorted(fetched.rglob("model.json"))]
             if len(found) != 1:
                 raise LeighError(f"{version.uri} holds no model package; register it again with the train command.")
             shutil.copytree(found[0], folder, dirs_exist_ok=True)
         return folder
+
+
+@contextmanager
+def _asked(client: MlflowClient) -> Iterator[None]:
+    """Tell a store that does not answer from one that refuses.
+
+    Raises:
+        StoreAwayError: The request may be made again.
+        LeighError: It would be refused again.
+    """
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        where = _without_secrets(str(client.tracking_uri))
+        if getattr(error, "error_code", None) in _REFUSALS:
+            raise LeighError(f"The store {where} refuses ({_first_line(error)}); see its log.") from None
+        raise StoreAwayError(
+            f"The store {where} does not answer ({_first_line(error)}); start it again, or give another --store."
+        ) from None
 
 
 def serve_ui(uri: str | None, host: str, port: int) -> int:
@@ -305,6 +450,19 @@ def _text(value: Any) -> str:  # noqa: ANN401
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return _without_secrets(lines[0])[:300]
+
+
+def _with_password_aside(uri: str) -> str:
+    """A server's address without user and password, which MLflow then takes from the environment.
+
+    Left in the address, MLflow would write them under links to runs.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https") or parts.username is None:
+        return uri
+    os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
+    os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password or "")
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _without_secrets(text: str) -> str:

@@ -55,7 +55,7 @@ def train(
         raise LeighError(f"The family {family!r} is unknown; choose one of {', '.join(sorted(found))}.")
     space = bounded(found[family], preset, trials=1, epochs=epochs, image_size=image_size)
     values = assignments(settings or []) | ({"init": init} if init else {})
-    space = space.model_copy(update={"space": {}, "keep": 1, "early_stopping": "none"}).fixed(values)
+    space = space.changed(space={}, keep=1, early_stopping="none", algorithm="random", objectives=[]).fixed(values)
     from leigh_mlops.study import DataSource, Study, check_spaces
 
     check_spaces([space])

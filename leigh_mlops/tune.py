@@ -1,7 +1,7 @@
 """The main job: search every family, register the winners."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,9 +24,12 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.settings import SearchSpace, load_space
 
 PRESETS = ("quick", "standard", "thorough")
+# What may differ when a search goes on.
+_FREE = {"resume", "store", "workers", "ray_address", "verbose"}
 
 
 def tune(
+    context: typer.Context,
     searches: Annotated[
         list[Path] | None, typer.Argument(help="Search files; by default all of tuning/.", show_default=False)
     ] = None,
@@ -56,9 +59,26 @@ def tune(
     store: Store = None,
     ray_address: RayAddress = None,
     skip_broken: SkipBroken = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would run, where and for how long; train nothing.")
+    ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with a search that did not reach its end: the newest, or the newest that was begun with the "
+            "other options given.",
+        ),
+    ] = False,
     verbose: Verbose = False,
 ) -> None:
     """Search networks on a plate's images and register the best of each family."""
+    here: dict[str, Any] = {"store": store, "workers": workers, "ray_address": ray_address, "verbose": verbose}
+    if resume and _begun_with(context) <= _FREE:
+        from leigh_mlops.study import resume_newest
+
+        resume_newest(console, **here)
+        return
     chosen = preset or ("standard" if data else "quick")
     spaces = [
         bounded(space, chosen, trials=trials, epochs=epochs, image_size=image_size) for space in load_spaces(searches)
@@ -66,20 +86,29 @@ def tune(
     from leigh_mlops.study import DataSource, Study, check_spaces
 
     check_spaces(spaces)
-    Study(
+    study = Study(
         source=DataSource(
             data, platemap, group, seed, skip_broken, exclude=split_list(exclude), fold=fold, scale_by=scale_by
         ),
         spaces=spaces,
-        store=store,
         console=console,
         seed=seed,
-        workers=workers,
         time_budget_s=None if time_budget is None else 60 * time_budget,
         line=name,
-        ray_address=ray_address,
-        verbose=verbose,
-    ).run()
+        **here,
+    )
+    if dry_run:
+        study.show()
+    elif resume:
+        study.resume()
+    else:
+        study.run()
+
+
+def _begun_with(context: typer.Context) -> set[str]:
+    """Names of the options that the command line gives."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
 
 
 def load_spaces(searches: list[Path] | None) -> list[SearchSpace]:
@@ -109,7 +138,7 @@ def bounded(
         raise LeighError(f"The preset {preset!r} is unknown; choose one of {', '.join(PRESETS)}.")
     space = space.with_preset(preset)
     bounds = {"trials": trials, "image_size": image_size}
-    space = space.model_copy(update={key: value for key, value in bounds.items() if value is not None})
+    space = space.changed(**{key: value for key, value in bounds.items() if value is not None})
     return space.fixed({"epochs": epochs}) if epochs else space
 
 

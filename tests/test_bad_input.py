@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from leigh_mlops.commands import _ENVIRONMENT
+from leigh_mlops.commands import ENVIRONMENT
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explain import explain
 from leigh_mlops.train import train
@@ -24,7 +24,7 @@ Damage = Callable[[Path], object]
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    for name, value in _ENVIRONMENT.items():
+    for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
 
 

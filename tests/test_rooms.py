@@ -11,7 +11,7 @@ import leigh_mlops
 
 PACKAGE = Path(leigh_mlops.__file__).parent
 ROOMS = [
-    "errors", "settings", "plates", "scores", "images", "models", "training", "explanations",
+    "errors", "settings", "trials", "sampling", "plates", "scores", "images", "models", "training", "explanations",
     "progress", "report", "tracking", "search", "study", "jobs",
 ]  # fmt: skip
 CORE = ["plates", "scores", "images", "models", "training", "explanations"]

@@ -1,36 +1,27 @@
+import copy
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-from leigh_mlops.commands import _ENVIRONMENT
-from leigh_mlops.search import ray_cluster, run_search
+from leigh_mlops.commands import ENVIRONMENT
+from leigh_mlops.errors import LeighError
+from leigh_mlops.search import SearchRequest, ray_cluster, run_search
 from leigh_mlops.settings import SearchSpace
+from leigh_mlops.trials import Event, Trial, trials_of
 from tests.conftest import write_class_folders
 from tests.training.conftest import prepared
-
-
-class Notes:
-    """Writes down what it hears."""
-
-    def __init__(self) -> None:
-        self.heard: list[tuple[Any, ...]] = []
-
-    def started(self, trial: str, number: int, config: dict[str, Any]) -> None:
-        self.heard.append(("started", trial))
-
-    def epoch_done(self, trial: str, epoch: int, metrics: dict[str, float]) -> None:
-        self.heard.append(("epoch", trial, epoch))
-
-    def ended(self, trial: str, error: str | None) -> None:
-        self.heard.append(("ended", trial, error))
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in _ENVIRONMENT.items():
+        for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
         folder = tmp_path_factory.mktemp("search")
         patch.setenv("LEIGH_CACHE", str(folder / "cache"))
@@ -52,59 +43,201 @@ def space(**changes: Any) -> SearchSpace:
     return SearchSpace.model_validate(values | changes)
 
 
-@pytest.mark.parametrize("algorithm", ["random", "optuna"])
-@pytest.mark.parametrize("early_stopping", ["asha", "none"])
+def found(request: SearchRequest, stop: threading.Event | None = None) -> tuple[str, list[Trial], list[Event]]:
+    """Search; returns how it ended, its trials and what was told."""
+    told: list[Event] = []
+    trials = {trial.number: trial for trial in copy.deepcopy(request.trials)}
+    how = run_search(request, told.append, stop)
+    for event in told:
+        if event["what"] == "drawn":
+            trials[event["number"]] = Trial(event["family"], event["number"], event["config"])
+        else:
+            trials[event["number"]].take(event)
+    return how, [trials[number] for number in sorted(trials)], told
+
+
+@pytest.mark.parametrize(("algorithm", "stopping"), [("random", "none"), ("optuna", "asha"), ("pbt", "none")])
 def test_the_published_configuration_comes_first_and_every_trial_is_heard_of(
-    place: Path, algorithm: str, early_stopping: str
+    place: Path, algorithm: str, stopping: str
 ) -> None:
-    notes = Notes()
-    searched = space(algorithm=algorithm, early_stopping=early_stopping)
-    results = run_search(
-        searched, place / "data", folder=place / f"{algorithm}-{early_stopping}", listener=notes, seed=1
-    )
-    assert [result.number for result in results] == [1, 2, 3]
-    assert results[0].config["learning_rate"] == 0.001
-    assert results[0].config["flip"] == 0.5
-    assert len({result.config["learning_rate"] for result in results}) == 3
-    for result in results:
-        assert result.error is None
-        assert result.checkpoint is not None
-        assert (result.checkpoint / "best.safetensors").exists()
-        assert result.best["val/mse"] == min(epoch["val/mse"] for epoch in result.epochs)
-        assert next(note for note in notes.heard if note[1] == result.trial) == ("started", result.trial)
-        assert ("ended", result.trial, None) in notes.heard
+    searched = space(algorithm=algorithm, early_stopping=stopping)
+    how, trials, told = found(SearchRequest(searched, place / "data", place / f"{algorithm}-{stopping}", seed=1))
+    assert how == "complete"
+    assert [trial.number for trial in trials] == [1, 2, 3]
+    first = next(event for event in told if event["what"] == "drawn")
+    assert (first["number"], first["config"]) == (1, searched.published)
+    for trial in trials:
+        assert (trial.state, trial.error) == ("finished", None)
+        assert trial.checkpoint is not None
+        assert (trial.checkpoint / "best.safetensors").exists()
+        assert trial.best["val/mse"] == trial.epochs[trial.best_epoch - 1]["val/mse"] or algorithm == "pbt"
+        assert f"autoencoder-{trial.number}" in str(trial.checkpoint)
+
+
+def test_a_population_changes_hyperparameters_and_goes_on_from_the_better(place: Path) -> None:
+    published = space().published | {"epochs": 6}
+    searched = space(algorithm="pbt", trials=4, published=published)
+    how, trials, told = found(SearchRequest(searched, place / "data", place / "population", seed=1))
+    assert how == "complete"
+    assert [len(trial.epochs) for trial in trials] == [6] * 4
+    drawn = {event["number"]: event["config"] for event in told if event["what"] == "drawn"}
+    assert any(trial.config != drawn[trial.number] for trial in trials)
+    for event in told:
+        if event["what"] == "epoch":
+            assert 1e-4 <= event["config"]["learning_rate"] <= 1e-2
+            assert event["config"]["batch_size"] == 8
 
 
 def test_a_trial_that_fails_fails_alone(place: Path) -> None:
-    notes = Notes()
     broken = space(
         space={"init": ["random", "/nowhere.safetensors"]}, trials=6, published=space().published | {"init": "random"}
     )
-    results = run_search(broken, place / "data", folder=place / "broken", listener=notes, seed=3)
-    failed = [result for result in results if result.error]
-    assert 0 < len(failed) < len(results)
-    assert all("nowhere.safetensors" in str(result.error) for result in failed)
-    assert all(result.best for result in results if not result.error)
+    how, trials, told = found(SearchRequest(broken, place / "data", place / "broken", seed=3))
+    failed = [trial for trial in trials if trial.error]
+    assert how == "complete"
+    assert 0 < len(failed) < len(trials)
+    assert all("nowhere.safetensors" in str(trial.error) for trial in failed)
+    assert all(trial.best for trial in trials if not trial.error)
+    assert not any(event["trace"] for event in told if event.get("state") == "failed")
+
+
+def test_a_trial_that_asks_for_more_memory_than_there_is_fails_alone(place: Path) -> None:
+    greedy = space(resources={"memory_gib": 1e6}, trials=2)
+    how, trials, _ = found(SearchRequest(greedy, place / "data", place / "greedy"))
+    assert how == "complete"
+    assert [trial.state for trial in trials] == ["failed", "failed"]
+    assert "asks for 1000000.0 GiB of memory, and the largest machine gives" in str(trials[0].error)
+
+
+def test_an_objective_that_no_epoch_has_is_said(place: Path) -> None:
+    searched = space(algorithm="optuna", objectives=[{"metric": "val/beauty"}], trials=1)
+    _, trials, _ = found(SearchRequest(searched, place / "data", place / "beauty"))
+    assert "'val/beauty' is no score of autoencoder; choose one of" in str(trials[0].error)
+
+
+def test_a_search_goes_on_where_it_was(place: Path) -> None:
+    """Three of three trials end as in a search that was never interrupted, whatever was known of them before."""
+    published = space().published | {"epochs": 4}
+    searched = space(published=published)
+    _, whole, told = found(SearchRequest(searched, place / "data", place / "whole", seed=1))
+    second = [event for event in told if event.get("number") == 2]
+    known = [
+        *(event for event in told if event.get("number") == 1),
+        *(event for event in second if event["what"] == "drawn" or event.get("epoch", 9) <= 2),
+    ]
+    trials = list(trials_of(known, "autoencoder").values())
+    assert [len(trial.epochs) for trial in trials] == [4, 2]
+    # The checkpoint of the second epoch is gone by now: the oldest that is kept is the third to last.
+    kept = next(event for event in second if event.get("epoch") == 2)["checkpoint"]
+    assert Path(kept).exists()
+    more: list[Event] = []
+    request = SearchRequest(searched, place / "data", place / "rest", seed=1, trials=trials)
+    assert run_search(request, more.append) == "complete"
+    assert {event["number"] for event in more} == {2, 3}
+    assert [event["epoch"] for event in more if event["what"] == "epoch" and event["number"] == 2] == [3, 4]
+    again = trials_of([*known, *more], "autoencoder")
+    for trial in whole:
+        assert again[trial.number].config == trial.config
+        for ours, theirs in zip(again[trial.number].epochs, trial.epochs, strict=True):
+            assert ours["val/mse"] == theirs["val/mse"]
+
+
+def test_what_the_halving_knows_is_known_again() -> None:
+    from leigh_mlops.search import _scheduler
+
+    searched = space(early_stopping="asha", published=space().published | {"epochs": 9}, trials=9)
+    earlier = [
+        Trial("autoencoder", number, dict(searched.published), epochs=[{"val/mse": 0.1 * number}] * 3, state="finished")
+        for number in range(1, 6)
+    ]
+    fresh, knowing = (
+        _scheduler(SearchRequest(searched, Path("data"), Path("folder"), trials=trials)) for trials in ([], earlier)
+    )
+    rungs = [scheduler._brackets[0]._rungs[-1][1] for scheduler in (fresh, knowing)]
+    assert rungs[0] == {}
+    assert rungs[1] == {trial.name: -trial.epochs[0]["val/mse"] for trial in earlier}
+
+
+@contextmanager
+def deadly(deaths: int) -> Iterator[list[int]]:
+    """Kill the next workers as soon as they train; gives the numbers of those killed."""
+    killed: list[int] = []
+    over = threading.Event()
+
+    def kill() -> None:
+        while len(killed) < deaths and not over.wait(0.05):
+            for process in psutil.process_iter(["cmdline"]):
+                name = (process.info["cmdline"] or [""])[0]
+                if name.startswith("ray::") and "train" in name and process.pid not in killed:
+                    process.kill()
+                    killed.append(process.pid)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    yield killed
+    over.set()
+    thread.join()
+
+
+@pytest.mark.parametrize(("deaths", "state"), [(0, "finished"), (2, "finished"), (3, "failed")])
+def test_a_worker_that_dies_starts_again_and_one_that_dies_thrice_fails(place: Path, deaths: int, state: str) -> None:
+    searched = space(trials=1, published=space().published | {"epochs": 3})
+    with deadly(deaths) as killed:
+        how, trials, told = found(SearchRequest(searched, place / "data", place / f"deaths-{deaths}", workers=1))
+    assert how == "complete"
+    assert len(killed) == deaths
+    assert trials[0].state == state
+    if state == "finished":
+        assert [event["epoch"] for event in told if event["what"] == "epoch"] == [1, 2, 3]
+    else:
+        assert trials[0].error == "its worker died 3 times in epoch 1, as it does where memory runs out"
 
 
 def test_a_budget_of_time_ends_it(place: Path) -> None:
     long = space(published=space().published | {"epochs": 100000}, trials=2)
     # Workers start within the budget, which a busy machine may need more of.
     for seconds in (30, 90, 240):
-        folder = place / f"budget_{seconds}"
-        results = run_search(long, place / "data", folder=folder, listener=Notes(), seed=1, time_budget_s=seconds)
-        if any(result.checkpoint for result in results):
+        request = SearchRequest(long, place / "data", place / f"budget_{seconds}", seed=1, time_budget_s=seconds)
+        how, trials, _ = found(request)
+        if any(trial.checkpoint for trial in trials):
             break
-    assert results
-    assert all(len(result.epochs) < 100000 for result in results)
-    assert any(result.checkpoint for result in results)
+    assert how == "time"
+    assert trials
+    assert all(trial.over and len(trial.epochs) < 100000 for trial in trials)
+    assert any(trial.checkpoint for trial in trials)
+
+
+def test_a_search_that_is_asked_to_stop_ends_with_its_epochs_and_goes_on(place: Path) -> None:
+    stop = threading.Event()
+    told: list[Event] = []
+
+    def hear(event: Event) -> None:
+        told.append(event)
+        if event["what"] == "epoch":
+            stop.set()
+
+    request = SearchRequest(space(published=space().published | {"epochs": 5}), place / "data", place / "stopped")
+    assert run_search(request, hear, stop) == "stopped"
+    trials = trials_of(told, "autoencoder")
+    assert 0 < sum(len(trial.epochs) for trial in trials.values()) < 10
+    assert not any(trial.over for trial in trials.values())
+    how, again, _ = found(replace(request, folder=place / "gone-on", trials=list(trials.values())))
+    assert how == "complete"
+    assert [len(trial.epochs) for trial in again] == [5, 5, 5]
+
+
+def test_a_full_disk_is_no_trials_fault(place: Path) -> None:
+    # A worker can't be given a full disk, but words as one would say them.
+    searched = space(published=space().published | {"init": "/nowhere: No space left on device"}, space={})
+    with pytest.raises(LeighError, match=r"The disk is full .*; make space, then go on with --resume"):
+        found(SearchRequest(searched, place / "data", place / "full"))
 
 
 def test_as_many_trials_run_at_once_as_there_are_workers(place: Path) -> None:
-    notes = Notes()
-    run_search(space(), place / "data", folder=place / "one", listener=notes, seed=1, workers=1)
+    _, _, told = found(SearchRequest(space(), place / "data", place / "one", seed=1, workers=1))
     running, most = set(), 0
-    for kind, trial, *_ in notes.heard:
-        running.add(trial) if kind == "started" else running.discard(trial) if kind == "ended" else None
+    for event in told:
+        running.add(event["number"]) if event["what"] == "drawn" else None
+        running.discard(event["number"]) if event["what"] == "ended" else None
         most = max(most, len(running))
     assert most == 1

@@ -3,7 +3,7 @@
 from leigh_mlops.study.evaluation import Evaluation, evaluate_package
 from leigh_mlops.study.prepare import DataSource, find_data, prepare
 from leigh_mlops.study.registered import evaluate_version, matching_data, plate_adjustments
-from leigh_mlops.study.run import Study
+from leigh_mlops.study.run import Study, resume_newest
 from leigh_mlops.study.spaces import check_spaces
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "matching_data",
     "plate_adjustments",
     "prepare",
+    "resume_newest",
 ]

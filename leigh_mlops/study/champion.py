@@ -1,7 +1,7 @@
 """Champion or challenger: decided on validation wells that neither version was trained on."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,15 @@ class Decision:
 
     promote: bool
     reason: str
+
+    def tags(self) -> dict[str, object]:
+        """What a version keeps of it."""
+        return {"decision": self.reason, "promoted": self.promote}
+
+    @classmethod
+    def from_tags(cls, tags: Mapping[str, str]) -> "Decision":
+        """The decision that a version was registered with."""
+        return cls(tags.get("promoted") == "true", tags.get("decision", ""))
 
 
 def line_of(package: ModelPackage) -> dict[str, object]:

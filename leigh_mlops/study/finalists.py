@@ -24,9 +24,8 @@ from leigh_mlops.study.baselines import Baselines, fit_latent_baseline
 from leigh_mlops.study.champion import AtSize, Decision, decide, line_of
 from leigh_mlops.study.evaluation import Evaluation, evaluate_package
 from leigh_mlops.study.examples import display_limits, example_sheet
-from leigh_mlops.study.spaces import digests_of_starts
 from leigh_mlops.tracking import Run, Store, Version
-from leigh_mlops.training import PreparedData
+from leigh_mlops.training import PreparedData, digests_of_starts
 
 __all__ = ["Winner", "accuracy_gain", "crown", "log_package", "make_package"]
 
@@ -112,14 +111,19 @@ def log_package(store: Store, run: Run, package: ModelPackage) -> str:
 def crown(
     store: Store, run: Run, package: ModelPackage, model_uri: str, name: str, data: PreparedData, at_size: AtSize
 ) -> Winner:
-    """Score the winner on the test part, once; register it; decide whether it becomes champion."""
-    decision = decide(store, name, package, at_size)
+    """Score the winner on the test part, once; register it; decide whether it becomes champion.
+
+    A run that gave a version before, in a search that was interrupted, gives no other: its decision stands.
+    """
+    version = store.version_of(name, run)
+    decision = decide(store, name, package, at_size) if version is None else Decision.from_tags(version.tags)
     test = evaluate_package(package, data, data.rows("test"))
     run.log_metrics({f"test/{score}": value for score, value in test.scores.items()})
     for kind, scores in (("baseline", test.baseline), ("position", test.position)):
         run.log_metrics({f"test/{kind}/{score}": value for score, value in scores.items()})
     gain = accuracy_gain(package, test, data)
-    version = store.register(name, model_uri, run, _tags(package, data, test, decision, gain))
+    if version is None:
+        version = store.register(name, model_uri, run, _tags(package, data, test, decision, gain))
     if decision.promote:
         store.promote(name, version.version)
     run.set_tags({"winner": True, "registered": version.uri, "champion": decision.promote, "decision": decision.reason})
@@ -148,7 +152,7 @@ def _tags(
     decision: Decision,
     gain: tuple[float, float] | None,
 ) -> dict[str, Any]:
-    tags = line_of(package) | {"demo": data.demo, "decision": decision.reason, "wells": len(set(data.wells))}
+    tags = line_of(package) | decision.tags() | {"demo": data.demo, "wells": len(set(data.wells))}
     tags |= {key: package.about[key] for key in ("data_fingerprint", "split_fingerprint")}
     if gain is not None:
         ours, theirs = test.scores["wells/accuracy"], test.baseline["wells/accuracy"]

@@ -125,7 +125,7 @@ def prepare(
         LeighError: Images can't be read, and ``source`` does not say to leave them out.
     """
     data = with_cache(table, channels, classes, image_size, console, demo=is_demo(source.path or DEMO))
-    data = flagged(data, source.rule, console)
+    data = replace(flagged(data, source.rule, console), group=source.group)
     if data.failures and not source.skip_broken:
         raise LeighError(
             f"{len(data.failures)} of {len(table)} fields can't be used, the first because "

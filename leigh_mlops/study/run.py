@@ -2,38 +2,44 @@
 
 import json
 import re
-import shutil
 import subprocess
-import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from rich.console import Console
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.plates import describe_layout, leaked_wells
-from leigh_mlops.report.figures import beside_baseline, learning_curves
-from leigh_mlops.report.layout import layout_picture
+from leigh_mlops.models import ModelPackage
 from leigh_mlops.report.words import counted
-from leigh_mlops.search import TrialResult, ray_cluster, run_search, state_folder
-from leigh_mlops.settings import SearchSpace, TrainingSettings
+from leigh_mlops.search import SearchRequest
+from leigh_mlops.settings import SearchSpace, TrainingSettings, parse_settings
 from leigh_mlops.study.baselines import Baselines, fit_baselines, fit_latent_baseline
 from leigh_mlops.study.board import Board
+from leigh_mlops.study.delivery import Delivery
+from leigh_mlops.study.dry_run import show_plan
 from leigh_mlops.study.finalists import Winner, crown, log_package, make_package
-from leigh_mlops.study.prepare import DataSource, confounds_of, divided_table, prepare, with_cache
+from leigh_mlops.study.prepare import DataSource, Divided, confounds_of, divided_table, prepare, with_cache
+from leigh_mlops.study.records import log_data, log_references, log_summary, ranking, record_of
 from leigh_mlops.study.said import say_baseline, say_result, winner_lines
-from leigh_mlops.study.spaces import check_spaces, digests_of_starts, latent_size, local_starts
-from leigh_mlops.tracking import Run, Store
-from leigh_mlops.training import PreparedData, build_network, trained_network
+from leigh_mlops.study.saved import SavedSearch, dead_searches, held_search, new_search
+from leigh_mlops.study.spaces import check_spaces, latent_size, local_starts
+from leigh_mlops.study.supervisor import Supervisor
+from leigh_mlops.tracking import Run, Store, StoreAwayError
+from leigh_mlops.training import PreparedData, build_network, digests_of_starts, trained_network
+from leigh_mlops.trials import Event, Trial, trials_of
 
-__all__ = ["Study"]
+__all__ = ["Study", "close_dead", "resume_newest", "revision"]
 
-Searched = tuple[SearchSpace, Board, list[TrialResult]]
+STORE_WAIT_S = 600.0
+_STOPPED_WAIT_S = 10.0
+
+
+class NoNetworkError(LeighError):
+    """No trial gave a network: going on with the search would not help."""
 
 
 @dataclass
@@ -75,22 +81,123 @@ class Study:
         divided = divided_table(self.source, self.console)
         check_spaces(self.spaces, len(divided[1]))
         self._tracking = Store.open(self.store, verbose=self.verbose)
-        folder = state_folder() / "searches" / f"{time.time_ns():x}"
+        close_dead(self._tracking, self.console)
+        with new_search() as saved:
+            return self._search(saved, divided)
+
+    def show(self) -> None:
+        """Say what :meth:`run` would do, where, and for how long; a few batches are trained to know the last.
+
+        Raises:
+            LeighError: The data or a search can't be used.
+        """
+        divided = divided_table(self.source, self.console)
+        check_spaces(self.spaces, len(divided[1]))
+        data = prepare(self.source, *divided, self.spaces[0].image_size, self.console)
+        self._sizes = {data.image_size: data}
+        show_plan(self.spaces, self.at_size, self.console, workers=self.workers, address=self.ray_address)
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any], console: Console, **here: Any) -> "Study":  # noqa: ANN401
+        """A study from what :meth:`settings` gave, with what belongs to this place and moment."""
+        source: dict[str, Any] = dict(settings["source"])
+        source |= {key: Path(source[key]) for key in ("path", "platemap") if source[key]}
+        spaces = [parse_settings(SearchSpace, space, space["family"]) for space in settings["spaces"]]
+        kept = {key: settings[key] for key in ("seed", "time_budget_s", "line")}
+        return cls(DataSource(**source), spaces, console=console, **kept, **here)
+
+    def resume(self, folder: Path | None = None) -> list[Winner]:
+        """Go on with a search that did not reach its end.
+
+        Args:
+            folder: The search's; by default that of the newest with these settings.
+
+        Raises:
+            LeighError: There is none, another process holds it, the images have changed, or as :meth:`run`.
+        """
+        divided = divided_table(self.source, self.console)
+        self._tracking = Store.open(self.store, verbose=self.verbose)
+        with held_search(folder or self._begun()) as saved:
+            return self._search(saved, divided)
+
+    def _begun(self) -> Path:
+        wanted = json.loads(json.dumps(self.settings()))
+        for folder in reversed(dead_searches()):
+            with held_search(folder) as saved:
+                if saved.opened is not None and saved.opened["study"] == wanted:
+                    return folder
+        raise LeighError(
+            "No search that was begun with these options waits; --resume alone goes on with the newest, and without "
+            "--resume a new one begins."
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """What decides on the result, as JSON takes it; passwords are left out."""
+        source = {
+            key: str(value.absolute()) if isinstance(value, Path) else value for key, value in vars(self.source).items()
+        }
+        return {
+            "source": source | {"exclude": list(self.source.rule)},
+            "spaces": [space.model_dump(mode="json") for space in self.spaces],
+            "store": self._tracking.words,
+            "seed": self.seed,
+            "time_budget_s": self.time_budget_s,
+            "line": self.line,
+        }
+
+    def _search(self, saved: SavedSearch, divided: Divided) -> list[Winner]:
+        data = self._prepared(divided, saved.folder)
+        parent = self._opened(saved, data)
+        delivery = delivery_of(saved, self._tracking)
         try:
-            data = self._prepared(divided, folder)
-            with self._tracking.run(f"search {self._families}", kind="search", **self._facts(data)) as parent:
-                winners, rows = self._study(parent, data, folder)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            with delivery, self._tracking.monitored(parent):
+                try:
+                    winners, rows = self._study(parent, data, saved, delivery)
+                except BaseException as error:
+                    self._interrupted(saved, delivery, error)
+                    raise
+                parent.end()
+        except NoNetworkError:
+            saved.remove()
+            raise
+        saved.remove()
+        for reason in delivery.refused:
+            self.console.print(f"Not delivered: {reason}", style="red", markup=False)
         where, source = self._tracking.words, self.source.path
         say_result(self.console, rows, winners, data, self._confounds, where=where, source=source)
         return winners
+
+    def _opened(self, saved: SavedSearch, data: PreparedData) -> Run:
+        """The search's run: begun, or gone on with where the images are the same."""
+        facts = self._facts(data)
+        if saved.opened is None:
+            parent = self._tracking.start(f"search {self._families}", kind="search", search=saved.folder.name, **facts)
+            saved.journal.append("opened", study=self.settings(), parent=parent.id, facts=facts)
+            return parent
+        for key, what in (("data_fingerprint", "images"), ("split_fingerprint", "split")):
+            if saved.opened["facts"][key] != facts[key]:
+                raise LeighError(
+                    f"The {what} of {facts['data']} changed since the search {saved.folder.name} began; bring the old "
+                    "state back, or begin a new search without --resume."
+                )
+        saved.journal.append("resumed")
+        return self._tracking.run_of(saved.opened["parent"])
+
+    def _interrupted(self, saved: SavedSearch, delivery: Delivery, error: BaseException) -> None:
+        """Say how to go on; runs end as KILLED, or as FAILED where nothing is to be gone on with."""
+        hopeless = isinstance(error, NoNetworkError)
+        reason = str(error) or "the search was stopped"
+        saved.journal.append("paused", reason=reason, status="FAILED" if hopeless else "KILLED")
+        if not delivery.flush(_STOPPED_WAIT_S):
+            self.console.print(f"{counted(delivery.waiting, 'event')} wait for the store; --resume delivers them.")
+        if not hopeless:
+            self.console.print("Go on with: python -m leigh_mlops.tune --resume")
 
     @property
     def _families(self) -> str:
         return ", ".join(space.family for space in self.spaces)
 
-    def _prepared(self, divided: tuple[pd.DataFrame, Any, Any], folder: Path) -> PreparedData:
+    def _prepared(self, divided: Divided, folder: Path) -> PreparedData:
         """Images, without those validation and test wells that the starting weights have seen."""
         data = prepare(self.source, *divided, self.spaces[0].image_size, self.console)
         starts = local_starts(self._tracking, self.spaces, folder)
@@ -122,7 +229,7 @@ class Study:
             made = with_cache(known.table, known.channels, known.classes, image_size, self.console, demo=known.demo)
             if known.controls is not None:
                 made = made.scaled_by_controls((made.table["Metadata_Split"] == "train").to_numpy(bool))
-            self._sizes[image_size] = replace(made, starts=known.starts)
+            self._sizes[image_size] = replace(made, starts=known.starts, group=known.group)
         return self._sizes[image_size]
 
     def baselines_at(self, image_size: int) -> Baselines:
@@ -131,91 +238,114 @@ class Study:
             self._baselines[image_size] = fit_baselines(self.at_size(image_size), self.seed)
         return self._baselines[image_size]
 
-    def _study(self, parent: Run, data: PreparedData, folder: Path) -> tuple[list[Winner], list[dict[str, Any]]]:
+    def _study(
+        self, parent: Run, data: PreparedData, saved: SavedSearch, delivery: Delivery
+    ) -> tuple[list[Winner], list[dict[str, Any]]]:
         beside = self.baselines_at(data.image_size).scores(data, data.rows("val"))
         self._confounds = confounds_of(data)
         say_baseline(self.console, beside, self._confounds)
-        self._log_data(parent, data)
-        references = self._log_references(parent, data, beside)
-        with ray_cluster(self.ray_address, workers=self.workers, verbose=self.verbose):
-            searched = self._search_all(parent, folder)
-        rows = [_record(space, board, result) for space, board, results in searched for result in results]
-        winners = self._finish_all(searched)
-        curves = pd.concat([board.curves for _, board, _ in searched])
-        rows = [row | {"winner": row["model"] in {winner.trial for winner in winners}} for row in rows] + references
-        self._log_summary(parent, curves, rows, winners, data)
+        begun = saved.opened["time"]  # type: ignore[index]
+        log_data(parent, self.source, data, self.spaces, self._confounds, seed=self.seed, at=begun)
+        beside |= self._latent_baseline()
+        references = log_references(self._tracking, parent, beside, self._facts(data), at=begun)
+        searched = self._search_all(saved, delivery)
+        self._delivered(delivery)
+        winners = self._finish_all(searched, delivery)
+        trials = [trial for trials in searched.values() for trial in trials]
+        rows = [record_of(trial, winners) for trial in trials] + references
+        lines = [line for winner in winners for line in winner_lines(winner, data, self._confounds)]
+        log_summary(parent, self.spaces, trials, rows, lines, self._facts(data))
         return winners, rows
 
-    def _search_all(self, parent: Run, folder: Path) -> list[Searched]:
-        deadline = None if self.time_budget_s is None else time.monotonic() + self.time_budget_s
-        searched = []
-        for number, space in enumerate(self.spaces):
-            data = self.at_size(space.image_size)
-            place = folder / f"data-{space.image_size}"
-            data.save(place)
-            share = space.time_share / sum(later.time_share for later in self.spaces[number:])
-            left = None if deadline is None else max(1.0, share * (deadline - time.monotonic()))
-            budget = f", at most {left / 60:.1f} minutes" if left else ""
-            epochs = TrainingSettings.from_flat(space.published).epochs
-            self.console.print(
-                f"[bold]{space.family}[/]: {counted(space.trials, 'trial')} of {counted(epochs, 'epoch')} "
-                f"at {space.image_size} px{budget}"
+    def _latent_baseline(self) -> dict[str, dict[str, float]]:
+        """PCA, beside which an autoencoder stands."""
+        for space in self.spaces:
+            if space.family == "autoencoder":
+                data = self.at_size(space.image_size)
+                scale = data.scale(TrainingSettings.from_flat(space.published).intensity)
+                return {"pca": {"mse": fit_latent_baseline(data, scale, latent_size(space, len(data.channels)))[1]}}
+        return {}
+
+    def _delivered(self, delivery: Delivery) -> None:
+        if not delivery.flush(1.0):
+            self.console.print("  waiting for the store")
+        if not delivery.flush(STORE_WAIT_S):
+            raise StoreAwayError(
+                f"The store {self._tracking.words} has not answered for {STORE_WAIT_S / 60:.0f} minutes; start it, and "
+                "go on with --resume: all trials are kept."
             )
-            with Board(self._tracking, parent, space, self._facts(data), self.console) as board:
-                results = run_search(
-                    space,
-                    place,
-                    folder=folder / space.family,
-                    listener=board,
-                    seed=self.seed,
-                    workers=self.workers,
-                    time_budget_s=left,
+
+    def _search_all(self, saved: SavedSearch, delivery: Delivery) -> dict[str, list[Trial]]:
+        """All trials by family, searched one family after another."""
+        left_s = None if self.time_budget_s is None else self.time_budget_s - saved.spent_s
+        deadline = None if left_s is None else time.monotonic() + left_s
+        searched = {}
+        supervisor = Supervisor(
+            saved.journal, self.console, address=self.ray_address, workers=self.workers, verbose=self.verbose
+        )
+        with supervisor:
+            for number, space in enumerate(self.spaces):
+                place = saved.folder / f"data-{space.image_size}"
+                self.at_size(space.image_size).save(place)
+                share = space.time_share / sum(later.time_share for later in self.spaces[number:])
+                left = None if deadline is None else max(1.0, share * (deadline - time.monotonic()))
+                request = SearchRequest(
+                    space, place, saved.folder / space.family, seed=self.seed, workers=self.workers, time_budget_s=left
                 )
-            searched.append((space, board, results))
+                self._announce(space, left)
+                known = trials_of(saved.journal.events, space.family).values()
+                with Board(space, known, self.console) as board:
+                    searched[space.family] = supervisor.search(request, lambda event: _hear(event, board, delivery))
         return searched
 
-    def _finish_all(self, searched: list[Searched]) -> list[Winner]:
+    def _announce(self, space: SearchSpace, left_s: float | None) -> None:
+        budget = f", at most {left_s / 60:.1f} minutes" if left_s else ""
+        epochs = TrainingSettings.from_flat(space.published).epochs
+        self.console.print(
+            f"[bold]{space.family}[/]: {counted(space.trials, 'trial')} of {counted(epochs, 'epoch')} "
+            f"at {space.image_size} px{budget}"
+        )
+
+    def _finish_all(self, searched: Mapping[str, list[Trial]], delivery: Delivery) -> list[Winner]:
         """One winner per family; a family without one is said and does not take the others with it."""
         winners = []
         problem = None
-        for space, board, results in searched:
+        for space in self.spaces:
             try:
-                winners.append(self._finish(space, board, results))
-            except LeighError as error:
+                winners.append(self._finish(space, searched[space.family], delivery))
+            except NoNetworkError as error:
                 problem = error
                 self.console.print(f"{space.family}: {error}", style="red", markup=False)
         if problem is not None and not winners:
             raise problem
         return winners
 
-    def _finish(self, space: SearchSpace, board: Board, results: list[TrialResult]) -> Winner:
-        finished = {result.trial: result.checkpoint for result in results if result.best and result.checkpoint}
-        for result in results:
-            board.runs[result.trial].log_metrics({f"best/{key}": value for key, value in result.best.items()})
-            board.runs[result.trial].set_tags({"best_epoch": result.best_epoch})
-        if not finished:
-            reason = next((result.error for result in results if result.error), "no trial finished an epoch")
-            raise LeighError(
+    def _finish(self, space: SearchSpace, trials: Sequence[Trial], delivery: Delivery) -> Winner:
+        ranked = ranking(space, trials)
+        if not ranked:
+            reason = next((trial.error for trial in trials if trial.error), "no trial finished an epoch")
+            raise NoNetworkError(
                 f"No trial of {space.family} gave a network ({reason}); give it more time or mend its file."
             )
-        sign = 1 if space.mode == "min" else -1
-        ranked = sorted(
-            (result for result in results if result.trial in finished),
-            key=lambda result: sign * result.best[space.metric],
-        )
-        data, baselines = self.at_size(space.image_size), self.baselines_at(space.image_size)
-        packages = []
-        for result in ranked[: space.keep]:
-            settings = TrainingSettings.from_flat(result.config)
-            model, scale, epoch = trained_network(space.family, settings, data, finished[result.trial])
-            run = board.runs[result.trial]
-            about = {"run": run.id, "best_epoch": epoch, "val": result.best, "seed": self.seed, "git": revision()}
-            about |= {"exclude": list(self.source.rule), "beta": settings.beta}
-            package = make_package(model, scale, data, baselines, about, [*data.starts.values()])
-            packages.append((run, package, log_package(self._tracking, run, package)))
-        run, package, uri = packages[0]
+        kept = [self._kept(space, trial, delivery.run(trial.name)) for trial in ranked[: space.keep]]
+        run, package, uri = kept[0]
+        data = self.at_size(space.image_size)
         winner = crown(self._tracking, run, package, uri, f"{self.line}-{space.family}", data, self.at_size)
-        return replace(winner, trial=board.names[ranked[0].trial])
+        return replace(winner, trial=ranked[0].name)
+
+    def _kept(self, space: SearchSpace, trial: Trial, run: Run) -> tuple[Run, ModelPackage, str]:
+        """A trial's package and its address in the store, where it is put but once."""
+        data, settings = self.at_size(space.image_size), TrainingSettings.from_flat(trial.config)
+        model, scale, epoch = trained_network(space.family, settings, data, Path(trial.checkpoint or ""))
+        about = {"run": run.id, "best_epoch": epoch, "val": trial.best, "seed": self.seed, "git": revision()}
+        about |= {"exclude": list(self.source.rule), "beta": settings.beta}
+        starts = [*data.starts.values()]
+        package = make_package(model, scale, data, self.baselines_at(space.image_size), about, starts)
+        uri = run.tags().get("package")
+        if uri is None:
+            uri = log_package(self._tracking, run, package)
+            run.set_tags({"package": uri})
+        return run, package, uri
 
     def _facts(self, data: PreparedData) -> dict[str, Any]:
         return {
@@ -226,66 +356,75 @@ class Study:
             "git": revision(),
         }
 
-    def _log_data(self, parent: Run, data: PreparedData) -> None:
-        source = self.source
-        split = {"group": source.group, "split_seed": source.seed, "fold": source.fold or "none"}
-        parent.log_params({"seed": self.seed, "scale_by": source.scale_by} | split)
-        leaked = leaked_wells(data.table, data.table["Metadata_Split"])
-        metrics: dict[str, float] = {"data/fields": len(data.table), "data/leaked_wells": len(leaked)}
-        metrics["data/excluded"] = int(data.table["Metadata_Excluded"].sum())
-        metrics |= {f"data/{kind}_auc": scores["auc"] for kind, scores in self._confounds.items() if scores}
-        parent.log_metrics(metrics)
-        parent.log_figure(layout_picture(data.table, describe_layout(data.table).sentence), "figures/layout.png")
-        with tempfile.TemporaryDirectory() as temporary:
-            table = Path(temporary) / "split.csv"
-            columns = [name for name in data.table if str(name).startswith("Metadata_")]
-            data.table[columns].to_csv(table, index=False)
-            parent.log_file(table, "data")
-        spaces = {space.family: space.model_dump(mode="json") for space in self.spaces}
-        parent.log_text(json.dumps(spaces, indent=2), "settings/spaces.json")
 
-    def _log_references(
-        self, parent: Run, data: PreparedData, beside: dict[str, dict[str, float]]
-    ) -> list[dict[str, Any]]:
-        """The baseline and the position as runs of the same search, with PCA where an autoencoder is searched."""
-        rows = []
-        for kind, scores in beside.items():
-            metrics = {f"val/{name}": value for name, value in scores.items()}
-            if kind == "baseline":
-                metrics |= self._latent_score()
-            tags = {"model": kind} | self._facts(data)
-            with self._tracking.run(kind, parent=parent, **tags) as run:
-                run.log_metrics(metrics)
-            rows.append({"model": kind, "family": kind, "kind": kind} | _short(metrics))
-        return rows
+def resume_newest(console: Console, *, store: str | None = None, **here: Any) -> list[Winner]:  # noqa: ANN401
+    """Go on with the newest search that did not reach its end.
 
-    def _latent_score(self) -> dict[str, float]:
-        for space in self.spaces:
-            if space.family == "autoencoder":
-                data = self.at_size(space.image_size)
-                scale = data.scale(TrainingSettings.from_flat(space.published).intensity)
-                return {"val/mse": fit_latent_baseline(data, scale, latent_size(space, len(data.channels)))[1]}
-        return {}
+    Args:
+        console: Where words go.
+        store: Address of its store, where it can't be read from the search because it holds a password.
+        here: ``workers``, ``ray_address`` and ``verbose`` of :class:`Study`.
 
-    def _log_summary(
-        self, parent: Run, curves: pd.DataFrame, rows: list[dict[str, Any]], winners: list[Winner], data: PreparedData
-    ) -> None:
-        metrics = [metric for metric in ("train/loss", "val/log_loss", "val/mse") if metric in set(curves["metric"])]
-        if metrics:
-            parent.log_figure(learning_curves(curves, metrics), "figures/learning_curves.png")
-        parent.log_figure(beside_baseline([row for row in rows if "wells/accuracy" in row]), "figures/baseline.png")
-        lines = [line for winner in winners for line in winner_lines(winner, data, self._confounds)]
-        parent.log_text("\n".join(lines) + "\n", "summary.txt")
+    Raises:
+        LeighError: There is none, or as :meth:`Study.resume`.
+    """
+    dead = dead_searches()
+    if not dead:
+        raise LeighError("No search waits to be gone on with; begin one without --resume.")
+    with held_search(dead[-1]) as saved:
+        settings = dict(saved.opened or {})["study"]
+    if store is None:
+        store = settings["store"] if "://" in settings["store"] else str(Path(settings["store"]).parent)
+    if "…" in store:
+        raise LeighError(f"The search's store {store} needs its password again; give it with --store.")
+    return Study.from_settings(settings, console, store=store, **here).resume(dead[-1])
 
 
-def _record(space: SearchSpace, board: Board, result: TrialResult) -> dict[str, Any]:
-    seconds = sum(epoch.get("train/seconds", 0.0) for epoch in result.epochs)
-    record = {"model": board.names[result.trial], "family": space.family, "kind": "network", "seconds": seconds}
-    return record | _short(result.best)
+def close_dead(store: Store, console: Console) -> None:
+    """Runs of searches whose process is gone end as KILLED, and their user hears how to go on.
+
+    Searches of other stores are left alone, and so are those that a store does not know any more.
+    """
+    for folder in dead_searches():
+        with held_search(folder) as saved:
+            opened = saved.opened
+            if opened is None or opened["study"]["store"] != store.words:
+                continue
+            console.print(
+                f"A search of {opened['facts']['data']} that was begun {_ago(opened['time'])} did not reach its end; "
+                "--resume goes on with it.",
+                markup=False,
+            )
+            if saved.journal.events[-1]["what"] == "paused":
+                continue
+            saved.journal.append("paused", reason="its process is gone; --resume goes on", status="KILLED")
+            with delivery_of(saved, store) as delivery:
+                delivery.flush(_STOPPED_WAIT_S)
 
 
-def _short(metrics: dict[str, float]) -> dict[str, float]:
-    return {name.removeprefix("val/"): value for name, value in metrics.items() if name.startswith("val/")}
+def delivery_of(saved: SavedSearch, store: Store) -> Delivery:
+    """The delivery of a search that was opened."""
+    opened = saved.journal.first("opened")
+    if opened is None:
+        raise LeighError(f"{saved.folder} holds no search; remove it.")
+    return Delivery(
+        saved.journal,
+        store,
+        store.run_of(opened["parent"]),
+        facts=opened["facts"],
+        image_sizes={space["family"]: space["image_size"] for space in opened["study"]["spaces"]},
+        done=saved.folder / "delivered",
+    )
+
+
+def _hear(event: Event, board: Board, delivery: Delivery) -> None:
+    delivery.wake()
+    board.hear(event)
+
+
+def _ago(moment: float) -> str:
+    minutes = (time.time() - moment) / 60
+    return f"{minutes:.0f} minutes ago" if minutes < 120 else f"{minutes / 60:.0f} hours ago"
 
 
 def revision() -> str:

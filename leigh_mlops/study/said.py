@@ -23,7 +23,7 @@ def say_baseline(console: Console, beside: dict[str, dict[str, float]], confound
     """What is known before anything trains; a confounded layout comes first."""
     for sentence in confound_sentences(confounds):
         console.print(sentence, style="bold", markup=False)
-    rows = {words: beside[kind] for kind, words in REFERENCES.items()}
+    rows = {REFERENCES[kind]: scores for kind, scores in beside.items()}
     console.print(side_by_side(rows, title="Without any network, on validation wells"))
 
 

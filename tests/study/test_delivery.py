@@ -1,0 +1,208 @@
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.study.delivery import Delivery
+from leigh_mlops.tracking import Run, Store, StoreAwayError
+from leigh_mlops.trials import Journal
+
+NUMBERS = {"val/mse": 0.5, "train/loss": 1.0}
+
+
+class Flaky:
+    """A client of a store that can be away, or lose its answers, or refuse."""
+
+    def __init__(self, client: MlflowClient) -> None:
+        self.client, self.away, self.deaf, self.refuses = client, False, False, ""
+        self.tracking_uri = "http://name:secret@host"
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if self.away:
+                raise ConnectionError("no route to http://name:secret@host")
+            if name == self.refuses:
+                raise LeighError("The store refuses.")
+            answer = getattr(self.client, name)(*args, **kwargs)
+            if self.deaf:
+                raise ConnectionError("the answer was lost")
+            return answer
+
+        return call
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store.open(str(tmp_path_factory.mktemp("store")))
+
+
+@pytest.fixture
+def flaky(store: Store, monkeypatch: pytest.MonkeyPatch) -> Flaky:
+    made = Flaky(store.client)
+    monkeypatch.setattr(store, "client", made)
+    return made
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / "journal.jsonl")
+
+
+@contextmanager
+def delivering(journal: Journal, store: Store, parent: Run) -> Iterator[Delivery]:
+    done = journal.path.with_name("delivered")
+    with Delivery(journal, store, parent, facts={"data": "x"}, image_sizes={"resnext": 32}, done=done) as delivery:
+        yield delivery
+
+
+def begin(journal: Journal, number: int = 1) -> None:
+    journal.append("drawn", family="resnext", number=number, config={"learning_rate": 0.1, "init": "random"})
+
+
+def epoch(journal: Journal, epoch: int, number: int = 1, **config: Any) -> None:
+    config = {"learning_rate": 0.1, "init": "random"} | config
+    facts = {"metrics": NUMBERS, "best": NUMBERS, "best_epoch": 1, "config": config, "checkpoint": "c"}
+    journal.append("epoch", family="resnext", number=number, epoch=epoch, **facts)
+
+
+def end(journal: Journal, number: int = 1, **facts: Any) -> None:
+    journal.append("ended", family="resnext", number=number, **({"state": "finished"} | facts))
+
+
+def steps(store: Store, run: Run, metric: str = "val/mse") -> list[int]:
+    return [each.step for each in store.client.get_metric_history(run.id, metric)]
+
+
+def test_a_journal_becomes_a_run_per_trial(store: Store, journal: Journal) -> None:
+    parent = store.start("search")
+    begin(journal)
+    epoch(journal, 1)
+    epoch(journal, 2, learning_rate=0.2)
+    end(journal)
+    begin(journal, 2)
+    end(journal, 2, state="failed", error="it burst", trace="Traceback: it burst")
+    with delivering(journal, store, parent) as delivery:
+        assert delivery.flush(30)
+        first, second = delivery.run("resnext-1"), delivery.run("resnext-2")
+    assert steps(store, first) == [1, 2]
+    assert steps(store, first, "population/learning_rate") == [2]
+    known = store.client.get_run(first.id)
+    assert known.info.status == "FINISHED"
+    assert known.info.start_time == int(1000 * journal.events[0]["time"])
+    assert known.info.end_time == int(1000 * journal.events[3]["time"])
+    assert known.data.params == {"family": "resnext", "image_size": "32", "learning_rate": "0.1", "init": "random"}
+    assert known.data.metrics["best/val/mse"] == 0.5
+    assert {"model": "resnext", "trial": "1", "data": "x", "best_epoch": "1"}.items() <= known.data.tags.items()
+    failed = store.client.get_run(second.id)
+    assert (failed.info.status, failed.data.tags["error"]) == ("FAILED", "it burst")
+    assert "error.txt" in {file.path for file in store.client.list_artifacts(second.id)}
+    assert delivery.refused == []
+
+
+@pytest.mark.parametrize("how", ["away", "deaf"])
+def test_what_a_store_that_was_away_missed_is_delivered_once(
+    how: str, store: Store, flaky: Flaky, journal: Journal
+) -> None:
+    parent = store.start("search")
+    with delivering(journal, store, parent) as delivery:
+        setattr(flaky, how, True)
+        begin(journal)
+        epoch(journal, 1)
+        assert not delivery.flush(1.0)
+        epoch(journal, 2)
+        setattr(flaky, how, False)
+        assert delivery.flush(30)
+        end(journal)
+        assert delivery.flush(30)
+        run = delivery.run("resnext-1")
+    assert steps(store, run) == [1, 2]
+    assert len(store.client.search_runs([store.experiment_id], f"tags.mlflow.parentRunId = '{parent.id}'")) == 1
+    assert store.client.get_run(run.id).info.status == "FINISHED"
+
+
+def test_a_store_that_is_away_never_holds_up_the_journal(store: Store, flaky: Flaky, journal: Journal) -> None:
+    parent = store.start("search")
+    flaky.away = True
+    with delivering(journal, store, parent) as delivery:
+        begin(journal)
+        for number in range(1, 50):
+            epoch(journal, number)
+            delivery.wake()
+        assert delivery.waiting == 50
+        with pytest.raises(StoreAwayError, match="does not answer") as said:
+            delivery.run("resnext-1")
+    assert "secret" not in str(said.value)
+
+
+def test_what_is_refused_once_is_said_and_the_rest_goes_on(store: Store, flaky: Flaky, journal: Journal) -> None:
+    parent = store.start("search")
+    begin(journal)
+    epoch(journal, 1)
+    end(journal)
+    flaky.refuses = "set_terminated"
+    with delivering(journal, store, parent) as delivery:
+        assert delivery.flush(30)
+        assert delivery.refused == ["The store refuses."]
+        assert steps(store, delivery.run("resnext-1")) == [1]
+
+
+def test_a_delivery_that_goes_on_delivers_what_is_left(store: Store, journal: Journal) -> None:
+    parent = store.start("search")
+    begin(journal)
+    epoch(journal, 1)
+    with delivering(journal, store, parent) as delivery:
+        assert delivery.flush(30)
+        run = delivery.run("resnext-1")
+    again = Journal(journal.path)
+    epoch(again, 2)
+    end(again)
+    with delivering(again, store, parent) as delivery:
+        assert delivery.waiting == 2
+        assert delivery.flush(30)
+        assert delivery.run("resnext-1").id == run.id
+    assert steps(store, run) == [1, 2]
+    # Even where the file that says how far it was is lost, nothing stands twice.
+    journal.path.with_name("delivered").unlink()
+    with delivering(again, store, parent) as delivery:
+        assert delivery.waiting == 4
+        assert delivery.flush(30)
+    assert steps(store, run) == [1, 2]
+
+
+def test_runs_stop_and_go_on_with_their_search(store: Store, journal: Journal) -> None:
+    def status(name: str) -> tuple[str, str]:
+        found = store.client.get_run((store.children(parent) | {"search": parent})[name].id)
+        return found.info.status, found.data.tags.get("error", "")
+
+    parent = store.start("search")
+    begin(journal)
+    begin(journal, 2)
+    end(journal, 2)
+    journal.append("paused", reason="the search was stopped", status="KILLED")
+    with delivering(journal, store, parent) as delivery:
+        assert delivery.flush(30)
+        assert status("search") == status("resnext-1") == ("KILLED", "the search was stopped")
+        assert status("resnext-2") == ("FINISHED", "")
+        journal.append("resumed")
+        assert delivery.flush(30)
+        assert status("search") == status("resnext-1") == ("RUNNING", "")
+        end(journal)
+        assert delivery.flush(30)
+    assert status("resnext-1") == ("FINISHED", "")
+
+
+def test_closing_waits_for_what_is_in_hand_and_not_for_a_store_that_is_away(
+    store: Store, flaky: Flaky, journal: Journal
+) -> None:
+    parent = store.start("search")
+    flaky.away = True
+    begin(journal)
+    with delivering(journal, store, parent) as delivery:
+        time.sleep(0.2)
+    assert not delivery._thread.is_alive()
+    assert delivery.waiting == 1
