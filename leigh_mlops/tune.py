@@ -29,7 +29,6 @@ _FREE = {"resume", "store", "workers", "ray_address", "verbose"}
 
 
 def tune(
-    context: typer.Context,
     searches: Annotated[
         list[Path] | None, typer.Argument(help="Search files; by default all of tuning/.", show_default=False)
     ] = None,
@@ -71,6 +70,7 @@ def tune(
         ),
     ] = False,
     verbose: Verbose = False,
+    context: typer.Context = None,  # type: ignore[assignment]  # typer gives it by its type
 ) -> None:
     """Search networks on a plate's images and register the best of each family."""
     here: dict[str, Any] = {"store": store, "workers": workers, "ray_address": ray_address, "verbose": verbose}

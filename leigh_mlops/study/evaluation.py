@@ -1,6 +1,6 @@
 """Scores of a model package on some fields, beside the baselines that it carries."""
 
-from contextlib import suppress
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,16 +8,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from leigh_mlops.explanations.capabilities import require
-from leigh_mlops.explanations.evaluation import evaluating
 from leigh_mlops.images import IntensityScale
-from leigh_mlops.models import InverseError, ModelPackage, PCABaseline, can
+from leigh_mlops.models import ModelPackage, PCABaseline
 from leigh_mlops.scores import per_well_mean
 from leigh_mlops.study.baselines import Baselines, beside_scores
-from leigh_mlops.training import Outputs, PreparedData, objective_of, predict
+from leigh_mlops.training import Outputs, PreparedData, inverse_error, objective_of, predict
 
-__all__ = ["Evaluation", "evaluate_package", "inverse_error", "outputs_of", "raw_errors", "scores_under"]
+__all__ = ["Evaluation", "evaluate_package", "outputs_of", "raw_errors", "scores_under"]
 
+_INVERTED = 4
 _BATCH = 16
 
 
@@ -57,10 +56,11 @@ def evaluate_package(package: ModelPackage, data: PreparedData, rows: npt.NDArra
     model, outputs = package.model, outputs_of(package, data, rows)
     wells = list(data.wells[outputs.rows])
     scores = objective_of(model).scores(outputs, wells, data.classes)
-    if can(model, "decode") and can(model, "classify"):
-        # An inverse that does not converge has no error to tell; jobs say so field by field.
-        with suppress(InverseError):
-            scores["inverse_error"] = inverse_error(package, data, rows)
+    few = next(iter(data.batches_of(rows[:_INVERTED], IntensityScale.from_json(package.scale), _INVERTED)))
+    error = inverse_error(model, few.images)
+    # An inverse that does not converge has no error to tell; jobs say so field by field.
+    if error is not None and math.isfinite(error):
+        scores["inverse_error"] = error
     if model.task == "reconstruct":
         return Evaluation(scores, {"mse": _latent_mse(package, data, rows)}, {}, outputs)
     scores |= beside_scores(data, outputs.rows, outputs.values)
@@ -77,15 +77,6 @@ def outputs_of(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.i
     """What a package says of some rows."""
     batches = data.batches_of(rows, IntensityScale.from_json(package.scale), _BATCH)
     return predict(package.model, batches, package.about.get("beta", 1.0))
-
-
-def inverse_error(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64], fields: int = 4) -> float:
-    """Largest absolute difference of f^-1(f(x)) to x over a few fields, in network units."""
-    scale = IntensityScale.from_json(package.scale)
-    images = next(iter(data.batches_of(rows[:fields], scale, fields))).images
-    network = require(package.model, ("encode", "decode"), "the inverse error")
-    with evaluating(package.model):
-        return float((network.decode(network.encode(images)) - images).abs().max())
 
 
 def _latent_mse(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64]) -> float:

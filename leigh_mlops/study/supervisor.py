@@ -21,6 +21,7 @@ __all__ = ["StoppedError", "Supervisor"]
 
 SILENCE_S = 120.0
 START_S = 180.0
+PATIENCE_S = 1.0
 _DEATHS = 5
 
 
@@ -35,7 +36,7 @@ class _Worker:
     process: BaseProcess
     pipe: Connection
     heard: float = field(default_factory=time.monotonic)
-    patience: float = START_S
+    patience: float = field(default_factory=lambda: START_S)
 
     def messages(self) -> Iterator[Event]:
         """What it sends, until it dies or falls silent."""
@@ -171,7 +172,7 @@ class Supervisor:
                 "then go on with --resume."
             )
         self.console.print("  the search's workers died; starting them again where they were", style="yellow")
-        time.sleep(2.0 ** (deaths - 1))
+        time.sleep(PATIENCE_S * 2 ** (deaths - 1))
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ from leigh_mlops.training.epoch import DivergenceError
 from leigh_mlops.training.folds import digests_of_starts, divisions
 from leigh_mlops.training.loop import Epoch, fit
 from leigh_mlops.training.memory import memory_of
-from leigh_mlops.training.objective import OBJECTIVES, Outputs, objective_of, predict
+from leigh_mlops.training.objective import OBJECTIVES, Outputs, inverse_error, objective_of, predict
 from leigh_mlops.training.state import TrainingState
 from leigh_mlops.training.trial import build_network, run_trial, trained_network
 
@@ -22,6 +22,7 @@ __all__ = [
     "digests_of_starts",
     "divisions",
     "fit",
+    "inverse_error",
     "load_checkpoint",
     "memory_of",
     "objective_of",

@@ -12,11 +12,13 @@ from torch import Tensor
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.images import Batch, FieldBatches, derived_seed
-from leigh_mlops.training.objective import Outputs, batch_on, measures, objective_of, predict
+from leigh_mlops.training.objective import Outputs, batch_on, inverse_error, measures, objective_of, predict
 from leigh_mlops.training.state import TrainingState
 from leigh_mlops.training.transfer import frozen
 
 __all__ = ["DivergenceError", "Regime", "balanced_weights", "run_epoch"]
+
+_INVERTED = 4
 
 
 class DivergenceError(LeighError):
@@ -72,6 +74,9 @@ def run_epoch(
     outputs = predict(state.model, val, regime.beta)
     named = [wells[row] for row in outputs.rows]
     scores = objective_of(state.model).scores(outputs, named, state.model.spec.classes)
+    error = inverse_error(state.model, next(iter(val)).images[:_INVERTED])
+    if error is not None:
+        scores["inverse_error"] = error
     rate = state.optimizer.param_groups[-1]["lr"]
     metrics = {f"train/{name}": value for name, value in means.items()} | {"train/learning_rate": rate}
     return metrics | {f"val/{name}": value for name, value in scores.items()}, outputs

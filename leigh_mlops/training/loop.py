@@ -1,5 +1,6 @@
 """The training loop: a generator that yields one result per epoch."""
 
+import math
 import statistics
 import time
 from collections.abc import Iterator, Sequence
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.images import FieldBatches
-from leigh_mlops.training.epoch import Regime, run_epoch
+from leigh_mlops.training.epoch import DivergenceError, Regime, run_epoch
 from leigh_mlops.training.objective import Outputs
 from leigh_mlops.training.schedule import rate_factor
 from leigh_mlops.training.state import TrainingState
@@ -79,7 +80,7 @@ def fit(
         others: Training and validation batches of each of ``state.others``.
 
     Raises:
-        DivergenceError: The loss is not finite.
+        DivergenceError: The loss or the metric is not finite.
         LeighError: The network's scores have no such metric.
     """
     regime = Regime(class_weights, freeze_epochs, precision, beta)
@@ -105,6 +106,8 @@ def fit(
             raise LeighError(
                 f"{metric!r} is no score of {state.model.spec.family}; choose one of {', '.join(metrics)}."
             )
+        if not math.isfinite(metrics[metric]):
+            raise DivergenceError(f"{metric} of epoch {state.epoch} is {metrics[metric]}; lower the learning rate.")
         state.keep_best(sign * metrics[metric])
         yield Epoch(state.epoch, metrics, done[0][1], state)
 

@@ -1,5 +1,6 @@
 """What a network is trained for: its loss, and the scores of what it puts out."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,10 +13,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from leigh_mlops.images import Batch
-from leigh_mlops.models import Network
+from leigh_mlops.models import InverseError, Network, can
 from leigh_mlops.scores import all_scores
 
-__all__ = ["OBJECTIVES", "Judged", "Objective", "Outputs", "density_losses", "objective_of", "predict"]
+__all__ = [
+    "OBJECTIVES",
+    "Judged",
+    "Objective",
+    "Outputs",
+    "density_losses",
+    "inverse_error",
+    "objective_of",
+    "predict",
+]
 
 
 @dataclass(frozen=True)
@@ -165,6 +175,29 @@ def predict(model: Network, batches: Iterable[Batch], beta: float = 1.0) -> Outp
     seen = np.concatenate(rows)
     means = {name: total / len(seen) for name, total in sums.items()}
     return Outputs(seen, np.concatenate(labels), np.concatenate(values), means.pop("loss"), means)
+
+
+@torch.no_grad()
+def inverse_error(model: Any, images: Tensor) -> float | None:  # noqa: ANN401
+    """Largest absolute difference of f^-1(f(x)) to x, in network units, in eval mode; the mode is restored.
+
+    Args:
+        model: The network.
+        images: Scaled, shape (N, C, S, S).
+
+    Returns:
+        The error, infinite where the inverse does not converge; ``None`` for a network that has none.
+    """
+    if not (can(model, "decode") and can(model, "classify")):
+        return None
+    images, was_training = images.to(next(model.parameters()).device), model.training
+    model.eval()
+    try:
+        return float((model.decode(model.encode(images)) - images).abs().max())
+    except InverseError:
+        return math.inf
+    finally:
+        model.train(was_training)
 
 
 def batch_on(batch: Batch, device: torch.device) -> Batch:

@@ -7,9 +7,9 @@ from scipy.stats import norm
 from torch import Tensor
 
 from leigh_mlops.images import Batch
-from leigh_mlops.models import ModelSpec, Network
+from leigh_mlops.models import InverseError, ModelSpec, Network, build_model
 from leigh_mlops.models.prior import ClassGaussian
-from leigh_mlops.training.objective import OBJECTIVES, density_losses, objective_of, predict
+from leigh_mlops.training.objective import OBJECTIVES, density_losses, inverse_error, objective_of, predict
 
 SHAPE = (2, 4, 4)
 
@@ -81,3 +81,26 @@ def test_prediction_says_nats_per_dimension_and_keeps_the_random_state() -> None
     scores = OBJECTIVES["density"].scores(first, ["P/A01", "P/A02"] * 3, ("A", "B"))
     assert scores["nats_per_dim"] == first.further["nats_per_dim"]
     assert "log_loss" in scores
+
+
+def test_the_inverse_error_is_that_of_the_inverse_and_of_invertible_networks_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    images = torch.randn(2, 2, 32, 32)
+    small = {"classes": ["A", "B"], "image_size": 32, "channels": 2}
+    model = build_model("iresnet", blocks=[1, 1], widths=[4, 4], padded_channels=None, **small)
+    model.train()
+    error = inverse_error(model, images)
+    assert error is not None
+    assert error < 1e-4
+    assert model.training
+    decode = model.decode
+    monkeypatch.setattr(model, "decode", lambda latents: decode(latents) + 0.5)
+    assert inverse_error(model, images) == pytest.approx(0.5, abs=1e-3)
+
+    def diverge(latents: torch.Tensor) -> torch.Tensor:
+        raise InverseError("block 1 does not converge")
+
+    monkeypatch.setattr(model, "decode", diverge)
+    assert inverse_error(model, images) == math.inf
+    assert inverse_error(build_model("autoencoder", **small), images) is None

@@ -1,0 +1,85 @@
+"""Processes in the place of a search, light enough to be started often: each tells of one trial in its own way.
+
+They do not look into what is asked of them, which would take the search's own libraries: a file tells them how often
+they were started.
+"""
+
+import os
+import signal
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+EPOCHS = 4
+
+
+def begin(connection: Connection) -> int:
+    """Take the request; returns how many starts there were before."""
+    os.setsid()
+    connection.recv_bytes()
+    starts = Path(os.environ["STARTS"])
+    before = int(starts.read_text()) if starts.exists() else 0
+    starts.write_text(str(before + 1))
+    return before
+
+
+def tell(connection: Connection, done: int, epochs: int) -> bool:
+    """Tell some epochs more; returns whether the trial is over."""
+    trial = {"family": "resnext", "number": 1}
+    if not done:
+        connection.send(trial | {"what": "drawn", "config": {}})
+    for epoch in range(done + 1, min(done + epochs, EPOCHS) + 1):
+        facts = {"metrics": {}, "best": {}, "best_epoch": 1, "config": {}, "checkpoint": "c"}
+        connection.send(trial | {"what": "epoch", "epoch": epoch} | facts)
+    if done + epochs < EPOCHS:
+        return False
+    connection.send(trial | {"what": "ended", "state": "finished"})
+    connection.send({"what": "done", "how": "complete"})
+    return True
+
+
+def steady(connection: Connection, *arguments: Any) -> None:
+    """Does all at once."""
+    tell(connection, begin(connection), EPOCHS)
+    time.sleep(60)
+
+
+def mortal(connection: Connection, *arguments: Any) -> None:
+    """Dies after every second epoch."""
+    if tell(connection, 2 * begin(connection), 2):
+        time.sleep(60)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def mute(connection: Connection, *arguments: Any) -> None:
+    """Falls silent after every second epoch."""
+    tell(connection, 2 * begin(connection), 2)
+    time.sleep(60)
+
+
+def barren(connection: Connection, *arguments: Any) -> None:
+    """Dies before its first epoch."""
+    begin(connection)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def refusing(connection: Connection, *arguments: Any) -> None:
+    """Can't begin."""
+    begin(connection)
+    connection.send({"what": "refused", "reason": "The cluster is gone; start it."})
+    time.sleep(60)
+
+
+def obedient(connection: Connection, *arguments: Any) -> None:
+    """Stops when it is asked to."""
+    tell(connection, begin(connection), 1)
+    connection.recv_bytes()
+    connection.send({"what": "done", "how": "stopped"})
+    time.sleep(60)
+
+
+def deaf(connection: Connection, *arguments: Any) -> None:
+    """Goes on whatever it is asked."""
+    tell(connection, begin(connection), 1)
+    time.sleep(60)

@@ -1,0 +1,46 @@
+from pathlib import Path
+
+import pytest
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.study.saved import dead_searches, held_search, new_search, state_folder
+
+
+def test_a_search_of_which_nothing_was_begun_leaves_nothing(tmp_path: Path) -> None:
+    with new_search() as saved:
+        assert saved.folder.is_dir()
+        assert saved.folder.parent == state_folder() / "searches"
+    assert list(saved.folder.parent.iterdir()) == []
+    assert dead_searches() == []
+
+
+def test_a_search_that_was_begun_waits_until_it_is_removed(tmp_path: Path) -> None:
+    folders = []
+    for _ in range(2):
+        with new_search() as saved:
+            saved.journal.append("opened", study={"seed": 1})
+            assert saved.folder not in dead_searches()
+            with (
+                pytest.raises(LeighError, match=f"The search {saved.folder.name} runs already"),
+                held_search(saved.folder),
+            ):
+                pass
+        folders.append(saved.folder)
+    assert dead_searches() == folders
+    with held_search(folders[0]) as again:
+        assert again.opened == again.journal.events[0]
+        assert dead_searches() == folders[1:]
+        again.remove()
+    assert dead_searches() == folders[1:]
+    assert not Path(f"{folders[0]}.lock").exists()
+
+
+def test_pauses_are_no_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("time.time", lambda: clock[0])
+    with new_search() as saved:
+        assert saved.spent_s == 0
+        for moment, what in ((100, "opened"), (110, "epoch"), (115, "paused"), (900, "resumed"), (907, "epoch")):
+            clock[0] = moment
+            saved.journal.append(what)
+        assert saved.spent_s == 22

@@ -1,0 +1,101 @@
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.search import SearchRequest
+from leigh_mlops.settings import SearchSpace
+from leigh_mlops.study import supervisor
+from leigh_mlops.study.supervisor import StoppedError, Supervisor
+from leigh_mlops.trials import Event, Journal
+from tests.study import processes
+from tests.study.processes import EPOCHS
+
+
+class Study:
+    """A supervisor with a journal, and what it hears."""
+
+    def __init__(self, folder: Path) -> None:
+        published = {"learning_rate": 0.1, "epochs": EPOCHS}
+        space = SearchSpace.model_validate({"family": "resnext", "metric": "val/log_loss", "published": published})
+        self.request = SearchRequest(space, folder / "data", folder / "resnext")
+        self.journal = Journal(folder / "journal.jsonl")
+        self.heard: list[Event] = []
+
+    def search(self) -> Any:
+        with Supervisor(self.journal, Console(quiet=True)) as supervised:
+            return supervised.search(self.request, self.heard.append)
+
+    def whats(self) -> list[str]:
+        return [event["what"] for event in self.journal.events]
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+    monkeypatch.setattr(supervisor, "START_S", 60.0)
+    monkeypatch.setattr(supervisor, "SILENCE_S", 1.0)
+    monkeypatch.setattr(supervisor, "PATIENCE_S", 0.01)
+    monkeypatch.setenv("STARTS", str(tmp_path / "starts"))
+    return Study(tmp_path)
+
+
+def test_what_is_heard_stands_in_the_journal(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "serve", processes.steady)
+    trials = study.search()
+    assert [(trial.number, len(trial.epochs), trial.state) for trial in trials] == [(1, EPOCHS, "finished")]
+    assert study.whats() == ["started", "drawn", *["epoch"] * EPOCHS, "ended", "searched"]
+    assert study.heard == study.journal.events[1:-1]
+    # A search that is over is not searched again.
+    monkeypatch.setattr(supervisor, "serve", processes.barren)
+    assert [trial.state for trial in study.search()] == ["finished"]
+
+
+@pytest.mark.parametrize("process", [processes.mortal, processes.mute])
+def test_a_process_that_is_gone_is_started_again_where_it_was(
+    process: Any, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "serve", process)
+    trials = study.search()
+    assert [(trial.number, len(trial.epochs), trial.state) for trial in trials] == [(1, EPOCHS, "finished")]
+    assert study.whats().count("started") == 2
+    assert study.whats().count("drawn") == 1
+    assert [event["epoch"] for event in study.journal.events if event["what"] == "epoch"] == [1, 2, 3, 4]
+
+
+def test_a_process_that_dies_again_and_again_ends_it_with_a_sentence(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "serve", processes.barren)
+    with pytest.raises(LeighError, match="died 5 times without finishing an epoch; look at the machine's memory"):
+        study.search()
+    assert study.whats() == ["started"] * 5
+
+
+def test_what_the_process_refuses_is_said(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "serve", processes.refusing)
+    with pytest.raises(LeighError, match="The cluster is gone; start it"):
+        study.search()
+
+
+@pytest.mark.parametrize(("process", "signals"), [(processes.obedient, 1), (processes.deaf, 2)])
+def test_one_signal_lets_the_epochs_end_and_two_stop_at_once(
+    process: Any, signals: int, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "serve", process)
+    monkeypatch.setattr(supervisor, "SILENCE_S", 30.0)
+    before = signal.getsignal(signal.SIGINT)
+
+    def hear(event: Event) -> None:
+        if event["what"] == "epoch":
+            for _ in range(signals):
+                os.kill(os.getpid(), signal.SIGINT)
+
+    study.heard = type("Hearing", (), {"append": staticmethod(hear)})()  # type: ignore[assignment]
+    with pytest.raises(StoppedError):
+        study.search()
+    assert signal.getsignal(signal.SIGINT) is before
+    assert study.whats() == ["started", "drawn", "epoch"]
