@@ -18,7 +18,7 @@ types: .venv
 	$(BIN)/mypy
 
 bench: .venv
-	@for name in names cache batches memory class_means iresnet real_search; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	@for name in names cache batches memory class_means iresnet real_search search_page overhead chaos; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 # uv installs the pins in seconds, and is one of them: its own lines of the lock install it first.
 # The stamp is written last, so that an interrupted installation starts again.
@@ -34,6 +34,8 @@ bench: .venv
 lock: .venv
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-annotate --quiet --upgrade -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra cluster -c requirements.lock --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate --quiet -o deploy/requirements.lock
 
 clean:
 	rm -rf .venv

@@ -4,6 +4,7 @@ from leigh_mlops.commands import run
 from leigh_mlops.evaluate import evaluate
 from leigh_mlops.explain import explain
 from leigh_mlops.ingest import ingest
+from leigh_mlops.leaderboard import leaderboard
 from leigh_mlops.promote import promote
 from leigh_mlops.synthesize import synthesize
 from leigh_mlops.train import train
@@ -13,7 +14,7 @@ from leigh_mlops.ui import ui
 
 def main() -> None:
     """Run ``leigh COMMAND``."""
-    run(synthesize, ingest, tune, train, evaluate, explain, promote, ui)
+    run(synthesize, ingest, tune, train, evaluate, explain, leaderboard, promote, ui)
 
 
 if __name__ == "__main__":

@@ -353,6 +353,8 @@ class _Relay(tune.Callback, tune.Stopper):  # type: ignore[misc]
             self.trials[number] = Trial(self.space.family, number, facts["config"])
         elif not self.trials[number].take(event):
             return
+        if what == "ended":
+            event["seconds"] = self.trials[number].seconds
         self._tell(event)
 
     def left(self) -> list[Trial]:

@@ -278,21 +278,51 @@ class Store:
     def children(self, parent: Run) -> dict[str, Run]:
         """Runs of a parent by name; of several with one name, the first."""
         runs: dict[str, Run] = {}
+        for found in self._pages(f"tags.mlflow.parentRunId = '{parent.id}'", "ASC"):
+            runs.setdefault(found.info.run_name, Run(self.client, found.info.run_id))
+        return runs
+
+    def search_run(self, search: str) -> Run | None:
+        """The run of a search by the search's id, if the store has it."""
+        for found in self._pages(f"tags.search = '{search}'", "ASC"):
+            return Run(self.client, found.info.run_id)
+        return None
+
+    def newest_search(self) -> Run:
+        """The run of the search that was begun last.
+
+        Raises:
+            LeighError: There is none.
+        """
+        for found in self._pages("tags.kind = 'search'", "DESC"):
+            return Run(self.client, found.info.run_id)
+        raise LeighError(f"The store {self.words} holds no search; run the tune command first.")
+
+    def records(self, parent: Run) -> list[dict[str, Any]]:
+        """Name, status, tags and latest metrics of a parent's runs, as they began."""
+        return [
+            {"name": found.info.run_name, "status": found.info.status}
+            | {"tags": found.data.tags}
+            | {"metrics": found.data.metrics}
+            for found in self._pages(f"tags.mlflow.parentRunId = '{parent.id}'", "ASC")
+        ]
+
+    def _pages(self, wanted: str, order: str) -> Iterator[Any]:
+        """All runs that fit, by the moment at which they began."""
         token = None
         while True:
             with _asked(self.client):
                 page = self.client.search_runs(
                     [self.experiment_id],
-                    f"tags.mlflow.parentRunId = '{parent.id}'",
+                    wanted,
                     max_results=1000,
-                    order_by=["attributes.start_time ASC"],
+                    order_by=[f"attributes.start_time {order}"],
                     page_token=token,
                 )
-            for found in page:
-                runs.setdefault(found.info.run_name, Run(self.client, found.info.run_id))
+            yield from page
             token = page.token
             if not token:
-                return runs
+                return
 
     @contextmanager
     def monitored(self, run: Run) -> Iterator[None]:

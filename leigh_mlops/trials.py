@@ -55,6 +55,11 @@ class Trial:
         """Whether nothing more is to be done for it."""
         return self.state in ENDS
 
+    @property
+    def seconds(self) -> float:
+        """Time that its epochs took."""
+        return sum(epoch.get("train/seconds", 0.0) for epoch in self.epochs)
+
     def take(self, event: Event) -> bool:
         """Take an event of this trial in; an epoch that is known already, or an end after the end, changes nothing.
 

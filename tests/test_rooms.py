@@ -15,7 +15,7 @@ ROOMS = [
     "progress", "report", "tracking", "search", "study", "jobs",
 ]  # fmt: skip
 CORE = ["plates", "scores", "images", "models", "training", "explanations"]
-COMMANDS = ["tune", "train", "evaluate", "explain", "promote", "ui", "ingest", "synthesize"]
+COMMANDS = ["tune", "train", "evaluate", "explain", "leaderboard", "promote", "ui", "ingest", "synthesize"]
 
 
 def sources(name: str) -> list[Path]:

@@ -8,8 +8,6 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import ResNet, ResNeXt50_32X4D_Weights
-from torchvision.models.resnet import Bottleneck
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.models.bounds import real, whole, wholes
@@ -46,9 +44,12 @@ class ResNeXt(Network):
         width_per_group: int = 4,
         dropout: float = 0.4,
     ) -> None:
+        # It takes seconds to import, and workers of the other families need none of it.
+        from torchvision.models import resnet
+
         super().__init__(spec)
-        self.features = ResNet(
-            Bottleneck,
+        self.features = resnet.ResNet(
+            resnet.Bottleneck,
             list(wholes("layers", layers, 1, 64, count=(4, 4))),
             groups=whole("groups", groups, 1, 1024),
             width_per_group=whole("width_per_group", width_per_group, 1, 1024),
@@ -114,6 +115,8 @@ def _stem(kernels: Tensor, channels: int) -> Tensor:
 
 
 def _fetch() -> dict[str, Tensor]:
+    from torchvision.models import ResNeXt50_32X4D_Weights
+
     weights = ResNeXt50_32X4D_Weights.IMAGENET1K_V2
     try:
         state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)

@@ -79,7 +79,7 @@ def flag_table(counts: pd.DataFrame) -> Table:
     return table
 
 
-def leaderboard(rows: Sequence[Record], *, winners: Collection[str] | None = None) -> Table:
+def leaderboard(rows: Sequence[Record], *, winners: Collection[str] | None = None, top: int | None = None) -> Table:
     """Trials of all families, the best of each marked, over what needs no network.
 
     Args:
@@ -89,6 +89,7 @@ def leaderboard(rows: Sequence[Record], *, winners: Collection[str] | None = Non
             ``mse`` and ``seconds``.
         winners: Names of the trials to mark. Without it, in each family the
             lowest ``log_loss``, or the lowest ``mse`` where none has a log loss.
+        top: Trials shown of each family; by default all.
 
     Returns:
         Families in order of first appearance, the best trial first; the
@@ -104,7 +105,7 @@ def leaderboard(rows: Sequence[Record], *, winners: Collection[str] | None = Non
     for family in families:
         ranked = sorted((row for row in networks if row["family"] == family), key=_rank)
         best = {str(ranked[0]["model"])} if winners is None else set(winners)
-        for row in ranked:
+        for row in ranked[:top]:
             _add(table, row, str(row["model"]), marked=row["model"] in best)
         table.add_section()
     for row in rows:

@@ -71,6 +71,11 @@ class Delivery:
         """Events that are not in the store yet."""
         return len(self.journal.events) - self._position
 
+    @property
+    def native_id(self) -> int:
+        """The operating system's number of its thread."""
+        return self._thread.native_id or 0
+
     def wake(self) -> None:
         """There is something new in the journal."""
         with self._more:
@@ -171,7 +176,8 @@ class Delivery:
     def _end(self, event: Event) -> None:
         run = self._known()[_name(event)]
         if (latest := self._latest.get(_name(event))) is not None:
-            run.log_metrics({f"best/{name}": value for name, value in latest["best"].items()}, at=event["time"])
+            best = {f"best/{name}": value for name, value in latest["best"].items()}
+            run.log_metrics(best | {"seconds": event["seconds"]}, at=event["time"])
             run.set_tags({"best_epoch": latest["best_epoch"]})
         if event["state"] == "failed":
             run.set_tags({"error": event["error"][:500]})

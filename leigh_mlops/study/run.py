@@ -1,5 +1,6 @@
 """The main job: searches over prepared data, winners tested, registered and shown beside the baseline."""
 
+import functools
 import json
 import re
 import subprocess
@@ -146,20 +147,20 @@ class Study:
         }
 
     def _search(self, saved: SavedSearch, divided: Divided) -> list[Winner]:
-        data = self._prepared(divided, saved.folder)
-        parent = self._opened(saved, data)
-        delivery = delivery_of(saved, self._tracking)
-        try:
-            with delivery, self._tracking.monitored(parent):
+        supervisor = Supervisor(
+            saved.journal, self.console, address=self.ray_address, workers=self.workers, verbose=self.verbose
+        )
+        with supervisor:
+            supervisor.begin()
+            data = self._prepared(divided, saved.folder)
+            parent = self._opened(saved, data)
+            with delivery_of(saved, self._tracking, parent) as delivery, self._tracking.monitored(parent):
                 try:
-                    winners, rows = self._study(parent, data, saved, delivery)
+                    winners, rows = self._study(parent, data, saved, supervisor, delivery)
                 except BaseException as error:
                     self._interrupted(saved, delivery, error)
                     raise
                 parent.end()
-        except NoNetworkError:
-            saved.remove()
-            raise
         saved.remove()
         for reason in delivery.refused:
             self.console.print(f"Not delivered: {reason}", style="red", markup=False)
@@ -171,9 +172,8 @@ class Study:
         """The search's run: begun, or gone on with where the images are the same."""
         facts = self._facts(data)
         if saved.opened is None:
-            parent = self._tracking.start(f"search {self._families}", kind="search", search=saved.folder.name, **facts)
-            saved.journal.append("opened", study=self.settings(), parent=parent.id, facts=facts)
-            return parent
+            saved.journal.append("opened", study=self.settings(), facts=facts)
+            return self._tracking.start(self._title, kind="search", search=saved.folder.name, **facts)
         for key, what in (("data_fingerprint", "images"), ("split_fingerprint", "split")):
             if saved.opened["facts"][key] != facts[key]:
                 raise LeighError(
@@ -181,21 +181,25 @@ class Study:
                     "state back, or begin a new search without --resume."
                 )
         saved.journal.append("resumed")
-        return self._tracking.run_of(saved.opened["parent"])
+        parent = self._tracking.search_run(saved.folder.name)
+        return parent or self._tracking.start(self._title, kind="search", search=saved.folder.name, **facts)
 
     def _interrupted(self, saved: SavedSearch, delivery: Delivery, error: BaseException) -> None:
         """Say how to go on; runs end as KILLED, or as FAILED where nothing is to be gone on with."""
         hopeless = isinstance(error, NoNetworkError)
         reason = str(error) or "the search was stopped"
         saved.journal.append("paused", reason=reason, status="FAILED" if hopeless else "KILLED")
-        if not delivery.flush(_STOPPED_WAIT_S):
+        delivered = delivery.flush(_STOPPED_WAIT_S)
+        if not delivered:
             self.console.print(f"{counted(delivery.waiting, 'event')} wait for the store; --resume delivers them.")
-        if not hopeless:
+        if hopeless and delivered:
+            saved.remove()
+        else:
             self.console.print("Go on with: python -m leigh_mlops.tune --resume")
 
     @property
-    def _families(self) -> str:
-        return ", ".join(space.family for space in self.spaces)
+    def _title(self) -> str:
+        return f"search {', '.join(space.family for space in self.spaces)}"
 
     def _prepared(self, divided: Divided, folder: Path) -> PreparedData:
         """Images, without those validation and test wells that the starting weights have seen."""
@@ -239,7 +243,7 @@ class Study:
         return self._baselines[image_size]
 
     def _study(
-        self, parent: Run, data: PreparedData, saved: SavedSearch, delivery: Delivery
+        self, parent: Run, data: PreparedData, saved: SavedSearch, supervisor: Supervisor, delivery: Delivery
     ) -> tuple[list[Winner], list[dict[str, Any]]]:
         beside = self.baselines_at(data.image_size).scores(data, data.rows("val"))
         self._confounds = confounds_of(data)
@@ -248,7 +252,7 @@ class Study:
         log_data(parent, self.source, data, self.spaces, self._confounds, seed=self.seed, at=begun)
         beside |= self._latent_baseline()
         references = log_references(self._tracking, parent, beside, self._facts(data), at=begun)
-        searched = self._search_all(saved, delivery)
+        searched = self._search_all(saved, supervisor, delivery)
         self._delivered(delivery)
         winners = self._finish_all(searched, delivery)
         trials = [trial for trials in searched.values() for trial in trials]
@@ -275,27 +279,24 @@ class Study:
                 "go on with --resume: all trials are kept."
             )
 
-    def _search_all(self, saved: SavedSearch, delivery: Delivery) -> dict[str, list[Trial]]:
+    def _search_all(self, saved: SavedSearch, supervisor: Supervisor, delivery: Delivery) -> dict[str, list[Trial]]:
         """All trials by family, searched one family after another."""
         left_s = None if self.time_budget_s is None else self.time_budget_s - saved.spent_s
         deadline = None if left_s is None else time.monotonic() + left_s
         searched = {}
-        supervisor = Supervisor(
-            saved.journal, self.console, address=self.ray_address, workers=self.workers, verbose=self.verbose
-        )
-        with supervisor:
-            for number, space in enumerate(self.spaces):
-                place = saved.folder / f"data-{space.image_size}"
-                self.at_size(space.image_size).save(place)
-                share = space.time_share / sum(later.time_share for later in self.spaces[number:])
-                left = None if deadline is None else max(1.0, share * (deadline - time.monotonic()))
-                request = SearchRequest(
-                    space, place, saved.folder / space.family, seed=self.seed, workers=self.workers, time_budget_s=left
-                )
-                self._announce(space, left)
-                known = trials_of(saved.journal.events, space.family).values()
-                with Board(space, known, self.console) as board:
-                    searched[space.family] = supervisor.search(request, lambda event: _hear(event, board, delivery))
+        for number, space in enumerate(self.spaces):
+            place = saved.folder / f"data-{space.image_size}"
+            self.at_size(space.image_size).save(place)
+            share = space.time_share / sum(later.time_share for later in self.spaces[number:])
+            left = None if deadline is None else max(1.0, share * (deadline - time.monotonic()))
+            request = SearchRequest(
+                space, place, saved.folder / space.family, seed=self.seed, workers=self.workers, time_budget_s=left
+            )
+            self._announce(space, left)
+            known = trials_of(saved.journal.events, space.family).values()
+            with Board(space, known, self.console) as board:
+                searched[space.family] = supervisor.search(request, functools.partial(_hear, board, delivery))
+        supervisor.end()
         return searched
 
     def _announce(self, space: SearchSpace, left_s: float | None) -> None:
@@ -387,8 +388,8 @@ def close_dead(store: Store, console: Console) -> None:
     """
     for folder in dead_searches():
         with held_search(folder) as saved:
-            opened = saved.opened
-            if opened is None or opened["study"]["store"] != store.words:
+            opened, parent = saved.opened, store.search_run(folder.name)
+            if opened is None or parent is None or opened["study"]["store"] != store.words:
                 continue
             console.print(
                 f"A search of {opened['facts']['data']} that was begun {_ago(opened['time'])} did not reach its end; "
@@ -398,11 +399,11 @@ def close_dead(store: Store, console: Console) -> None:
             if saved.journal.events[-1]["what"] == "paused":
                 continue
             saved.journal.append("paused", reason="its process is gone; --resume goes on", status="KILLED")
-            with delivery_of(saved, store) as delivery:
+            with delivery_of(saved, store, parent) as delivery:
                 delivery.flush(_STOPPED_WAIT_S)
 
 
-def delivery_of(saved: SavedSearch, store: Store) -> Delivery:
+def delivery_of(saved: SavedSearch, store: Store, parent: Run) -> Delivery:
     """The delivery of a search that was opened."""
     opened = saved.journal.first("opened")
     if opened is None:
@@ -410,14 +411,14 @@ def delivery_of(saved: SavedSearch, store: Store) -> Delivery:
     return Delivery(
         saved.journal,
         store,
-        store.run_of(opened["parent"]),
+        parent,
         facts=opened["facts"],
         image_sizes={space["family"]: space["image_size"] for space in opened["study"]["spaces"]},
         done=saved.folder / "delivered",
     )
 
 
-def _hear(event: Event, board: Board, delivery: Delivery) -> None:
+def _hear(board: Board, delivery: Delivery, event: Event) -> None:
     delivery.wake()
     board.hear(event)
 

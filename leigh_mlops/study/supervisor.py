@@ -40,6 +40,7 @@ class _Worker:
 
     def messages(self) -> Iterator[Event]:
         """What it sends, until it dies or falls silent."""
+        self.heard = time.monotonic()
         with suppress(EOFError, OSError):
             while time.monotonic() < self.heard + self.patience:
                 if not self.pipe.poll(0.5):
@@ -86,8 +87,17 @@ class Supervisor:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.end()
+
+    def begin(self) -> None:
+        """Start the process, which takes some seconds, while other things are done."""
+        self._living()
+
+    def end(self) -> None:
+        """End the process and all that it started; the next search starts another."""
         if self._worker is not None:
             self._worker.kill()
+            self._worker = None
 
     def search(self, request: SearchRequest, hear: Callable[[Event], None]) -> list[Trial]:
         """Search one family, or what the journal leaves of it.
@@ -140,8 +150,7 @@ class Supervisor:
                 raise LeighError(message["reason"])
             if message["what"] != "alive":
                 hear(self._kept(message, trials))
-        worker.kill()
-        self._worker = None
+        self.end()
         if self._stops:
             raise StoppedError
         return None

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -82,6 +81,9 @@ def _network_bytes(
     parts = json.loads(architecture)
     if parts.get("log_det") == "roulette":
         parts["log_det"] = "series"  # draws no number of terms, and takes the same memory
+    # It takes a second to import, and a worker that trains needs none of it.
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
     with torch.random.fork_rng(devices=[]), FakeTensorMode():
         model = build_model(family, classes=classes, image_size=size, channels=channels, **parts).train()
         for module in model.modules():

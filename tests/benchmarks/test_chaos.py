@@ -5,13 +5,13 @@ import pytest
 
 from benchmarks.chaos import disturb, faults, prepared, told
 
-SIZE = {"trials": 3, "epochs": 4}
+SIZE = {"trials": 2, "epochs": 5}
 CALM: dict[str, Any] = {
     "open": [],
     "parents": 1,
-    "names": ["autoencoder-1", "autoencoder-2", "autoencoder-3"],
+    "names": ["autoencoder-1", "autoencoder-2"],
     "status": ["FINISHED"],
-    "steps": {f"autoencoder-{number}": [1, 2, 3, 4] for number in (1, 2, 3)},
+    "steps": {f"autoencoder-{number}": [1, 2, 3, 4, 5] for number in (1, 2)},
     "versions": 1,
     "best": {"learning_rate": "0.1"},
     "score": 0.5,
@@ -23,10 +23,10 @@ CALM: dict[str, Any] = {
     [
         {"open": ["autoencoder-1"]},
         {"parents": 2},
-        {"names": ["autoencoder-1", "autoencoder-1", "autoencoder-2", "autoencoder-3"]},
+        {"names": ["autoencoder-1", "autoencoder-1", "autoencoder-2"]},
         {"status": ["FAILED", "FINISHED"]},
-        {"steps": CALM["steps"] | {"autoencoder-2": [1, 2, 4]}},
-        {"steps": CALM["steps"] | {"autoencoder-2": [1, 2, 2, 3, 4]}},
+        {"steps": CALM["steps"] | {"autoencoder-2": [1, 2, 4, 5]}},
+        {"steps": CALM["steps"] | {"autoencoder-2": [1, 2, 2, 3, 4, 5]}},
         {"versions": 0},
         {"best": {"learning_rate": "0.2"}},
         {"score": 0.6},
@@ -38,11 +38,11 @@ def test_whatever_is_lost_or_doubled_is_a_fault(change: dict[str, Any]) -> None:
 
 
 def test_a_search_that_is_killed_again_and_again_ends_as_one_that_is_not(tmp_path: Path) -> None:
-    with prepared(tmp_path / "calm", fields=40, **SIZE) as calm:
+    with prepared(tmp_path / "calm", fields=30, **SIZE) as calm:
         calm.start()
         assert calm.wait(500) == 0, (calm.place / "out").read_text()
         undisturbed = told(calm)
-    with prepared(tmp_path / "storm", fields=40, **SIZE) as storm:
+    with prepared(tmp_path / "storm", fields=30, **SIZE) as storm:
         code = disturb(storm, ["worker", "server", "ray", "driver"], most_s=1, timeout_s=500)
         assert code == 0, (storm.place / "out").read_text()
         assert faults(told(storm), undisturbed, **SIZE) == []

@@ -71,7 +71,7 @@ def epoch(journal: Journal, epoch: int, number: int = 1, **config: Any) -> None:
 
 
 def end(journal: Journal, number: int = 1, **facts: Any) -> None:
-    journal.append("ended", family="resnext", number=number, **({"state": "finished"} | facts))
+    journal.append("ended", family="resnext", number=number, **({"state": "finished", "seconds": 2.0} | facts))
 
 
 def steps(store: Store, run: Run, metric: str = "val/mse") -> list[int]:
@@ -97,6 +97,7 @@ def test_a_journal_becomes_a_run_per_trial(store: Store, journal: Journal) -> No
     assert known.info.end_time == int(1000 * journal.events[3]["time"])
     assert known.data.params == {"family": "resnext", "image_size": "32", "learning_rate": "0.1", "init": "random"}
     assert known.data.metrics["best/val/mse"] == 0.5
+    assert known.data.metrics["seconds"] == 2.0
     assert {"model": "resnext", "trial": "1", "data": "x", "best_epoch": "1"}.items() <= known.data.tags.items()
     failed = store.client.get_run(second.id)
     assert (failed.info.status, failed.data.tags["error"]) == ("FAILED", "it burst")

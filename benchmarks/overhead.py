@@ -1,0 +1,108 @@
+"""What a search costs beyond its trials, and what tracking costs a trial.
+
+    python -m benchmarks.overhead [--trials 8] [--seconds 30] [--workers 2] [--crowd 8]
+
+A search of equal trials runs on two workers: its wall time after Ray's start, from the first trial drawn to the last
+one ended, stands over the time that the trials themselves need. Then as many trials as ``--crowd`` run at once and
+are tracked in an embedded store: the processor time of the delivery per trial stands over the trial's wall time.
+The last two lines are JSON.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+from rich.console import Console
+
+from benchmarks.report import report
+from leigh_mlops.commands import ENVIRONMENT
+from leigh_mlops.search import SearchRequest
+from leigh_mlops.settings import SearchSpace
+from leigh_mlops.study.delivery import Delivery
+from leigh_mlops.study.dry_run import seconds_per_epoch
+from leigh_mlops.study.supervisor import Supervisor
+from leigh_mlops.tracking import Store
+from leigh_mlops.training import PreparedData
+from leigh_mlops.trials import Event, Journal, Trial
+from tests.conftest import write_class_folders
+from tests.training.conftest import prepared
+
+
+def space_of(trials: int, epochs: int) -> SearchSpace:
+    """A search in which all trials are of one size."""
+    return SearchSpace.model_validate(
+        {
+            "family": "autoencoder",
+            "metric": "val/mse",
+            "early_stopping": "none",
+            "trials": trials,
+            "image_size": 64,
+            "published": {"learning_rate": 0.001, "batch_size": 8, "epochs": epochs},
+            "space": {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}},
+        }
+    )
+
+
+def searched(folder: Path, data: Path, space: SearchSpace, workers: int) -> tuple[list[Event], list[Trial], float]:
+    """Search; returns the journal's events, the trials, and the processor time of the delivery in seconds."""
+    journal = Journal(folder / "journal.jsonl")
+    store = Store.open(str(folder / "store"))
+    parent = store.start("search")
+    delivery = Delivery(
+        journal, store, parent, facts={}, image_sizes={space.family: space.image_size}, done=folder / "delivered"
+    )
+    with delivery, Supervisor(journal, Console(), workers=workers) as supervisor:
+        request = SearchRequest(space, data, folder / space.family, workers=workers)
+        trials = supervisor.search(request, lambda event: delivery.wake())
+        if not delivery.flush(60):
+            raise RuntimeError(f"{delivery.waiting} events were not delivered")
+        threads = {thread.id: thread for thread in psutil.Process().threads()}
+        spent = threads[delivery.native_id]
+        return journal.events, trials, spent.user_time + spent.system_time
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--trials", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=30, help="of each trial, about")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--crowd", type=int, default=8, help="trials at once while tracking is measured")
+    given = parser.parse_args()
+    os.environ.update(ENVIRONMENT)
+    with tempfile.TemporaryDirectory() as temporary:
+        place = Path(temporary)
+        os.environ["LEIGH_CACHE"] = str(place / "cache")
+        data = prepared(write_class_folders(place / "plate", size=64, wells=8, fields=40), 64)
+        data.save(place / "data")
+        epochs = max(1, round(given.seconds / seconds_per_epoch(space_of(1, 1), PreparedData.load(place / "data"))))
+        space = space_of(given.trials, epochs)
+        started = time.monotonic()
+        events, trials, _ = searched(place / "few", place / "data", space, given.workers)
+        whole_s = time.monotonic() - started
+        moments = [event["time"] for event in events if event["what"] in ("drawn", "ended")]
+        wall, needed = max(moments) - min(moments), seconds_of(trials).sum() / given.workers
+        first = next(event["time"] for event in events if event["what"] == "epoch") - events[0]["time"]
+        print(f"{given.trials} trials of {seconds_of(trials).mean():.1f} s on {given.workers} workers: {wall:.1f} s")
+        print(f"{whole_s:.1f} s with Ray's start; {first:.1f} s to the first epoch's metrics")
+        crowded, trials, delivery_s = searched(
+            place / "many", place / "data", space_of(given.crowd, max(1, epochs // 4)), given.crowd
+        )
+        epochs_done = sum(event["what"] == "epoch" for event in crowded)
+        print(f"{given.crowd} trials at once, {epochs_done} epochs delivered in {delivery_s:.2f} s of processor time")
+        share = delivery_s / len(trials) / seconds_of(trials).mean()
+    report("search overhead", ours=wall, reference=needed, unit="s", bar=1.15)
+    report("tracking", ours=share, reference=1.0, unit="share of a trial's time", bar=0.02)
+
+
+def seconds_of(trials: list[Trial]) -> np.ndarray:
+    """Seconds that each trial's epochs took."""
+    return np.array([sum(epoch["train/seconds"] for epoch in trial.epochs) for trial in trials])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""The trials of a search, the best first."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from leigh_mlops.commands import Store, console, run
+from leigh_mlops.errors import LeighError
+
+
+def leaderboard(
+    search: Annotated[
+        str | None, typer.Option(help="Run of the search, as the UI names it; by default the newest one.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Trials shown of each family.")] = 20,
+    json_path: Annotated[Path | None, typer.Option("--json", help="Write all trials here, for other programs.")] = None,
+    store: Store = None,
+) -> None:
+    """Show the trials of a search beside what needs no network."""
+    from leigh_mlops.report import tables
+    from leigh_mlops.report.files import replacing
+    from leigh_mlops.study import leaderboard_rows
+    from leigh_mlops.tracking import Store as Tracking
+
+    tracking = Tracking.open(store)
+    parent = tracking.newest_search() if search is None else tracking.run_of(search)
+    rows = leaderboard_rows(tracking.records(parent))
+    if not rows:
+        raise LeighError(f"The run {parent.id} has no trials; name the run of a search, or leave out --search.")
+    if json_path is not None:
+        with replacing(json_path) as temporary:
+            temporary.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    winners = {row["model"] for row in rows if row["winner"]}
+    console.print(tables.leaderboard(rows, winners=winners, top=top))
+    for status, count in Counter(row["status"] for row in rows if row["kind"] == "network").items():
+        console.print(f"{count} trials {status.lower()}")
+
+
+if __name__ == "__main__":
+    run(leaderboard)
