@@ -253,6 +253,10 @@ class _Resources:
         self.request = request
         self._data = PreparedData.load(request.data)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles it with what runs in a worker, where nobody asks for resources.
+        return {}
+
     def memory(self, config: dict[str, Any]) -> int:
         """Bytes of the machine's memory; on a GPU, where batches lie elsewhere, none are asked for."""
         space = self.request.space
