@@ -127,6 +127,11 @@ def serve(connection: Connection, address: str | None, workers: int | None, verb
                 tell({"what": "done", "how": run_search(requests.get(), tell, stop)})
     except LeighError as error:
         tell({"what": "refused", "reason": str(error)})
+    except Exception as error:
+        # Ray's own processes may be gone: the driver starts all of it again.
+        if verbose:
+            traceback.print_exc()
+        tell({"what": "broken", "reason": f"{type(error).__name__}: {error}".strip().splitlines()[-1]})
 
 
 def _heartbeat(tell: Tell) -> None:
@@ -250,21 +255,17 @@ class _Resources:
         share = min(largest, cluster.get("CPU", 1.0) // _concurrent(request))
         self.cpus = wanted.cpus if self.gpus else max(wanted.cpus, share)
         self.most_memory = max(node.get("memory", 0.0) for node in nodes)
-        self.request = request
-        self._data = PreparedData.load(request.data)
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Tune pickles it with what runs in a worker, where nobody asks for resources.
-        return {}
+        # Tune pickles it with what is sent to every worker, so the images themselves stay out.
+        self.space, self.data = request.space, request.data
 
     def memory(self, config: dict[str, Any]) -> int:
         """Bytes of the machine's memory; on a GPU, where batches lie elsewhere, none are asked for."""
-        space = self.request.space
+        space = self.space
         if space.resources.memory_gib is not None:
             return int(space.resources.memory_gib * 2**30)
         hyperparameters = {key: value for key, value in config.items() if key not in (NUMBER, CHECKPOINT)}
         settings = TrainingSettings.from_flat(hyperparameters)
-        return 0 if self.gpus else memory_of(space.family, settings, self._data, folds=space.folds)
+        return 0 if self.gpus else memory_of(space.family, settings, _loaded(self.data), folds=space.folds)
 
     def __call__(self, config: dict[str, Any]) -> tune.PlacementGroupFactory:
         bundle = {"CPU": self.cpus, "memory": self.memory(config)} | ({"GPU": self.gpus} if self.gpus else {})
@@ -281,6 +282,11 @@ class _Resources:
                 f"It asks for {memory / 2**30:.1f} GiB of memory, and the largest machine gives "
                 f"{self.most_memory / 2**30:.1f}; make batch_size smaller, or set resources.memory_gib."
             )
+
+
+@functools.lru_cache(maxsize=1)
+def _loaded(data: Path) -> PreparedData:
+    return PreparedData.load(data)
 
 
 def _scheduler(request: SearchRequest) -> TrialScheduler:

@@ -82,6 +82,7 @@ class Supervisor:
         self._arguments = (address, workers, verbose)
         self._worker: _Worker | None = None
         self._stops = 0
+        self._reason = ""
 
     def __enter__(self) -> "Supervisor":
         return self
@@ -148,6 +149,9 @@ class Supervisor:
                 return message["how"] if over or message["how"] == "stopped" else None
             if message["what"] == "refused":
                 raise LeighError(message["reason"])
+            if message["what"] == "broken":
+                self._reason = message["reason"]
+                break
             if message["what"] != "alive":
                 hear(self._kept(message, trials))
         self.end()
@@ -175,12 +179,14 @@ class Supervisor:
         return self._worker
 
     def _mourn(self, deaths: int) -> None:
+        why = f" ({self._reason})" if self._reason else ""
         if deaths >= _DEATHS:
             raise LeighError(
-                f"The search's workers died {deaths} times without finishing an epoch; look at the machine's memory, "
-                "then go on with --resume."
+                f"The search's process died {deaths} times without finishing an epoch{why}; look at the machine's "
+                "memory, then go on with --resume."
             )
-        self.console.print("  the search's workers died; starting them again where they were", style="yellow")
+        self.console.print(f"  the search's process died{why}; it goes on where it was", style="yellow", markup=False)
+        self._reason = ""
         time.sleep(PATIENCE_S * 2 ** (deaths - 1))
 
     @contextmanager

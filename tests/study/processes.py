@@ -83,3 +83,10 @@ def deaf(connection: Connection, *arguments: Any) -> None:
     """Goes on whatever it is asked."""
     tell(connection, begin(connection), 1)
     time.sleep(60)
+
+
+def broken(connection: Connection, *arguments: Any) -> None:
+    """Finds its cluster gone."""
+    begin(connection)
+    connection.send({"what": "broken", "reason": "RayError: the head is gone"})
+    time.sleep(60)

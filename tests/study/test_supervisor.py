@@ -75,6 +75,12 @@ def test_a_process_that_dies_again_and_again_ends_it_with_a_sentence(
     assert study.whats() == ["started"] * 5
 
 
+def test_a_process_that_breaks_says_why(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "serve", processes.broken)
+    with pytest.raises(LeighError, match=r"without finishing an epoch \(RayError: the head is gone\); look at"):
+        study.search()
+
+
 def test_what_the_process_refuses_is_said(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "serve", processes.refusing)
     with pytest.raises(LeighError, match="The cluster is gone; start it"):
