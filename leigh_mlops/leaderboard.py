@@ -22,12 +22,11 @@ def leaderboard(
     """Show the trials of a search beside what needs no network."""
     from leigh_mlops.report import tables
     from leigh_mlops.report.files import replacing
-    from leigh_mlops.study import leaderboard_rows
     from leigh_mlops.tracking import Store as Tracking
 
     tracking = Tracking.open(store)
     parent = tracking.newest_search() if search is None else tracking.run_of(search)
-    rows = leaderboard_rows(tracking.records(parent))
+    rows = tables.leaderboard_rows(tracking.records(parent))
     if not rows:
         raise LeighError(f"The run {parent.id} has no trials; name the run of a search, or leave out --search.")
     if json_path is not None:

@@ -1,14 +1,14 @@
 """Scores as tables in the terminal."""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["REFERENCES", "flag_table", "leaderboard", "side_by_side"]
+__all__ = ["REFERENCES", "flag_table", "leaderboard", "leaderboard_rows", "side_by_side"]
 
 Record = Mapping[str, Any]
 
@@ -112,6 +112,27 @@ def leaderboard(rows: Sequence[Record], *, winners: Collection[str] | None = Non
         if row.get("kind") in REFERENCES:
             _add(table, row, REFERENCES[row["kind"]], marked=False)
     return table
+
+
+def leaderboard_rows(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of the leaderboard from what a store says of a search's runs, with each run's ``status``.
+
+    Args:
+        records: Of each run ``name``, ``status``, ``tags`` and ``metrics``.
+    """
+    rows = []
+    for record in records:
+        tags, metrics = record["tags"], record["metrics"]
+        if "model" not in tags:
+            continue
+        kind = "network" if "trial" in tags else tags["model"]
+        row = {"model": record["name"], "family": tags["model"], "kind": kind, "status": record["status"]}
+        row["winner"] = tags.get("winner") == "true"
+        prefix = "best/val/" if kind == "network" else "val/"
+        rows.append(row | {name.removeprefix(prefix): metrics[name] for name in metrics if name.startswith(prefix)})
+        if "seconds" in metrics:
+            rows[-1]["seconds"] = metrics["seconds"]
+    return rows
 
 
 def _rank(row: Record) -> tuple[float, float]:

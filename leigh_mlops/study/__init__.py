@@ -2,7 +2,6 @@
 
 from leigh_mlops.study.evaluation import Evaluation, evaluate_package
 from leigh_mlops.study.prepare import DataSource, find_data, prepare
-from leigh_mlops.study.records import leaderboard_rows
 from leigh_mlops.study.registered import evaluate_version, matching_data, plate_adjustments
 from leigh_mlops.study.run import Study, resume_newest
 from leigh_mlops.study.spaces import check_spaces
@@ -15,7 +14,6 @@ __all__ = [
     "evaluate_package",
     "evaluate_version",
     "find_data",
-    "leaderboard_rows",
     "matching_data",
     "plate_adjustments",
     "prepare",

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from leigh_mlops.tracking import Run, Store
 from leigh_mlops.training import PreparedData
 from leigh_mlops.trials import Trial
 
-__all__ = ["leaderboard_rows", "log_data", "log_references", "log_summary", "ranking", "record_of"]
+__all__ = ["log_data", "log_references", "log_summary", "ranking", "record_of"]
 
 
 def ranking(space: SearchSpace, trials: Sequence[Trial]) -> list[Trial]:
@@ -34,27 +34,6 @@ def record_of(trial: Trial, winners: Collection[Winner]) -> dict[str, Any]:
     record = {"model": trial.name, "family": trial.family, "kind": "network", "seconds": trial.seconds}
     record["winner"] = trial.name in {winner.trial for winner in winners}
     return record | {name.removeprefix("val/"): value for name, value in trial.best.items() if name.startswith("val/")}
-
-
-def leaderboard_rows(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of the leaderboard from what a store says of a search's runs, with each run's ``status``.
-
-    Args:
-        records: As :meth:`leigh_mlops.tracking.Store.records` gives them.
-    """
-    rows = []
-    for record in records:
-        tags, metrics = record["tags"], record["metrics"]
-        if "model" not in tags:
-            continue
-        kind = "network" if "trial" in tags else tags["model"]
-        row = {"model": record["name"], "family": tags["model"], "kind": kind, "status": record["status"]}
-        row["winner"] = tags.get("winner") == "true"
-        prefix = "best/val/" if kind == "network" else "val/"
-        rows.append(row | {name.removeprefix(prefix): metrics[name] for name in metrics if name.startswith(prefix)})
-        if "seconds" in metrics:
-            rows[-1]["seconds"] = metrics["seconds"]
-    return rows
 
 
 def log_data(

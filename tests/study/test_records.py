@@ -6,8 +6,9 @@ import pytest
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.leaderboard import leaderboard
+from leigh_mlops.report.tables import leaderboard_rows
 from leigh_mlops.settings import SearchSpace
-from leigh_mlops.study.records import leaderboard_rows, log_references, ranking
+from leigh_mlops.study.records import log_references, ranking
 from leigh_mlops.tracking import Store
 from leigh_mlops.trials import Trial
 
