@@ -19,7 +19,7 @@ from leigh_mlops.tracking import Run, Store
 from leigh_mlops.training import PreparedData
 from leigh_mlops.trials import Trial
 
-__all__ = ["log_data", "log_references", "log_summary", "ranking", "record_of"]
+__all__ = ["curves_of", "log_data", "log_references", "log_summary", "ranking", "record_of", "shown"]
 
 
 def ranking(space: SearchSpace, trials: Sequence[Trial]) -> list[Trial]:
@@ -92,7 +92,7 @@ def log_summary(
     facts: Mapping[str, Any],
 ) -> None:
     """Log the pictures, the words and the page of a search."""
-    curves = _curves(trials)
+    curves = curves_of(trials)
     metrics = [metric for metric in ("train/loss", "val/log_loss", "val/mse") if metric in set(curves["metric"])]
     if metrics:
         run.log_figure(learning_curves(curves, metrics), "figures/learning_curves.png")
@@ -102,7 +102,7 @@ def log_summary(
     records = SearchRecords(
         title="Search",
         spaces=spaces,
-        trials=pd.DataFrame([_shown(trial, trial.name in won) for trial in trials]),
+        trials=pd.DataFrame([shown(trial, trial.name in won) for trial in trials]),
         curves=curves,
         references=[row for row in rows if row["kind"] != "network"],
         facts={key: str(value) for key, value in facts.items()},
@@ -110,7 +110,7 @@ def log_summary(
     run.log_text(search_page(records), "search.html")
 
 
-def _curves(trials: Sequence[Trial]) -> pd.DataFrame:
+def curves_of(trials: Sequence[Trial]) -> pd.DataFrame:
     """Every metric of every epoch."""
     rows = [
         (trial.name, trial.family, epoch, metric, value)
@@ -121,7 +121,8 @@ def _curves(trials: Sequence[Trial]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["run", "family", "epoch", "metric", "value"])
 
 
-def _shown(trial: Trial, winner: bool) -> dict[str, Any]:
+def shown(trial: Trial, winner: bool) -> dict[str, Any]:
+    """A trial's row of the search's page."""
     known = {"name": trial.name, "number": trial.number, "family": trial.family, "status": trial.state}
     known |= {"error": trial.error or "", "seconds": trial.seconds}
     known |= {"epochs": len(trial.epochs), "best_epoch": trial.best_epoch, "winner": winner}

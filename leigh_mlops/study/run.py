@@ -180,6 +180,11 @@ class Study:
                     f"The {what} of {facts['data']} changed since the search {saved.folder.name} began; bring the old "
                     "state back, or begin a new search without --resume."
                 )
+        over = sum(event["what"] == "ended" for event in saved.journal.events)
+        trials = sum(space.trials for space in self.spaces)
+        self.console.print(
+            f"Going on with the search that was begun {_ago(saved.opened['time'])}: {over} of {trials} trials are over."
+        )
         saved.journal.append("resumed")
         parent = self._tracking.search_run(saved.folder.name)
         return parent or self._tracking.start(self._title, kind="search", search=saved.folder.name, **facts)
