@@ -242,6 +242,7 @@ def told(storm: Storm) -> dict[str, Any]:
         "status": sorted({run.info.status for run in trials}),
         "steps": steps,
         "versions": len(client.search_model_versions("name = 'leigh-autoencoder'")),
+        "champion": str(client.get_registered_model("leigh-autoencoder").aliases.get("champion", "")),
         "best": dict(best.data.params),
         "score": best.data.metrics["best/val/mse"],
     }
@@ -256,6 +257,7 @@ def faults(said: dict[str, Any], calm: dict[str, Any], *, trials: int, epochs: i
         "status": ["FINISHED"],
         "steps": {f"autoencoder-{number}": list(range(1, epochs + 1)) for number in range(1, trials + 1)},
         "versions": 1,
+        "champion": "1",
         "best": calm["best"],
         "score": calm["score"],
     }
@@ -285,6 +287,8 @@ def main() -> None:
             started = time.monotonic()
             code = disturb(storm, targets, most_s=given.most_s, timeout_s=3600)
             wrong = faults(told(storm), undisturbed, **size) if code == 0 else [f"exit code {code}"]
+            if len(storm.killed) < given.kills:
+                wrong.append(f"only {len(storm.killed)} kills: the search ended before; give it more --fields")
             stormy_s = time.monotonic() - started
             print(f"killed: {', '.join(storm.killed)}")
             print("\n".join(wrong) or "nothing was lost, and nothing happened twice")

@@ -39,11 +39,13 @@ __all__ = [
     "CHALLENGER",
     "CHAMPION",
     "Measured",
+    "NoVersionError",
     "PackagedNetwork",
     "Run",
     "Store",
     "StoreAwayError",
     "Version",
+    "first_line",
     "serve_ui",
 ]
 
@@ -58,17 +60,21 @@ _LOADER = (
 
 # What a store says of a request that it would refuse again; anything else may pass.
 _REFUSALS = {
-    "BAD_REQUEST",
     "INVALID_PARAMETER_VALUE",
     "PERMISSION_DENIED",
     "RESOURCE_ALREADY_EXISTS",
     "RESOURCE_DOES_NOT_EXIST",
 }
 _METRICS_AT_ONCE = 1000
+_MONITOR_AGAIN_S = 30.0
 
 
 class StoreAwayError(LeighError):
     """The store does not answer; what was asked for may be asked again."""
+
+
+class NoVersionError(LeighError):
+    """The store has no such version."""
 
 
 @dataclass(frozen=True)
@@ -235,7 +241,7 @@ class Store:
                 return cls(f"sqlite:///{file}", (file.parent / "artifacts").as_uri())
         except (MlflowException, SQLAlchemyError, OSError, ValueError, ImportError) as error:
             raise LeighError(
-                f"The store {_without_secrets(uri)} can't be reached ({_first_line(error)}); "
+                f"The store {_without_secrets(uri)} can't be reached ({first_line(error)}); "
                 "start the server, or give another --store."
             ) from None
 
@@ -257,7 +263,7 @@ class Store:
         try:
             yield run
         except BaseException as error:
-            run.set_tags({"error": _first_line(error)})
+            run.set_tags({"error": first_line(error)})
             run.end("FAILED" if isinstance(error, Exception) else "KILLED")
             raise
         run.end()
@@ -327,7 +333,7 @@ class Store:
     @contextmanager
     def monitored(self, run: Run) -> Iterator[None]:
         """Log CPU, memory and GPU of this machine with a run, by MLflow's own monitor, while the body runs."""
-        monitor = SystemMetricsMonitor(run.id, resume_logging=True)
+        monitor = _Monitor(run.id, resume_logging=True)
         monitor.start()
         try:
             yield
@@ -338,7 +344,7 @@ class Store:
         """Log a model package as MLflow model ``model`` of a run; returns its address for :meth:`register`."""
         spec = TensorSpec(np.dtype(np.float32), (-1, channels, image_size, image_size))
         output = TensorSpec(np.dtype(np.float32), (-1, -1) if classifies else spec.shape)
-        with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings():
+        with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings(), _asked(self.client):
             warnings.simplefilter("ignore")
             loader = Path(temporary) / "loader.py"
             loader.write_text(_LOADER)
@@ -357,17 +363,18 @@ class Store:
 
     def register(self, name: str, model_uri: str, run: Run, tags: Mapping[str, Any]) -> Version:
         """Register a logged model as the next version of a name, with alias ``challenger``."""
-        try:
-            self.client.create_registered_model(name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
         texts = {key: _text(value) for key, value in tags.items()}
         # A server wants to be told which logged model an address names.
         logged = model_uri.removeprefix("models:/") if model_uri.startswith("models:/m-") else None
-        made = self.client.create_model_version(name, model_uri, run_id=run.id, tags=texts, model_id=logged)
+        with _asked(self.client):
+            try:
+                self.client.create_registered_model(name)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+            made = self.client.create_model_version(name, model_uri, run_id=run.id, tags=texts, model_id=logged)
         version = Version(name, int(made.version), run.id, texts)
-        self.client.set_registered_model_alias(name, CHALLENGER, str(version.version))
+        self.name_alias(version, CHALLENGER)
         return version
 
     def version_of(self, name: str, run: Run) -> Version | None:
@@ -387,14 +394,19 @@ class Store:
             LeighError: There is no such version.
         """
         found = self.version(f"models:/{name}/{version}")
-        self.client.set_registered_model_alias(name, CHAMPION, str(version))
+        self.name_alias(found, CHAMPION)
         return found
+
+    def name_alias(self, version: Version, alias: str) -> None:
+        """Let an alias name a version."""
+        with _asked(self.client):
+            self.client.set_registered_model_alias(version.name, alias, str(version.version))
 
     def champion(self, name: str) -> Version | None:
         """The version with the alias ``champion``, if there is one."""
         try:
             return self.version(f"models:/{name}@{CHAMPION}")
-        except LeighError:
+        except NoVersionError:
             return None
 
     def version(self, uri: str) -> Version:
@@ -407,17 +419,21 @@ class Store:
         if parts is None:
             raise LeighError(f"{uri!r} names no registered model; write models:/NAME@champion or models:/NAME/3.")
         name, number, alias = parts.groups()
-        try:
-            if alias:
-                found = self.client.get_model_version_by_alias(name, alias)
-            else:
-                found = self.client.get_model_version(name, number)
-        except MlflowException:
-            names = ", ".join(sorted(model.name for model in self.client.search_registered_models())) or "none yet"
-            raise LeighError(
-                f"The store has no {uri}; registered models are: {names}. Name one of them with a version "
-                "or alias that it has, run the tune command first, or give the --store that it wrote to."
-            ) from None
+        with _asked(self.client):
+            try:
+                if alias:
+                    found = self.client.get_model_version_by_alias(name, alias)
+                else:
+                    found = self.client.get_model_version(name, number)
+            except MlflowException as error:
+                # An alias that is not there is an invalid value.
+                if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                    raise
+                names = ", ".join(sorted(model.name for model in self.client.search_registered_models())) or "none yet"
+                raise NoVersionError(
+                    f"The store has no {uri}; registered models are: {names}. Name one of them with a version "
+                    "or alias that it has, run the tune command first, or give the --store that it wrote to."
+                ) from None
         return Version(name, int(found.version), found.run_id, dict(found.tags))
 
     def download(self, version: Version, folder: Path) -> Path:
@@ -429,13 +445,22 @@ class Store:
                     fetched = Path(mlflow.artifacts.download_artifacts(version.uri, dst_path=temporary))
             except (MlflowException, SQLAlchemyError, OSError) as error:
                 raise LeighError(
-                    f"The files of {version.uri} can't be had ({_first_line(error)}); check the store that has them."
+                    f"The files of {version.uri} can't be had ({first_line(error)}); check the store that has them."
                 ) from None
             found = [path.parent for path in sorted(fetched.rglob("model.json"))]
             if len(found) != 1:
                 raise LeighError(f"{version.uri} holds no model package; register it again with the train command.")
             shutil.copytree(found[0], folder, dirs_exist_ok=True)
         return folder
+
+
+class _Monitor(SystemMetricsMonitor):  # type: ignore[misc]
+    """MLflow's own gives up where the store is away for a moment, or the run is not running yet."""
+
+    def monitor(self) -> None:
+        while not self._shutdown_event.is_set():
+            super().monitor()
+            self._shutdown_event.wait(_MONITOR_AGAIN_S)
 
 
 @contextmanager
@@ -450,10 +475,11 @@ def _asked(client: MlflowClient) -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
         where = _without_secrets(str(client.tracking_uri))
-        if getattr(error, "error_code", None) in _REFUSALS:
-            raise LeighError(f"The store {where} refuses ({_first_line(error)}); see its log.") from None
+        status = getattr(getattr(error, "response", None), "status_code", 0)
+        if getattr(error, "error_code", None) in _REFUSALS or status in (400, 401, 403, 404):
+            raise LeighError(f"The store {where} refuses ({first_line(error)}); see its log.") from None
         raise StoreAwayError(
-            f"The store {where} does not answer ({_first_line(error)}); start it again, or give another --store."
+            f"The store {where} does not answer ({first_line(error)}); start it again, or give another --store."
         ) from None
 
 
@@ -477,7 +503,8 @@ def _text(value: Any) -> str:  # noqa: ANN401
     return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or its kind, without passwords."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return _without_secrets(lines[0])[:300]
 
@@ -496,4 +523,5 @@ def _with_password_aside(uri: str) -> str:
 
 
 def _without_secrets(text: str) -> str:
-    return re.sub(r"(\w+://)\S*@", r"\1…@", text)
+    text = re.sub(r"(\w+://)\S*@", r"\1…@", text)
+    return re.sub(r"(\w+://[^\s?]*)\?\S*", r"\1?…", text)

@@ -5,10 +5,12 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.models import ModelPackage, build_model, load_package, save_package
-from leigh_mlops.tracking import Run, Store, _without_secrets
+from leigh_mlops.tracking import Run, Store, StoreAwayError, _without_secrets
 
 
 @pytest.fixture
@@ -132,3 +134,19 @@ def test_a_booby_trapped_version_runs_nothing(store: Store, tmp_path: Path) -> N
     assert not sprung.exists()
     pickle.loads(payload)
     assert sprung.exists(), "the trap works"
+
+
+def test_a_store_that_stumbles_is_not_one_without_a_champion(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert store.champion("leigh-resnext") is None
+
+    def locked(*args: object) -> None:
+        raise MlflowException("database is locked at sqlite://name:secret@host", error_code=TEMPORARILY_UNAVAILABLE)
+
+    monkeypatch.setattr(store.client, "get_model_version_by_alias", locked)
+    with pytest.raises(StoreAwayError, match="does not answer") as said:
+        store.champion("leigh-resnext")
+    assert "secret" not in str(said.value)
+
+
+def test_passwords_in_queries_are_hidden() -> None:
+    assert _without_secrets("at postgresql://host/db?user=u&password=p now") == "at postgresql://host/db?… now"

@@ -1,5 +1,7 @@
 """From the journal to the store: a thread that catches up whenever the store answers, and never holds up a trial."""
 
+import functools
+import json
 import os
 import threading
 import time
@@ -16,7 +18,7 @@ __all__ = ["Delivery"]
 
 _AT_ONCE = 500
 _LONGEST_WAIT_S = 15.0
-_IMAGE_SIZE = "image_size"
+_LONGEST_TAG = 500
 
 
 class Delivery:
@@ -47,10 +49,11 @@ class Delivery:
         self.journal, self.store, self.parent = journal, store, parent
         self.facts, self.image_sizes = dict(facts), dict(image_sizes)
         self.refused: list[str] = []
+        self.problem = ""
         self._done = done
-        self._position = int(done.read_text()) if done.exists() else 0
+        self._position = _delivered(done, parent)
         self._runs: dict[str, Run] | None = None
-        self._drawn = {_name(event): event["config"] for event in journal.events if event["what"] == "drawn"}
+        self._drawn = {_name(event): event for event in journal.events if event["what"] == "drawn"}
         self._latest = {_name(event): event for event in journal.events if event["what"] == "epoch"}
         self._more = threading.Condition()
         self._closing = False
@@ -90,11 +93,13 @@ class Delivery:
         return not self.waiting
 
     def run(self, name: str) -> Run:
-        """A trial's run; everything must be delivered.
+        """A trial's run, begun where the store has none (any more).
 
         Raises:
             StoreAwayError: The store does not answer.
         """
+        if name not in self._known():
+            self._start(self._drawn[name])
         return self._known()[name]
 
     def _work(self) -> None:
@@ -105,6 +110,10 @@ class Delivery:
                 wait = 0.0
             except StoreAwayError:
                 self._runs = None  # what was asked for last may stand there or not
+                wait = min(_LONGEST_WAIT_S, 2 * wait or 0.5)
+            except Exception as error:
+                # A thread that ended here would lose all that follows.
+                self._runs, self.problem = None, f"{type(error).__name__}: {error}"
                 wait = min(_LONGEST_WAIT_S, 2 * wait or 0.5)
 
     def _awake(self, wait: float) -> bool:
@@ -131,15 +140,15 @@ class Delivery:
             elif event["what"] in ("paused", "resumed"):
                 later.append(lambda event=event: self._interrupt(event))  # type: ignore[misc]
         for name, numbers in measured.items():
-            self._try(lambda name=name, numbers=numbers: self._known()[name].log_measured(numbers))  # type: ignore[misc]
+            self._try(lambda name=name, numbers=numbers: self.run(name).log_measured(numbers))  # type: ignore[misc]
         for step in later:
-            self._try(step)
-        self._position += len(events)
+            step()
         temporary = self._done.with_suffix(".part")
-        temporary.write_text(str(self._position))
+        temporary.write_text(json.dumps({"run": self.parent.id, "events": self._position + len(events)}))
         os.replace(temporary, self._done)
+        self._position += len(events)
 
-    def _try(self, step: Callable[[], None]) -> None:
+    def _try(self, step: Callable[[], object]) -> None:
         """What the store refuses once it would refuse again: it is noted, and the rest goes on."""
         try:
             step()
@@ -154,17 +163,20 @@ class Delivery:
         return self._runs
 
     def _begin(self, event: Event) -> None:
+        self._drawn[_name(event)] = event
+        self._try(lambda: self.run(_name(event)))
+
+    def _start(self, event: Event) -> None:
         name, family = _name(event), event["family"]
-        self._drawn[name] = event["config"]
-        if name not in self._known():
-            tags = {"model": family, "trial": event["number"]} | self.facts
-            self._known()[name] = self.store.start(name, parent=self.parent, at=event["time"], **tags)
-        facts = {"family": family, _IMAGE_SIZE: self.image_sizes[family]}
-        self._try(lambda: self._known()[name].log_params(facts | event["config"]))
+        tags = {"model": family, "trial": event["number"]} | self.facts
+        run = self.store.start(name, parent=self.parent, at=event["time"], **tags)
+        self._known()[name] = run
+        facts = {"family": family, "image_size": self.image_sizes[family]}
+        self._try(lambda: run.log_params(facts | event["config"]))
 
     def _numbers(self, event: Event) -> list[Measured]:
         """An epoch's metrics, with the hyperparameters that a population has changed since the trial was drawn."""
-        drawn = self._drawn[_name(event)]
+        drawn = self._drawn[_name(event)]["config"]
         changed = {
             f"population/{key}": value
             for key, value in event["config"].items()
@@ -174,30 +186,38 @@ class Delivery:
         return [Measured(name, value, event["epoch"], event["time"]) for name, value in numbers.items()]
 
     def _end(self, event: Event) -> None:
-        run = self._known()[_name(event)]
-        if (latest := self._latest.get(_name(event))) is not None:
-            best = {f"best/{name}": value for name, value in latest["best"].items()}
-            run.log_metrics(best | {"seconds": event["seconds"]}, at=event["time"])
-            run.set_tags({"best_epoch": latest["best_epoch"]})
-        if event["state"] == "failed":
-            run.set_tags({"error": event["error"][:500]})
-        elif "stopped" in event:
-            run.set_tags({"stopped": event["stopped"]})
+        name, failed = _name(event), event["state"] == "failed"
+        tags = {"error": event["error"][:_LONGEST_TAG] if failed else ""}
+        tags |= {"stopped": event["stopped"]} if "stopped" in event else {}
+        if (latest := self._latest.get(name)) is not None:
+            best = {f"best/{key}": value for key, value in latest["best"].items()} | {"seconds": event["seconds"]}
+            self._try(lambda: self.run(name).log_metrics(best, at=event["time"]))
+            tags["best_epoch"] = latest["best_epoch"]
+        self._try(lambda: self.run(name).set_tags(tags))
         if event.get("trace"):
-            run.log_text(event["trace"], "error.txt")
-        run.end("FAILED" if event["state"] == "failed" else "FINISHED", at=event["time"])
+            self._try(lambda: self.run(name).log_text(event["trace"], "error.txt"))
+        self._try(lambda: self.run(name).end("FAILED" if failed else "FINISHED", at=event["time"]))
 
     def _interrupt(self, event: Event) -> None:
         """Runs that are open stop with the search, and go on with it."""
         over = {_name(each) for each in self.journal.events if each["what"] == "ended"}
         left = [run for name, run in self._known().items() if name in self._drawn and name not in over]
+        reason = event.get("reason", "")[:_LONGEST_TAG]
         for run in [self.parent, *left]:
+            self._try(functools.partial(run.set_tags, {"error": reason}))
             if event["what"] == "resumed":
-                run.set_tags({"error": ""})
-                run.go_on()
+                self._try(run.go_on)
             else:
-                run.set_tags({"error": event["reason"]})
-                run.end(event["status"], at=event["time"])
+                self._try(functools.partial(run.end, event["status"], at=event["time"]))
+
+
+def _delivered(done: Path, parent: Run) -> int:
+    """Events that a run's file says are delivered: none where it is another run's, or was cut short."""
+    try:
+        about = json.loads(done.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return 0
+    return int(about["events"]) if about["run"] == parent.id else 0
 
 
 def _name(event: Event) -> str:

@@ -24,7 +24,7 @@ from leigh_mlops.study.baselines import Baselines, fit_latent_baseline
 from leigh_mlops.study.champion import AtSize, Decision, decide, line_of
 from leigh_mlops.study.evaluation import Evaluation, evaluate_package
 from leigh_mlops.study.examples import display_limits, example_sheet
-from leigh_mlops.tracking import Run, Store, Version
+from leigh_mlops.tracking import CHALLENGER, Run, Store, Version
 from leigh_mlops.training import PreparedData, digests_of_starts
 
 __all__ = ["Winner", "accuracy_gain", "crown", "log_package", "make_package"]
@@ -124,7 +124,9 @@ def crown(
     gain = accuracy_gain(package, test, data)
     if version is None:
         version = store.register(name, model_uri, run, _tags(package, data, test, decision, gain))
-    if decision.promote:
+    store.name_alias(version, CHALLENGER)
+    champion = store.champion(name)
+    if decision.promote and (champion is None or champion.version < version.version):
         store.promote(name, version.version)
     run.set_tags({"winner": True, "registered": version.uri, "champion": decision.promote, "decision": decision.reason})
     _draw(run, package, test, data)
@@ -153,7 +155,8 @@ def _tags(
     gain: tuple[float, float] | None,
 ) -> dict[str, Any]:
     tags = line_of(package) | decision.tags() | {"demo": data.demo, "wells": len(set(data.wells))}
-    tags |= {key: package.about[key] for key in ("data_fingerprint", "split_fingerprint")}
+    known = ("data_fingerprint", "split_fingerprint", "git")
+    tags |= {key: package.about[key] for key in known if key in package.about}
     if gain is not None:
         ours, theirs = test.scores["wells/accuracy"], test.baseline["wells/accuracy"]
         beats = "beats" if gain[0] > 0 else "does not beat"

@@ -29,7 +29,7 @@ from leigh_mlops.study.said import say_baseline, say_result, winner_lines
 from leigh_mlops.study.saved import SavedSearch, dead_searches, held_search, new_search
 from leigh_mlops.study.spaces import check_spaces, latent_size, local_starts
 from leigh_mlops.study.supervisor import Supervisor
-from leigh_mlops.tracking import Run, Store, StoreAwayError
+from leigh_mlops.tracking import Run, Store, StoreAwayError, first_line
 from leigh_mlops.training import PreparedData, build_network, digests_of_starts, trained_network
 from leigh_mlops.trials import Event, Trial, trials_of
 
@@ -157,10 +157,10 @@ class Study:
             with delivery_of(saved, self._tracking, parent) as delivery, self._tracking.monitored(parent):
                 try:
                     winners, rows = self._study(parent, data, saved, supervisor, delivery)
+                    parent.end()
                 except BaseException as error:
                     self._interrupted(saved, delivery, error)
                     raise
-                parent.end()
         saved.remove()
         for reason in delivery.refused:
             self.console.print(f"Not delivered: {reason}", style="red", markup=False)
@@ -192,7 +192,7 @@ class Study:
     def _interrupted(self, saved: SavedSearch, delivery: Delivery, error: BaseException) -> None:
         """Say how to go on; runs end as KILLED, or as FAILED where nothing is to be gone on with."""
         hopeless = isinstance(error, NoNetworkError)
-        reason = str(error) or "the search was stopped"
+        reason = "the search was stopped" if isinstance(error, KeyboardInterrupt) else first_line(error)
         saved.journal.append("paused", reason=reason, status="FAILED" if hopeless else "KILLED")
         delivered = delivery.flush(_STOPPED_WAIT_S)
         if not delivered:
@@ -279,9 +279,10 @@ class Study:
         if not delivery.flush(1.0):
             self.console.print("  waiting for the store")
         if not delivery.flush(STORE_WAIT_S):
+            why = f" ({delivery.problem})" if delivery.problem else ""
             raise StoreAwayError(
-                f"The store {self._tracking.words} has not answered for {STORE_WAIT_S / 60:.0f} minutes; start it, and "
-                "go on with --resume: all trials are kept."
+                f"The store {self._tracking.words} has not answered for {STORE_WAIT_S / 60:.0f} minutes{why}; start "
+                "it, and go on with --resume: all trials are kept."
             )
 
     def _search_all(self, saved: SavedSearch, supervisor: Supervisor, delivery: Delivery) -> dict[str, list[Trial]]:
@@ -380,7 +381,7 @@ def resume_newest(console: Console, *, store: str | None = None, **here: Any) ->
     with held_search(dead[-1]) as saved:
         settings = dict(saved.opened or {})["study"]
     if store is None:
-        store = settings["store"] if "://" in settings["store"] else str(Path(settings["store"]).parent)
+        store = settings["store"] if "://" in settings["store"] else f"sqlite:///{settings['store']}"
     if "…" in store:
         raise LeighError(f"The search's store {store} needs its password again; give it with --store.")
     return Study.from_settings(settings, console, store=store, **here).resume(dead[-1])
@@ -403,7 +404,9 @@ def close_dead(store: Store, console: Console) -> None:
             )
             if saved.journal.events[-1]["what"] == "paused":
                 continue
-            saved.journal.append("paused", reason="its process is gone; --resume goes on", status="KILLED")
+            # The last sign of life, from which on no time is spent.
+            last = saved.journal.events[-1]["time"]
+            saved.journal.append("paused", time=last, reason="its process is gone; --resume goes on", status="KILLED")
             with delivery_of(saved, store, parent) as delivery:
                 delivery.flush(_STOPPED_WAIT_S)
 

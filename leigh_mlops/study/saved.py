@@ -15,6 +15,9 @@ from leigh_mlops.trials import Event, Journal
 __all__ = ["SavedSearch", "dead_searches", "held_search", "new_search", "state_folder"]
 
 
+_MOMENT_S = 3.0
+
+
 def state_folder() -> Path:
     """Private folder of running searches, outside store and artifacts: Ray keeps pickles of its own there.
 
@@ -40,7 +43,7 @@ class SavedSearch:
 
     @property
     def opened(self) -> Event | None:
-        """The event that says what is searched, with the study's settings and its run."""
+        """The event that says what is searched, with the study's settings."""
         return self.journal.first("opened")
 
     @property
@@ -59,9 +62,9 @@ class SavedSearch:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _held(folder: Path) -> FileLock:
+def _held(folder: Path, timeout_s: float = 0) -> FileLock:
     lock = FileLock(f"{folder}.lock")
-    lock.acquire(timeout=0)
+    lock.acquire(timeout=timeout_s)
     return lock
 
 
@@ -88,7 +91,8 @@ def held_search(folder: Path) -> Iterator[SavedSearch]:
         LeighError: Another process holds it.
     """
     try:
-        lock = _held(folder)
+        # Other commands hold it for a moment, to see that nobody does.
+        lock = _held(folder, _MOMENT_S)
     except Timeout:
         raise LeighError(f"The search {folder.name} runs already; wait for its end, or stop it first.") from None
     try:

@@ -39,20 +39,27 @@ class _Worker:
     patience: float = field(default_factory=lambda: START_S)
 
     def messages(self) -> Iterator[Event]:
-        """What it sends, until it dies or falls silent."""
+        """What it sends, until it dies or falls silent; what it sent before is not lost."""
         self.heard = time.monotonic()
         with suppress(EOFError, OSError):
-            while time.monotonic() < self.heard + self.patience:
-                if not self.pipe.poll(0.5):
-                    continue
-                message = self.pipe.recv()
-                self.heard, self.patience = time.monotonic(), SILENCE_S
-                yield message
+            while True:
+                if self.pipe.poll(0.5):
+                    message = self.pipe.recv()
+                    self.heard, self.patience = time.monotonic(), SILENCE_S
+                    yield message
+                elif time.monotonic() > self.heard + self.patience:
+                    return
+                else:
+                    yield {"what": "alive"}
+
+    def kill_group(self) -> None:
+        """End it and all that it started, and wait for nothing: safe in the handler of a signal."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(int(self.process.pid or 0), signal.SIGKILL)
 
     def kill(self) -> None:
         """End it and all that it started."""
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(int(self.process.pid or 0), signal.SIGKILL)
+        self.kill_group()
         self.process.kill()
         self.process.join()
         self.pipe.close()
@@ -121,7 +128,7 @@ class Supervisor:
                 left = None if deadline is None else max(1.0, deadline - time.monotonic())
                 before = self._progress()
                 how = self._attempt(replace(request, time_budget_s=left), hear)
-                if how == "stopped":
+                if self._stops:
                     raise StoppedError
                 if how is not None:
                     self.journal.append("searched", family=family, how=how)
@@ -140,10 +147,14 @@ class Supervisor:
         known = list(trials_of(self.journal.events, family).values())
         worker = self._living()
         place = request.folder.with_name(f"{request.folder.name}-{start}")
-        with suppress(BrokenPipeError):
+        with suppress(OSError):
             worker.pipe.send(replace(request, folder=place, trials=known))
-        trials = {trial.number: trial for trial in known}
+        trials, asked = {trial.number: trial for trial in known}, False
         for message in worker.messages():
+            if self._stops and not asked:
+                asked = True
+                with suppress(OSError):
+                    worker.pipe.send(STOP)
             if message["what"] == "done":
                 over = all(trial.over for trial in trials.values())
                 return message["how"] if over or message["how"] == "stopped" else None
@@ -155,8 +166,6 @@ class Supervisor:
             if message["what"] != "alive":
                 hear(self._kept(message, trials))
         self.end()
-        if self._stops:
-            raise StoppedError
         return None
 
     def _kept(self, message: Event, trials: dict[int, Trial]) -> Event:
@@ -187,7 +196,11 @@ class Supervisor:
             )
         self.console.print(f"  the search's process died{why}; it goes on where it was", style="yellow", markup=False)
         self._reason = ""
-        time.sleep(PATIENCE_S * 2 ** (deaths - 1))
+        wait = time.monotonic() + PATIENCE_S * 2 ** (deaths - 1)
+        while time.monotonic() < wait and not self._stops:
+            time.sleep(0.05)
+        if self._stops:
+            raise StoppedError
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -195,12 +208,10 @@ class Supervisor:
 
         def handle(number: int, frame: FrameType | None) -> None:
             self._stops += 1
-            if self._stops > 1:
-                raise StoppedError
-            self.console.print("  stopping when the epochs that run are saved; once more stops at once")
-            if self._worker is not None:
-                with suppress(OSError):
-                    self._worker.pipe.send(STOP)
+            if self._stops == 1:
+                self.console.print("  stopping when the epochs that run are saved; once more stops at once")
+            elif self._worker is not None:
+                self._worker.kill_group()
 
         before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
         try:

@@ -13,6 +13,7 @@ CALM: dict[str, Any] = {
     "status": ["FINISHED"],
     "steps": {f"autoencoder-{number}": [1, 2, 3, 4, 5] for number in (1, 2)},
     "versions": 1,
+    "champion": "1",
     "best": {"learning_rate": "0.1"},
     "score": 0.5,
 }
@@ -28,6 +29,7 @@ CALM: dict[str, Any] = {
         {"steps": CALM["steps"] | {"autoencoder-2": [1, 2, 4, 5]}},
         {"steps": CALM["steps"] | {"autoencoder-2": [1, 2, 2, 3, 4, 5]}},
         {"versions": 0},
+        {"champion": ""},
         {"best": {"learning_rate": "0.2"}},
         {"score": 0.6},
     ],

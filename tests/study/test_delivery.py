@@ -175,6 +175,60 @@ def test_a_delivery_that_goes_on_delivers_what_is_left(store: Store, journal: Jo
     assert steps(store, run) == [1, 2]
 
 
+def test_another_store_or_a_run_that_is_gone_gets_everything(store: Store, journal: Journal) -> None:
+    parent = store.start("search")
+    begin(journal)
+    epoch(journal, 1)
+    with delivering(journal, store, parent) as delivery:
+        assert delivery.flush(30)
+        store.client.delete_run(delivery.run("resnext-1").id)
+    epoch(journal, 2)
+    with delivering(journal, store, parent) as delivery:
+        assert delivery.waiting == 1
+        assert delivery.flush(30)
+        assert steps(store, delivery.run("resnext-1")) == [2]
+    other = store.start("search")
+    with delivering(journal, store, other) as delivery:
+        assert delivery.waiting == 3
+        assert delivery.flush(30)
+        assert steps(store, delivery.run("resnext-1")) == [1, 2]
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"run": "another", "events": 2}'])
+def test_a_file_that_was_cut_short_delivers_again(content: str, store: Store, journal: Journal) -> None:
+    begin(journal)
+    journal.path.with_name("delivered").write_text(content)
+    with delivering(journal, store, store.start("search")) as delivery:
+        assert delivery.flush(30)
+        assert delivery.run("resnext-1").tags()["trial"] == "1"
+
+
+def test_what_nobody_foresaw_is_tried_again_and_said(
+    store: Store, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(journal)
+    with delivering(journal, store, store.start("search")) as delivery:
+        with monkeypatch.context() as patch:
+            patch.setattr("os.replace", lambda *paths: 1 / 0)
+            assert not delivery.flush(1)
+            assert delivery.problem == "ZeroDivisionError: division by zero"
+        assert delivery.flush(30)
+
+
+def test_a_refusal_leaves_no_run_running(store: Store, flaky: Flaky, journal: Journal) -> None:
+    parent = store.start("search")
+    begin(journal)
+    end(journal, state="failed", error="it burst" * 1000, trace="Traceback")
+    begin(journal, 2)
+    journal.append("paused", reason="the search was stopped", status="KILLED")
+    flaky.refuses = "log_text"
+    with delivering(journal, store, parent) as delivery:
+        assert delivery.flush(30)
+        assert len(delivery.refused) == 1
+        status = [store.client.get_run(delivery.run(f"resnext-{number}").id).info.status for number in (1, 2)]
+    assert status == ["FAILED", "KILLED"]
+
+
 def test_runs_stop_and_go_on_with_their_search(store: Store, journal: Journal) -> None:
     def status(name: str) -> tuple[str, str]:
         found = store.client.get_run((store.children(parent) | {"search": parent})[name].id)

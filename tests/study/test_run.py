@@ -114,3 +114,14 @@ def test_runs_of_a_search_whose_process_is_gone_are_closed(study: Study, said: i
         said.getvalue()
     )
     assert dead_searches() == [folder]
+    with held_search(folder) as saved:
+        # The night for which it lay there was no search.
+        assert saved.journal.events[-1]["time"] == saved.journal.events[-2]["time"]
+
+
+def test_a_store_of_another_name_is_found_again(study: Study, tmp_path: Path) -> None:
+    place = tmp_path / "elsewhere" / "runs.db"
+    folder = begun(study, Store.open(f"sqlite:///{place}"))
+    with pytest.raises(LeighError, match=f"the search {folder.name} began; bring"):
+        resume_newest(study.console)
+    assert [path.name for path in place.parent.glob("*.db")] == ["runs.db"]
