@@ -24,6 +24,7 @@ def show_plan(
     *,
     workers: int | None,
     address: str | None,
+    time_budget_s: float | None = None,
 ) -> None:
     """Show every family's trials, what is varied, memory, and time on this machine."""
     cores, gpus = len(os.sched_getaffinity(0)), torch.cuda.device_count()
@@ -36,7 +37,7 @@ def show_plan(
     for space in spaces:
         data, settings = at_size(space.image_size), TrainingSettings.from_flat(space.published)
         held = gpus / space.resources.gpus if gpus and space.resources.gpus else cores // space.resources.cpus
-        at_once = max(1, min(workers or int(held), int(held), space.trials))
+        at_once = max(1, min(workers or int(held), space.trials))
         seconds = seconds_per_epoch(space, data) * space.folds
         whole = seconds * settings.epochs * space.trials / at_once
         total += whole
@@ -55,6 +56,7 @@ def show_plan(
         console.print(
             f"{space.family} varies {', '.join(map(_varied, space.ordered_space)) or 'nothing'}.", markup=False
         )
+    total = min(total, time_budget_s or total)
     stops = " (early stopping ends most trials before)" if any(s.early_stopping != "none" for s in spaces) else ""
     console.print(f"In all at most {_duration(total)}{stops}. Nothing was trained; leave out --dry-run to begin.")
 

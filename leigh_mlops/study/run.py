@@ -96,7 +96,14 @@ class Study:
         check_spaces(self.spaces, len(divided[1]))
         data = prepare(self.source, *divided, self.spaces[0].image_size, self.console)
         self._sizes = {data.image_size: data}
-        show_plan(self.spaces, self.at_size, self.console, workers=self.workers, address=self.ray_address)
+        show_plan(
+            self.spaces,
+            self.at_size,
+            self.console,
+            workers=self.workers,
+            address=self.ray_address,
+            time_budget_s=self.time_budget_s,
+        )
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any], console: Console, **here: Any) -> "Study":  # noqa: ANN401

@@ -72,8 +72,9 @@ def _held(folder: Path, timeout_s: float = 0) -> FileLock:
 def new_search() -> Iterator[SavedSearch]:
     """A new search's folder, held; one of which nothing was begun is removed at the end."""
     folder = state_folder() / "searches" / f"{time.time_ns():x}"
-    folder.mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
     lock = _held(folder)
+    folder.mkdir()
     saved = SavedSearch(folder)
     try:
         yield saved
@@ -108,15 +109,17 @@ def _release(lock: FileLock, folder: Path) -> None:
 
 
 def dead_searches() -> list[Path]:
-    """Folders of begun searches that no process holds, the newest last."""
-    places = sorted((state_folder() / "searches").glob("*/journal.jsonl"))
+    """Folders of begun searches that no process holds, the newest last; what is left of others is removed."""
     dead = []
-    for folder in (place.parent for place in places):
+    for folder in sorted(path for path in (state_folder() / "searches").glob("*") if path.is_dir()):
         try:
             lock = _held(folder)
         except Timeout:
             continue
-        if SavedSearch(folder).opened is not None:
+        saved = SavedSearch(folder)
+        if saved.opened is None:
+            saved.remove()
+        else:
             dead.append(folder)
         _release(lock, folder)
     return dead

@@ -60,6 +60,9 @@ def test_a_plan_says_what_would_run_and_trains_nothing(study: Study, said: io.St
     study.spaces = [study.spaces[0].changed(early_stopping="asha")]
     study.show()
     assert "early stopping ends most trials before" in said.getvalue()
+    study.time_budget_s = 0.5
+    study.show()
+    assert "In all at most 0 s" in said.getvalue()
 
 
 def test_settings_come_back_as_they_were_saved(study: Study, tmp_path: Path) -> None:

@@ -35,6 +35,13 @@ def test_a_search_that_was_begun_waits_until_it_is_removed(tmp_path: Path) -> No
     assert not Path(f"{folders[0]}.lock").exists()
 
 
+def test_what_is_left_of_a_search_that_was_being_removed_is_removed(tmp_path: Path) -> None:
+    rest = state_folder() / "searches" / "1"
+    (rest / "resnext-12").mkdir(parents=True)
+    assert dead_searches() == []
+    assert not rest.exists()
+
+
 def test_pauses_are_no_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
     monkeypatch.setattr("time.time", lambda: clock[0])
