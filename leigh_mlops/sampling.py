@@ -72,7 +72,8 @@ def _told(trial: Trial, space: SearchSpace) -> "optuna.trial.FrozenTrial":
     values = [trial.best.get(each.metric, np.nan) for each in space.all_objectives]
     state = TrialState.RUNNING
     if trial.over:
-        state = TrialState.COMPLETE if np.isfinite(values).all() else TrialState.FAIL
+        good = trial.state == "finished" and np.isfinite(values).all()
+        state = TrialState.COMPLETE if good else TrialState.FAIL
     return create_trial(
         state=state,
         values=values if state == TrialState.COMPLETE else None,

@@ -8,6 +8,7 @@ import math
 import os
 import queue
 import signal
+import socket
 import tempfile
 import threading
 import time
@@ -42,6 +43,7 @@ _BEST = "best.json"
 _DEATHS = 3
 _HEARTBEAT_S = 5.0
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_LOST = (errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.EROFS)
 
 Tell = Callable[[Event], None]
 
@@ -113,11 +115,12 @@ def serve(connection: Connection, address: str | None, workers: int | None, verb
             connection.send(event)
 
     def listen() -> None:
-        with suppress(EOFError, OSError):
+        try:
             while True:
                 message = connection.recv()
                 stop.set() if message == STOP else requests.put(message)
-        os.killpg(0, signal.SIGKILL)
+        finally:
+            os.killpg(0, signal.SIGKILL)
 
     threading.Thread(target=listen, daemon=True).start()
     try:
@@ -128,10 +131,30 @@ def serve(connection: Connection, address: str | None, workers: int | None, verb
     except LeighError as error:
         tell({"what": "refused", "reason": str(error)})
     except Exception as error:
-        # Ray's own processes may be gone: the driver starts all of it again.
         if verbose:
             traceback.print_exc()
-        tell({"what": "broken", "reason": f"{type(error).__name__}: {error}".strip().splitlines()[-1]})
+        tell(_last_words(error))
+
+
+def _last_words(error: Exception) -> Event:
+    if _is_full(error):
+        return {"what": "refused", "reason": _full_disk(error)}
+    # Ray's own processes may be gone: the driver starts all of it again.
+    return {"what": "broken", "reason": f"{type(error).__name__}: {error}".strip().splitlines()[-1]}
+
+
+def _is_full(error: BaseException) -> bool:
+    """Whether a full disk is behind it; those who wrap an error may keep no more than its words."""
+    words = [os.strerror(code) for code in _FULL]
+    return any(
+        getattr(each, "errno", None) in _FULL or any(word in str(each) for word in words)
+        for each in (error, error.__cause__, error.__context__)
+    )
+
+
+def _full_disk(error: BaseException) -> str:
+    reason = (str(error) or type(error).__name__).strip().splitlines()[-1]
+    return f"The disk is full ({reason}); make space, then go on with --resume."
 
 
 def _heartbeat(tell: Tell) -> None:
@@ -155,14 +178,20 @@ def run_search(request: SearchRequest, tell: Tell, stop: threading.Event | None 
         ``complete``, ``time`` where the time budget ended it, or ``stopped``.
 
     Raises:
-        LeighError: The disk is full.
+        LeighError: The disk is full; a machine can't read the data; or no machine can hold a trial, or what an
+            earlier search began of one.
     """
     space, stop = request.space, stop or threading.Event()
     relay, resources = _Relay(request, tell, stop), _Resources(request)
+    for trial in relay.left():
+        resources.check_again(trial)
     whole = space.algorithm == "pbt"
+    members = _population(relay, resources) if whole else {}
+    if not relay.left() and len(relay.trials) >= space.trials:
+        return relay.close()
     tuner = tune.Tuner(
         tune.with_resources(_trainable(request), resources),
-        param_space=_population(relay, resources) if whole else {},
+        param_space=members,
         tune_config=tune.TuneConfig(
             metric=space.metric,
             mode=space.mode,
@@ -182,7 +211,7 @@ def run_search(request: SearchRequest, tell: Tell, stop: threading.Event | None 
             callbacks=[relay],
             stop=relay,
             failure_config=tune.FailureConfig(max_failures=-1),
-            checkpoint_config=tune.CheckpointConfig(num_to_keep=3),
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=_kept(space)),
         ),
     )
     tuner.fit()
@@ -196,15 +225,28 @@ def _trainable(request: SearchRequest) -> Callable[[dict[str, Any]], None]:
 def _trial(config: dict[str, Any], *, space: SearchSpace, data: str, seed: int) -> None:
     """Runs in a worker; what goes wrong by itself would go wrong again, and is a result."""
     try:
-        _run(config, space, Path(data), seed)
+        prepared = PreparedData.load(Path(data))
+    except (LeighError, OSError) as error:
+        tune.report({space.metric: math.nan, "failed": str(error), "trace": "", "halt": _halt(error)})
+        return
+    try:
+        _run(config, space, prepared, seed)
     except Exception as error:
-        full = getattr(error, "errno", None) in _FULL or "No space left on device" in str(error)
+        ill = _is_full(error) or getattr(error, "errno", None) in _LOST
         trace = "" if isinstance(error, LeighError) else traceback.format_exc()
         failed = " ".join(str(error).split()) or type(error).__name__
-        tune.report({space.metric: math.nan, "failed": failed, "trace": trace, "full": full})
+        report = {"failed": failed, "trace": trace, "halt": _halt(error) if ill else ""}
+        tune.report({space.metric: math.nan} | report)
 
 
-def _run(config: dict[str, Any], space: SearchSpace, data: Path, seed: int) -> None:
+def _halt(error: Exception) -> str:
+    """Why a machine can't run any trial."""
+    if _is_full(error):
+        return _full_disk(error)
+    return f"{socket.gethostname()}: {' '.join(str(error).split()).rstrip('.')}; mend it, then go on with --resume."
+
+
+def _run(config: dict[str, Any], space: SearchSpace, data: PreparedData, seed: int) -> None:
     torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
     hyperparameters = {key: value for key, value in config.items() if key not in (NUMBER, CHECKPOINT)}
     resumed = tune.get_checkpoint()
@@ -213,7 +255,7 @@ def _run(config: dict[str, Any], space: SearchSpace, data: Path, seed: int) -> N
     epochs = run_trial(
         space.family,
         TrainingSettings.from_flat(hyperparameters),
-        PreparedData.load(data),
+        data,
         metric=space.metric,
         mode=space.mode,
         seed=seed,
@@ -245,7 +287,12 @@ def _concurrent(request: SearchRequest) -> int:
 
 
 class _Resources:
-    """What a trial gets by its configuration; idle cores go to the trials that run."""
+    """What a trial gets by its configuration; idle cores go to the trials that run.
+
+    Raises:
+        LeighError: No machine has the cores and GPUs that a trial asks for, which would wait for ever; or the data
+            can't be read.
+    """
 
     def __init__(self, request: SearchRequest) -> None:
         cluster, wanted = ray.cluster_resources(), request.space.resources
@@ -254,9 +301,19 @@ class _Resources:
         largest = max(node.get("CPU", 1.0) for node in nodes)
         share = min(largest, cluster.get("CPU", 1.0) // _concurrent(request))
         self.cpus = wanted.cpus if self.gpus else max(wanted.cpus, share)
+        if not any(node.get("CPU", 0.0) >= self.cpus and node.get("GPU", 0.0) >= self.gpus for node in nodes):
+            raise LeighError(
+                f"A trial asks for {self.cpus:g} CPUs and {self.gpus:g} GPUs of one machine, and the largest has "
+                f"{largest:g} and {max(node.get('GPU', 0.0) for node in nodes):g}; make resources smaller."
+            )
         self.most_memory = max(node.get("memory", 0.0) for node in nodes)
         # Tune pickles it with what is sent to every worker, so the images themselves stay out.
         self.space, self.data = request.space, request.data
+        if not self.gpus and wanted.memory_gib is None:
+            try:  # at once, since what can't be read is no trial's fault
+                _loaded(self.data)
+            except (LeighError, OSError) as error:
+                raise LeighError(_halt(error)) from None
 
     def memory(self, config: dict[str, Any]) -> int:
         """Bytes of the machine's memory; on a GPU, where batches lie elsewhere, none are asked for."""
@@ -283,6 +340,18 @@ class _Resources:
                 f"{self.most_memory / 2**30:.1f}; make batch_size smaller, or set resources.memory_gib."
             )
 
+    def check_again(self, trial: Trial) -> None:
+        """Refuse to go on where a trial that ran already does not fit into the memory that is free now.
+
+        Raises:
+            LeighError: Other programs use the memory, or the machine is a smaller one.
+        """
+        if trial.epochs and (memory := self.memory(trial.config)) > self.most_memory:
+            raise LeighError(
+                f"{trial.name} needs {memory / 2**30:.1f} GiB of memory, and the largest machine has "
+                f"{self.most_memory / 2**30:.1f} free; free memory, then go on with --resume."
+            )
+
 
 @functools.lru_cache(maxsize=1)
 def _loaded(data: Path) -> PreparedData:
@@ -290,25 +359,84 @@ def _loaded(data: Path) -> PreparedData:
 
 
 def _scheduler(request: SearchRequest) -> TrialScheduler:
-    space = request.space
-    if space.algorithm == "pbt":
-        mutations = {key: _domain(space.space[key]) for key in space.space if key in TrainingSettings.MUTABLE}
-        return PopulationBasedTraining(
+    if request.space.algorithm == "pbt":
+        return _Population(request)
+    return FIFOScheduler() if request.space.early_stopping == "none" else _Halving(request)
+
+
+class _Halving(ASHAScheduler):  # type: ignore[misc]
+    """Successive halving in which what earlier trials reached decides on later ones."""
+
+    def __init__(self, request: SearchRequest) -> None:
+        space, epochs = request.space, _epochs(request.space)
+        super().__init__(time_attr="epoch", max_t=epochs, grace_period=max(1, epochs // 5), reduction_factor=3)
+        self._family, sign = space.family, 1 if space.mode == "max" else -1
+        for trial in request.trials:
+            for number, metrics in enumerate(trial.epochs, start=1):
+                self._brackets[0].on_result(SimpleNamespace(trial_id=trial.name), number, sign * metrics[space.metric])
+
+    def on_trial_add(self, tune_controller: Any, trial: TuneTrial) -> None:  # noqa: ANN401
+        """A trial that goes on is the one that is known, not one more."""
+        super().on_trial_add(tune_controller, trial)
+        name = f"{self._family}-{trial.config[NUMBER]}"
+        for _, reached in self._brackets[0]._rungs:
+            if name in reached:
+                reached[trial.trial_id] = reached.pop(name)
+
+
+class _Population(PopulationBasedTraining):  # type: ignore[misc]
+    """Population-based training whose members wait for each other, but not for one that is over."""
+
+    def __init__(self, request: SearchRequest) -> None:
+        space, interval = request.space, _interval(request.space)
+        super().__init__(
             time_attr="epoch",
-            perturbation_interval=max(1, _epochs(space) // 5),
-            hyperparam_mutations=mutations,
+            perturbation_interval=interval,
+            hyperparam_mutations={
+                key: _domain(domain) for key, domain in space.space.items() if key in TrainingSettings.MUTABLE
+            },
             custom_explore_fn=functools.partial(_inside, space=space),
             synch=True,
         )
-    if space.early_stopping == "none":
-        return FIFOScheduler()
-    epochs = _epochs(space)
-    scheduler = ASHAScheduler(time_attr="epoch", max_t=epochs, grace_period=max(1, epochs // 5), reduction_factor=3)
-    sign = 1 if space.mode == "max" else -1
-    for trial in request.trials:  # what earlier trials reached decides on later ones
-        for number, metrics in enumerate(trial.epochs, start=1):
-            scheduler._brackets[0].on_result(SimpleNamespace(trial_id=trial.name), number, sign * metrics[space.metric])
-    return scheduler
+        # Members that go on stand at different epochs; they meet where none has been.
+        done = max((len(trial.epochs) for trial in request.trials if not trial.over), default=0)
+        self._next_perturbation_sync = interval * (done // interval + 1)
+
+    def on_trial_add(self, tune_controller: Any, trial: TuneTrial) -> None:  # noqa: ANN401
+        """A member that goes on, or starts again, runs up to where all meet."""
+        super().on_trial_add(tune_controller, trial)
+        self._trial_state[trial].last_perturbation_time = self._next_perturbation_sync - self._perturbation_interval
+
+    def on_trial_error(self, tune_controller: Any, trial: TuneTrial) -> None:  # noqa: ANN401
+        """Nobody waits for it; Tune adds one that starts again after this."""
+        tune_controller.get_live_trials().discard(trial)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> TuneTrial | None:  # noqa: ANN401
+        """Where all wait for one that is over, they go on as if the last of them had just come."""
+        chosen = super().choose_trial_to_run(tune_controller)
+        left = [trial for trial in tune_controller.get_trials() if not trial.is_finished()]
+        if chosen is None and left and all(trial.status == TuneTrial.PAUSED for trial in left):
+            super().on_trial_result(tune_controller, left[0], left[0].last_result)
+            chosen = super().choose_trial_to_run(tune_controller)
+        return chosen
+
+    def _quantiles(self) -> tuple[list[TuneTrial], list[TuneTrial]]:
+        # One that took over another's later epoch would have a gap among its own.
+        worst, best = (
+            [trial for trial in part if self._trial_state[trial].last_train_time == self._next_perturbation_sync]
+            for part in super()._quantiles()
+        )
+        return (worst, best) if best else ([], [])
+
+
+def _interval(space: SearchSpace) -> int:
+    """Epochs between two meetings of a population."""
+    return max(1, _epochs(space) // 5)
+
+
+def _kept(space: SearchSpace) -> int:
+    """Checkpoints of a trial that stay: a member may still start from one of the last meeting at the next."""
+    return max(3, _interval(space) + 2) if space.algorithm == "pbt" else 3
 
 
 def _epochs(space: SearchSpace) -> int:
@@ -342,7 +470,8 @@ class _Relay(tune.Callback, tune.Stopper):  # type: ignore[misc]
         self._numbers: dict[str, int] = {}
         self._deaths: Counter[int] = Counter()
         self._deadline = time.monotonic() + (request.time_budget_s or math.inf)
-        self._full: str | None = None
+        self._halt = ""
+        self._idle = False
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles what it is given with the search; whoever listens lives in this process alone.
@@ -350,11 +479,15 @@ class _Relay(tune.Callback, tune.Stopper):  # type: ignore[misc]
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Whether a trial ends with this result."""
-        return self.stopping.is_set()
+        return self.stopping.is_set() or "failed" in result
 
     def stop_all(self) -> bool:
         """Whether all trials end now."""
-        return self._full is not None
+        return bool(self._halt) or self._idle
+
+    def on_step_end(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:  # noqa: ANN401
+        """Once asked to stop, nobody waits for trials that do not run."""
+        self._idle = self.stopping.is_set() and not any(trial.status == TuneTrial.RUNNING for trial in trials)
 
     def tell(self, what: str, number: int, **facts: Any) -> None:  # noqa: ANN401
         """Pass on what is new."""
@@ -395,8 +528,8 @@ class _Relay(tune.Callback, tune.Stopper):  # type: ignore[misc]
         **info: Any,  # noqa: ANN401
     ) -> None:
         number = self._number(trial)
-        if result.get("full"):
-            self._full = result["failed"]
+        if result.get("halt"):
+            self._halt = result["halt"]
         elif "failed" in result:
             self.tell("ended", number, state="failed", error=result["failed"], trace=result["trace"])
         else:
@@ -412,7 +545,7 @@ class _Relay(tune.Callback, tune.Stopper):  # type: ignore[misc]
             trial.max_failures = 0
 
     def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:  # noqa: ANN401
-        if not self.stopping.is_set() and not self._full:
+        if not self.stopping.is_set() and not self._halt:
             self.tell("ended", self._number(trial), state="finished")
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:  # noqa: ANN401
@@ -425,10 +558,10 @@ class _Relay(tune.Callback, tune.Stopper):  # type: ignore[misc]
         """Say how the search ended.
 
         Raises:
-            LeighError: The disk is full.
+            LeighError: A machine can't run any trial.
         """
-        if self._full:
-            raise LeighError(f"The disk is full ({self._full}); make space, then go on with --resume.")
+        if self._halt:
+            raise LeighError(self._halt)
         if self.stopping.is_set():
             return "stopped"
         if time.monotonic() < self._deadline:
@@ -442,7 +575,9 @@ class _Relay(tune.Callback, tune.Stopper):  # type: ignore[misc]
 
 
 def _tuned(trial: Trial) -> dict[str, Any]:
-    return trial.config | {NUMBER: trial.number, CHECKPOINT: str(trial.checkpoint) if trial.checkpoint else ""}
+    # Tune may have been further than the journal, and have deleted what that names: the trial starts over.
+    kept = trial.checkpoint if trial.checkpoint and (trial.checkpoint / "state.json").exists() else ""
+    return trial.config | {NUMBER: trial.number, CHECKPOINT: str(kept)}
 
 
 class _Drawing(Searcher):  # type: ignore[misc]
@@ -489,9 +624,12 @@ def _population(relay: _Relay, resources: _Resources) -> dict[str, Any]:
     """A population is drawn as a whole, since its members are compared with each other."""
     while relay.draw():
         pass
+    for trial in relay.left():
+        try:
+            resources.check(trial.config)
+        except LeighError as error:
+            relay.tell("ended", trial.number, state="failed", error=str(error))
     members = {trial.number: _tuned(trial) for trial in relay.left()}
-    for member in members.values():
-        resources.check(member)
     keys = sorted({key for member in members.values() for key in member} - {NUMBER})
     chosen = {key: tune.sample_from(functools.partial(_of_member, members=members, key=key)) for key in keys}
     return {NUMBER: tune.grid_search(list(members))} | chosen

@@ -3,9 +3,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from optuna.trial import TrialState
 from scipy import stats
 
-from leigh_mlops.sampling import draw
+from leigh_mlops.sampling import _told, draw
 from leigh_mlops.settings import SearchSpace
 from leigh_mlops.trials import Trial
 
@@ -96,11 +97,28 @@ def test_several_objectives_are_all_learned() -> None:
 
 
 @pytest.mark.parametrize("state", ["drawn", "failed"])
-def test_trials_that_run_or_failed_are_no_results_but_are_not_drawn_again(state: str) -> None:
-    given = space(algorithm="optuna", space={"batch_size": [4, 8]})
+def test_trials_that_run_or_failed_are_not_drawn_again(state: str) -> None:
+    given = space(algorithm="optuna", space={"batch_size": [4, 8, 16]})
     first = Trial("resnext", 1, dict(given.published), best={"val/log_loss": 1.0}, state="finished")
     other = Trial("resnext", 2, given.published | {"batch_size": 4}, state=state)
-    assert draw(given, 3, [first, other])["batch_size"] in (4, 8)
+    alone = {draw(given, 3, [], seed=seed)["batch_size"] for seed in range(8)}
+    assert alone == {4, 8, 16}
+    assert {draw(given, 3, [first, other], seed=seed)["batch_size"] for seed in range(8)} == {16}
+
+
+@pytest.mark.parametrize(
+    ("state", "score", "told"),
+    [
+        ("finished", 0.1, TrialState.COMPLETE),
+        ("finished", np.nan, TrialState.FAIL),
+        ("failed", 0.1, TrialState.FAIL),
+        ("drawn", 0.1, TrialState.RUNNING),
+    ],
+)
+def test_only_trials_that_finished_are_results(state: str, score: float, told: TrialState) -> None:
+    given = space(algorithm="optuna")
+    trial = Trial("resnext", 1, dict(given.published), best={"val/log_loss": score}, state=state)
+    assert _told(trial, given).state == told
 
 
 def test_choices_that_are_lists_or_nothing_are_drawn() -> None:

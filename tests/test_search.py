@@ -1,9 +1,12 @@
 import copy
+import errno
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -11,7 +14,18 @@ import pytest
 
 from leigh_mlops.commands import ENVIRONMENT
 from leigh_mlops.errors import LeighError
-from leigh_mlops.search import SearchRequest, ray_cluster, run_search
+from leigh_mlops.search import (
+    CHECKPOINT,
+    NUMBER,
+    SearchRequest,
+    _Halving,
+    _last_words,
+    _Population,
+    _scheduler,
+    _tuned,
+    ray_cluster,
+    run_search,
+)
 from leigh_mlops.settings import SearchSpace
 from leigh_mlops.trials import Event, Trial, trials_of
 from tests.conftest import write_class_folders
@@ -26,7 +40,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         folder = tmp_path_factory.mktemp("search")
         patch.setenv("LEIGH_CACHE", str(folder / "cache"))
         prepared(write_class_folders(folder / "plate", size=32)).save(folder / "data")
-        with ray_cluster():
+        with ray_cluster(workers=2):
             yield folder
 
 
@@ -75,11 +89,12 @@ def test_the_published_configuration_comes_first_and_every_trial_is_heard_of(
 
 
 def test_a_population_changes_hyperparameters_and_goes_on_from_the_better(place: Path) -> None:
-    published = space().published | {"epochs": 6}
+    # Three epochs from meeting to meeting, by which more members than run at once must not lose their start.
+    published = space().published | {"epochs": 15}
     searched = space(algorithm="pbt", trials=4, published=published)
     how, trials, told = found(SearchRequest(searched, place / "data", place / "population", seed=1))
     assert how == "complete"
-    assert [len(trial.epochs) for trial in trials] == [6] * 4
+    assert [len(trial.epochs) for trial in trials] == [15] * 4
     drawn = {event["number"]: event["config"] for event in told if event["what"] == "drawn"}
     assert any(trial.config != drawn[trial.number] for trial in trials)
     for event in told:
@@ -101,12 +116,69 @@ def test_a_trial_that_fails_fails_alone(place: Path) -> None:
     assert not any(event["trace"] for event in told if event.get("state") == "failed")
 
 
+def test_a_population_outlives_a_member_that_fails_stops_and_goes_on(place: Path) -> None:
+    published = space().published | {"epochs": 2, "init": "random"}
+    searched = space(
+        algorithm="pbt",
+        trials=3,
+        published=published,
+        space=space().model_dump()["space"] | {"init": ["random", "/nowhere.safetensors"]},
+    )
+    stop, known = threading.Event(), list[Event]()
+
+    def hear(event: Event) -> None:
+        known.append(event)
+        if event["what"] == "epoch":
+            stop.set()
+
+    request = SearchRequest(searched, place / "data", place / "outlived", seed=1)
+    assert run_search(request, hear, stop) == "stopped"
+    trials = trials_of(known, "autoencoder")
+    failed = [trial for trial in trials.values() if trial.state == "failed"]
+    assert len(failed) == 1
+    assert all("nowhere.safetensors" in str(trial.error) for trial in failed)
+    assert all(trial.state == "drawn" and len(trial.epochs) <= 1 for trial in trials.values() if trial not in failed)
+    how, again, told = found(replace(request, folder=place / "outlived-on", trials=list(trials.values())))
+    assert how == "complete"
+    for trial in again:
+        assert trial.state == trials[trial.number].state if trial.error else trial.state == "finished"
+        heard = [
+            event["epoch"] for event in [*known, *told] if (event["what"], event["number"]) == ("epoch", trial.number)
+        ]
+        assert heard == ([] if trial.error else [1, 2])
+
+
 def test_a_trial_that_asks_for_more_memory_than_there_is_fails_alone(place: Path) -> None:
     greedy = space(resources={"memory_gib": 1e6}, trials=2)
     how, trials, _ = found(SearchRequest(greedy, place / "data", place / "greedy"))
     assert how == "complete"
     assert [trial.state for trial in trials] == ["failed", "failed"]
     assert "asks for 1000000.0 GiB of memory, and the largest machine gives" in str(trials[0].error)
+
+
+def test_members_that_ask_for_more_memory_than_there_is_fail_alone(place: Path) -> None:
+    greedy = space(algorithm="pbt", resources={"memory_gib": 1e6}, trials=2)
+    how, trials, _ = found(SearchRequest(greedy, place / "data", place / "greedy-population"))
+    assert how == "complete"
+    assert [trial.state for trial in trials] == ["failed", "failed"]
+
+
+def test_a_trial_that_ran_and_no_longer_fits_into_memory_waits_for_it(place: Path) -> None:
+    greedy = space(resources={"memory_gib": 1e6}, trials=2)
+    ran = Trial("autoencoder", 1, dict(greedy.published), epochs=[{"val/mse": 0.1}])
+    told: list[Event] = []
+    with pytest.raises(LeighError, match=r"^autoencoder-1 needs .* free; free memory, then go on with --resume\.$"):
+        run_search(SearchRequest(greedy, place / "data", place / "waits", trials=[ran]), told.append)
+    assert not told
+
+
+@pytest.mark.parametrize("algorithm", ["random", "pbt"])
+def test_more_cores_than_any_machine_has_are_refused_at_once(place: Path, algorithm: str) -> None:
+    wide = space(resources={"cpus": 1000}, algorithm=algorithm)
+    told: list[Event] = []
+    with pytest.raises(LeighError, match="A trial asks for 1000 CPUs and 0 GPUs of one machine, and the largest has"):
+        run_search(SearchRequest(wide, place / "data", place / "wide"), told.append)
+    assert not told
 
 
 def test_an_objective_that_no_epoch_has_is_said(place: Path) -> None:
@@ -143,8 +215,6 @@ def test_a_search_goes_on_where_it_was(place: Path) -> None:
 
 
 def test_what_the_halving_knows_is_known_again() -> None:
-    from leigh_mlops.search import _scheduler
-
     searched = space(early_stopping="asha", published=space().published | {"epochs": 9}, trials=9)
     earlier = [
         Trial("autoencoder", number, dict(searched.published), epochs=[{"val/mse": 0.1 * number}] * 3, state="finished")
@@ -156,6 +226,122 @@ def test_what_the_halving_knows_is_known_again() -> None:
     rungs = [scheduler._brackets[0]._rungs[-1][1] for scheduler in (fresh, knowing)]
     assert rungs[0] == {}
     assert rungs[1] == {trial.name: -trial.epochs[0]["val/mse"] for trial in earlier}
+
+
+def test_a_trial_that_goes_on_is_no_second_one_for_the_halving() -> None:
+    searched = space(early_stopping="asha", published=space().published | {"epochs": 15}, trials=9)
+    begun = Trial("autoencoder", 2, dict(searched.published), epochs=[{"val/mse": 0.4}] * 4)
+    scheduler = _Halving(SearchRequest(searched, Path("data"), Path("folder"), trials=[begun]))
+    scheduler.set_search_properties("val/mse", "min")
+    controller, trial = SimpleNamespace(), SimpleNamespace(trial_id="tune", config={NUMBER: 2})
+    scheduler.on_trial_add(controller, trial)
+    scheduler.on_trial_result(controller, trial, {"epoch": 5, "val/mse": 0.1})
+    assert scheduler._brackets[0]._rungs[-1] == (3, {"tune": -0.4})
+
+
+class Member:
+    """A trial, as a population meets it."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        kept = SimpleNamespace(checkpoint_config=SimpleNamespace(num_to_keep=3))
+        self.config, self.status, self.experiment_tag = dict(config), "RUNNING", ""
+        self.run_metadata = SimpleNamespace(checkpoint_manager=kept)
+        self.temporary_state, self.checkpoint = SimpleNamespace(saving_to=None), None
+        self.last_result: dict[str, Any] = {}
+
+    def is_finished(self) -> bool:
+        return self.status in ("ERROR", "TERMINATED")
+
+
+class Controller:
+    """Tune's own, as a population meets it."""
+
+    search_alg = None
+
+    def __init__(self, searched: SearchSpace, trials: list[Trial]) -> None:
+        self.population = _Population(SearchRequest(searched, Path("data"), Path("folder"), trials=trials))
+        self.population.set_search_properties("val/mse", "min")
+        self.members = [Member(trial.config) for trial in trials]
+        self.live = set(self.members)
+        for member in self.members:
+            self.population.on_trial_add(self, member)
+
+    def get_trials(self) -> list[Member]:
+        return self.members
+
+    def get_live_trials(self) -> set[Member]:
+        return self.live
+
+    def report(self, number: int, epoch: int) -> None:
+        """A member's epoch; it is paused where the population says so."""
+        member = self.members[number]
+        member.last_result = {"epoch": epoch, "val/mse": 0.1 * number}
+        if self.population.on_trial_result(self, member, member.last_result) == "PAUSE":
+            member.status = "PAUSED"
+
+    def paused(self) -> list[bool]:
+        return [member.status == "PAUSED" for member in self.members]
+
+
+def population(*epochs: int) -> Controller:
+    """A population of 20 epochs, and thus meetings at every fourth; its members ran so many."""
+    searched = space(algorithm="pbt", published=space().published | {"epochs": 20}, trials=len(epochs))
+    config = dict(searched.published)
+    return Controller(
+        searched,
+        [
+            Trial("autoencoder", number, config, epochs=[{"val/mse": 0.1}] * many)
+            for number, many in enumerate(epochs, start=1)
+        ],
+    )
+
+
+def test_a_population_does_not_wait_for_a_member_whose_worker_died_for_good() -> None:
+    controller = population(0, 0, 0)
+    dead = controller.members[2]
+    controller.report(0, 4)
+    controller.report(1, 4)
+    assert controller.population.choose_trial_to_run(controller) is None
+    controller.population.on_trial_error(controller, dead)
+    dead.status = "ERROR"
+    assert controller.population.choose_trial_to_run(controller) in controller.members[:2]
+    assert controller.population._next_perturbation_sync == 8
+    for number in (0, 1):
+        controller.members[number].status = "RUNNING"
+        controller.report(number, 5)
+    assert controller.paused() == [False, False, False]
+
+
+def test_members_that_go_on_from_different_epochs_meet_at_the_same_one() -> None:
+    controller = population(7, 5)
+    for number, epoch in ((0, 8), (1, 6), (1, 7)):
+        controller.report(number, epoch)
+    assert controller.paused() == [True, False]
+    controller.report(1, 8)
+    assert controller.population._next_perturbation_sync == 12
+    # Where one has been at a meeting that the other has not, the next one is theirs.
+    controller = population(8, 7)
+    for number, epoch in ((0, 9), (1, 8), (1, 9), (1, 10)):
+        controller.report(number, epoch)
+    assert controller.paused() == [False, False]
+
+
+def test_a_member_at_another_epoch_is_not_taken_over() -> None:
+    controller = population(0, 0)
+    states = controller.population._trial_state
+    for number, epoch in ((0, 4), (1, 4)):
+        states[controller.members[number]].last_score = -float(number)
+        states[controller.members[number]].last_train_time = epoch
+    assert controller.population._quantiles() == ([controller.members[1]], [controller.members[0]])
+    states[controller.members[0]].last_train_time = 5
+    assert controller.population._quantiles() == ([], [])
+
+
+def test_a_trial_whose_checkpoint_is_gone_starts_over(tmp_path: Path) -> None:
+    trial = Trial("autoencoder", 1, {}, epochs=[{"val/mse": 0.1}], checkpoint=tmp_path)
+    assert _tuned(trial) == {NUMBER: 1, CHECKPOINT: ""}
+    (tmp_path / "state.json").touch()
+    assert _tuned(trial) == {NUMBER: 1, CHECKPOINT: str(tmp_path)}
 
 
 @contextmanager
@@ -233,11 +419,35 @@ def test_a_full_disk_is_no_trials_fault(place: Path) -> None:
         found(SearchRequest(searched, place / "data", place / "full"))
 
 
-def test_as_many_trials_run_at_once_as_there_are_workers(place: Path) -> None:
-    _, _, told = found(SearchRequest(space(), place / "data", place / "one", seed=1, workers=1))
+@pytest.mark.parametrize("memory_gib", [None, 0.1])
+def test_a_machine_that_cant_read_the_data_is_no_trials_fault(place: Path, memory_gib: float | None) -> None:
+    # Memory that is given needs no look at the data before a worker has one.
+    searched, told = space(resources={"memory_gib": memory_gib}), list[Event]()
+    with pytest.raises(LeighError, match=r"data\.json.*; mend it, then go on with --resume\.$"):
+        run_search(SearchRequest(searched, place / "nothing", place / "unreadable"), told.append)
+    assert {event["what"] for event in told} == ({"drawn"} if memory_gib else set())
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_that_is_full_for_tune_itself_is_said(code: int) -> None:
+    full = OSError(code, os.strerror(code))
+    wrapped = RuntimeError("the state can't be saved")
+    wrapped.__cause__ = full
+    for error in (full, wrapped, RuntimeError(f"Traceback ...\n{full}")):
+        words = _last_words(error)
+        assert words["what"] == "refused"
+        assert words["reason"].startswith("The disk is full (")
+        assert words["reason"].endswith("); make space, then go on with --resume.")
+    assert _last_words(OSError(errno.EPIPE, "Broken pipe"))["what"] == "broken"
+
+
+@pytest.mark.parametrize("workers", [2, 1])
+def test_as_many_trials_run_at_once_as_there_are_workers(place: Path, workers: int) -> None:
+    request = SearchRequest(space(), place / "data", place / f"workers-{workers}", seed=1, workers=workers)
+    _, _, told = found(request)
     running, most = set(), 0
     for event in told:
         running.add(event["number"]) if event["what"] == "drawn" else None
         running.discard(event["number"]) if event["what"] == "ended" else None
         most = max(most, len(running))
-    assert most == 1
+    assert most == workers
