@@ -126,6 +126,8 @@ def serve(connection: Connection, address: str | None, workers: int | None, verb
     try:
         with ray_cluster(address, workers=workers, verbose=verbose):
             threading.Thread(target=_heartbeat, args=(tell,), daemon=True).start()
+            for _ in range(int(ray.cluster_resources().get("CPU", 1)) if address is None else 0):
+                ray.remote(_warm).remote()
             while True:
                 tell({"what": "done", "how": run_search(requests.get(), tell, stop)})
     except LeighError as error:
@@ -155,6 +157,10 @@ def _is_full(error: BaseException) -> bool:
 def _full_disk(error: BaseException) -> str:
     reason = (str(error) or type(error).__name__).strip().splitlines()[-1]
     return f"The disk is full ({reason}); make space, then go on with --resume."
+
+
+def _warm() -> None:
+    """Nothing: to find it, a worker imports this module, which takes longer than to begin a trial."""
 
 
 def _heartbeat(tell: Tell) -> None:

@@ -70,7 +70,7 @@ def found(request: SearchRequest, stop: threading.Event | None = None) -> tuple[
     return how, [trials[number] for number in sorted(trials)], told
 
 
-@pytest.mark.parametrize(("algorithm", "stopping"), [("random", "none"), ("optuna", "asha"), ("pbt", "none")])
+@pytest.mark.parametrize(("algorithm", "stopping"), [("optuna", "asha"), ("pbt", "none")])
 def test_the_published_configuration_comes_first_and_every_trial_is_heard_of(
     place: Path, algorithm: str, stopping: str
 ) -> None:
@@ -382,7 +382,7 @@ def test_a_worker_that_dies_starts_again_and_one_that_dies_thrice_fails(place: P
 def test_a_budget_of_time_ends_it(place: Path) -> None:
     long = space(published=space().published | {"epochs": 100000}, trials=2)
     # Workers start within the budget, which a busy machine may need more of.
-    for seconds in (30, 90, 240):
+    for seconds in (15, 60, 240):
         request = SearchRequest(long, place / "data", place / f"budget_{seconds}", seed=1, time_budget_s=seconds)
         how, trials, _ = found(request)
         if any(trial.checkpoint for trial in trials):
