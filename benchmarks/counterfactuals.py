@@ -241,8 +241,7 @@ def report_changes(differences: pd.DataFrame) -> None:
 
 def unseen(package: ModelPackage, data: PreparedData, most: int | None) -> npt.NDArray[np.int64]:
     """Rows of wells on which the model was neither trained nor chosen, evenly taken where they are too many."""
-    digests = [array for name, array in package.arrays.items() if name.endswith("_digests")]
-    rows = data.wells_unseen_by(*digests, part=None)
+    rows = data.wells_unseen_by(package.seen_digests, part=None)
     if not len(rows):
         raise SystemExit("The model was trained or chosen on every well of the folder; give another one.")
     chosen = np.linspace(0, len(rows) - 1, min(most or len(rows), len(rows)))

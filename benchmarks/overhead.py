@@ -20,7 +20,7 @@ from rich.console import Console
 
 from benchmarks.report import report
 from leigh_mlops.commands import ENVIRONMENT
-from leigh_mlops.search import SearchRequest
+from leigh_mlops.search import SearchProcess, SearchRequest
 from leigh_mlops.settings import SearchSpace
 from leigh_mlops.study.delivery import Delivery
 from leigh_mlops.study.dry_run import seconds_per_epoch
@@ -55,7 +55,8 @@ def searched(folder: Path, data: Path, space: SearchSpace, workers: int) -> tupl
     delivery = Delivery(
         journal, store, parent, facts={}, image_sizes={space.family: space.image_size}, done=folder / "delivered"
     )
-    with delivery, Supervisor(journal, Console(), workers=workers) as supervisor:
+    with delivery, SearchProcess(workers=workers) as process:
+        supervisor = Supervisor(journal, Console(), process)
         request = SearchRequest(space, data, folder / space.family, workers=workers)
         trials = supervisor.search(request, lambda event: delivery.wake())
         if not delivery.flush(60):

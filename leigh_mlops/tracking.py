@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 import mlflow
 import numpy as np
 from filelock import FileLock
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelStatus, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.pyfunc import PythonModel
@@ -341,7 +341,9 @@ class Store:
             monitor.finish()
 
     def log_package(self, run: Run, folder: Path, *, channels: int, image_size: int, classifies: bool) -> str:
-        """Log a model package as MLflow model ``model`` of a run; returns its address for :meth:`register`."""
+        """Log a model package as MLflow model ``model`` of a run, once; returns its address for :meth:`register`."""
+        if (logged := self._logged_model(run)) is not None:
+            return logged
         spec = TensorSpec(np.dtype(np.float32), (-1, channels, image_size, image_size))
         output = TensorSpec(np.dtype(np.float32), (-1, -1) if classifies else spec.shape)
         with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings(), _asked(self.client):
@@ -360,6 +362,12 @@ class Store:
                 pip_requirements=["leigh_mlops"],
             )
         return str(info.model_uri)
+
+    def _logged_model(self, run: Run) -> str | None:
+        """Address of the whole model that a run logged before, in a search that was interrupted."""
+        with _asked(self.client):
+            found = self.client.search_logged_models([self.experiment_id], f"source_run_id = '{run.id}'")
+        return next((str(model.model_uri) for model in found if model.status == LoggedModelStatus.READY), None)
 
     def register(self, name: str, model_uri: str, run: Run, tags: Mapping[str, Any]) -> Version:
         """Register a logged model as the next version of a name, with alias ``challenger``."""

@@ -22,6 +22,7 @@ from leigh_mlops.commands import (
     split_list,
 )
 from leigh_mlops.errors import LeighError
+from leigh_mlops.search import SearchProcess
 from leigh_mlops.tune import bounded, load_spaces
 
 
@@ -56,13 +57,15 @@ def train(
     space = bounded(found[family], preset, trials=1, epochs=epochs, image_size=image_size)
     values = assignments(settings or []) | ({"init": init} if init else {})
     space = space.changed(space={}, keep=1, early_stopping="none", algorithm="random", objectives=[]).fixed(values)
-    from leigh_mlops.study import DataSource, Study, check_spaces
+    with SearchProcess(ray_address, verbose=verbose) as process:
+        process.begin()
+        from leigh_mlops.study import DataSource, Study, check_spaces
 
-    check_spaces([space])
-    source = DataSource(
-        data, platemap, group, seed, skip_broken, exclude=split_list(exclude), fold=fold, scale_by=scale_by
-    )
-    Study(source, [space], store, console, seed, line=name, ray_address=ray_address, verbose=verbose).run()
+        check_spaces([space])
+        source = DataSource(
+            data, platemap, group, seed, skip_broken, exclude=split_list(exclude), fold=fold, scale_by=scale_by
+        )
+        Study(source, [space], store, console, seed, line=name, process=process).run()
 
 
 def assignments(texts: list[str]) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """The main job: search every family, register the winners."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -21,6 +21,7 @@ from leigh_mlops.commands import (
     split_list,
 )
 from leigh_mlops.errors import LeighError
+from leigh_mlops.search import SearchProcess
 from leigh_mlops.settings import SearchSpace, load_space
 
 PRESETS = ("quick", "standard", "thorough")
@@ -73,36 +74,41 @@ def tune(
     context: typer.Context = None,  # type: ignore[assignment]  # typer gives it by its type
 ) -> None:
     """Search networks on a plate's images and register the best of each family."""
-    here: dict[str, Any] = {"store": store, "workers": workers, "ray_address": ray_address, "verbose": verbose}
-    if resume and _begun_with(context) <= _FREE:
-        from leigh_mlops.study import resume_newest
+    with SearchProcess(ray_address, workers, verbose) as process:
+        if resume and _begun_with(context) <= _FREE:
+            process.begin()
+            from leigh_mlops.study import resume_newest
 
-        resume_newest(console, **here)
-        return
-    chosen = preset or ("standard" if data else "quick")
-    spaces = [
-        bounded(space, chosen, trials=trials, epochs=epochs, image_size=image_size) for space in load_spaces(searches)
-    ]
-    from leigh_mlops.study import DataSource, Study, check_spaces
+            resume_newest(console, store=store, process=process)
+            return
+        chosen = preset or ("standard" if data else "quick")
+        spaces = [
+            bounded(space, chosen, trials=trials, epochs=epochs, image_size=image_size)
+            for space in load_spaces(searches)
+        ]
+        if not dry_run:
+            process.begin()
+        from leigh_mlops.study import DataSource, Study, check_spaces
 
-    check_spaces(spaces)
-    study = Study(
-        source=DataSource(
-            data, platemap, group, seed, skip_broken, exclude=split_list(exclude), fold=fold, scale_by=scale_by
-        ),
-        spaces=spaces,
-        console=console,
-        seed=seed,
-        time_budget_s=None if time_budget is None else 60 * time_budget,
-        line=name,
-        **here,
-    )
-    if dry_run:
-        study.show()
-    elif resume:
-        study.resume()
-    else:
-        study.run()
+        check_spaces(spaces)
+        study = Study(
+            source=DataSource(
+                data, platemap, group, seed, skip_broken, exclude=split_list(exclude), fold=fold, scale_by=scale_by
+            ),
+            spaces=spaces,
+            store=store,
+            console=console,
+            seed=seed,
+            time_budget_s=None if time_budget is None else 60 * time_budget,
+            line=name,
+            process=process,
+        )
+        if dry_run:
+            study.show()
+        elif resume:
+            study.resume()
+        else:
+            study.run()
 
 
 def _begun_with(context: typer.Context) -> set[str]:

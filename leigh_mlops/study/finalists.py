@@ -109,18 +109,27 @@ def log_package(store: Store, run: Run, package: ModelPackage) -> str:
 
 
 def crown(
-    store: Store, run: Run, package: ModelPackage, model_uri: str, name: str, data: PreparedData, at_size: AtSize
+    store: Store,
+    run: Run,
+    package: ModelPackage,
+    model_uri: str,
+    name: str,
+    data: PreparedData,
+    at_size: AtSize,
+    *,
+    at: float,
 ) -> Winner:
     """Score the winner on the test part, once; register it; decide whether it becomes champion.
 
-    A run that gave a version before, in a search that was interrupted, gives no other: its decision stands.
+    A run that gave a version before, in a search that was interrupted, gives no other: its decision stands, and its
+    scores are those of one moment (``at``), so that they stand there once.
     """
     version = store.version_of(name, run)
     decision = decide(store, name, package, at_size) if version is None else Decision.from_tags(version.tags)
     test = evaluate_package(package, data, data.rows("test"))
-    run.log_metrics({f"test/{score}": value for score, value in test.scores.items()})
+    run.log_metrics({f"test/{score}": value for score, value in test.scores.items()}, at=at)
     for kind, scores in (("baseline", test.baseline), ("position", test.position)):
-        run.log_metrics({f"test/{kind}/{score}": value for score, value in scores.items()})
+        run.log_metrics({f"test/{kind}/{score}": value for score, value in scores.items()}, at=at)
     gain = accuracy_gain(package, test, data)
     if version is None:
         version = store.register(name, model_uri, run, _tags(package, data, test, decision, gain))

@@ -73,8 +73,7 @@ def evaluate_version(store: Store, uri: str, data: Path, platemap: Path | None, 
         raise LeighError(
             f"{data} has no readable field of class {' or '.join(prepared.classes)}; nothing can be scored."
         )
-    seen_fields = [array for name, array in package.arrays.items() if name.endswith("_digests")]
-    rows = prepared.wells_unseen_by(*seen_fields, part=None)
+    rows = prepared.wells_unseen_by(package.seen_digests, part=None)
     if not len(rows):
         raise LeighError(f"{uri} was trained or chosen on every well of {data}; give it wells that it has not seen.")
     wells, left_out = (len(np.unique(prepared.wells[each])) for each in (rows, np.setdiff1d(everything, rows)))

@@ -3,10 +3,9 @@
 import functools
 import json
 import re
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from rich.console import Console
 from leigh_mlops.errors import LeighError
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.report.words import counted
-from leigh_mlops.search import SearchRequest
+from leigh_mlops.search import SearchProcess, SearchRequest
 from leigh_mlops.settings import SearchSpace, TrainingSettings, parse_settings
 from leigh_mlops.study.baselines import Baselines, fit_baselines, fit_latent_baseline
 from leigh_mlops.study.board import Board
@@ -25,18 +24,19 @@ from leigh_mlops.study.dry_run import show_plan
 from leigh_mlops.study.finalists import Winner, crown, log_package, make_package
 from leigh_mlops.study.prepare import DataSource, Divided, confounds_of, divided_table, prepare, with_cache
 from leigh_mlops.study.records import log_data, log_references, log_summary, ranking, record_of
+from leigh_mlops.study.revision import revision
 from leigh_mlops.study.said import say_baseline, say_result, winner_lines
 from leigh_mlops.study.saved import SavedSearch, dead_searches, held_search, new_search
 from leigh_mlops.study.spaces import check_spaces, latent_size, local_starts
 from leigh_mlops.study.supervisor import Supervisor
+from leigh_mlops.study.unfinished import STOPPED_WAIT_S, ago, close_dead, delivery_of
 from leigh_mlops.tracking import Run, Store, StoreAwayError, first_line
 from leigh_mlops.training import PreparedData, build_network, digests_of_starts, trained_network
-from leigh_mlops.trials import Event, Trial, trials_of
+from leigh_mlops.trials import Event, Journal, Trial, trials_of
 
-__all__ = ["Study", "close_dead", "resume_newest", "revision"]
+__all__ = ["Study", "resume_newest"]
 
 STORE_WAIT_S = 600.0
-_STOPPED_WAIT_S = 10.0
 
 
 class NoNetworkError(LeighError):
@@ -53,11 +53,9 @@ class Study:
         store: Address of the store; ``None`` for the embedded one.
         console: Where words go.
         seed: Of trials; the split has its own in ``source``.
-        workers: Most trials at once.
         time_budget_s: For all searches together; families share it by their ``time_share``.
         line: First part of the registered names.
-        ray_address: Cluster; by default this machine.
-        verbose: Let Ray and MLflow speak.
+        process: What searches: on which cluster, and with how many workers.
     """
 
     source: DataSource
@@ -65,11 +63,9 @@ class Study:
     store: str | None
     console: Console
     seed: int = 0
-    workers: int | None = None
     time_budget_s: float | None = None
     line: str = "leigh"
-    ray_address: str | None = None
-    verbose: bool = False
+    process: SearchProcess = field(default_factory=SearchProcess)
 
     def run(self) -> list[Winner]:
         """Search, test, register, and say what came out.
@@ -81,9 +77,9 @@ class Study:
             raise LeighError(f"--name {self.line!r} is no name; use letters, digits, '-', '_' and '.'.")
         divided = divided_table(self.source, self.console)
         check_spaces(self.spaces, len(divided[1]))
-        self._tracking = Store.open(self.store, verbose=self.verbose)
+        self._tracking = Store.open(self.store, verbose=self.process.verbose)
         close_dead(self._tracking, self.console)
-        with new_search() as saved:
+        with new_search() as saved, self.process:
             return self._search(saved, divided)
 
     def show(self) -> None:
@@ -100,8 +96,8 @@ class Study:
             self.spaces,
             self.at_size,
             self.console,
-            workers=self.workers,
-            address=self.ray_address,
+            workers=self.process.workers,
+            address=self.process.address,
             time_budget_s=self.time_budget_s,
         )
 
@@ -124,8 +120,8 @@ class Study:
             LeighError: There is none, another process holds it, the images have changed, or as :meth:`run`.
         """
         divided = divided_table(self.source, self.console)
-        self._tracking = Store.open(self.store, verbose=self.verbose)
-        with held_search(folder or self._begun()) as saved:
+        self._tracking = Store.open(self.store, verbose=self.process.verbose)
+        with held_search(folder or self._begun()) as saved, self.process:
             return self._search(saved, divided)
 
     def _begun(self) -> Path:
@@ -154,25 +150,23 @@ class Study:
         }
 
     def _search(self, saved: SavedSearch, divided: Divided) -> list[Winner]:
-        supervisor = Supervisor(
-            saved.journal, self.console, address=self.ray_address, workers=self.workers, verbose=self.verbose
-        )
-        with supervisor:
-            supervisor.begin()
-            data = self._prepared(divided, saved.folder)
-            parent = self._opened(saved, data)
-            with delivery_of(saved, self._tracking, parent) as delivery, self._tracking.monitored(parent):
-                try:
-                    winners, rows = self._study(parent, data, saved, supervisor, delivery)
-                    parent.end()
-                except BaseException as error:
-                    self._interrupted(saved, delivery, error)
-                    raise
+        supervisor = Supervisor(saved.journal, self.console, self.process)
+        data = self._prepared(divided, saved.folder)
+        parent = self._opened(saved, data)
+        with delivery_of(saved, self._tracking, parent) as delivery, self._tracking.monitored(parent):
+            try:
+                winners, rows = self._study(parent, data, saved, supervisor, delivery)
+                parent.end()
+            except BaseException as error:
+                self._interrupted(saved, delivery, error)
+                raise
         saved.remove()
         for reason in delivery.refused:
             self.console.print(f"Not delivered: {reason}", style="red", markup=False)
-        where, source = self._tracking.words, self.source.path
-        say_result(self.console, rows, winners, data, self._confounds, where=where, source=source)
+        where = self._tracking.words
+        store = [] if self.store is None else ["--store", where if "://" in where else self.store]
+        source = self.source.path
+        say_result(self.console, rows, winners, data, self._confounds, where=where, store=store, source=source)
         return winners
 
     def _opened(self, saved: SavedSearch, data: PreparedData) -> Run:
@@ -190,7 +184,7 @@ class Study:
         over = sum(event["what"] == "ended" for event in saved.journal.events)
         trials = sum(space.trials for space in self.spaces)
         self.console.print(
-            f"Going on with the search that was begun {_ago(saved.opened['time'])}: {over} of {trials} trials are over."
+            f"Going on with the search that was begun {ago(saved.opened['time'])}: {over} of {trials} trials are over."
         )
         saved.journal.append("resumed")
         parent = self._tracking.search_run(saved.folder.name)
@@ -201,7 +195,7 @@ class Study:
         hopeless = isinstance(error, NoNetworkError)
         reason = "the search was stopped" if isinstance(error, KeyboardInterrupt) else first_line(error)
         saved.journal.append("paused", reason=reason, status="FAILED" if hopeless else "KILLED")
-        delivered = delivery.flush(_STOPPED_WAIT_S)
+        delivered = delivery.flush(STOPPED_WAIT_S)
         if not delivered:
             self.console.print(f"{counted(delivery.waiting, 'event')} wait for the store; --resume delivers them.")
         if hopeless and delivered:
@@ -266,7 +260,7 @@ class Study:
         references = log_references(self._tracking, parent, beside, self._facts(data), at=begun)
         searched = self._search_all(saved, supervisor, delivery)
         self._delivered(delivery)
-        winners = self._finish_all(searched, delivery)
+        winners = self._finish_all(searched, saved.journal, delivery)
         trials = [trial for trials in searched.values() for trial in trials]
         rows = [record_of(trial, winners) for trial in trials] + references
         lines = [line for winner in winners for line in winner_lines(winner, data, self._confounds)]
@@ -303,13 +297,18 @@ class Study:
             share = space.time_share / sum(later.time_share for later in self.spaces[number:])
             left = None if deadline is None else max(1.0, share * (deadline - time.monotonic()))
             request = SearchRequest(
-                space, place, saved.folder / space.family, seed=self.seed, workers=self.workers, time_budget_s=left
+                space,
+                place,
+                saved.folder / space.family,
+                seed=self.seed,
+                workers=self.process.workers,
+                time_budget_s=left,
             )
             self._announce(space, left)
             known = trials_of(saved.journal.events, space.family).values()
             with Board(space, known, self.console) as board:
                 searched[space.family] = supervisor.search(request, functools.partial(_hear, board, delivery))
-        supervisor.end()
+        self.process.end()
         return searched
 
     def _announce(self, space: SearchSpace, left_s: float | None) -> None:
@@ -320,13 +319,15 @@ class Study:
             f"at {space.image_size} px{budget}"
         )
 
-    def _finish_all(self, searched: Mapping[str, list[Trial]], delivery: Delivery) -> list[Winner]:
+    def _finish_all(self, searched: Mapping[str, list[Trial]], journal: Journal, delivery: Delivery) -> list[Winner]:
         """One winner per family; a family without one is said and does not take the others with it."""
         winners = []
         problem = None
         for space in self.spaces:
             try:
-                winners.append(self._finish(space, searched[space.family], delivery))
+                over = journal.first("searched", family=space.family)
+                moment = time.time() if over is None else over["time"]
+                winners.append(self._finish(space, searched[space.family], delivery, at=moment))
             except NoNetworkError as error:
                 problem = error
                 self.console.print(f"{space.family}: {error}", style="red", markup=False)
@@ -334,7 +335,7 @@ class Study:
             raise problem
         return winners
 
-    def _finish(self, space: SearchSpace, trials: Sequence[Trial], delivery: Delivery) -> Winner:
+    def _finish(self, space: SearchSpace, trials: Sequence[Trial], delivery: Delivery, *, at: float) -> Winner:
         ranked = ranking(space, trials)
         if not ranked:
             reason = next((trial.error for trial in trials if trial.error), "no trial finished an epoch")
@@ -344,7 +345,8 @@ class Study:
         kept = [self._kept(space, trial, delivery.run(trial.name)) for trial in ranked[: space.keep]]
         run, package, uri = kept[0]
         data = self.at_size(space.image_size)
-        winner = crown(self._tracking, run, package, uri, f"{self.line}-{space.family}", data, self.at_size)
+        name = f"{self.line}-{space.family}"
+        winner = crown(self._tracking, run, package, uri, name, data, self.at_size, at=at)
         return replace(winner, trial=ranked[0].name)
 
     def _kept(self, space: SearchSpace, trial: Trial, run: Run) -> tuple[Run, ModelPackage, str]:
@@ -355,11 +357,7 @@ class Study:
         about |= {"exclude": list(self.source.rule), "beta": settings.beta}
         starts = [*data.starts.values()]
         package = make_package(model, scale, data, self.baselines_at(space.image_size), about, starts)
-        uri = run.tags().get("package")
-        if uri is None:
-            uri = log_package(self._tracking, run, package)
-            run.set_tags({"package": uri})
-        return run, package, uri
+        return run, package, log_package(self._tracking, run, package)
 
     def _facts(self, data: PreparedData) -> dict[str, Any]:
         return {
@@ -371,13 +369,18 @@ class Study:
         }
 
 
+def _hear(board: Board, delivery: Delivery, event: Event) -> None:
+    delivery.wake()
+    board.hear(event)
+
+
 def resume_newest(console: Console, *, store: str | None = None, **here: Any) -> list[Winner]:  # noqa: ANN401
     """Go on with the newest search that did not reach its end.
 
     Args:
         console: Where words go.
         store: Address of its store, where it can't be read from the search because it holds a password.
-        here: ``workers``, ``ray_address`` and ``verbose`` of :class:`Study`.
+        here: ``process`` of :class:`Study`.
 
     Raises:
         LeighError: There is none, or as :meth:`Study.resume`.
@@ -392,61 +395,3 @@ def resume_newest(console: Console, *, store: str | None = None, **here: Any) ->
     if "…" in store:
         raise LeighError(f"The search's store {store} needs its password again; give it with --store.")
     return Study.from_settings(settings, console, store=store, **here).resume(dead[-1])
-
-
-def close_dead(store: Store, console: Console) -> None:
-    """Runs of searches whose process is gone end as KILLED, and their user hears how to go on.
-
-    Searches of other stores are left alone, and so are those that a store does not know any more.
-    """
-    for folder in dead_searches():
-        with held_search(folder) as saved:
-            opened, parent = saved.opened, store.search_run(folder.name)
-            if opened is None or parent is None or opened["study"]["store"] != store.words:
-                continue
-            console.print(
-                f"A search of {opened['facts']['data']} that was begun {_ago(opened['time'])} did not reach its end; "
-                "--resume goes on with it.",
-                markup=False,
-            )
-            if saved.journal.events[-1]["what"] == "paused":
-                continue
-            # The last sign of life, from which on no time is spent.
-            last = saved.journal.events[-1]["time"]
-            saved.journal.append("paused", time=last, reason="its process is gone; --resume goes on", status="KILLED")
-            with delivery_of(saved, store, parent) as delivery:
-                delivery.flush(_STOPPED_WAIT_S)
-
-
-def delivery_of(saved: SavedSearch, store: Store, parent: Run) -> Delivery:
-    """The delivery of a search that was opened."""
-    opened = saved.journal.first("opened")
-    if opened is None:
-        raise LeighError(f"{saved.folder} holds no search; remove it.")
-    return Delivery(
-        saved.journal,
-        store,
-        parent,
-        facts=opened["facts"],
-        image_sizes={space["family"]: space["image_size"] for space in opened["study"]["spaces"]},
-        done=saved.folder / "delivered",
-    )
-
-
-def _hear(board: Board, delivery: Delivery, event: Event) -> None:
-    delivery.wake()
-    board.hear(event)
-
-
-def _ago(moment: float) -> str:
-    minutes = (time.time() - moment) / 60
-    return f"{minutes:.0f} minutes ago" if minutes < 120 else f"{minutes / 60:.0f} hours ago"
-
-
-def revision() -> str:
-    """Git revision of the package's source, ``-dirty`` where it has changes, or ``unknown`` outside a checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"

@@ -1,5 +1,6 @@
 """What a study says to its user."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,10 @@ def say_result(
     confounds: Confounds,
     *,
     where: str,
+    store: Sequence[str],
     source: Path | None,
 ) -> None:
-    """The table of all trials, a few sentences on each winner, and the next command."""
+    """The table of all trials, a few sentences on each winner, and the next command, with ``store`` as its options."""
     console.print()
     for sentence in confound_sentences(confounds):
         console.print(sentence, style="bold", markup=False)
@@ -53,11 +55,21 @@ def say_result(
         for line in winner_lines(winner, data, confounds):
             console.print(line, markup=False)
     console.print()
-    console.print(f"Everything is in {where}; look at it with: python -m leigh_mlops.ui", markup=False)
+    shown = shlex.join(["python", "-m", "leigh_mlops.ui", *store])
+    console.print(f"Everything is in {where}; look at it with: {shown}", markup=False)
     best = next((winner for winner in winners if winner.version.name.endswith("iresnet")), winners[-1])
     folder = f"out-{best.version.name}-{best.version.version}"
-    command = f"python -m leigh_mlops.explain {best.version.uri} --data {source or 'demo'} --out {folder}"
-    console.print(f"Next: {command}", markup=False)
+    command = [
+        "python",
+        "-m",
+        "leigh_mlops.explain",
+        best.version.uri,
+        "--data",
+        str(source or "demo"),
+        "--out",
+        folder,
+    ]
+    console.print(f"Next: {shlex.join([*command, *store])}", markup=False)
 
 
 def winner_lines(winner: Winner, data: PreparedData, confounds: Confounds) -> list[str]:

@@ -49,6 +49,8 @@ def _on_meta(space: SearchSpace, channels: int) -> Any:  # noqa: ANN401
 def local_starts(store: Store, spaces: Iterable[SearchSpace], folder: Path) -> dict[str, str]:
     """Fetch the registry versions that trials may begin with; returns their folders by address.
 
+    A search that goes on begins with the version that an alias named when it was opened.
+
     Raises:
         LeighError: There is no such version.
     """
@@ -57,7 +59,10 @@ def local_starts(store: Store, spaces: Iterable[SearchSpace], folder: Path) -> d
         domain = space.space.get("init")
         addresses |= {space.published.get("init"), *(domain.values if isinstance(domain, Choice) else [])}
     named = sorted(str(address) for address in addresses if str(address).startswith("models:/"))
-    return {
-        address: str(store.download(store.version(address), folder / f"start-{number}"))
-        for number, address in enumerate(named)
-    }
+    starts = {}
+    for number, address in enumerate(named):
+        pinned = folder / f"start-{number}.txt"
+        version = store.version(pinned.read_text() if pinned.exists() else address)
+        starts[address] = str(store.download(version, folder / f"start-{number}"))
+        pinned.write_text(version.uri)
+    return starts

@@ -1,26 +1,21 @@
 """The driver's side of a search: its process is started again when it dies, and the journal knows what is left."""
 
-import multiprocessing
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
+from contextlib import contextmanager
+from dataclasses import replace
 from types import FrameType
 
 from rich.console import Console
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.search import STOP, SearchRequest, serve
+from leigh_mlops.search import SearchProcess, SearchRequest
+from leigh_mlops.study.checkpoints import drop_checkpoints
 from leigh_mlops.trials import Event, Journal, Trial, trials_of
 
 __all__ = ["StoppedError", "Supervisor"]
 
-SILENCE_S = 120.0
-START_S = 180.0
 PATIENCE_S = 1.0
 _DEATHS = 5
 
@@ -29,83 +24,19 @@ class StoppedError(KeyboardInterrupt):
     """The user stopped the search; what ran is saved."""
 
 
-@dataclass
-class _Worker:
-    """The process that runs Ray Tune, and the driver's end of its pipe."""
-
-    process: BaseProcess
-    pipe: Connection
-    heard: float = field(default_factory=time.monotonic)
-    patience: float = field(default_factory=lambda: START_S)
-
-    def messages(self) -> Iterator[Event]:
-        """What it sends, until it dies or falls silent; what it sent before is not lost."""
-        self.heard = time.monotonic()
-        with suppress(EOFError, OSError):
-            while True:
-                if self.pipe.poll(0.5):
-                    message = self.pipe.recv()
-                    self.heard, self.patience = time.monotonic(), SILENCE_S
-                    yield message
-                elif time.monotonic() > self.heard + self.patience:
-                    return
-                else:
-                    yield {"what": "alive"}
-
-    def kill_group(self) -> None:
-        """End it and all that it started, and wait for nothing: safe in the handler of a signal."""
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(int(self.process.pid or 0), signal.SIGKILL)
-
-    def kill(self) -> None:
-        """End it and all that it started."""
-        self.kill_group()
-        self.process.kill()
-        self.process.join()
-        self.pipe.close()
-
-
 class Supervisor:
-    """Runs searches in a process that may die at any moment; a context manager.
+    """Runs searches in a process that may die at any moment, and starts it again.
 
     Args:
         journal: Where every event goes before anything else is done about it.
         console: Where words go.
-        address: Ray cluster; by default this machine.
-        workers: Most trials at once.
-        verbose: Let Ray speak.
+        process: What searches; it is begun where it does not run.
     """
 
-    def __init__(
-        self,
-        journal: Journal,
-        console: Console,
-        *,
-        address: str | None = None,
-        workers: int | None = None,
-        verbose: bool = False,
-    ) -> None:
-        self.journal, self.console = journal, console
-        self._arguments = (address, workers, verbose)
-        self._worker: _Worker | None = None
+    def __init__(self, journal: Journal, console: Console, process: SearchProcess) -> None:
+        self.journal, self.console, self.process = journal, console, process
         self._stops = 0
         self._reason = ""
-
-    def __enter__(self) -> "Supervisor":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.end()
-
-    def begin(self) -> None:
-        """Start the process, which takes some seconds, while other things are done."""
-        self._living()
-
-    def end(self) -> None:
-        """End the process and all that it started; the next search starts another."""
-        if self._worker is not None:
-            self._worker.kill()
-            self._worker = None
 
     def search(self, request: SearchRequest, hear: Callable[[Event], None]) -> list[Trial]:
         """Search one family, or what the journal leaves of it.
@@ -145,16 +76,14 @@ class Supervisor:
         family = request.space.family
         start = self.journal.append("started", family=family, start=len(self.journal.events))["start"]
         known = list(trials_of(self.journal.events, family).values())
-        worker = self._living()
+        self.process.begin()
         place = request.folder.with_name(f"{request.folder.name}-{start}")
-        with suppress(OSError):
-            worker.pipe.send(replace(request, folder=place, trials=known))
+        self.process.send(replace(request, folder=place, trials=known))
         trials, asked = {trial.number: trial for trial in known}, False
-        for message in worker.messages():
+        for message in self.process.messages():
             if self._stops and not asked:
                 asked = True
-                with suppress(OSError):
-                    worker.pipe.send(STOP)
+                self.process.stop()
             if message["what"] == "done":
                 over = all(trial.over for trial in trials.values())
                 return message["how"] if over or message["how"] == "stopped" else None
@@ -165,7 +94,9 @@ class Supervisor:
                 break
             if message["what"] != "alive":
                 hear(self._kept(message, trials))
-        self.end()
+                if message["what"] == "ended":
+                    drop_checkpoints(request.space, trials.values())
+        self.process.end()
         return None
 
     def _kept(self, message: Event, trials: dict[int, Trial]) -> Event:
@@ -175,17 +106,6 @@ class Supervisor:
         else:
             trials[event["number"]].take(event)
         return event
-
-    def _living(self) -> _Worker:
-        """The process, started where there is none."""
-        if self._worker is None:
-            context = multiprocessing.get_context("spawn")
-            ours, theirs = context.Pipe()
-            process = context.Process(target=serve, args=(theirs, *self._arguments), name="search")
-            process.start()
-            theirs.close()
-            self._worker = _Worker(process, ours)
-        return self._worker
 
     def _mourn(self, deaths: int) -> None:
         why = f" ({self._reason})" if self._reason else ""
@@ -210,8 +130,8 @@ class Supervisor:
             self._stops += 1
             if self._stops == 1:
                 self.console.print("  stopping when the epochs that run are saved; once more stops at once")
-            elif self._worker is not None:
-                self._worker.kill_group()
+            else:
+                self.process.kill_group()
 
         before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
         try:

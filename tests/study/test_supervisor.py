@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.search import SearchRequest
+from leigh_mlops.search import SearchProcess, SearchRequest, process
 from leigh_mlops.settings import SearchSpace
 from leigh_mlops.study import supervisor
 from leigh_mlops.study.supervisor import StoppedError, Supervisor
@@ -26,9 +26,9 @@ class Study:
         self.journal = Journal(folder / "journal.jsonl")
         self.heard: list[Event] = []
 
-    def search(self) -> Any:
-        with Supervisor(self.journal, Console(quiet=True)) as supervised:
-            return supervised.search(self.request, self.heard.append)
+    def search(self, serve: Any) -> Any:
+        with SearchProcess(serve=serve) as searching:
+            return Supervisor(self.journal, Console(quiet=True), searching).search(self.request, self.heard.append)
 
     def whats(self) -> list[str]:
         return [event["what"] for event in self.journal.events]
@@ -36,63 +36,52 @@ class Study:
 
 @pytest.fixture
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
-    monkeypatch.setattr(supervisor, "START_S", 60.0)
-    monkeypatch.setattr(supervisor, "SILENCE_S", 1.0)
+    monkeypatch.setattr(process, "START_S", 60.0)
+    monkeypatch.setattr(process, "SILENCE_S", 1.0)
     monkeypatch.setattr(supervisor, "PATIENCE_S", 0.01)
     monkeypatch.setenv("STARTS", str(tmp_path / "starts"))
     return Study(tmp_path)
 
 
-def test_what_is_heard_stands_in_the_journal(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "serve", processes.steady)
-    trials = study.search()
+def test_what_is_heard_stands_in_the_journal(study: Study) -> None:
+    trials = study.search(processes.steady)
     assert [(trial.number, len(trial.epochs), trial.state) for trial in trials] == [(1, EPOCHS, "finished")]
     assert study.whats() == ["started", "drawn", *["epoch"] * EPOCHS, "ended", "searched"]
     assert study.heard == study.journal.events[1:-1]
     # A search that is over is not searched again.
-    monkeypatch.setattr(supervisor, "serve", processes.barren)
-    assert [trial.state for trial in study.search()] == ["finished"]
+    assert [trial.state for trial in study.search(processes.barren)] == ["finished"]
 
 
-@pytest.mark.parametrize("process", [processes.mortal, processes.mute])
-def test_a_process_that_is_gone_is_started_again_where_it_was(
-    process: Any, study: Study, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(supervisor, "serve", process)
-    trials = study.search()
+@pytest.mark.parametrize("serve", [processes.mortal, processes.mute])
+def test_a_process_that_is_gone_is_started_again_where_it_was(serve: Any, study: Study) -> None:
+    trials = study.search(serve)
     assert [(trial.number, len(trial.epochs), trial.state) for trial in trials] == [(1, EPOCHS, "finished")]
     assert study.whats().count("started") == 2
     assert study.whats().count("drawn") == 1
     assert [event["epoch"] for event in study.journal.events if event["what"] == "epoch"] == [1, 2, 3, 4]
 
 
-def test_a_process_that_dies_again_and_again_ends_it_with_a_sentence(
-    study: Study, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(supervisor, "serve", processes.barren)
+def test_a_process_that_dies_again_and_again_ends_it_with_a_sentence(study: Study) -> None:
     with pytest.raises(LeighError, match="died 5 times without finishing an epoch; look at the machine's memory"):
-        study.search()
+        study.search(processes.barren)
     assert study.whats() == ["started"] * 5
 
 
-def test_a_process_that_breaks_says_why(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "serve", processes.broken)
+def test_a_process_that_breaks_says_why(study: Study) -> None:
     with pytest.raises(LeighError, match=r"without finishing an epoch \(RayError: the head is gone\); look at"):
-        study.search()
+        study.search(processes.broken)
 
 
-def test_what_the_process_refuses_is_said(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "serve", processes.refusing)
+def test_what_the_process_refuses_is_said(study: Study) -> None:
     with pytest.raises(LeighError, match="The cluster is gone; start it"):
-        study.search()
+        study.search(processes.refusing)
 
 
-@pytest.mark.parametrize(("process", "signals"), [(processes.obedient, 1), (processes.deaf, 2)])
+@pytest.mark.parametrize(("serve", "signals"), [(processes.obedient, 1), (processes.deaf, 2)])
 def test_one_signal_lets_the_epochs_end_and_two_stop_at_once(
-    process: Any, signals: int, study: Study, monkeypatch: pytest.MonkeyPatch
+    serve: Any, signals: int, study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "serve", process)
-    monkeypatch.setattr(supervisor, "SILENCE_S", 30.0)
+    monkeypatch.setattr(process, "SILENCE_S", 30.0)
     before = signal.getsignal(signal.SIGINT)
 
     def hear(event: Event) -> None:
@@ -102,6 +91,6 @@ def test_one_signal_lets_the_epochs_end_and_two_stop_at_once(
 
     study.heard = type("Hearing", (), {"append": staticmethod(hear)})()  # type: ignore[assignment]
     with pytest.raises(StoppedError):
-        study.search()
+        study.search(serve)
     assert signal.getsignal(signal.SIGINT) is before
     assert study.whats() == ["started", "drawn", "epoch"]

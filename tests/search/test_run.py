@@ -1,73 +1,17 @@
-import copy
-import errno
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import psutil
 import pytest
 
-from leigh_mlops.commands import ENVIRONMENT
 from leigh_mlops.errors import LeighError
-from leigh_mlops.search import (
-    CHECKPOINT,
-    NUMBER,
-    SearchRequest,
-    _Halving,
-    _last_words,
-    _Population,
-    _scheduler,
-    _tuned,
-    ray_cluster,
-    run_search,
-)
-from leigh_mlops.settings import SearchSpace
+from leigh_mlops.search import SearchRequest
+from leigh_mlops.search.run import run_search
 from leigh_mlops.trials import Event, Trial, trials_of
-from tests.conftest import write_class_folders
-from tests.training.conftest import prepared
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in ENVIRONMENT.items():
-            patch.setenv(name, value)
-        folder = tmp_path_factory.mktemp("search")
-        patch.setenv("LEIGH_CACHE", str(folder / "cache"))
-        prepared(write_class_folders(folder / "plate", size=32)).save(folder / "data")
-        with ray_cluster(workers=2):
-            yield folder
-
-
-def space(**changes: Any) -> SearchSpace:
-    values = {
-        "family": "autoencoder",
-        "metric": "val/mse",
-        "early_stopping": "none",
-        "trials": 3,
-        "image_size": 32,
-        "published": {"learning_rate": 0.001, "batch_size": 8, "epochs": 2, "flip": 0.5},
-        "space": {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}, "flip": [0.0, 0.5]},
-    }
-    return SearchSpace.model_validate(values | changes)
-
-
-def found(request: SearchRequest, stop: threading.Event | None = None) -> tuple[str, list[Trial], list[Event]]:
-    """Search; returns how it ended, its trials and what was told."""
-    told: list[Event] = []
-    trials = {trial.number: trial for trial in copy.deepcopy(request.trials)}
-    how = run_search(request, told.append, stop)
-    for event in told:
-        if event["what"] == "drawn":
-            trials[event["number"]] = Trial(event["family"], event["number"], event["config"])
-        else:
-            trials[event["number"]].take(event)
-    return how, [trials[number] for number in sorted(trials)], told
+from tests.search.searches import found, space
 
 
 @pytest.mark.parametrize(("algorithm", "stopping"), [("optuna", "asha"), ("pbt", "none")])
@@ -214,136 +158,6 @@ def test_a_search_goes_on_where_it_was(place: Path) -> None:
             assert ours["val/mse"] == theirs["val/mse"]
 
 
-def test_what_the_halving_knows_is_known_again() -> None:
-    searched = space(early_stopping="asha", published=space().published | {"epochs": 9}, trials=9)
-    earlier = [
-        Trial("autoencoder", number, dict(searched.published), epochs=[{"val/mse": 0.1 * number}] * 3, state="finished")
-        for number in range(1, 6)
-    ]
-    fresh, knowing = (
-        _scheduler(SearchRequest(searched, Path("data"), Path("folder"), trials=trials)) for trials in ([], earlier)
-    )
-    rungs = [scheduler._brackets[0]._rungs[-1][1] for scheduler in (fresh, knowing)]
-    assert rungs[0] == {}
-    assert rungs[1] == {trial.name: -trial.epochs[0]["val/mse"] for trial in earlier}
-
-
-def test_a_trial_that_goes_on_is_no_second_one_for_the_halving() -> None:
-    searched = space(early_stopping="asha", published=space().published | {"epochs": 15}, trials=9)
-    begun = Trial("autoencoder", 2, dict(searched.published), epochs=[{"val/mse": 0.4}] * 4)
-    scheduler = _Halving(SearchRequest(searched, Path("data"), Path("folder"), trials=[begun]))
-    scheduler.set_search_properties("val/mse", "min")
-    controller, trial = SimpleNamespace(), SimpleNamespace(trial_id="tune", config={NUMBER: 2})
-    scheduler.on_trial_add(controller, trial)
-    scheduler.on_trial_result(controller, trial, {"epoch": 5, "val/mse": 0.1})
-    assert scheduler._brackets[0]._rungs[-1] == (3, {"tune": -0.4})
-
-
-class Member:
-    """A trial, as a population meets it."""
-
-    def __init__(self, config: dict[str, Any]) -> None:
-        kept = SimpleNamespace(checkpoint_config=SimpleNamespace(num_to_keep=3))
-        self.config, self.status, self.experiment_tag = dict(config), "RUNNING", ""
-        self.run_metadata = SimpleNamespace(checkpoint_manager=kept)
-        self.temporary_state, self.checkpoint = SimpleNamespace(saving_to=None), None
-        self.last_result: dict[str, Any] = {}
-
-    def is_finished(self) -> bool:
-        return self.status in ("ERROR", "TERMINATED")
-
-
-class Controller:
-    """Tune's own, as a population meets it."""
-
-    search_alg = None
-
-    def __init__(self, searched: SearchSpace, trials: list[Trial]) -> None:
-        self.population = _Population(SearchRequest(searched, Path("data"), Path("folder"), trials=trials))
-        self.population.set_search_properties("val/mse", "min")
-        self.members = [Member(trial.config) for trial in trials]
-        self.live = set(self.members)
-        for member in self.members:
-            self.population.on_trial_add(self, member)
-
-    def get_trials(self) -> list[Member]:
-        return self.members
-
-    def get_live_trials(self) -> set[Member]:
-        return self.live
-
-    def report(self, number: int, epoch: int) -> None:
-        """A member's epoch; it is paused where the population says so."""
-        member = self.members[number]
-        member.last_result = {"epoch": epoch, "val/mse": 0.1 * number}
-        if self.population.on_trial_result(self, member, member.last_result) == "PAUSE":
-            member.status = "PAUSED"
-
-    def paused(self) -> list[bool]:
-        return [member.status == "PAUSED" for member in self.members]
-
-
-def population(*epochs: int) -> Controller:
-    """A population of 20 epochs, and thus meetings at every fourth; its members ran so many."""
-    searched = space(algorithm="pbt", published=space().published | {"epochs": 20}, trials=len(epochs))
-    config = dict(searched.published)
-    return Controller(
-        searched,
-        [
-            Trial("autoencoder", number, config, epochs=[{"val/mse": 0.1}] * many)
-            for number, many in enumerate(epochs, start=1)
-        ],
-    )
-
-
-def test_a_population_does_not_wait_for_a_member_whose_worker_died_for_good() -> None:
-    controller = population(0, 0, 0)
-    dead = controller.members[2]
-    controller.report(0, 4)
-    controller.report(1, 4)
-    assert controller.population.choose_trial_to_run(controller) is None
-    controller.population.on_trial_error(controller, dead)
-    dead.status = "ERROR"
-    assert controller.population.choose_trial_to_run(controller) in controller.members[:2]
-    assert controller.population._next_perturbation_sync == 8
-    for number in (0, 1):
-        controller.members[number].status = "RUNNING"
-        controller.report(number, 5)
-    assert controller.paused() == [False, False, False]
-
-
-def test_members_that_go_on_from_different_epochs_meet_at_the_same_one() -> None:
-    controller = population(7, 5)
-    for number, epoch in ((0, 8), (1, 6), (1, 7)):
-        controller.report(number, epoch)
-    assert controller.paused() == [True, False]
-    controller.report(1, 8)
-    assert controller.population._next_perturbation_sync == 12
-    # Where one has been at a meeting that the other has not, the next one is theirs.
-    controller = population(8, 7)
-    for number, epoch in ((0, 9), (1, 8), (1, 9), (1, 10)):
-        controller.report(number, epoch)
-    assert controller.paused() == [False, False]
-
-
-def test_a_member_at_another_epoch_is_not_taken_over() -> None:
-    controller = population(0, 0)
-    states = controller.population._trial_state
-    for number, epoch in ((0, 4), (1, 4)):
-        states[controller.members[number]].last_score = -float(number)
-        states[controller.members[number]].last_train_time = epoch
-    assert controller.population._quantiles() == ([controller.members[1]], [controller.members[0]])
-    states[controller.members[0]].last_train_time = 5
-    assert controller.population._quantiles() == ([], [])
-
-
-def test_a_trial_whose_checkpoint_is_gone_starts_over(tmp_path: Path) -> None:
-    trial = Trial("autoencoder", 1, {}, epochs=[{"val/mse": 0.1}], checkpoint=tmp_path)
-    assert _tuned(trial) == {NUMBER: 1, CHECKPOINT: ""}
-    (tmp_path / "state.json").touch()
-    assert _tuned(trial) == {NUMBER: 1, CHECKPOINT: str(tmp_path)}
-
-
 @contextmanager
 def deadly(deaths: int) -> Iterator[list[int]]:
     """Kill the next workers as soon as they train; gives the numbers of those killed."""
@@ -426,19 +240,6 @@ def test_a_machine_that_cant_read_the_data_is_no_trials_fault(place: Path, memor
     with pytest.raises(LeighError, match=r"data\.json.*; mend it, then go on with --resume\.$"):
         run_search(SearchRequest(searched, place / "nothing", place / "unreadable"), told.append)
     assert {event["what"] for event in told} == ({"drawn"} if memory_gib else set())
-
-
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
-def test_a_disk_that_is_full_for_tune_itself_is_said(code: int) -> None:
-    full = OSError(code, os.strerror(code))
-    wrapped = RuntimeError("the state can't be saved")
-    wrapped.__cause__ = full
-    for error in (full, wrapped, RuntimeError(f"Traceback ...\n{full}")):
-        words = _last_words(error)
-        assert words["what"] == "refused"
-        assert words["reason"].startswith("The disk is full (")
-        assert words["reason"].endswith("); make space, then go on with --resume.")
-    assert _last_words(OSError(errno.EPIPE, "Broken pipe"))["what"] == "broken"
 
 
 @pytest.mark.parametrize("workers", [2, 1])

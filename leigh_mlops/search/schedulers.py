@@ -1,0 +1,117 @@
+"""Which trials go on: successive halving and populations that know of earlier trials."""
+
+import functools
+from types import SimpleNamespace
+from typing import Any
+
+from ray import tune
+from ray.tune.experiment import Trial as TuneTrial
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, PopulationBasedTraining, TrialScheduler
+
+from leigh_mlops.search.request import NUMBER, SearchRequest
+from leigh_mlops.settings import Choice, Range, SearchSpace, TrainingSettings
+
+__all__ = ["kept_checkpoints", "scheduler_of"]
+
+
+def scheduler_of(request: SearchRequest) -> TrialScheduler:
+    """What decides on trials that run."""
+    if request.space.algorithm == "pbt":
+        return Population(request)
+    return FIFOScheduler() if request.space.early_stopping == "none" else Halving(request)
+
+
+class Halving(ASHAScheduler):  # type: ignore[misc]
+    """Successive halving in which what earlier trials reached decides on later ones."""
+
+    def __init__(self, request: SearchRequest) -> None:
+        space, epochs = request.space, _epochs(request.space)
+        super().__init__(time_attr="epoch", max_t=epochs, grace_period=max(1, epochs // 5), reduction_factor=3)
+        self._family, sign = space.family, 1 if space.mode == "max" else -1
+        for trial in request.trials:
+            for number, metrics in enumerate(trial.epochs, start=1):
+                self._brackets[0].on_result(SimpleNamespace(trial_id=trial.name), number, sign * metrics[space.metric])
+
+    def on_trial_add(self, tune_controller: Any, trial: TuneTrial) -> None:  # noqa: ANN401
+        """A trial that goes on is the one that is known, not one more."""
+        super().on_trial_add(tune_controller, trial)
+        name = f"{self._family}-{trial.config[NUMBER]}"
+        for _, reached in self._brackets[0]._rungs:
+            if name in reached:
+                reached[trial.trial_id] = reached.pop(name)
+
+
+class Population(PopulationBasedTraining):  # type: ignore[misc]
+    """Population-based training whose members wait for each other, but not for one that is over."""
+
+    def __init__(self, request: SearchRequest) -> None:
+        space, interval = request.space, _interval(request.space)
+        super().__init__(
+            time_attr="epoch",
+            perturbation_interval=interval,
+            hyperparam_mutations={
+                key: _domain(domain) for key, domain in space.space.items() if key in TrainingSettings.MUTABLE
+            },
+            custom_explore_fn=functools.partial(_inside, space=space),
+            synch=True,
+        )
+        # Members that go on stand at different epochs; they meet where none has been.
+        done = max((len(trial.epochs) for trial in request.trials if not trial.over), default=0)
+        self._next_perturbation_sync = interval * (done // interval + 1)
+
+    def on_trial_add(self, tune_controller: Any, trial: TuneTrial) -> None:  # noqa: ANN401
+        """A member that goes on, or starts again, runs up to where all meet."""
+        super().on_trial_add(tune_controller, trial)
+        self._trial_state[trial].last_perturbation_time = self._next_perturbation_sync - self._perturbation_interval
+
+    def on_trial_error(self, tune_controller: Any, trial: TuneTrial) -> None:  # noqa: ANN401
+        """Nobody waits for it; Tune adds one that starts again after this."""
+        tune_controller.get_live_trials().discard(trial)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> TuneTrial | None:  # noqa: ANN401
+        """Where all wait for one that is over, they go on as if the last of them had just come."""
+        chosen = super().choose_trial_to_run(tune_controller)
+        left = [trial for trial in tune_controller.get_trials() if not trial.is_finished()]
+        if chosen is None and left and all(trial.status == TuneTrial.PAUSED for trial in left):
+            super().on_trial_result(tune_controller, left[0], left[0].last_result)
+            chosen = super().choose_trial_to_run(tune_controller)
+        return chosen
+
+    def _quantiles(self) -> tuple[list[TuneTrial], list[TuneTrial]]:
+        # One that took over another's later epoch would have a gap among its own.
+        worst, best = (
+            [trial for trial in part if self._trial_state[trial].last_train_time == self._next_perturbation_sync]
+            for part in super()._quantiles()
+        )
+        return (worst, best) if best else ([], [])
+
+
+def _interval(space: SearchSpace) -> int:
+    """Epochs between two meetings of a population."""
+    return max(1, _epochs(space) // 5)
+
+
+def kept_checkpoints(space: SearchSpace) -> int:
+    """Checkpoints of a trial that stay: a member may still start from one of the last meeting at the next."""
+    return max(3, _interval(space) + 2) if space.algorithm == "pbt" else 3
+
+
+def _epochs(space: SearchSpace) -> int:
+    return int(space.published.get("epochs", TrainingSettings().epochs))
+
+
+def _domain(domain: Choice | Range) -> Any:  # noqa: ANN401
+    if isinstance(domain, Choice):
+        return list(domain.values)
+    if domain.integer:
+        sample = tune.lograndint if domain.log else tune.randint
+        return sample(int(domain.low), int(domain.high) + 1)
+    return (tune.loguniform if domain.log else tune.uniform)(domain.low, domain.high)
+
+
+def _inside(config: dict[str, Any], space: SearchSpace) -> dict[str, Any]:
+    """A population's changes stay within the space."""
+    for key, domain in space.space.items():
+        if isinstance(domain, Range) and key in TrainingSettings.MUTABLE:
+            config[key] = type(config[key])(min(max(config[key], domain.low), domain.high))
+    return config

@@ -1,0 +1,36 @@
+"""Searches that last seconds."""
+
+import copy
+import threading
+from typing import Any
+
+from leigh_mlops.search import SearchRequest
+from leigh_mlops.search.run import run_search
+from leigh_mlops.settings import SearchSpace
+from leigh_mlops.trials import Event, Trial
+
+
+def space(**changes: Any) -> SearchSpace:
+    values = {
+        "family": "autoencoder",
+        "metric": "val/mse",
+        "early_stopping": "none",
+        "trials": 3,
+        "image_size": 32,
+        "published": {"learning_rate": 0.001, "batch_size": 8, "epochs": 2, "flip": 0.5},
+        "space": {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}, "flip": [0.0, 0.5]},
+    }
+    return SearchSpace.model_validate(values | changes)
+
+
+def found(request: SearchRequest, stop: threading.Event | None = None) -> tuple[str, list[Trial], list[Event]]:
+    """Search; returns how it ended, its trials and what was told."""
+    told: list[Event] = []
+    trials = {trial.number: trial for trial in copy.deepcopy(request.trials)}
+    how = run_search(request, told.append, stop)
+    for event in told:
+        if event["what"] == "drawn":
+            trials[event["number"]] = Trial(event["family"], event["number"], event["config"])
+        else:
+            trials[event["number"]].take(event)
+    return how, [trials[number] for number in sorted(trials)], told
