@@ -98,6 +98,8 @@ ENVIRONMENT = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
+    # A control process that died on this machine never comes back: waiting a minute for it is a minute lost.
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "15",
     # One worker killed for memory would end the whole search.
     "RAY_memory_monitor_refresh_ms": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
