@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+import torch._dynamo  # noqa: F401  # which the first estimate of memory would import while everybody waits
 from ray import tune
 
 from leigh_mlops.errors import LeighError

@@ -1,0 +1,88 @@
+"""A job that is killed again and again leaves what an undisturbed one leaves."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from leigh_mlops.commands import ENVIRONMENT
+from leigh_mlops.models import build_model
+from leigh_mlops.search.cluster import ray_cluster
+from leigh_mlops.study.baselines import fit_baselines
+from leigh_mlops.study.finalists import log_package, make_package
+from leigh_mlops.tracking import Store
+from tests.conftest import write_class_folders
+from tests.training.conftest import prepared
+
+KILLS = 10
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Address of a local cluster that outlives the jobs."""
+    import ray
+
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    with ray_cluster(workers=2):
+        yield ray.get_runtime_context().gcs_address
+
+
+def begun(place: Path, out: str, cluster: str) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "leigh_mlops.explain", "models:/killed/1", "--data", str(place / "plate")]
+    command += ["--out", str(place / out), "--store", str(place / "store"), "--ray-address", cluster]
+    command += ["--methods", "occlusion", "--batch-size", "2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with (place / "log").open("ab") as log:
+        return subprocess.Popen(command, env=environment, start_new_session=True, stdout=log, stderr=log)
+
+
+def parts(folder: Path) -> int:
+    return len(list((folder / "parts").glob("[!.]*.json")))
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in (folder / "images").rglob("*.png")}
+
+
+def test_the_union_of_records_is_that_of_an_undisturbed_job(tmp_path: Path, cluster: str) -> None:
+    data = prepared(write_class_folders(tmp_path / "plate", size=32, wells=6, fields=12))
+    torch.manual_seed(0)
+    model = build_model("iresnet", classes=data.classes, image_size=32, channels=3, blocks=(1, 1), widths=(8, 8)).eval()
+    store = Store.open(str(tmp_path / "store"))
+    run = store.start("killed", kind="search")
+    package = make_package(model, data.scale("linear"), data, fit_baselines(data), {})
+    store.register("killed", log_package(store, run, package), run, {})
+    calm = begun(tmp_path, "calm", cluster)
+    assert calm.wait(300) == 0, (tmp_path / "log").read_text()
+    moments, killed = random.Random(0), 0
+    while killed < KILLS:
+        job = begun(tmp_path, "stormy", cluster)
+        before = parts(tmp_path / "stormy")
+        # Every other kill waits for something to lose; the rest may hit a job that is just beginning.
+        goal = before + moments.randint(1, 4) * (killed % 2)
+        while parts(tmp_path / "stormy") < goal and job.poll() is None:
+            time.sleep(0.02)
+        time.sleep(moments.uniform(0, 3.0) * (killed % 2 == 0))
+        assert job.poll() is None, f"it ended after {killed} kills: {(tmp_path / 'log').read_text()}"
+        os.killpg(job.pid, signal.SIGKILL)
+        job.wait()
+        killed += 1
+    assert 0 < parts(tmp_path / "stormy") < parts(tmp_path / "calm")
+    last = begun(tmp_path, "stormy", cluster)
+    assert last.wait(300) == 0, (tmp_path / "log").read_text()
+    tables = [
+        pd.read_parquet(tmp_path / name / "fields.parquet").sort_values("field", ignore_index=True)
+        for name in ("calm", "stormy")
+    ]
+    assert len(tables[0]) == len(data.table)
+    pd.testing.assert_frame_equal(*tables)
+    assert files(tmp_path / "calm") == files(tmp_path / "stormy")
