@@ -348,6 +348,8 @@ class Store:
         output = TensorSpec(np.dtype(np.float32), (-1, -1) if classifies else spec.shape)
         with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings(), _asked(self.client):
             warnings.simplefilter("ignore")
+            # Otherwise it lies in MLflow's default experiment, whose files are those of the working directory.
+            mlflow.set_experiment(experiment_id=self.experiment_id)
             loader = Path(temporary) / "loader.py"
             loader.write_text(_LOADER)
             info = Model.log(

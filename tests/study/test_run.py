@@ -10,8 +10,8 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.settings import SearchSpace
 from leigh_mlops.study import DataSource, Study, resume_newest
 from leigh_mlops.study.delivery import Delivery
-from leigh_mlops.study.run import close_dead
 from leigh_mlops.study.saved import dead_searches, held_search, new_search
+from leigh_mlops.study.unfinished import close_dead
 from leigh_mlops.tracking import Store
 
 FACTS = {"data": "plate", "data_fingerprint": "other", "split_fingerprint": "other"}
