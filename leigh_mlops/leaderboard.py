@@ -22,6 +22,7 @@ def leaderboard(
     """Show the trials of a search beside what needs no network."""
     from leigh_mlops.report import tables
     from leigh_mlops.report.files import replacing
+    from leigh_mlops.report.words import counted
     from leigh_mlops.tracking import Store as Tracking
 
     tracking = Tracking.open(store)
@@ -35,7 +36,7 @@ def leaderboard(
     winners = {row["model"] for row in rows if row["winner"]}
     console.print(tables.leaderboard(rows, winners=winners, top=top))
     for status, count in Counter(row["status"] for row in rows if row["kind"] == "network").items():
-        console.print(f"{count} trials {status.lower()}")
+        console.print(f"{counted(count, 'trial')} {status.lower()}")
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def test_the_leaderboard_is_read_from_the_store(
     assert "resnext-7" in shown
     assert "resnext-8" not in shown
     assert "a threshold on intensity" in shown
-    assert "1 trials failed" in shown
+    assert "1 trial failed" in shown
     rows = json.loads((tmp_path / "rows.json").read_text())
     assert {row["model"] for row in rows} == {"baseline", "resnext-7", "resnext-8", "resnext-9", "resnext-12"}
     assert [row["model"] for row in rows if row["winner"]] == ["resnext-7"]

@@ -1,0 +1,179 @@
+"""Registered models: packages, versions, aliases."""
+
+import re
+import shutil
+import tempfile
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+from mlflow.entities import LoggedModelStatus
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, ModelSignature
+from mlflow.tracking import MlflowClient
+from mlflow.types import Schema, TensorSpec
+from sqlalchemy.exc import SQLAlchemyError
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.tracking.asking import NoVersionError, asked
+from leigh_mlops.tracking.packaged import LOADER, PACKAGE
+from leigh_mlops.tracking.runs import Run, text_of
+from leigh_mlops.tracking.secrets import first_line
+
+__all__ = ["CHALLENGER", "CHAMPION", "Registry", "Version"]
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a registered model."""
+
+    name: str
+    version: int
+    run_id: str
+    tags: dict[str, str]
+
+    @property
+    def uri(self) -> str:
+        """``models:/NAME/VERSION``."""
+        return f"models:/{self.name}/{self.version}"
+
+
+class Registry:
+    """The registered models of a store.
+
+    Attributes:
+        client: MLflow's.
+        experiment_id: Where logged models lie.
+    """
+
+    client: MlflowClient
+    experiment_id: str
+
+    def log_package(self, run: Run, folder: Path, *, channels: int, image_size: int, classifies: bool) -> str:
+        """Log a model package as MLflow model ``model`` of a run, once; returns its address for :meth:`register`."""
+        if (logged := self._logged_model(run)) is not None:
+            return logged
+        spec = TensorSpec(np.dtype(np.float32), (-1, channels, image_size, image_size))
+        output = TensorSpec(np.dtype(np.float32), (-1, -1) if classifies else spec.shape)
+        with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings(), asked(self.client):
+            warnings.simplefilter("ignore")
+            # Otherwise it lies in MLflow's default experiment, whose files are those of the working directory.
+            mlflow.set_experiment(experiment_id=self.experiment_id)
+            loader = Path(temporary) / "loader.py"
+            loader.write_text(LOADER)
+            info = Model.log(
+                artifact_path=None,
+                flavor=mlflow.pyfunc,
+                name="model",
+                run_id=run.id,
+                python_model=str(loader),
+                artifacts={PACKAGE: str(folder)},
+                signature=ModelSignature(inputs=Schema([spec]), outputs=Schema([output])),
+                input_example=np.zeros((1, *spec.shape[1:]), np.float32),
+                pip_requirements=["leigh_mlops"],
+            )
+        return str(info.model_uri)
+
+    def _logged_model(self, run: Run) -> str | None:
+        """Address of the whole model that a run logged before, in a search that was interrupted."""
+        with asked(self.client):
+            found = self.client.search_logged_models([self.experiment_id], f"source_run_id = '{run.id}'")
+        return next((str(model.model_uri) for model in found if model.status == LoggedModelStatus.READY), None)
+
+    def register(self, name: str, model_uri: str, run: Run, tags: Mapping[str, Any]) -> Version:
+        """Register a logged model as the next version of a name, with alias ``challenger``."""
+        texts = {key: text_of(value) for key, value in tags.items()}
+        # A server wants to be told which logged model an address names.
+        logged = model_uri.removeprefix("models:/") if model_uri.startswith("models:/m-") else None
+        with asked(self.client):
+            try:
+                self.client.create_registered_model(name)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+            made = self.client.create_model_version(name, model_uri, run_id=run.id, tags=texts, model_id=logged)
+        version = Version(name, int(made.version), run.id, texts)
+        self.name_alias(version, CHALLENGER)
+        return version
+
+    def version_of(self, name: str, run: Run) -> Version | None:
+        """The version of a name that a run gave, if there is one."""
+        with asked(self.client):
+            found = self.client.search_model_versions(f"name = '{name}'")
+        versions = [each for each in found if each.run_id == run.id]
+        if not versions:
+            return None
+        first = min(versions, key=lambda each: int(each.version))
+        return Version(name, int(first.version), run.id, dict(first.tags))
+
+    def promote(self, name: str, version: int) -> Version:
+        """Give a version the alias ``champion``.
+
+        Raises:
+            LeighError: There is no such version.
+        """
+        found = self.version(f"models:/{name}/{version}")
+        self.name_alias(found, CHAMPION)
+        return found
+
+    def name_alias(self, version: Version, alias: str) -> None:
+        """Let an alias name a version."""
+        with asked(self.client):
+            self.client.set_registered_model_alias(version.name, alias, str(version.version))
+
+    def champion(self, name: str) -> Version | None:
+        """The version with the alias ``champion``, if there is one."""
+        try:
+            return self.version(f"models:/{name}@{CHAMPION}")
+        except NoVersionError:
+            return None
+
+    def version(self, uri: str) -> Version:
+        """Find ``models:/NAME/VERSION`` or ``models:/NAME@ALIAS``.
+
+        Raises:
+            LeighError: The address is no such thing, or the store has no such version.
+        """
+        parts = re.fullmatch(r"models:/([^/@]+)(?:/(\d+)|@(\w+))", uri)
+        if parts is None:
+            raise LeighError(f"{uri!r} names no registered model; write models:/NAME@champion or models:/NAME/3.")
+        name, number, alias = parts.groups()
+        with asked(self.client):
+            try:
+                if alias:
+                    found = self.client.get_model_version_by_alias(name, alias)
+                else:
+                    found = self.client.get_model_version(name, number)
+            except MlflowException as error:
+                # An alias that is not there is an invalid value.
+                if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                    raise
+                names = ", ".join(sorted(model.name for model in self.client.search_registered_models())) or "none yet"
+                raise NoVersionError(
+                    f"The store has no {uri}; registered models are: {names}. Name one of them with a version "
+                    "or alias that it has, run the tune command first, or give the --store that it wrote to."
+                ) from None
+        return Version(name, int(found.version), found.run_id, dict(found.tags))
+
+    def download(self, version: Version, folder: Path) -> Path:
+        """Copy a version's model package into a folder; nothing of it is run."""
+        with tempfile.TemporaryDirectory() as temporary:
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    fetched = Path(mlflow.artifacts.download_artifacts(version.uri, dst_path=temporary))
+            except (MlflowException, SQLAlchemyError, OSError) as error:
+                raise LeighError(
+                    f"The files of {version.uri} can't be had ({first_line(error)}); check the store that has them."
+                ) from None
+            found = [path.parent for path in sorted(fetched.rglob("model.json"))]
+            if len(found) != 1:
+                raise LeighError(f"{version.uri} holds no model package; register it again with the train command.")
+            shutil.copytree(found[0], folder, dirs_exist_ok=True)
+        return folder

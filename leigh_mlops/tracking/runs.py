@@ -1,0 +1,120 @@
+"""Runs that are written to."""
+
+import json
+import re
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.tracking import MlflowClient
+
+from leigh_mlops.report.style import save_figure
+from leigh_mlops.tracking.asking import asked
+
+__all__ = ["Measured", "Run", "text_of"]
+
+_METRICS_AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A number at a moment (seconds since 1970): delivered twice, it stands once in the store."""
+
+    name: str
+    value: float
+    step: int
+    time: float
+
+
+class Run:
+    """A run that is written to; what it is given is in the store when a call returns."""
+
+    def __init__(self, client: MlflowClient, run_id: str) -> None:
+        self.client = client
+        self.id = run_id
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Log parameters; they can't be changed later."""
+        entries = [Param(_key(key), text_of(value)) for key, value in params.items()]
+        with asked(self.client):
+            self.client.log_batch(self.id, params=entries)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0, *, at: float | None = None) -> None:
+        """Log numbers of one moment, by default now; those that are not finite are left out."""
+        moment = time.time() if at is None else at
+        self.log_measured([Measured(name, value, step, moment) for name, value in metrics.items()])
+
+    def log_measured(self, measured: Sequence[Measured]) -> None:
+        """Log numbers of several moments at once; those that are not finite are left out."""
+        entries = [
+            Metric(_key(each.name), float(each.value), int(1000 * each.time), each.step)
+            for each in measured
+            if np.isfinite(each.value)
+        ]
+        for start in range(0, len(entries), _METRICS_AT_ONCE):
+            with asked(self.client):
+                self.client.log_batch(self.id, metrics=entries[start : start + _METRICS_AT_ONCE])
+
+    def log_dataset(self, name: str, digest: str, facts: Mapping[str, Any], context: str) -> None:
+        """Name the data in the form that MLflow's UI shows: ``digest`` identifies it, ``context`` says for what."""
+        profile = json.dumps({key: value for key, value in facts.items() if not isinstance(value, str)})
+        source = json.dumps({key: value for key, value in facts.items() if isinstance(value, str)})
+        dataset = Dataset(name, digest, source_type="local", source=source, profile=profile)
+        used = DatasetInput(dataset, [InputTag("mlflow.data.context", context)])
+        with asked(self.client):
+            self.client.log_inputs(self.id, [used])
+
+    def set_tags(self, tags: Mapping[str, Any]) -> None:
+        """Set or change tags."""
+        with asked(self.client):
+            self.client.log_batch(self.id, tags=[RunTag(key, text_of(value)) for key, value in tags.items()])
+
+    def tags(self) -> dict[str, str]:
+        """Its tags as they stand."""
+        with asked(self.client):
+            return dict(self.client.get_run(self.id).data.tags)
+
+    def log_file(self, path: Path, folder: str | None = None) -> None:
+        """Copy a file, or all that lies in a folder, to the run's artifacts."""
+        with asked(self.client):
+            if path.is_dir():
+                self.client.log_artifacts(self.id, str(path), folder)
+            else:
+                self.client.log_artifact(self.id, str(path), folder)
+
+    def log_figure(self, figure: Any, name: str) -> None:  # noqa: ANN401
+        """Log a matplotlib figure under a path that ends in ``.png``."""
+        with tempfile.TemporaryDirectory() as temporary:
+            path = Path(temporary) / Path(name).name
+            save_figure(figure, path)
+            self.log_file(path, str(Path(name).parent))
+
+    def log_text(self, text: str, name: str) -> None:
+        """Log a text under a path."""
+        with asked(self.client):
+            self.client.log_text(self.id, text, name)
+
+    def end(self, status: str = "FINISHED", at: float | None = None) -> None:
+        """End as ``FINISHED``, ``FAILED`` or ``KILLED``, now or at a moment in seconds since 1970."""
+        with asked(self.client):
+            self.client.set_terminated(self.id, status, end_time=None if at is None else int(1000 * at))
+
+    def go_on(self) -> None:
+        """Run again after an end."""
+        with asked(self.client):
+            self.client.update_run(self.id, status="RUNNING")
+
+
+def _key(name: str) -> str:
+    """Class names stand in names of metrics, and MLflow takes few of their letters."""
+    return re.sub(r"[^\w\-. /:]", "-", name)
+
+
+def text_of(value: Any) -> str:  # noqa: ANN401
+    """What a tag or a parameter says: texts as they are, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, default=str)
