@@ -24,6 +24,7 @@ from leigh_mlops.study.baselines import Baselines, fit_latent_baseline
 from leigh_mlops.study.champion import AtSize, Decision, decide, line_of
 from leigh_mlops.study.evaluation import Evaluation, evaluate_package
 from leigh_mlops.study.examples import display_limits, example_sheet
+from leigh_mlops.study.trust import trust_facts
 from leigh_mlops.tracking import CHALLENGER, Run, Store, Version
 from leigh_mlops.training import PreparedData, digests_of_starts
 
@@ -59,6 +60,8 @@ def make_package(
 ) -> ModelPackage:
     """Everything that a job needs beside the weights; class means, latent map and digests come from the training wells.
 
+    Calibration and the limit of energies come from the validation wells.
+
     Args:
         model: The trained network.
         scale: Its intensity scale.
@@ -83,7 +86,9 @@ def make_package(
     else:
         pca, _ = fit_latent_baseline(data, scale, int(np.prod(means["true"].shape[1:])))
         arrays |= {f"pca/{name}": array for name, array in pca.to_arrays().items()}
-    facts = {
+    trust, measured = trust_facts(model, scale, data)
+    arrays |= measured
+    facts = trust | {
         "demo": data.demo,
         "display_limits": display_limits(data),
         "region_thresholds": fit_thresholds(data.cache, rows),

@@ -12,6 +12,15 @@ def test_z_prime_by_hand():
     assert z_prime([-1, 0, 1], [3, 4, 5]) == pytest.approx(-0.5)
 
 
+@pytest.mark.parametrize(("apart", "factor"), [(6, 0.0), (12, 0.5), (60, 0.9)])
+def test_groups_so_many_deviations_apart_have_the_published_factors(apart, factor):
+    # Zhang et al. 1999, table 1: 12 standard deviations between the means are a Z' of 0.5, 6 are 0. With equal
+    # deviations the SSMD (Zhang 2007) is the distance over the root of 2.
+    group = np.array([-1.0, 0.0, 1.0])
+    assert z_prime(group + apart, group) == pytest.approx(factor)
+    assert ssmd(group + apart, group) == pytest.approx(apart / math.sqrt(2))
+
+
 def test_robust_z_prime_ignores_one_stray_well():
     positive, negative = [9.0, 10.0, 11.0, 10.0, 1000.0], [-1.0, 0.0, 1.0, 0.0, 0.0]
     assert z_prime(positive, negative) < 0

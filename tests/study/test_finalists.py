@@ -54,4 +54,5 @@ def test_means_and_map_share_one_pass(data: PreparedData, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(type(model), "encode", counting)
     make_package(model, data.scale("linear"), data, fit_baselines(data), {})
-    assert sum(encoded) == len(data.rows("train"))
+    # Validation fields are seen once, for calibration and energies.
+    assert sum(encoded) == len(data.rows("train")) + len(data.rows("val"))

@@ -1,0 +1,170 @@
+"""Effects of row and column on a plate's scores: when they may be taken out, and how."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["BScores", "Polished", "b_scores", "line_share", "median_polish"]
+
+MOST_BY_LINE = 0.25
+"""Share of the controls' variance between lines above which rows and columns are no nuisance but the design."""
+
+FEWEST_LINES = 3
+_MAD_TO_SD = 1.4826
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Polished:
+    """A plate as overall + row + column + residual.
+
+    Attributes:
+        overall: The plate's level.
+        rows: Effect of each row, shape (R,).
+        columns: Effect of each column, shape (C,).
+        residuals: What is left, shape (R, C); NaN where there is no well.
+    """
+
+    overall: float
+    rows: Array
+    columns: Array
+    residuals: Array
+
+
+@dataclass(frozen=True)
+class BScores:
+    """B-scores of a plate, or why there are none.
+
+    Attributes:
+        scores: One per well, shape (N,); None where they are refused.
+        reason: Why they are refused; empty where they are not.
+    """
+
+    scores: Array | None
+    reason: str
+
+
+def median_polish(plate: ArrayLike, *, iterations: int = 10, tolerance: float = 0.01) -> Polished:
+    """Take the medians of rows and columns out in turn (Tukey 1977, ch. 11).
+
+    Args:
+        plate: Scores by row and column, shape (R, C), NaN where there is no well.
+        iterations: At most so many turns.
+        tolerance: Ends where a turn changes the sum of absolute residuals by less than this share.
+
+    Raises:
+        ValueError: The plate has not two axes, or no score.
+
+    Example:
+        >>> median_polish([[1.0, 2.0], [3.0, 4.0]]).overall
+        2.5
+    """
+    left = np.array(plate, dtype=np.float64)
+    if left.ndim != 2 or not np.isfinite(left).any():
+        raise ValueError(f"a plate of shape {left.shape} has no scores to polish; give rows and columns")
+    overall, rows, columns = 0.0, np.zeros(left.shape[0]), np.zeros(left.shape[1])
+    before = np.inf
+    for _ in range(iterations):
+        step = _medians(left, axis=1)
+        left -= step[:, None]
+        rows += step
+        moved = float(np.median(columns))
+        columns, overall = columns - moved, overall + moved
+        step = _medians(left, axis=0)
+        left -= step[None]
+        columns += step
+        moved = float(np.median(rows))
+        rows, overall = rows - moved, overall + moved
+        now = float(np.nansum(np.abs(left)))
+        if now == 0 or abs(before - now) < tolerance * now:
+            break
+        before = now
+    return Polished(overall, rows, columns, left)
+
+
+def line_share(groups: ArrayLike, lines: ArrayLike) -> float:
+    """Share of a group's variance between lines, corrected for their number (epsilon squared).
+
+    Args:
+        groups: Whether each well belongs to the group (a control, a class), shape (N,).
+        lines: Row or column of each well, shape (N,).
+
+    Returns:
+        1 where lines hold either only the group or none of it, about 0 where it is scattered; 0
+        where all wells, or none, belong to it, or each line holds one well.
+
+    Example:
+        >>> line_share([True, True, False, False], [1, 1, 2, 2])
+        1.0
+    """
+    values = np.asarray(groups, dtype=np.float64)
+    _, index = np.unique(np.asarray(lines), return_inverse=True)
+    counts = np.bincount(index)
+    total, free = float(np.square(values - values.mean()).sum()), values.size - counts.size
+    if total == 0 or free < 1:
+        return 0.0
+    within = float(np.square(values - (np.bincount(index, weights=values) / counts)[index]).sum())
+    return max(0.0, 1 - (within / free) / (total / (values.size - 1)))
+
+
+def b_scores(scores: ArrayLike, rows: ArrayLike, columns: ArrayLike, groups: ArrayLike) -> BScores:
+    """Residuals of a median polish in units of 1.4826 MAD (Brideau et al. 2003), where they mean anything.
+
+    A median polish takes rows and columns that differ for nuisances. It takes the effect itself
+    where a group of controls fills lines, or where most wells differ by design.
+
+    Args:
+        scores: One per well of one plate, finite, shape (N,).
+        rows: Row of each well, whole numbers, shape (N,).
+        columns: Column of each well, shape (N,).
+        groups: What stands in each well: a control's or class's name, or the empty text for a
+            sample, shape (N,).
+
+    Returns:
+        The scores, or a sentence that says why there are none.
+    """
+    values, names = np.asarray(scores, dtype=np.float64), np.asarray(groups, dtype=object)
+    lines = {"row": np.asarray(rows, dtype=np.int64), "column": np.asarray(columns, dtype=np.int64)}
+    reason = _refusal(names, lines)
+    if reason:
+        return BScores(None, reason)
+    plate = np.full([int(line.max()) + 1 for line in lines.values()], np.nan)
+    plate[lines["row"], lines["column"]] = values
+    used = plate[np.ix_(*(np.unique(line) for line in lines.values()))]
+    polished = np.full(plate.shape, np.nan)
+    polished[np.ix_(*(np.unique(line) for line in lines.values()))] = median_polish(used).residuals
+    residuals = polished[lines["row"], lines["column"]]
+    spread = _MAD_TO_SD * float(np.median(np.abs(residuals - np.median(residuals))))
+    if spread == 0:
+        return BScores(None, "No B-score: more than half of the wells have one value, so that there is no spread.")
+    return BScores(residuals / spread, "")
+
+
+def _refusal(names: NDArray[np.object_], lines: dict[str, NDArray[np.int64]]) -> str:
+    for kind, line in lines.items():
+        if np.unique(line).size < FEWEST_LINES:
+            return f"No B-score: the wells fill {np.unique(line).size} {kind}s, and medians need {FEWEST_LINES}."
+        for name in sorted({str(each) for each in names if each}):
+            share = line_share(names == name, line)
+            if share > MOST_BY_LINE:
+                return (
+                    f"No B-score: the {kind} says where {name} stands ({share:.0%} of its variance lies between "
+                    f"{kind}s), so that taking {kind}s out would take the effect out."
+                )
+    if 2 * int((names == "").sum()) < names.size:
+        return (
+            f"No B-score: {int((names != '').sum())} of {names.size} wells are controls or classes, and a median "
+            "polish needs most wells to be samples that do nothing."
+        )
+    return ""
+
+
+def _medians(values: Array, axis: int) -> Array:
+    """Medians of what is there; 0 for a line without a well."""
+    known = np.isfinite(values).any(axis=axis)
+    medians = np.zeros(known.shape)
+    some = values[known] if axis == 1 else values[:, known]
+    medians[known] = np.nanmedian(some, axis=axis)
+    return medians
