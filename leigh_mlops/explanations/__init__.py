@@ -16,10 +16,13 @@ from leigh_mlops.explanations.explainers import (
     default_explainers,
     explainers_for,
 )
+from leigh_mlops.explanations.faithfulness import METRICS, check_metrics
 from leigh_mlops.explanations.field_batch import FieldExplanation
 from leigh_mlops.explanations.fields import explain_fields, predict_fields
 from leigh_mlops.explanations.latents import LatentMap, PooledLatents
+from leigh_mlops.explanations.maps import MAPS, map_names, unit_of
 from leigh_mlops.explanations.means import class_means, require_means
+from leigh_mlops.explanations.sanity import SIMILAR, MethodCheck, check_methods
 from leigh_mlops.explanations.sweep import sweep_of
 
 __all__ = [
@@ -36,6 +39,14 @@ __all__ = [
     "FieldExplanation",
     "explain_fields",
     "predict_fields",
+    "MAPS",
+    "map_names",
+    "unit_of",
+    "METRICS",
+    "check_metrics",
+    "SIMILAR",
+    "MethodCheck",
+    "check_methods",
     "class_means",
     "require_means",
     "LatentMap",

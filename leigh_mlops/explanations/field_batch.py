@@ -24,7 +24,7 @@ class FieldExplanation:
         numbers: Columns of the table of fields.
         images: By name, raw intensities (C, H, W), unclipped; of a counterfactual that was saved,
             what its file holds.
-        maps: By name, (H, W): ``occlusion`` in logits, those of counterfactuals in nats of log-odds.
+        maps: By name, float32, (H, W), in the units of `maps.unit_of`.
         frames: By name, raw intensities (S, C, H, W).
         certified: By kind, the counterfactuals that were saved.
     """

@@ -17,13 +17,13 @@ from leigh_mlops.explanations.field_batch import FieldBatch, FieldExplanation
 from leigh_mlops.explanations.frames import measure_frames, summary
 from leigh_mlops.explanations.interpolation import TO_AN_IMAGE, between, towards_mean
 from leigh_mlops.explanations.latents import LatentMap
-from leigh_mlops.explanations.occlusion import occlusion
+from leigh_mlops.explanations.maps import MAPS
 from leigh_mlops.explanations.reconstruction import reconstruction_columns
-from leigh_mlops.explanations.targets import choose_target
+from leigh_mlops.explanations.tasks import map_task
 from leigh_mlops.images import IntensityScale
 from leigh_mlops.models import ModelPackage
 
-__all__ = ["explain_fields", "predict_fields"]
+__all__ = ["classified", "explain_fields", "predict_fields"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -65,8 +65,17 @@ def explain_fields(
     Raises:
         LeighError: The model cannot, or the fields are not of its size or channels.
     """
-    asked, images = explainers_for(package.model, methods), _scaled(package, raw)
-    known = package.model.task == "classify"
+    asked, batch = explainers_for(package.model, methods), classified(package, raw, context, as_saved)
+    for method in asked:
+        METHODS[method](batch)
+    return batch.found
+
+
+def classified(
+    package: ModelPackage, raw: Floats, context: Context | None = None, as_saved: AsSaved | None = None
+) -> FieldBatch:
+    """Fields with their predictions, where the model can, and places among those of training; see `explain_fields`."""
+    images, known = _scaled(package, raw), package.model.task == "classify"
     with evaluating(package.model):
         latents = package.model.encode(images)
         logits = latents.new_zeros((len(latents), 0))
@@ -77,9 +86,7 @@ def explain_fields(
     if known:
         _predict(batch)
     _place(batch)
-    for method in asked:
-        METHODS[method](batch)
-    return batch.found
+    return batch
 
 
 def _scaled(package: ModelPackage, raw: Floats) -> Tensor:
@@ -94,7 +101,11 @@ def _scaled(package: ModelPackage, raw: Floats) -> Tensor:
 
 
 def _predict(batch: FieldBatch) -> None:
-    for explanation, probabilities in zip(batch.found, batch.logits.double().softmax(1).cpu().numpy(), strict=True):
+    energies = -batch.logits.double().logsumexp(1)
+    for explanation, probabilities, energy in zip(
+        batch.found, batch.logits.double().softmax(1).cpu().numpy(), energies.tolist(), strict=True
+    ):
+        explanation.numbers["energy"] = energy
         explanation.numbers["predicted"] = batch.classes[int(probabilities.argmax())]
         for name, probability in zip(batch.classes, probabilities, strict=True):
             explanation.numbers[f"probability_{name}"] = float(probability)
@@ -107,18 +118,19 @@ def _place(batch: FieldBatch) -> None:
             explanation.numbers |= columns
 
 
-def _occlusions(batch: FieldBatch) -> None:
-    context = batch.context
-    asked = batch.logits.argmax(dim=1) if context.target is None else context.target
-    target = choose_target(asked, batch.logits, batch.classes)
-    black = batch.scale.apply(np.zeros((batch.raw.shape[1], 1, 1), np.float32))[:, 0, 0]
-    maps = occlusion(
-        batch.package.model, batch.images, target,
-        window=context.window, stride=context.stride, baseline=torch.from_numpy(black),
-    )  # fmt: skip
-    for row, explanation in enumerate(batch.found):
-        explanation.maps["occlusion"] = maps[row].cpu().numpy()
-        explanation.numbers["occlusion_target"] = batch.classes[int(target[row])]
+def _mapping(method: str) -> Callable[[FieldBatch], None]:
+    """What adds the maps of a method, with the class that they explain."""
+
+    def add(batch: FieldBatch) -> None:
+        task = map_task(batch)
+        made = MAPS[method](task)
+        for row, explanation in enumerate(batch.found):
+            for name, maps in made.maps.items():
+                explanation.maps[name] = maps[row].float().cpu().numpy()
+                explanation.numbers[f"{name}_target"] = batch.classes[int(task.target[row])]
+            explanation.numbers |= {name: float(numbers[row]) for name, numbers in made.numbers.items()}
+
+    return add
 
 
 def _reconstructions(batch: FieldBatch) -> None:
@@ -153,7 +165,7 @@ def _interpolations(batch: FieldBatch) -> None:
 
 METHODS: dict[str, Callable[[FieldBatch], None]] = {
     "counterfactual": add_counterfactuals,
-    "occlusion": _occlusions,
+    **{method: _mapping(method) for method in MAPS},
     "reconstruction": _reconstructions,
     "interpolation": _interpolations,
 }

@@ -1,16 +1,35 @@
 """Where a classifier looks: what its logit loses when a window is covered."""
 
+from functools import partial
+from typing import NamedTuple
+
 import torch
-from captum.attr import Occlusion
 from torch import Tensor, nn
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations.capabilities import require
 from leigh_mlops.explanations.evaluation import evaluating
+from leigh_mlops.explanations.occlusion_losses import Cover, losses
+from leigh_mlops.explanations.occlusion_refinement import refine
+from leigh_mlops.explanations.occlusion_windows import WindowGrid
 
-__all__ = ["occlusion"]
+__all__ = ["CoarseMap", "occlusion", "occlusion_within"]
 
-_IMAGES_PER_PASS = 64
+
+class CoarseMap(NamedTuple):
+    """Occlusion maps that were made within a budget.
+
+    Attributes:
+        map: Loss of the logit, shape (N, H, W): positive speaks for the target.
+        evaluations: Covered images that the network saw for each map, int64, shape (N,).
+        agreement: Rank correlation (Spearman) of what was estimated with the exact losses of windows
+            held back, -1 to 1, float64, shape (N,); 1 where the budget allowed all windows, NaN where
+            either side is constant. Its standard error is about 1 / sqrt(budget / 5).
+    """
+
+    map: Tensor
+    evaluations: Tensor
+    agreement: Tensor
 
 
 def occlusion(
@@ -21,43 +40,87 @@ def occlusion(
     window: int = 15,
     stride: int = 6,
     baseline: float | Tensor = 0.0,
+    channel: int | None = None,
 ) -> Tensor:
     """Map of how much each place speaks for the target (Zeiler & Fergus 2014, sec. 4.2).
 
-    A square window over all channels is set to the baseline at every step, and
-    the loss of the target's logit is written where the window lay; a pixel under
-    several windows has their mean. The last window of a row is cut at the edge.
+    A square window is set to the baseline at every step, and the loss of the target's
+    logit is written where the window lay; a pixel under several windows has their mean.
+    The last window of a row is cut at the edge. The network computes only what a window
+    touches, as long as that is less than the whole map; the result is that of whole
+    passes up to rounding.
 
     Args:
-        model: A model that can classify.
+        model: A model that can classify, each image by itself.
         images: Scaled, on the model's device, shape (N, C, H, W).
         target: Class whose logit is watched, shape (N,).
         window: Side of the window in pixels, 1 to the image's side.
         stride: Step in pixels, 1 to ``window``, so that no pixel is left out.
         baseline: Value under the window in scaled units, a number or one per
             channel (C,), such as the scaled value of raw zero.
+        channel: The only channel that is covered, 0 to C - 1; None covers all.
 
     Returns:
-        Loss of the logit, float32, shape (N, H, W): positive speaks for the target.
+        Loss of the logit, in the images' type, shape (N, H, W): positive speaks for the target.
 
     Raises:
-        LeighError: The model cannot classify, or window or stride do not fit the images.
+        LeighError: The model cannot classify, or window, stride or channel do not fit the images.
     """
     require(model, ("classify",), "occlusion")
-    n, channels, height, width = images.shape
-    if not 1 <= window <= min(height, width):
-        raise LeighError(f"A window of {window} does not fit images of {height} x {width}; give a smaller one.")
-    if not 1 <= stride <= window:
-        raise LeighError(f"A stride of {stride} leaves gaps between windows of {window}; give 1 to {window}.")
-    covered = torch.as_tensor(baseline).to(images).expand(channels).view(1, channels, 1, 1)
+    grid = WindowGrid.over(images.shape[2], images.shape[3], window, stride)
+    cover, boxes = _cover(images, baseline, channel), grid.boxes()
     with evaluating(model):
-        maps: Tensor = Occlusion(model).attribute(
-            images,
-            sliding_window_shapes=(channels, window, window),
-            strides=(channels, stride, stride),
-            baselines=covered.expand(1, -1, height, width),
-            target=target.to(images.device),
-            perturbations_per_eval=max(1, _IMAGES_PER_PASS // n),
-        )
-    # One window covers all channels, so each channel holds the same map.
-    return maps.mean(dim=1)
+        found = [losses(model, images[i : i + 1], int(target[i]), cover, boxes) for i in range(len(images))]
+    return grid.spread(torch.stack(found)).to(images)
+
+
+def occlusion_within(
+    model: nn.Module,
+    images: Tensor,
+    target: Tensor,
+    *,
+    budget: int,
+    window: int = 15,
+    stride: int = 6,
+    baseline: float | Tensor = 0.0,
+    channel: int | None = None,
+) -> CoarseMap:
+    """As `occlusion`, but from few evaluations: large tiles first, and finer ones where most is lost.
+
+    Args:
+        model: A model that can classify, each image by itself.
+        images: Scaled, on the model's device, shape (N, C, H, W).
+        target: Class whose logit is watched, shape (N,).
+        budget: Covered images per map at most; with as many as there are windows the map is exact.
+        window: Side of the finest window in pixels.
+        stride: Step of the finest windows in pixels.
+        baseline: Value under a window in scaled units, a number or one per channel (C,).
+        channel: The only channel that is covered; None covers all.
+
+    Returns:
+        Estimated maps and how well they agree with exact ones.
+
+    Raises:
+        LeighError: As for `occlusion`, or the budget is too small to see anything.
+    """
+    require(model, ("classify",), "occlusion")
+    grid, cover = WindowGrid.over(images.shape[2], images.shape[3], window, stride), _cover(images, baseline, channel)
+    with evaluating(model):
+        found = [
+            refine(partial(losses, model, images[i : i + 1], int(target[i]), cover), grid, budget)
+            for i in range(len(images))
+        ]
+    return CoarseMap(
+        grid.spread(torch.stack([each.losses for each in found])).to(images),
+        torch.tensor([each.evaluations for each in found]),
+        torch.tensor([each.agreement for each in found], dtype=torch.float64),
+    )
+
+
+def _cover(images: Tensor, baseline: float | Tensor, channel: int | None) -> Cover:
+    count = images.shape[1]
+    if channel is not None and not 0 <= channel < count:
+        raise LeighError(f"Channel {channel} does not exist in images of {count}; give 0 to {count - 1}.")
+    value = torch.as_tensor(baseline).to(images).expand(count).view(-1, 1, 1)
+    chosen = torch.ones(count, dtype=torch.bool) if channel is None else torch.arange(count) == channel
+    return Cover(value, chosen.view(-1, 1, 1).to(images.device))

@@ -2,11 +2,16 @@ import pytest
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import EXPLAINERS, default_explainers, explainers_for
+from tests.explanations.tiny import tiny_iresnet, tiny_resnext
+
+BY_GRADIENTS_OR_WINDOWS = (
+    "occlusion", "occlusion_channels", "integrated_gradients", "smooth_grad", "deep_lift", "prediction_difference",
+)  # fmt: skip
 
 
 def test_a_model_is_served_with_what_it_can(flow, classifier, coder):
-    assert explainers_for(flow) == tuple(EXPLAINERS)
-    assert explainers_for(classifier) == ("occlusion",)
+    assert explainers_for(classifier) == BY_GRADIENTS_OR_WINDOWS
+    assert explainers_for(flow) == ("counterfactual", *BY_GRADIENTS_OR_WINDOWS, "reconstruction", "interpolation")
     assert explainers_for(coder) == ("reconstruction", "interpolation")
     assert explainers_for(coder, ["interpolation"]) == ("interpolation",)
 
@@ -24,3 +29,21 @@ def test_names_that_do_not_exist_or_do_not_fit(classifier):
         explainers_for(classifier, ["gradcam"])
     with pytest.raises(LeighError, match=r"counterfactual needs .* cannot decode; take a model of the family iresnet"):
         explainers_for(classifier, ["counterfactual"])
+
+
+def test_every_family_says_in_one_sentence_what_does_not_fit_it_and_what_to_take():
+    resnext, iresnet = tiny_resnext(), tiny_iresnet()
+    assert set(explainers_for(resnext)) == {name for name, needs in EXPLAINERS.items() if needs == ("classify",)}
+    assert set(EXPLAINERS) - set(explainers_for(iresnet)) == {"lrp", "guided_grad_cam"}
+    for name, said in {
+        "lrp": r"lrp has no rule for the layers Squeeze, .*ELU.* of iresnet; take deep_lift or integrated_gradients\.",
+        "guided_grad_cam": r"changes the gradients of ReLUs alone, and iresnet has ELU; take grad_cam or smooth_grad\.",
+    }.items():
+        assert explainers_for(resnext, [name]) == (name,)
+        with pytest.raises(LeighError, match=said):
+            explainers_for(iresnet, [name])
+
+
+def test_a_network_that_names_no_feature_map_has_no_grad_cam(flow):
+    with pytest.raises(LeighError, match="grad_cam needs a last map of features, and Flow names none"):
+        explainers_for(flow, ["grad_cam"])

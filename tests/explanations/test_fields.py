@@ -3,14 +3,25 @@ import pytest
 import torch
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.explanations import EXPLAINERS, KINDS, Context, class_means, explain_fields
+from leigh_mlops.explanations import (
+    EXPLAINERS,
+    KINDS,
+    MAPS,
+    Context,
+    class_means,
+    explain_fields,
+    map_names,
+    unit_of,
+)
 from leigh_mlops.explanations.counterfactuals import counterfactuals
 from leigh_mlops.explanations.fields import METHODS
 from leigh_mlops.images import IntensityScale
 from leigh_mlops.models import InverseError, ModelPackage
+from tests.explanations.tiny import pictures, tiny_resnext
 
 SCALE = IntensityScale("linear", 255, (0.2, 0.3), (0.1, 0.2))
 WINDOW = {"window": 2, "stride": 1, "steps": 2}
+MAPPING = tuple(MAPS)
 
 
 def package_of(model, images, means=None, scale=SCALE):
@@ -40,7 +51,7 @@ def test_every_explanation_is_served():
 
 
 @pytest.mark.parametrize("as_saved", [None, halved])
-@pytest.mark.parametrize("method", EXPLAINERS)
+@pytest.mark.parametrize("method", sorted(EXPLAINERS.keys() - {"grad_cam", "guided_grad_cam", "lrp"}))
 def test_every_explanation_of_a_batch_is_that_of_its_fields_alone(method, as_saved, flow, images):
     package, raw = package_of(flow, images), raw_of(images[:5])
     first, *_, last = predicted(package, images[:5])
@@ -79,6 +90,46 @@ def test_occlusion_explains_the_prediction_unless_told_otherwise(flow, images):
     for target in (None, "WT"):
         for found in explain_fields(package, raw, ["occlusion"], Context(**WINDOW, target=target)):
             assert found.numbers["occlusion_target"] == (target or found.numbers["predicted"])
+
+
+@pytest.mark.parametrize("method", MAPPING)
+def test_every_map_of_a_batch_is_that_of_its_fields_alone(method):
+    model = tiny_resnext().float()
+    package, raw = package_of(model, pictures(5)), raw_of(pictures(5))
+    given = Context(window=16, stride=16, integration_steps=2, references=pictures(3, seed=7).float())
+    together = explain_fields(package, raw, [method], given)
+    (alone,) = explain_fields(package, raw[4:], [method], given)
+    names = map_names(method, package.channels)
+    assert list(alone.maps) == names
+    for name in names:
+        assert alone.maps[name].shape == (32, 32)
+        assert alone.maps[name].dtype == np.float32
+        assert alone.numbers[f"{name}_target"] == alone.numbers["predicted"]
+        size = np.abs(alone.maps[name]).max()
+        np.testing.assert_allclose(alone.maps[name], together[4].maps[name], atol=1e-3 * size + 1e-6)
+        assert unit_of(name) != ""
+    summing = {"integrated_gradients", "deep_lift", "lrp"}
+    assert (f"{method}_completeness_error" in alone.numbers) == (method in summing)
+
+
+def test_occlusion_within_a_budget_says_what_it_took_and_how_well_it_agrees():
+    package, raw = package_of(tiny_resnext().float(), pictures(1)), raw_of(pictures(1))
+    given = {"window": 6, "stride": 2}
+    (exact,) = explain_fields(package, raw, ["occlusion"], Context(**given))
+    assert "occlusion_evaluations" not in exact.numbers
+    (coarse,) = explain_fields(package, raw, ["occlusion"], Context(**given, occlusion_budget=60))
+    assert coarse.numbers["occlusion_evaluations"] <= 60
+    assert -1 <= coarse.numbers["occlusion_agreement"] <= 1
+    assert not np.allclose(coarse.maps["occlusion"], exact.maps["occlusion"])
+
+
+def test_the_energy_is_that_of_the_logits(classifier, coder, images):
+    package, raw = package_of(classifier, images), raw_of(images[:3])
+    for found, image in zip(explain_fields(package, raw, []), images[:3].float(), strict=True):
+        said = classifier(image[None])[0].double().exp().sum().log()
+        assert found.numbers["energy"] == pytest.approx(-float(said), rel=1e-4)
+    (found,) = explain_fields(package_of(coder, images), raw[:1], [])
+    assert "energy" not in found.numbers
 
 
 def test_a_reconstruction_and_its_error(coder, images):
