@@ -17,6 +17,7 @@ from leigh_mlops.report.files import Rgb, read_tiff16, write_gif, write_png, wri
 __all__ = [
     "Rgb",
     "channel_colours",
+    "colour_bar",
     "composite",
     "heatmap_overlay",
     "limits_of",
@@ -148,6 +149,33 @@ def heatmap_overlay(picture: Rgb, heat: ArrayLike, limit: float, *, signed: bool
     ground = DIMMED * (1 - np.abs(share)) * grey
     # Both maps are nearly black at 0, so that adding them leaves the image bare there.
     return _bytes(ground[..., None] + colours[..., :3])
+
+
+def colour_bar(limit: float, unit: str, *, signed: bool = True) -> Rgb:
+    """The scale of maps that `heatmap_overlay` draws, with its numbers and unit, on white.
+
+    Args:
+        limit: The map's value at full colour, above 0.
+        unit: Of the values, in words.
+        signed: As for `heatmap_overlay`.
+
+    Returns:
+        RGB (64, W, 3), W at least 260.
+    """
+    font = ImageFont.load_default(size=13)
+    shown = f"{limit:.2g}"
+    marks = (f"-{shown}: against", "0", f"+{shown}: for") if signed else ("0", f"{limit / 2:.2g}", shown)
+    pen = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    width = max(260, round(pen.textlength(unit, font=font)) + 8)
+    ramp = np.linspace(-limit if signed else 0, limit, width - 8)
+    bar = heatmap_overlay(np.zeros((18, width - 8, 3), np.uint8), np.tile(ramp, (18, 1)), limit, signed=signed)
+    sheet = Image.new("RGB", (width, 64), "white")
+    sheet.paste(Image.fromarray(bar), (4, 4))
+    pen = ImageDraw.Draw(sheet)
+    for text, place, anchor in zip(marks, (4, width // 2, width - 4), ("la", "ma", "ra"), strict=True):
+        pen.text((place, 25), text, fill="black", font=font, anchor=anchor)
+    pen.text((width // 2, 44), unit, fill="black", font=font, anchor="ma")
+    return np.asarray(sheet, dtype=np.uint8)
 
 
 def strip(pictures: Sequence[Rgb], titles: Sequence[str], *, gap: int = 6) -> Rgb:

@@ -3,12 +3,15 @@ import json
 import numpy as np
 import pytest
 import tifffile
+from matplotlib import colormaps
 from PIL import Image
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.report.files import replacing
 from leigh_mlops.report.pictures import (
+    SIGNED_MAP,
     channel_colours,
+    colour_bar,
     composite,
     heatmap_overlay,
     limits_of,
@@ -81,6 +84,40 @@ def test_overlay_shows_signs_and_one_scale():
     beyond = heatmap_overlay(grey, [[-9.0, 0.0, 9.0]], limit=2)[0]
     assert np.array_equal(beyond[0], blue)
     assert np.array_equal(beyond[2], red)
+
+
+def lab(rgb: np.ndarray) -> np.ndarray:
+    """CIELAB (D65) of sRGB from 0 to 1."""
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    to_xyz = np.array([[0.4125, 0.3576, 0.1804], [0.2127, 0.7152, 0.0722], [0.0193, 0.1192, 0.9503]])
+    share = linear @ to_xyz.T / to_xyz.sum(axis=1)
+    f = np.where(share > (6 / 29) ** 3, np.cbrt(share), share / (3 * (6 / 29) ** 2) + 4 / 29)
+    return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=1)
+
+
+def test_the_signed_map_is_uniform_to_the_eye_and_safe_without_red_and_green():
+    def spread(name):
+        steps = np.linalg.norm(np.diff(lab(colormaps[name](np.linspace(0, 1, 41))[:, :3]), axis=0), axis=1)
+        return steps.std() / steps.mean()
+
+    assert spread("jet") > 0.3
+    assert spread(SIGNED_MAP) < 0.1
+    lightness = lab(colormaps[SIGNED_MAP](np.linspace(0, 1, 41))[:, :3])[:, 0]
+    assert (np.diff(lightness[:21]) < 0).all()
+    assert (np.diff(lightness[20:]) > 0).all()
+    # Both ends differ most from blue to yellow, which those who see no red or no green see as well.
+    low, _, high = lab(colormaps[SIGNED_MAP](np.array([0.0, 0.5, 1.0]))[:, :3])
+    assert high[2] - low[2] > 40
+
+
+def test_a_colour_bar_has_the_colours_of_the_maps_and_room_for_its_unit():
+    bar = colour_bar(2.5, "logits")
+    assert bar.shape == (64, 260, 3)
+    ends = heatmap_overlay(np.zeros((1, 2, 3), np.uint8), [[-2.5, 2.5]], 2.5)[0]
+    assert np.array_equal(bar[10, 4], ends[0])
+    assert np.array_equal(bar[10, -5], ends[1])
+    assert colour_bar(2.5, "logits per standard deviation of the training intensities, smoothed").shape[1] > 300
+    assert not np.array_equal(colour_bar(2.6, "logits"), bar)
 
 
 def test_unsigned_overlay_has_no_colour_below_zero():
