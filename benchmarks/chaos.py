@@ -225,7 +225,7 @@ def _in_time(storm: Storm, deadline: float) -> None:
 
 def told(storm: Storm) -> dict[str, Any]:
     """What the store says of the search."""
-    client = MlflowClient(storm.server.uri)
+    client = MlflowClient(storm.server.uri, storm.server.uri)
     experiment = client.get_experiment_by_name("leigh")
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id], max_results=5000)

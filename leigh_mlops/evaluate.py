@@ -14,6 +14,9 @@ def evaluate(
     data: Data,
     platemap: Platemap = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the scores here, too.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write a page here that shows the scores, wells and learning curves.")
+    ] = None,
     store: Store = None,
 ) -> None:
     """Score a registered model on labelled images, beside a threshold on intensity and the position."""
@@ -21,7 +24,8 @@ def evaluate(
     from leigh_mlops.study import evaluate_version
     from leigh_mlops.tracking import Store as Tracking
 
-    scored = evaluate_version(Tracking.open(store), model, data, platemap, console)
+    tracking = Tracking.open(store)
+    scored = evaluate_version(tracking, model, data, platemap, console)
     for sentence in scored.sentences:
         console.print(sentence, markup=False)
     console.print(side_by_side(scored.rows, title=f"Scored on {scored.seen}"))
@@ -31,6 +35,11 @@ def evaluate(
         with replacing(json_file) as temporary:
             temporary.write_text(json.dumps(scored.to_json(), indent=2) + "\n")
         console.print(f"Written to {json_file}.", markup=False)
+    if out is not None:
+        from leigh_mlops.jobs.evaluated import write_evaluation
+
+        page = write_evaluation(out, scored, tracking, data)
+        console.print(f"The page is {page}.", markup=False)
     console.print(f"Next: python -m leigh_mlops.explain {model} --data {data} --out out-{data.stem}", markup=False)
 
 

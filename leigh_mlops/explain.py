@@ -7,6 +7,9 @@ import typer
 
 from leigh_mlops.commands import Data, Platemap, RayAddress, Store, Verbose, console, run, split_list
 
+MOST_FAILED = 3
+"""Exit code of a job of which more than half of the fields failed."""
+
 
 def explain(
     model: Annotated[str, typer.Argument(help="Such as models:/leigh-iresnet@champion or models:/leigh-resnext/2.")],
@@ -15,17 +18,32 @@ def explain(
     platemap: Platemap = None,
     methods: Annotated[
         str | None,
-        typer.Option(help="counterfactual,occlusion,reconstruction,interpolation; by default those of the family."),
+        typer.Option(
+            help="With commas, some of: counterfactual, occlusion, occlusion_channels, grad_cam, guided_grad_cam, "
+            "integrated_gradients, smooth_grad, deep_lift, lrp, prediction_difference, reconstruction, interpolation; "
+            "by default those of the family."
+        ),
     ] = None,
     target: Annotated[
         str | None,
         typer.Option(
-            help="Class that counterfactuals and interpolations lead to and whose logit occlusion watches; by default "
-            "the second most probable, for occlusion the most probable."
+            help="Class that counterfactuals and interpolations lead to and whose logit maps explain; by default "
+            "the second most probable, for maps the most probable."
         ),
     ] = None,
-    window: Annotated[int, typer.Option(min=1, help="Side of the occluding window in pixels.")] = 15,
-    stride: Annotated[int, typer.Option(min=1, help="Step of the occluding window in pixels.")] = 6,
+    window: Annotated[
+        int, typer.Option(min=1, help="Side of the window of occlusion and prediction_difference in pixels.")
+    ] = 15,
+    stride: Annotated[int, typer.Option(min=1, help="Step of that window in pixels.")] = 6,
+    occlusion_budget: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Evaluations of each field that occlusion may take, coarse to fine; 0 for the exact map."
+        ),
+    ] = 0,
+    metrics: Annotated[
+        str, typer.Option(help="Measure of the maps, too: some of infidelity, sensitivity, with commas.")
+    ] = "",
     counts: Annotated[
         bool,
         typer.Option("--counts", help="Write counterfactuals as OME-TIFF in whole counts of the camera, too."),
@@ -47,13 +65,31 @@ def explain(
         str | None,
         typer.Option(help="Field that interpolations lead to, PLATE/WELL/SITE; by default the mean of a class."),
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Fields at once.")] = 8,
+    rescue_from: Annotated[
+        str | None,
+        typer.Option(help="Class of the diseased wells, 0 % rescue; by default DS, or the negative controls."),
+    ] = None,
+    rescue_to: Annotated[
+        str | None,
+        typer.Option(help="Class of the healthy wells, 100 % rescue; by default WT, or the positive controls."),
+    ] = None,
+    doses: Annotated[
+        str | None, typer.Option(help="Column of the plate map that holds doses; by default one whose name says so.")
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Fields at once; by default as many as fit into memory, at most 8 (GPU: 32)."),
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Workers at once.")] = None,
     store: Store = None,
     ray_address: RayAddress = None,
     verbose: Verbose = False,
 ) -> None:
-    """Classify and explain every field of a data set with a registered model; started again, it goes on."""
+    """Classify and explain every field of a data set with a registered model; started again, it goes on.
+
+    Exits with 0 where it was done, also where single images could not be explained; with 1 where nothing was begun;
+    with 3 where more than half of the fields failed; with 130 where it was stopped.
+    """
     from leigh_mlops.jobs import ExplainJob, ExplainOptions
     from leigh_mlops.study import DataSource
     from leigh_mlops.tracking import Store as Tracking
@@ -62,12 +98,17 @@ def explain(
         target=target,
         window=window,
         stride=stride,
+        occlusion_budget=occlusion_budget,
+        metrics=tuple(split_list(metrics) or ()),
         counts=counts,
         counterfactual=tuple(split_list(counterfactual) or ()),
         confidence=confidence,
         oracle=oracle,
         sweep=sweep,
         towards_field=towards_field,
+        rescue_from=rescue_from,
+        rescue_to=rescue_to,
+        doses=doses,
     )
     job = ExplainJob(
         store=Tracking.open(store, verbose=verbose),
@@ -86,6 +127,8 @@ def explain(
     console.print(f"Tables, pictures and report are in {out}; open {out / 'report' / 'index.html'}.", markup=False)
     failed = f"; {done['failed']} failed, see {out / 'failures.csv'}" if done["failed"] else ""
     console.print(f"{done['done']} of {done['fields']} fields explained{failed}.", markup=False)
+    if 2 * done["failed"] > done["fields"]:
+        raise typer.Exit(MOST_FAILED)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.explanations import check_confidence, check_kinds, require_means
+from leigh_mlops.explanations import check_confidence, check_kinds, check_metrics, require_means
+from leigh_mlops.explanations.occlusion_refinement import FEWEST
 from leigh_mlops.jobs.options import ExplainOptions
 from leigh_mlops.models import ModelPackage
 
@@ -34,6 +35,17 @@ def check_options(options: ExplainOptions, package: ModelPackage, methods: Seque
         raise LeighError(
             f"--towards-field says where interpolations lead, and {', '.join(methods)} is asked for;"
             " add interpolation to --methods, or leave it out."
+        )
+    check_metrics(options.metrics)
+    if 0 < options.occlusion_budget < FEWEST:
+        raise LeighError(
+            f"--occlusion-budget {options.occlusion_budget} shows nothing; give at least {FEWEST}, "
+            "or 0 for all windows."
+        )
+    if options.occlusion_budget and "occlusion" not in methods:
+        raise LeighError(
+            f"--occlusion-budget is about occlusion, and {', '.join(methods)} is asked for;"
+            " add occlusion to --methods, or leave it out."
         )
     if not check_kinds(options.counterfactual):
         raise LeighError("No kind of counterfactual is given; give --counterfactual boundary,confident or leave it.")

@@ -7,12 +7,24 @@ from pathlib import Path
 from leigh_mlops.explanations import KINDS
 from leigh_mlops.report.files import replacing
 
-__all__ = ["CHANGE_COLUMNS", "COLUMNS", "explain_columns", "write_columns"]
+__all__ = ["CHANGE_COLUMNS", "COLUMNS", "TABLE_COLUMNS", "explain_columns", "meaning_of", "write_columns"]
 
 COLUMNS = {
     "Metadata_<name>": "where the field is, and what stands in its well, as the image table says",
     "field": "name of the field's folder in images/",
-    "fields": "number of fields of the well",
+    "fields": "number of fields of the well that count",
+    "fields_left_out": "number of fields of the well that do not count: excluded, out of focus or empty",
+    "flagged": "share of the well's fields with a flag, 0 to 1",
+    "trust": "why the field may not be trusted, joined by `; `; empty for nothing",
+    "energy": "energy of the field to the model, minus the log of the summed exponentials of its logits, in nats",
+    "score": "log-odds of the healthy class over the diseased one, in nats",
+    "calibrated_<class>": "calibrated probability of that class, 0 to 1",
+    "rescue": "where the score lies between the diseased (0 %) and the healthy controls (100 %) of the plate",
+    "rescue_interval": "its 95 % interval, percent",
+    "rescue_low": "lower end of its 95 % interval, percent",
+    "rescue_high": "upper end of its 95 % interval, percent",
+    "robust_z": "distance from the median of the plate's diseased controls, in 1.4826 times their median deviation",
+    "b_score": "score without the effects of row and column (median polish), where the plate's layout allows it",
     "seen": "whether the model was trained or chosen with these pixels",
     "predicted": "the most probable class",
     "probability_<class>": "probability of that class, 0 to 1; of a well, from the mean log-probability of its fields",
@@ -71,6 +83,11 @@ COLUMNS = {
     "reconstruction_pca_error_<channel>": "the same of as many principal components as the latent has numbers",
     "sweep_video": "path of the film from the image through the counterfactual and past it",
     "sweep_note": "why there is no such film, or no sweep at all",
+    "<method>_target": "class whose score the method's map explains",
+    "<method>_clipped": "share of the map's pixels beyond full colour, 0 to 1",
+    "<method>_completeness_error": (
+        "difference between the sum of the map and the change of the score that it is to explain, over that change"
+    ),
     "<method>_mse": "mean squared error of the reconstruction, in the model's units",
     "<picture>_full_colour": "value at full colour of that picture's map",
     "latent_distance": "Mahalanobis distance of the field's latent from those of training",
@@ -106,6 +123,37 @@ CHANGE_COLUMNS = {
 """Meaning of each column of the table of changes."""
 
 
+TABLE_COLUMNS = {
+    "compound": "what was added to the wells",
+    "dose": "how much, in the unit of the plate map; of a hit, its strongest dose",
+    "wells": "number of wells",
+    "plates": "number of plates",
+    "interval": "how the interval of the rescue was found",
+    "z": "median robust z of the wells against the diseased controls of their plates",
+    "p": "probability of such a rescue without an effect; over several doses, times their number",
+    "q": "p adjusted for the number of rows (Benjamini-Hochberg): false discovery rate",
+    "hit": "whether the compound is called",
+    "reason": "why it is called, or why not",
+    "ec50": "dose of half the effect",
+    "ec50_low": "lower end of its 95 % interval",
+    "ec50_high": "upper end of its 95 % interval",
+    "hill": "slope of the dose response",
+    "curve_note": "why there is no dose response",
+    "fitted": "rescue by the fitted dose response, percent",
+    "probability": "of the predicted class, 0 to 1",
+    "positive_wells": "wells of healthy controls",
+    "negative_wells": "wells of diseased controls",
+    "z_prime": "separation of the controls: 1 is perfect, 0.5 the usual bar, below 0 they overlap",
+    "robust_z_prime": "the same with medians, which single wells do not move",
+    "ssmd": "difference of the controls over their spread; 3 is strong, 5 very strong",
+    "row_share": "share of the scores' variance between wells of one class that goes with the row, 0 to 1",
+    "column_share": "the same for the column",
+    "edge_share": "the same for the distance from the edge",
+    "note": "what to know of the plate",
+}
+"""Meaning of the columns of hits, doses and plates; those of `COLUMNS` keep theirs."""
+
+
 def explain_columns(columns: Iterable[object]) -> dict[str, str]:
     """The patterns that occur among some columns, with their meaning, in the order of `COLUMNS`.
 
@@ -120,12 +168,23 @@ def explain_columns(columns: Iterable[object]) -> dict[str, str]:
     return {pattern: meaning for pattern, meaning in COLUMNS.items() if pattern in found}
 
 
-def write_columns(path: Path, columns: Iterable[object], *, changes: bool = False) -> Path:
+def meaning_of(column: str) -> str:
+    """What one column means; empty where nobody has said.
+
+    Example:
+        >>> meaning_of("predicted"), meaning_of("mine")
+        ('the most probable class', '')
+    """
+    return COLUMNS.get(_pattern_of(column) or "", "")
+
+
+def write_columns(path: Path, columns: Iterable[object], *, changes: bool = False, compounds: bool = False) -> Path:
     """Write what each column means in Markdown.
 
     Args:
         path: The file to write.
         columns: Names of the columns of fields and wells.
+        compounds: Whether plates or compounds were scored, whose columns are then explained, too.
         changes: Whether there is a table of changes, whose columns are then explained, too.
     """
     lines = [
@@ -136,6 +195,8 @@ def write_columns(path: Path, columns: Iterable[object], *, changes: bool = Fals
         "",
         *_table(explain_columns(columns)),
     ]
+    if compounds:
+        lines += ["", "# Columns of hits.csv, doses.csv and plates.csv, beside these", "", *_table(TABLE_COLUMNS)]
     if changes:
         lines += ["", "# Columns of changes.csv", "", *_table(CHANGE_COLUMNS)]
     with replacing(path) as temporary:

@@ -3,10 +3,12 @@
 import json
 import math
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -16,21 +18,29 @@ from rich.console import Console
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import check_kinds, default_explainers, explainers_for
+from leigh_mlops.jobs.batches import batch_size_for
 from leigh_mlops.jobs.checks import check_channels, check_options, check_oracle
 from leigh_mlops.jobs.options import ExplainOptions
 from leigh_mlops.jobs.outputs import collect, records_of, write_outputs
 from leigh_mlops.jobs.reading import Adjust, FieldReader
+from leigh_mlops.jobs.sample import read_sample
+from leigh_mlops.jobs.sanity import check_maps, report_checks, with_maps
+from leigh_mlops.jobs.screen import check_screen
 from leigh_mlops.jobs.towards import read_field_towards
 from leigh_mlops.jobs.worker import FieldWorker, WorkOrder, field_id
 from leigh_mlops.models import ModelPackage, load_package
 from leigh_mlops.plates import twins_of
 from leigh_mlops.progress import Progress
 from leigh_mlops.report.files import replacing
-from leigh_mlops.search import ray_cluster
+from leigh_mlops.search.cluster import ray_cluster
 from leigh_mlops.study import DataSource, find_data, plate_adjustments
 from leigh_mlops.tracking import Store, Version
 
 __all__ = ["ExplainJob"]
+
+_CHECKED = ("sample", "full_colour")
+_INPUTS = "inputs"
+_NO_PARAMETERS = ("model", "asked", "begun", "adjust", "oracle_adjust", *_CHECKED)
 
 
 class _Oracle(NamedTuple):
@@ -53,7 +63,7 @@ class ExplainJob:
         console: Where words go.
         methods: Names of explanations; ``None`` for those of the family.
         options: How they are made.
-        batch_size: Fields at once.
+        batch_size: Fields at once; by default as many as fit into memory, at most 8, or 32 on a GPU.
         workers: Actors; by default one less than the cluster has CPUs, or one for each GPU.
         ray_address: Cluster; by default this machine.
         verbose: Let Ray speak.
@@ -66,7 +76,7 @@ class ExplainJob:
     console: Console
     methods: Sequence[str] | None = None
     options: ExplainOptions = field(default_factory=ExplainOptions)
-    batch_size: int = 8
+    batch_size: int | None = None
     workers: int | None = None
     ray_address: str | None = None
     verbose: bool = False
@@ -77,7 +87,7 @@ class ExplainJob:
         Raises:
             LeighError: The version, the data or the folder do not fit.
         """
-        version = self.store.version(self.model)
+        version = self._version()
         with tempfile.TemporaryDirectory() as temporary:
             folder = self.store.download(version, Path(temporary))
             package = load_package(folder)
@@ -86,6 +96,9 @@ class ExplainJob:
             oracle = self._oracle(version, package, Path(temporary) / "oracle")
             table, channels, _ = find_data(self.source, self.console)
             check_channels(self.source.path, package, channels)
+            classes = package.model.spec.classes if package.model.task == "classify" else ()
+            screened = self.options
+            check_screen(table, classes, source=screened.rescue_from, target=screened.rescue_to, doses=screened.doses)
             if self.options.towards_field is not None:
                 read_field_towards(FieldReader(package, table, None, None), self.options.towards_field)
             adjust: dict[str, Adjust] = {
@@ -95,8 +108,22 @@ class ExplainJob:
             job = self._open(version, oracle, methods, adjust, len(table))
             left = self._left(package, table)
             if left:
-                self._work(self._order(folder, oracle, table, job), left)
+                self._check(job, package, table)
+                self._work(self._order(folder, oracle, table, job), left, package)
         return self._close(job, version, package, table)
+
+    def _version(self) -> Version:
+        """The version that the address names now; a job that was begun goes on with the one that it named then."""
+        version, file = self.store.version(self.model), self.out / "job.json"
+        before = json.loads(file.read_text()) if file.exists() else {}
+        if before.get("asked") != self.model or before["model"] == version.uri:
+            return version
+        self.console.print(
+            f"{self.model} is {version.uri} by now; {self.out} was begun with {before['model']} and goes on with it. "
+            "Give another --out for the newer one.",
+            markup=False,
+        )
+        return self.store.version(before["model"])
 
     def _oracle(self, version: Version, package: ModelPackage, folder: Path) -> _Oracle | None:
         """Fetch the oracle's package; None where none is asked for."""
@@ -130,6 +157,7 @@ class ExplainJob:
             **asdict(self.options),
             # As they come out of JSON again; an alias may move, a version does not.
             "counterfactual": list(check_kinds(self.options.counterfactual)),
+            "metrics": list(self.options.metrics),
             "oracle": None if oracle is None else oracle.uri,
         }
         file = self.out / "job.json"
@@ -143,11 +171,24 @@ class ExplainJob:
                 )
             for name, levels in adjust.items():
                 adjust[name] = None if levels is None else {**levels, **(before.get(name) or {})}
+            job |= {name: before[name] for name in (*_CHECKED, "asked", "begun") if name in before}
         elif self.out.exists() and any(self.out.iterdir()):
             raise LeighError(f"{self.out} is not empty and holds no job; give another --out.")
-        job |= adjust
+        job = {"asked": self.model, "begun": _now()} | job | adjust
         _write_json(file, job | {"fields": fields, "finished": False})
         return job
+
+    def _check(self, job: dict[str, Any], package: ModelPackage, table: pd.DataFrame) -> None:
+        """Fix the scale of all maps and check them; a job that is taken up again keeps what it has."""
+        if all(name in job for name in _CHECKED) or not with_maps(job["methods"]):
+            return
+        fields = read_sample(FieldReader(package, table, job["adjust"], None), table)
+        self.console.print(f"Checking what maps are worth on {len(fields)} fields.")
+        checked = check_maps(package, fields, job["methods"], self.options)
+        report_checks(self.out, checked, self.console)
+        sample = [field_id(table.iloc[field.row]) for field in fields]
+        job |= {"sample": sample, "full_colour": checked.full_colour}
+        _write_json(self.out / "job.json", job | {"fields": len(table), "finished": False})
 
     def _left(self, package: ModelPackage, table: pd.DataFrame) -> list[int]:
         """Rows that are not done, or were done on files that have been replaced since."""
@@ -161,24 +202,32 @@ class ExplainJob:
         return left
 
     def _order(self, folder: Path, oracle: _Oracle | None, table: pd.DataFrame, job: dict[str, Any]) -> WorkOrder:
-        table.to_parquet(folder / "table.parquet")
+        # Every worker sees the job's folder, also one on another machine.
+        inputs = self.out.absolute() / _INPUTS
+        shutil.rmtree(inputs, ignore_errors=True)
+        shutil.copytree(folder, inputs / "package")
+        if oracle is not None:
+            shutil.copytree(oracle.folder, inputs / "oracle")
+        table.to_parquet(inputs / "table.parquet")
         # A worker may have another working directory.
         demo = None if self.source.path is None else os.path.abspath(self.source.path)
         return WorkOrder(
-            package=str(folder),
-            table=str(folder / "table.parquet"),
+            package=str(inputs / "package"),
+            table=str(inputs / "table.parquet"),
             out=str(self.out.absolute()),
             methods=tuple(job["methods"]),
             options=self.options,
             adjust=job["adjust"],
-            oracle=None if oracle is None else str(oracle.folder),
+            oracle=None if oracle is None else str(inputs / "oracle"),
             oracle_adjust=job["oracle_adjust"],
+            full_colour=job.get("full_colour", {}),
+            sample=tuple(job.get("sample", ())),
             demo=demo if demo is not None and twins_of(demo) else None,
         )
 
-    def _work(self, order: WorkOrder, left: list[int]) -> None:
+    def _work(self, order: WorkOrder, left: list[int], package: ModelPackage) -> None:
         with ray_cluster(self.ray_address, verbose=self.verbose):
-            results = self._results(order, left)
+            results = self._results(order, left, package)
             try:
                 with Progress(self.console, "explaining fields", len(left)) as progress:
                     for batch in results:
@@ -189,19 +238,24 @@ class ExplainJob:
                     f"A worker of the job failed ({reason}); start the same command again: it does what is left."
                 ) from None
 
-    def _results(self, order: WorkOrder, left: list[int]) -> Iterable[dict[str, Any]]:
+    def _results(self, order: WorkOrder, left: list[int], package: ModelPackage) -> Iterable[dict[str, Any]]:
         cpus, gpus = (int(ray.cluster_resources().get(kind, 0)) for kind in ("CPU", "GPU"))
-        blocks = math.ceil(len(left) / self.batch_size)
         # Ray Data waits for ever where actors take every CPU.
-        size = min(blocks, self.workers or gpus or max(1, cpus - 1))
+        size = self.workers or gpus or max(1, cpus - 1)
+        batch_size = self.batch_size or batch_size_for(package.model, size, min(1.0, gpus / size) if gpus else 0.0)
+        blocks = math.ceil(len(left) / batch_size)
+        size = min(blocks, size)
         rows = ray.data.from_items([{"row": row} for row in left], override_num_blocks=blocks)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Ray's advice on how else to say max_restarts does not exist yet
             explained = rows.map_batches(
                 FieldWorker,
                 fn_constructor_args=(order,),
-                batch_size=self.batch_size,
-                compute=ray.data.ActorPoolStrategy(size=size),
+                batch_size=batch_size,
+                # The next batch is read while one is explained.
+                compute=ray.data.ActorPoolStrategy(
+                    size=size, max_concurrent_calls_per_actor=2, enable_true_multi_threading=True
+                ),
                 num_cpus=min(1.0, max(1, cpus - 1) / size),
                 num_gpus=min(1.0, gpus / size) if gpus else 0,
                 # The job itself is what is started again; a worker is not.
@@ -214,16 +268,20 @@ class ExplainJob:
     ) -> dict[str, Any]:
         fields, failures = records_of(self.out, table)
         write_outputs(self.out, fields, failures, package, job)
+        shutil.rmtree(self.out / _INPUTS, ignore_errors=True)
         done = job | {"done": len(fields), "failed": len(failures), "fields": len(table), "finished": True}
+        done |= {"ended": _now()}
         _write_json(self.out / "job.json", done)
         tags = {"model_version": version.uri, "model": package.model.spec.family, "demo": package.about["demo"]}
         with self.store.run(f"explain {version.uri}", kind="explain", **tags) as run:
-            run.log_params(
-                {key: value for key, value in job.items() if key not in ("model", "adjust", "oracle_adjust")}
-            )
+            run.log_params({key: value for key, value in job.items() if key not in _NO_PARAMETERS})
             run.log_metrics({"fields/done": len(fields), "fields/failed": len(failures)})
             run.log_file(self.out)
         return done
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """The files of one field in a job's folder."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +9,11 @@ import numpy.typing as npt
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import FieldExplanation
 from leigh_mlops.images import read_image
+from leigh_mlops.jobs.full_colour import full_colour_of, readable
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.report.files import Rgb, read_tiff16, write_counts, write_gif, write_png, write_tiff16
 from leigh_mlops.report.films import there_and_back, write_mp4, write_webp
-from leigh_mlops.report.pictures import composite, heatmap_overlay, strip
+from leigh_mlops.report.pictures import channel_colours, composite, heatmap_overlay, strip
 
 __all__ = ["FieldFolder"]
 
@@ -26,10 +27,13 @@ class FieldFolder:
         out: The job's folder.
         name: Of the field.
         package: The model, for channels, full scale and the limits between which all pictures are drawn.
+        full_colour: Value at full colour of each kind of map, see `full_colour_of`; none for a job without maps.
     """
 
-    def __init__(self, out: Path, name: str, package: ModelPackage) -> None:
-        self.out, self.name, self.package = out, name, package
+    def __init__(
+        self, out: Path, name: str, package: ModelPackage, full_colour: Mapping[str, float] | None = None
+    ) -> None:
+        self.out, self.name, self.package, self.full_colour = out, name, package, full_colour or {}
         self._path = out / "images" / name
 
     def write_counterfactual(self, kind: str, acquired: Floats) -> Floats:
@@ -49,15 +53,17 @@ class FieldFolder:
 
         Args:
             raw: Raw intensities of the field (C, S, S).
-            found: Images, maps and frames; a map's value at full colour joins its numbers.
+            found: Images, maps and frames; a map's value at full colour, and the share of its pixels beyond it,
+                join its numbers.
         """
-        pictures = {"image": self._png("image", self._drawn(raw))}
+        pictures = {"image": self._png("image", self._drawn(raw))} | self._channels(raw)
         for key, image in found.images.items():
             pictures[key] = self._png(key, self._drawn(image))
         for key, heat in found.maps.items():
-            limit = float(np.abs(heat).max()) or 1.0
+            limit, shown = full_colour_of(key, self.full_colour), readable(key, heat)
             found.numbers[f"{key}_full_colour"] = limit
-            pictures[key] = self._png(key, heatmap_overlay(self._drawn(raw), heat, limit))
+            found.numbers[f"{key}_clipped"] = float((np.abs(shown) > limit).mean())
+            pictures[key] = self._png(key, heatmap_overlay(self._drawn(raw), shown, limit))
         for key, frames in found.frames.items():
             drawn = [self._drawn(frame) for frame in frames]
             titles = [f"{100 * step / (len(drawn) - 1):.0f} %" for step in range(len(drawn))]
@@ -86,6 +92,17 @@ class FieldFolder:
         except LeighError as error:  # a view for slides; strip and WebP show the same
             found.numbers["sweep_note"] = str(error)
         return pictures
+
+    def _channels(self, raw: Floats) -> dict[str, str]:
+        """The field in each of its channels, where it has more than one."""
+        names, limits = self.package.channels, self.package.about["display_limits"]
+        drawn = [(place, name) for place, name in enumerate(names) if name in channel_colours(names)]
+        if len(drawn) < 2:
+            return {}
+        return {
+            f"image_{name}": self._png(f"image_{number}", composite(raw[[place]], [name], [limits[place]]))
+            for number, (place, name) in enumerate(drawn, start=1)
+        }
 
     def _drawn(self, raw: Floats) -> Rgb:
         return composite(raw, self.package.channels, self.package.about["display_limits"])

@@ -12,24 +12,34 @@ class ExplainOptions:
     """How fields are explained; names are those of the command line and of ``job.json``.
 
     Attributes:
-        target: Class that counterfactuals and interpolations lead to and whose logit occlusion
-            watches; ``None`` for the second most probable, and for the predicted one of occlusion.
-        window: Side of the occluding window in pixels.
+        target: Class that counterfactuals and interpolations lead to and whose logit maps
+            explain; ``None`` for the second most probable, and for the predicted one of maps.
+        window: Side of the window of occlusion and prediction difference in pixels.
         stride: Its step in pixels.
+        occlusion_budget: Evaluations of each field that occlusion may take; 0 for the exact map.
+        metrics: What is measured of maps beside the checks that always are, some of `explanations.METRICS`.
         counts: Whether counterfactuals are written as whole counts of the camera, too.
         counterfactual: How far counterfactuals go, some of `explanations.KINDS`.
         confidence: Probability that the confident ones have, above 0.5 and below 1.
         oracle: ``models:/…`` of a classifier trained apart, which is asked about counterfactuals, too.
         sweep: Images from the original to the confident counterfactual and past it; 0 for none.
+        rescue_from: Class that is 0 % rescue; ``None`` for the rule of `jobs.direction`.
+        rescue_to: Class that is 100 % rescue.
+        doses: Column of doses; ``None`` for the rule of `jobs.doses`.
         towards_field: ``PLATE/WELL/SITE`` of the field that interpolations lead to; ``None`` for a class's mean.
     """
 
     target: str | None = None
     window: int = 15
     stride: int = 6
+    occlusion_budget: int = 0
+    metrics: tuple[str, ...] = ()
     counts: bool = False
     counterfactual: tuple[str, ...] = DEFAULT_KINDS
     confidence: float = CONFIDENCE
     oracle: str | None = None
     sweep: int = 0
     towards_field: str | None = None
+    rescue_from: str | None = None
+    rescue_to: str | None = None
+    doses: str | None = None

@@ -8,26 +8,27 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from leigh_mlops.errors import printable
 from leigh_mlops.jobs.changes import write_changes
-from leigh_mlops.jobs.columns import explain_columns, write_columns
+from leigh_mlops.jobs.columns import write_columns
 from leigh_mlops.jobs.latents import write_latents
-from leigh_mlops.jobs.said import captions, field_title, sentences
-from leigh_mlops.jobs.wells import hits_of, well_table
+from leigh_mlops.jobs.reported import Findings, report_of
+from leigh_mlops.jobs.said import Said, captions, field_title, sentences
+from leigh_mlops.jobs.screen import Screen, screen
 from leigh_mlops.jobs.worker import field_id
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates import write_table
 from leigh_mlops.report.files import Rgb
-from leigh_mlops.report.page import ReportPicture, write_report
+from leigh_mlops.report.job_report import write_job_report
 from leigh_mlops.report.sheets import Panel, Row, contact_sheet
 from leigh_mlops.report.style import save_figure
-from leigh_mlops.scores import LIGHT_RULE
 
 __all__ = ["collect", "records_of", "write_outputs"]
 
-_IN_REPORT = 48
 _SHEET_ROWS = 8
-_TOO_WIDE = "sweep.png"
-_IN_TABLES_ONLY = ("picture_", "image_", "latent_", "sweep_")
+_SHEET_PANELS = 8
+_TOO_WIDE = ("sweep.png", "interpolation.png")
+_SCREENED = {"source": "rescue_from", "target": "rescue_to", "doses": "doses"}
 FAILURE_COLUMNS = ["field", "path", "reason"]
 
 
@@ -45,7 +46,7 @@ def records_of(out: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFra
     fields, failures = [], []
     for record in collect(out):
         if "failure" in record:
-            failures.append([record["field"], record["path"], record["failure"]])
+            failures.append([record["field"], printable(record["path"]), printable(record["failure"])])
             continue
         pictures = {f"picture_{name}": path for name, path in record["pictures"].items()}
         fields.append({"field": record["field"], "seen": record["seen"]} | record["numbers"] | pictures)
@@ -57,20 +58,44 @@ def records_of(out: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFra
 def write_outputs(
     out: Path, fields: pd.DataFrame, failures: pd.DataFrame, package: ModelPackage, job: dict[str, Any]
 ) -> None:
-    """Write the tables of fields, wells, hits, failures and changes, what they mean, the figures and the page."""
-    classes = package.model.spec.classes if package.model.task == "classify" else ()
-    wells = well_table(fields, classes)
-    for table, name in ((fields, "fields.parquet"), (wells, "wells.parquet")):
-        write_table(table, out / name)
-    write_table(hits_of(wells, classes), out / "hits.csv")
-    write_table(failures, out / "failures.csv")
+    """Write the tables of fields, wells, hits, plates, failures and changes, what they mean, figures and report."""
+    screened = screen(fields, package, **{name: job.get(key) for name, key in _SCREENED.items()})
+    fields, wells = screened.fields, screened.wells
+    _write_tables(out, screened, failures)
     if len(fields):
         save_figure(_sheet(out, fields, job), out / "contact_sheet.png")
-    arrived, said = sentences(fields, wells, failures, package)
+    said = sentences(fields, wells, failures, package)
     changed = write_changes(out, fields, package)
-    write_columns(out / "columns.md", [*fields, *wells], changes=(out / "changes.csv").exists())
-    found = [*arrived, *changed, *said, *write_latents(out, fields, package)]
-    _report(out, fields, wells, failures, package, job, found)
+    write_columns(
+        out / "columns.md",
+        [*fields, *wells],
+        changes=(out / "changes.csv").exists(),
+        compounds=(out / "plates.csv").exists(),
+    )
+    findings = Findings(
+        sentences=[*_found(screened, said), *said.counterfactuals],
+        changes=changed,
+        warnings=screened.warnings,
+        details=[*said.details, *write_latents(out, fields, package)],
+    )
+    methods = pd.read_csv(out / "methods.csv") if (out / "methods.csv").exists() else pd.DataFrame()
+    write_job_report(out / "report", report_of(out, screened, failures, methods, package, job, findings))
+
+
+def _found(screened: Screen, said: Said) -> list[str]:
+    """Compounds come first where there are any."""
+    parts = (screened.sentences, said.job) if "compound" in screened.hits else (said.job[::-1], screened.sentences)
+    return [sentence for part in parts for sentence in part]
+
+
+def _write_tables(out: Path, screened: Screen, failures: pd.DataFrame) -> None:
+    for table, name in ((screened.fields, "fields.parquet"), (screened.wells, "wells.parquet")):
+        write_table(table, out / name)
+    write_table(screened.hits, out / "hits.csv")
+    write_table(failures, out / "failures.csv")
+    for table, name in ((screened.plates, "plates.csv"), (screened.doses, "doses.csv")):
+        if len(table):
+            write_table(table, out / name)
 
 
 def _spread(fields: pd.DataFrame, count: int) -> pd.DataFrame:
@@ -81,8 +106,9 @@ def _spread(fields: pd.DataFrame, count: int) -> pd.DataFrame:
 def _sheet(out: Path, fields: pd.DataFrame, job: dict[str, Any]) -> Any:  # noqa: ANN401
     rows = []
     for _, row in _spread(fields, _SHEET_ROWS).iterrows():
-        stills = [(path, caption) for path, caption in captions(row) if path.endswith(".png")]
-        panels = [Panel(_read_png(out / path), caption) for path, caption in stills if not path.endswith(_TOO_WIDE)]
+        stills = [(path, said) for path, said in captions(row) if path.endswith(".png")]
+        narrow = [(path, said) for path, said in stills if not path.endswith(_TOO_WIDE)]
+        panels = [Panel(_read_png(out / path), said) for path, said in narrow[:_SHEET_PANELS]]
         rows.append(Row(field_title(row), panels))
     return contact_sheet(rows, f"{job['model']} on {job['data']}", "All images on one intensity scale.")
 
@@ -90,56 +116,3 @@ def _sheet(out: Path, fields: pd.DataFrame, job: dict[str, Any]) -> Any:  # noqa
 def _read_png(path: Path) -> Rgb:
     with Image.open(path) as picture:
         return np.asarray(picture.convert("RGB"))
-
-
-def _report(
-    out: Path,
-    fields: pd.DataFrame,
-    wells: pd.DataFrame,
-    failures: pd.DataFrame,
-    package: ModelPackage,
-    job: dict[str, Any],
-    said: list[str],
-) -> None:
-    shown = _spread(fields, _IN_REPORT)
-    pictures = [
-        ReportPicture(f"../{path}", caption, index)
-        for index, row in shown.iterrows()
-        for path, caption in captions(row)
-    ]
-    summary = {
-        "title": f"{job['model']} on {Path(job['data']).name}",
-        "sentences": said,
-        "facts": {"fields": len(fields), "wells": len(wells), "failed": len(failures)},
-        "model": {
-            "version": job["model"],
-            "family": package.model.spec.family,
-            "classes": ", ".join(package.model.spec.classes),
-            "trained on": f"data {package.about['data_fingerprint']}, split {package.about['split_fingerprint']}",
-            "software": ", ".join(f"{name} {number}" for name, number in package.about["versions"].items()),
-        },
-        "methods": _methods(fields, wells),
-        "failures": [{"path": row.path, "reason": row.reason} for row in failures.itertuples()],
-    }
-    write_report(out / "report", summary, _on_page(wells), _on_page(fields), _overview(out) + pictures)
-
-
-def _overview(out: Path) -> list[ReportPicture]:
-    """Pictures of the whole job, those that were drawn."""
-    drawn = {
-        "changes.png": "What the counterfactuals change, beside the real difference of the classes",
-        "latents.png": "Fields in the space of the latents",
-        "contact_sheet.png": "Contact sheet",
-    }
-    return [ReportPicture(f"../{name}", caption) for name, caption in drawn.items() if (out / name).exists()]
-
-
-def _on_page(table: pd.DataFrame) -> pd.DataFrame:
-    """The columns that a reader can take in; the files hold them all."""
-    return table[[name for name in table if not str(name).startswith(_IN_TABLES_ONLY) and "_after_" not in str(name)]]
-
-
-def _methods(fields: pd.DataFrame, wells: pd.DataFrame) -> list[str]:
-    lights = any(str(name).endswith("_light") for name in fields)
-    columns = explain_columns([*fields, *wells]).items()
-    return [f"Light of a counterfactual. {LIGHT_RULE}"] * lights + [f"{name}: {meaning}." for name, meaning in columns]

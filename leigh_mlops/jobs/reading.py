@@ -11,11 +11,14 @@ import pandas as pd
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.images import FieldFiles, adjusted, field_files, pixel_digest, raw_at_size, read_field
+from leigh_mlops.images.measure import measure_field
+from leigh_mlops.images.source import Pixels
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates import twins_of
 
 __all__ = ["Adjust", "Field", "FieldReader", "adjustment_of"]
 
+_QUALITY = ("focus_", "foreground_", "at_max_", "max_", "bits_")
 Floats = npt.NDArray[np.float32]
 Adjust = Mapping[str, Sequence[Sequence[float]]] | None
 """Offset and gain of each channel by plate, for a model that is scaled by controls."""
@@ -29,12 +32,14 @@ class Field(NamedTuple):
         acquired: Raw intensities (C, S, S) as acquired.
         adjust: Offset and gain (C, 2) that bring them to the level of the model's controls.
         seen: Whether the model was made with these pixels.
+        quality: ``quality_<measure>_<channel>`` of the files at full size.
     """
 
     row: int
     acquired: Floats
     adjust: Floats
     seen: bool
+    quality: Mapping[str, float] = {}
 
     @property
     def raw(self) -> Floats:
@@ -81,7 +86,11 @@ class FieldReader:
             )
         acquired = raw_at_size(image, self.package.model.spec.image_size, files)
         adjust = adjustment_of(self.adjust, self.plate(row), len(self.package.channels))
-        return Field(row, acquired, adjust, int(pixel_digest(image)) in self._seen)
+        return Field(row, acquired, adjust, int(pixel_digest(image)) in self._seen, self._quality(image))
+
+    def _quality(self, image: Pixels) -> dict[str, float]:
+        measured = measure_field(image, self.package.channels)
+        return {f"quality_{name}": value for name, value in measured.items() if name.startswith(_QUALITY)}
 
     def stamp(self, row: int) -> list[list[Any]]:
         """Name, bytes and time of change (ns) of each of a field's files, by which another image is known as such."""

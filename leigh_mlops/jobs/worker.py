@@ -3,7 +3,8 @@
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ import torch
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import Context, FieldExplanation, explain_fields, sweep_of
 from leigh_mlops.images import IntensityScale, adjusted, unadjusted
+from leigh_mlops.jobs.context import context_of
 from leigh_mlops.jobs.folder import FieldFolder
 from leigh_mlops.jobs.judging import Judge, Saved
 from leigh_mlops.jobs.options import ExplainOptions
 from leigh_mlops.jobs.reading import Adjust, Field, FieldReader
+from leigh_mlops.jobs.sample import scaled
 from leigh_mlops.jobs.towards import read_field_towards
 from leigh_mlops.models import InverseError, ModelPackage, load_package
 from leigh_mlops.report.files import replacing
@@ -43,6 +46,8 @@ class WorkOrder:
         oracle: Folder of the package of a classifier that was trained apart.
         oracle_adjust: Of that classifier, by plate.
         demo: Folder of a demo plate, whose twins are compared.
+        full_colour: Value at full colour of each kind of map.
+        sample: Names of the fields from which prediction differences take what they put under windows.
     """
 
     package: str
@@ -54,6 +59,8 @@ class WorkOrder:
     oracle: str | None = None
     oracle_adjust: Adjust = None
     demo: str | None = None
+    full_colour: Mapping[str, float] = field(default_factory=dict)
+    sample: tuple[str, ...] = ()
 
 
 class FieldWorker:
@@ -67,10 +74,17 @@ class FieldWorker:
         oracle = _package(order.oracle) if order.oracle else None
         self.judge = Judge(self.package, self.reader, order.options.confidence, oracle, order.oracle_adjust)
         self.towards = self._towards(order.options.towards_field)
+        self.references = self._references() if "prediction_difference" in order.methods else None
+        self._turn = threading.Lock()
 
     def __call__(self, batch: dict[str, npt.NDArray[np.int64]]) -> dict[str, npt.NDArray[np.int64]]:
-        """Explain the rows of a batch; the records are on disk when it returns."""
-        records = self.explain([int(row) for row in batch["row"]])
+        """Explain the rows of a batch; the records are on disk when it returns.
+
+        Threads take turns with the model, so that one reads while another explains.
+        """
+        read, records = self.read([int(row) for row in batch["row"]])
+        with self._turn:
+            records += self.explained(read)
         name = hashlib.sha256(json.dumps([record["field"] for record in records]).encode()).hexdigest()[:16]
         with replacing(Path(self.order.out) / "parts" / f"{name}.json") as temporary:
             temporary.write_text(json.dumps(records))
@@ -78,17 +92,25 @@ class FieldWorker:
 
     def explain(self, rows: list[int]) -> list[dict[str, Any]]:
         """One record per row: its columns, its pictures, or why it failed."""
-        records: list[dict[str, Any]] = []
-        read: list[Field] = []
+        read, failures = self.read(rows)
+        return failures + self.explained(read)
+
+    def read(self, rows: list[int]) -> tuple[list[Field], list[dict[str, Any]]]:
+        """The fields of some rows, and records of those that can't be read."""
+        read, failures = [], []
         for row in rows:
             try:
                 read.append(self.reader.read(row))
             except LeighError as error:
-                records.append(self._failure(row, error))
+                failures.append(self._failure(row, error))
+        return read, failures
+
+    def explained(self, read: list[Field]) -> list[dict[str, Any]]:
+        """One record per field: its columns and pictures, or why it failed."""
         try:
-            return records + self._explained(read)
+            return self._explained(read)
         except Exception:  # whatever one field brought up must not take its neighbours with it
-            return records + [self._alone(field) for field in read]
+            return [self._alone(field) for field in read]
 
     def _alone(self, field: Field) -> dict[str, Any]:
         try:
@@ -123,16 +145,20 @@ class FieldWorker:
         return [self._save(field, found) for field, found in zip(fields, explained, strict=True)]
 
     def _context(self, fields: Sequence[Field]) -> Context:
-        options = self.order.options
-        return Context(
-            target=options.target,
-            labels=torch.tensor([self._label(field.row) for field in fields]),
-            kinds=options.counterfactual,
-            confidence=options.confidence,
-            window=options.window,
-            stride=options.stride,
-            towards=self.towards,
-        )
+        labels = torch.tensor([self._label(field.row) for field in fields])
+        return context_of(self.order.options, labels=labels, towards=self.towards, references=self.references)
+
+    def _references(self) -> torch.Tensor | None:
+        """The sampled fields that can still be read, on the model's device."""
+        names = [field_id(row) for _, row in self.table.iterrows()]
+        read: list[Field] = []
+        for name in self.order.sample:
+            try:
+                read.append(self.reader.read(names.index(name)))
+            except (LeighError, ValueError):  # replaced or removed since the job began
+                continue
+        references = scaled(read, IntensityScale.from_json(self.package.scale))
+        return None if references is None else references.to(next(self.package.model.parameters()).device)
 
     def _towards(self, name: str | None) -> torch.Tensor | None:
         if name is None:
@@ -154,7 +180,7 @@ class FieldWorker:
         if options.sweep and "confident" in found.certified:
             pictures |= self._sweep(folder, found)
         about = {"field": folder.name, "files": self.reader.stamp(field.row), "seen": field.seen}
-        return about | {"numbers": found.numbers, "pictures": pictures}
+        return about | {"numbers": {**found.numbers, **field.quality}, "pictures": pictures}
 
     def _sweep(self, folder: FieldFolder, found: FieldExplanation) -> dict[str, str]:
         """The way to the confident counterfactual; why there is none joins the field's numbers."""
@@ -170,7 +196,9 @@ class FieldWorker:
         return folder.write_sweep(found, frames, alphas)
 
     def _folder(self, field: Field) -> FieldFolder:
-        return FieldFolder(Path(self.order.out), field_id(self.table.iloc[field.row]), self.package)
+        return FieldFolder(
+            Path(self.order.out), field_id(self.table.iloc[field.row]), self.package, self.order.full_colour
+        )
 
 
 def _package(folder: str) -> ModelPackage:

@@ -31,6 +31,8 @@ class Scored:
 
     Attributes:
         version: Of the registry.
+        package: What it holds.
+        data: The data set at its image size; ``evaluation.outputs.rows`` were scored.
         evaluation: Its scores, beside what needs no network.
         seen: What was scored, in words.
         wells: Number of wells scored.
@@ -38,6 +40,8 @@ class Scored:
     """
 
     version: Version
+    package: ModelPackage
+    data: PreparedData
     evaluation: Evaluation
     seen: str
     wells: int
@@ -85,7 +89,7 @@ def evaluate_version(store: Store, uri: str, data: Path, platemap: Path | None, 
     if scored.position:
         gain = accuracy_gain(package, scored, prepared)
         sentences = evaluation_lines(scored, wells, confounds_of(prepared), gain, "unseen wells")
-    return Scored(version, scored, seen, wells, sentences)
+    return Scored(version, package, prepared, scored, seen, wells, sentences)
 
 
 def matching_data(package: ModelPackage, source: DataSource, console: Console) -> PreparedData:

@@ -69,6 +69,13 @@ class Run:
         with asked(self.client):
             self.client.log_inputs(self.id, [used])
 
+    def history(self) -> list[Measured]:
+        """All that was measured, by name and step."""
+        with asked(self.client):
+            names = sorted(self.client.get_run(self.id).data.metrics)
+            found = [metric for name in names for metric in self.client.get_metric_history(self.id, name)]
+        return [Measured(metric.key, metric.value, metric.step, metric.timestamp / 1000) for metric in found]
+
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         """Set or change tags."""
         with asked(self.client):

@@ -20,7 +20,7 @@ from leigh_mlops.training.data import PreparedData
 from leigh_mlops.training.objective import objective_of
 from leigh_mlops.training.state import TrainingState
 
-__all__ = ["is_out_of_memory", "memory_of"]
+__all__ = ["image_bytes", "is_out_of_memory", "memory_of"]
 
 PROCESS_BYTES = 650 * 2**20
 """Of a worker with its libraries and the buffers that they keep: 500 to 540 MiB and up to 120 MiB of
@@ -59,6 +59,15 @@ def memory_of(family: str, settings: TrainingSettings, data: PreparedData, folds
     ahead = BATCHES_AHEAD * settings.batch_size * int(np.prod(image)) * 4
     table = int(data.table.memory_usage(deep=True).sum())
     return PROCESS_BYTES + table + int(WORKSPACE * (ahead + folds * kept + best + peak))
+
+
+def image_bytes(model: Network) -> int:
+    """Bytes that one image more takes in a pass through a network and back, which explanations by gradients make."""
+    spec = model.spec
+    described = json.dumps(spec.architecture, sort_keys=True)
+    image = spec.channels, spec.image_size, spec.image_size
+    one, two = (_network_bytes(spec.family, spec.classes, image, described, n, "sgd", "fp32")[2] for n in (2, 3))
+    return int(WORKSPACE * (two - one))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -1,6 +1,7 @@
 """What a job refuses before it begins; whole jobs run in tests/test_main_job.py."""
 
 import io
+import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import typer
 from rich.console import Console
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.explain import MOST_FAILED, explain
 from leigh_mlops.jobs import ExplainJob, ExplainOptions
 from leigh_mlops.jobs.worker import FieldWorker, WorkOrder
-from leigh_mlops.models import build_model, save_package
+from leigh_mlops.models import ModelPackage, build_model, save_package
 from leigh_mlops.study import DataSource
 from leigh_mlops.study.baselines import fit_baselines
 from leigh_mlops.study.finalists import make_package
@@ -73,7 +76,7 @@ def test_a_field_whose_file_was_replaced_is_done_again(
     """Part by part, as the workers of a job would leave it."""
     begun: list[list[int]] = []
 
-    def work(self: ExplainJob, order: WorkOrder, left: list[int]) -> None:
+    def work(self: ExplainJob, order: WorkOrder, left: list[int], package: ModelPackage) -> None:
         begun.append(left)
         FieldWorker(order)({"row": np.array(left)})
 
@@ -96,3 +99,50 @@ def test_kinds_in_another_order_are_the_same_job(job: dict[str, Any]) -> None:
             ExplainJob(**job, options=ExplainOptions(counterfactual=kinds)).run()
     with pytest.raises(LeighError, match=r"holds another job \(counterfactual is"):
         ExplainJob(**job, options=ExplainOptions(counterfactual=("boundary",))).run()
+
+
+class Aliases(OneVersion):
+    """A store whose champion can move."""
+
+    champion = 1
+
+    def version(self, uri: str) -> object:
+        return SimpleNamespace(uri=f"models:/leigh-autoencoder/{self.champion}" if "@" in uri else uri)
+
+
+def test_a_job_by_alias_goes_on_with_the_version_that_it_began_with(job: dict[str, Any]) -> None:
+    store = Aliases(job["store"].folder)
+    named = job | {"store": store, "model": "models:/leigh-autoencoder@champion"}
+    for champion in (1, 2):
+        store.champion = champion
+        with pytest.raises(RuntimeError, match="the job has begun"):
+            ExplainJob(**named).run()
+        said = json.loads((job["out"] / "job.json").read_text())
+        assert (said["asked"], said["model"]) == (named["model"], "models:/leigh-autoencoder/1")
+    assert "is models:/leigh-autoencoder/2 by now;" in job["console"].file.getvalue()
+    # Whoever names a version wants that one.
+    with pytest.raises(LeighError, match=r"holds another job \(model is 'models:/leigh-autoencoder/1'"):
+        ExplainJob(**(named | {"model": "models:/leigh-autoencoder/2"})).run()
+    fresh = named | {"out": job["out"].with_name("fresh")}
+    with pytest.raises(RuntimeError, match="the job has begun"):
+        ExplainJob(**fresh).run()
+    assert json.loads((fresh["out"] / "job.json").read_text())["model"] == "models:/leigh-autoencoder/2"
+
+
+def test_classes_of_the_rescue_are_checked_before_the_job_begins(job: dict[str, Any]) -> None:
+    with pytest.raises(LeighError, match="XX"):
+        ExplainJob(**job, options=ExplainOptions(doses="XX")).run()
+    assert not job["out"].exists()
+
+
+@pytest.mark.parametrize(("failed", "code"), [(0, 0), (6, 0), (7, MOST_FAILED)])
+def test_the_exit_code_tells_whether_most_fields_failed(
+    failed: int, code: int, class_folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ExplainJob, "run", lambda self: {"done": 12 - failed, "failed": failed, "fields": 12})
+    try:
+        explain("models:/a/1", class_folders, tmp_path / "out", store=str(tmp_path / "store"))
+        ended = 0
+    except typer.Exit as end:
+        ended = end.exit_code
+    assert ended == code

@@ -62,6 +62,13 @@ def test_of_a_field_that_was_done_again_the_newest_record_counts(tmp_path: Path)
     assert (len(fields), len(failures)) == (0, 1)
 
 
+def test_a_file_whose_name_is_no_text_is_a_failure_like_any_other(tmp_path: Path) -> None:
+    leave(tmp_path, "a.json", {"field": "P_B03_f1", "path": "a\udcff.png", "failure": "a\udcff.png is truncated"})
+    failures = records_of(tmp_path, pd.DataFrame([row()]))[1]
+    assert failures["path"].tolist() == ["a\\udcff.png"]
+    assert failures["reason"].tolist() == ["a\\udcff.png is truncated"]
+
+
 def test_a_half_written_part_is_left_alone(tmp_path: Path) -> None:
     leave(tmp_path, "a.json", done("P_B03_f1"))
     (tmp_path / "parts" / ".half.json").write_text('[{"field": "P_B')
@@ -103,19 +110,29 @@ def test_a_job_leaves_tables_figures_and_a_page(tmp_path: Path, package: ModelPa
     left = {"fields.parquet", "wells.parquet", "hits.csv", "failures.csv", "changes.csv", "changes.png", "columns.md"}
     assert left | {"contact_sheet.png"} <= {path.name for path in tmp_path.iterdir()}
     page = (tmp_path / "report" / "index.html").read_text()
-    assert page.index("12 of 12 counterfactuals towards DS (confident)") < page.index("mean TMRM falls by")
-    assert "../changes.png" in page
+    assert page.index("12 of these look like DS") < page.index("mean TMRM falls by")
+    assert 'href="../changes.png"' in page
     assert "Red: the saved file" in page
-    assert "towards TT (confident); saved file: TT (TT 0.960); green" in page
+    well = (tmp_path / "report" / "wells" / "P_DS00.html").read_text()
+    assert 'src="../../images/one.png"' in well
+    assert "probability of TT 0.960, ● green" in well
 
 
-def test_what_a_page_cannot_hold_stands_in_the_tables(tmp_path: Path, package: ModelPackage) -> None:
+def test_what_a_page_cannot_hold_stands_on_the_wells_page(tmp_path: Path, package: ModelPackage) -> None:
     write_outputs(tmp_path, explained(tmp_path), NONE, package, JOB)
-    page = (tmp_path / "report" / "index.html").read_text()
     wells = pd.read_parquet(tmp_path / "wells.parquet")
     assert {"image_intensity_TMRM", "counterfactual_confident_after_intensity_TMRM"} <= set(wells)
-    assert "image intensity TMRM" not in page
-    assert "counterfactual confident after" not in page
+    table = (tmp_path / "report" / "index.html").read_text().split('id="wells-table"')[1].split("</table>")[0]
+    assert "image intensity" not in table
+    assert "image_intensity_TMRM" in (tmp_path / "report" / "wells" / "P_DS00.html").read_text()
+
+
+def test_checks_of_methods_are_read_where_they_were_written(tmp_path: Path, package: ModelPackage) -> None:
+    write_outputs(tmp_path, explained(tmp_path), NONE, package, JOB)
+    assert "Checks of the heatmaps" not in (tmp_path / "report" / "index.html").read_text()
+    (tmp_path / "methods.csv").write_text("method,passed,why\nocclusion,False,it is no better than edges\n")
+    write_outputs(tmp_path, explained(tmp_path), NONE, package, JOB)
+    assert "it is no better than edges" in (tmp_path / "report" / "index.html").read_text()
 
 
 def test_a_job_without_fields_leaves_its_failures(tmp_path: Path, package: ModelPackage) -> None:

@@ -3,7 +3,8 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from leigh_mlops.jobs.said import captions, sentences
+from leigh_mlops.explanations import unit_of
+from leigh_mlops.jobs.said import captions, map_words, sentences
 
 PACKAGE = SimpleNamespace(model=SimpleNamespace(spec=SimpleNamespace(classes=("DS", "TT"))))
 KEY = "counterfactual_confident"
@@ -12,15 +13,15 @@ NONE = pd.DataFrame()
 
 def said(**columns: object) -> list[str]:
     fields = pd.DataFrame({"counterfactual_target": ["TT"] * 4, **columns})
-    return sentences(fields, NONE, NONE, PACKAGE)[0]
+    return sentences(fields, NONE, NONE, PACKAGE).counterfactuals
 
 
 def test_without_counterfactuals_nothing_is_said_of_them() -> None:
-    found, job = sentences(pd.DataFrame({"x": [1]}), NONE, NONE, PACKAGE)
-    assert found == []
-    assert job == ["1 field of 0 wells was explained; 0 could not be explained."]
+    found = sentences(pd.DataFrame({"x": [1]}), NONE, NONE, PACKAGE)
+    assert found.counterfactuals == found.details == []
+    assert found.job == ["1 field of 0 wells was explained; 0 could not be explained."]
     one, two = (pd.DataFrame({"x": [0] * number}) for number in (1, 2))
-    assert sentences(two, one, two, PACKAGE)[1] == ["2 fields of 1 well were explained; 2 could not be explained."]
+    assert sentences(two, one, two, PACKAGE).job == ["2 fields of 1 well were explained; 2 could not be explained."]
 
 
 @pytest.mark.parametrize("kind", ["confident", "alpha_1"])
@@ -28,39 +29,51 @@ def test_the_first_sentence_counts_what_arrived(kind: str) -> None:
     lights = {f"counterfactual_{kind}_light": ["green", "amber", "red", None], "counterfactual_boundary_light": "green"}
     if kind == "alpha_1":
         del lights["counterfactual_boundary_light"]
-    assert said(**lights)[0].startswith(f"2 of 3 counterfactuals towards TT ({kind}) are TT to the model")
+    assert said(**lights)[0] == (
+        "Of 3 fields the model made an image that looks like TT; 2 of these look like TT to it when the saved file is "
+        "read again; the others explain nothing."
+    )
 
 
 def test_a_boundary_picture_counts_by_how_near_it_lies_and_not_by_its_side() -> None:
     key = "counterfactual_boundary"
     sides = {f"{key}_valid": [True, False, False, True]}
     assert said(**sides, **{f"{key}_light": "green"})[:2] == [
-        "4 of 4 counterfactuals towards TT (boundary) lie at the boundary to TT or past it when the saved file is "
-        "read again.",
-        "Of those towards TT, 4 green, 0 amber, 0 red (the rule stands under Methods).",
+        "Of 4 fields the model made an image that looks like TT; 4 of these lie at the boundary to TT or past it when "
+        "the saved file is read again.",
+        "How far those towards TT can be trusted: 4 green (all measures in order), 0 amber (a measure beyond its "
+        "limit), 0 red (explains nothing).",
     ]
     found = said(**sides, **{f"{key}_light": ["green", "red", "green", "amber"]})
-    assert found[0].startswith("3 of 4 counterfactuals towards TT (boundary)")
+    assert found[0].startswith("Of 4 fields the model made an image that looks like TT; 3 of these lie")
     assert found[0].endswith("; the others explain nothing.")
 
 
 def test_trust_is_said_where_it_was_measured() -> None:
     lights = {f"{KEY}_light": ["green", "green", "amber", "red"]}
     assert len(said(**lights)) == 2
-    found = said(
-        **lights,
-        **{
-            f"{KEY}_way": ["line", "line", "gradient", "line"],
-            f"{KEY}_attempts": [1, 3, 2, 5], f"{KEY}_oracle_class": ["TT", "TT", "TT", "DS"],
-            f"{KEY}_twin_error": [0.2, 0.4, None, 0.9],
-        },
-    )  # fmt: skip
-    assert found[1:] == [
-        "Of those towards TT, 2 green, 1 amber, 1 red (the rule stands under Methods).",
-        "Of those towards TT, 1 left the straight way for the gradient, and 3 needed further attempts after their "
-        "file was read again.",
+    measured = {
+        f"{KEY}_way": ["line", "line", "gradient", "line"], f"{KEY}_attempts": [1, 3, 2, 5],
+        f"{KEY}_oracle_class": ["TT", "TT", "TT", "DS"], f"{KEY}_twin_error": [0.2, 0.4, None, 0.9],
+    }  # fmt: skip
+    assert said(**lights, **measured)[1:] == [
+        "How far those towards TT can be trusted: 2 green (all measures in order), 1 amber (a measure beyond its "
+        "limit), 1 red (explains nothing).",
         "An independently trained classifier takes 3 of 4 (75 %) for TT.",
         "The median distance to the true twin in TT is 0.40 of that of the image itself; below 1 is nearer.",
+    ]
+
+
+def test_how_they_were_made_stands_among_the_details() -> None:
+    fields = pd.DataFrame({
+        "counterfactual_target": "TT", f"{KEY}_light": ["green", "red"], f"{KEY}_way": ["line", "gradient"],
+        f"{KEY}_attempts": [1, 2],
+    })  # fmt: skip
+    found = sentences(fields, NONE, NONE, PACKAGE)
+    assert not any("gradient" in sentence for sentence in found.counterfactuals)
+    assert found.details == [
+        "Of the counterfactuals towards TT, 1 left the straight way for the gradient, and 1 needed further attempts "
+        "after their file was read again."
     ]
 
 
@@ -70,7 +83,8 @@ ALREADY = {"counterfactual_note": ["already TT", "already TT", None, "block 1 di
 def test_fields_without_a_counterfactual_are_counted() -> None:
     lights = {f"{KEY}_light": [None, None, "green", None]}
     assert said(**lights)[0] == (
-        "1 of 1 counterfactuals towards TT (confident) are TT to the model when the saved file is read again."
+        "Of 1 field the model made an image that looks like TT; 1 of these look like TT to it when the saved file is "
+        "read again."
     )
     assert len(said(**lights)) == 2
     assert said(**lights, **ALREADY)[2:] == [
@@ -81,14 +95,16 @@ def test_fields_without_a_counterfactual_are_counted() -> None:
 
 def test_a_job_whose_fields_are_the_target_already_says_so() -> None:
     every = pd.DataFrame({"counterfactual_note": ["already TT"] * 3})
-    assert sentences(every, NONE, NONE, PACKAGE)[0] == ["3 fields are already TT and have no counterfactual."]
+    assert sentences(every, NONE, NONE, PACKAGE).counterfactuals == [
+        "3 fields are already TT and have no counterfactual."
+    ]
 
 
 def test_a_kind_that_some_fields_lack_is_counted() -> None:
     lacking = {f"{KEY}_note": ["no step reaches TT", "block 1 did not converge", None, None]}
     both = {"counterfactual_boundary_light": ["green"] * 4, f"{KEY}_light": ["red", None, "amber", "green"]}
     found = said(**both, **lacking)
-    assert found[0].startswith("2 of 3 counterfactuals towards TT (confident)")
+    assert found[0].startswith("Of 3 fields the model made an image that looks like TT; 2 of these")
     assert found[-1] == (
         "1 field has no confident counterfactual; counterfactual_confident_note in fields.parquet says why."
     )
@@ -116,3 +132,25 @@ def test_captions() -> None:
                   "full colour is 0.02 nats"),
         ("e.webp", "from the image through the counterfactual towards TT and past it"),
     ]  # fmt: skip
+
+
+METHODS = (
+    "occlusion", "grad_cam", "guided_grad_cam", "integrated_gradients", "smooth_grad", "deep_lift", "lrp",
+    "prediction_difference",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_map_says_what_it_shows_and_its_full_colour(method: str) -> None:
+    title, said = map_words(method, {f"{method}_target": "TT", f"{method}_full_colour": 0.25})
+    assert title
+    assert "TT" in said
+    assert f"full colour is 0.25 {unit_of(method)}." in said
+
+
+def test_a_map_of_one_channel_names_it() -> None:
+    row = {"occlusion_target": "TT", "occlusion_TMRM_full_colour": 0.5}
+    assert map_words("occlusion_TMRM", row)[0] == "Occlusion of TMRM alone"
+    assert map_words("occlusion_TMRM", row)[1].endswith("full colour is 0.5 logits.")
+    assert map_words("image", row) is None
+    assert map_words("grad_camera", row) is None

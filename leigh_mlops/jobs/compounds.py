@@ -1,0 +1,160 @@
+"""Compounds: their replicates joined, tested, and followed over doses."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from leigh_mlops.report.words import counted
+from leigh_mlops.scores.dose_response import fit_dose_response
+from leigh_mlops.scores.fdr import false_discovery_rate
+from leigh_mlops.scores.rescue import PlateWells, Rescue, no_effect_p, percent_rescue, rescue
+
+__all__ = ["CALLED", "DOSES", "HITS", "Treated", "compound_tables", "on_compounds"]
+
+CALLED = 0.05
+"""False discovery rate at which a compound is called."""
+
+HITS = [
+    "compound", "dose", "wells", "plates", "rescue", "rescue_low", "rescue_high", "interval", "z", "p", "q", "hit",
+    "reason",
+]  # fmt: skip
+DOSES = ["compound", "dose", *HITS[2:11], "fitted"]
+_CURVE = ["ec50", "ec50_low", "ec50_high", "hill", "curve_note"]
+
+Doubles = npt.NDArray[np.float64]
+
+
+class Treated(NamedTuple):
+    """Wells to which something was added, with what they are measured by.
+
+    Attributes:
+        wells: With ``Metadata_Plate``, ``score``, ``rescue``, ``robust_z``, ``compound`` and, where doses
+            are given, ``dose``; those without a rescue are left out.
+        controls: Scores of the ``source`` and ``target`` controls of each plate.
+    """
+
+    wells: pd.DataFrame
+    controls: dict[str, dict[str, Doubles]]
+
+
+def compound_tables(treated: Treated, *, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """One row per compound, the surest first, and one per compound and dose, empty where no doses are given.
+
+    A compound that was given in several doses is called by its strongest one: the dose with the
+    smallest p, which is multiplied by the number of doses (Bonferroni). q is over all compounds.
+
+    Args:
+        treated: The wells and their controls.
+        seed: Of the bootstraps.
+    """
+    with_doses = "dose" in treated.wells
+    hits, doses = [], []
+    for compound, rows in treated.wells.groupby("compound", sort=True):
+        if with_doses and rows["dose"].notna().any():
+            each, found = _over_doses(str(compound), rows, treated.controls, seed)
+            doses += each
+        else:
+            found = {"compound": compound, "dose": math.nan} | _measured(rows, treated.controls, seed)
+        hits.append(found)
+    table = pd.DataFrame(hits, columns=[*HITS[:-2], *(_CURVE if with_doses else [])])
+    table["q"] = false_discovery_rate(table["p"].to_numpy(float))
+    called = [_called(row) for _, row in table.iterrows()]
+    table["hit"] = pd.Series([not reason for reason in called], table.index, dtype=bool)
+    table["reason"] = [reason or _said(row) for reason, (_, row) in zip(called, table.iterrows(), strict=True)]
+    ordered = [*HITS, *(_CURVE if with_doses else [])]
+    if not with_doses:
+        ordered.remove("dose")
+    by_dose = pd.DataFrame(doses, columns=DOSES)
+    by_dose["q"] = false_discovery_rate(by_dose["p"].to_numpy(float))
+    table = table.sort_values(["hit", "q", "rescue"], ascending=[False, True, False])
+    return table[ordered].reset_index(drop=True), by_dose
+
+
+def on_compounds(hits: pd.DataFrame, dose_column: str | None) -> list[str]:
+    """What the tables of compounds say, in sentences."""
+    called = hits[hits["hit"]]
+    named = "; ".join(f"{row.compound} ({row.reason})" for row in called.head(3).itertuples())
+    more = " and others" if len(called) > 3 else ""
+    said = [
+        f"{len(called)} of {counted(len(hits), 'compound')} {'is a hit' if len(called) == 1 else 'are hits'} at a "
+        f"false discovery rate of {CALLED:.0%}" + (f": {named}{more}." if len(called) else ".")
+    ]
+    few = int(hits["wells"].between(2, 3).sum())
+    if few:
+        said.append(
+            f"Intervals of {counted(few, 'compound')} with two or three wells are Student's and a little too narrow; "
+            "repeat these before you build on them."
+        )
+    if dose_column is not None:
+        fitted = int(hits["ec50"].notna().sum())
+        said.append(
+            f"{fitted} of {counted(len(hits), 'compound')} have a dose response with an EC50, in the unit of "
+            f"{dose_column.removeprefix('Metadata_')}."
+        )
+    return said
+
+
+def _over_doses(
+    compound: str, rows: pd.DataFrame, controls: dict[str, dict[str, Doubles]], seed: int
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    curve = fit_dose_response(*rows.dropna(subset="dose")[["dose", "rescue"]].to_numpy(float).T)
+    each = []
+    for dose, of_dose in rows.groupby("dose", sort=True):
+        fitted = float(curve([float(dose)])[0])  # type: ignore[arg-type]
+        each.append({"compound": compound, "dose": dose, "fitted": fitted} | _measured(of_dose, controls, seed))
+    # A dose of one value throughout the controls has no p; it is no stronger than any other.
+    best = min(each, key=lambda row: math.inf if math.isnan(row["p"]) else row["p"])
+    tested = sum(not math.isnan(row["p"]) for row in each)
+    found = {name: value for name, value in best.items() if name != "fitted"} | {"p": min(1.0, best["p"] * tested)}
+    fit = {"ec50": curve.ec50, "ec50_low": curve.low, "ec50_high": curve.high, "hill": curve.hill}
+    return each, found | fit | {"curve_note": curve.reason}
+
+
+def _measured(rows: pd.DataFrame, controls: dict[str, dict[str, Doubles]], seed: int) -> dict[str, Any]:
+    """Rescue, z and p of wells that had the same treatment."""
+    plates = [
+        PlateWells(each["score"].to_numpy(float), **controls[str(plate)])
+        for plate, each in rows.groupby("Metadata_Plate", sort=True)
+    ]
+    found: Rescue = rescue(plates, seed=seed)
+    p = no_effect_p(
+        [percent_rescue(plate.wells, plate.source, plate.target) for plate in plates],
+        [percent_rescue(plate.source, plate.source, plate.target) for plate in plates],
+    )
+    z = rows["robust_z"].dropna()
+    return {
+        "wells": found.wells,
+        "plates": found.plates,
+        "rescue": found.percent,
+        "rescue_low": found.low,
+        "rescue_high": found.high,
+        "interval": found.how,
+        "z": float(z.median()) if len(z) else math.nan,
+        "p": p,
+    }
+
+
+def _called(row: "pd.Series[Any]") -> str:
+    """Why a compound is no hit; empty where it is one."""
+    if row["wells"] < 2:
+        return "one well alone; repeat it"
+    if math.isnan(row["q"]):
+        return "no test, as the controls do not vary"
+    if row["q"] >= CALLED:
+        return f"not told from the diseased controls (q {row['q']:.2g}, {row['wells']} wells)"
+    if row["rescue"] <= 0:
+        return f"away from health (rescue {row['rescue']:.0f} %, {row['wells']} wells)"
+    if not row["rescue_low"] > 0:
+        return f"the interval of its rescue holds 0 ({_interval(row)}, {row['wells']} wells)"
+    return ""
+
+
+def _said(row: "pd.Series[Any]") -> str:
+    return f"rescue {row['rescue']:.0f} % ({_interval(row)}), q {row['q']:.2g}, {row['wells']} wells"
+
+
+def _interval(row: "pd.Series[Any]") -> str:
+    return f"{row['rescue_low']:.0f} to {row['rescue_high']:.0f}"
