@@ -8,7 +8,8 @@ import pandas as pd
 
 from leigh_mlops.jobs.outputs import FAILURE_COLUMNS
 from leigh_mlops.jobs.reported import Findings, report_of
-from leigh_mlops.jobs.screen import screen
+from leigh_mlops.jobs.screen import Screen
+from leigh_mlops.jobs.wells import hits_of, well_table
 from leigh_mlops.jobs.worker import field_id
 from leigh_mlops.report.job_report import JobReport, write_job_report
 from leigh_mlops.study.registered import Scored
@@ -16,7 +17,8 @@ from leigh_mlops.tracking import Store, StoreAwayError
 
 __all__ = ["curves_of", "evaluation_report", "write_evaluation"]
 
-_CURVES = ("train/", "val/")
+_PARTS = ("train", "val")
+_CURVES = ("loss", "log_loss", "accuracy", "wells/accuracy", "mse")
 
 
 def write_evaluation(folder: Path, scored: Scored, store: Store, data: Path) -> Path:
@@ -40,17 +42,22 @@ def write_evaluation(folder: Path, scored: Scored, store: Store, data: Path) -> 
 
 def evaluation_report(folder: Path, scored: Scored, data: Path, curves: pd.DataFrame) -> JobReport:
     """What an evaluation tells: scores beside what needs no network, wells, calibration, learning curves."""
-    screened = screen(fields_of(scored), scored.package, source=None, target=None, doses=None)
+    fields, spec, nothing = fields_of(scored), scored.package.model.spec, pd.DataFrame()
+    classes = spec.classes if scored.package.model.task == "classify" else ()
+    wells = well_table(fields, classes)
+    calibration = scored.package.about.get("calibration")
+    # What a screen says of plates needs all of their wells; only those that the version has not seen are here.
+    screened = Screen(fields, wells, hits_of(wells, classes), nothing, nothing, calibration=calibration)
     job = {"model": scored.version.uri, "data": str(data), "methods": []}
     none = pd.DataFrame(columns=FAILURE_COLUMNS)
     report = report_of(
         folder,
         screened,
         none,
-        pd.DataFrame(),
+        nothing,
         scored.package,
         job,
-        Findings(sentences=[*scored.sentences, *screened.sentences], warnings=screened.warnings),
+        Findings(sentences=scored.sentences),
     )
     rows = {name: _per_well(scores) for name, scores in scored.rows.items()}
     return replace(
@@ -73,9 +80,9 @@ def fields_of(scored: Scored) -> pd.DataFrame:
 
 
 def curves_of(store: Store, run_id: str) -> pd.DataFrame:
-    """Epoch, metric and value of a run's training and validation."""
-    measured = [each for each in store.run_of(run_id).history() if each.name.startswith(_CURVES)]
-    rows = [(each.step, each.name, each.value) for each in measured]
+    """Epoch, metric and value of the scores by which a training is judged."""
+    shown = {f"{part}/{score}" for part in _PARTS for score in _CURVES}
+    rows = [(each.step, each.name, each.value) for each in store.run_of(run_id).history() if each.name in shown]
     return pd.DataFrame(rows, columns=["epoch", "metric", "value"])
 
 

@@ -210,6 +210,11 @@ def _on_calibration(calibration: dict[str, Any] | None) -> list[str]:
     if calibration is None:
         return []
     before, after = (100 * calibration[f"ece_{when}"] for when in ("before", "after"))
+    if calibration["temperature"] == 1:
+        return [
+            f"On {counted(calibration['wells'], 'validation well')} the model's certainty was off by {before:.1f} "
+            "points of 100 on average; with all of them classified as labelled there was nothing to calibrate by."
+        ]
     return [
         f"On {counted(calibration['wells'], 'validation well')} the model's certainty was off by {before:.1f} points "
         f"of 100 on average, and by {after:.1f} after calibration (temperature {calibration['temperature']:.2f})."

@@ -40,16 +40,15 @@ def calibrated(log_probs: ArrayLike, temperature: float) -> Array:
 def fit_temperature(labels: ArrayLike, log_probs: ArrayLike) -> float:
     """The temperature at which the probabilities of some wells fit their classes best.
 
-    Guo et al. 2017, sec. 4.2, with Platt's targets (1999, sec. 2.2): a well of a class with n wells
-    counts as (n + 1) / (n + 2) of that class, and the rest is spread over the others. Without them,
-    wells that are all classified as labelled would ask for a temperature of 0, which is certainty.
+    Guo et al. 2017, sec. 4.2: the least log loss. Wells that are all classified as labelled tell
+    nothing of how often a doubtful one is wrong: their least loss is certainty, and they change nothing.
 
     Args:
         labels: Class of each well, shape (N,), N at least 1.
         log_probs: Natural log-probabilities, shape (N, K).
 
     Returns:
-        The temperature, from 0.02 to 50.
+        The temperature, from 0.02 to 50; 1 where all wells are classified as labelled.
 
     Raises:
         ValueError: There is no well, or the shapes do not fit.
@@ -58,10 +57,11 @@ def fit_temperature(labels: ArrayLike, log_probs: ArrayLike) -> float:
     truth = as_labels(labels, log_p)
     if not truth.size:
         raise ValueError("there is no well to fit a temperature to; give labelled wells")
-    targets = _targets(truth, log_p.shape[1])
+    if (log_p.argmax(axis=1) == truth).all():
+        return 1.0
 
     def loss(log_temperature: float) -> float:
-        return -float(np.sum(targets * log_softmax(log_p / np.exp(log_temperature), axis=1)))
+        return -float(log_softmax(log_p / np.exp(log_temperature), axis=1)[np.arange(truth.size), truth].sum())
 
     # The loss is convex in 1 / T, so that it has one minimum in log T, too.
     best = minimize_scalar(loss, bounds=(np.log(_COLDEST), np.log(_HOTTEST)), method="bounded", options={"xatol": 1e-6})
@@ -99,11 +99,3 @@ def expected_calibration_error(labels: ArrayLike, log_probs: ArrayLike, *, bins:
     bin_of = np.clip(np.ceil(sure * bins).astype(int) - 1, 0, bins - 1)
     gaps = np.bincount(bin_of, weights=right - sure, minlength=bins)
     return float(np.abs(gaps).sum() / truth.size)
-
-
-def _targets(truth: NDArray[np.int64], classes: int) -> Array:
-    count = np.bincount(truth, minlength=classes)[truth].astype(np.float64)
-    of_own = (count + 1) / (count + 2)
-    targets = np.repeat((1 - of_own)[:, None] / (classes - 1), classes, axis=1)
-    targets[np.arange(truth.size), truth] = of_own
-    return targets

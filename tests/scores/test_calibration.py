@@ -49,9 +49,10 @@ def test_a_temperature_changes_no_prediction() -> None:
 
 def test_wells_that_are_all_right_ask_for_no_certainty() -> None:
     labels, log_probs = np.repeat([0, 1], 5), np.repeat(np.log([[0.7, 0.3], [0.3, 0.7]]), 5, axis=0)
-    temperature = fit_temperature(labels, log_probs)
-    # Platt's target for five wells is 6/7.
-    assert np.exp(calibrated(log_probs, temperature))[0, 0] == pytest.approx(6 / 7, abs=1e-4)
+    assert fit_temperature(labels, log_probs) == 1
+    # With one wrong well of ten, the best is to be sure of nine in ten.
+    temperature = fit_temperature([1, *labels[1:]], log_probs)
+    assert np.exp(calibrated(log_probs, temperature))[0, 0] == pytest.approx(0.9, abs=1e-4)
 
 
 def test_what_cannot_be_is_said() -> None:
