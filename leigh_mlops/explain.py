@@ -87,8 +87,9 @@ def explain(
 ) -> None:
     """Classify and explain every field of a data set with a registered model; started again, it goes on.
 
-    Exits with 0 where it was done, also where single images could not be explained; with 1 where nothing was begun;
-    with 3 where more than half of the fields failed; with 130 where it was stopped.
+    Exits with 0 where it was done, also where single images could not be explained; with 1 where it could not be done,
+    with a sentence that says what to do; with 3 where more than half of the fields failed; with 130 where it was
+    stopped.
     """
     from leigh_mlops.jobs import ExplainJob, ExplainOptions
     from leigh_mlops.study import DataSource

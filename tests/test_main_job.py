@@ -294,7 +294,7 @@ def test_other_families_explain_in_their_way(
     fields = pd.read_parquet(shop.folder / family / "fields.parquet")
     assert set(columns) <= set(fields.columns)
     folder = shop.folder / family / "images" / fields["field"].iloc[0]
-    assert {path.name for path in folder.iterdir()} == {"image.png", *files}
+    assert {path.name for path in folder.iterdir()} == {"image.png", "image_1.png", "image_2.png", *files}
 
 
 def test_promote_moves_the_champion(searched: tuple[Workshop, str], capsys: pytest.CaptureFixture[str]) -> None:

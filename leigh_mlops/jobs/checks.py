@@ -50,6 +50,10 @@ def check_options(options: ExplainOptions, package: ModelPackage, methods: Seque
     if not check_kinds(options.counterfactual):
         raise LeighError("No kind of counterfactual is given; give --counterfactual boundary,confident or leave it.")
     check_confidence(options.confidence)
+    if package.model.task != "classify" and (options.rescue_from or options.rescue_to):
+        raise LeighError(
+            f"--rescue-from and --rescue-to name classes, and {package.model.spec.family} knows none; leave them out."
+        )
     _check_means(options, package, methods)
     if "counterfactual" in methods:
         _check_sweep(options)

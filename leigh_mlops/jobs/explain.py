@@ -6,7 +6,8 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple, cast
 
 import pandas as pd
 import ray.data
+from filelock import FileLock, Timeout
 from rich.console import Console
 
 from leigh_mlops.errors import LeighError
@@ -34,12 +36,13 @@ from leigh_mlops.progress import Progress
 from leigh_mlops.report.files import replacing
 from leigh_mlops.search.cluster import ray_cluster
 from leigh_mlops.study import DataSource, find_data, plate_adjustments
-from leigh_mlops.tracking import Store, Version
+from leigh_mlops.tracking import Run, Store, Version
 
 __all__ = ["ExplainJob"]
 
 _CHECKED = ("sample", "full_colour")
 _INPUTS = "inputs"
+_SCREENED = ("rescue_from", "rescue_to", "doses")
 _NO_PARAMETERS = ("model", "asked", "begun", "adjust", "oracle_adjust", *_CHECKED)
 
 
@@ -85,8 +88,21 @@ class ExplainJob:
         """Explain every field, write tables, sheet and page, log them; returns what ``job.json`` says.
 
         Raises:
-            LeighError: The version, the data or the folder do not fit.
+            LeighError: The version, the data or the folder do not fit, another process works on the folder, or a
+                worker died.
         """
+        lock = FileLock(self.out.absolute().with_name(f".{self.out.absolute().name}.lock"))
+        self.out.absolute().parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with lock.acquire(timeout=0):
+                return self._run()
+        except Timeout:
+            raise LeighError(f"Another job works on {self.out}; wait for its end, or give another --out.") from None
+        finally:
+            if not lock.is_locked and not self.out.exists():
+                Path(lock.lock_file).unlink(missing_ok=True)
+
+    def _run(self) -> dict[str, Any]:
         version = self._version()
         with tempfile.TemporaryDirectory() as temporary:
             folder = self.store.download(version, Path(temporary))
@@ -116,7 +132,7 @@ class ExplainJob:
         """The version that the address names now; a job that was begun goes on with the one that it named then."""
         version, file = self.store.version(self.model), self.out / "job.json"
         before = json.loads(file.read_text()) if file.exists() else {}
-        if before.get("asked") != self.model or before["model"] == version.uri:
+        if not before or before.get("asked", self.model) != self.model or before["model"] == version.uri:
             return version
         self.console.print(
             f"{self.model} is {version.uri} by now; {self.out} was begun with {before['model']} and goes on with it. "
@@ -163,7 +179,9 @@ class ExplainJob:
         file = self.out / "job.json"
         if file.exists():
             before = json.loads(file.read_text())
-            other = [key for key in job if before.get(key) != job[key]]
+            # What a screen is asked changes tables, not fields; a folder of an earlier version lacks later options.
+            kept = [key for key in job if key in before and key not in _SCREENED]
+            other = [key for key in kept if before[key] != job[key]]
             if other:
                 raise LeighError(
                     f"{self.out} holds another job ({other[0]} is {before.get(other[0])!r}, asked for is "
@@ -171,7 +189,7 @@ class ExplainJob:
                 )
             for name, levels in adjust.items():
                 adjust[name] = None if levels is None else {**levels, **(before.get(name) or {})}
-            job |= {name: before[name] for name in (*_CHECKED, "asked", "begun") if name in before}
+            job |= {name: before[name] for name in (*_CHECKED, "asked", "begun", "run") if name in before}
         elif self.out.exists() and any(self.out.iterdir()):
             raise LeighError(f"{self.out} is not empty and holds no job; give another --out.")
         job = {"asked": self.model, "begun": _now()} | job | adjust
@@ -186,6 +204,8 @@ class ExplainJob:
         self.console.print(f"Checking what maps are worth on {len(fields)} fields.")
         checked = check_maps(package, fields, job["methods"], self.options)
         report_checks(self.out, checked, self.console)
+        if not checked.full_colour:  # no field of the sample could be explained; the next start tries again
+            return
         sample = [field_id(table.iloc[field.row]) for field in fields]
         job |= {"sample": sample, "full_colour": checked.full_colour}
         _write_json(self.out / "job.json", job | {"fields": len(table), "finished": False})
@@ -272,12 +292,25 @@ class ExplainJob:
         done = job | {"done": len(fields), "failed": len(failures), "fields": len(table), "finished": True}
         done |= {"ended": _now()}
         _write_json(self.out / "job.json", done)
-        tags = {"model_version": version.uri, "model": package.model.spec.family, "demo": package.about["demo"]}
-        with self.store.run(f"explain {version.uri}", kind="explain", **tags) as run:
-            run.log_params({key: value for key, value in job.items() if key not in _NO_PARAMETERS})
+        with self._logged(job, version, package) as run:
+            # Noted before the files go up: a start after a kill goes on with this run.
+            done["run"] = run.id
+            _write_json(self.out / "job.json", done)
             run.log_metrics({"fields/done": len(fields), "fields/failed": len(failures)})
             run.log_file(self.out)
         return done
+
+    @contextmanager
+    def _logged(self, job: dict[str, Any], version: Version, package: ModelPackage) -> Iterator[Run]:
+        """The job's run: a job that is started every night has one, and its files stand there once."""
+        if "run" in job:
+            with self.store.again(job["run"]) as run:
+                yield run
+            return
+        tags = {"model_version": version.uri, "model": package.model.spec.family, "demo": package.about["demo"]}
+        with self.store.run(f"explain {version.uri}", kind="explain", **tags) as run:
+            run.log_params({key: value for key, value in job.items() if key not in _NO_PARAMETERS})
+            yield run
 
 
 def _now() -> str:

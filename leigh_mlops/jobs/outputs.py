@@ -96,6 +96,8 @@ def _write_tables(out: Path, screened: Screen, failures: pd.DataFrame) -> None:
     for table, name in ((screened.plates, "plates.csv"), (screened.doses, "doses.csv")):
         if len(table):
             write_table(table, out / name)
+        else:  # one of an earlier start, when the plate map said otherwise
+            (out / name).unlink(missing_ok=True)
 
 
 def _spread(fields: pd.DataFrame, count: int) -> pd.DataFrame:

@@ -32,6 +32,7 @@ class Field(NamedTuple):
         acquired: Raw intensities (C, S, S) as acquired.
         adjust: Offset and gain (C, 2) that bring them to the level of the model's controls.
         seen: Whether the model was made with these pixels.
+        stamp: Name, bytes and time of change of each of its files before they were read.
         quality: ``quality_<measure>_<channel>`` of the files at full size.
     """
 
@@ -39,6 +40,7 @@ class Field(NamedTuple):
     acquired: Floats
     adjust: Floats
     seen: bool
+    stamp: Sequence[Sequence[Any]] = ()
     quality: Mapping[str, float] = {}
 
     @property
@@ -78,6 +80,7 @@ class FieldReader:
         files = self.files[row]
         if files is None:
             raise LeighError("The field lacks a channel that the model needs; add its file.")
+        stamp = self.stamp(row)
         image, full_scale = read_field(files), self.package.scale["full_scale"]
         if np.iinfo(image.dtype).max != full_scale:
             raise LeighError(
@@ -86,7 +89,7 @@ class FieldReader:
             )
         acquired = raw_at_size(image, self.package.model.spec.image_size, files)
         adjust = adjustment_of(self.adjust, self.plate(row), len(self.package.channels))
-        return Field(row, acquired, adjust, int(pixel_digest(image)) in self._seen, self._quality(image))
+        return Field(row, acquired, adjust, int(pixel_digest(image)) in self._seen, stamp, self._quality(image))
 
     def _quality(self, image: Pixels) -> dict[str, float]:
         measured = measure_field(image, self.package.channels)

@@ -174,12 +174,15 @@ class FieldWorker:
 
     def _save(self, field: Field, found: FieldExplanation) -> dict[str, Any]:
         folder, options = self._folder(field), self.order.options
+        probabilities = [value for name, value in found.numbers.items() if name.startswith("probability_")]
+        if not np.isfinite(np.array(probabilities, float)).all():
+            raise LeighError("The network's answer is not a number; look at the field's intensities.")
         pictures = folder.write_pictures(field.raw, found)
         if "interpolation" in found.frames and options.towards_field:
             found.numbers["interpolation_towards"] = options.towards_field
         if options.sweep and "confident" in found.certified:
             pictures |= self._sweep(folder, found)
-        about = {"field": folder.name, "files": self.reader.stamp(field.row), "seen": field.seen}
+        about = {"field": folder.name, "files": field.stamp, "seen": field.seen}
         return about | {"numbers": {**found.numbers, **field.quality}, "pictures": pictures}
 
     def _sweep(self, folder: FieldFolder, found: FieldExplanation) -> dict[str, str]:

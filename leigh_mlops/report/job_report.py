@@ -46,6 +46,9 @@ def write_job_report(folder: Path, report: JobReport) -> Path:
     meanings = _meanings(report)
     for path, page in zip(names, _well_pages(report, names, meanings), strict=True):
         write_well_page(folder / "wells" / path, page)
+    for page in (folder / "wells").glob("*.html"):
+        if page.name not in names:  # of a well that is there no more
+            page.unlink()
     hrefs = [f"wells/{name}" for name in names]
     return write_page(
         folder / "index.html",

@@ -25,6 +25,12 @@ def _serve(*arguments: Any) -> None:  # noqa: ANN401
     serve(*arguments)
 
 
+def _lead(serve: Callable[..., None], *arguments: Any) -> None:  # noqa: ANN401
+    """Run in a process group of its own, so that Ctrl-C reaches the driver alone."""
+    os.setsid()
+    serve(*arguments)
+
+
 class SearchProcess:
     """Runs Ray Tune apart from the driver, and may die at any moment; a context manager that ends it.
 
@@ -62,10 +68,11 @@ class SearchProcess:
             return
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(
-            target=self._serve, args=(theirs, self.address, self.workers, self.verbose), name="search"
-        )
-        self._process.start()
+        arguments = self._serve, theirs, self.address, self.workers, self.verbose
+        process = context.Process(target=_lead, args=arguments, name="search")
+        process.start()
+        # One that did not start has no number, and a group without a number is the driver's own.
+        self._process = process
         theirs.close()
         self._patience = START_S
 
@@ -96,9 +103,10 @@ class SearchProcess:
 
     def kill_group(self) -> None:
         """End it and all that it started, and wait for nothing: safe in the handler of a signal."""
-        if self._process is not None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(int(self._process.pid or 0), signal.SIGKILL)
+        if self._process is not None and self._process.pid is not None:
+            for kill in (os.killpg, os.kill):  # it leads no group yet when it has just begun
+                with suppress(ProcessLookupError, PermissionError):
+                    kill(self._process.pid, signal.SIGKILL)
 
     def end(self) -> None:
         """End it and all that it started."""

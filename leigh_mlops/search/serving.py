@@ -25,9 +25,8 @@ _HEARTBEAT_S = 5.0
 def serve(connection: Connection, address: str | None, workers: int | None, verbose: bool) -> None:
     """Run the searches that come through a pipe and send back what happens; the target of a process.
 
-    It leads a process group of its own, so that Ctrl-C reaches the driver alone, and ends when the driver does.
+    It leads a process group, which ends when the driver does.
     """
-    os.setsid()
     requests: queue.SimpleQueue[SearchRequest] = queue.SimpleQueue()
     stop = threading.Event()
     sending = threading.Lock()

@@ -86,14 +86,16 @@ class Store(Registry):
     @contextmanager
     def run(self, name: str, *, parent: Run | None = None, **tags: Any) -> Iterator[Run]:  # noqa: ANN401
         """A run that ends FINISHED, or FAILED or KILLED where the body does not reach its end."""
-        run = self.start(name, parent=parent, **tags)
-        try:
+        with _ended(self.start(name, parent=parent, **tags)) as run:
             yield run
-        except BaseException as error:
-            run.set_tags({"error": first_line(error)})
-            run.end("FAILED" if isinstance(error, Exception) else "KILLED")
-            raise
-        run.end()
+
+    @contextmanager
+    def again(self, run_id: str) -> Iterator[Run]:
+        """The same with a run that has ended before."""
+        run = self.run_of(run_id)
+        run.go_on()
+        with _ended(run):
+            yield run
 
     def start(self, name: str, *, parent: Run | None = None, at: float | None = None, **tags: Any) -> Run:  # noqa: ANN401
         """Start a run, now or at a moment in seconds since 1970; whoever starts it ends it."""
@@ -166,6 +168,17 @@ class Store(Registry):
             yield
         finally:
             monitor.finish()
+
+
+@contextmanager
+def _ended(run: Run) -> Iterator[Run]:
+    try:
+        yield run
+    except BaseException as error:
+        run.set_tags({"error": first_line(error)})
+        run.end("FAILED" if isinstance(error, Exception) else "KILLED")
+        raise
+    run.end()
 
 
 def serve_ui(uri: str | None, host: str, port: int) -> int:

@@ -16,6 +16,7 @@ from rich.console import Console
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explain import MOST_FAILED, explain
 from leigh_mlops.jobs import ExplainJob, ExplainOptions
+from leigh_mlops.jobs import worker as worker_module
 from leigh_mlops.jobs.worker import FieldWorker, WorkOrder
 from leigh_mlops.models import ModelPackage, build_model, save_package
 from leigh_mlops.study import DataSource
@@ -146,3 +147,49 @@ def test_the_exit_code_tells_whether_most_fields_failed(
     except typer.Exit as end:
         ended = end.exit_code
     assert ended == code
+
+
+def test_what_a_screen_is_asked_may_change_and_later_options_may_be_missing(job: dict[str, Any]) -> None:
+    for asked in (ExplainOptions(), ExplainOptions(doses="Metadata_Site")):
+        with pytest.raises(RuntimeError, match="the job has begun"):
+            ExplainJob(**job, options=asked).run()
+    file = job["out"] / "job.json"
+    said = json.loads(file.read_text())
+    assert said["doses"] == "Metadata_Site"
+    file.write_text(json.dumps({key: value for key, value in said.items() if key != "occlusion_budget"}))
+    with pytest.raises(RuntimeError, match="the job has begun"):
+        ExplainJob(**job).run()
+
+
+def test_two_jobs_do_not_work_on_one_folder(job: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def second(*_: object) -> None:
+        with pytest.raises(LeighError, match=r"Another job works on .*; wait for its end, or give another --out"):
+            ExplainJob(**job).run()
+        raise RuntimeError("refused")
+
+    monkeypatch.setattr(ExplainJob, "_work", second)
+    with pytest.raises(RuntimeError, match="refused"):
+        ExplainJob(**job).run()
+
+
+def test_a_network_that_gives_no_number_is_a_failure_of_its_field(
+    job: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders: list[WorkOrder] = []
+    monkeypatch.setattr(ExplainJob, "_work", lambda self, order, left, package: orders.append(order))
+    monkeypatch.setattr(ExplainJob, "_close", lambda *_: {})
+    ExplainJob(**job).run()
+    worker = FieldWorker(orders[0])
+    assert not any("failure" in record for record in worker.explain([0, 1]))
+    explained = worker_module.explain_fields
+
+    def wild(package: ModelPackage, raw: Any, *given: Any) -> Any:
+        found = explained(package, raw, *given)
+        for each, image in zip(found, raw, strict=True):
+            each.numbers["probability_DS"] = float("nan") if (image == worker.reader.read(0).raw).all() else 0.5
+        return found
+
+    monkeypatch.setattr(worker_module, "explain_fields", wild)
+    records = worker.explain([0, 1])
+    assert ["failure" in record for record in records] == [True, False]
+    assert "is not a number" in records[0]["failure"]

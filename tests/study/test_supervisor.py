@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import signal
 from pathlib import Path
@@ -94,3 +95,15 @@ def test_one_signal_lets_the_epochs_end_and_two_stop_at_once(
         study.search(serve)
     assert signal.getsignal(signal.SIGINT) is before
     assert study.whats() == ["started", "drawn", "epoch"]
+
+
+def test_a_process_that_cannot_start_takes_nobody_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(self: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(multiprocessing.get_context("spawn").Process, "start", fails)
+    killed: list[int] = []
+    monkeypatch.setattr(os, "killpg", lambda number, _: killed.append(number))
+    with pytest.raises(MemoryError), SearchProcess() as searching:
+        searching.begin()
+    assert killed == []
