@@ -1,6 +1,6 @@
 """The batch job's speed, against a bare loop over the same model in one process.
 
-    python -m benchmarks.job [--fields 24] [--workers 1] [--image-size 224] [--methods occlusion]
+    python -m benchmarks.job [--fields 96] [--workers 1] [--image-size 64] [--methods occlusion]
 
 Both read the same images and explain them with the published ResNeXt50, in batches of eight, a thread for each worker.
 The loop does nothing else: it saves no picture and no record. The start of Ray, the load of the model and the report
@@ -69,9 +69,9 @@ def loop_speed(package: ModelPackage, data: PreparedData, methods: list[str]) ->
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--fields", type=int, default=24)
+    parser.add_argument("--fields", type=int, default=96)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--image-size", type=int, default=224)
+    parser.add_argument("--image-size", type=int, default=64)
     parser.add_argument("--methods", default="occlusion")
     given = parser.parse_args()
     os.environ |= ENVIRONMENT

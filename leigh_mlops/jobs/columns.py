@@ -9,6 +9,8 @@ from leigh_mlops.report.files import replacing
 
 __all__ = ["CHANGE_COLUMNS", "COLUMNS", "TABLE_COLUMNS", "explain_columns", "meaning_of", "write_columns"]
 
+_OF_WELL = "; in wells.parquet of the fields within this well and its plate's controls, not between wells"
+
 COLUMNS = {
     "Metadata_<name>": "where the field is, and what stands in its well, as the image table says",
     "field": "name of the field's folder in images/",
@@ -20,9 +22,9 @@ COLUMNS = {
     "score": "log-odds of the healthy class over the diseased one, in nats",
     "calibrated_<class>": "calibrated probability of that class, 0 to 1",
     "rescue": "where the score lies between the diseased (0 %) and the healthy controls (100 %) of the plate",
-    "rescue_interval": "its 95 % interval, percent",
-    "rescue_low": "lower end of its 95 % interval, percent",
-    "rescue_high": "upper end of its 95 % interval, percent",
+    "rescue_interval": f"its 95 % interval, percent{_OF_WELL}",
+    "rescue_low": f"lower end of its 95 % interval, percent{_OF_WELL}",
+    "rescue_high": f"upper end of its 95 % interval, percent{_OF_WELL}",
     "robust_z": "distance from the median of the plate's diseased controls, in 1.4826 times their median deviation",
     "b_score": "score without the effects of row and column (median polish), where the plate's layout allows it",
     "seen": "whether the model was trained or chosen with these pixels",
@@ -125,12 +127,13 @@ CHANGE_COLUMNS = {
 
 TABLE_COLUMNS = {
     "compound": "what was added to the wells",
-    "dose": "how much, in the unit of the plate map; of a hit, its strongest dose",
-    "wells": "number of wells",
+    "dose": "how much, in the unit of the plate map; of a hit, its strongest dose, of which rescue and interval are",
+    "wells": "number of wells with a rescue",
     "plates": "number of plates",
     "interval": "how the interval of the rescue was found",
     "z": "median robust z of the wells against the diseased controls of their plates",
-    "p": "probability of such a rescue without an effect; over several doses, times their number",
+    "p": "probability of such a rescue without an effect, where the model has not seen the controls; over several "
+    "doses, times their number",
     "q": "p adjusted for the number of rows (Benjamini-Hochberg): false discovery rate",
     "hit": "whether the compound is called",
     "reason": "why it is called, or why not",
@@ -143,7 +146,8 @@ TABLE_COLUMNS = {
     "probability": "of the predicted class, 0 to 1",
     "positive_wells": "wells of healthy controls",
     "negative_wells": "wells of diseased controls",
-    "z_prime": "separation of the controls: 1 is perfect, 0.5 the usual bar, below 0 they overlap",
+    "z_prime": "separation of the controls: 1 is perfect, 0.5 the usual bar, below 0 their bands of three "
+    "standard deviations overlap",
     "robust_z_prime": "the same with medians, which single wells do not move",
     "ssmd": "difference of the controls over their spread; 3 is strong, 5 very strong",
     "row_share": "share of the scores' variance between wells of one class that goes with the row, 0 to 1",

@@ -12,10 +12,13 @@ from leigh_mlops.scores.dose_response import fit_dose_response
 from leigh_mlops.scores.fdr import false_discovery_rate
 from leigh_mlops.scores.rescue import PlateWells, Rescue, no_effect_p, percent_rescue, rescue
 
-__all__ = ["CALLED", "DOSES", "HITS", "Treated", "compound_tables", "on_compounds"]
+__all__ = ["CALLED", "DOSES", "HITS", "Treated", "compound_tables", "on_compounds", "on_wells"]
 
 CALLED = 0.05
 """False discovery rate at which a compound is called."""
+
+FEWEST_WELLS = 2
+"""A single well is never a hit."""
 
 HITS = [
     "compound", "dose", "wells", "plates", "rescue", "rescue_low", "rescue_high", "interval", "z", "p", "q", "hit",
@@ -32,38 +35,37 @@ class Treated(NamedTuple):
 
     Attributes:
         wells: With ``Metadata_Plate``, ``score``, ``rescue``, ``robust_z``, ``compound`` and, where doses
-            are given, ``dose``; those without a rescue are left out.
+            are given, ``dose``.
         controls: Scores of the ``source`` and ``target`` controls of each plate.
+        seen: Plates whose controls the model has seen: no compound is tested there.
     """
 
     wells: pd.DataFrame
     controls: dict[str, dict[str, Doubles]]
+    seen: frozenset[str] = frozenset()
 
 
 def compound_tables(treated: Treated, *, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
     """One row per compound, the surest first, and one per compound and dose, empty where no doses are given.
 
-    A compound that was given in several doses is called by its strongest one: the dose with the
-    smallest p, which is multiplied by the number of doses (Bonferroni). q is over all compounds.
+    A compound that was given in several doses is judged by its strongest one: the dose with the
+    smallest p among those with two wells and a rescue above 0, else among all; p is multiplied by
+    the number of doses (Bonferroni). The interval is of that dose alone. Dose 0 is no dose. q is
+    over all compounds. A compound of which no well has a rescue has a row that says so.
 
     Args:
         treated: The wells and their controls.
         seed: Of the bootstraps.
     """
     with_doses = "dose" in treated.wells
-    hits, doses = [], []
-    for compound, rows in treated.wells.groupby("compound", sort=True):
-        if with_doses and rows["dose"].notna().any():
-            each, found = _over_doses(str(compound), rows, treated.controls, seed)
-            doses += each
-        else:
-            found = {"compound": compound, "dose": math.nan} | _measured(rows, treated.controls, seed)
-        hits.append(found)
-    table = pd.DataFrame(hits, columns=[*HITS[:-2], *(_CURVE if with_doses else [])])
+    hits, doses = _judged(treated, seed)
+    table = pd.DataFrame(hits, columns=[*HITS[:-2], *(_CURVE if with_doses else []), "seen"])
     table["q"] = false_discovery_rate(table["p"].to_numpy(float))
     called = [_called(row) for _, row in table.iterrows()]
     table["hit"] = pd.Series([not reason for reason in called], table.index, dtype=bool)
-    table["reason"] = [reason or _said(row) for reason, (_, row) in zip(called, table.iterrows(), strict=True)]
+    table["reason"] = [
+        f"{reason or _said(row)}{_curve(row)}" for reason, (_, row) in zip(called, table.iterrows(), strict=True)
+    ]
     ordered = [*HITS, *(_CURVE if with_doses else [])]
     if not with_doses:
         ordered.remove("dose")
@@ -73,8 +75,30 @@ def compound_tables(treated: Treated, *, seed: int = 0) -> tuple[pd.DataFrame, p
     return table[ordered].reset_index(drop=True), by_dose
 
 
+def on_wells(treated: Treated) -> list[str]:
+    """How many treated wells count for no compound, and why, in sentences."""
+    wells, said = treated.wells, []
+    if lost := int(wells["rescue"].isna().sum()):
+        said.append(
+            f"{counted(lost, 'treated well')} have no rescue, for want of controls on their plate that differ or of "
+            "fields that count; no compound is judged by them."
+        )
+    if "dose" in wells:
+        dosed = wells["dose"] > 0
+        elsewhere = dosed.groupby(wells["compound"]).transform("any").astype(bool)
+        if undosed := int((elsewhere & ~dosed).sum()):
+            said.append(
+                f"{counted(undosed, 'well')} of compounds with doses have none, or dose 0; they are tested with no "
+                "dose of their compound."
+            )
+    return said
+
+
 def on_compounds(hits: pd.DataFrame, dose_column: str | None) -> list[str]:
     """What the tables of compounds say, in sentences."""
+    everything, hits = hits, hits[hits["q"].notna()]
+    if hits.empty:
+        return ["No compound could be judged; the column reason of hits.csv says why."]
     called = hits[hits["hit"]]
     named = "; ".join(f"{row.compound} ({row.reason})" for row in called.head(3).itertuples())
     more = " and others" if len(called) > 3 else ""
@@ -82,6 +106,8 @@ def on_compounds(hits: pd.DataFrame, dose_column: str | None) -> list[str]:
         f"{len(called)} of {counted(len(hits), 'compound')} {'is a hit' if len(called) == 1 else 'are hits'} at a "
         f"false discovery rate of {CALLED:.0%}" + (f": {named}{more}." if len(called) else ".")
     ]
+    if others := len(everything) - len(hits):
+        said.append(f"{counted(others, 'further compound')} could not be judged; hits.csv says why.")
     few = int(hits["wells"].between(2, 3).sum())
     if few:
         said.append(
@@ -92,9 +118,31 @@ def on_compounds(hits: pd.DataFrame, dose_column: str | None) -> list[str]:
         fitted = int(hits["ec50"].notna().sum())
         said.append(
             f"{fitted} of {counted(len(hits), 'compound')} have a dose response with an EC50, in the unit of "
-            f"{dose_column.removeprefix('Metadata_')}."
+            f"{dose_column.removeprefix('Metadata_')}. A compound is judged by its strongest dose, and its interval "
+            "is of that dose alone."
         )
     return said
+
+
+def _judged(treated: Treated, seed: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows of the compounds, and of their doses."""
+    wells = treated.wells[treated.wells["rescue"].notna()]
+    new = ~wells["Metadata_Plate"].astype(str).isin(treated.seen)
+    # Plates whose controls are new say more than the others; these count where a compound has nothing else.
+    wells = wells[new | ~new.groupby(wells["compound"]).transform("any").astype(bool)]
+    hits, doses = [], []
+    for compound, rows in wells.groupby("compound", sort=True):
+        if "dose" in rows and (rows["dose"] > 0).any():
+            each, found = _over_doses(str(compound), rows, treated.controls, seed)
+        else:
+            each, found = [], {"compound": compound, "dose": math.nan} | _measured(rows, treated.controls, seed)
+        seen = not new[rows.index].any()
+        for row in (found, *each):
+            row["p"] = math.nan if seen else row["p"]
+        hits.append(found | {"seen": seen})
+        doses += each
+    lacking = sorted(set(treated.wells["compound"]) - set(wells["compound"]))
+    return [*hits, *({"compound": each, "wells": 0, "plates": 0, "seen": False} for each in lacking)], doses
 
 
 def _over_doses(
@@ -102,13 +150,16 @@ def _over_doses(
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     curve = fit_dose_response(*rows.dropna(subset="dose")[["dose", "rescue"]].to_numpy(float).T)
     each = []
-    for dose, of_dose in rows.groupby("dose", sort=True):
+    for dose, of_dose in rows[rows["dose"] > 0].groupby("dose", sort=True):
         fitted = float(curve([float(dose)])[0])  # type: ignore[arg-type]
         each.append({"compound": compound, "dose": dose, "fitted": fitted} | _measured(of_dose, controls, seed))
+    rescuing = [row for row in each if row["wells"] >= FEWEST_WELLS and row["rescue"] > 0]
     # A dose of one value throughout the controls has no p; it is no stronger than any other.
-    best = min(each, key=lambda row: math.inf if math.isnan(row["p"]) else row["p"])
+    best = min(rescuing or each, key=lambda row: math.inf if math.isnan(row["p"]) else row["p"])
     tested = sum(not math.isnan(row["p"]) for row in each)
-    found = {name: value for name, value in best.items() if name != "fitted"} | {"p": min(1.0, best["p"] * tested)}
+    found = {name: value for name, value in best.items() if name != "fitted"} | {
+        "p": float(np.minimum(1.0, best["p"] * tested))
+    }
     fit = {"ec50": curve.ec50, "ec50_low": curve.low, "ec50_high": curve.high, "hill": curve.hill}
     return each, found | fit | {"curve_note": curve.reason}
 
@@ -137,12 +188,23 @@ def _measured(rows: pd.DataFrame, controls: dict[str, dict[str, Doubles]], seed:
     }
 
 
-def _called(row: "pd.Series[Any]") -> str:
-    """Why a compound is no hit; empty where it is one."""
-    if row["wells"] < 2:
+def _untested(row: "pd.Series[Any]") -> str:
+    """Why a compound can't be judged; empty where it can."""
+    if not row["wells"]:
+        return "no well has a rescue, for want of controls on its plates that differ or of fields that count"
+    if row["seen"]:
+        return "not judged, as the model has seen the controls of its plates: without effect it could look rescued"
+    if row["wells"] < FEWEST_WELLS:
         return "one well alone; repeat it"
     if math.isnan(row["q"]):
         return "no test, as the controls do not vary"
+    return ""
+
+
+def _called(row: "pd.Series[Any]") -> str:
+    """Why a compound is no hit; empty where it is one."""
+    if reason := _untested(row):
+        return reason
     if row["q"] >= CALLED:
         return f"not told from the diseased controls (q {row['q']:.2g}, {row['wells']} wells)"
     if row["rescue"] <= 0:
@@ -153,7 +215,15 @@ def _called(row: "pd.Series[Any]") -> str:
 
 
 def _said(row: "pd.Series[Any]") -> str:
-    return f"rescue {row['rescue']:.0f} % ({_interval(row)}), q {row['q']:.2g}, {row['wells']} wells"
+    dose = row.get("dose", math.nan)
+    of_dose = "" if math.isnan(dose) else f" at dose {dose:g}"
+    return f"rescue {row['rescue']:.0f} % ({_interval(row)}){of_dose}, q {row['q']:.2g}, {row['wells']} wells"
+
+
+def _curve(row: "pd.Series[Any]") -> str:
+    if math.isnan(row.get("ec50", math.nan)):
+        return ""
+    return f"; dose response with EC50 {row['ec50']:.2g} ({row['ec50_low']:.2g} to {row['ec50_high']:.2g})"
 
 
 def _interval(row: "pd.Series[Any]") -> str:

@@ -71,12 +71,14 @@ def control_roles(wells: pd.DataFrame, direction: Direction) -> "pd.Series[str]"
 
     A well that the plate map calls a negative or positive control is one of the class that it is
     labelled as; without a label a negative control counts as source and a positive one as target.
+    A positive control labelled as source is a treatment that is known to rescue, and no control here.
     A class without such wells has all its labelled wells to which no compound was added.
     """
     nothing = pd.Series(pd.NA, wells.index, dtype=object)
     control, condition = (wells.get(f"Metadata_{name}", nothing) for name in ("Control", "Condition"))
     of_class = condition.map({direction.source: "source", direction.target: "target"})
     roles = of_class.where(condition.notna(), control.map(_ROLES)).where(control.isin(_ROLES))
+    roles = roles.mask((control == "poscon") & (roles == "source"))
     untreated = control.isna() & compounds_of(wells).isna()
     for role in ("source", "target"):
         if not (roles == role).any():

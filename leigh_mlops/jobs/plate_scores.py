@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from leigh_mlops.jobs.controls import FEWEST_CONTROLS, unfit
 from leigh_mlops.jobs.direction import Direction
-from leigh_mlops.jobs.well_scores import FEWEST_CONTROLS
 from leigh_mlops.plates import position_effects
 from leigh_mlops.report.words import counted
 from leigh_mlops.scores import ssmd, z_prime
@@ -50,7 +50,7 @@ def plate_table(
         shares = {(str(plate), str(effect)): float(share) for plate, effect, share in places}
     rows = []
     for plate, own in controls.items():
-        known, note = _separation(own["target"], own["source"], direction)
+        known, note = _separation(own["target"], own["source"]), unfit(own, direction)
         lines = {f"{effect}_share": shares.get((plate, effect), math.nan) for effect in ("row", "column", "edge")}
         said = " ".join(each for each in (note, notes.get(plate, "")) if each)
         rows.append({"Metadata_Plate": plate} | known | lines | {"note": said})
@@ -96,8 +96,7 @@ def on_plate_scores(plates: pd.DataFrame, direction: Direction) -> tuple[list[st
     warned = [f"Plate {row['Metadata_Plate']}: {row['note']}" for _, row in ranked[ranked["note"] != ""].iterrows()]
     known = ranked.dropna(subset="z_prime")
     said = [
-        f"Plate {row['Metadata_Plate']}: Z' {row['z_prime']:.2f} (robust {row['robust_z_prime']:.2f}), "
-        f"SSMD {row['ssmd']:.1f}, from {row['positive_wells']} wells of {direction.target} and "
+        f"Plate {row['Metadata_Plate']}: {_factors(row)}, from {row['positive_wells']} wells of {direction.target} and "
         f"{row['negative_wells']} of {direction.source}; {_meaning(row['z_prime'])}."
         for _, row in known.iterrows()
     ]
@@ -109,25 +108,27 @@ def _shortened(lines: list[str]) -> list[str]:
     return lines if more < 1 else [*lines[:_SHOWN], f"On {counted(more, 'further plate')} see plates.csv."]
 
 
+def _factors(row: "pd.Series[Any]") -> str:
+    robust = "" if math.isnan(row["robust_z_prime"]) else f" (robust {row['robust_z_prime']:.2f})"
+    difference = "" if math.isnan(row["ssmd"]) else f", SSMD {row['ssmd']:.1f}"
+    return f"Z' {row['z_prime']:.2f}{robust}{difference}"
+
+
 def _meaning(factor: float) -> str:
     if factor >= 0.5:
         return "the controls lie far apart, as a screen should have them"
-    return "the controls part, but less than the usual bar of 0.5" if factor > 0 else "the controls overlap"
+    if factor > 0:
+        return "the controls part, but less than the usual bar of 0.5"
+    return "their bands of three standard deviations overlap"
 
 
-def _separation(positive: Doubles, negative: Doubles, direction: Direction) -> tuple[dict[str, Any], str]:
+def _separation(positive: Doubles, negative: Doubles) -> dict[str, Any]:
     counts: dict[str, Any] = {"positive_wells": len(positive), "negative_wells": len(negative)}
     if min(len(positive), len(negative)) < FEWEST_CONTROLS:
-        return counts | dict.fromkeys(("z_prime", "robust_z_prime", "ssmd"), math.nan), (
-            f"It has {len(negative)} control wells of {direction.source} and {len(positive)} of {direction.target}, "
-            f"and needs {FEWEST_CONTROLS} of each: no Z', no rescue."
-        )
+        return counts | dict.fromkeys(("z_prime", "robust_z_prime", "ssmd"), math.nan)
     factors = {
         "z_prime": z_prime(positive, negative),
         "robust_z_prime": z_prime(positive, negative, robust=True),
         "ssmd": ssmd(positive, negative),
     }
-    note = ""
-    if positive.mean() <= negative.mean():
-        note = f"Wells of {direction.target} score no higher than those of {direction.source}: no rescue."
-    return counts | {name: value if math.isfinite(value) else math.nan for name, value in factors.items()}, note
+    return counts | {name: value if math.isfinite(value) else math.nan for name, value in factors.items()}

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from leigh_mlops.explanations import KINDS, unit_of
+from leigh_mlops.jobs.direction import compounds_of
 from leigh_mlops.jobs.fields_table import holding, kinds_in
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.report.words import counted
@@ -78,12 +79,16 @@ def sentences(fields: pd.DataFrame, wells: pd.DataFrame, failures: pd.DataFrame,
         f"{len(failures)} could not be explained."
     ]
     if "predicted" in wells and "Metadata_Condition" in wells:
-        labelled = wells[wells["Metadata_Condition"].isin(package.model.spec.classes)]
+        treated = compounds_of(wells).notna()
+        known = wells["Metadata_Condition"].isin(package.model.spec.classes) & wells["predicted"].notna()
+        labelled = wells[known & ~treated]
+        without = " without a compound" if treated.any() else ""
         unseen = labelled[~labelled["seen"].astype(bool)]
         right = int((unseen["predicted"] == unseen["Metadata_Condition"]).sum())
         said.append(
-            f"{right} of the {len(unseen)} labelled wells that the model had not seen are classified as labelled; "
-            f"the {len(labelled) - len(unseen)} on which it was trained or chosen say nothing about how good it is."
+            f"{right} of the {len(unseen)} labelled wells{without} that the model had not seen are classified as "
+            f"labelled; the {len(labelled) - len(unseen)} on which it was trained or chosen say nothing about how good "
+            "it is."
         )
     found, details = _on_counterfactuals(fields)
     return Said([*found, *_on_fields_without(fields)], said, details)

@@ -9,13 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from leigh_mlops.jobs.compounds import Treated, compound_tables, on_compounds
+from leigh_mlops.jobs.compounds import Treated, compound_tables, on_compounds, on_wells
+from leigh_mlops.jobs.controls import Controls, on_controls, plate_controls
 from leigh_mlops.jobs.direction import Direction, compounds_of, control_roles, direction_of
 from leigh_mlops.jobs.doses import dose_column
 from leigh_mlops.jobs.fields_table import WELL
 from leigh_mlops.jobs.plate_scores import on_plate_scores, plate_table, with_b_scores
 from leigh_mlops.jobs.trust import confound_table, on_confounds, on_flags, on_plates, trust_flags, unusable
-from leigh_mlops.jobs.well_scores import log_odds_of, plate_controls, scored_wells, with_rescue
+from leigh_mlops.jobs.well_scores import log_odds_of, scored_wells, with_rescue
 from leigh_mlops.jobs.wells import hits_of, well_table
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.report.words import confound_sentences, counted
@@ -23,6 +24,8 @@ from leigh_mlops.report.words import confound_sentences, counted
 __all__ = ["Screen", "check_screen", "screen"]
 
 Doubles = npt.NDArray[np.float64]
+
+_SEEN = " The model has seen its controls: Z' is too good, and no compound is called by its wells."
 
 
 @dataclass(frozen=True)
@@ -96,13 +99,13 @@ def screen(
     flags = trust_flags(fields, package)
     out = unusable(fields, flags)
     trusted = fields.assign(trust=_joined(flags))
-    wells = well_table(fields, classes)
+    wells = well_table(fields, classes, out)
     calibration = package.about.get("calibration")
     warned, said = on_flags(flags)
     if fields.empty or not classes:
         nothing = pd.DataFrame()
         return Screen(trusted, wells, hits_of(wells, classes), nothing, nothing, said, warned, calibration)
-    confounds = confound_table(fields, compounds_of(fields).isna(), package)
+    confounds = confound_table(fields, compounds_of(fields).isna() & ~out, package)
     warned += confound_sentences({"position": confounds.get("position", {})})
     said += [*on_confounds(confounds), *_on_calibration(calibration), *_on_left_out(out)]
     direction = direction_of(fields, classes, source, target)
@@ -117,7 +120,7 @@ def screen(
         wells, plates = scored.wells, scored.plates
         hits, dosed, found, doubts = _on_treated(scored, classes, doses)
         said = [*found, direction.sentence, *scored.sentences, *said]
-        warned += [*scored.warnings, *doubts]
+        warned = [*scored.first, *warned, *scored.warnings, *doubts]
     return Screen(trusted, wells, hits, plates, dosed, said, warned, calibration, confounds)
 
 
@@ -128,7 +131,8 @@ class _Scored:
     wells: pd.DataFrame
     plates: pd.DataFrame
     roles: "pd.Series[str]"
-    controls: dict[str, dict[str, Doubles]]
+    controls: Controls
+    first: list[str]
     warnings: list[str]
     sentences: list[str]
 
@@ -144,12 +148,15 @@ class _Scored:
         roles = control_roles(wells, direction)
         controls = plate_controls(wells, roles)
         treated = compounds_of(wells).notna() & (roles == "")
-        wells, refused = with_b_scores(with_rescue(wells, fields, out, direction, controls), roles, treated)
+        wells, refused = with_b_scores(with_rescue(wells, fields, out, direction, controls.scores), roles, treated)
         used = fields[~out]
-        plates = plate_table(used, log_odds_of(used, direction), controls, refused, direction)
+        plates = plate_table(used, log_odds_of(used, direction), controls.scores, refused, direction)
         told = [on_plates(fields, flags, control_roles(fields, direction) != ""), on_plate_scores(plates, direction)]
         warned, said = ([line for each in told for line in each[place]] for place in (0, 1))
-        return cls(wells, plates, roles, controls, warned, [*_on_controls(wells, roles), *said])
+        first, measured_by = on_controls(wells, roles, controls)
+        plates.loc[plates["Metadata_Plate"].isin(controls.seen), "note"] += _SEEN
+        plates["note"] = plates["note"].str.strip()
+        return cls(wells, plates, roles, controls, first, warned, [*measured_by, *said])
 
 
 def _on_treated(
@@ -163,16 +170,9 @@ def _on_treated(
         return hits.merge(measured, on=WELL, how="left"), pd.DataFrame(), [], []
     column, doubt = dose_column(wells, doses)
     treated = wells.assign(compound=compounds, **({} if column is None else {"dose": wells[column]}))
-    lost = int((treated["compound"].notna() & treated["rescue"].isna()).sum())
-    known = treated[treated["compound"].notna() & treated["rescue"].notna()]
-    hits, dosed = compound_tables(Treated(known, scored.controls))
-    doubts = [doubt] if doubt else []
-    if lost:
-        doubts.append(
-            f"{counted(lost, 'treated well')} have no rescue, for want of controls on their plate or of fields that "
-            "count; no compound is judged by them."
-        )
-    return hits, dosed, on_compounds(hits, column), doubts
+    given = Treated(treated[treated["compound"].notna()], *scored.controls)
+    hits, dosed = compound_tables(given)
+    return hits, dosed, on_compounds(hits, column), [*([doubt] if doubt else []), *on_wells(given)]
 
 
 def _joined(flags: pd.DataFrame) -> list[str]:
@@ -186,17 +186,6 @@ def _flagged(fields: pd.DataFrame, flags: pd.DataFrame, wells: pd.DataFrame) -> 
     shares = own.groupby([fields[name] for name in WELL]).mean()
     found: Doubles = np.asarray(shares.reindex(pd.MultiIndex.from_frame(wells[WELL])), np.float64)
     return found
-
-
-def _on_controls(wells: pd.DataFrame, roles: "pd.Series[str]") -> list[str]:
-    controls = wells[(roles != "") & wells["score"].notna()]
-    seen = int(controls["seen"].astype(bool).sum())
-    if not seen:
-        return []
-    return [
-        f"The model was trained or chosen on {seen} of the {counted(len(controls), 'control well')}; on these it is "
-        "surer than on new ones, so that rescue comes out a little too low."
-    ]
 
 
 def _on_left_out(out: "pd.Series[bool]") -> list[str]:

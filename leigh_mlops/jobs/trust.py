@@ -115,7 +115,7 @@ def confound_table(fields: pd.DataFrame, labelled: "pd.Series[bool]", package: M
 
     Args:
         fields: The table of fields.
-        labelled: Whether each field's class may count: no compound stands in its well.
+        labelled: Whether each field's class may count: no compound stands in its well, and the field is usable.
         package: The model's.
 
     Returns:
@@ -132,10 +132,15 @@ def confound_table(fields: pd.DataFrame, labelled: "pd.Series[bool]", package: M
     if not {"Metadata_Row", "Metadata_Col"} <= set(fields):
         return table
     classed = fields.assign(Metadata_Condition=fields["Metadata_Condition"].where(known))
-    wells = len(fields.loc[known, WELL].drop_duplicates())
-    measured = fields[[name for name in fields if str(name).startswith("image_")]]
-    probes = {"intensity": probe_background(classed, measured), "position": probe_position(classed)}
-    return table | {name: scores | {"wells": wells} for name, scores in probes.items() if scores}
+    measured = fields.loc[known, [name for name in fields if str(name).startswith("image_intensity_")]]
+    measured = measured.astype(float).replace([np.inf, -np.inf], np.nan).dropna(axis=1, how="all").dropna()
+    probes = {
+        "intensity": (probe_background(classed, measured), measured.index),
+        "position": (probe_position(classed), fields.index),
+    }
+    return table | {
+        name: scores | {"wells": _wells_scored(classed.loc[rows])} for name, (scores, rows) in probes.items() if scores
+    }
 
 
 def on_confounds(table: dict[str, Any]) -> list[str]:
@@ -216,6 +221,13 @@ def _on_unknown(fields: pd.DataFrame, controls: "pd.Series[bool]", far: "pd.Seri
         f"the training fields ({1 - QUANTILE:.0%} are expected).",
         count > MANY * len(own),
     )
+
+
+def _wells_scored(fields: pd.DataFrame) -> int:
+    """Number of labelled wells of classes that have two of them, which is what a probe is scored on."""
+    wells = fields.dropna(subset="Metadata_Condition").drop_duplicates(WELL)
+    counts = wells["Metadata_Condition"].value_counts()
+    return int(counts[counts >= 2].sum())
 
 
 def _of_model(fields: pd.DataFrame, classes: tuple[str, ...]) -> dict[str, float]:

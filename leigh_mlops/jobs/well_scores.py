@@ -7,18 +7,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from leigh_mlops.jobs.controls import unfit
 from leigh_mlops.jobs.direction import Direction
 from leigh_mlops.jobs.fields_table import WELL, well_names
 from leigh_mlops.scores import by_well
 from leigh_mlops.scores.calibration import calibrated
 from leigh_mlops.scores.rescue import percent_rescue, robust_z
 
-__all__ = ["FEWEST_CONTROLS", "log_odds_of", "plate_controls", "scored_wells", "with_rescue"]
+__all__ = ["log_odds_of", "scored_wells", "with_rescue"]
 
-FEWEST_CONTROLS = 2
-"""Fewer wells of a kind on a plate are no yardstick: their spread is not known."""
-
-_FEWEST_FIELDS = 3
+_FEWEST_FIELDS = 6  # the median of fewer reaches their least and largest within the 95 % of its draws
 _RESAMPLES = 1000
 
 Doubles = npt.NDArray[np.float64]
@@ -71,18 +69,6 @@ def scored_wells(
     return scored
 
 
-def plate_controls(wells: pd.DataFrame, roles: "pd.Series[str]") -> dict[str, dict[str, Doubles]]:
-    """Scores of the ``source`` and ``target`` controls of each plate, as far as they have one."""
-    scored = wells["score"].notna()
-    return {
-        str(plate): {
-            role: rows.loc[scored[rows.index] & (roles[rows.index] == role), "score"].to_numpy(float)
-            for role in ("source", "target")
-        }
-        for plate, rows in wells.groupby("Metadata_Plate", sort=True)
-    }
-
-
 def with_rescue(
     wells: pd.DataFrame,
     fields: pd.DataFrame,
@@ -95,14 +81,15 @@ def with_rescue(
     """Add ``rescue`` with its interval and ``robust_z``, each on the controls of the well's own plate.
 
     The interval is a bootstrap of the well's fields and the plate's control wells: how well this
-    well is known, not how much others of its kind differ. It needs three fields.
+    well is known, not how much others of its kind differ. It needs six fields. There is no rescue
+    where `unfit` says why.
 
     Args:
         wells: With a column ``score``.
         fields: The table of fields.
         out: Fields that do not count.
         direction: The way from disease to health.
-        controls: As `plate_controls` gives them.
+        controls: Scores by plate and role, as `plate_controls` gives them.
         seed: The same seed gives the same intervals.
     """
     names = ["rescue", "rescue_low", "rescue_high", "robust_z"]
@@ -117,7 +104,7 @@ def with_rescue(
         own, scores = controls[str(plate)], rows["score"].to_numpy(float)
         if len(own["source"]):
             found.loc[rows.index, "robust_z"] = robust_z(scores, own["source"])
-        if min(map(len, own.values())) < FEWEST_CONTROLS or own["target"].mean() <= own["source"].mean():
+        if unfit(own, direction):
             continue
         found.loc[rows.index, "rescue"] = percent_rescue(scores, **own)
         ends = [_resampled(own[role], rng, np.mean) for role in ("source", "target")]

@@ -14,7 +14,7 @@ __all__ = ["hits_of", "well_table"]
 _OF_PICTURES = "_full_colour"
 
 
-def well_table(fields: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+def well_table(fields: pd.DataFrame, classes: Sequence[str], out: "pd.Series[bool] | None" = None) -> pd.DataFrame:
     """One row per well: medians of its fields' numbers, shares of what is true or false, and how many fields.
 
     Where counterfactuals of one well lead to different classes, those count that lead to the
@@ -23,6 +23,8 @@ def well_table(fields: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     Args:
         fields: The table of fields.
         classes: Names of the model's classes; none where it does not classify.
+        out: Fields that say nothing of the well's class; none where it is not given. A well of such
+            fields alone has no class and no probabilities.
     """
     grouped = fields.groupby(WELL, sort=True)
     own = [str(name) for name in fields if not str(name).startswith("Metadata_")]
@@ -38,7 +40,8 @@ def well_table(fields: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     wells = wells.join(counted[facts].astype("Float64").groupby([fields[name] for name in WELL]).mean().astype(float))
     if "counterfactual_target" in fields:
         wells = wells.join(counted.groupby(WELL)["counterfactual_target"].first())
-    return _classified(wells.join(grouped["seen"].any()), fields, classes, len(constant)).reset_index()
+    used = fields if out is None else fields[~out]
+    return _classified(wells.join(grouped["seen"].any()), used, classes, len(constant)).reset_index()
 
 
 def hits_of(wells: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
@@ -47,8 +50,8 @@ def hits_of(wells: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     if not classes or "Metadata_Condition" not in wells:
         return pd.DataFrame(columns=columns)
     probability = wells[[f"probability_{name}" for name in classes]].max(axis=1)
-    labelled = wells["Metadata_Condition"].notna() & (wells["Metadata_Condition"] != wells["predicted"])
-    hits = wells.assign(probability=probability)[labelled]
+    known = wells["Metadata_Condition"].notna() & wells["predicted"].notna()
+    hits = wells.assign(probability=probability)[known & (wells["Metadata_Condition"] != wells["predicted"])]
     return hits.reindex(columns=columns).sort_values("probability", ascending=False)
 
 
@@ -72,9 +75,14 @@ def _classified(wells: pd.DataFrame, fields: pd.DataFrame, classes: Sequence[str
     if not classes:
         return wells
     columns = [f"probability_{name}" for name in classes]
+    wells[columns] = np.nan
+    wells.insert(place, "predicted", pd.Series(None, wells.index, dtype=object))
+    if fields.empty:
+        return wells
     log_probs = np.log(fields[columns].to_numpy(float).clip(min=1e-300))
     merged = by_well(well_names(fields), np.zeros(len(fields), int), log_probs)
-    order = {name: number for number, name in enumerate(merged.wells)}
-    wells[columns] = np.exp(merged.log_probs[[order[name] for name in well_names(wells.reset_index())]])
-    wells.insert(place, "predicted", np.asarray(classes, object)[wells[columns].to_numpy().argmax(axis=1)])
+    found = pd.DataFrame(np.exp(merged.log_probs), index=list(merged.wells))
+    found["predicted"] = np.asarray(classes, object)[merged.log_probs.argmax(axis=1)]
+    wells[[*columns, "predicted"]] = found.reindex(well_names(wells.reset_index())).to_numpy()
+    wells[columns] = wells[columns].astype(float)
     return wells

@@ -11,7 +11,7 @@ from scipy import stats
 __all__ = ["PlateWells", "Rescue", "no_effect_p", "percent_rescue", "rescue", "robust_z"]
 
 FEWEST_RESAMPLED = 4
-"""Fewer wells have too few resamples for a percentile; their interval is Student's."""
+"""Fewer wells, of a compound or of its controls, have too few resamples for a percentile: Student's interval."""
 
 _MAD_TO_SD = 1.4826
 _SPREAD = 0.95
@@ -102,10 +102,11 @@ def rescue(plates: Sequence[PlateWells], *, seed: int = 0, resamples: int = 4000
 
     The interval holds the doubt in the yardstick, too. From four wells on it is a percentile
     bootstrap that draws the compound's wells and both groups of controls, plate by plate, its
-    quantiles expanded for few wells (Hesterberg 2015, sec. 4.3). With two or three wells it is
-    Student's on the delta-method variance, with Satterthwaite's degrees of freedom. Of normal
-    scores with eight controls of each kind, 95 to 97 in 100 intervals of four wells and more hold the
-    truth, 93 of three wells and 89 of two.
+    quantiles expanded for few wells (Hesterberg 2015, sec. 4.3). With two or three wells, of the
+    compound or of one kind of controls on a plate, it is Student's on the delta-method variance,
+    with Satterthwaite's degrees of freedom. Of normal scores with eight controls of each kind, 95 to
+    97 in 100 intervals of four wells and more hold the truth, 93 of three wells and 89 of two; of
+    four wells and more, 92 to 96 with two controls of each kind, and 95 to 98 with three.
 
     Args:
         plates: The compound's plates, at least one.
@@ -120,7 +121,8 @@ def rescue(plates: Sequence[PlateWells], *, seed: int = 0, resamples: int = 4000
     n, percent = values.size, float(values.mean())
     if n < 2 or math.isnan(percent):
         return Rescue(percent, math.nan, math.nan, n, len(plates), "one well" if n < 2 else "t")
-    if n < FEWEST_RESAMPLED:
+    fewest = min(n, *(np.size(group) for plate in plates for group in (plate.source, plate.target)))
+    if fewest < FEWEST_RESAMPLED:
         low, high = _students(plates, each)
         return Rescue(percent, low, high, n, len(plates), "t")
     low, high = _bootstrapped(plates, n, np.random.default_rng(seed), resamples)

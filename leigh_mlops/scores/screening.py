@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 
-__all__ = ["ssmd", "z_prime"]
+__all__ = ["ssmd", "welch_p", "z_prime"]
 
 _MAD_TO_SD = 1.4826  # of a normal distribution
 
@@ -16,9 +17,9 @@ _SAME = 1e-12
 def z_prime(positive: ArrayLike, negative: ArrayLike, *, robust: bool = False) -> float:
     """Separation of two control groups (Zhang et al. 1999, eq. 6).
 
-    1 means perfectly separated, at least 0.5 is the usual bar for a screen, and
-    below 0 the groups overlap. The unit of n is the well: pass one score per
-    well, not per field.
+    1 means perfectly separated, at least 0.5 is the usual bar for a screen, and below 0 the
+    bands of three standard deviations around both means overlap. The unit of n is the well:
+    pass one score per well, not per field.
 
     Args:
         positive: Scores of the positive controls, shape (P,), any unit.
@@ -71,6 +72,33 @@ def ssmd(positive: ArrayLike, negative: ArrayLike) -> float:
     difference = center_p - center_n
     spread = math.hypot(spread_p, spread_n)
     return difference / spread if spread else math.copysign(math.inf, difference)
+
+
+def welch_p(positive: ArrayLike, negative: ArrayLike) -> float:
+    """P of Welch's t test that two groups of controls have one mean, two-sided.
+
+    Args:
+        positive: Scores of the positive controls, shape (P,), any unit, one per well.
+        negative: Scores of the negative controls, shape (N,), the same unit.
+
+    Returns:
+        0 to 1; where neither group varies, 1 for one mean and 0 for two.
+
+    Raises:
+        ValueError: A group has fewer than two wells, or a score is not finite.
+
+    Example:
+        >>> round(welch_p([3.0, 4.0, 5.0], [0.0, 1.0, 2.0]), 4)
+        0.0213
+    """
+    center_p, spread_p = _center_and_spread(positive, "positive", robust=False)
+    center_n, spread_n = _center_and_spread(negative, "negative", robust=False)
+    if not spread_p and not spread_n:
+        return float(math.isclose(center_p, center_n, rel_tol=_SAME))
+    sizes = np.size(positive), np.size(negative)
+    return float(
+        stats.ttest_ind_from_stats(center_p, spread_p, sizes[0], center_n, spread_n, sizes[1], equal_var=False).pvalue
+    )
 
 
 def _center_and_spread(scores: ArrayLike, group: str, robust: bool) -> tuple[float, float]:

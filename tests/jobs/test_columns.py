@@ -5,7 +5,14 @@ import pandas as pd
 from leigh_mlops.explanations import KINDS
 from leigh_mlops.images import region_features
 from leigh_mlops.jobs.changes import write_changes
-from leigh_mlops.jobs.columns import CHANGE_COLUMNS, COLUMNS, explain_columns, write_columns
+from leigh_mlops.jobs.columns import (
+    CHANGE_COLUMNS,
+    COLUMNS,
+    TABLE_COLUMNS,
+    explain_columns,
+    meaning_of,
+    write_columns,
+)
 from tests.images.test_regions import CHANNELS, field
 from tests.jobs.test_changes import PACKAGE
 from tests.jobs.test_changes import fields as changed_fields
@@ -67,3 +74,8 @@ def test_only_what_occurs_is_written(tmp_path: Path) -> None:
     written = write_columns(tmp_path / "columns.md", ["field", "latent_2"]).read_text().splitlines()
     assert [line.split("`")[1] for line in written if line.startswith("| `")] == ["field", "latent_<number>"]
     assert all("|" not in meaning for meaning in COLUMNS.values())
+
+
+def test_what_intervals_and_factors_do_not_say_is_said() -> None:
+    assert meaning_of("rescue_low").endswith("within this well and its plate's controls, not between wells")
+    assert "bands of three standard deviations overlap" in TABLE_COLUMNS["z_prime"]

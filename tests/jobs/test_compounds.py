@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from statsmodels.stats.multitest import multipletests
 
-from leigh_mlops.jobs.compounds import DOSES, Treated, compound_tables, on_compounds
+from leigh_mlops.jobs.compounds import DOSES, Treated, compound_tables, on_compounds, on_wells
 from leigh_mlops.scores.rescue import no_effect_p
 
 CONTROLS = {"P": {"source": np.array([-1.0, 0.0, 1.0, 0.0]), "target": np.array([9.0, 10.0, 11.0, 10.0])}}
@@ -63,6 +63,75 @@ def test_the_strongest_dose_pays_for_the_number_of_doses() -> None:
     assert hits["p"].iloc[0] == pytest.approx(3 * doses["p"].min())
     assert "3 different doses" in hits["curve_note"].iloc[0]
     assert hits["ec50"].isna().all()
+
+
+def dosed(doses: list[float], scores: list[float], **others: list[float]) -> Treated:
+    plain = treated(it=scores, **others)
+    given = [*doses, *(float("nan") for each in others.values() for _ in each)]
+    return plain._replace(wells=plain.wells.assign(dose=given))
+
+
+def test_the_strongest_dose_rescues_in_two_wells() -> None:
+    away = dosed([1.0, 1.0, 2.0, 2.0], [-9.0, -9.1, 4.0, 4.4])
+    hits, doses = compound_tables(away)
+    assert doses["p"].idxmin() == 0
+    assert hits["dose"].iloc[0] == 2
+    assert hits["p"].iloc[0] == pytest.approx(2 * doses["p"][1])
+    assert hits["hit"].iloc[0]
+    assert "at dose 2, q" in hits["reason"].iloc[0]
+    single, _ = compound_tables(dosed([1.0, 2.0, 2.0], [9.0, 4.0, 4.4]))
+    assert (single["dose"].iloc[0], single["wells"].iloc[0]) == (2, 2)
+    nowhere, _ = compound_tables(dosed([1.0, 1.0, 2.0, 2.0], [-4.0, -4.1, -9.0, -9.1]))
+    assert nowhere["dose"].iloc[0] == 2
+    assert "away from health" in nowhere["reason"].iloc[0]
+
+
+def test_the_reason_names_the_curve() -> None:
+    doses = [0.1, 0.1, 1.0, 1.0, 10.0, 10.0, 100.0, 100.0, 1000.0, 1000.0]
+    rising = [0.0, 0.1, 0.9, 1.0, 5.0, 5.1, 9.0, 9.1, 9.9, 10.0]
+    reason = compound_tables(dosed(doses, rising))[0]["reason"].iloc[0]
+    assert "; dose response with EC50 9.8 (" in reason
+    flat = compound_tables(dosed(doses, [0.3, -0.3] * 5))[0]["reason"].iloc[0]
+    assert "EC50" not in flat
+    alone = compound_tables(dosed([*doses[::2], 0.3], [*rising[::2], 0.3]))[0]["reason"].iloc[0]
+    assert alone.startswith("one well alone; repeat it; dose response with EC50")
+
+
+def test_wells_without_a_dose_are_counted() -> None:
+    both = dosed([3.0, 3.0], [4.0, 4.4])
+    assert on_wells(both) == []
+    some = dosed([0.0, float("nan"), 3.0, 3.0], [9.0, 9.5, 4.0, 4.4], other=[4.0, 4.2])
+    hits, doses = compound_tables(some)
+    assert doses["dose"].tolist() == [3]
+    assert hits.set_index("compound")["wells"].to_dict() == {"it": 2, "other": 2}
+    assert hits.set_index("compound").loc["it", "p"] == pytest.approx(doses["p"].iloc[0])
+    assert on_wells(some)[0].startswith("2 wells of compounds with doses have none, or dose 0;")
+
+
+def test_a_compound_without_a_rescue_has_a_row() -> None:
+    found = treated(it=[5.0, 5.2], lost=[5.0, 6.0, 7.0])
+    assert compound_tables(found)[0]["hit"].all()
+    found.wells.loc[found.wells["compound"] == "lost", "rescue"] = float("nan")
+    hits, _ = compound_tables(found)
+    lost = hits.set_index("compound").loc["lost"]
+    assert (lost["wells"], bool(lost["hit"])) == (0, False)
+    assert lost["reason"].startswith("no well has a rescue")
+    said = on_compounds(hits, None)
+    assert said[0].startswith("1 of 1 compound is a hit")
+    assert said[1].startswith("1 further compound could not be judged")
+    assert on_wells(found)[0].startswith("3 treated wells have no rescue")
+    assert on_compounds(hits[hits["compound"] == "lost"], None)[0].startswith("No compound could be judged")
+
+
+def test_plates_whose_controls_are_new_count_before_others() -> None:
+    found = treated(it=[5.0, 5.2, 0.0, 0.0], alone=[5.0, 5.2])
+    wells = found.wells.assign(Metadata_Plate=["P", "P", "Q", "Q", "Q", "Q"])
+    both = Treated(wells, CONTROLS | {"Q": CONTROLS["P"]})
+    assert compound_tables(both)[0].set_index("compound")["wells"].to_dict() == {"it": 4, "alone": 2}
+    hits = compound_tables(both._replace(seen=frozenset("Q")))[0].set_index("compound")
+    assert (hits.loc["it", "wells"], bool(hits.loc["it", "hit"])) == (2, True)
+    assert "not judged" in hits.loc["alone", "reason"]
+    assert "seen" not in hits
 
 
 def test_what_is_said_has_its_numbers() -> None:

@@ -67,6 +67,17 @@ def test_named_controls_count_alone() -> None:
     assert control_roles(table, direction).tolist() == ["source", "", "source", "target", "target", ""]
 
 
+def test_a_rescuer_used_as_positive_control_is_no_diseased_control() -> None:
+    direction = direction_of(NOTHING, ("DS", "WT"))
+    assert direction is not None
+    table = wells(
+        Condition=["DS", "DS", "WT", "DS"], Control=["negcon", "negcon", None, "poscon"],
+        Compound=[None, None, None, "rescuer"],
+    )  # fmt: skip
+    assert control_roles(table, direction).tolist() == ["source", "source", "target", ""]
+    assert control_roles(table.iloc[2:], direction).tolist() == ["target", ""]
+
+
 def test_the_solvent_is_no_compound() -> None:
     assert compounds_of(wells(Compound=["x", "DMSO", None, " vehicle", 3])).dropna().to_dict() == {0: "x", 4: "3"}
     assert compounds_of(wells(pert_iname=["y", None])).dropna().to_dict() == {0: "y"}

@@ -64,5 +64,17 @@ def test_many_plates_do_not_fill_the_page() -> None:
     assert warned == []
     assert len(said) == 5
     assert said[0].startswith("Plate P0: Z' 0.00")
-    assert "the controls overlap" in said[0]
+    assert "their bands of three standard deviations overlap." in said[0]
+    assert "SSMD" in said[0]
+    _, said = on_plate_scores(many.assign(ssmd=np.nan), WAY)
+    assert not any("SSMD" in line for line in said)
     assert said[-1] == "On 5 further plates see plates.csv."
+
+
+def test_controls_that_do_not_differ_are_no_yardstick() -> None:
+    wells = plate()
+    assert table(wells)["note"].iloc[0] == ""
+    source = np.linspace(-1, 1, 20)
+    controls = {"P": {"source": source, "target": source + 0.01}}
+    found = plate_table(wells.drop(columns=["role", "score"]), wells["score"], controls, {}, WAY).iloc[0]
+    assert "20 control wells of DS and 20 of WT do not differ (Welch's t test, p 0.9" in found["note"]

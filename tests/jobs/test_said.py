@@ -24,6 +24,18 @@ def test_without_counterfactuals_nothing_is_said_of_them() -> None:
     assert sentences(two, one, two, PACKAGE).job == ["2 fields of 1 well were explained; 2 could not be explained."]
 
 
+def test_labelled_wells_are_those_without_a_compound() -> None:
+    wells = pd.DataFrame({
+        "Metadata_Condition": ["DS", "DS", "TT", "DS"], "predicted": ["DS", "TT", "TT", None], "seen": False,
+    })  # fmt: skip
+    fields = pd.DataFrame({"x": [0]})
+    plain = sentences(fields, wells, NONE, PACKAGE).job[1]
+    assert plain.startswith("2 of the 3 labelled wells that the model had not seen are classified as labelled;")
+    treated = wells.assign(Metadata_Compound=[None, "good", None, None])
+    found = sentences(fields, treated, NONE, PACKAGE).job[1]
+    assert found.startswith("2 of the 2 labelled wells without a compound that the model had not seen are")
+
+
 @pytest.mark.parametrize("kind", ["confident", "alpha_1"])
 def test_the_first_sentence_counts_what_arrived(kind: str) -> None:
     lights = {f"counterfactual_{kind}_light": ["green", "amber", "red", None], "counterfactual_boundary_light": "green"}

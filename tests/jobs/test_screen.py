@@ -26,7 +26,7 @@ def package() -> ModelPackage:
     return ModelPackage(model, ("DAPI", "TMRM"), {})
 
 
-def plate(name: str = "P", *, seed: int = 0, controls: int = 8, spread: float = 0.5) -> pd.DataFrame:
+def plate(name: str = "P", *, seed: int = 0, controls: int = 8, spread: float = 0.5, sites: int = 4) -> pd.DataFrame:
     """96 wells in random order, four fields each: controls, and compounds of which ``good`` rescues with its dose."""
     rng = np.random.default_rng(seed)
     rows = []
@@ -47,7 +47,7 @@ def plate(name: str = "P", *, seed: int = 0, controls: int = 8, spread: float = 
             what |= {"Metadata_Compound": compound, "Metadata_mmoles_per_liter": dose}
             level += 6 / (1 + 1 / dose) if compound == "good" else 0.0
         well = level + rng.normal(0, spread)
-        for site in range(4):
+        for site in range(sites):
             healthy = 1 / (1 + math.exp(-well - rng.normal(0, 0.3)))
             rows.append(
                 {
@@ -101,7 +101,7 @@ def test_a_plate_without_an_effect_has_no_hit(package: ModelPackage) -> None:
 
 
 def test_wells_lie_between_the_controls_of_their_plate(package: ModelPackage) -> None:
-    low, high = plate("P"), plate("Q", seed=1)
+    low, high = plate("P", sites=6), plate("Q", seed=1, sites=6)
     # On the other plate every score is larger: a staining that shifts controls and compounds alike.
     odds = np.log(high["probability_WT"] / high["probability_DS"]) + 2
     high = high.assign(probability_WT=1 / (1 + np.exp(-odds)), probability_DS=1 / (1 + np.exp(odds)))
@@ -128,6 +128,8 @@ def test_a_well_s_score_is_the_median_of_the_fields_that_count(package: ModelPac
     after = found.wells.set_index("Metadata_Well").loc["A01"]
     assert after["score"] == pytest.approx(odds[first[2:]].median())
     assert (after["fields"], after["fields_left_out"]) == (2, 2)
+    healthy = odds[first[2:]].mean()
+    assert after["probability_WT"] == pytest.approx(1 / (1 + math.exp(-healthy)))
     assert math.isnan(after["rescue_low"])
     assert found.fields["trust"].value_counts().to_dict() == {"": len(fields) - 1, "defocus": 1}
     assert "2 of 384 fields are excluded, out of focus or empty, and count in no score." in found.sentences
@@ -169,7 +171,10 @@ def test_too_few_controls_are_no_yardstick(package: ModelPackage) -> None:
     found = screen(fields[~positive | (fields["Metadata_Well"] == one)].reset_index(drop=True), package)
     assert found.wells["rescue"].isna().all()
     assert found.wells["robust_z"].notna().all()
-    assert found.hits.empty
+    assert set(found.hits["compound"]) == {"good", "inert", "other"}
+    assert set(found.hits["wells"]) == {0}
+    assert found.hits["reason"].str.startswith("no well has a rescue").all()
+    assert found.sentences[0] == "No compound could be judged; the column reason of hits.csv says why."
     assert math.isnan(found.plates["z_prime"].iloc[0])
     said = " ".join(found.warnings)
     assert "8 control wells of DS and 1 of WT, and needs 2 of each" in said
@@ -197,12 +202,60 @@ def test_without_compounds_hits_are_wells_that_look_otherwise(package: ModelPack
     assert {"rescue", "robust_z"} <= set(hits)
 
 
-def test_controls_that_the_model_has_seen_are_named(package: ModelPackage) -> None:
+def test_wells_without_fields_that_count_take_part_in_nothing(package: ModelPackage) -> None:
+    fields = without_compounds(plate())
+    odd = fields.loc[fields["Metadata_Control"] == "negcon", "Metadata_Well"].iloc[0]
+    there = fields["Metadata_Well"] == odd
+    fields.loc[there, ["probability_DS", "probability_WT"]] = [0.1, 0.9]
+    before = screen(fields, package)
+    assert before.hits["Metadata_Well"].tolist() == [odd]
+    after = screen(fields.assign(Metadata_Excluded=there), package)
+    assert after.hits.empty
+    assert pd.isna(after.wells.set_index("Metadata_Well").loc[odd, "predicted"])
+    assert before.confounds["model"]["accuracy"] < after.confounds["model"]["accuracy"] == 1
+    assert after.confounds["model"]["wells"] == before.confounds["model"]["wells"] - 1
+    assert after.confounds["position"]["wells"] == before.confounds["position"]["wells"] - 1
+    nothing = screen(fields.assign(Metadata_Excluded=True), package)
+    assert nothing.hits.empty
+    assert nothing.confounds == {}
+
+
+def surer(fields: pd.DataFrame, there: "pd.Series[bool]") -> pd.DataFrame:
+    """The same, with some fields that the model was trained on: their scores are pushed outward."""
+    odds = np.log(fields["probability_WT"] / fields["probability_DS"])
+    odds = odds.where(~there, 2 * odds)
+    return fields.assign(seen=there, probability_WT=1 / (1 + np.exp(-odds)), probability_DS=1 / (1 + np.exp(odds)))
+
+
+def test_controls_that_the_model_has_seen_do_not_make_compounds_look_rescued(package: ModelPackage) -> None:
     fields = plate()
-    fields["seen"] = fields["Metadata_Control"].notna()
-    said = screen(fields, package).sentences
-    assert any("trained or chosen on 16 of the 16 control wells" in sentence for sentence in said)
-    assert not any("trained or chosen on" in sentence for sentence in screen(plate(), package).sentences)
+    clean = screen(fields, package)
+    assert not any("trained or chosen on" in line for line in [*clean.sentences, *clean.warnings])
+    controls = fields["Metadata_Control"].notna()
+    found = screen(surer(fields, controls), package)
+    inert = found.hits.set_index("compound").loc["inert"]
+    assert inert["rescue"] > 20
+    assert not found.hits["hit"].any()
+    assert found.hits["reason"].str.contains("not judged, as the model has seen the controls").all()
+    assert found.hits["p"].isna().all()
+    assert found.doses["p"].isna().all()
+    assert "trained or chosen on 16 of the 16 control wells" in found.warnings[0]
+    assert "can look rescued" in found.warnings[0]
+    assert found.plates["note"].iloc[0].startswith("The model has seen its controls: Z' is too good")
+    assert found.sentences[0].startswith("No compound could be judged")
+
+
+def test_controls_that_the_model_has_not_seen_are_the_yardstick(package: ModelPackage) -> None:
+    fields = plate()
+    places = {kind: rows["Metadata_Well"].unique() for kind, rows in fields.groupby("Metadata_Control")}
+    trained = fields["Metadata_Well"].isin(np.concatenate([each[:4] for each in places.values()]))
+    found = screen(surer(fields, trained), package)
+    hits = found.hits.set_index("compound")
+    assert hits["hit"].to_dict() == {"good": True, "inert": False, "other": False}
+    assert abs(hits.loc["inert", "rescue"]) < 15
+    assert (found.plates["positive_wells"].iloc[0], found.plates["negative_wells"].iloc[0]) == (4, 4)
+    assert not any("seen its controls" in line for line in found.warnings)
+    assert any("on 8 of 16 control wells; they are left out" in line for line in found.sentences)
 
 
 def test_a_job_without_fields_or_classes_has_no_screen(package: ModelPackage) -> None:

@@ -207,3 +207,18 @@ def test_the_model_is_scored_on_wells_that_it_has_not_seen(package: ModelPackage
     treated = table.index >= 20
     assert confound_table(table, pd.Series(~treated, table.index), package)["model"]["wells"] == 5
     assert confound_table(table.drop(columns="Metadata_Condition"), everything, package) == {}
+
+
+def test_intensities_alone_are_no_textures_and_count_their_own_wells(package: ModelPackage) -> None:
+    table = fields(80).assign(Metadata_Plate="P")
+    everything = pd.Series(True, table.index)
+    chance = confound_table(table, everything, package)["intensity"]
+    classes = (table["Metadata_Condition"] == "WT").astype(float)
+    texture = confound_table(table.assign(image_texture_DAPI=classes), everything, package)["intensity"]
+    assert texture == chance
+    bright = table.assign(image_intensity_DAPI=classes)
+    assert chance["auc"] < 0.9 < confound_table(bright, everything, package)["intensity"]["auc"]
+    assert chance["wells"] == 40
+    bright.loc[:3, "image_intensity_DAPI"] = np.nan
+    found = confound_table(bright, everything, package)
+    assert (found["intensity"]["wells"], found["position"]["wells"]) == (38, 40)

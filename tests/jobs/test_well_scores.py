@@ -2,8 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from leigh_mlops.jobs.controls import plate_controls
 from leigh_mlops.jobs.direction import Direction
-from leigh_mlops.jobs.well_scores import log_odds_of, plate_controls, scored_wells, with_rescue
+from leigh_mlops.jobs.well_scores import log_odds_of, scored_wells, with_rescue
 from leigh_mlops.jobs.wells import well_table
 
 WAY = Direction("DS", "WT", "")
@@ -17,7 +18,8 @@ def fields(scores: dict[str, list[float]]) -> pd.DataFrame:
     return table.assign(probability_DS=1 - healthy, probability_WT=healthy)
 
 
-TABLE = fields({"A01": [-4, -4, -4], "A02": [-2, -2, -2], "B01": [6, 6, 6], "B02": [8, 8, 8], "C01": [0, 2, 4, 9]})
+SCORES = {"A01": [-4.0] * 6, "A02": [-2.0] * 6, "B01": [6.0] * 6, "B02": [8.0] * 6, "C01": [0.0, 1, 2, 4, 9, 9]}
+TABLE = fields(SCORES)
 ROLES = pd.Series(["source", "source", "target", "target", ""])
 
 
@@ -35,17 +37,17 @@ def test_log_odds_are_of_health_over_disease() -> None:
 def test_fields_that_do_not_count_are_counted() -> None:
     everything = scored(TABLE, [])
     np.testing.assert_allclose(everything["score"], [-4, -2, 6, 8, 3])
-    assert everything["fields"].tolist() == [3, 3, 3, 3, 4]
-    some = scored(TABLE, [0, 1, 2, 15])
-    assert some["fields"].tolist() == [0, 3, 3, 3, 3]
-    assert some["fields_left_out"].tolist() == [3, 0, 0, 0, 1]
+    assert everything["fields"].tolist() == [6, 6, 6, 6, 6]
+    some = scored(TABLE, [0, 1, 2, 3, 4, 5, 29])
+    assert some["fields"].tolist() == [0, 6, 6, 6, 5]
+    assert some["fields_left_out"].tolist() == [6, 0, 0, 0, 1]
     assert np.isnan(some["score"][0])
     assert some["score"][4] == pytest.approx(2)
 
 
 def test_rescue_by_hand() -> None:
     wells, out = scored(TABLE, []), pd.Series(False, TABLE.index)
-    found = with_rescue(wells, TABLE, out, WAY, plate_controls(wells, ROLES))
+    found = with_rescue(wells, TABLE, out, WAY, plate_controls(wells, ROLES).scores)
     # Controls at -3 and 7: a well at 3 has gone 6 of 10.
     np.testing.assert_allclose(found["rescue"], [-10, 10, 90, 110, 60])
     # The diseased controls' median is -3, their MAD 1.
@@ -56,9 +58,25 @@ def test_rescue_by_hand() -> None:
     assert found["rescue_low"][4] < 60 < found["rescue_high"][4]
 
 
+def test_the_interval_of_a_well_needs_six_fields() -> None:
+    table = fields({name: each[: 5 if name == "C01" else 6] for name, each in SCORES.items()})
+    wells = scored(table, [])
+    found = with_rescue(wells, table, pd.Series(False, table.index), WAY, plate_controls(wells, ROLES).scores)
+    assert found["rescue"].notna().all()
+    assert found["rescue_low"].isna().tolist() == [False] * 4 + [True]
+
+
+def test_controls_that_do_not_differ_are_no_yardstick() -> None:
+    close = fields({**SCORES, "B01": [-3.0] * 6, "B02": [-1.0] * 6})
+    wells, out = scored(close, []), pd.Series(False, close.index)
+    controls = plate_controls(wells, ROLES).scores
+    assert controls["P"]["target"].mean() > controls["P"]["source"].mean()
+    assert with_rescue(wells, close, out, WAY, controls)["rescue"].isna().all()
+
+
 def test_reversed_controls_are_no_yardstick() -> None:
     wells, out = scored(TABLE, []), pd.Series(False, TABLE.index)
     turned = ROLES.map({"source": "target", "target": "source", "": ""})
-    found = with_rescue(wells, TABLE, out, WAY, plate_controls(wells, turned))
+    found = with_rescue(wells, TABLE, out, WAY, plate_controls(wells, turned).scores)
     assert found[["rescue", "rescue_low", "rescue_high"]].isna().all(axis=None)
     assert found["robust_z"].notna().all()

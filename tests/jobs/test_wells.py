@@ -1,5 +1,6 @@
 import numpy as np
 import pandas as pd
+import pytest
 
 from leigh_mlops.jobs.wells import hits_of, well_table
 
@@ -72,6 +73,20 @@ def test_hits_are_wells_that_look_like_another_class() -> None:
     wells = well_table(fields(), ("DS", "TT"))
     assert hits_of(wells, ("DS", "TT"))["Metadata_Well"].tolist() == ["B04"]
     assert hits_of(wells, ()).empty
+
+
+def test_the_class_of_a_well_is_that_of_its_fields_that_count() -> None:
+    table = fields()
+    assert well_table(table, ("DS", "TT"))["predicted"].tolist() == ["DS", "TT"]
+    out = pd.Series([True, True, False, True])
+    wells = well_table(table, ("DS", "TT"), out)
+    assert wells["predicted"].tolist()[0] == "TT"
+    assert wells["probability_TT"][0] == pytest.approx(0.6)
+    assert pd.isna(wells["predicted"][1])
+    assert wells[["probability_DS", "probability_TT"]].isna().iloc[1].all()
+    # The well without any class is no hit, though its label is not what it is taken for.
+    assert hits_of(wells, ("DS", "TT"))["Metadata_Well"].tolist() == ["B03"]
+    assert hits_of(well_table(table, ("DS", "TT"), pd.Series(True, table.index)), ("DS", "TT")).empty
 
 
 def test_no_fields_no_wells() -> None:

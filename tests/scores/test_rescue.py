@@ -48,8 +48,8 @@ def test_doubt_in_the_controls_widens_the_interval() -> None:
 
 
 def test_each_well_is_measured_on_its_own_plate() -> None:
-    bright = PlateWells([105.0, 106.0, 104.0], [99.0, 101.0], [109.0, 111.0])
-    dark = PlateWells([5.0, 4.0, 6.0], [-1.0, 1.0], [9.0, 11.0])
+    bright = PlateWells([105.0, 106.0, 104.0], [99.0, 101.0, 100.0, 100.0], [109.0, 111.0, 110.0, 110.0])
+    dark = PlateWells([5.0, 4.0, 6.0], [-1.0, 1.0, 0.0, 0.0], [9.0, 11.0, 10.0, 10.0])
     found = rescue([bright, dark])
     assert found.percent == pytest.approx(50)
     assert (found.wells, found.plates, found.how) == (6, 2, "bootstrap")
@@ -57,7 +57,7 @@ def test_each_well_is_measured_on_its_own_plate() -> None:
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:
-    plate = PlateWells([1.0, 2.0, 4.0, 8.0], [0.0, 1.0, -1.0], [9.0, 10.0, 12.0])
+    plate = PlateWells([1.0, 2.0, 4.0, 8.0], [0.0, 1.0, -1.0, 0.5], [9.0, 10.0, 12.0, 9.5])
     assert rescue([plate], seed=1) == rescue([plate], seed=1)
     assert rescue([plate], seed=1) != rescue([plate], seed=2)
 
@@ -71,6 +71,16 @@ def test_intervals_hold_the_truth_as_often_as_they_say(wells: int, least: float)
         found = rescue([plate], seed=seed, resamples=1000)
         held += found.low <= 50 <= found.high
     assert least <= held / 300 < 0.995
+
+
+@pytest.mark.parametrize("controls", [2, 3])
+def test_few_controls_do_not_make_an_interval_too_narrow(controls: int) -> None:
+    rng = np.random.default_rng(1)
+    held = 0
+    for _ in range(600):
+        found = rescue([PlateWells(rng.normal(5, 1, 12), rng.normal(0, 1, controls), rng.normal(10, 1, controls))])
+        held += found.low <= 50 <= found.high
+    assert 0.91 <= held / 600 < 0.995
 
 
 def test_p_is_students_on_one_plate() -> None:

@@ -2,8 +2,10 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from leigh_mlops.scores import ssmd, z_prime
+from leigh_mlops.scores.screening import welch_p
 
 
 def test_z_prime_by_hand():
@@ -60,3 +62,14 @@ def test_ssmd_by_hand():
 def test_what_cannot_be_computed_is_said(score, positive, negative, message):
     with pytest.raises(ValueError, match=message):
         score(positive, negative)
+
+
+def test_welch_p_is_that_of_scipy():
+    one, other = np.array([0.0, 2.0, 1.0, 5.0]), np.array([3.0, 4.0, 4.5])
+    assert welch_p(one, one) == pytest.approx(1)
+    assert welch_p(one, other) == pytest.approx(stats.ttest_ind(one, other, equal_var=False).pvalue)
+
+
+def test_controls_without_spread_differ_where_their_means_do():
+    assert welch_p([1.0, 1.0], [1.0, 1.0]) == 1
+    assert welch_p([1.0, 1.0], [2.0, 2.0]) == 0
