@@ -29,7 +29,7 @@ _MOST_MAPPED = 3
 _MOST_PROBABLE = 4
 _HITS = ["compound", "dose", "hit", "rescue", "rescue_interval", "q", "wells", "ec50", "reason"]
 _DOSES = ["compound", "dose", "wells", "rescue", "rescue_interval", "rescue_low", "rescue_high", "q", "fitted"]
-_SEEN_BY = {"model": "the model", "intensity": "intensities alone", "position": "the position on the plate alone"}
+_SEEN_BY = {"model": "the model", "intensity": "mean intensities alone", "position": "the position on the plate alone"}
 _FILES = {
     "fields.parquet": "one row per field: all numbers",
     "wells.parquet": "one row per well: all numbers",

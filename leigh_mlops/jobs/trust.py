@@ -149,7 +149,7 @@ def on_confounds(table: dict[str, Any]) -> list[str]:
         return []
     names = {
         "model": "the model on {} that it has not seen",
-        "intensity": "intensities alone on {}",
+        "intensity": "mean intensities alone on {}",
         "position": "the position on the plate alone on {}",
     }
     parts = [
