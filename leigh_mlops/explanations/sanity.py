@@ -110,10 +110,10 @@ def check_methods(
     batch = replace(classified(package, raw, context), found=found)
     model, checks = package.model, []
     twin: nn.Module | None = None
-    blind: dict[tuple[int | None, int | None], list[tuple[float, float]]] = {}
+    blind: dict[tuple[str | None, int | None], list[tuple[float, float]]] = {}
     for subject in subjects(batch, methods):
         twin = randomised(model, batch.images, seed) if twin is None else twin
-        key = (None if subject.fill is None else id(subject.fill), subject.channel)
+        key = (None if subject.fill is None else subject.name, subject.channel)
         if key not in blind:
             blind[key] = _blind_areas(model, subject, seed)
         checks.append(_checked(model, twin, subject, blind[key], metrics, seed))

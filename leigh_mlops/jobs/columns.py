@@ -73,6 +73,11 @@ COLUMNS = {
     "image_area_<channel>": "share of the field above the channel's threshold, 0 to 1",
     "image_<region>_area": "share of the field in that region (nuclei by DAPI, mitochondria by TMRM), 0 to 1",
     "image_<region>_intensity_<channel>": "mean of the channel within that region, raw intensity",
+    "quality_<measure>_<channel>": (
+        "quality measure of the channel in the files at full size, from which flags are derived"
+    ),
+    "occlusion_agreement": "rank correlation of the coarse map with windows held back, -1 to 1",
+    "occlusion_evaluations": "windows and tiles that were measured",
     "occlusion_target": "class whose logit is watched while parts of the image are covered",
     "interpolation_target": "class whose mean latent the interpolation leads to",
     "interpolation_towards": "field that the interpolation leads to",

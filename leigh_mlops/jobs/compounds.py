@@ -80,16 +80,17 @@ def on_wells(treated: Treated) -> list[str]:
     wells, said = treated.wells, []
     if lost := int(wells["rescue"].isna().sum()):
         said.append(
-            f"{counted(lost, 'treated well')} have no rescue, for want of controls on their plate that differ or of "
-            "fields that count; no compound is judged by them."
+            f"No rescue for {counted(lost, 'treated well')}, for want of controls on the same plate that differ or of "
+            "fields that count; no compound is judged by such a well."
         )
     if "dose" in wells:
         dosed = wells["dose"] > 0
         elsewhere = dosed.groupby(wells["compound"]).transform("any").astype(bool)
         if undosed := int((elsewhere & ~dosed).sum()):
+            has = "has" if undosed == 1 else "have"
             said.append(
-                f"{counted(undosed, 'well')} of compounds with doses have none, or dose 0; they are tested with no "
-                "dose of their compound."
+                f"{counted(undosed, 'well')} of compounds with doses {has} none, or dose 0; such wells are tested with "
+                "no dose of their compound."
             )
     return said
 
@@ -116,8 +117,9 @@ def on_compounds(hits: pd.DataFrame, dose_column: str | None) -> list[str]:
         )
     if dose_column is not None:
         fitted = int(hits["ec50"].notna().sum())
+        has = "has" if fitted == 1 else "have"
         said.append(
-            f"{fitted} of {counted(len(hits), 'compound')} have a dose response with an EC50, in the unit of "
+            f"{fitted} of {counted(len(hits), 'compound')} {has} a dose response with an EC50, in the unit of "
             f"{dose_column.removeprefix('Metadata_')}. A compound is judged by its strongest dose, and its interval "
             "is of that dose alone."
         )

@@ -69,7 +69,7 @@ def unfit(own: dict[str, Doubles], direction: Direction) -> str:
         direction: The way from the one to the other.
     """
     source, target = (own[role] for role in _ROLES)
-    numbers = f"{len(source)} control wells of {direction.source} and {len(target)} of {direction.target}"
+    numbers = f"{counted(len(source), 'control well')} of {direction.source} and {len(target)} of {direction.target}"
     if min(len(source), len(target)) < FEWEST_CONTROLS:
         return f"It has {numbers}, and needs {FEWEST_CONTROLS} of each: no Z', no rescue."
     if target.mean() <= source.mean():

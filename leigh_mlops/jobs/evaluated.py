@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from leigh_mlops.errors import LeighError
 from leigh_mlops.jobs.outputs import FAILURE_COLUMNS
 from leigh_mlops.jobs.reported import Findings, report_of
 from leigh_mlops.jobs.screen import Screen
@@ -15,8 +16,9 @@ from leigh_mlops.report.job_report import JobReport, write_job_report
 from leigh_mlops.study.registered import Scored
 from leigh_mlops.tracking import Store, StoreAwayError
 
-__all__ = ["curves_of", "evaluation_report", "write_evaluation"]
+__all__ = ["curves_of", "evaluation_report", "fields_of", "write_evaluation"]
 
+_PAGE = "index.html"
 _PARTS = ("train", "val")
 _CURVES = ("loss", "log_loss", "accuracy", "wells/accuracy", "mse")
 
@@ -32,7 +34,12 @@ def write_evaluation(folder: Path, scored: Scored, store: Store, data: Path) -> 
 
     Returns:
         The path of the page.
+
+    Raises:
+        LeighError: The folder holds something else.
     """
+    if folder.exists() and any(folder.iterdir()) and ((folder / "job.json").exists() or not (folder / _PAGE).exists()):
+        raise LeighError(f"{folder} is not empty and holds no page of an evaluation; give another --out.")
     try:
         curves = curves_of(store, scored.version.run_id)
     except StoreAwayError:
@@ -61,7 +68,13 @@ def evaluation_report(folder: Path, scored: Scored, data: Path, curves: pd.DataF
     )
     rows = {name: _per_well(scores) for name, scores in scored.rows.items()}
     return replace(
-        report, title=f"{scored.version.uri} on {data.name}: {scored.seen}", scores=rows, curves=curves, root="."
+        report,
+        title=f"{scored.version.uri} on {data.name}: {scored.seen}",
+        scores=rows,
+        curves=curves,
+        root=".",
+        pictures=(),
+        downloads={},
     )
 
 

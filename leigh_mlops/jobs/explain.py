@@ -34,6 +34,7 @@ from leigh_mlops.models import ModelPackage, load_package
 from leigh_mlops.plates import twins_of
 from leigh_mlops.progress import Progress
 from leigh_mlops.report.files import replacing
+from leigh_mlops.report.words import counted
 from leigh_mlops.search.cluster import ray_cluster
 from leigh_mlops.study import DataSource, find_data, plate_adjustments
 from leigh_mlops.tracking import Run, Store, Version
@@ -43,7 +44,7 @@ __all__ = ["ExplainJob"]
 _CHECKED = ("sample", "full_colour")
 _INPUTS = "inputs"
 _SCREENED = ("rescue_from", "rescue_to", "doses")
-_NO_PARAMETERS = ("model", "asked", "begun", "adjust", "oracle_adjust", *_CHECKED)
+_NO_PARAMETERS = ("model", "asked", "oracle_asked", "begun", "run", "adjust", "oracle_adjust", *_CHECKED)
 
 
 class _Oracle(NamedTuple):
@@ -130,8 +131,7 @@ class ExplainJob:
 
     def _version(self) -> Version:
         """The version that the address names now; a job that was begun goes on with the one that it named then."""
-        version, file = self.store.version(self.model), self.out / "job.json"
-        before = json.loads(file.read_text()) if file.exists() else {}
+        version, before = self.store.version(self.model), self._before()
         if not before or before.get("asked", self.model) != self.model or before["model"] == version.uri:
             return version
         self.console.print(
@@ -141,11 +141,18 @@ class ExplainJob:
         )
         return self.store.version(before["model"])
 
+    def _before(self) -> dict[str, Any]:
+        """What ``job.json`` says of a job that was begun; empty where none was."""
+        file = self.out / "job.json"
+        return dict(json.loads(file.read_text())) if file.exists() else {}
+
     def _oracle(self, version: Version, package: ModelPackage, folder: Path) -> _Oracle | None:
         """Fetch the oracle's package; None where none is asked for."""
         if self.options.oracle is None:
             return None
-        oracle = self.store.version(self.options.oracle)
+        before = self._before()
+        pinned = before.get("oracle") if before.get("oracle_asked") == self.options.oracle else None
+        oracle = self.store.version(pinned or self.options.oracle)
         if oracle.uri == version.uri:
             raise LeighError(f"{oracle.uri} is asked about its own counterfactuals; give another --oracle, or none.")
         found = self.store.download(oracle, folder)
@@ -176,9 +183,8 @@ class ExplainJob:
             "metrics": list(self.options.metrics),
             "oracle": None if oracle is None else oracle.uri,
         }
-        file = self.out / "job.json"
-        if file.exists():
-            before = json.loads(file.read_text())
+        file, before = self.out / "job.json", self._before()
+        if before:
             # What a screen is asked changes tables, not fields; a folder of an earlier version lacks later options.
             kept = [key for key in job if key in before and key not in _SCREENED]
             other = [key for key in kept if before[key] != job[key]]
@@ -192,7 +198,7 @@ class ExplainJob:
             job |= {name: before[name] for name in (*_CHECKED, "asked", "begun", "run") if name in before}
         elif self.out.exists() and any(self.out.iterdir()):
             raise LeighError(f"{self.out} is not empty and holds no job; give another --out.")
-        job = {"asked": self.model, "begun": _now()} | job | adjust
+        job = {"asked": self.model, "oracle_asked": self.options.oracle, "begun": _now()} | job | adjust
         _write_json(file, job | {"fields": fields, "finished": False})
         return job
 
@@ -201,7 +207,7 @@ class ExplainJob:
         if all(name in job for name in _CHECKED) or not with_maps(job["methods"]):
             return
         fields = read_sample(FieldReader(package, table, job["adjust"], None), table)
-        self.console.print(f"Checking what maps are worth on {len(fields)} fields.")
+        self.console.print(f"Checking what maps are worth on {counted(len(fields), 'field')}.")
         checked = check_maps(package, fields, job["methods"], self.options)
         report_checks(self.out, checked, self.console)
         if not checked.full_colour:  # no field of the sample could be explained; the next start tries again

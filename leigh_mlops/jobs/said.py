@@ -85,11 +85,13 @@ def sentences(fields: pd.DataFrame, wells: pd.DataFrame, failures: pd.DataFrame,
         without = " without a compound" if treated.any() else ""
         unseen = labelled[~labelled["seen"].astype(bool)]
         right = int((unseen["predicted"] == unseen["Metadata_Condition"]).sum())
-        said.append(
-            f"{right} of the {len(unseen)} labelled wells{without} that the model had not seen are classified as "
-            f"labelled; the {len(labelled) - len(unseen)} on which it was trained or chosen say nothing about how good "
-            "it is."
-        )
+        is_ = "is" if right == 1 else "are"
+        if len(labelled):
+            said.append(
+                f"{right} of the {len(unseen)} labelled wells{without} that the model had not seen {is_} classified as "
+                f"labelled; the {len(labelled) - len(unseen)} on which it was trained or chosen say nothing about how "
+                "good it is."
+            )
     found, details = _on_counterfactuals(fields)
     return Said([*found, *_on_fields_without(fields)], said, details)
 
@@ -194,11 +196,12 @@ def _on_counterfactuals(fields: pd.DataFrame) -> tuple[list[str], list[str]]:
     key = f"counterfactual_{kinds[0]}"
     for target, tried in fields.dropna(subset=[f"{key}_light"]).groupby("counterfactual_target"):
         arrived = int(holding(tried, kinds[0]).sum())
-        there = f"lie at the boundary to {target} or past it" if kinds[0] == "boundary" else f"look like {target} to it"
+        there = "at the boundary to {} or past it" if kinds[0] == "boundary" else "like {} to it"
+        does = {"boundary": "lie", "confident": "look"}.get(kinds[0], "look") + ("s" if arrived == 1 else "")
         end = "" if arrived == len(tried) else "; the others explain nothing"
         said.append(
             f"Of {counted(len(tried), 'field')} the model made an image that looks like {target}; {arrived} of these "
-            f"{there} when the saved file is read again{end}."
+            f"{does} {there.format(target)} when the saved file is read again{end}."
         )
         of_them = {str(name).removeprefix(f"{key}_"): tried[name] for name in tried if str(name).startswith(f"{key}_")}
         said += _on_trust(str(target), of_them)

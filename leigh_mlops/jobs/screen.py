@@ -192,7 +192,8 @@ def _on_left_out(out: "pd.Series[bool]") -> list[str]:
     left = int(out.sum())
     if not left:
         return []
-    return [f"{left} of {counted(len(out), 'field')} are excluded, out of focus or empty, and count in no score."]
+    are, count = ("is", "counts") if left == 1 else ("are", "count")
+    return [f"{left} of {counted(len(out), 'field')} {are} excluded, out of focus or empty, and {count} in no score."]
 
 
 def _on_calibration(calibration: dict[str, Any] | None) -> list[str]:

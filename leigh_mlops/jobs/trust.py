@@ -77,7 +77,8 @@ def on_flags(flags: pd.DataFrame) -> tuple[list[str], list[str]]:
     if not flagged:
         return [], []
     parts = [f"{count} {name}" for name, count in own.sum().items() if count]
-    said = f"{flagged} of {counted(len(flags), 'field')} ({flagged / len(flags):.0%}) have a flag ({', '.join(parts)})"
+    has = "has" if flagged == 1 else "have"
+    said = f"{flagged} of {counted(len(flags), 'field')} ({flagged / len(flags):.0%}) {has} a flag ({', '.join(parts)})"
     if flagged <= MANY * len(flags):
         return [], [f"{said}; the column trust names them."]
     return [f"{said}: look at these fields before you believe what is said of their wells."], []
@@ -95,7 +96,7 @@ def on_plates(fields: pd.DataFrame, flags: pd.DataFrame, controls: "pd.Series[bo
         controls: Whether each field lies in a control well.
     """
     warned = [
-        f"Plate {plate}: {int(swapped.sum())} of {counted(len(swapped), 'field')} look as if the channels stood in "
+        f"Plate {plate}: {int(swapped.sum())} of {counted(len(swapped), 'field')} seem as if the channels stood in "
         "another order than in training; compare the stains with the order of the model's."
         for plate, swapped in flags["stain order"].groupby(fields["Metadata_Plate"])
         if swapped.any()
@@ -214,10 +215,11 @@ def _on_unknown(fields: pd.DataFrame, controls: "pd.Series[bool]", far: "pd.Seri
     known = f"{named} none of those that the model was trained or chosen on, by their pixels"
     own = fields[controls]
     if own.empty or "latent_distance" not in own:
-        return f"{known}, and how far they lie from those is not known, for want of controls or of a latent map.", True
+        return f"{known}, and the distance from those is not known, for want of controls or of a latent map.", True
     count = int(far[own.index].sum())
+    lie = "lies" if count == 1 else "lie"
     return (
-        f"{known}; {count} of {counted(len(own), 'field')} of controls there lie farther out than {QUANTILE:.0%} of "
+        f"{known}; {count} of {counted(len(own), 'field')} of controls there {lie} farther out than {QUANTILE:.0%} of "
         f"the training fields ({1 - QUANTILE:.0%} are expected).",
         count > MANY * len(own),
     )

@@ -119,7 +119,7 @@ def test_a_compound_without_a_rescue_has_a_row() -> None:
     said = on_compounds(hits, None)
     assert said[0].startswith("1 of 1 compound is a hit")
     assert said[1].startswith("1 further compound could not be judged")
-    assert on_wells(found)[0].startswith("3 treated wells have no rescue")
+    assert on_wells(found)[0].startswith("No rescue for 3 treated wells")
     assert on_compounds(hits[hits["compound"] == "lost"], None)[0].startswith("No compound could be judged")
 
 

@@ -37,7 +37,7 @@ def test_a_plate_without_enough_controls_of_any_sort_has_no_yardstick() -> None:
     wells = WELLS.assign(seen=True).iloc[2:]
     found = plate_controls(wells, ROLES[2:])
     assert not found.seen
-    assert "1 control wells of DS" in unfit(found.scores["P"], Direction("DS", "WT", ""))
+    assert "1 control well of DS" in unfit(found.scores["P"], Direction("DS", "WT", ""))
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.explain import MOST_FAILED, explain
 from leigh_mlops.jobs import ExplainJob, ExplainOptions
 from leigh_mlops.jobs import worker as worker_module
+from leigh_mlops.jobs.evaluated import write_evaluation
 from leigh_mlops.jobs.worker import FieldWorker, WorkOrder
 from leigh_mlops.models import ModelPackage, build_model, save_package
 from leigh_mlops.study import DataSource
@@ -193,3 +194,9 @@ def test_a_network_that_gives_no_number_is_a_failure_of_its_field(
     records = worker.explain([0, 1])
     assert ["failure" in record for record in records] == [True, False]
     assert "is not a number" in records[0]["failure"]
+
+
+def test_the_page_of_an_evaluation_takes_no_other_folder(tmp_path: Path) -> None:
+    (tmp_path / "job.json").write_text("{}")
+    with pytest.raises(LeighError, match="holds no page of an evaluation; give another --out"):
+        write_evaluation(tmp_path, None, None, tmp_path)  # type: ignore[arg-type]

@@ -95,7 +95,7 @@ ALREADY = {"counterfactual_note": ["already TT", "already TT", None, "block 1 di
 def test_fields_without_a_counterfactual_are_counted() -> None:
     lights = {f"{KEY}_light": [None, None, "green", None]}
     assert said(**lights)[0] == (
-        "Of 1 field the model made an image that looks like TT; 1 of these look like TT to it when the saved file is "
+        "Of 1 field the model made an image that looks like TT; 1 of these looks like TT to it when the saved file is "
         "read again."
     )
     assert len(said(**lights)) == 2

@@ -178,7 +178,7 @@ def test_too_few_controls_are_no_yardstick(package: ModelPackage) -> None:
     assert math.isnan(found.plates["z_prime"].iloc[0])
     said = " ".join(found.warnings)
     assert "8 control wells of DS and 1 of WT, and needs 2 of each" in said
-    assert "80 treated wells have no rescue" in said
+    assert "No rescue for 80 treated wells" in said
 
 
 def test_calibrated_probabilities_stand_beside_the_plain_ones(package: ModelPackage) -> None:
