@@ -34,7 +34,7 @@ BAR = 5.0
 
 
 def draw(folder: Path) -> None:
-    """Files as the published ones: nuclei in red, mitochondria in green, both in blue, 8 bits."""
+    """Write files like the published ones: nuclei in red, mitochondria in green, both in blue, 8 bits."""
     plate = write_demo_plate(folder / "plate", wells_per_class=20, fields_per_well=3, image_size_px=SIZE_PX)
     found = find_images(plate)
     images = open_cache(found.table, found.channels, SIZE_PX).pixels
@@ -47,25 +47,25 @@ def draw(folder: Path) -> None:
         Image.fromarray(both).save(folder / "classes" / name / file)
 
 
-def ours(folder: Path, workers: int) -> Iterator[Iterable[torch.Tensor]]:
+def project_epochs(folder: Path, workers: int) -> Iterator[Iterable[torch.Tensor]]:
     """Epochs of the project's batches; the first step decodes the files into the cache."""
     found = find_images(folder)
     cache = open_cache(found.table, found.channels, SIZE_PX)
-    rows = repeated(np.arange(len(found.table)))
+    rows = repeat_indices(np.arange(len(found.table)))
     scale = fit_scale(cache, rows, "log")
     batches = FieldBatches(cache, rows, rows, scale, BATCH, Augmentation(), workers=workers)
     for number in range(sys.maxsize):
         yield (batch.images for batch in batches.epoch(number))
 
 
-def torchvisions(folder: Path, workers: int) -> Iterator[Iterable[torch.Tensor]]:
+def torchvision_epochs(folder: Path, workers: int) -> Iterator[Iterable[torch.Tensor]]:
     """Epochs of torchvision's batches; the workers live on from epoch to epoch."""
     from torchvision import datasets, transforms
 
     steps = [transforms.RandomRotation(10), transforms.RandomHorizontalFlip(), transforms.RandomVerticalFlip()]
     scaled = [transforms.ToTensor(), transforms.Normalize([0.1] * 3, [0.1] * 3)]
     files = datasets.ImageFolder(str(folder), transforms.Compose([*steps, *scaled]))
-    files.samples = [files.samples[index] for index in repeated(np.arange(len(files.samples)))]
+    files.samples = [files.samples[index] for index in repeat_indices(np.arange(len(files.samples)))]
     loader = torch.utils.data.DataLoader(
         files, BATCH, shuffle=True, num_workers=workers, persistent_workers=True, drop_last=True
     )
@@ -73,11 +73,11 @@ def torchvisions(folder: Path, workers: int) -> Iterator[Iterable[torch.Tensor]]
         yield (images for images, _ in loader)
 
 
-SIDES = {"ours": ours, "torchvision": torchvisions}
+SIDES = {"ours": project_epochs, "torchvision": torchvision_epochs}
 
 
-def repeated(indices: np.ndarray, least: int = 1200) -> np.ndarray:
-    """Few files count several times, so that an epoch lasts long enough to be timed."""
+def repeat_indices(indices: np.ndarray, least: int = 1200) -> np.ndarray:
+    """Repeat the indices of few files, so that an epoch lasts long enough to be timed."""
     return np.tile(indices, -(-least // len(indices)))
 
 

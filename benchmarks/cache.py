@@ -42,21 +42,21 @@ def write(folder: Path, fields: int, options: dict[str, object]) -> pd.DataFrame
     return pd.DataFrame(names).assign(**{f"PathName_{channel}": str(folder) for channel in CHANNELS})
 
 
-def bare(path: Path) -> int:
-    """One file, decoded and averaged."""
+def decode_file(path: Path) -> int:
+    """Decode and average one file."""
     return cv2.resize(tifffile.imread(path), (IMAGE_SIZE, IMAGE_SIZE), interpolation=cv2.INTER_AREA).nbytes
 
 
-def bare_rate(pool: "multiprocessing.pool.Pool", folder: Path, fields: int) -> float:
-    """Fields a second of the bare loop."""
+def decode_rate(pool: "multiprocessing.pool.Pool", folder: Path, fields: int) -> float:
+    """Measure fields per second of the bare loop."""
     paths = sorted(folder.iterdir())
     begin = time.perf_counter()
-    pool.map(bare, paths, chunksize=2)
+    pool.map(decode_file, paths, chunksize=2)
     return fields / (time.perf_counter() - begin)
 
 
-def our_rate(table: pd.DataFrame, root: Path) -> float:
-    """Fields a second into a cache that does not stand yet."""
+def cache_rate(table: pd.DataFrame, root: Path) -> float:
+    """Measure fields per second into a new cache."""
     from leigh_mlops.images import open_cache
 
     with tempfile.TemporaryDirectory(dir=root) as caches:
@@ -73,8 +73,8 @@ def rates(pool: "multiprocessing.pool.Pool", root: Path, kind: str) -> tuple[flo
     fields, repeats, options = KINDS[kind]
     folder = root / kind
     table = write(folder, fields, options)
-    bare_rate(pool, folder, fields)
-    pairs = [(our_rate(table, root), bare_rate(pool, folder, fields)) for _ in range(repeats)]
+    decode_rate(pool, folder, fields)
+    pairs = [(cache_rate(table, root), decode_rate(pool, folder, fields)) for _ in range(repeats)]
     ours, reference = sorted(pairs, key=lambda pair: pair[0] / pair[1])[repeats // 2]
     ratios = ", ".join(f"{mine / theirs:.2f}" for mine, theirs in pairs)
     print(f"{kind}: {ours:.1f} fields/s, bare loop {reference:.1f}, ratio {ours / reference:.2f} (in turns {ratios})")

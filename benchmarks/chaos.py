@@ -3,9 +3,9 @@
     python -m benchmarks.chaos [--kills 20] [--seed 0]
 
 At random moments it kills the driver (which is then started again with ``--resume``), the search's own process,
-workers, Ray's processes and the tracking server (which comes back after a while). Then it reads the store: every
+workers, Ray's processes and the tracking server (which comes back after a while). Then it checks the store: every
 trial finished once, with an epoch for every step, one champion, no run left open, and the best configuration and its
-scores as in the search that nobody disturbed. The last line is one JSON object.
+scores as in the undisturbed search. The last line is one JSON object.
 """
 
 import argparse
@@ -55,11 +55,11 @@ class Server:
 
     @property
     def uri(self) -> str:
-        """Its address."""
+        """Address of the server."""
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start the server and wait until it answers."""
         if not self.port:
             with socket.socket() as free:
                 free.bind(("127.0.0.1", 0))
@@ -79,7 +79,7 @@ class Server:
         raise RuntimeError(f"no server answers: {(self.folder / 'log').read_text()[-2000:]}")
 
     def kill(self) -> None:
-        """End it without a word."""
+        """Kill the server."""
         if self.process is not None:
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -87,13 +87,13 @@ class Server:
 
 
 @dataclass
-class Storm:
-    """A search as a process, and what is killed of it.
+class DisturbedSearch:
+    """A search in a process of its own, parts of which are killed.
 
     Attributes:
         place: Folder with the images; state, store and output are written here.
-        server: Where the search tracks.
-        killed: What was killed, in order.
+        server: Tracking server of the search.
+        killed: Targets that were killed, in order.
     """
 
     place: Path
@@ -103,7 +103,7 @@ class Storm:
     driver: subprocess.Popen[bytes] | None = None
 
     def start(self, *, resume: bool = False) -> None:
-        """Start the search, or go on with it."""
+        """Start the search, or resume it."""
         environment = (
             os.environ
             | ENVIRONMENT
@@ -124,7 +124,7 @@ class Storm:
             )
 
     def kill(self, target: str) -> bool:
-        """Kill one thing; returns whether there was such a thing."""
+        """Kill one target; return whether there was one."""
         if self.driver is None or self.driver.poll() is not None:
             return False
         if target == "server":
@@ -136,7 +136,7 @@ class Storm:
             self.driver.wait()
             self.start(resume=True)
         else:
-            found = [process for process in _below(self.driver.pid) if _is(process, target)]
+            found = [process for process in _child_processes(self.driver.pid) if _matches_target(process, target)]
             if not found:
                 return False
             random.Random(f"{self.seed} {len(self.killed)}").choice(found).kill()
@@ -144,26 +144,26 @@ class Storm:
         return True
 
     def wait(self, seconds: float) -> int | None:
-        """Wait for the end of the search, at most so long; returns its exit code."""
+        """Wait for the end of the search, at most so many seconds; return its exit code."""
         assert self.driver is not None
         with suppress(subprocess.TimeoutExpired):
             return self.driver.wait(seconds)
         return None
 
     def epochs(self) -> int:
-        """Epochs in the search's journal so far."""
+        """Count the epochs in the search's journal so far."""
         files = sorted((self.place / "state" / "searches").glob("*/journal.jsonl"))
         return sum('"what": "epoch"' in line for line in files[-1].read_text().splitlines()) if files else 0
 
 
-def _below(pid: int) -> list[psutil.Process]:
+def _child_processes(pid: int) -> list[psutil.Process]:
     try:
         return psutil.Process(pid).children(recursive=True)
     except psutil.NoSuchProcess:
         return []
 
 
-def _is(process: psutil.Process, target: str) -> bool:
+def _matches_target(process: psutil.Process, target: str) -> bool:
     try:
         name, command = process.name(), " ".join(process.cmdline())
     except psutil.Error:
@@ -176,14 +176,14 @@ def _is(process: psutil.Process, target: str) -> bool:
 
 
 @contextmanager
-def prepared(place: Path, *, trials: int, epochs: int, fields: int, seed: int = 0) -> Iterator[Storm]:
-    """A search that can be started, with its server."""
+def prepare_search(place: Path, *, trials: int, epochs: int, fields: int, seed: int = 0) -> Iterator[DisturbedSearch]:
+    """Prepare a search that can be started, with its server."""
     place.mkdir(parents=True)
     write_class_folders(place / "plate", size=64, wells=8, fields=fields)
     (place / "search.yaml").write_text(SEARCH.format(trials=trials, epochs=epochs))
     server = Server(place / "server")
     server.start()
-    storm = Storm(place, server, seed)
+    storm = DisturbedSearch(place, server, seed)
     try:
         yield storm
     finally:
@@ -193,8 +193,8 @@ def prepared(place: Path, *, trials: int, epochs: int, fields: int, seed: int = 
         server.kill()
 
 
-def disturb(storm: Storm, targets: Sequence[str], *, most_s: float, timeout_s: float) -> int:
-    """Run a search and kill the targets one after another at random moments; returns its exit code.
+def disturb(storm: DisturbedSearch, targets: Sequence[str], *, most_s: float, timeout_s: float) -> int:
+    """Run a search and kill the targets one after another at random times; return its exit code.
 
     Three of four kills wait for a new epoch first, so that there is something to lose; the others may hit a search
     that is just coming back.
@@ -208,23 +208,23 @@ def disturb(storm: Storm, targets: Sequence[str], *, most_s: float, timeout_s: f
     before = 0
     for number, target in enumerate(targets):
         while number % 4 != 3 and storm.epochs() <= before and storm.wait(0.1) is None:
-            _in_time(storm, deadline)
+            _check_deadline(storm, deadline)
         storm.wait(moments.uniform(0, most_s))
         while not storm.kill(target) and storm.wait(0.1) is None:
-            _in_time(storm, deadline)
+            _check_deadline(storm, deadline)
         before = storm.epochs()
     while (code := storm.wait(1.0)) is None:
-        _in_time(storm, deadline)
+        _check_deadline(storm, deadline)
     return code
 
 
-def _in_time(storm: Storm, deadline: float) -> None:
+def _check_deadline(storm: DisturbedSearch, deadline: float) -> None:
     if time.monotonic() > deadline:
         raise TimeoutError((storm.place / "out").read_text())
 
 
-def told(storm: Storm) -> dict[str, Any]:
-    """What the store says of the search."""
+def read_store(storm: DisturbedSearch) -> dict[str, Any]:
+    """Read the facts of the search from the store."""
     client = MlflowClient(storm.server.uri, storm.server.uri)
     experiment = client.get_experiment_by_name("leigh")
     assert experiment is not None
@@ -248,8 +248,8 @@ def told(storm: Storm) -> dict[str, Any]:
     }
 
 
-def faults(said: dict[str, Any], calm: dict[str, Any], *, trials: int, epochs: int) -> list[str]:
-    """What a disturbed search did otherwise than it should, in words."""
+def find_faults(said: dict[str, Any], calm: dict[str, Any], *, trials: int, epochs: int) -> list[str]:
+    """Describe the differences between a disturbed search and an undisturbed one."""
     wanted = {
         "open": [],
         "parents": 1,
@@ -278,15 +278,15 @@ def main() -> None:
     dice = random.Random(given.seed)
     targets = [dice.choice(TARGETS) for _ in range(given.kills)]
     with tempfile.TemporaryDirectory() as temporary:
-        with prepared(Path(temporary) / "calm", fields=given.fields, seed=given.seed, **size) as calm:
+        with prepare_search(Path(temporary) / "calm", fields=given.fields, seed=given.seed, **size) as calm:
             calm.start()
             started = time.monotonic()
             assert calm.wait(3600) == 0, (calm.place / "out").read_text()
-            undisturbed, quiet_s = told(calm), time.monotonic() - started
-        with prepared(Path(temporary) / "storm", fields=given.fields, seed=given.seed, **size) as storm:
+            undisturbed, quiet_s = read_store(calm), time.monotonic() - started
+        with prepare_search(Path(temporary) / "storm", fields=given.fields, seed=given.seed, **size) as storm:
             started = time.monotonic()
             code = disturb(storm, targets, most_s=given.most_s, timeout_s=3600)
-            wrong = faults(told(storm), undisturbed, **size) if code == 0 else [f"exit code {code}"]
+            wrong = find_faults(read_store(storm), undisturbed, **size) if code == 0 else [f"exit code {code}"]
             if len(storm.killed) < given.kills:
                 wrong.append(f"only {len(storm.killed)} kills: the search ended before; give it more --fields")
             stormy_s = time.monotonic() - started

@@ -1,8 +1,8 @@
-"""How far the counterfactuals of a trained i-ResNet can be trusted, on wells that it has never seen.
+"""Reliability of the counterfactuals of a trained i-ResNet on wells that it has never seen.
 
 ``python -m benchmarks.counterfactuals PACKAGE DATA [--oracle PACKAGE] [--sheet PICTURE]``: every counterfactual
-is saved as a 16-bit TIFF, read again, and judged by what was read; one that fails counts as failed. The oracle is
-a classifier trained apart, for the same channels and image size. Beside the counterfactuals stand the round trip
+is saved as a 16-bit TIFF, read again, and evaluated as read; one that can't be made counts as invalid. The oracle is
+a classifier trained apart, for the same channels and image size. It also reports the round trip
 of the network, the certified Lipschitz bounds of its branches, and whether the intensity of each channel
 changes as it differs between the real classes.
 """
@@ -23,23 +23,23 @@ from rich.progress import track
 
 from benchmarks.report import report
 from leigh_mlops.explanations import (
-    CONFIDENCE,
-    DEFAULT_KINDS,
-    Context,
+    DEFAULT_CONFIDENCE,
+    DEFAULT_COUNTERFACTUAL_KINDS,
+    ExplanationContext,
     FieldExplanation,
     explain_fields,
     predict_fields,
 )
-from leigh_mlops.explanations.evaluation import evaluating
+from leigh_mlops.explanations.eval_mode import evaluating
 from leigh_mlops.images import IntensityScale
 from leigh_mlops.models import ModelPackage, load_package
 from leigh_mlops.models.invertible import ResidualBlock
 from leigh_mlops.models.iresnet import InvertibleResNet
-from leigh_mlops.report.files import read_tiff16, write_tiff16
-from leigh_mlops.report.pictures import composite
-from leigh_mlops.report.sheets import Panel, Row, contact_sheet
+from leigh_mlops.report.image_files import read_tiff16, write_tiff16
+from leigh_mlops.report.rendering import composite
+from leigh_mlops.report.sheets import Panel, SheetRow, contact_sheet
 from leigh_mlops.report.style import save_figure
-from leigh_mlops.scores.changes import paired_changes, well_means
+from leigh_mlops.scores.paired_changes import paired_changes, well_means
 from leigh_mlops.study import DataSource, matching_data
 from leigh_mlops.training import PreparedData
 
@@ -47,60 +47,63 @@ BATCH = 8
 Floats = npt.NDArray[np.float32]
 
 
-class Asked(NamedTuple):
-    """How sure ``confident`` counterfactuals are to be, and a classifier trained apart, or ``None``."""
+class EvaluationOptions(NamedTuple):
+    """Target probability of ``confident`` counterfactuals, and a separately trained classifier, or ``None``."""
 
     confidence: float
     oracle: ModelPackage | None
 
 
-def judged(
-    package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64], folder: Path, given: Asked
+def evaluate_counterfactuals(
+    package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64], folder: Path, given: EvaluationOptions
 ) -> pd.DataFrame:
-    """One row per field and kind of counterfactual: what its saved file is.
+    """Evaluate the saved file of each field and kind of counterfactual, one row each.
 
     Args:
         package: The model.
         data: Fields with their classes.
-        rows: Those to explain, shape (n,).
-        folder: Where the files go; a batch overwrites those of the last.
+        rows: Rows to explain, shape (n,).
+        folder: Folder of the files; a batch overwrites those of the last.
         given: Confidence and oracle.
     """
     records: list[dict[str, object]] = []
     for start in track(range(0, len(rows), BATCH), "counterfactuals", console=Console(stderr=True)):
         some = rows[start : start + BATCH]
         raw = data.cache.raw(some)
-        context = Context(kinds=DEFAULT_KINDS, confidence=given.confidence, change_maps=False)
-        explained = explain_fields(package, raw, ("counterfactual",), context, saving(package, folder))
+        context = ExplanationContext(kinds=DEFAULT_COUNTERFACTUAL_KINDS, confidence=given.confidence, change_maps=False)
+        explained = explain_fields(package, raw, ("counterfactual",), context, make_saver(package, folder))
         for row, image, found in zip(some, raw, explained, strict=True):
             known = {"well": data.wells[row], "class": data.classes[data.labels[row]]}
-            records += [known | record for record in described(package, image, found, given.oracle)]
+            records += [known | record for record in counterfactual_records(package, image, found, given.oracle)]
     return pd.DataFrame(records)
 
 
-def contact_sheet_of(
-    package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64], folder: Path, given: Asked
+def draw_contact_sheet(
+    package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64], folder: Path, given: EvaluationOptions
 ) -> Figure:
-    """The first two of some rows of each class, with what their files are."""
+    """Contact sheet of the first two of some rows of each class and their counterfactuals."""
     firsts = [rows[data.labels[rows] == label][:2] for label in range(len(data.classes))]
     some = np.concatenate(firsts)
-    raw, context = data.cache.raw(some), Context(kinds=DEFAULT_KINDS, confidence=given.confidence, change_maps=False)
-    explained = explain_fields(package, raw, ("counterfactual",), context, saving(package, folder))
+    raw, context = (
+        data.cache.raw(some),
+        ExplanationContext(kinds=DEFAULT_COUNTERFACTUAL_KINDS, confidence=given.confidence, change_maps=False),
+    )
+    explained = explain_fields(package, raw, ("counterfactual",), context, make_saver(package, folder))
     limits, shown = package.about["display_limits"], []
     for row, image, found in zip(some, raw, explained, strict=True):
         panels = [Panel(composite(image, package.channels, limits), "image")]
-        for record in described(package, image, found, given.oracle):
+        for record in counterfactual_records(package, image, found, given.oracle):
             kind, target = str(record["kind"]), record["target"]
-            if kind in found.certified:
+            if kind in found.verified:
                 believed = {True: "; oracle agrees", False: "; oracle disagrees"}.get(record.get("oracle"), "")
                 caption = f"{kind}: {target} {record['probability']:.3f}{believed}"
-                panels.append(Panel(composite(found.certified[kind].saved, package.channels, limits), caption))
-        shown.append(Row(f"well {data.wells[row]}, class {data.classes[data.labels[row]]}", panels))
+                panels.append(Panel(composite(found.verified[kind].saved, package.channels, limits), caption))
+        shown.append(SheetRow(f"well {data.wells[row]}, class {data.classes[data.labels[row]]}", panels))
     return contact_sheet(shown, "Counterfactuals of wells that the model has not seen", "All on one intensity scale.")
 
 
-def saving(package: ModelPackage, folder: Path) -> Callable[[int, str, Floats], Floats]:
-    """Writes an image (C, H, W) in raw intensities and reads it again."""
+def make_saver(package: ModelPackage, folder: Path) -> Callable[[int, str, Floats], Floats]:
+    """Return a function that writes an image (C, H, W) in raw intensities and reads it again."""
     full_scale = package.scale["full_scale"]
 
     def as_saved(place: int, kind: str, image: Floats) -> Floats:
@@ -111,19 +114,19 @@ def saving(package: ModelPackage, folder: Path) -> Callable[[int, str, Floats], 
     return as_saved
 
 
-def described(
+def counterfactual_records(
     package: ModelPackage, raw: Floats, found: FieldExplanation, oracle: ModelPackage | None
 ) -> Iterator[dict[str, object]]:
-    """The rows of one field; a kind without a file, as its latent cannot be inverted, is not valid."""
+    """Yield the rows of one field; a kind without a file, whose latent cannot be inverted, is not valid."""
     target = found.numbers.get("counterfactual_target")
     before = raw.mean(axis=(1, 2), dtype=np.float64)
     known = {f"mean_{name}": mean for name, mean in zip(package.channels, before, strict=True)}
     known |= {"source": found.numbers["predicted"], "target": target, "valid": False}
     known |= {"oracle": False} if oracle is not None else {}
     columns = ("probability", "valid", "reencoding_error", "padding_energy", "attempts", "distance")
-    for kind in DEFAULT_KINDS:
+    for kind in DEFAULT_COUNTERFACTUAL_KINDS:
         record = known | {"kind": kind}
-        if file := found.certified.get(kind):
+        if file := found.verified.get(kind):
             record |= {column: found.numbers[f"counterfactual_{kind}_{column}"] for column in columns}
             goal = package.model.spec.classes.index(target)
             record["latent_probability"] = latent_probability(package, file.shifted, goal)
@@ -136,14 +139,14 @@ def described(
 
 
 def latent_probability(package: ModelPackage, latent: torch.Tensor, target: int) -> float:
-    """The target's probability for the latent (c, h, w) that was decoded."""
+    """Probability of the target for the latent (c, h, w) that was decoded."""
     with evaluating(package.model):
         logits = package.model.classify(latent[None])
     return float(logits.double().softmax(1)[0, target])
 
 
 def class_differences(fields: pd.DataFrame) -> pd.DataFrame:
-    """Real difference of each channel between two classes, beside the change that counterfactuals make.
+    """Compare the real difference of each channel between two classes with the change by counterfactuals.
 
     As in the job, fields are first averaged over their well, and only valid counterfactuals of fields whose
     class is the predicted one count.
@@ -171,14 +174,14 @@ def class_differences(fields: pd.DataFrame) -> pd.DataFrame:
         for name, each in zip(channels, found, strict=True):
             row = {"kind": kind, "from": source, "to": target, "channel": name, "real": each.real, "low": each.real_low}
             row |= {"high": each.real_high, "q": each.real_q, "change": each.change, "ratio": each.ratio}
-            rows.append(row | {"differs": each.differs})
+            rows.append(row | {"differs": each.has_class_difference})
     return pd.DataFrame(rows)
 
 
 def round_trip(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64]) -> tuple[float, float]:
     """Largest abs(f^-1(f(x)) - x) in network units, and the share of pixels that are the same in 8 bits."""
     scale, largest, same = IntensityScale.from_json(package.scale), 0.0, []
-    for batch in data.batches_of(rows, scale, BATCH):
+    for batch in data.batches_from_rows(rows, scale, BATCH):
         with evaluating(package.model):
             images = batch.images.to(next(package.model.parameters()).device)
             again = package.model.decode(package.model.encode(images))
@@ -189,7 +192,7 @@ def round_trip(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.i
 
 
 def report_network(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64]) -> None:
-    """Round trip and certified bounds."""
+    """Report round trip and certified bounds."""
     largest, same = round_trip(package, data, rows)
     report("round trip", ours=largest, reference=1e-4, unit="largest error, network units", bar=1.0)
     report("round trip in 8 bits", ours=same, reference=1.0, unit="share of identical pixels", bar=0.999)
@@ -202,7 +205,7 @@ def report_network(package: ModelPackage, data: PreparedData, rows: npt.NDArray[
 
 
 def report_files(fields: pd.DataFrame) -> None:
-    """What the saved files are, by kind, and the lines that have a bar; the boundary's is one of two classes."""
+    """Report the scores of the saved files by kind; the boundary is only reported for two classes."""
     known = {"valid": "mean", "reencoding_error": "median", "padding_energy": "median", "attempts": "mean"}
     known |= {"distance": "median", "probability": "median"} | ({"oracle": "mean"} if "oracle" in fields else {})
     print(fields.groupby("kind").agg(known).round(4).to_string())
@@ -227,7 +230,7 @@ def report_files(fields: pd.DataFrame) -> None:
 
 
 def report_changes(differences: pd.DataFrame) -> None:
-    """Signs and sizes of the changes; a channel in which the classes are not known to differ has no bar."""
+    """Report signs and sizes of the changes; a channel without a significant class difference has no bar."""
     if differences.empty:
         print("No field has a valid counterfactual that leads from its own class; nothing can be said of changes.")
         return
@@ -239,9 +242,9 @@ def report_changes(differences: pd.DataFrame) -> None:
     report("sizes of changes, confident", ours=confident["ratio"].min(), reference=1.0, unit=unit, bar=0.5)
 
 
-def unseen(package: ModelPackage, data: PreparedData, most: int | None) -> npt.NDArray[np.int64]:
-    """Rows of wells on which the model was neither trained nor chosen, evenly taken where they are too many."""
-    rows = data.wells_unseen_by(package.seen_digests, part=None)
+def unseen_rows(package: ModelPackage, data: PreparedData, most: int | None) -> npt.NDArray[np.int64]:
+    """Rows of wells on which the model was neither trained nor chosen, evenly thinned to at most ``most``."""
+    rows = data.rows_of_unseen_wells(package.seen_digests, part=None)
     if not len(rows):
         raise SystemExit("The model was trained or chosen on every well of the folder; give another one.")
     chosen = np.linspace(0, len(rows) - 1, min(most or len(rows), len(rows)))
@@ -255,24 +258,24 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--oracle", type=Path)
     parser.add_argument("--fields", type=int, help="at most so many")
-    parser.add_argument("--confidence", type=float, default=CONFIDENCE, help="of the kind confident")
+    parser.add_argument("--confidence", type=float, default=DEFAULT_CONFIDENCE, help="of the kind confident")
     parser.add_argument("--sheet", type=Path, help="PNG of two fields of each class and their counterfactuals")
     given = parser.parse_args()
     package, oracle = load_package(given.package), load_package(given.oracle) if given.oracle else None
     if not isinstance(package.model, InvertibleResNet):
         raise SystemExit(f"{given.package} holds a {package.model.spec.family}; give the package of an iresnet.")
-    asked = Asked(given.confidence, oracle)
+    asked = EvaluationOptions(given.confidence, oracle)
     for each in (package, oracle):
         if each is not None and torch.cuda.is_available():
             each.model.to("cuda")
     data = matching_data(package, DataSource(given.data), Console())
-    rows = unseen(package, data, given.fields)
+    rows = unseen_rows(package, data, given.fields)
     print(f"{len(rows)} fields of {len(np.unique(data.wells[rows]))} wells that the model has not seen")
     report_network(package, data, rows)
     with tempfile.TemporaryDirectory() as temporary:
         if given.sheet:
-            save_figure(contact_sheet_of(package, data, rows, Path(temporary), asked), given.sheet)
-        fields = judged(package, data, rows, Path(temporary), asked)
+            save_figure(draw_contact_sheet(package, data, rows, Path(temporary), asked), given.sheet)
+        fields = evaluate_counterfactuals(package, data, rows, Path(temporary), asked)
     report_files(fields)
     report_changes(class_differences(fields))
 

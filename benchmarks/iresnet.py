@@ -1,4 +1,4 @@
-"""The published i-ResNet, ours against the textbook version on the same weights; by default at 224 px, batch 8.
+"""The published i-ResNet: ours against the textbook version on the same weights, by default at 224 px, batch 8.
 
 ``python -m benchmarks.iresnet SECTION…`` with some of the sections below, or with none for all:
 
@@ -27,31 +27,31 @@ from torch.nn import functional as F
 from benchmarks.cache import peak_mib
 from benchmarks.report import report
 from benchmarks.sigmas import Sigmas
-from benchmarks.textbook import TextbookResNet, largest_difference, vectors_of
+from benchmarks.textbook import TextbookResNet, largest_difference, power_vectors
 from benchmarks.turns import median_seconds
-from leigh_mlops.explanations.evaluation import evaluating
+from leigh_mlops.explanations.eval_mode import evaluating
 from leigh_mlops.models import build_model, load_package
 from leigh_mlops.models.invertible import ResidualBlock
 from leigh_mlops.models.iresnet import InvertibleResNet
 
 CHANNELS, CLASSES = 3, ("DS", "TT")
 WARM_UP = 50
-"""Power iterations before a textbook version is timed or judged, so that it begins with a good sigma."""
+"""Power iterations before a textbook version is timed or evaluated, so that it starts with a good sigma."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What is measured and how.
+    """Options of the measurements.
 
     Attributes:
         image_size: Side of the images in pixels.
         batch: Images in a batch.
         turns: Turns that count.
-        device: Where.
+        device: Device to run on.
         package: Folder of a trained package for the inverse; ``None`` for a fresh network.
         data: Folder of images for the inverse; ``None`` for drawn ones.
-        training_steps: Of the short training.
-        tolerance: Of our inverse.
+        training_steps: Steps of the short training.
+        tolerance: Tolerance of our inverse.
         architecture: Keywords of the network.
     """
 
@@ -75,7 +75,7 @@ class Options:
         return torch.arange(count or self.batch, device=self.device) % len(CLASSES)
 
     def network(self, **architecture: str | float) -> InvertibleResNet:
-        """In training mode, its ActNorms initialised."""
+        """Build a network in training mode, with initialised ActNorms."""
         torch.manual_seed(0)
         keywords = {"power_iterations": 1} | self.architecture | architecture
         model = build_model("iresnet", classes=CLASSES, image_size=self.image_size, channels=CHANNELS, **keywords)
@@ -86,7 +86,7 @@ class Options:
 
 
 def training_step(network: nn.Module, images: Tensor, labels: Tensor, *, bf16: bool = False) -> Callable[[], None]:
-    """Forward, backward and Adamax, as a thing to call again and again."""
+    """Return a function that does one step: forward, backward and Adamax."""
     optimizer = torch.optim.Adamax(network.parameters(), lr=1e-4)
 
     def step() -> None:
@@ -100,7 +100,7 @@ def training_step(network: nn.Module, images: Tensor, labels: Tensor, *, bf16: b
 
 
 def measure_step(options: Options) -> None:
-    """Images a second of a training step."""
+    """Measure images per second of a training step."""
     images, labels = options.images(), options.labels()
     model = options.network()
     textbook = TextbookResNet(copy.deepcopy(model))
@@ -117,7 +117,7 @@ def measure_step(options: Options) -> None:
 
 
 def measure_forward(options: Options) -> None:
-    """Images a second of a forward pass without gradients, in both modes."""
+    """Measure images per second of a forward pass without gradients, in both modes."""
     images, model = options.images(), options.network()
     textbook = TextbookResNet(copy.deepcopy(model))
     for mode, training in (("training", True), ("eval", False)):
@@ -131,7 +131,7 @@ def measure_forward(options: Options) -> None:
 
 
 def measure_memory(options: Options) -> None:
-    """Peak of a training step with checkpointing beside that without."""
+    """Measure the peak memory of a training step with and without checkpointing."""
     peaks = {}
     for memory in ("store", "checkpoint"):
         command = [sys.executable, "-m", "benchmarks.iresnet", *sys.argv[1:], "--watch", memory]
@@ -151,12 +151,12 @@ def watch(options: Options, memory: str) -> None:
 
 
 def measure_gradients(options: Options) -> None:
-    """Largest difference of a parameter's gradient, relative to its largest value."""
+    """Measure the largest difference of a parameter's gradient, relative to its largest value."""
     model = options.network(dropout=0).double()
     images, labels = options.images(2).double(), options.labels(2)
     parameters, textbook = list(model.parameters()), TextbookResNet(model)
     loss = F.cross_entropy(model(images), labels)
-    textbook.follow(vectors_of(model))
+    textbook.follow(power_vectors(model))
     ours = torch.autograd.grad(loss, parameters)
     theirs = torch.autograd.grad(F.cross_entropy(textbook(images), labels), parameters)
     worst = largest_difference(ours, theirs)
@@ -164,8 +164,8 @@ def measure_gradients(options: Options) -> None:
 
 
 def measure_inverse(options: Options) -> None:
-    """Images a second from latents to images, and the largest error of each way."""
-    model, images = (options.network().eval(), options.images()) if options.package is None else trained(options)
+    """Measure images per second from latents to images, and the largest error of each method."""
+    model, images = (options.network().eval(), options.images()) if options.package is None else load_trained(options)
     textbook = TextbookResNet(copy.deepcopy(model)).eval()
     textbook.iterate(WARM_UP)
     with evaluating(model):
@@ -186,16 +186,16 @@ def measure_inverse(options: Options) -> None:
 
 
 def decode(model: InvertibleResNet, latents: Tensor, tolerance: float, **how: int) -> Tensor:
-    """Images of latents, every block inverted in the way asked for."""
+    """Decode latents to images, with given options of each block's inverse."""
     x = latents
     for part in reversed(model.trunk):
         x = part.inverse(x, tolerance, **how).x if isinstance(part, ResidualBlock) else part.inverse(x)
     return x[:, : model.spec.channels]
 
 
-def trained(options: Options) -> tuple[InvertibleResNet, Tensor]:
-    """The network of a package and a batch of images in its units."""
-    from benchmarks.counterfactuals import unseen
+def load_trained(options: Options) -> tuple[InvertibleResNet, Tensor]:
+    """Load the network of a package and a batch of images in its units."""
+    from benchmarks.counterfactuals import unseen_rows
     from leigh_mlops.images import IntensityScale
     from leigh_mlops.study import DataSource, matching_data
 
@@ -205,21 +205,21 @@ def trained(options: Options) -> tuple[InvertibleResNet, Tensor]:
         size = (options.batch, spec.channels, spec.image_size, spec.image_size)
         return model, torch.randn(size, generator=torch.Generator().manual_seed(1)).to(options.device)
     data = matching_data(package, DataSource(options.data), Console(quiet=True))
-    rows = unseen(package, data, options.batch)
-    (batch,) = data.batches_of(rows, IntensityScale.from_json(package.scale), options.batch)
+    rows = unseen_rows(package, data, options.batch)
+    (batch,) = data.batches_from_rows(rows, IntensityScale.from_json(package.scale), options.batch)
     return model, batch.images.to(options.device)
 
 
 def measure_sigma(options: Options) -> None:
-    """Sigma that training uses, beside that of a converged power iteration and the certified bound."""
+    """Compare the sigma of training with that of a converged power iteration and the certified bound."""
     model = options.network()
     step = training_step(model, options.images(), options.labels())
     shown = {2**power for power in range(20)} | {options.training_steps}
     for number in range(1, options.training_steps + 1):
         step()
         if number in shown:
-            sigmas = Sigmas.of(model)
-            print(f"after step {number}: {sigmas.told()}")
+            sigmas = Sigmas.measure(model)
+            print(f"after step {number}: {sigmas.summary()}")
     lowest = float((sigmas.training / sigmas.bound).min())
     report("iresnet sigma", ours=lowest, reference=1.0, unit="of the certified bound, lowest layer", bar=0.9)
 

@@ -23,11 +23,11 @@ from benchmarks.report import report
 from leigh_mlops.commands import ENVIRONMENT
 from leigh_mlops.explanations import explain_fields
 from leigh_mlops.jobs import ExplainJob
-from leigh_mlops.jobs.reading import FieldReader
+from leigh_mlops.jobs.field_reader import FieldReader
 from leigh_mlops.models import ModelPackage, build_model
-from leigh_mlops.study import DataSource, prepare
+from leigh_mlops.study import DataSource, prepare_data
 from leigh_mlops.study.baselines import fit_baselines
-from leigh_mlops.study.finalists import log_package, make_package
+from leigh_mlops.study.model_selection import log_package, make_package
 from leigh_mlops.study.prepare import divided_table
 from leigh_mlops.tracking import Store
 from leigh_mlops.training import PreparedData
@@ -81,7 +81,7 @@ def main() -> None:
         os.environ["LEIGH_CACHE"] = str(folder / "cache")
         plate = write_class_folders(folder / "plate", size=given.image_size, wells=6, fields=max(1, given.fields // 12))
         source, console = DataSource(plate), Console(quiet=True)
-        data = prepare(source, *divided_table(source, console), given.image_size, console)
+        data = prepare_data(source, *divided_table(source, console), given.image_size, console)
         torch.manual_seed(0)
         model = build_model("resnext", classes=data.classes, image_size=given.image_size, channels=3).eval()
         package = make_package(model, data.scale("linear"), data, fit_baselines(data), {})

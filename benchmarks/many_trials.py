@@ -17,12 +17,12 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.report import report
-from leigh_mlops.report.search_page import SearchRecords, search_page
+from leigh_mlops.report.search.search_page import SearchRecords, search_page
 from leigh_mlops.sampling import draw
 from leigh_mlops.study.delivery import Delivery
-from leigh_mlops.study.records import curves_of, shown
+from leigh_mlops.study.run_artifacts import metric_curves, search_page_row
 from leigh_mlops.tracking import Store
-from leigh_mlops.trials import Journal, trials_of
+from leigh_mlops.trials import Journal, collect_trials
 from leigh_mlops.tune import load_spaces
 
 BAR_S = 10.0
@@ -39,7 +39,7 @@ def main() -> None:
         place = Path(temporary)
         journal = Journal(place / "journal.jsonl")
         for number in range(1, given.trials + 1):
-            _told(journal, number, draw(space, number), given.epochs)
+            _record_trial(journal, number, draw(space, number), given.epochs)
         store = Store.open(str(place / "store"))
         parent = store.start("search", kind="search")
         started = time.monotonic()
@@ -53,16 +53,16 @@ def main() -> None:
         subprocess.run(command, check=True, capture_output=True)
         board_s = time.monotonic() - started
         started = time.monotonic()
-        trials = list(trials_of(journal.events, space.family).values())
-        table = pd.DataFrame([shown(trial, trial.number == 1) for trial in trials])
-        page = search_page(SearchRecords("Search", [space], table, curves_of(trials), [], {}))
+        trials = list(collect_trials(journal.events, space.family).values())
+        table = pd.DataFrame([search_page_row(trial, trial.number == 1) for trial in trials])
+        page = search_page(SearchRecords("Search", [space], table, metric_curves(trials), [], {}))
         page_s = time.monotonic() - started
         print(f"leaderboard {board_s:.1f} s; page {page_s:.1f} s, {len(page) / 2**20:.1f} MiB")
     report("1,000 trials", ours=max(board_s, page_s), reference=BAR_S, unit="s", bar=1.0)
 
 
-def _told(journal: Journal, number: int, config: dict[str, object], epochs: int) -> None:
-    """A trial as a search would tell of it."""
+def _record_trial(journal: Journal, number: int, config: dict[str, object], epochs: int) -> None:
+    """Record a trial in the journal as a search would."""
     dice, family = random.Random(number), "resnext"
     journal.append("drawn", family=family, number=number, config=config)
     for epoch in range(1, epochs + 1):

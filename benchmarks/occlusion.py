@@ -31,7 +31,7 @@ from torch.nn import functional as F
 from benchmarks.cache import peak_mib
 from benchmarks.report import report
 from benchmarks.turns import median_seconds
-from leigh_mlops.explanations.occlusion import occlusion, occlusion_within
+from leigh_mlops.explanations.occlusion.occlusion import occlusion, occlusion_with_budget
 from leigh_mlops.images import IntensityScale
 from leigh_mlops.models import build_model, load_package
 
@@ -42,13 +42,13 @@ TRAINING_STEPS = 8
 
 @dataclass(frozen=True)
 class Options:
-    """What is measured and how.
+    """Options of the measurements.
 
     Attributes:
         image_size: Side of the image in pixels; that of the package where one is given.
-        channels: Of the fresh network.
+        channels: Channels of the fresh network.
         turns: Turns that count.
-        device: Where.
+        device: Device to run on.
         at_once: Windows that Captum sees at once where it is batched.
         tf32: Whether Captum may round products on a GPU.
         package: Folder of a trained package; ``None`` for a fresh network.
@@ -80,11 +80,11 @@ class Task:
     black: Tensor
 
     def ours(self) -> Tensor:
-        """Map of shape (1, S, S)."""
+        """Compute the map of shape (1, S, S)."""
         return occlusion(self.model, self.image, self.target, window=WINDOW, stride=STRIDE, baseline=self.black)
 
     def captum(self, at_once: int = 1, **how: torch.memory_format) -> Tensor:
-        """The same by Captum, which keeps a map per channel."""
+        """Compute the map by Captum, which keeps a map per channel."""
         channels = self.image.shape[1]
         maps = Occlusion(self.model).attribute(
             self.image.contiguous(**how),
@@ -97,8 +97,8 @@ class Task:
         return maps.mean(dim=1)
 
 
-def drawn(options: Options, count: int, channels: int, seed: int = 1) -> Tensor:
-    """Raw intensities 0 to 1 of bright spots on a dim ground, shape (N, C, S, S)."""
+def draw_images(options: Options, count: int, channels: int, seed: int = 1) -> Tensor:
+    """Draw raw intensities 0 to 1 of bright spots on a dim ground, shape (N, C, S, S)."""
     generator = torch.Generator().manual_seed(seed)
     size = options.image_size
     coarse = torch.rand(count, channels, size // 16, size // 16, generator=generator)
@@ -107,26 +107,26 @@ def drawn(options: Options, count: int, channels: int, seed: int = 1) -> Tensor:
     return (0.05 + spots + noise).to(options.device)
 
 
-def fresh(options: Options, steps: int) -> Task:
-    """A ResNeXt50 after a few steps of training, so that its logits depend on places."""
+def make_fresh_task(options: Options, steps: int) -> Task:
+    """Train a ResNeXt50 for a few steps, so that its logits depend on positions."""
     torch.manual_seed(0)
     model = build_model("resnext", classes=CLASSES, image_size=options.image_size, channels=options.channels)
     model.to(options.device).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     for step in range(steps):
-        images = drawn(options, 8, options.channels, seed=2 + step)
+        images = draw_images(options, 8, options.channels, seed=2 + step)
         brighter = images[:, 0, : options.image_size // 2].mean(dim=(1, 2)) > images[:, 0].mean(dim=(1, 2))
         loss = F.cross_entropy(model(images * 4 - 1), brighter.long())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    settle(model, drawn(options, 8, options.channels) * 4 - 1)
-    image = drawn(options, 1, options.channels) * 4 - 1
-    return task(model.eval(), image, torch.full((options.channels,), -1.0, device=options.device))
+    fit_running_statistics(model, draw_images(options, 8, options.channels) * 4 - 1)
+    image = draw_images(options, 1, options.channels) * 4 - 1
+    return predicted_class_task(model.eval(), image, torch.full((options.channels,), -1.0, device=options.device))
 
 
-def settle(model: nn.Module, images: Tensor) -> None:
-    """Let running statistics be those of the images, which few steps of training leave far behind."""
+def fit_running_statistics(model: nn.Module, images: Tensor) -> None:
+    """Set running statistics to those of the images, which few training steps do not reach."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0
@@ -134,29 +134,29 @@ def settle(model: nn.Module, images: Tensor) -> None:
         model(images)
 
 
-def trained(options: Options) -> Task:
-    """The network of the package and a drawn image in its units."""
+def load_trained_task(options: Options) -> Task:
+    """Load the network of the package and draw an image in its units."""
     package = load_package(options.package)
     model, spec = package.model.to(options.device).eval(), package.model.spec
     scale = IntensityScale.from_json(package.scale)
-    raw = drawn(options, 1, spec.channels).cpu().numpy() * scale.full_scale
+    raw = draw_images(options, 1, spec.channels).cpu().numpy() * scale.full_scale
     image, black = (torch.from_numpy(scale.apply(each)).float().to(options.device) for each in (raw, raw * 0))
-    return task(model, image, black[0, :, 0, 0])
+    return predicted_class_task(model, image, black[0, :, 0, 0])
 
 
-def task(model: nn.Module, image: Tensor, black: Tensor) -> Task:
-    """With the predicted class as the target."""
+def predicted_class_task(model: nn.Module, image: Tensor, black: Tensor) -> Task:
+    """Create a task with the predicted class as the target."""
     with torch.no_grad():
         return Task(model, image, model(image).argmax(dim=1), black)
 
 
-def made(options: Options, steps: int = TRAINING_STEPS) -> Task:
-    """What all sections work on."""
-    return fresh(options, steps) if options.package is None else trained(options)
+def make_task(options: Options, steps: int = TRAINING_STEPS) -> Task:
+    """Create the task of all sections."""
+    return make_fresh_task(options, steps) if options.package is None else load_trained_task(options)
 
 
 def hardware(device: torch.device) -> str:
-    """What it ran on."""
+    """Name of the device."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     model = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
@@ -169,8 +169,8 @@ def difference(map_: Tensor, reference: Tensor) -> float:
 
 
 def measure_exact(options: Options) -> None:
-    """Maps a second and the largest difference from Captum's."""
-    it = made(options)
+    """Measure maps per second and the largest difference from Captum's."""
+    it = make_task(options)
     torch.backends.cuda.matmul.fp32_precision = "tf32" if options.tf32 else "ieee"
     torch.backends.cudnn.conv.fp32_precision = "tf32" if options.tf32 else "ieee"
     maps: dict[str, Tensor] = {}
@@ -196,8 +196,8 @@ def measure_exact(options: Options) -> None:
 
 
 def measure_bf16(options: Options) -> None:
-    """Largest difference that bf16 would make: our map of network and image rounded to it, beside that in float32."""
-    it = made(options)
+    """Measure the largest error of bf16: our map of network and image rounded to it, against that in float32."""
+    it = make_task(options)
     model = copy.deepcopy(it.model).bfloat16()
     rounded = Task(model, it.image.bfloat16(), it.target, it.black.bfloat16())
     worst = difference(rounded.ours().float(), it.ours())
@@ -205,7 +205,7 @@ def measure_bf16(options: Options) -> None:
 
 
 def measure_memory(options: Options) -> None:
-    """Peaks of a process that makes one map."""
+    """Measure the peak memory of a process that computes one map."""
     peaks = {}
     for way in ("captum", "ours"):
         command = [sys.executable, "-m", "benchmarks.occlusion", *sys.argv[1:], "--watch", way]
@@ -215,8 +215,8 @@ def measure_memory(options: Options) -> None:
 
 
 def watch(options: Options, way: str) -> None:
-    """Print the peak of one map in MiB; without the steps of training, whose memory would stand in the way."""
-    it = made(options, steps=0)
+    """Print the peak of one map in MiB; without the steps of training, whose memory would count."""
+    it = make_task(options, steps=0)
     reset(options.device)
     getattr(it, way)()
     on_gpu = options.device.type == "cuda"
@@ -224,7 +224,7 @@ def watch(options: Options, way: str) -> None:
 
 
 def reset(device: torch.device) -> None:
-    """Let the peak begin again."""
+    """Reset the peak memory."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     else:
@@ -232,11 +232,11 @@ def reset(device: torch.device) -> None:
 
 
 def measure_budget(options: Options) -> None:
-    """Agreement of whole maps beside what the windows held back said of it."""
-    it = made(options)
+    """Measure the agreement of whole maps beside its estimate from held-out windows."""
+    it = make_task(options)
     exact = it.ours()
     for budget in (100, 200, 400, 800):
-        coarse = occlusion_within(
+        coarse = occlusion_with_budget(
             it.model, it.image, it.target, budget=budget, window=WINDOW, stride=STRIDE, baseline=it.black
         )
         true = spearmanr(coarse.map.flatten().cpu(), exact.flatten().cpu()).statistic

@@ -1,10 +1,10 @@
-"""What a search costs beyond its trials, and what tracking costs a trial.
+"""Overhead of a search beyond its trials, and of tracking per trial.
 
     python -m benchmarks.overhead [--trials 8] [--seconds 30] [--workers 2] [--crowd 8]
 
 A search of equal trials runs on two workers: its wall time after Ray's start, from the first trial drawn to the last
-one ended, stands over the time that the trials themselves need. Then as many trials as ``--crowd`` run at once and
-are tracked in an embedded store: the processor time of the delivery per trial stands over the trial's wall time.
+one ended, is divided by the time that the trials themselves need. Then as many trials as ``--crowd`` run at once and
+are tracked in an embedded store: the processor time of the delivery per trial is divided by the trial's wall time.
 The last two lines are JSON.
 """
 
@@ -32,8 +32,8 @@ from tests.conftest import write_class_folders
 from tests.training.conftest import prepared
 
 
-def space_of(trials: int, epochs: int) -> SearchSpace:
-    """A search in which all trials are of one size."""
+def make_space(trials: int, epochs: int) -> SearchSpace:
+    """Create a search space whose trials all have the same size."""
     return SearchSpace.model_validate(
         {
             "family": "autoencoder",
@@ -47,8 +47,8 @@ def space_of(trials: int, epochs: int) -> SearchSpace:
     )
 
 
-def searched(folder: Path, data: Path, space: SearchSpace, workers: int) -> tuple[list[Event], list[Trial], float]:
-    """Search; returns the journal's events, the trials, and the processor time of the delivery in seconds."""
+def run_search(folder: Path, data: Path, space: SearchSpace, workers: int) -> tuple[list[Event], list[Trial], float]:
+    """Search; return the journal's events, the trials, and the processor time of the delivery in seconds."""
     journal = Journal(folder / "journal.jsonl")
     store = Store.open(str(folder / "store"))
     parent = store.start("search")
@@ -80,27 +80,27 @@ def main() -> None:
         os.environ["LEIGH_CACHE"] = str(place / "cache")
         data = prepared(write_class_folders(place / "plate", size=64, wells=8, fields=40), 64)
         data.save(place / "data")
-        epochs = max(1, round(given.seconds / seconds_per_epoch(space_of(1, 1), PreparedData.load(place / "data"))))
-        space = space_of(given.trials, epochs)
+        epochs = max(1, round(given.seconds / seconds_per_epoch(make_space(1, 1), PreparedData.load(place / "data"))))
+        space = make_space(given.trials, epochs)
         started = time.monotonic()
-        events, trials, _ = searched(place / "few", place / "data", space, given.workers)
+        events, trials, _ = run_search(place / "few", place / "data", space, given.workers)
         whole_s = time.monotonic() - started
         moments = [event["time"] for event in events if event["what"] in ("drawn", "ended")]
-        wall, needed = max(moments) - min(moments), seconds_of(trials).sum() / given.workers
+        wall, needed = max(moments) - min(moments), trial_seconds(trials).sum() / given.workers
         first = next(event["time"] for event in events if event["what"] == "epoch") - events[0]["time"]
-        print(f"{given.trials} trials of {seconds_of(trials).mean():.1f} s on {given.workers} workers: {wall:.1f} s")
+        print(f"{given.trials} trials of {trial_seconds(trials).mean():.1f} s on {given.workers} workers: {wall:.1f} s")
         print(f"{whole_s:.1f} s with Ray's start; {first:.1f} s to the first epoch's metrics")
-        crowded, trials, delivery_s = searched(
-            place / "many", place / "data", space_of(given.crowd, max(1, epochs // 4)), given.crowd
+        crowded, trials, delivery_s = run_search(
+            place / "many", place / "data", make_space(given.crowd, max(1, epochs // 4)), given.crowd
         )
         epochs_done = sum(event["what"] == "epoch" for event in crowded)
         print(f"{given.crowd} trials at once, {epochs_done} epochs delivered in {delivery_s:.2f} s of processor time")
-        share = delivery_s / len(trials) / seconds_of(trials).mean()
+        share = delivery_s / len(trials) / trial_seconds(trials).mean()
     report("search overhead", ours=wall, reference=needed, unit="s", bar=1.15)
     report("tracking", ours=share, reference=1.0, unit="share of a trial's time", bar=0.02)
 
 
-def seconds_of(trials: list[Trial]) -> np.ndarray:
+def trial_seconds(trials: list[Trial]) -> np.ndarray:
     """Seconds that each trial's epochs took."""
     return np.array([sum(epoch["train/seconds"] for epoch in trial.epochs) for trial in trials])
 

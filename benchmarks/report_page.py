@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.report import report
-from leigh_mlops.jobs.reported import Findings, report_of
-from leigh_mlops.jobs.screen import screen
+from leigh_mlops.jobs.reporting.build_report import Findings, build_report
 from leigh_mlops.models import ModelPackage, build_model
 from leigh_mlops.plates import well_name
-from leigh_mlops.report.files import write_png
-from leigh_mlops.report.job_report import write_job_report
+from leigh_mlops.report.image_files import write_png
+from leigh_mlops.report.job.job_report import write_job_report
+from leigh_mlops.screening.screen import screen
 
 ROWS, COLUMNS, FIELDS = 16, 24, 9
 SECONDS = 60.0
@@ -30,8 +30,8 @@ MAPS = ("occlusion", "occlusion_DAPI", "occlusion_TMRM", "grad_cam", "integrated
 MEASURES = ("intensity_DAPI", "intensity_TMRM", "texture_TMRM", "nuclei_area", "mitochondria_area")
 
 
-def made_up(rng: np.random.Generator) -> pd.DataFrame:
-    """Fields as a job leaves them: compounds over rows, controls in the outer columns."""
+def simulate_fields(rng: np.random.Generator) -> pd.DataFrame:
+    """Simulate the fields of a job: compounds over rows, controls in the outer columns."""
     places = list(product(range(1, ROWS + 1), range(1, COLUMNS + 1), range(1, FIELDS + 1)))
     rows, columns, sites = (np.array(each) for each in zip(*places, strict=True))
     healthy, diseased = columns >= COLUMNS - 1, columns <= 2
@@ -67,7 +67,7 @@ def made_up(rng: np.random.Generator) -> pd.DataFrame:
 
 
 def write_pictures(out: Path, fields: pd.DataFrame, rng: np.random.Generator) -> None:
-    """One picture of 224 pixels under every name: links take no time and no room."""
+    """Write one picture of 224 pixels under every name, as links, which take neither time nor space."""
     first = write_png(out / "one.png", rng.integers(0, 255, (224, 224, 3), dtype=np.uint8))
     for column in [name for name in fields if str(name).startswith("picture_")]:
         for path in fields[column]:
@@ -76,14 +76,14 @@ def write_pictures(out: Path, fields: pd.DataFrame, rng: np.random.Generator) ->
 
 
 def package() -> ModelPackage:
-    """A small network; the report reads what is said about it, not its weights."""
+    """Package of a small network; the report does not use its weights."""
     model = build_model("iresnet", classes=["DS", "WT"], image_size=32, channels=2, blocks=(1, 1), widths=(8, 8))
     about = {"data_fingerprint": "a", "split_fingerprint": "b", "versions": {"leigh_mlops": "0"}}
     return ModelPackage(model, ("DAPI", "TMRM"), {}, about=about)
 
 
-def opened(page: Path) -> dict[str, float]:
-    """Seconds to load a page and those of the slowest frame while it is scrolled; empty without a browser."""
+def measure_opening(page: Path) -> dict[str, float]:
+    """Measure the seconds to load a page and to draw the slowest frame while scrolling; empty without a browser."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         return {}
@@ -118,7 +118,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as temporary:
         out = Path(temporary)
-        fields = made_up(rng)
+        fields = simulate_fields(rng)
         write_pictures(out, fields, rng)
         model = package()
         screened = screen(fields, model)
@@ -126,7 +126,7 @@ def main() -> None:
         start = time.perf_counter()
         job = {"model": "models:/leigh-iresnet/1", "data": "plate", "methods": ["counterfactual", *MAPS]}
         failures = pd.DataFrame(columns=["field", "path", "reason"])
-        found = report_of(out, screened, failures, pd.DataFrame(), model, job, Findings(screened.sentences))
+        found = build_report(out, screened, failures, pd.DataFrame(), model, job, Findings(screened.sentences))
         page = write_job_report(out / "report", found)
         seconds = time.perf_counter() - start
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -135,7 +135,7 @@ def main() -> None:
         print(f"{len(fields)} fields: {seconds:.1f} s, peak {peak:.2f} GiB, of which {before:.2f} GiB before it")
         print(f"index.html {page.stat().st_size / 1e6:.2f} MB, {len(wells)} pages of wells {size:.1f} MB")
         for name, path in (("index.html", page), ("the page of a well", wells[100])):
-            figures = ", ".join(f"{what} {each:.3f} s" for what, each in opened(path).items())
+            figures = ", ".join(f"{what} {each:.3f} s" for what, each in measure_opening(path).items())
             print(f"{name}: {figures or 'no chromium on this machine'} (held to {LOADED:.0f} s)")
     report("report of 3,456 fields", ours=seconds, reference=SECONDS, unit="s", bar=1.0)
 

@@ -1,4 +1,4 @@
-"""A search of a thousand trials becomes a page in one process within ten seconds."""
+"""Time to build the page of a search of 1,000 trials in one process, against ten seconds."""
 
 import time
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.report import report
-from leigh_mlops.report.search_page import SearchRecords, search_page
+from leigh_mlops.report.search.search_page import SearchRecords, search_page
 from leigh_mlops.settings import SearchSpace
 
 TRIALS = 1000
@@ -29,8 +29,8 @@ SPACE = SearchSpace(
 )
 
 
-def made_up(rng: np.random.Generator) -> SearchRecords:
-    """Trials whose scores follow their learning rate, and noise."""
+def simulate_records(rng: np.random.Generator) -> SearchRecords:
+    """Simulate trials whose scores depend on their learning rate and noise."""
     rows, curves = [], []
     for number in range(1, TRIALS + 1):
         rate, batch = float(10 ** rng.uniform(-4, -2)), int(rng.choice([8, 15, 32]))
@@ -50,7 +50,7 @@ def made_up(rng: np.random.Generator) -> SearchRecords:
 
 def main() -> None:
     """Build the page once, as a search does at its end."""
-    found = made_up(np.random.default_rng(0))
+    found = simulate_records(np.random.default_rng(0))
     start = time.perf_counter()
     page = search_page(found)
     seconds = time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""Norms of a network's convolutions as training knows them, and as they are."""
+"""Estimated, converged and certified norms of a network's convolutions."""
 
 import copy
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmarks.textbook import TextbookResNet, vectors_of
+from benchmarks.textbook import TextbookResNet, power_vectors
 from leigh_mlops.models.invertible import LipschitzConv2d
 from leigh_mlops.models.iresnet import InvertibleResNet
 
@@ -17,13 +17,14 @@ MORE_ITERATIONS = 50
 
 @dataclass(frozen=True)
 class Sigmas:
-    """What is known of each convolution's norm on the same weights, shape (L,).
+    """Estimates of each convolution's norm on the same weights, shape (L,).
 
     Attributes:
-        training: By the v with which the next training step begins.
-        converged: By that v after ``MORE_ITERATIONS`` more power iterations; like ``training`` a bound from below.
-        bound: The certified one, from above.
-        lipschitz: The c of each.
+        training: Estimate by the v with which the next training step starts.
+        converged: Estimate by that v after ``MORE_ITERATIONS`` more power iterations; like
+            ``training`` a lower bound.
+        bound: Certified upper bound.
+        lipschitz: Bound c of each convolution.
     """
 
     training: Tensor
@@ -32,10 +33,10 @@ class Sigmas:
     lipschitz: Tensor
 
     @classmethod
-    def of(cls, model: InvertibleResNet) -> "Sigmas":
-        """Those of a network in training, which is left as it is."""
+    def measure(cls, model: InvertibleResNet) -> "Sigmas":
+        """Measure the convolutions of a network in training, which is left unchanged."""
         textbook = TextbookResNet(model)
-        textbook.follow(vectors_of(model))
+        textbook.follow(power_vectors(model))
         training = torch.stack([conv.norm() for conv in textbook.convolutions])
         textbook.iterate(MORE_ITERATIONS)
         converged = torch.stack([conv.norm() for conv in textbook.convolutions])
@@ -43,8 +44,8 @@ class Sigmas:
         bound = torch.stack([conv.sigma for conv in certified])
         return cls(training, converged, bound, torch.tensor([conv.lipschitz for conv in certified]).to(bound))
 
-    def told(self) -> str:
-        """Ratios over the layers, and by how much a layer's bound exceeds c after division by the training sigma."""
+    def summary(self) -> str:
+        """Describe the ratios over the layers, and how far a layer's bound exceeds c after division by the sigma."""
         pairs = {
             "training / bound": (self.training, self.bound),
             "training / converged": (self.training, self.converged),

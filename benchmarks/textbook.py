@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from leigh_mlops.models.invertible import LipschitzConv2d, ResidualBlock, Squeeze
 from leigh_mlops.models.iresnet import InvertibleResNet
 
-__all__ = ["TextbookBlock", "TextbookConv2d", "TextbookResNet", "largest_difference", "vectors_of"]
+__all__ = ["TextbookBlock", "TextbookConv2d", "TextbookResNet", "largest_difference", "power_vectors"]
 
 POWER_ITERATIONS, INVERSE_ITERATIONS = 5, 10
 
@@ -44,7 +44,7 @@ class TextbookConv2d(nn.Module):
             self.register_buffer(name, _unit(torch.randn(1, channels, map_size, map_size).to(conv.weight)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, I, S, S) to (N, O, S, S)."""
+        """Convolve x (N, I, S, S) to (N, O, S, S)."""
         self.iterate(self.power_iterations)
         # Later iterations must not change the vectors that this pass's gradients need.
         u, v = self.u.clone(), self.v.clone()
@@ -60,14 +60,14 @@ class TextbookConv2d(nn.Module):
             self.u.copy_(_unit(F.conv2d(self.v, self.weight, padding=self.padding)))
 
     @torch.no_grad()
-    def start_from(self, v: Tensor) -> None:
-        """Take v, (1, I, S, S) or as (1, I, 1, 1) the same at every pixel, and the u that belongs to it."""
+    def set_vector(self, v: Tensor) -> None:
+        """Set v, (1, I, S, S) or (1, I, 1, 1) for the same at every pixel, and the u that belongs to it."""
         self.v.copy_(v * math.sqrt(v.numel() / self.v.numel()))
         self.u.copy_(_unit(F.conv2d(self.v, self.weight, padding=self.padding)))
 
     @torch.no_grad()
     def norm(self) -> Tensor:
-        """Length of the convolved v: the largest singular value as far as it is known, from below."""
+        """Length of the convolved v: a lower bound on the largest singular value."""
         return torch.linalg.vector_norm(F.conv2d(self.v, self.weight, padding=self.padding))
 
 
@@ -86,11 +86,11 @@ class TextbookBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, S, S) to the same shape."""
+        """Return y of x, both (N, C, S, S)."""
         return x + self.branch(x)
 
     def inverse(self, y: Tensor) -> Tensor:
-        """The x of a y, as near as ten steps come."""
+        """Approximate x from y by ten steps."""
         x = y
         for _ in range(INVERSE_ITERATIONS):
             x = y - self.branch(x)
@@ -98,7 +98,7 @@ class TextbookBlock(nn.Module):
 
 
 class TextbookResNet(nn.Module):
-    """Whole network on the parameters, ActNorms and head of one of ours, which it shares.
+    """Textbook network that shares the parameters, ActNorms and head of one of ours.
 
     Args:
         model: Network of ours; a deep copy of it keeps both apart.
@@ -134,13 +134,13 @@ class TextbookResNet(nn.Module):
 
     @property
     def convolutions(self) -> list[TextbookConv2d]:
-        """All with a bound, in the order of the trunk."""
+        """Convolutions with a bound, in the order of the trunk."""
         return [part for part in self.modules() if isinstance(part, TextbookConv2d)]
 
     def follow(self, vectors: Iterable[Tensor]) -> None:
-        """Take the v of every convolution as given, without power iterations of its own: sigma is then that of v."""
+        """Set the v of every convolution and stop its own power iterations, so that sigma is that of v."""
         for conv, v in zip(self.convolutions, vectors, strict=True):
-            conv.start_from(v)
+            conv.set_vector(v)
             conv.power_iterations = 0
 
     def iterate(self, times: int) -> None:
@@ -149,7 +149,7 @@ class TextbookResNet(nn.Module):
             conv.iterate(times)
 
 
-def vectors_of(model: nn.Module) -> list[Tensor]:
+def power_vectors(model: nn.Module) -> list[Tensor]:
     """Copies of the v of every convolution of ours, in the order of the trunk.
 
     After a forward pass in training mode they are those of that pass's sigma, until it goes backward.

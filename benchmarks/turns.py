@@ -1,4 +1,4 @@
-"""Several ways to do the same thing, timed in turns, so that whatever else runs slows all of them."""
+"""Timing of several alternatives in turns, so that other load slows all of them alike."""
 
 import statistics
 import time
@@ -12,13 +12,13 @@ __all__ = ["median_seconds"]
 def median_seconds(
     sides: Mapping[str, Callable[[], object]], *, turns: int, discarded: int = 2, title: str = ""
 ) -> dict[str, float]:
-    """Median seconds of each side; prints a table with the fastest and the slowest turn.
+    """Measure the median seconds of each side; print a table with the fastest and the slowest turn.
 
     Args:
-        sides: What to time, by name; all of them run once in every turn.
+        sides: Functions to time, by name; all of them run once in every turn.
         turns: Turns that count, at least 1.
         discarded: First turns that do not: caches fill and libraries choose their kernels.
-        title: Above the table.
+        title: Title of the table.
     """
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(discarded + turns):
@@ -41,6 +41,6 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 def _wait() -> None:
-    """Until the accelerator, where there is one, has done what it was given."""
+    """Wait until the accelerator, if there is one, has finished its work."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()

@@ -1,4 +1,4 @@
-"""What every command line shares: the console, one-sentence errors, quiet libraries."""
+"""Shared parts of the command lines: the console, one-sentence errors, quiet libraries."""
 
 import functools
 import os
@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from leigh_mlops.errors import LeighError, printable
+from leigh_mlops.errors import LeighError, escape_unprintable
 
 __all__ = [
     "ENVIRONMENT",
@@ -84,7 +84,7 @@ SkipBroken = Annotated[
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show what Ray and MLflow say, too.")]
 
-# Nothing is sent anywhere, and the libraries leave the screen to us.
+# No telemetry is sent, and the libraries print nothing of their own.
 ENVIRONMENT = {
     "GIT_PYTHON_REFRESH": "quiet",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
@@ -98,7 +98,7 @@ ENVIRONMENT = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
-    # A control process that died on this machine never comes back: waiting a minute for it is a minute lost.
+    # A control process that died on this machine never comes back: waiting a minute for it is pointless.
     "RAY_gcs_rpc_server_reconnect_timeout_s": "15",
     # One worker killed for memory would end the whole search.
     "RAY_memory_monitor_refresh_ms": "0",
@@ -117,15 +117,15 @@ def run(*functions: Callable[..., Any]) -> None:
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=len(functions) > 1)
     for function in functions:
-        app.command()(_guarded(function))
+        app.command()(_handle_errors(function))
     app()
 
 
-def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
-    """What a user caused becomes one sentence on standard error and exit code 1."""
+def _handle_errors(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn errors that a user caused into one sentence on standard error and exit code 1."""
 
     @functools.wraps(function)
-    def guarded(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    def wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         try:
             return function(*args, **kwargs)
         except LeighError as error:
@@ -135,13 +135,16 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
             if error.filename is None:
                 raise
             reason = (error.strerror or str(error)).lower()
-            print(f"error: {printable(error.filename)} cannot be used ({reason}); check the path.", file=sys.stderr)
+            print(
+                f"error: {escape_unprintable(error.filename)} cannot be used ({reason}); check the path.",
+                file=sys.stderr,
+            )
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             print("stopped; what is done is kept, and a batch job goes on when started again.", file=sys.stderr)
             raise typer.Exit(130) from None
 
-    return guarded
+    return wrapper
 
 
 def split_list(text: str | None) -> list[str] | None:

@@ -1,18 +1,18 @@
-"""The one exception that a user of the commands meets, and paths as its messages name them."""
+"""Exception for errors that a user can fix, and formatting of paths in its messages."""
 
-__all__ = ["LeighError", "printable"]
+__all__ = ["LeighError", "escape_unprintable"]
 
 
 class LeighError(ValueError):
-    """Something that a user caused and can mend.
+    """Error that a user caused and can fix.
 
     The message is one sentence that says what is wrong, the value received and
     what to do. Commands print it without a traceback and exit with 1.
     """
 
 
-def printable(text: object) -> str:
-    r"""A path or reason for a message of one line: line breaks and bytes that are no text are escaped.
+def escape_unprintable(text: object) -> str:
+    r"""Escape line breaks and bytes that are no text, for a path or reason in a message of one line.
 
     Example:
         >>> printable("Plätte\n1")

@@ -1,4 +1,4 @@
-"""Scores of a registered version on a data set, beside the baselines."""
+"""Command ``evaluate``: scores of a registered version on a data set, beside the baselines."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ def evaluate(
     store: Store = None,
 ) -> None:
     """Score a registered model on labelled images, beside a threshold on intensity and the position."""
-    from leigh_mlops.report.tables import side_by_side
+    from leigh_mlops.report.terminal_tables import score_table
     from leigh_mlops.study import evaluate_version
     from leigh_mlops.tracking import Store as Tracking
 
@@ -28,15 +28,15 @@ def evaluate(
     scored = evaluate_version(tracking, model, data, platemap, console)
     for sentence in scored.sentences:
         console.print(sentence, markup=False)
-    console.print(side_by_side(scored.rows, title=f"Scored on {scored.seen}"))
+    console.print(score_table(scored.rows, title=f"Scored on {scored.seen}"))
     if json_file is not None:
-        from leigh_mlops.report.files import replacing
+        from leigh_mlops.report.image_files import atomic_write
 
-        with replacing(json_file) as temporary:
+        with atomic_write(json_file) as temporary:
             temporary.write_text(json.dumps(scored.to_json(), indent=2) + "\n")
         console.print(f"Written to {json_file}.", markup=False)
     if out is not None:
-        from leigh_mlops.jobs.evaluated import write_evaluation
+        from leigh_mlops.jobs.reporting.evaluation_report import write_evaluation
 
         page = write_evaluation(out, scored, tracking, data)
         console.print(f"The page is {page}.", markup=False)

@@ -7,7 +7,7 @@ import typer
 
 from leigh_mlops.commands import Data, Platemap, RayAddress, Store, Verbose, console, run, split_list
 
-MOST_FAILED = 3
+EXIT_MOST_FAILED = 3
 """Exit code of a job of which more than half of the fields failed."""
 
 
@@ -129,7 +129,7 @@ def explain(
     failed = f"; {done['failed']} failed, see {out / 'failures.csv'}" if done["failed"] else ""
     console.print(f"{done['done']} of {done['fields']} fields explained{failed}.", markup=False)
     if 2 * done["failed"] > done["fields"]:
-        raise typer.Exit(MOST_FAILED)
+        raise typer.Exit(EXIT_MOST_FAILED)
 
 
 if __name__ == "__main__":

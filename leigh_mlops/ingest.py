@@ -1,4 +1,4 @@
-"""Command ``ingest``: say which images are there, and what is wrong with them, before anything is trained."""
+"""Command ``ingest``: report the images found, and their flaws, before anything is trained."""
 
 import json
 import shlex
@@ -12,11 +12,11 @@ import typer
 from rich.table import Table
 
 from leigh_mlops.commands import Exclude, Platemap, console, run, split_list
-from leigh_mlops.errors import LeighError, printable
+from leigh_mlops.errors import LeighError, escape_unprintable
 from leigh_mlops.plates import (
     EXCLUDED_BY_DEFAULT,
     PICTURES,
-    Found,
+    FoundImages,
     assign_split,
     bit_depths,
     check_table_path,
@@ -29,22 +29,23 @@ from leigh_mlops.plates import (
     probe_confounds,
     write_table,
 )
+from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.progress import Progress
-from leigh_mlops.report.files import replacing
-from leigh_mlops.report.layout import layout_letters, layout_picture
+from leigh_mlops.report.image_files import atomic_write
+from leigh_mlops.report.layout_picture import layout_letters, layout_picture
+from leigh_mlops.report.sentences import confound_sentences, depth_lines, effect_lines
 from leigh_mlops.report.style import save_figure
-from leigh_mlops.report.tables import flag_table
-from leigh_mlops.report.words import confound_sentences, depth_lines, effect_lines
+from leigh_mlops.report.terminal_tables import flag_table
 
 __all__ = ["ingest"]
 
-_EXAMPLES = 3
-_MAPS = 2
+_MAX_EXAMPLES = 3
+_MAX_MAPS = 2
 
 
 @dataclass(frozen=True)
-class Looked:
-    """What the pixels say.
+class QualityReport:
+    """Quality of the fields, as measured in their pixels.
 
     Attributes:
         table: The image table with the flaws of each field.
@@ -58,7 +59,7 @@ class Looked:
     failures: Sequence[tuple[str, str]] = ()
     file_bits: int = 16
 
-    def of(self, measure: str) -> pd.DataFrame:
+    def measure_columns(self, measure: str) -> pd.DataFrame:
         """The columns of one measure, one per channel, named by the channel."""
         columns = [str(name) for name in self.quality if str(name).startswith(f"{measure}_")]
         return self.quality[columns].rename(columns=lambda name: name.removeprefix(f"{measure}_"))
@@ -118,14 +119,14 @@ def ingest(
         plate_size=plate_size,
     )
     rule = EXCLUDED_BY_DEFAULT if exclude is None else [name for name in split_list(exclude) or [] if name != "none"]
-    looked = Looked(found.table) if names_only else _look(found, image_size, rule)
+    looked = QualityReport(found.table) if names_only else _check_quality(found, image_size, rule)
     summary = _summarize(found, looked)
     _warn(summary)
     _show(found, looked, summary)
     if out is not None:
         _write(out, looked, summary)
     if json_path is not None:
-        with replacing(json_path) as temporary:
+        with atomic_write(json_path) as temporary:
             temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     chosen = any(option is not None for option in (channels, pattern, illumination, plate_size, exclude))
     chosen |= z != "max" or found.preset == PICTURES
@@ -151,30 +152,30 @@ def _plane(text: str) -> int:
     return int(text)
 
 
-def _look(found: Found, image_size: int, rule: Sequence[str]) -> Looked:
-    """Read every image once; the pixels stay for the search that follows."""
+def _check_quality(found: FoundImages, image_size: int, rule: Sequence[str]) -> QualityReport:
+    """Read every image once; the pixels stay cached for the search that follows."""
     from leigh_mlops.images import open_cache
 
     with Progress(console, "reading images", len(found.table)) as progress:
         cache = open_cache(found.table, found.channels, image_size, progress=progress.advance)
     flags = flag_fields(found.table, cache.quality, exclude=rule)
     table = found.table.assign(**{str(name): flags[name] for name in flags})
-    lacking = _lacking(found)
+    lacking = _has_missing_channel(found)
     failures = [(failure.path, failure.reason) for failure in cache.failures if not lacking[failure.row]]
-    return Looked(table, cache.quality, failures, file_bits=cache.full_scale.bit_length())
+    return QualityReport(table, cache.quality, failures, file_bits=cache.full_scale.bit_length())
 
 
-def _summarize(found: Found, looked: Looked) -> dict[str, Any]:
-    """What was found, as plain numbers and names; what could not be computed is empty."""
+def _summarize(found: FoundImages, looked: QualityReport) -> dict[str, Any]:
+    """Summarize the images as plain numbers and names; what could not be computed is empty."""
     table = looked.table
-    classes = table.dropna(subset="Metadata_Condition").groupby("Metadata_Condition")
+    classes = table.dropna(subset=Metadata.CONDITION).groupby(Metadata.CONDITION)
     columns = [str(name) for name in looked.quality if str(name).startswith("background")]
     background = looked.quality[columns] if columns else None
     donors = describe_donors(table)
     return {
         "fields": len(table),
         "wells": _count_wells(table),
-        "plates": int(table["Metadata_Plate"].nunique()),
+        "plates": int(table[Metadata.PLATE].nunique()),
         "preset": found.preset,
         "why": found.why,
         "channels": list(found.channels),
@@ -184,7 +185,7 @@ def _summarize(found: Found, looked: Looked) -> dict[str, Any]:
         "unjoined": found.unjoined,
         "unused": found.unused,
         "failures": [{"path": path, "reason": reason} for path, reason in looked.failures],
-        "flags": _flag_counts(table) | {"missing_channel": int(_lacking(found).sum())},
+        "flags": _flag_counts(table) | {"missing_channel": int(_has_missing_channel(found).sum())},
         "bit_depth": {plate: str(depth) for plate, depth in _depths(looked).items()},
         "layout": describe_layout(table).sentence if len(classes) > 1 else "",
         "donors": donors.sentence if donors else "",
@@ -193,32 +194,32 @@ def _summarize(found: Found, looked: Looked) -> dict[str, Any]:
     }
 
 
-def _lacking(found: Found) -> "pd.Series[bool]":
-    """Fields of which the table names no file for a channel."""
+def _has_missing_channel(found: FoundImages) -> "pd.Series[bool]":
+    """Mark fields of which the table names no file for a channel."""
     return found.table[[f"FileName_{channel}" for channel in found.channels]].isna().any(axis=1)
 
 
 def _count_wells(table: pd.DataFrame) -> int:
-    return len(table[["Metadata_Plate", "Metadata_Well"]].drop_duplicates())
+    return len(table[[Metadata.PLATE, Metadata.WELL]].drop_duplicates())
 
 
 def _flag_counts(table: pd.DataFrame) -> dict[str, int]:
     """Fields with each flaw; all zero where no pixels were read."""
-    if "Metadata_Flags" not in table:
+    if Metadata.FLAGS not in table:
         return {}
     counts = count_flags(table, table).sum(axis=1)
     return {str(name): int(count) for name, count in counts.items()}
 
 
-def _depths(looked: Looked) -> Mapping[str, object]:
+def _depths(looked: QualityReport) -> Mapping[str, object]:
     return bit_depths(looked.table, looked.quality, file_bits=looked.file_bits) if len(looked.quality) else {}
 
 
-def _effects(looked: Looked) -> list[dict[str, Any]]:
+def _effects(looked: QualityReport) -> list[dict[str, Any]]:
     """Share of the variance between wells that row, column and edge explain, for each plate and channel."""
     if looked.quality.empty:
         return []
-    effects = position_effects(looked.table, looked.of("mean"))
+    effects = position_effects(looked.table, looked.measure_columns("mean"))
     return [{str(key): value for key, value in effect.items()} for effect in effects.to_dict("records")]
 
 
@@ -227,7 +228,7 @@ def _warn(summary: Mapping[str, Any]) -> None:
         console.print(sentence, style="bold yellow", markup=False)
 
 
-def _show(found: Found, looked: Looked, summary: Mapping[str, Any]) -> None:
+def _show(found: FoundImages, looked: QualityReport, summary: Mapping[str, Any]) -> None:
     console.print(
         f"Found {summary['fields']} fields in {summary['wells']} wells; plates: {summary['plates']}; "
         f"file names: {found.preset}; channels: {', '.join(found.channels)}.",
@@ -245,7 +246,7 @@ def _show(found: Found, looked: Looked, summary: Mapping[str, Any]) -> None:
     if unclassed := summary["fields"] - sum(counts["fields"] for counts in summary["classes"].values()):
         console.print(f"Fields without a class, left out of training: {unclassed}.")
     if summary["layout"]:
-        for plate in list(dict.fromkeys(looked.table["Metadata_Plate"]))[:_MAPS]:
+        for plate in list(dict.fromkeys(looked.table[Metadata.PLATE]))[:_MAX_MAPS]:
             console.print(f"Plate {plate}:", markup=False)
             console.print(layout_letters(looked.table, plate))
     for line in (summary["layout"], summary["donors"], *effect_lines(summary["effects"])):
@@ -253,15 +254,15 @@ def _show(found: Found, looked: Looked, summary: Mapping[str, Any]) -> None:
             console.print(line, markup=False)
 
 
-def _show_problems(found: Found, looked: Looked, summary: Mapping[str, Any]) -> None:
+def _show_problems(found: FoundImages, looked: QualityReport, summary: Mapping[str, Any]) -> None:
     _list("Image files that are left out", [_with_reason(path, found.reasons) for path in found.unmatched])
     _list("Folders without a usable image", found.empty_folders)
     _list("Files that are named but do not exist", [path.name for path in found.absent])
     _list("Wells that are not in the plate map", found.unjoined)
     _list("Wells of the plate map without an image", found.unused)
     _list("Words for controls that are not known, read as none", found.unknown_controls)
-    lacking = found.table[_lacking(found)]
-    wells = zip(lacking["Metadata_Plate"], lacking["Metadata_Well"], lacking["Metadata_Site"], strict=True)
+    lacking = found.table[_has_missing_channel(found)]
+    wells = zip(lacking[Metadata.PLATE], lacking[Metadata.WELL], lacking[Metadata.SITE], strict=True)
     _list("Fields that lack a channel", [f"{plate}/{well}, field {site}" for plate, well, site in wells])
     _list("Fields that cannot be read", [reason.rstrip(".") for _, reason in looked.failures])
     for line in depth_lines(_depths(looked)):
@@ -276,12 +277,12 @@ def _with_reason(path: Path, reasons: Mapping[Path, str]) -> str:
 
 def _list(what: str, names: Sequence[str]) -> None:
     if names:
-        more = ", …; --json names all" if len(names) > _EXAMPLES else ""
-        shown = printable(", ".join(names[:_EXAMPLES]))
+        more = ", …; --json names all" if len(names) > _MAX_EXAMPLES else ""
+        shown = escape_unprintable(", ".join(names[:_MAX_EXAMPLES]))
         console.print(f"{what}: {len(names)} ({shown}{more}).", markup=False)
 
 
-def _write(out: Path, looked: Looked, summary: Mapping[str, Any]) -> None:
+def _write(out: Path, looked: QualityReport, summary: Mapping[str, Any]) -> None:
     measures = looked.quality.add_prefix("Metadata_Quality_")
     write_table(pd.concat([looked.table, measures], axis=1), out)
     console.print(f"Wrote the image table to {out}.", markup=False)
@@ -292,14 +293,14 @@ def _write(out: Path, looked: Looked, summary: Mapping[str, Any]) -> None:
 
 
 def _show_next(
-    data: Path, out: Path | None, platemap: Path | None, found: Found, looked: Looked, *, chosen: bool
+    data: Path, out: Path | None, platemap: Path | None, found: FoundImages, looked: QualityReport, *, chosen: bool
 ) -> None:
-    """The next command, or what has to be mended before there is one."""
+    """Print the next command, or what has to be fixed before there is one."""
     table = looked.table
     if len(looked.failures) == len(table):
         console.print("No field can be read: mend the images, then ingest again.")
         return
-    if table["Metadata_Condition"].nunique() < 2:
+    if table[Metadata.CONDITION].nunique() < 2:
         where = found.platemap or "a platemap.csv beside the images (well_position,condition)"
         console.print(f"Next: name the class of each well in the column condition of {where}, then ingest again.")
         return

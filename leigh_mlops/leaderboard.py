@@ -20,23 +20,23 @@ def leaderboard(
     store: Store = None,
 ) -> None:
     """Show the trials of a search beside what needs no network."""
-    from leigh_mlops.report import tables
-    from leigh_mlops.report.files import replacing
-    from leigh_mlops.report.words import counted
+    from leigh_mlops.report import terminal_tables
+    from leigh_mlops.report.image_files import atomic_write
+    from leigh_mlops.report.sentences import format_count
     from leigh_mlops.tracking import Store as Tracking
 
     tracking = Tracking.open(store)
-    parent = tracking.newest_search() if search is None else tracking.run_of(search)
-    rows = tables.leaderboard_rows(tracking.records(parent))
+    parent = tracking.newest_search() if search is None else tracking.get_run(search)
+    rows = terminal_tables.leaderboard_rows(tracking.child_records(parent))
     if not rows:
         raise LeighError(f"The run {parent.id} has no trials; name the run of a search, or leave out --search.")
     if json_path is not None:
-        with replacing(json_path) as temporary:
+        with atomic_write(json_path) as temporary:
             temporary.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
     winners = {row["model"] for row in rows if row["winner"]}
-    console.print(tables.leaderboard(rows, winners=winners, top=top))
+    console.print(terminal_tables.leaderboard(rows, winners=winners, top=top))
     for status, count in Counter(row["status"] for row in rows if row["kind"] == "network").items():
-        console.print(f"{counted(count, 'trial')} {status.lower()}")
+        console.print(f"{format_count(count, 'trial')} {status.lower()}")
 
 
 if __name__ == "__main__":

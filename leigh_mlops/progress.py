@@ -1,4 +1,4 @@
-"""How far long work is: a bar in a terminal, a line now and then in a log file."""
+"""Progress of long work: a bar in a terminal, an occasional line in a log file."""
 
 import time
 
@@ -12,11 +12,11 @@ SECONDS_BETWEEN_LINES = 30.0
 
 
 class Progress:
-    """Counts the steps of some work; a context manager.
+    """Progress display that counts the steps of some work; a context manager.
 
     Args:
         console: Where to show it.
-        what: The work in words.
+        what: Description of the work.
         total: Number of steps.
     """
 
@@ -26,7 +26,7 @@ class Progress:
         self._bar = Bar(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._bar.add_task(what, total=total)
         self._what, self._total, self._done = what, total, 0
-        self._spoke = time.monotonic()
+        self._last_line_time = time.monotonic()
 
     def __enter__(self) -> "Progress":
         self._bar.start()
@@ -36,10 +36,10 @@ class Progress:
         self._bar.stop()
 
     def advance(self, steps: int = 1, what: str | None = None) -> None:
-        """Some more steps are done; ``what`` changes the words."""
+        """Add finished steps; ``what`` changes the description."""
         self._done += steps
         self._what = what or self._what
         self._bar.update(self._task, completed=self._done, description=self._what)
-        if not self.console.is_terminal and time.monotonic() >= self._spoke + SECONDS_BETWEEN_LINES:
-            self._spoke = time.monotonic()
+        if not self.console.is_terminal and time.monotonic() >= self._last_line_time + SECONDS_BETWEEN_LINES:
+            self._last_line_time = time.monotonic()
             self.console.print(f"  {self._what}: {self._done} of {self._total}", markup=False)

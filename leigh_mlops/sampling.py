@@ -1,4 +1,4 @@
-"""Drawing hyperparameters: the next configuration of a search follows from its seed and the trials so far."""
+"""Sampling of hyperparameters: the next configuration of a search follows from its seed and the trials so far."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ def draw(space: SearchSpace, number: int, trials: Iterable[Trial] = (), *, seed:
         space: What is varied, and by what trials are judged.
         number: From 1.
         trials: All others that were drawn before.
-        seed: Of the search.
+        seed: Seed of the search.
 
     Returns:
         Flat hyperparameters, published ones included.
@@ -47,7 +47,7 @@ def draw(space: SearchSpace, number: int, trials: Iterable[Trial] = (), *, seed:
 
 
 def _study(space: SearchSpace, trials: Iterable[Trial], seed: int) -> "optuna.Study":
-    """A study that has seen the trials; nothing of it is kept, since the trials are."""
+    """Create an Optuna study with the trials; it is not stored, since the trials are."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -60,24 +60,24 @@ def _study(space: SearchSpace, trials: Iterable[Trial], seed: int) -> "optuna.St
     directions = {"min": optuna.study.StudyDirection.MINIMIZE, "max": optuna.study.StudyDirection.MAXIMIZE}
     study = optuna.create_study(sampler=sampler, directions=[directions[each.mode] for each in space.all_objectives])
     for trial in trials:
-        study.add_trial(_told(trial, space))
+        study.add_trial(_to_frozen_trial(trial, space))
     return study
 
 
-def _told(trial: Trial, space: SearchSpace) -> "optuna.trial.FrozenTrial":
-    """A trial as Optuna knows trials."""
+def _to_frozen_trial(trial: Trial, space: SearchSpace) -> "optuna.trial.FrozenTrial":
+    """Convert a trial to one of Optuna."""
     from optuna.trial import TrialState, create_trial
 
-    drawn = {key: domain for key, domain in space.ordered_space if domain.active(trial.config)}
+    drawn = {key: domain for key, domain in space.ordered_space if domain.is_active(trial.config)}
     values = [trial.best.get(each.metric, np.nan) for each in space.all_objectives]
     state = TrialState.RUNNING
-    if trial.over:
+    if trial.has_ended:
         good = trial.state == "finished" and np.isfinite(values).all()
         state = TrialState.COMPLETE if good else TrialState.FAIL
     return create_trial(
         state=state,
         values=values if state == TrialState.COMPLETE else None,
-        params={key: _told_value(domain, trial.config[key]) for key, domain in drawn.items()},
+        params={key: _to_optuna_value(domain, trial.config[key]) for key, domain in drawn.items()},
         distributions={key: _distribution(domain) for key, domain in drawn.items()},
     )
 
@@ -85,7 +85,7 @@ def _told(trial: Trial, space: SearchSpace) -> "optuna.trial.FrozenTrial":
 def _suggest(asked: "optuna.Trial", space: SearchSpace) -> dict[str, Any]:
     config = dict(space.published)
     for key, domain in space.ordered_space:
-        if not domain.active(config):
+        if not domain.is_active(config):
             continue
         if isinstance(domain, Choice):
             config[key] = domain.values[asked.suggest_categorical(key, range(len(domain.values)))]
@@ -100,12 +100,12 @@ def _distribution(domain: Choice | Range) -> "optuna.distributions.BaseDistribut
     from optuna import distributions
 
     if isinstance(domain, Choice):
-        # Places in the list: choices may be lists themselves, which Optuna does not take.
+        # Indices into the list: choices may be lists themselves, which Optuna does not take.
         return distributions.CategoricalDistribution(range(len(domain.values)))
     if domain.integer:
         return distributions.IntDistribution(int(domain.low), int(domain.high), log=domain.log)
     return distributions.FloatDistribution(domain.low, domain.high, log=domain.log)
 
 
-def _told_value(domain: Choice | Range, value: Any) -> Any:  # noqa: ANN401
+def _to_optuna_value(domain: Choice | Range, value: Any) -> Any:  # noqa: ANN401
     return domain.values.index(value) if isinstance(domain, Choice) else value

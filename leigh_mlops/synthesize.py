@@ -1,4 +1,4 @@
-"""Command ``synthesize``: draw plates to try everything on."""
+"""Command ``synthesize``: draw demo plates to try the commands on."""
 
 import shlex
 from pathlib import Path
@@ -8,7 +8,7 @@ import typer
 
 from leigh_mlops.commands import console, run, split_list
 from leigh_mlops.errors import LeighError
-from leigh_mlops.plates.demo import flawed_fields, twins_of, write_demo_plate
+from leigh_mlops.plates.demo import find_twins, flawed_fields, write_demo_plate
 from leigh_mlops.plates.demo.design import CONFOUNDERS, DemoDesign
 from leigh_mlops.plates.demo.microscope import ILLUMINATION
 from leigh_mlops.plates.demo.phenotype import EFFECTS
@@ -16,18 +16,18 @@ from leigh_mlops.progress import Progress
 
 __all__ = ["synthesize"]
 
-_EFFECT_SAID = {
+_EFFECT_TEXTS = {
     "both": "the brightness of TMRM and the shape of the mitochondria",
     "intensity": "the brightness of TMRM, not the shape of the mitochondria",
     "morphology": "the shape of the mitochondria, not the total brightness of TMRM",
 }
-_FLAW_SAID = {
+_FLAW_TEXTS = {
     "saturated": "saturated",
     "out_of_focus": "out of focus",
     "empty": "without cells",
     "debris": "with debris",
 }
-_CONFOUNDER_SAID = {
+_CONFOUNDER_TEXTS = {
     "position": "each class stands in a block of its own, so that the place on the plate gives it away",
     "background": "the background is brighter from class to class",
     "plate": "each plate holds one class, so that the plate gives it away",
@@ -95,21 +95,21 @@ def synthesize(
         folder = write_demo_plate(
             out, design, twins=twins, illumination_images=illumination_images, progress=progress.advance
         )
-    _say(folder, design)
+    _print_summary(folder, design)
 
 
-def _say(folder: Path, design: DemoDesign) -> None:
+def _print_summary(folder: Path, design: DemoDesign) -> None:
     plates = f" on {design.plates} plates" if design.plates > 1 else ""
     wells, named = design.plates * design.wells_per_plate, ", ".join(design.classes)
     console.print(f"Drew {wells} wells{plates}, {design.field_count} fields of {named} into {folder}.", markup=False)
     if len(design.classes) > 1:
-        console.print(f"The classes differ in {_EFFECT_SAID[design.effect]}.")
+        console.print(f"The classes differ in {_EFFECT_TEXTS[design.effect]}.")
     if design.confounder != "none":
-        console.print(f"Planted to mislead: {_CONFOUNDER_SAID[design.confounder]}.")
+        console.print(f"Planted to mislead: {_CONFOUNDER_TEXTS[design.confounder]}.")
     if flaws := flawed_fields(folder)["flaw"].value_counts().to_dict():
-        said = ", ".join(f"{flaws[flaw]} {words}" for flaw, words in _FLAW_SAID.items() if flaw in flaws)
+        said = ", ".join(f"{flaws[flaw]} {words}" for flaw, words in _FLAW_TEXTS.items() if flaw in flaws)
         console.print(f"Flawed fields: {said}; {folder / 'truth.json'} says which.", markup=False)
-    if twins := twins_of(folder):
+    if twins := find_twins(folder):
         console.print(
             f"Twins, the same cells in each class: {next(iter(twins.values())).parent}/CLASS "
             "(a hidden folder, so that no twin is taken for data).",

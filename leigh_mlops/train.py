@@ -1,4 +1,4 @@
-"""One tracked run with given hyperparameters: exactly what a trial runs."""
+"""Command ``train``: one tracked run with given hyperparameters, exactly as a trial runs."""
 
 from typing import Annotated
 
@@ -23,7 +23,7 @@ from leigh_mlops.commands import (
 )
 from leigh_mlops.errors import LeighError
 from leigh_mlops.search import SearchProcess
-from leigh_mlops.tune import bounded, load_spaces
+from leigh_mlops.tune import configure_search, load_spaces
 
 
 def train(
@@ -54,18 +54,20 @@ def train(
     found = {space.family: space for space in load_spaces(None)}
     if family not in found:
         raise LeighError(f"The family {family!r} is unknown; choose one of {', '.join(sorted(found))}.")
-    space = bounded(found[family], preset, trials=1, epochs=epochs, image_size=image_size)
+    space = configure_search(found[family], preset, trials=1, epochs=epochs, image_size=image_size)
     values = assignments(settings or []) | ({"init": init} if init else {})
-    space = space.changed(space={}, keep=1, early_stopping="none", algorithm="random", objectives=[]).fixed(values)
+    space = space.replace_fields(
+        space={}, keep=1, early_stopping="none", algorithm="random", objectives=[]
+    ).fix_hyperparameters(values)
     with SearchProcess(ray_address, verbose=verbose) as process:
-        process.begin()
-        from leigh_mlops.study import DataSource, Study, check_spaces
+        process.start()
+        from leigh_mlops.study import DataSource, SearchStudy, check_spaces
 
         check_spaces([space])
         source = DataSource(
             data, platemap, group, seed, skip_broken, exclude=split_list(exclude), fold=fold, scale_by=scale_by
         )
-        Study(source, [space], store, console, seed, line=name, process=process).run()
+        SearchStudy(source, [space], store, console, seed, line=name, process=process).run()
 
 
 def assignments(texts: list[str]) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""What is known of a search's trials, and the journal that keeps it: a search is what its journal says."""
+"""Trials of a search, and the journal of events that holds the whole state of the search."""
 
 import json
 import os
@@ -10,13 +10,13 @@ from typing import Any
 
 from leigh_mlops.errors import LeighError
 
-__all__ = ["ENDS", "Event", "Journal", "Trial", "trials_of"]
+__all__ = ["END_STATES", "Event", "Journal", "Trial", "collect_trials"]
 
 Event = dict[str, Any]
 """One line of a journal: ``what`` happened, to which ``family`` and ``number``, and at what ``time`` (s since 1970)."""
 
-ENDS = ("finished", "failed")
-"""States of a trial that is over; any other goes on when its search does."""
+END_STATES = ("finished", "failed")
+"""States of a trial that has ended; any other trial continues when its search is resumed."""
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Trial:
     """One trial of a family's search.
 
     Attributes:
-        family: Of its network.
+        family: Family of its network.
         number: Its place, from 1, in the order in which trials are drawn; 1 is the published configuration.
         config: Flat hyperparameters; a population changes them between epochs.
         epochs: Metrics of every epoch, in order.
@@ -47,26 +47,26 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """Such as ``resnext-1``."""
+        """Name of the trial, such as ``resnext-1``."""
         return f"{self.family}-{self.number}"
 
     @property
-    def over(self) -> bool:
-        """Whether nothing more is to be done for it."""
-        return self.state in ENDS
+    def has_ended(self) -> bool:
+        """Return whether the trial has ended, so that nothing more is to be done for it."""
+        return self.state in END_STATES
 
     @property
     def seconds(self) -> float:
         """Time that its epochs took."""
         return sum(epoch.get("train/seconds", 0.0) for epoch in self.epochs)
 
-    def take(self, event: Event) -> bool:
-        """Take an event of this trial in; an epoch that is known already, or an end after the end, changes nothing.
+    def apply_event(self, event: Event) -> bool:
+        """Apply an event of this trial; an epoch that is known already, or an event after the end, changes nothing.
 
         Returns:
-            Whether it said something new.
+            Whether the event changed the trial.
         """
-        if self.over:
+        if self.has_ended:
             return False
         if event["what"] == "epoch":
             if event["epoch"] <= len(self.epochs):
@@ -79,8 +79,8 @@ class Trial:
         return True
 
 
-def trials_of(events: Iterable[Event], family: str) -> dict[int, Trial]:
-    """The trials of one family by number, as a journal tells of them."""
+def collect_trials(events: Iterable[Event], family: str) -> dict[int, Trial]:
+    """Collect the trials of one family, by number, from a journal's events."""
     trials: dict[int, Trial] = {}
     for event in events:
         if event.get("family") != family:
@@ -88,17 +88,17 @@ def trials_of(events: Iterable[Event], family: str) -> dict[int, Trial]:
         if event["what"] == "drawn":
             trials.setdefault(event["number"], Trial(family, event["number"], event["config"]))
         elif "number" in event:
-            trials[event["number"]].take(event)
+            trials[event["number"]].apply_event(event)
     return trials
 
 
 class Journal:
-    """Lines of JSON, each on the disk before anything is done about it; a line cut short by an end is dropped.
+    """Append-only file of JSON lines; each is on disk before it is acted on, and an incomplete last line is dropped.
 
-    One process writes at a time: whoever opens a journal holds the lock of its search.
+    One process writes at a time: the process that opens a journal holds the lock of its search.
 
     Args:
-        path: Its file; made where it does not stand yet.
+        path: Its file; created where it does not exist yet.
     """
 
     def __init__(self, path: Path) -> None:
@@ -108,7 +108,7 @@ class Journal:
         self.events = list(self._read())
 
     def append(self, what: str, **facts: Any) -> Event:  # noqa: ANN401
-        """Write an event; returns it with its time.
+        """Append an event and return it with its time.
 
         Raises:
             LeighError: The disk is full, or the file can't be written; the journal is as before then.
@@ -131,8 +131,8 @@ class Journal:
         self.events.append(event)
         return event
 
-    def first(self, what: str, **facts: Any) -> Event | None:  # noqa: ANN401
-        """The first event of a kind with some facts, if there is one."""
+    def find_first(self, what: str, **facts: Any) -> Event | None:  # noqa: ANN401
+        """Find the first event of a kind with the given facts, if there is one."""
         wanted = {"what": what} | facts
         return next((event for event in self.events if wanted.items() <= event.items()), None)
 

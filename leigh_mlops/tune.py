@@ -25,8 +25,8 @@ from leigh_mlops.search import SearchProcess
 from leigh_mlops.settings import SearchSpace, load_space
 
 PRESETS = ("quick", "standard", "thorough")
-# What may differ when a search goes on.
-_FREE = {"resume", "store", "workers", "ray_address", "verbose"}
+# Options that may differ when a search is resumed.
+_RESUME_OPTIONS = {"resume", "store", "workers", "ray_address", "verbose"}
 
 
 def tune(
@@ -75,23 +75,23 @@ def tune(
 ) -> None:
     """Search networks on a plate's images and register the best of each family."""
     with SearchProcess(ray_address, workers, verbose) as process:
-        if resume and _begun_with(context) <= _FREE:
-            process.begin()
+        if resume and _given_options(context) <= _RESUME_OPTIONS:
+            process.start()
             from leigh_mlops.study import resume_newest
 
             resume_newest(console, store=store, process=process)
             return
         chosen = preset or ("standard" if data else "quick")
         spaces = [
-            bounded(space, chosen, trials=trials, epochs=epochs, image_size=image_size)
+            configure_search(space, chosen, trials=trials, epochs=epochs, image_size=image_size)
             for space in load_spaces(searches)
         ]
         if not dry_run:
-            process.begin()
-        from leigh_mlops.study import DataSource, Study, check_spaces
+            process.start()
+        from leigh_mlops.study import DataSource, SearchStudy, check_spaces
 
         check_spaces(spaces)
-        study = Study(
+        study = SearchStudy(
             source=DataSource(
                 data, platemap, group, seed, skip_broken, exclude=split_list(exclude), fold=fold, scale_by=scale_by
             ),
@@ -111,7 +111,7 @@ def tune(
             study.run()
 
 
-def _begun_with(context: typer.Context) -> set[str]:
+def _given_options(context: typer.Context) -> set[str]:
     """Names of the options that the command line gives."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
@@ -132,20 +132,20 @@ def load_spaces(searches: list[Path] | None) -> list[SearchSpace]:
     return [load_space(path) for path in files]
 
 
-def bounded(
+def configure_search(
     space: SearchSpace, preset: str, *, trials: int | None, epochs: int | None, image_size: int | None
 ) -> SearchSpace:
-    """A search under a preset and the bounds of the command line, which win.
+    """Apply a preset to a search, then the bounds of the command line, which take precedence.
 
     Raises:
         LeighError: The preset is unknown.
     """
     if preset not in PRESETS:
         raise LeighError(f"The preset {preset!r} is unknown; choose one of {', '.join(PRESETS)}.")
-    space = space.with_preset(preset)
+    space = space.apply_preset(preset)
     bounds = {"trials": trials, "image_size": image_size}
-    space = space.changed(**{key: value for key, value in bounds.items() if value is not None})
-    return space.fixed({"epochs": epochs}) if epochs else space
+    space = space.replace_fields(**{key: value for key, value in bounds.items() if value is not None})
+    return space.fix_hyperparameters({"epochs": epochs}) if epochs else space
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import pytest
 from optuna.trial import TrialState
 from scipy import stats
 
-from leigh_mlops.sampling import _told, draw
+from leigh_mlops.sampling import _to_frozen_trial, draw
 from leigh_mlops.settings import SearchSpace
 from leigh_mlops.trials import Trial
 
@@ -118,7 +118,7 @@ def test_trials_that_run_or_failed_are_not_drawn_again(state: str) -> None:
 def test_only_trials_that_finished_are_results(state: str, score: float, told: TrialState) -> None:
     given = space(algorithm="optuna")
     trial = Trial("resnext", 1, dict(given.published), best={"val/log_loss": score}, state=state)
-    assert _told(trial, given).state == told
+    assert _to_frozen_trial(trial, given).state == told
 
 
 def test_choices_that_are_lists_or_nothing_are_drawn() -> None:

@@ -3,7 +3,7 @@ import typer
 from typer.testing import CliRunner
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.plates.demo import flawed_fields, twins_of
+from leigh_mlops.plates.demo import find_twins, flawed_fields
 from leigh_mlops.synthesize import synthesize
 
 SMALL = ["--wells-per-class", "2", "--fields", "1", "--size", "32"]
@@ -39,7 +39,7 @@ def test_what_was_asked_for_is_said_and_done(tmp_path):
     assert "Flawed fields: 2 saturated, 2 out of focus" in output
     assert str(demo / ".twins") in output
     assert f"leigh_mlops.ingest '{demo}'" in output
-    assert set(twins_of(demo)) == {"DS", "TT"}
+    assert set(find_twins(demo)) == {"DS", "TT"}
     assert sorted(flawed_fields(demo)["flaw"]) == ["out_of_focus", "out_of_focus", "saturated", "saturated"]
     assert (demo / "Illumination" / "IllumTMRM.npy").is_file()
 

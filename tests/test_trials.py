@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.trials import Journal, Trial, trials_of
+from leigh_mlops.trials import Journal, Trial, collect_trials
 
 DRAWN = {"what": "drawn", "family": "resnext", "number": 1, "config": {"learning_rate": 0.1}}
 
@@ -20,9 +20,11 @@ def epoch(number: int, value: float = 1.0, **changes: Any) -> dict[str, Any]:
 def test_a_trial_is_what_its_events_say() -> None:
     ended = {"what": "ended", "family": "resnext", "number": 1, "state": "finished"}
     other = DRAWN | {"family": "iresnet"}
-    trials = trials_of([other, DRAWN, epoch(1, 2.0), epoch(2, 1.0, config={"learning_rate": 0.2}), ended], "resnext")
+    trials = collect_trials(
+        [other, DRAWN, epoch(1, 2.0), epoch(2, 1.0, config={"learning_rate": 0.2}), ended], "resnext"
+    )
     trial = trials[1]
-    assert (trial.name, trial.over, trial.error) == ("resnext-1", True, None)
+    assert (trial.name, trial.has_ended, trial.error) == ("resnext-1", True, None)
     assert trial.epochs == [{"val/log_loss": 2.0}, {"val/log_loss": 1.0}]
     assert (trial.best_epoch, trial.best, trial.checkpoint) == (2, {"val/log_loss": 1.0}, Path("c"))
     assert trial.config == {"learning_rate": 0.2}
@@ -30,12 +32,12 @@ def test_a_trial_is_what_its_events_say() -> None:
 
 def test_what_is_known_already_changes_nothing() -> None:
     trial = Trial("resnext", 1, {})
-    assert trial.take(epoch(1, 2.0))
-    assert not trial.take(epoch(1, 3.0))
+    assert trial.apply_event(epoch(1, 2.0))
+    assert not trial.apply_event(epoch(1, 3.0))
     assert trial.epochs == [{"val/log_loss": 2.0}]
-    assert trial.take({"what": "ended", "state": "failed", "error": "it burst"})
-    assert not trial.take({"what": "ended", "state": "finished"})
-    assert not trial.take(epoch(2))
+    assert trial.apply_event({"what": "ended", "state": "failed", "error": "it burst"})
+    assert not trial.apply_event({"what": "ended", "state": "finished"})
+    assert not trial.apply_event(epoch(2))
     assert (trial.state, trial.error) == ("failed", "it burst")
 
 
@@ -45,8 +47,8 @@ def test_a_journal_comes_back_as_it_was_written(tmp_path: Path) -> None:
     written = [journal.append("opened", parent="x"), journal.append("drawn", config={"widths": [1, 2], "pad": None})]
     again = Journal(journal.path)
     assert again.events == written
-    assert again.first("drawn") == written[1]
-    assert again.first("drawn", config={}) is None
+    assert again.find_first("drawn") == written[1]
+    assert again.find_first("drawn", config={}) is None
     assert written[0]["time"] <= written[1]["time"]
 
 

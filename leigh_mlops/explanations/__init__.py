@@ -1,57 +1,57 @@
-"""Why a model says what it says: tensors in, tensors out."""
+"""Explanations of a model's predictions: tensors in, tensors out."""
 
-from leigh_mlops.explanations.capabilities import require
-from leigh_mlops.explanations.certified import Certified
-from leigh_mlops.explanations.counterfactuals import (
-    CONFIDENCE,
-    DEFAULT_KINDS,
-    KINDS,
+from leigh_mlops.explanations.capabilities import require_capabilities
+from leigh_mlops.explanations.counterfactuals.alpha_sweep import counterfactual_sweep
+from leigh_mlops.explanations.counterfactuals.class_means import class_means, require_means
+from leigh_mlops.explanations.counterfactuals.generation import (
+    COUNTERFACTUAL_KINDS,
+    DEFAULT_CONFIDENCE,
+    DEFAULT_COUNTERFACTUAL_KINDS,
     check_confidence,
     check_kinds,
 )
-from leigh_mlops.explanations.evaluation import evaluating
+from leigh_mlops.explanations.counterfactuals.verification import VerifiedCounterfactual
+from leigh_mlops.explanations.eval_mode import evaluating
 from leigh_mlops.explanations.explainers import (
     EXPLAINERS,
-    Context,
+    ExplanationContext,
     default_explainers,
-    explainers_for,
+    select_explainers,
 )
-from leigh_mlops.explanations.faithfulness import METRICS, check_metrics
+from leigh_mlops.explanations.faithfulness.infidelity import FAITHFULNESS_METRICS, check_metrics
+from leigh_mlops.explanations.faithfulness.method_checks import MAX_SIMILARITY, MethodCheck, check_methods
 from leigh_mlops.explanations.field_batch import FieldExplanation
-from leigh_mlops.explanations.fields import explain_fields, predict_fields
-from leigh_mlops.explanations.latents import LatentMap, PooledLatents
-from leigh_mlops.explanations.maps import MAPS, map_names, unit_of
-from leigh_mlops.explanations.means import class_means, require_means
-from leigh_mlops.explanations.sanity import SIMILAR, MethodCheck, check_methods
-from leigh_mlops.explanations.sweep import sweep_of
+from leigh_mlops.explanations.field_explanations import explain_fields, predict_fields
+from leigh_mlops.explanations.latent_map import LatentMap, PooledLatents
+from leigh_mlops.explanations.maps import MAP_METHODS, map_names, map_unit
 
 __all__ = [
     "EXPLAINERS",
-    "Context",
+    "ExplanationContext",
     "default_explainers",
-    "explainers_for",
-    "CONFIDENCE",
-    "DEFAULT_KINDS",
-    "KINDS",
+    "select_explainers",
+    "DEFAULT_CONFIDENCE",
+    "DEFAULT_COUNTERFACTUAL_KINDS",
+    "COUNTERFACTUAL_KINDS",
     "check_confidence",
     "check_kinds",
-    "Certified",
+    "VerifiedCounterfactual",
     "FieldExplanation",
     "explain_fields",
     "predict_fields",
-    "MAPS",
+    "MAP_METHODS",
     "map_names",
-    "unit_of",
-    "METRICS",
+    "map_unit",
+    "FAITHFULNESS_METRICS",
     "check_metrics",
-    "SIMILAR",
+    "MAX_SIMILARITY",
     "MethodCheck",
     "check_methods",
     "class_means",
     "require_means",
     "LatentMap",
     "PooledLatents",
-    "sweep_of",
+    "counterfactual_sweep",
     "evaluating",
-    "require",
+    "require_capabilities",
 ]

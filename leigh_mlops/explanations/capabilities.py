@@ -1,4 +1,4 @@
-"""What a model must be able to do to be explained."""
+"""Capabilities that a model needs to be explained."""
 
 from collections.abc import Sequence
 from typing import Protocol, cast
@@ -6,13 +6,13 @@ from typing import Protocol, cast
 from torch import Tensor, nn
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.models import MODELS, can
+from leigh_mlops.models import MODELS, has_capability
 
-__all__ = ["ExplainedModel", "class_names", "require"]
+__all__ = ["ExplainedModel", "class_names", "require_capabilities"]
 
 
 class ExplainedModel(Protocol):
-    """A model by its contract; each method is there where ``can`` says so.
+    """A model by its contract; each method exists where ``can`` is true.
 
     Images are scaled, shape (N, C, H, W); latents have any shape (N, ...).
     """
@@ -30,8 +30,8 @@ class ExplainedModel(Protocol):
         """Logits of shape (N, K) of the latents."""
 
 
-def require(model: nn.Module, needs: Sequence[str], what: str) -> ExplainedModel:
-    """The model, known to have what an explanation needs.
+def require_capabilities(model: nn.Module, needs: Sequence[str], what: str) -> ExplainedModel:
+    """Check that a model has the capabilities that an explanation needs.
 
     Args:
         model: Any network.
@@ -42,9 +42,9 @@ def require(model: nn.Module, needs: Sequence[str], what: str) -> ExplainedModel
         The same model, typed by its contract.
 
     Raises:
-        LeighError: The model lacks one; the message names the families that do not.
+        LeighError: The model lacks one; the message names the families that have them all.
     """
-    lacking = [need for need in needs if not can(model, need)]
+    lacking = [need for need in needs if not has_capability(model, need)]
     if lacking:
         raise LeighError(
             f"{what} needs a model that can {' and '.join(needs)}, and this one cannot"

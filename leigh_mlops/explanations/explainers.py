@@ -1,4 +1,4 @@
-"""Explanations by name, and which models they are for."""
+"""Explanations by name, and the models that they apply to."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.explanations.capabilities import require
-from leigh_mlops.explanations.counterfactuals import CONFIDENCE
-from leigh_mlops.explanations.obstacles import obstacle
+from leigh_mlops.explanations.capabilities import require_capabilities
+from leigh_mlops.explanations.counterfactuals.generation import DEFAULT_CONFIDENCE
+from leigh_mlops.explanations.obstacles import find_incompatibility
 from leigh_mlops.explanations.targets import Target
-from leigh_mlops.models import can
+from leigh_mlops.models import has_capability
 
-__all__ = ["EXPLAINERS", "Context", "default_explainers", "explainers_for"]
+__all__ = ["EXPLAINERS", "ExplanationContext", "default_explainers", "select_explainers"]
 
 EXPLAINERS = {
     "counterfactual": ("encode", "decode", "classify"),
@@ -28,20 +28,20 @@ EXPLAINERS = {
     "reconstruction": ("encode", "decode"),
     "interpolation": ("encode", "decode"),
 }
-"""What a model must be able to do for each explanation; `obstacle` knows what else some need of its layers."""
+"""Capabilities that each explanation needs; `find_incompatibility` checks the layers that some need as well."""
 
 
 @dataclass(frozen=True)
-class Context:
-    """What a user can ask of explanations.
+class ExplanationContext:
+    """Options of explanations.
 
     Attributes:
-        target: Class for each image (N,), or one for all by name or index: the one to which
-            counterfactuals lead, to whose mean interpolations lead, and whose logit maps
+        target: Class for each image (N,), or one for all by name or index: the target of
+            counterfactuals and of interpolations (its mean), and the class whose logit maps
             explain. None is the predicted class for maps, and the second best elsewhere.
         labels: Known class of each image (N,), -1 where it has none; an interpolation
             without a target leads away from it.
-        kinds: How far the steps of counterfactuals go, some of `KINDS`.
+        kinds: Lengths of the steps of counterfactuals, some of `COUNTERFACTUAL_KINDS`.
         confidence: Probability that a ``confident`` counterfactual has, above 0.5 and below 1.
         change_maps: Whether saved counterfactuals get a change map, which takes longer than they do.
         window: Side of the window of occlusion and prediction difference in pixels.
@@ -49,7 +49,7 @@ class Context:
         occlusion_budget: Evaluations of each image that occlusion may take, coarse to fine; 0 for the exact map.
         samples: Replacements of each window for a prediction difference.
         references: Scaled fields (M, C, H, W) from which these come; None for the image's own local mean.
-        integration_steps: Points on the way of integrated gradients.
+        integration_steps: Points on the path of integrated gradients.
         steps: Number of steps of an interpolation.
         towards: Scaled image (1, C, H, W) that interpolations lead to; None for a class's mean.
     """
@@ -57,7 +57,7 @@ class Context:
     target: Target = None
     labels: Tensor | None = None
     kinds: tuple[str, ...] = ("confident",)
-    confidence: float = CONFIDENCE
+    confidence: float = DEFAULT_CONFIDENCE
     change_maps: bool = True
     window: int = 15
     stride: int = 6
@@ -69,37 +69,37 @@ class Context:
     towards: Tensor | None = None
 
 
-def explainers_for(model: nn.Module, names: Sequence[str] | None = None) -> tuple[str, ...]:
-    """The explanations that a model can serve.
+def select_explainers(model: nn.Module, names: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Select the explanations that a model supports.
 
     Args:
         model: Any network.
-        names: Those asked for; None asks for all that it can serve.
+        names: Requested names; None requests all that it supports.
 
     Returns:
-        Names, in the order asked for or that of `EXPLAINERS`.
+        Names, in the requested order or that of `EXPLAINERS`.
 
     Raises:
-        LeighError: A name is unknown, or the model cannot serve it.
+        LeighError: A name is unknown, or the model does not support it.
     """
     if names is None:
-        able = [name for name, needs in EXPLAINERS.items() if all(can(model, need) for need in needs)]
-        return tuple(name for name in able if obstacle(model, name) is None)
+        able = [name for name, needs in EXPLAINERS.items() if all(has_capability(model, need) for need in needs)]
+        return tuple(name for name in able if find_incompatibility(model, name) is None)
     for name in names:
         if name not in EXPLAINERS:
             raise LeighError(f"Unknown explanation {name!r}; choose from {', '.join(EXPLAINERS)}.")
-        require(model, EXPLAINERS[name], name)
-        if why := obstacle(model, name):
+        require_capabilities(model, EXPLAINERS[name], name)
+        if why := find_incompatibility(model, name):
             raise LeighError(why)
     return tuple(names)
 
 
 def default_explainers(model: nn.Module) -> tuple[str, ...]:
-    """The explanations that say most about a model, for users who name none.
+    """Most informative explanations of a model, used where none are named.
 
-    A classifier that can decode shows counterfactuals, one that cannot its
-    occlusion maps, and a model that does not classify how it sees the images.
+    Counterfactuals for a classifier that can decode, occlusion maps for one that
+    cannot, and reconstructions and interpolations for a model that does not classify.
     """
-    if not can(model, "classify"):
+    if not has_capability(model, "classify"):
         return ("reconstruction", "interpolation")
-    return ("counterfactual",) if can(model, "decode") else ("occlusion",)
+    return ("counterfactual",) if has_capability(model, "decode") else ("occlusion",)

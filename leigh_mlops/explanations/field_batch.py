@@ -1,4 +1,4 @@
-"""Fields on their way through a model, with what was found for each."""
+"""Batches of fields with their predictions and explanations."""
 
 from dataclasses import dataclass, field
 
@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from leigh_mlops.explanations.certified import AsSaved, Certified
-from leigh_mlops.explanations.explainers import Context
+from leigh_mlops.explanations.counterfactuals.verification import SaveRoundTrip, VerifiedCounterfactual
+from leigh_mlops.explanations.explainers import ExplanationContext
 from leigh_mlops.images import IntensityScale
 from leigh_mlops.models import ModelPackage
 
@@ -18,13 +18,13 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass
 class FieldExplanation:
-    """What was found for one field.
+    """Predictions, measures, images and maps of one field.
 
     Attributes:
         numbers: Columns of the table of fields.
         images: By name, raw intensities (C, H, W), unclipped; of a counterfactual that was saved,
-            what its file holds.
-        maps: By name, float32, (H, W), in the units of `maps.unit_of`.
+            those read back from its file.
+        maps: By name, float32, (H, W), in the units of `maps.map_unit`.
         frames: By name, raw intensities (S, C, H, W).
         certified: By kind, the counterfactuals that were saved.
     """
@@ -33,7 +33,7 @@ class FieldExplanation:
     images: dict[str, Floats] = field(default_factory=dict)
     maps: dict[str, Floats] = field(default_factory=dict)
     frames: dict[str, Floats] = field(default_factory=dict)
-    certified: dict[str, Certified] = field(default_factory=dict)
+    verified: dict[str, VerifiedCounterfactual] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -43,19 +43,19 @@ class FieldBatch:
     Attributes:
         package: The model.
         scale: Its intensity scale.
-        context: What is asked for.
+        context: Options of the explanations.
         as_saved: Saves a counterfactual, see `explain_fields`.
         raw: Raw intensities, shape (N, C, S, S).
         images: The same scaled, on the model's device.
         latents: Of the images, shape (N, ...).
         logits: Of the images, shape (N, K); (N, 0) for a model that does not classify.
-        found: One explanation per field, which grows.
+        found: One explanation per field, filled in place.
     """
 
     package: ModelPackage
     scale: IntensityScale
-    context: Context
-    as_saved: AsSaved | None
+    context: ExplanationContext
+    as_saved: SaveRoundTrip | None
     raw: Floats
     images: Tensor
     latents: Tensor

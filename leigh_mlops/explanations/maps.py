@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from leigh_mlops.explanations.explainers import Context
-from leigh_mlops.explanations.gradients import grad_cam, guided_grad_cam, integrated_gradients, smooth_grad
-from leigh_mlops.explanations.occlusion import occlusion, occlusion_within
-from leigh_mlops.explanations.perturbation import prediction_difference
-from leigh_mlops.explanations.relevance import deep_lift, lrp
+from leigh_mlops.explanations.attribution.gradients import grad_cam, guided_grad_cam, integrated_gradients, smooth_grad
+from leigh_mlops.explanations.attribution.lrp import deep_lift, lrp
+from leigh_mlops.explanations.attribution.prediction_difference import prediction_difference
+from leigh_mlops.explanations.explainers import ExplanationContext
+from leigh_mlops.explanations.occlusion.occlusion import occlusion, occlusion_with_budget
 
-__all__ = ["MAPS", "MAP_UNITS", "MapTask", "Maps", "map_names", "unit_of"]
+__all__ = ["MAP_METHODS", "MAP_UNITS", "MapTask", "MapResult", "map_names", "map_unit"]
 
 _IMAGES_AT_ONCE = 4
 """Gradients keep every activation of the network."""
@@ -28,7 +28,7 @@ class MapTask:
         target: Class whose logit is explained, shape (N,).
         channels: Names of the C channels.
         black: Scaled value of raw zero for each channel, shape (C,).
-        context: What is asked for.
+        context: Options of the explanations.
     """
 
     model: nn.Module
@@ -36,12 +36,12 @@ class MapTask:
     target: Tensor
     channels: tuple[str, ...]
     black: Tensor
-    context: Context
+    context: ExplanationContext
 
 
 @dataclass(frozen=True)
-class Maps:
-    """What a method gives for N images.
+class MapResult:
+    """Maps and further columns of a method for N images.
 
     Attributes:
         maps: By name, float32, shape (N, H, W).
@@ -52,35 +52,35 @@ class Maps:
     numbers: dict[str, Tensor] = field(default_factory=dict)
 
 
-def _occlusions(task: MapTask) -> Maps:
+def _occlusion_maps(task: MapTask) -> MapResult:
     context = task.context
     if not context.occlusion_budget:
-        return Maps({"occlusion": _occlusion(task)})
-    coarse = occlusion_within(
+        return MapResult({"occlusion": _exact_occlusion(task)})
+    coarse = occlusion_with_budget(
         task.model, task.images, task.target, budget=context.occlusion_budget,
         window=context.window, stride=context.stride, baseline=task.black,
     )  # fmt: skip
-    return Maps(
+    return MapResult(
         {"occlusion": coarse.map},
         {"occlusion_agreement": coarse.agreement, "occlusion_evaluations": coarse.evaluations},
     )
 
 
-def _occlusions_by_channel(task: MapTask) -> Maps:
+def _channel_occlusion_maps(task: MapTask) -> MapResult:
     names = map_names("occlusion_channels", task.channels)
-    return Maps({name: _occlusion(task, channel) for channel, name in enumerate(names)})
+    return MapResult({name: _exact_occlusion(task, channel) for channel, name in enumerate(names)})
 
 
-def _occlusion(task: MapTask, channel: int | None = None) -> Tensor:
+def _exact_occlusion(task: MapTask, channel: int | None = None) -> Tensor:
     return occlusion(
         task.model, task.images, task.target,
         window=task.context.window, stride=task.context.stride, baseline=task.black, channel=channel,
     )  # fmt: skip
 
 
-def _prediction_differences(task: MapTask) -> Maps:
+def _prediction_difference_maps(task: MapTask) -> MapResult:
     context = task.context
-    return Maps(
+    return MapResult(
         {
             "prediction_difference": prediction_difference(
                 task.model, task.images, task.target, context.references,
@@ -90,49 +90,53 @@ def _prediction_differences(task: MapTask) -> Maps:
     )  # fmt: skip
 
 
-def _plain(name: str, method: Callable[[nn.Module, Tensor, Tensor], Tensor]) -> Callable[[MapTask], Maps]:
-    """A method that gives a map alone."""
+def _simple_method(name: str, method: Callable[[nn.Module, Tensor, Tensor], Tensor]) -> Callable[[MapTask], MapResult]:
+    """Wrap a method that returns a map only."""
 
-    def made(task: MapTask) -> Maps:
-        return Maps({name: torch.cat([method(task.model, *part) for part in _parts(task)])})
+    def compute_maps(task: MapTask) -> MapResult:
+        return MapResult({name: torch.cat([method(task.model, *part) for part in _split_batches(task)])})
 
-    return made
+    return compute_maps
 
 
-def _summing(
+def _complete_method(
     name: str, method: Callable[[MapTask, Tensor, Tensor], tuple[Tensor, Tensor]]
-) -> Callable[[MapTask], Maps]:
-    """A method whose map has a sum that is known."""
+) -> Callable[[MapTask], MapResult]:
+    """Wrap a method whose map has a known sum, so that its completeness error is measured."""
 
-    def made(task: MapTask) -> Maps:
-        maps, wholes = zip(*(method(task, *part) for part in _parts(task)), strict=True)
+    def compute_maps(task: MapTask) -> MapResult:
+        maps, wholes = zip(*(method(task, *part) for part in _split_batches(task)), strict=True)
         heat, whole = torch.cat(maps), torch.cat(wholes)
-        return Maps({name: heat}, {f"{name}_completeness_error": (heat.sum(dim=(1, 2)) - whole).abs() / whole.abs()})
+        return MapResult(
+            {name: heat}, {f"{name}_completeness_error": (heat.sum(dim=(1, 2)) - whole).abs() / whole.abs()}
+        )
 
-    return made
+    return compute_maps
 
 
-def _parts(task: MapTask) -> list[tuple[Tensor, Tensor]]:
+def _split_batches(task: MapTask) -> list[tuple[Tensor, Tensor]]:
     return list(zip(*(torch.split(each, _IMAGES_AT_ONCE) for each in (task.images, task.target)), strict=True))
 
 
-MAPS: dict[str, Callable[[MapTask], Maps]] = {
-    "occlusion": _occlusions,
-    "occlusion_channels": _occlusions_by_channel,
-    "grad_cam": _plain("grad_cam", grad_cam),
-    "guided_grad_cam": _plain("guided_grad_cam", guided_grad_cam),
-    "integrated_gradients": _summing(
+MAP_METHODS: dict[str, Callable[[MapTask], MapResult]] = {
+    "occlusion": _occlusion_maps,
+    "occlusion_channels": _channel_occlusion_maps,
+    "grad_cam": _simple_method("grad_cam", grad_cam),
+    "guided_grad_cam": _simple_method("guided_grad_cam", guided_grad_cam),
+    "integrated_gradients": _complete_method(
         "integrated_gradients",
         lambda task, images, target: integrated_gradients(
             task.model, images, target, task.black, steps=task.context.integration_steps
         ),
     ),
-    "smooth_grad": _plain("smooth_grad", smooth_grad),
-    "deep_lift": _summing("deep_lift", lambda task, images, target: deep_lift(task.model, images, target, task.black)),
-    "lrp": _summing("lrp", lambda task, images, target: lrp(task.model, images, target)),
-    "prediction_difference": _prediction_differences,
+    "smooth_grad": _simple_method("smooth_grad", smooth_grad),
+    "deep_lift": _complete_method(
+        "deep_lift", lambda task, images, target: deep_lift(task.model, images, target, task.black)
+    ),
+    "lrp": _complete_method("lrp", lambda task, images, target: lrp(task.model, images, target)),
+    "prediction_difference": _prediction_difference_maps,
 }
-"""Methods that give maps; a key is a method's name, and that of its map but for ``occlusion_channels``."""
+"""Methods that compute maps; a key is a method's name, and that of its map but for ``occlusion_channels``."""
 
 MAP_UNITS = {
     "grad_cam": "logits per cell of the feature map",
@@ -145,15 +149,15 @@ MAP_UNITS = {
     "occlusion": "logits",
     "counterfactual": "nats of log-odds per pixel",
 }
-"""What the numbers of a map are; see `unit_of`."""
+"""Units of maps; see `map_unit`."""
 
 
 def map_names(method: str, channels: Sequence[str]) -> list[str]:
-    """Names of the maps that a method gives for images of some channels."""
+    """Names of the maps that a method computes for images of some channels."""
     return [f"occlusion_{name}" for name in channels] if method == "occlusion_channels" else [method]
 
 
-def unit_of(name: str) -> str:
+def map_unit(name: str) -> str:
     """Unit of a map by its name.
 
     Example:

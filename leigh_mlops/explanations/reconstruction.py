@@ -1,4 +1,4 @@
-"""How well a model gives its images back, beside principal components of the same size."""
+"""Reconstruction errors of a model, beside those of principal components of the same size."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ def channel_errors(raw: Floats, reconstructed: Floats) -> npt.NDArray[np.float64
 
     Args:
         raw: Images, shape (N, C, H, W).
-        reconstructed: What a model made of them, the same shape.
+        reconstructed: A model's reconstructions of them, the same shape.
 
     Returns:
         Shape (N, C).
@@ -40,14 +40,14 @@ def reconstruction_columns(
     scale: IntensityScale,
     arrays: Mapping[str, npt.NDArray[Any]],
 ) -> list[dict[str, float]]:
-    """What a table of fields says of each reconstruction.
+    """Columns of each reconstruction in a table of fields.
 
     Args:
         raw: Raw intensities (N, C, H, W), as the model was given them.
         reconstructed: Raw intensities of its reconstructions, the same shape.
         channels: Names, length C.
-        scale: Of the model.
-        arrays: Those of the model's package; its components are fitted on the same fields, as many
+        scale: Intensity scale of the model.
+        arrays: Arrays of the model's package; its components are fitted on the same fields, as many
             as the latent has numbers, or one fewer than there are fields.
 
     Returns:

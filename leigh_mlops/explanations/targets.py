@@ -1,4 +1,4 @@
-"""The class that an explanation is asked for."""
+"""Target classes of explanations."""
 
 import math
 from collections.abc import Sequence
@@ -7,21 +7,21 @@ import torch
 from torch import Tensor
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.explanations.means import Means, classes_with_means
+from leigh_mlops.explanations.counterfactuals.class_means import Means, classes_with_means
 
-__all__ = ["Target", "choose_target", "choose_way"]
+__all__ = ["Target", "choose_target", "choose_reachable_target"]
 
 Target = Tensor | str | int | None
-"""One class per image (N,), one for all by name or index, or none given."""
+"""One class per image (N,), one for all by name or index, or None."""
 
 
 def choose_target(target: Target, scores: Tensor, classes: Sequence[str]) -> Tensor:
-    """One class index per image.
+    """Resolve a target to one class index per image.
 
     Args:
-        target: What the user asked for. None means the second best class, which
+        target: Requested target. None means the second best class, which
             for two classes is the other one.
-        scores: How near each image is to each class, larger is nearer, such as
+        scores: Nearness of each image to each class, larger is nearer, such as
             logits, shape (N, K).
         classes: The K names.
 
@@ -50,14 +50,16 @@ def choose_target(target: Target, scores: Tensor, classes: Sequence[str]) -> Ten
     return chosen.long().expand(n)
 
 
-def choose_way(target: Target, scores: Tensor, means: Means, kinds: Sequence[str], classes: Sequence[str]) -> Tensor:
-    """Class that the way of each image leads to: as `choose_target`, but of its own accord to none without means.
+def choose_reachable_target(
+    target: Target, scores: Tensor, means: Means, kinds: Sequence[str], classes: Sequence[str]
+) -> Tensor:
+    """Choose targets as `choose_target` does, but without a requested target none of the classes without means.
 
     Args:
-        target: What the user asked for.
-        scores: How near each image is to each class; the way leads away from the nearest, shape (N, K).
+        target: Requested target.
+        scores: Nearness of each image to each class; the nearest is never the default, shape (N, K).
         means: From `class_means`.
-        kinds: Of the means that a way needs, some of ``true`` and ``predicted``.
+        kinds: Kinds of means that a target needs, some of ``true`` and ``predicted``.
         classes: The K names.
 
     Returns:

@@ -1,4 +1,4 @@
-"""From fields to the images and targets that maps explain."""
+"""Conversion of fields to the images and targets that maps explain."""
 
 import numpy as np
 import torch
@@ -7,11 +7,11 @@ from leigh_mlops.explanations.field_batch import FieldBatch
 from leigh_mlops.explanations.maps import MapTask
 from leigh_mlops.explanations.targets import choose_target
 
-__all__ = ["map_task"]
+__all__ = ["build_map_task"]
 
 
-def map_task(batch: FieldBatch) -> MapTask:
-    """What maps of a batch explain: the context's target, or the class that each field is predicted as.
+def build_map_task(batch: FieldBatch) -> MapTask:
+    """Build the task of a batch's maps: the context's target, or the predicted class of each field.
 
     Raises:
         LeighError: The target is no class of the model.

@@ -2,18 +2,18 @@
 
 from leigh_mlops.images.batches import Augmentation, Batch, FieldBatches, derived_seed
 from leigh_mlops.images.cache import PixelCache, cache_root, open_cache
-from leigh_mlops.images.controls import (
+from leigh_mlops.images.control_levels import (
     ControlLevel,
     adjust_cache,
-    adjusted,
     adjustment,
+    apply_adjustment,
     control_levels,
-    fit_controls,
-    unadjusted,
+    fit_control_reference,
+    invert_adjustment,
 )
 from leigh_mlops.images.digest import pixel_digest
 from leigh_mlops.images.failure import Failure
-from leigh_mlops.images.fields import ChannelFiles, FieldFiles, Plane, field_files
+from leigh_mlops.images.field_files import ChannelFiles, FieldFiles, Plane, field_files
 from leigh_mlops.images.measure import QUALITY_NUMBERS, measure_field
 from leigh_mlops.images.read import read_field, read_image
 from leigh_mlops.images.regions import fit_thresholds, image_thresholds, region_features
@@ -34,14 +34,14 @@ __all__ = [
     "PixelCache",
     "QUALITY_NUMBERS",
     "adjust_cache",
-    "adjusted",
+    "apply_adjustment",
     "adjustment",
     "cache_root",
     "check_image_size",
     "control_levels",
     "derived_seed",
     "field_files",
-    "fit_controls",
+    "fit_control_reference",
     "fit_scale",
     "fit_thresholds",
     "image_thresholds",
@@ -52,5 +52,5 @@ __all__ = [
     "read_field",
     "read_image",
     "region_features",
-    "unadjusted",
+    "invert_adjustment",
 ]

@@ -1,4 +1,4 @@
-"""What is varied from epoch to epoch, and the one affine map per image that does it."""
+"""Random augmentation of images by one affine map and one intensity factor each."""
 
 from dataclasses import dataclass
 
@@ -6,17 +6,17 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Augmentation", "Variation", "placements", "warp"]
+__all__ = ["Augmentation", "Variation", "affine_maps", "warp"]
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Variation:
-    """What is done to each of some images.
+    """Drawn augmentation of a batch of images.
 
     Attributes:
-        placements: Shape (n, 2, 3), see :func:`placements`.
+        placements: Shape (n, 2, 3), see :func:`affine_maps`.
         factors: Common factor of all channels' intensity, shape (n,).
     """
 
@@ -26,7 +26,7 @@ class Variation:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is varied from epoch to epoch; the published work used flips and 10 degrees.
+    """Ranges of the random augmentation; the published work used flips and 10 degrees.
 
     Attributes:
         flip: Probability of each of the two flips.
@@ -34,7 +34,7 @@ class Augmentation:
         quarter_turns: Rotate by a random multiple of 90 degrees.
         shift: Largest shift, as a share of the side.
         jitter: Largest relative change of all channels' intensity together; on plates that are
-            brought to a level by their controls, of the intensity at that level.
+            adjusted to their controls, of the adjusted intensity.
     """
 
     flip: float = 0.5
@@ -44,20 +44,20 @@ class Augmentation:
     jitter: float = 0.0
 
     def draw(self, rng: np.random.Generator, count: int, side_px: int) -> Variation:
-        """Draw what is done to some images.
+        """Draw the augmentation of some images.
 
-        As many numbers are drawn whatever the attributes are, so that one more
-        augmentation leaves the others' draws as they were.
+        The number of draws does not depend on the attributes, so that switching on
+        one augmentation leaves the draws of the others unchanged.
 
         Args:
-            rng: Source of all chance.
+            rng: Random number generator.
             count: Number of images, n.
             side_px: Their side.
         """
         chance = rng.random((7, count))
         either_way = 2 * chance - 1
         return Variation(
-            placements(
+            affine_maps(
                 side_px,
                 flips=chance[:2] < self.flip,
                 turns=(4 * chance[2]).astype(int) * self.quarter_turns,
@@ -68,7 +68,7 @@ class Augmentation:
         )
 
 
-def placements(
+def affine_maps(
     side_px: int,
     *,
     flips: npt.NDArray[np.bool_],
@@ -76,10 +76,10 @@ def placements(
     degrees: Floats,
     shift_px: Floats,
 ) -> Floats:
-    """Affine maps from a pixel (x, y, 1) of the augmented image to the place (x, y) it shows.
+    """Affine maps from a pixel (x, y, 1) of the augmented image to its place (x, y) in the original.
 
     Flips come first, then quarter turns, rotation and shift. Without rotation and
-    shift all numbers are whole or half, so that pixels are moved and none is interpolated.
+    shift all entries are integers or half-integers, so that no pixel is interpolated.
 
     Args:
         side_px: Side of the images.
@@ -102,18 +102,18 @@ def placements(
 
 
 def _rotations(cosine: Floats, sine: Floats) -> Floats:
-    """From a turned image's (x, y), y downwards, to the original's; shape (n, 2, 2)."""
+    """Rotation matrices from a turned image's (x, y), y downwards, to the original's; shape (n, 2, 2)."""
     return np.moveaxis(np.array([[cosine, -sine], [sine, cosine]]), 2, 0)
 
 
 def warp(image: npt.NDArray[np.generic], placement: Floats) -> list[npt.NDArray[np.generic]]:
     """Move an image's pixels by one affine map, interpolated linearly.
 
-    Borders are reflected: black corners would tell a network the angle.
+    Borders are reflected: black corners would reveal the angle to a network.
 
     Args:
         image: Shape (C, S, S), uint16 or float32.
-        placement: Shape (2, 3), of :func:`placements`.
+        placement: Shape (2, 3), of :func:`affine_maps`.
 
     Returns:
         C planes (S, S) of the same type.

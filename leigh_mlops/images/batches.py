@@ -36,10 +36,10 @@ class FieldBatches:
         cache: The pixel cache.
         rows: Row numbers, shape (n,).
         labels: Class indices of the same fields, shape (n,); -1 where unknown.
-        scale: From raw intensities to network units.
+        scale: Map from raw intensities to network units.
         batch_size: Fields in a batch; the last may be smaller.
         augmentation: ``None`` for none.
-        seed: Of order and augmentation.
+        seed: Seed of order and augmentation.
         workers: Threads that prepare batches while earlier ones are used, at
             most ``workers + 1`` batches ahead; 0 for none. The batches are the same.
     """
@@ -59,18 +59,18 @@ class FieldBatches:
     def epoch(self, number: int) -> Iterator[Batch]:
         """The shuffled and augmented batches of one epoch, the same for the same seed and number.
 
-        A last batch of one field is left out: batch statistics of one are none.
+        A last batch of one field is left out, since it has no batch statistics.
         """
         rng = np.random.default_rng(derived_seed(self.seed, number))
         order = rng.permutation(len(self.rows))
         drawn = self.augmentation.draw(rng, len(order), self.cache.pixels.shape[-1]) if self.augmentation else None
         parts = [part for part in self._parts() if part.stop - part.start > 1 or len(order) == 1]
-        return in_order([partial(self._batch, order[part], part, drawn) for part in parts], self.workers)
+        return run_in_order([partial(self._batch, order[part], part, drawn) for part in parts], self.workers)
 
     def __iter__(self) -> Iterator[Batch]:
         """The batches in order, not augmented."""
         every = np.arange(len(self.rows))
-        return in_order([partial(self._batch, every[part], part, None) for part in self._parts()], self.workers)
+        return run_in_order([partial(self._batch, every[part], part, None) for part in self._parts()], self.workers)
 
     def _parts(self) -> list[slice]:
         starts = range(0, len(self.rows), self.batch_size)
@@ -79,7 +79,7 @@ class FieldBatches:
     def _batch(self, chosen: npt.NDArray[np.int64], part: slice, drawn: Variation | None) -> Batch:
         rows = self.rows[chosen]
         images = np.empty((len(rows), *self.cache.pixels.shape[1:]), np.float32)
-        prepare = self._from_counts if self.cache.adjust is None else self._from_raw
+        prepare = self._scale_counts if self.cache.adjust is None else self._scale_raw
         for place, (row, image) in enumerate(zip(rows, images, strict=True)):
             if drawn is None:
                 prepare(int(row), image, None, 1.0)
@@ -88,34 +88,34 @@ class FieldBatches:
                 prepare(int(row), image, drawn.placements[position], float(drawn.factors[position]))
         return Batch(torch.from_numpy(images), torch.from_numpy(self.labels[chosen]), rows)
 
-    def _from_counts(
+    def _scale_counts(
         self, row: int, out: npt.NDArray[np.float32], placement: npt.NDArray[np.float64] | None, factor: float
     ) -> None:
-        """One image in network units, looked up by its counts."""
+        """Write one image in network units to ``out``, looked up by its counts."""
         counts = np.asarray(self.cache.pixels[row])
         planes = counts if placement is None else warp(counts, placement)
-        for plane, table, channel in zip(planes, self._tables, out, strict=True):
+        for plane, table, channel in zip(planes, self._lookup_tables, out, strict=True):
             # A count beyond the type's range saturates, as a detector does.
             varied = plane if factor == 1 else cv2.addWeighted(plane, factor, plane, 0, 0)
             cv2.LUT(varied, table, channel)
 
-    def _from_raw(
+    def _scale_raw(
         self, row: int, out: npt.NDArray[np.float32], placement: npt.NDArray[np.float64] | None, factor: float
     ) -> None:
-        """The same where raw intensities are adjusted row by row, so that no table serves all."""
+        """Write one image in network units to ``out`` without a table, as raw intensities are adjusted row by row."""
         raw = self.cache.raw([row])[0]
         varied = raw if placement is None else np.stack(warp(raw, placement)) * np.float32(factor)
         out[:] = self.scale.apply(varied)
 
     @cached_property
-    def _tables(self) -> npt.NDArray[np.float32]:
+    def _lookup_tables(self) -> npt.NDArray[np.float32]:
         """Network units of every count, shape (C, 65536)."""
         raw = np.arange(65536, dtype=np.float32) * np.float32(self.cache.unit)
         return self.scale.apply(np.tile(raw, (self.cache.pixels.shape[1], 1, 1)))[:, 0]
 
 
-def in_order(jobs: list[Callable[[], Batch]], workers: int) -> Iterator[Batch]:
-    """Make batches, and give them in their order; at most ``workers + 1`` are under way or wait to be taken."""
+def run_in_order(jobs: list[Callable[[], Batch]], workers: int) -> Iterator[Batch]:
+    """Run jobs in threads and yield their batches in order; at most ``workers + 1`` are running or waiting."""
     if not workers:
         yield from (job() for job in jobs)
         return
@@ -128,7 +128,7 @@ def in_order(jobs: list[Callable[[], Batch]], workers: int) -> Iterator[Batch]:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-    finally:  # also where nobody asks for the rest
+    finally:  # also where the iterator is not exhausted
         pool.shutdown(cancel_futures=True)
 
 

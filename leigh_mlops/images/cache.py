@@ -14,17 +14,17 @@ import numpy.typing as npt
 import pandas as pd
 from filelock import FileLock
 
-from leigh_mlops.errors import LeighError, printable
-from leigh_mlops.images.build import VERSION, build_cache
+from leigh_mlops.errors import LeighError, escape_unprintable
+from leigh_mlops.images.cache_builder import VERSION, build_cache
 from leigh_mlops.images.failure import Failure
-from leigh_mlops.images.fields import FieldFiles, field_files
-from leigh_mlops.images.omezarr import is_array
+from leigh_mlops.images.field_files import FieldFiles, field_files
+from leigh_mlops.images.omezarr import is_zarr_array
 from leigh_mlops.images.sizes import check_image_size
 
 __all__ = ["PixelCache", "cache_root", "open_cache"]
 
 MAX_BLOCK_FILES = 1_000_000
-"""Files of one OME-Zarr array whose states are looked at: a bound on a folder that never ends."""
+"""Files of one OME-Zarr array whose states are read: a bound on very large folders."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class PixelCache:
     """All fields of a table at one image size.
 
     Attributes:
-        folder: Where the cache lies.
+        folder: Folder of the cache.
         pixels: Shape (N, C, S, S), uint16, read-only and memory-mapped; rows
             as in the table. Rows of failed fields are zero.
         unit: Raw intensity per count.
@@ -81,7 +81,7 @@ class PixelCache:
 
 
 def cache_root() -> Path:
-    """``$LEIGH_CACHE``, else the user's cache folder."""
+    """Folder of all caches: ``$LEIGH_CACHE``, else the user's cache folder."""
     default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "leigh_mlops"
     return Path(os.environ.get("LEIGH_CACHE", default))
 
@@ -93,13 +93,13 @@ def open_cache(
     root: Path | None = None,
     progress: Callable[[], None] | None = None,
 ) -> PixelCache:
-    """Map the cache of a table, and build it first where it does not stand yet.
+    """Map the cache of a table, and build it first if it does not exist.
 
-    A cache stands under a key of its content, so that a plate that was moved or
-    copied finds it again once its files were read. A note under a key of the
-    files' states leads to it without reading them; none is left where a field
-    failed for a reason that may pass. Two processes may ask at once, and either
-    may be killed.
+    A cache is named by a key of its content, so that a plate that was moved or
+    copied finds it again once its files were read. A note named by a key of the
+    files' states points to it without reading them; none is written where a field
+    failed for a transient reason. The function may be called by two processes at once, and
+    either may be killed.
 
     Args:
         table: An image table.
@@ -113,12 +113,12 @@ def open_cache(
     """
     files = field_files(table, channels)
     root = root or cache_root()
-    key = _key_of_states(files, channels, check_image_size(image_size))
+    key = _state_key(files, channels, check_image_size(image_size))
     note = root / f"{key}.json"
-    with _writing(root):
+    with _report_disk_errors(root):
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / f"{key}.lock"):
-            folder = _noted(note)
+            folder = _cached_folder(note)
             if folder is None:
                 folder, passing = build_cache(root, files, channels, image_size, progress)
                 if not passing:
@@ -127,14 +127,14 @@ def open_cache(
 
 
 @contextmanager
-def _writing(root: Path) -> Iterator[None]:
-    """Trouble with the disk becomes one sentence; what reading images brings up never gets here."""
+def _report_disk_errors(root: Path) -> Iterator[None]:
+    """Turn disk errors into a LeighError; errors of reading images are handled elsewhere."""
     try:
         yield
     except OSError as error:
-        reason = printable(error.strerror or str(error))
+        reason = escape_unprintable(error.strerror or str(error))
         raise LeighError(
-            f"The pixel cache in {printable(root)} can't be written ({reason}); "
+            f"The pixel cache in {escape_unprintable(root)} can't be written ({reason}); "
             "free space there, or name another folder with $LEIGH_CACHE."
         ) from None
 
@@ -145,53 +145,55 @@ def _write_note(note: Path, folder: Path) -> None:
     temporary.replace(note)
 
 
-def _noted(note: Path) -> Path | None:
-    """The finished cache that a note leads to."""
+def _cached_folder(note: Path) -> Path | None:
+    """Finished cache that a note points to, if any."""
     if not note.exists():
         return None
     folder = note.parent / json.loads(note.read_text())["cache"]
     return folder if (folder / "cache.json").exists() else None
 
 
-def _key_of_states(files: Sequence[FieldFiles | None], channels: Sequence[str], image_size: int) -> str:
-    """A key of where every file lies and what the file system says of it; nothing is read."""
+def _state_key(files: Sequence[FieldFiles | None], channels: Sequence[str], image_size: int) -> str:
+    """Key of the path and file-system state of every file; no file is read."""
     states: dict[Path, str] = {}
     digest = hashlib.sha256(json.dumps([VERSION, image_size, list(channels)]).encode())
     for field in files:
         for channel in field or ():
             for plane in channel.planes:
-                _add(digest, plane.path, states, plane[1:])
+                _update_digest(digest, plane.path, states, plane[1:])
             if channel.illumination:
-                _add(digest, channel.illumination, states)
+                _update_digest(digest, channel.illumination, states)
         digest.update(b"\n")
     return digest.hexdigest()[:24]
 
 
-def _add(digest: "hashlib._Hash", path: Path, states: dict[Path, str], plane: tuple[object, ...] = ()) -> None:
+def _update_digest(
+    digest: "hashlib._Hash", path: Path, states: dict[Path, str], plane: tuple[object, ...] = ()
+) -> None:
     if path not in states:
         try:
-            states[path] = _state(path.stat())
-            if path.is_dir() and is_array(path):
-                states[path] += _state_of_blocks(path)
+            states[path] = _file_state(path.stat())
+            if path.is_dir() and is_zarr_array(path):
+                states[path] += _array_state(path)
         except (OSError, ValueError):
             states[path] = "missing"
     digest.update(f"{path.absolute()} {plane} {states[path]}\n".encode("utf-8", "surrogateescape"))
 
 
-def _state(stat: os.stat_result) -> str:
+def _file_state(stat: os.stat_result) -> str:
     # A file that was changed and given back its size and time still has another ctime.
     return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}"
 
 
-def _state_of_blocks(folder: Path) -> str:
+def _array_state(folder: Path) -> str:
     digest = hashlib.sha256()
-    for name, block in islice(_blocks(folder), MAX_BLOCK_FILES):
-        digest.update(f"{name} {_state(block)}\n".encode("utf-8", "surrogateescape"))
+    for name, block in islice(_walk_blocks(folder), MAX_BLOCK_FILES):
+        digest.update(f"{name} {_file_state(block)}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
-def _blocks(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Everything below the folder of an array, always in the same order; rewriting a block changes no folder above."""
+def _walk_blocks(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Walk all entries below an array's folder in a fixed order, as rewriting a block changes no parent folder."""
     waiting = [str(folder)]
     while waiting:
         with os.scandir(waiting.pop()) as entries:

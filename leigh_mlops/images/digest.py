@@ -1,4 +1,4 @@
-"""Digests by which a field is known whatever its name."""
+"""Digests that identify a field by its pixels, whatever its name."""
 
 from collections.abc import Sequence
 

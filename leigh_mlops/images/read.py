@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from leigh_mlops.errors import LeighError, printable
-from leigh_mlops.images.fields import FieldFiles, Plane
-from leigh_mlops.images.omezarr import is_array, read_zarr
-from leigh_mlops.images.pictures import as_picture, read_bmp, read_jpeg, read_png
-from leigh_mlops.images.scratch import Allocate
-from leigh_mlops.images.source import Pixels, opened, refusals, unsigned
+from leigh_mlops.errors import LeighError, escape_unprintable
+from leigh_mlops.images.field_files import FieldFiles, Plane
+from leigh_mlops.images.omezarr import is_zarr_array, read_zarr
+from leigh_mlops.images.picture_files import read_bmp, read_jpeg, read_png, to_rgb_square
+from leigh_mlops.images.scratch import Allocator
+from leigh_mlops.images.source import Pixels, open_source, to_unsigned, translate_read_errors
 from leigh_mlops.images.tiff import read_tiff
 
 __all__ = ["read_field", "read_image", "read_planes"]
@@ -37,64 +37,64 @@ def read_field(files: FieldFiles) -> Pixels:
     return np.stack(read_planes(files))
 
 
-def read_planes(files: FieldFiles, allocate: Allocate = np.empty) -> list[Pixels]:
+def read_planes(files: FieldFiles, allocate: Allocator = np.empty) -> list[Pixels]:
     """The channels of :func:`read_field`, each (H, W) and contiguous, not copied into one array.
 
     Args:
-        files: As there.
-        allocate: Gives memory for the pixels of each channel.
+        files: Files of the field, one entry for each channel.
+        allocate: Allocates the pixels of each channel.
     """
     pages: _Pages = {}
-    images = [_projected(channel.planes, pages, allocate) for channel in files]
+    images = [_project_planes(channel.planes, pages, allocate) for channel in files]
     if len({(image.shape, image.dtype) for image in images}) > 1:
-        sizes = ", ".join(_words(image) for image in images)
-        first = printable(files[0].planes[0].path)
+        sizes = ", ".join(_describe_image(image) for image in images)
+        first = escape_unprintable(files[0].planes[0].path)
         raise LeighError(f"{first}: the channels of this field differ ({sizes}); export them alike.")
     return images
 
 
-def _plane(plane: Plane, pages: _Pages, allocate: Allocate) -> Pixels:
-    """One plane; a page that holds several is read once for a field."""
+def _read_plane(plane: Plane, pages: _Pages, allocate: Allocator) -> Pixels:
+    """Read one plane; a page that holds several is read once for a field."""
     key = (plane.path, plane.frame, plane.picture)
     page = pages.get(key)
     if page is None:
         page = read_image(plane.path, plane.frame, allocate)
-        page = as_picture(page) if plane.picture else page
+        page = to_rgb_square(page) if plane.picture else page
     if plane.samples > 1:
         pages[key] = page
     if len(page) != plane.samples:
         raise LeighError(
-            f"{printable(plane.path)} holds {len(page)} channels where {plane.samples} are expected; "
+            f"{escape_unprintable(plane.path)} holds {len(page)} channels where {plane.samples} are expected; "
             "convert or remove it."
         )
     image: Pixels = page[plane.sample]
     return image
 
 
-def _projected(planes: tuple[Plane, ...], pages: _Pages, allocate: Allocate) -> Pixels:
-    projected = _plane(planes[0], pages, allocate)
+def _project_planes(planes: tuple[Plane, ...], pages: _Pages, allocate: Allocator) -> Pixels:
+    projected = _read_plane(planes[0], pages, allocate)
     for plane in planes[1:]:
-        image = _plane(plane, pages, np.empty)
+        image = _read_plane(plane, pages, np.empty)
         if image.shape != projected.shape or image.dtype != projected.dtype:
             raise LeighError(
-                f"{printable(plane.path)}: a plane of {_words(image)} can't be projected with one of "
-                f"{_words(projected)}; export them alike."
+                f"{escape_unprintable(plane.path)}: a plane of {_describe_image(image)} can't be projected with one of "
+                f"{_describe_image(projected)}; export them alike."
             )
         projected = np.maximum(projected, image)
     return projected
 
 
-def _words(image: Pixels) -> str:
+def _describe_image(image: Pixels) -> str:
     return f"{image.shape[1]} x {image.shape[0]} pixels {image.dtype}"
 
 
-def read_image(path: Path, frame: int | None = None, allocate: Allocate = np.empty) -> Pixels:
+def read_image(path: Path, frame: int | None = None, allocate: Allocator = np.empty) -> Pixels:
     """Read one page of a PNG, BMP, JPEG or TIFF file, or one plane of an OME-Zarr array.
 
     Args:
         path: The file, or the folder of the array.
         frame: Page or plane from 0; ``None`` for the only one.
-        allocate: Gives memory for the pixels of a TIFF.
+        allocate: Allocates the pixels of a TIFF.
 
     Returns:
         Shape (samples, H, W), unsigned 8- or 16-bit in the machine's byte order.
@@ -103,17 +103,17 @@ def read_image(path: Path, frame: int | None = None, allocate: Allocate = np.emp
         LeighError: The file is missing, damaged or no image, claims to be
             absurdly large, or its values don't fit 16 unsigned bits.
     """
-    with refusals(path):
-        return unsigned(_decoded(path, frame, allocate))
+    with translate_read_errors(path):
+        return to_unsigned(_decode_image(path, frame, allocate))
 
 
-def _decoded(path: Path, frame: int | None, allocate: Allocate) -> npt.NDArray[Any]:
+def _decode_image(path: Path, frame: int | None, allocate: Allocator) -> npt.NDArray[Any]:
     if frame is not None and frame < 0:
         raise ValueError("the table names no page of it that can be; pages are numbers from 0")
-    if stat.S_ISDIR(path.stat().st_mode) and is_array(path):
+    if stat.S_ISDIR(path.stat().st_mode) and is_zarr_array(path):
         return read_zarr(path, frame)
     reader = _READERS.get(path.suffix.lower())
-    with opened(path) as source:
+    with open_source(path) as source:
         if reader is None:
             return read_tiff(source, frame, allocate)
         if frame:

@@ -1,4 +1,4 @@
-"""What a field shows, region by region: intensity, texture and area of nuclei, mitochondria and other stains."""
+"""Features of a field by region: intensity, texture and area of nuclei, mitochondria and other stains."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_laplace
 
 from leigh_mlops.images.cache import PixelCache
-from leigh_mlops.images.scale import by_adjustment, histogram
+from leigh_mlops.images.scale import group_by_adjustment, histogram
 
 __all__ = ["fit_thresholds", "image_thresholds", "otsu", "region_features"]
 
@@ -25,11 +25,11 @@ def region_features(
 
     A region is where a channel is above its threshold: ``nuclei`` of DAPI, ``mitochondria`` of
     TMRM, and under the channel's own name of any other. A channel that only joins others
-    (``DAPI+TMRM`` beside both) is no measure of its own and is left out.
+    (``DAPI+TMRM`` beside both) is redundant and is left out.
 
     Texture is the standard deviation of the Laplacian of Gaussian (sigma 1 px) over the field,
-    divided by the field's mean: a gain changes nothing in it. It is not divided by the field's
-    own spread, as that of an image whose structure has gone is noise, which is all texture.
+    divided by the field's mean, which makes it invariant to a gain. It is not divided by the field's
+    own spread, which is noise in an image without structure.
 
     Args:
         raw: Raw intensities, shape (C, H, W).
@@ -45,7 +45,7 @@ def region_features(
         ``<region>_intensity_<ch>``. Intensities are means, raw. NaN where a region is empty, or a
         field's mean is not above 0.
     """
-    places = [place for place, name in enumerate(channels) if not _joins_others(name, channels)]
+    places = [place for place, name in enumerate(channels) if not _is_combined_channel(name, channels)]
     features = {}
     for place in places:
         name, plane = channels[place], raw[place]
@@ -57,7 +57,7 @@ def region_features(
     for place in places:
         region, mask = _REGIONS.get(channels[place], channels[place]), within[place] > thresholds[place]
         for other in places:
-            features[f"{region}_intensity_{channels[other]}"] = _mean_within(raw[other], mask)
+            features[f"{region}_intensity_{channels[other]}"] = _masked_mean(raw[other], mask)
     return features
 
 
@@ -69,18 +69,17 @@ def fit_thresholds(cache: PixelCache, rows: npt.NDArray[np.int64]) -> list[float
         rows: Row numbers of the training fields, shape (n,), n at least 1.
 
     Returns:
-        C raw intensities, as `PixelCache.raw` gives them: at the level of the controls where the
-        cache is adjusted to one.
+        C raw intensities in the units of `PixelCache.raw`, adjusted where the cache is.
     """
-    parts = [(raw, histogram(cache, some)) for some, raw in by_adjustment(cache, rows)]
+    parts = [(raw, histogram(cache, some)) for some, raw in group_by_adjustment(cache, rows)]
     values, counts = (np.concatenate(each, axis=1) for each in zip(*parts, strict=True))
     return [otsu(*channel) for channel in zip(values, counts, strict=True)]
 
 
 def image_thresholds(raw: Floats) -> list[float]:
-    """Thresholds of foreground by Otsu's method in one image alone, where none were fitted.
+    """Thresholds of foreground by Otsu's method in one image, for when none were fitted.
 
-    A field without cells is divided all the same, into darker and brighter noise.
+    A field without cells is divided as well, into darker and brighter noise.
 
     Args:
         raw: Raw intensities, shape (C, H, W).
@@ -119,7 +118,7 @@ def otsu(values: npt.NDArray[np.floating], counts: npt.NDArray[np.integer]) -> f
     return float((value[cut] + value[cut + 1]) / 2)
 
 
-def _joins_others(name: str, channels: Sequence[str]) -> bool:
+def _is_combined_channel(name: str, channels: Sequence[str]) -> bool:
     return "+" in name and set(name.split("+")) <= set(channels)
 
 
@@ -128,5 +127,5 @@ def _texture(plane: Floats) -> float:
     return float(gaussian_laplace(plane, _TEXTURE_PX).std()) / mean if mean > 0 else float("nan")
 
 
-def _mean_within(plane: Floats, mask: Mask) -> float:
+def _masked_mean(plane: Floats, mask: Mask) -> float:
     return float(plane[mask].mean()) if mask.any() else float("nan")

@@ -1,4 +1,4 @@
-"""From raw intensities to what a network sees, by constants of the training wells."""
+"""Conversion of raw intensities to network units by constants of the training wells."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from leigh_mlops.errors import LeighError
 from leigh_mlops.images.cache import PixelCache
 
-__all__ = ["ControlReference", "IntensityScale", "by_adjustment", "fit_scale", "histogram", "moments"]
+__all__ = ["ControlReference", "IntensityScale", "group_by_adjustment", "fit_scale", "histogram", "moments"]
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -35,8 +35,8 @@ class ControlReference:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "ControlReference":
-        """From the plain JSON of a scale."""
-        return cls(_numbers(values["mean"]), _numbers(values["std"]))
+        """Create a reference from the JSON of a scale."""
+        return cls(_float_tuple(values["mean"]), _float_tuple(values["std"]))
 
 
 @dataclass(frozen=True)
@@ -47,15 +47,14 @@ class IntensityScale:
 
     Attributes:
         transform: ``linear`` divides by the full scale; ``log`` takes
-            log(1 + 255 raw / full scale), and goes on as a line below 0, where
-            counterfactuals and plates brought to the level of others may lie, so
-            that nothing is lost on the way back.
+            log(1 + 255 raw / full scale), continued linearly below 0, where
+            counterfactuals and adjusted plates may lie, so that it is invertible.
         full_scale: Largest raw intensity of the file type: 255 or 65535.
         mean: Mean per channel of the transformed training wells.
         std: Standard deviation per channel of the same, above 0.
-        controls: The level to which every plate's raw intensities are brought
+        controls: Level to which every plate's raw intensities are adjusted
             first, by its own negative controls; ``None`` where they stay as
-            acquired. It is kept here and applied by ``controls.adjust_cache``.
+            acquired. It is stored here and applied by ``controls.adjust_cache``.
     """
 
     transform: Literal["linear", "log"]
@@ -70,33 +69,33 @@ class IntensityScale:
             raise LeighError(f"The intensity scale {self} is not valid; the model package is damaged.")
 
     def apply(self, raw: Floats) -> Floats:
-        """Raw intensities (..., C, H, W) to network units."""
-        mean, std = self._columns()
-        scaled: Floats = (transformed(raw, self.transform, self.full_scale) - mean) / std
+        """Convert raw intensities (..., C, H, W) to network units."""
+        mean, std = self._channel_constants()
+        scaled: Floats = (transform_intensities(raw, self.transform, self.full_scale) - mean) / std
         return scaled
 
     def invert(self, scaled: Floats) -> Floats:
-        """Network units (..., C, H, W) to raw intensities, unclipped; infinite where float32 holds none so large."""
-        mean, std = self._columns()
+        """Convert network units (..., C, H, W) to raw intensities, unclipped; infinite beyond the range of float32."""
+        mean, std = self._channel_constants()
         values: Floats = scaled * std + mean
         with np.errstate(over="ignore"):
             if self.transform == "log":
                 values = (np.expm1(np.maximum(values, 0)) + np.minimum(values, 0)) * np.float32(1 / 255)
             return values * np.float32(self.full_scale)
 
-    def _columns(self) -> tuple[Floats, Floats]:
+    def _channel_constants(self) -> tuple[Floats, Floats]:
         return (
             np.asarray(self.mean, np.float32)[:, None, None],
             np.asarray(self.std, np.float32)[:, None, None],
         )
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON."""
+        """Return the scale as plain JSON."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "IntensityScale":
-        """The inverse of :meth:`to_json`.
+        """Create a scale from the values of :meth:`to_json`.
 
         Raises:
             LeighError: A value is missing or out of bounds.
@@ -106,20 +105,20 @@ class IntensityScale:
             return cls(
                 transform=values["transform"],
                 full_scale=int(values["full_scale"]),
-                mean=_numbers(values["mean"]),
-                std=_numbers(values["std"]),
+                mean=_float_tuple(values["mean"]),
+                std=_float_tuple(values["std"]),
                 controls=None if controls is None else ControlReference.from_json(controls),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise LeighError(f"The model package has no valid intensity scale ({error}); export it again.") from None
 
 
-def _numbers(values: Iterable[float]) -> tuple[float, ...]:
+def _float_tuple(values: Iterable[float]) -> tuple[float, ...]:
     return tuple(float(value) for value in values)
 
 
-def transformed(raw: AnyFloats, transform: str, full_scale: int) -> AnyFloats:
-    """Raw intensities to transformed ones, before centring."""
+def transform_intensities(raw: AnyFloats, transform: str, full_scale: int) -> AnyFloats:
+    """Transform raw intensities, before centring."""
     if transform == "log":
         counts = raw * np.float32(255 / full_scale)
         logs: AnyFloats = np.log1p(np.maximum(counts, 0))
@@ -128,7 +127,7 @@ def transformed(raw: AnyFloats, transform: str, full_scale: int) -> AnyFloats:
 
 
 def histogram(cache: PixelCache, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """How often each count occurs in some rows of a cache, shape (C, 65536); memory is one field."""
+    """Count how often each value occurs in some rows of a cache, shape (C, 65536); memory is one field."""
     found = np.zeros((cache.pixels.shape[1], 65536), np.int64)
     for row in rows:
         for channel, plane in enumerate(cache.pixels[row]):
@@ -137,7 +136,7 @@ def histogram(cache: PixelCache, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.
 
 
 def moments(frequencies: npt.NDArray[np.int64], values: Doubles) -> tuple[Doubles, Doubles]:
-    """Mean and standard deviation per channel, each of shape (C,), of values that occur so often.
+    """Mean and standard deviation per channel, each of shape (C,), of values with given frequencies.
 
     Args:
         frequencies: Shape (C, V).
@@ -160,19 +159,21 @@ def fit_scale(cache: PixelCache, rows: npt.NDArray[np.int64], transform: Literal
         transform: ``linear`` or ``log``.
     """
     shares, means, stds = [], [], []
-    for some, raw in by_adjustment(cache, rows):
-        mean, std = moments(histogram(cache, some), transformed(raw, transform, cache.full_scale))
+    for some, raw in group_by_adjustment(cache, rows):
+        mean, std = moments(histogram(cache, some), transform_intensities(raw, transform, cache.full_scale))
         shares.append(len(some) / len(rows))
         means.append(mean)
         stds.append(std)
     mean = np.average(means, axis=0, weights=shares)
     std = np.sqrt(np.average(np.square(stds) + np.square(means - mean), axis=0, weights=shares))
     std[std < 1e-8] = 1.0  # an empty channel stays as it is
-    return IntensityScale(transform, cache.full_scale, _numbers(mean), _numbers(std))
+    return IntensityScale(transform, cache.full_scale, _float_tuple(mean), _float_tuple(std))
 
 
-def by_adjustment(cache: PixelCache, rows: npt.NDArray[np.int64]) -> Iterator[tuple[npt.NDArray[np.int64], Doubles]]:
-    """Rows that are adjusted alike, each with the raw intensity (C, 65536) of every count."""
+def group_by_adjustment(
+    cache: PixelCache, rows: npt.NDArray[np.int64]
+) -> Iterator[tuple[npt.NDArray[np.int64], Doubles]]:
+    """Groups of rows with the same adjustment, each with the raw intensity (C, 65536) of every count."""
     counts = np.tile(np.arange(65536.0) * cache.unit, (cache.pixels.shape[1], 1))
     if cache.adjust is None:
         yield rows, counts

@@ -1,4 +1,4 @@
-"""Memory for pixels that is used again, as new memory costs more to get than a file to read."""
+"""Reusable memory for pixels, as allocating it takes longer than reading a file."""
 
 import math
 from typing import Any, Protocol
@@ -6,29 +6,29 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Allocate", "Scratch"]
+__all__ = ["Allocator", "Scratch"]
 
 
-class Allocate(Protocol):
-    """What gives an array whose values are not set, as ``numpy.empty`` does."""
+class Allocator(Protocol):
+    """Function that allocates an uninitialised array, such as ``numpy.empty``."""
 
     def __call__(self, shape: tuple[int, ...], dtype: Any, /) -> npt.NDArray[Any]:  # noqa: ANN401
-        """An array of a shape and type."""
+        """Return an array of a shape and type."""
 
 
 class Scratch:
-    """Arrays for one field after the other, by one thread; those of a field are overwritten by the next."""
+    """Arrays for one field after another in one thread; those of a field are overwritten by the next."""
 
     def __init__(self) -> None:
         self._blocks: list[npt.NDArray[np.uint8]] = []
         self._used = 0
 
-    def begin(self) -> None:
-        """All arrays given so far may be overwritten."""
+    def reset(self) -> None:
+        """Allow all arrays returned so far to be overwritten."""
         self._used = 0
 
-    def empty(self, shape: tuple[int, ...], dtype: Any, /) -> npt.NDArray[Any]:  # noqa: ANN401
-        """An array whose values are not set."""
+    def allocate(self, shape: tuple[int, ...], dtype: Any, /) -> npt.NDArray[Any]:  # noqa: ANN401
+        """Return an uninitialised array."""
         size = math.prod(shape) * np.dtype(dtype).itemsize
         if self._used == len(self._blocks):
             self._blocks.append(np.empty(size, np.uint8))

@@ -1,4 +1,4 @@
-"""Opening a file that came from outside, and what such a file may claim."""
+"""Opening untrusted files, and limits on the sizes that they may claim."""
 
 import errno
 import os
@@ -11,20 +11,29 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from leigh_mlops.errors import LeighError, printable
+from leigh_mlops.errors import LeighError, escape_unprintable
 
-__all__ = ["MAX_PIXELS", "PassingError", "Pixels", "Source", "check_pixels", "opened", "refusals", "unsigned"]
+__all__ = [
+    "MAX_PIXELS",
+    "TransientReadError",
+    "Pixels",
+    "Source",
+    "check_pixels",
+    "open_source",
+    "translate_read_errors",
+    "to_unsigned",
+]
 
 Pixels = npt.NDArray[np.unsignedinteger[Any]]
 
 MAX_PIXELS = 100_000_000
 """Pixels of one page or block: 20 times a 2160 x 2160 camera, a fifth of a gigabyte at 16 bits."""
 
-# None: libraries say so of the file itself. The others are seen in what the file system says once they are mended.
-_LASTING = {None, errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.EISDIR, errno.ENAMETOOLONG}
+# None: libraries report an error of the file itself. Once the others are mended, the state of the file has changed.
+_PERMANENT_ERRNOS = {None, errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.EISDIR, errno.ENAMETOOLONG}
 
 
-class PassingError(LeighError):
+class TransientReadError(LeighError):
     """A file could not be read now, for a reason that may be gone while the file stays as it is."""
 
 
@@ -42,7 +51,7 @@ class Source(NamedTuple):
     size: int
 
     def read(self, start: int, count: int) -> bytes:
-        """Exactly ``count`` bytes from ``start``.
+        """Read exactly ``count`` bytes from ``start``.
 
         Raises:
             ValueError: The file ends before.
@@ -56,7 +65,7 @@ class Source(NamedTuple):
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Source]:
+def open_source(path: Path) -> Iterator[Source]:
     """Open a regular file; a pipe or a device is refused before anything could block.
 
     Raises:
@@ -73,11 +82,11 @@ def opened(path: Path) -> Iterator[Source]:
 
 
 @contextmanager
-def refusals(path: Path) -> Iterator[None]:
-    """Turn whatever a file brings up into one sentence that begins with its path.
+def translate_read_errors(path: Path) -> Iterator[None]:
+    """Turn any error of reading a file into one sentence that begins with its path.
 
     Raises:
-        PassingError: Memory, open files, the network or a disk let us down.
+        TransientReadError: Memory, open files, the network or a disk failed.
         LeighError: The file can't be read or is no image.
     """
     try:
@@ -85,15 +94,19 @@ def refusals(path: Path) -> Iterator[None]:
     except LeighError:
         raise
     except OSError as error:
-        reason = printable(error.strerror or str(error))
-        if error.errno not in _LASTING:
-            raise PassingError(f"{printable(path)} can't be read ({reason}); check the disk or network.") from None
-        raise LeighError(f"{printable(path)} can't be read ({reason}); check the file.") from None
+        reason = escape_unprintable(error.strerror or str(error))
+        if error.errno not in _PERMANENT_ERRNOS:
+            raise TransientReadError(
+                f"{escape_unprintable(path)} can't be read ({reason}); check the disk or network."
+            ) from None
+        raise LeighError(f"{escape_unprintable(path)} can't be read ({reason}); check the file.") from None
     except MemoryError:
-        raise PassingError(f"{printable(path)} can't be read (memory ran out); close other programs.") from None
+        raise TransientReadError(
+            f"{escape_unprintable(path)} can't be read (memory ran out); close other programs."
+        ) from None
     except Exception as error:  # decoders raise types of their own, all of them about the file
-        reason = printable(str(error).split("\n")[0].rstrip(".") or type(error).__name__)
-        raise LeighError(f"{printable(path)} is no readable image ({reason}); replace or remove it.") from None
+        reason = escape_unprintable(str(error).split("\n")[0].rstrip(".") or type(error).__name__)
+        raise LeighError(f"{escape_unprintable(path)} is no readable image ({reason}); replace or remove it.") from None
 
 
 def check_pixels(*lengths: int) -> None:
@@ -110,8 +123,8 @@ def check_pixels(*lengths: int) -> None:
         raise ValueError(f"it claims {shown} pixels; 1 to {MAX_PIXELS} can be read")
 
 
-def unsigned(image: npt.NDArray[Any]) -> Pixels:
-    """The same intensities as unsigned 8- or 16-bit integers in the machine's byte order.
+def to_unsigned(image: npt.NDArray[Any]) -> Pixels:
+    """Convert intensities to unsigned 8- or 16-bit integers in the machine's byte order.
 
     Args:
         image: Any shape; 8- and 16-bit integers, or wider integers and floats

@@ -1,4 +1,4 @@
-"""One page of a TIFF file; its directories are judged before a library believes them."""
+"""Reading one page of a TIFF file, whose directories are validated before a library opens it."""
 
 import logging
 import math
@@ -10,46 +10,46 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from leigh_mlops.images.scratch import Allocate
+from leigh_mlops.images.scratch import Allocator
 from leigh_mlops.images.source import Source, check_pixels
 
 __all__ = ["read_tiff"]
 
 MAX_PAGES = 100_000
-"""Pages that are walked to reach one: above any stack, and a bound on a file whose pages never end."""
+"""Pages that are walked to reach one: more than any stack has, and a bound on circular files."""
 
 MAX_TAG_BYTES = 8 * 2**20
-"""Numbers in one directory: a million strips."""
+"""Size of the numbers in one directory: a million strips."""
 
 MAX_TEXT_BYTES = 64 * 2**20
-"""Texts in one directory: the OME description of a whole screen."""
+"""Size of the texts in one directory: the OME description of a whole screen."""
 
 _TYPE_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _SUBFILE_TYPE, _STK_PLANES = 254, 33629
 _JPEG2000 = {33003, 33004, 33005, 34712}
 _COMPRESSIONS = {1, 5, 8, 32773, 32946, 34926, 50000} | _JPEG2000  # none, LZW, deflate, PackBits, zstd
 _PHOTOMETRIC, _INVERTED = 262, 0
-_GREY_OR_RGB = {0, 1, 2}  # 0 is also what the library says where the file says nothing
+_GREY_OR_RGB = {0, 1, 2}  # 0 is also the library's default for a missing tag
 _JPEG2000_START = b"\xff\x4f\xff\x51"
-# What a special reader would do with a file's private tags or its neighbours is not wanted here.
-_PLAIN: dict[str, Any] = {"is_ome": False, "is_lsm": False, "is_ndpi": False, "is_scanimage": False}
+# Special readers would interpret private tags or neighbouring files.
+_READER_OPTIONS: dict[str, Any] = {"is_ome": False, "is_lsm": False, "is_ndpi": False, "is_scanimage": False}
 
 
 class _Directory(NamedTuple):
-    """What a page's directory says before anything of it is read; ``following`` is the place of the next."""
+    """Facts of a page's directory that are checked before reading; ``following`` is the offset of the next."""
 
     following: int
     reduced: bool
     planes: int
 
 
-def read_tiff(source: Source, frame: int | None, allocate: Allocate = np.empty) -> npt.NDArray[Any]:
+def read_tiff(source: Source, frame: int | None, allocate: Allocator = np.empty) -> npt.NDArray[Any]:
     """Read one page.
 
     Args:
         source: The file.
         frame: Page from 0; ``None`` for the only page of a file.
-        allocate: Gives memory for the pixels.
+        allocate: Allocates the pixels.
 
     Returns:
         Shape (samples, H, W), in the file's own type and the machine's byte order.
@@ -58,18 +58,18 @@ def read_tiff(source: Source, frame: int | None, allocate: Allocate = np.empty) 
         ValueError: The file is damaged, holds something else, or is a stack and no page is named.
     """
     _check_directories(source, frame)
-    logging.getLogger("tifffile").addFilter(_silent)
+    logging.getLogger("tifffile").addFilter(_discard_record)
     with (
         open(source.descriptor, "rb", closefd=False) as handle,
-        tifffile.TiffFile(handle, name=source.path.name, **_PLAIN) as file,
+        tifffile.TiffFile(handle, name=source.path.name, **_READER_OPTIONS) as file,
     ):
         page = file.pages[frame or 0]
         _check_page(page)
         return _planes_first(_pixels(source, page, allocate), page)
 
 
-def _silent(record: logging.LogRecord) -> bool:
-    """Remarks about damaged files become reasons of a failure, not lines on the terminal."""
+def _discard_record(record: logging.LogRecord) -> bool:
+    """Discard a log record: remarks about damaged files are reported as failures instead."""
     return False
 
 
@@ -95,7 +95,7 @@ def _check_directories(source: Source, frame: int | None) -> None:
 
 
 def _header(source: Source) -> tuple[str, bool, int]:
-    """Byte order, whether offsets have 64 bits, and the place of the first directory."""
+    """Byte order, whether offsets have 64 bits, and the offset of the first directory."""
     start = source.read(0, 8)
     order = {b"II": "<", b"MM": ">"}.get(start[:2])
     version = struct.unpack(f"{order or '<'}H", start[2:4])[0]
@@ -151,8 +151,8 @@ def _check_page(page: Any) -> None:  # noqa: ANN401
         raise ValueError(f"{len(page.dataoffsets)} of its {segments} strips or tiles are named")
 
 
-def _pixels(source: Source, page: Any, allocate: Allocate) -> npt.NDArray[Any]:  # noqa: ANN401
-    """Shape (separate samples, 1, H, W, packed samples)."""
+def _pixels(source: Source, page: Any, allocate: Allocator) -> npt.NDArray[Any]:  # noqa: ANN401
+    """Read the pixels of a page, shape (separate samples, 1, H, W, packed samples)."""
     if not (page.is_contiguous and page.predictor == 1 and page.fillorder == 1):
         return _segments(source, page, allocate(page.shaped, page.dtype))
     stored = page.dtype.newbyteorder(page.parent.byteorder)
@@ -173,7 +173,7 @@ def _segments(source: Source, page: Any, image: npt.NDArray[Any]) -> npt.NDArray
             raise ValueError(f"its strip or tile {index} has {count} bytes, far more than it could hold")
         data = source.read(start, count)
         if page.compression in _JPEG2000:
-            data = _checked_jpeg2000(data, shape)
+            data = _extract_jpeg2000(data, shape)
         segment, (sample, depth, top, left, _), _ = page.decode(data, index, _fullsize=False)
         part = image[sample, depth : depth + shape[0], top : top + shape[1], left : left + shape[2]]
         segment = segment[: part.shape[0], : part.shape[1], : part.shape[2]]
@@ -183,8 +183,8 @@ def _segments(source: Source, page: Any, image: npt.NDArray[Any]) -> npt.NDArray
     return image
 
 
-def _checked_jpeg2000(data: bytes, shape: tuple[int, int, int, int]) -> bytes:
-    """The bare codestream, where its own header claims the pixels of the strip or tile and no more."""
+def _extract_jpeg2000(data: bytes, shape: tuple[int, int, int, int]) -> bytes:
+    """Return the bare codestream, after checking that its header claims the size of the strip or tile."""
     start = data.find(_JPEG2000_START)
     if start < 0 or len(data) < start + 42:
         raise ValueError("its JPEG 2000 data is damaged")
@@ -196,7 +196,7 @@ def _checked_jpeg2000(data: bytes, shape: tuple[int, int, int, int]) -> bytes:
 
 
 def _planes_first(image: npt.NDArray[Any], page: Any) -> npt.NDArray[Any]:  # noqa: ANN401
-    """(separate, 1, H, W, packed) as (samples, H, W)."""
+    """Reshape (separate, 1, H, W, packed) to (samples, H, W)."""
     separate, _, height, width, packed = image.shape
     if packed == 1:
         return image.reshape(separate, height, width)

@@ -1,29 +1,29 @@
-"""From a job's options to what explanations are asked for."""
+"""Context of explanations, from a job's options."""
 
 import torch
 
-from leigh_mlops.explanations import Context
+from leigh_mlops.explanations import ExplanationContext
 from leigh_mlops.jobs.options import ExplainOptions
 
-__all__ = ["context_of"]
+__all__ = ["build_context"]
 
 
-def context_of(
+def build_context(
     options: ExplainOptions,
     *,
     labels: torch.Tensor | None = None,
     towards: torch.Tensor | None = None,
     references: torch.Tensor | None = None,
-) -> Context:
-    """The context of some fields.
+) -> ExplanationContext:
+    """Build the context in which some fields are explained.
 
     Args:
-        options: Of the job.
+        options: Options of the job.
         labels: See `Context`.
         towards: See `Context`.
         references: See `Context`.
     """
-    return Context(
+    return ExplanationContext(
         target=options.target,
         labels=labels,
         kinds=options.counterfactual,

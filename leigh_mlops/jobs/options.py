@@ -1,27 +1,27 @@
-"""What a user asks a job for, beside the model and the images."""
+"""Options of a job, beside the model and the images."""
 
 from dataclasses import dataclass
 
-from leigh_mlops.explanations import CONFIDENCE, DEFAULT_KINDS
+from leigh_mlops.explanations import DEFAULT_CONFIDENCE, DEFAULT_COUNTERFACTUAL_KINDS
 
 __all__ = ["ExplainOptions"]
 
 
 @dataclass(frozen=True)
 class ExplainOptions:
-    """How fields are explained; names are those of the command line and of ``job.json``.
+    """Options of explanations; names are those of the command line and of ``job.json``.
 
     Attributes:
         target: Class that counterfactuals and interpolations lead to and whose logit maps
             explain; ``None`` for the second most probable, and for the predicted one of maps.
         window: Side of the window of occlusion and prediction difference in pixels.
-        stride: Its step in pixels.
+        stride: Stride of that window in pixels.
         occlusion_budget: Evaluations of each field that occlusion may take; 0 for the exact map.
-        metrics: What is measured of maps beside the checks that always are, some of `explanations.METRICS`.
+        metrics: Metrics of maps to compute beside the checks, some of `explanations.METRICS`.
         counts: Whether counterfactuals are written as whole counts of the camera, too.
-        counterfactual: How far counterfactuals go, some of `explanations.KINDS`.
-        confidence: Probability that the confident ones have, above 0.5 and below 1.
-        oracle: ``models:/…`` of a classifier trained apart, which is asked about counterfactuals, too.
+        counterfactual: Kinds of counterfactuals, some of `explanations.KINDS`.
+        confidence: Target probability of the confident ones, above 0.5 and below 1.
+        oracle: ``models:/…`` of an independently trained classifier that evaluates counterfactuals, too.
         sweep: Images from the original to the confident counterfactual and past it; 0 for none.
         rescue_from: Class that is 0 % rescue; ``None`` for the rule of `jobs.direction`.
         rescue_to: Class that is 100 % rescue.
@@ -35,8 +35,8 @@ class ExplainOptions:
     occlusion_budget: int = 0
     metrics: tuple[str, ...] = ()
     counts: bool = False
-    counterfactual: tuple[str, ...] = DEFAULT_KINDS
-    confidence: float = CONFIDENCE
+    counterfactual: tuple[str, ...] = DEFAULT_COUNTERFACTUAL_KINDS
+    confidence: float = DEFAULT_CONFIDENCE
     oracle: str | None = None
     sweep: int = 0
     towards_field: str | None = None

@@ -1,20 +1,20 @@
 """Networks by family, baselines without a network, and their files."""
 
 from leigh_mlops.models.baseline import Baseline, fit_baseline
-from leigh_mlops.models.contract import ModelSpec, Network, can
+from leigh_mlops.models.contract import ModelSpec, Network, has_capability
 from leigh_mlops.models.families import MODELS, build_model
 from leigh_mlops.models.intensity import intensity_features
 from leigh_mlops.models.invertible import InverseError
 from leigh_mlops.models.iresnet import Inversion
 from leigh_mlops.models.package import ModelPackage, load_package, save_package
 from leigh_mlops.models.pca import PCABaseline, fit_pca
-from leigh_mlops.models.resnext import imagenet_weights
-from leigh_mlops.models.weights import Initialised, initialise, load_model, save_model
+from leigh_mlops.models.resnext import load_imagenet_weights
+from leigh_mlops.models.weights import InitialisationReport, initialise, load_model, save_model
 
 __all__ = [
     "MODELS",
     "build_model",
-    "can",
+    "has_capability",
     "ModelSpec",
     "Network",
     "Inversion",
@@ -25,8 +25,8 @@ __all__ = [
     "save_package",
     "load_package",
     "initialise",
-    "Initialised",
-    "imagenet_weights",
+    "InitialisationReport",
+    "load_imagenet_weights",
     "intensity_features",
     "Baseline",
     "fit_baseline",

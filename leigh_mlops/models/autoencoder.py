@@ -7,14 +7,14 @@ from typing import cast
 from torch import Tensor, nn
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.models.bounds import whole, wholes
+from leigh_mlops.models.bounds import check_integer, check_integers
 from leigh_mlops.models.contract import ModelSpec, Network
 
 __all__ = ["Autoencoder"]
 
 
 class Autoencoder(Network):
-    """Images (N, C, H, W) to their reconstructions, through a latent of 2 x H/32 x W/32.
+    """Autoencoder of images (N, C, H, W) with a latent of 2 x H/32 x W/32.
 
     A block of the encoder is a 3x3 convolution, batch norm, ReLU and max-pooling
     by 2; a last convolution with ReLU gives the latent. The decoder begins with
@@ -22,8 +22,8 @@ class Autoencoder(Network):
     with batch norm and ReLU; its output is linear.
 
     Args:
-        spec: What the network is built from.
-        widths: Channels of each pooled block; their number is that of the halvings.
+        spec: Specification of the network.
+        widths: Channels of each pooled block; each block halves the image.
         latent_channels: Channels of the latent.
     """
 
@@ -33,18 +33,18 @@ class Autoencoder(Network):
         self, spec: ModelSpec, *, widths: Sequence[int] = (32, 64, 64, 32, 16), latent_channels: int = 2
     ) -> None:
         super().__init__(spec)
-        widths = wholes("widths", widths, 1, 4096, count=(1, 10))
-        latent = whole("latent_channels", latent_channels, 1, 4096)
+        widths = check_integers("widths", widths, 1, 4096, count=(1, 10))
+        latent = check_integer("latent_channels", latent_channels, 1, 4096)
         if spec.image_size % 2 ** len(widths):
             raise LeighError(
                 f"{len(widths)} widths halve the image as often, and {spec.image_size} pixels"
                 f" are no multiple of {2 ** len(widths)}; give fewer widths or another image_size."
             )
-        down = [_down(before, after) for before, after in pairwise((spec.channels, *widths))]
-        up = [_up(before, after) for before, after in pairwise(reversed(widths))]
+        down = [_encoder_block(before, after) for before, after in pairwise((spec.channels, *widths))]
+        up = [_decoder_block(before, after) for before, after in pairwise(reversed(widths))]
         last = nn.ConvTranspose2d(widths[0], spec.channels, kernel_size=2, stride=2)
-        self.encoder = nn.Sequential(*down, _same(widths[-1], latent))
-        self.decoder = nn.Sequential(_same(latent, widths[-1]), *up, last)
+        self.encoder = nn.Sequential(*down, _conv_block(widths[-1], latent))
+        self.decoder = nn.Sequential(_conv_block(latent, widths[-1]), *up, last)
 
     def stages(self) -> list[list[nn.Module]]:
         """The blocks of encoder and decoder; the last convolution counts as the head."""
@@ -63,15 +63,15 @@ class Autoencoder(Network):
         return self.decode(self.encode(images))
 
 
-def _same(before: int, after: int) -> nn.Sequential:
+def _conv_block(before: int, after: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(before, after, kernel_size=3, padding=1), nn.ReLU())
 
 
-def _down(before: int, after: int) -> nn.Sequential:
+def _encoder_block(before: int, after: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(before, after, kernel_size=3, padding=1), nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)
     )
 
 
-def _up(before: int, after: int) -> nn.Sequential:
+def _decoder_block(before: int, after: int) -> nn.Sequential:
     return nn.Sequential(nn.ConvTranspose2d(before, after, kernel_size=2, stride=2), nn.BatchNorm2d(after), nn.ReLU())

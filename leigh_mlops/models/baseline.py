@@ -1,4 +1,4 @@
-"""Classifiers that need no network, kept as plain arrays."""
+"""Classifiers without a network, stored as plain arrays."""
 
 import operator
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from leigh_mlops.models.linear import Linear, fit_linear
 
 __all__ = ["Baseline", "fit_baseline"]
 
-_DOUBT = 0.001
-_MOST_CLASSES = 100_000
+_SMOOTHING = 0.001
+_MAX_CLASSES = 100_000
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """A linear classifier or a forest, over K classes of which training saw some.
+    """A linear classifier or a forest over K classes, some of which may be absent from training.
 
     Attributes:
-        scorer: Fitted on the classes that training saw.
+        scorer: Model fitted on the classes of the training fields.
         seen: Indices of those S classes among the K, ascending, shape (S,).
         classes_count: K.
     """
@@ -35,18 +35,18 @@ class Baseline:
         seen = self.seen
         if seen.ndim != 1 or seen.dtype.kind != "i" or len(seen) != self.scorer.classes_count:
             raise LeighError("The stored baseline does not say which classes it has seen; train the model again.")
-        if self.classes_count > _MOST_CLASSES or not set(seen.tolist()) <= set(range(self.classes_count)):
+        if self.classes_count > _MAX_CLASSES or not set(seen.tolist()) <= set(range(self.classes_count)):
             raise LeighError(
                 f"The stored baseline has seen other classes than its {self.classes_count}; train the model again."
             )
 
     def probabilities(self, features: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Shape (N, K) of features (N, F); 0 for classes that training did not see.
+        """Class probabilities (N, K) of features (N, F); 0 for classes absent from training.
 
         Raises:
             LeighError: The baseline was fitted on other features.
         """
-        if not self.scorer.takes(features.shape[1]):
+        if not self.scorer.accepts_features(features.shape[1]):
             raise LeighError(
                 f"The stored baseline was not fitted on {features.shape[1]} features; train the model again."
             )
@@ -57,19 +57,19 @@ class Baseline:
     def log_probs(self, features: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Natural log-probabilities (N, K) of features (N, F), always finite.
 
-        A share of 0.001 of the probability is spread over all classes, since a
-        forest whose trees agree would otherwise be infinitely wrong.
+        A fraction of 0.001 of the probability is spread over all classes, since a
+        forest whose trees agree would otherwise have an infinite log loss.
         """
-        spread = (1 - _DOUBT) * self.probabilities(features) + _DOUBT / self.classes_count
+        spread = (1 - _SMOOTHING) * self.probabilities(features) + _SMOOTHING / self.classes_count
         return np.log(spread)
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Plain numeric arrays."""
+        """Return the baseline as plain numeric arrays."""
         return self.scorer.to_arrays() | {"seen": self.seen, "classes_count": np.array([self.classes_count])}
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, npt.NDArray[Any]]) -> "Baseline":
-        """The inverse of :meth:`to_arrays`.
+        """Create a baseline from the arrays of :meth:`to_arrays`.
 
         Raises:
             LeighError: An array is missing, or they do not fit each other.
@@ -97,7 +97,7 @@ def fit_baseline(
         labels: Class indices from 0 to K - 1, shape (N,).
         classes_count: K.
         kind: ``linear`` or ``forest``.
-        seed: Of the forest's random choices.
+        seed: Seed of the forest.
 
     Raises:
         LeighError: The fields are of one class.

@@ -1,4 +1,4 @@
-"""Bounds on the numbers of an architecture, so that an absurd one is refused before anything is built."""
+"""Validation of architecture settings, so that absurd values are refused before anything is built."""
 
 import operator
 from collections.abc import Sequence
@@ -6,11 +6,11 @@ from typing import Any
 
 from leigh_mlops.errors import LeighError
 
-__all__ = ["one_of", "real", "whole", "wholes"]
+__all__ = ["check_choice", "check_number", "check_integer", "check_integers"]
 
 
-def whole(name: str, value: Any, low: int, high: int) -> int:  # noqa: ANN401
-    """An integer from ``low`` to ``high``, both included.
+def check_integer(name: str, value: Any, low: int, high: int) -> int:  # noqa: ANN401
+    """Return an integer from ``low`` to ``high``, both included.
 
     Raises:
         LeighError: The value is no integer or lies outside.
@@ -28,8 +28,8 @@ def whole(name: str, value: Any, low: int, high: int) -> int:  # noqa: ANN401
     return number
 
 
-def wholes(name: str, values: Any, low: int, high: int, *, count: tuple[int, int]) -> tuple[int, ...]:  # noqa: ANN401
-    """A list of integers from ``low`` to ``high``, as many as ``count`` (fewest, most) allows.
+def check_integers(name: str, values: Any, low: int, high: int, *, count: tuple[int, int]) -> tuple[int, ...]:  # noqa: ANN401
+    """Return a list of integers from ``low`` to ``high``, as many as ``count`` (fewest, most) allows.
 
     Raises:
         LeighError: It is no list, too short or long, or a value lies outside.
@@ -38,11 +38,11 @@ def wholes(name: str, values: Any, low: int, high: int, *, count: tuple[int, int
     if not isinstance(values, Sequence) or isinstance(values, str) or not fewest <= len(values) <= most:
         wanted = str(fewest) if fewest == most else f"{fewest} to {most}"
         raise LeighError(f"{name} is {values!r}; give a list of {wanted} whole numbers.")
-    return tuple(whole(f"{name}[{index}]", value, low, high) for index, value in enumerate(values))
+    return tuple(check_integer(f"{name}[{index}]", value, low, high) for index, value in enumerate(values))
 
 
-def real(name: str, value: Any, low: float, high: float) -> float:  # noqa: ANN401
-    """A number from ``low`` to ``high``, both included.
+def check_number(name: str, value: Any, low: float, high: float) -> float:  # noqa: ANN401
+    """Return a number from ``low`` to ``high``, both included.
 
     Raises:
         LeighError: The value is no number or lies outside.
@@ -52,11 +52,11 @@ def real(name: str, value: Any, low: float, high: float) -> float:  # noqa: ANN4
     return float(value)
 
 
-def one_of(name: str, value: Any, choices: Sequence[str]) -> str:  # noqa: ANN401
-    """One of some words.
+def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:  # noqa: ANN401
+    """Return a value that is one of some choices.
 
     Raises:
-        LeighError: It is another.
+        LeighError: The value is no such choice.
     """
     if value not in choices:
         raise LeighError(f"{name} is {value!r}; choose one of {', '.join(choices)}.")

@@ -1,4 +1,4 @@
-"""What every network says of itself and can be asked for."""
+"""Specification and interface that all networks share."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -7,18 +7,18 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor, nn
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.models.bounds import whole
+from leigh_mlops.models.bounds import check_integer
 
-__all__ = ["ModelSpec", "Network", "can"]
+__all__ = ["ModelSpec", "Network", "has_capability"]
 
 _CAPABILITIES = ("encode", "decode", "classify")
-_LARGEST_SIDE_PX = 16384
-_MOST_CHANNELS = 1024
+_MAX_SIDE_PX = 16384
+_MAX_CHANNELS = 1024
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """All that is needed to build a network again, in plain JSON values.
+    """Specification from which a network can be rebuilt, in plain JSON values.
 
     Attributes:
         family: A key of ``MODELS``.
@@ -36,8 +36,8 @@ class ModelSpec:
     architecture: dict[str, Any]
 
     def __post_init__(self) -> None:
-        whole("channels", self.channels, 1, _MOST_CHANNELS)
-        whole("image_size", self.image_size, 1, _LARGEST_SIDE_PX)
+        check_integer("channels", self.channels, 1, _MAX_CHANNELS)
+        check_integer("image_size", self.image_size, 1, _MAX_SIDE_PX)
         if self.image_size % 32:
             nearest = max(32, round(self.image_size / 32) * 32)
             raise LeighError(f"image_size is {self.image_size}, no multiple of 32 pixels; the nearest is {nearest}.")
@@ -45,12 +45,12 @@ class ModelSpec:
             raise LeighError(f"The classes {', '.join(self.classes)} are not all different; give each one name.")
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON."""
+        """Return the specification as plain JSON."""
         return asdict(self) | {"classes": list(self.classes)}
 
     @classmethod
     def from_json(cls, values: Any) -> "ModelSpec":  # noqa: ANN401
-        """The inverse of :meth:`to_json`.
+        """Create a specification from the values of :meth:`to_json`.
 
         Raises:
             LeighError: A value is missing, of another type or out of bounds.
@@ -68,13 +68,13 @@ class ModelSpec:
 
 
 class Network(nn.Module):
-    """Base of all families: images (N, C, H, W), scaled, to what the task asks for.
+    """Base class of all families: maps scaled images (N, C, H, W) to the output of the task.
 
     Every family encodes. Those that decode or classify latents have methods
-    ``decode`` and ``classify``; :func:`can` tells.
+    ``decode`` and ``classify``; see :func:`has_capability`.
 
     Args:
-        spec: What the network is built from.
+        spec: Specification of the network.
     """
 
     task: ClassVar[Literal["classify", "reconstruct"]]
@@ -89,27 +89,27 @@ class Network(nn.Module):
         raise NotImplementedError
 
     def stages(self) -> list[list[nn.Module]]:
-        """The network's parts on the way from the image, each of some modules; the last is the head.
+        """Groups of modules in the order from image to output; the last is the head.
 
-        Each parameter stands in exactly one of them.
+        Each parameter belongs to exactly one of them.
         """
         return [[part] for part in self.children()]
 
     def certificate(self) -> dict[str, Any]:
-        """What is proved of the weights, in plain JSON, for ``model.json``; nothing for most families."""
+        """Certified properties of the weights, in plain JSON, for ``model.json``; empty for most families."""
         return {}
 
 
-def can(model: nn.Module, capability: str) -> bool:
-    """Whether a model has ``encode``, ``decode`` or ``classify``.
+def has_capability(model: nn.Module, capability: str) -> bool:
+    """Return whether a model has ``encode``, ``decode`` or ``classify``.
 
     Raises:
         ValueError: There is no such capability.
     """
     if capability not in _CAPABILITIES:
-        raise ValueError(f"{capability!r} is nothing that a model may have; ask for {_listed(_CAPABILITIES)}")
+        raise ValueError(f"{capability!r} is nothing that a model may have; ask for {_join_names(_CAPABILITIES)}")
     return callable(getattr(model, capability, None))
 
 
-def _listed(names: Sequence[str]) -> str:
+def _join_names(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} or {names[-1]}"

@@ -1,4 +1,4 @@
-"""The families of networks, and how one is built."""
+"""The families of networks, and functions that build them."""
 
 import inspect
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ def build_model(
     channels: int = 3,
     **architecture: Any,  # noqa: ANN401
 ) -> Network:
-    """A network with fresh weights; what is not given is as published.
+    """Build a network with fresh weights; missing keywords take the published values.
 
     Args:
         family: A key of ``MODELS``.
@@ -47,7 +47,7 @@ def build_model(
 
 
 def build_from_spec(spec: ModelSpec) -> Network:
-    """The network of a spec, with fresh weights; defaults are filled into its own spec.
+    """Build the network of a spec with fresh weights; defaults are filled into its own spec.
 
     Raises:
         LeighError: The family or a keyword is unknown, or a value is out of bounds.
@@ -59,22 +59,22 @@ def build_from_spec(spec: ModelSpec) -> Network:
         raise LeighError(
             f"A {spec.family} tells classes apart and was given {len(spec.classes)}; give images of at least 2 classes."
         )
-    architecture = _complete(spec.family, kind, spec.architecture)
+    architecture = _complete_architecture(spec.family, kind, spec.architecture)
     filled = ModelSpec(spec.family, spec.classes, spec.image_size, spec.channels, architecture)
     return kind(filled, **architecture)
 
 
-def _complete(family: str, kind: type[Network], given: dict[str, Any]) -> dict[str, Any]:
+def _complete_architecture(family: str, kind: type[Network], given: dict[str, Any]) -> dict[str, Any]:
     parameters = inspect.signature(kind).parameters.values()
     defaults = {each.name: each.default for each in parameters if each.kind is each.KEYWORD_ONLY}
     for key in given:
         if key not in defaults:
             raise LeighError(f"{key!r} is no part of a {family}'s architecture; choose from {', '.join(defaults)}.")
-    return {key: _plain(value) for key, value in (defaults | given).items()}
+    return {key: _to_json_value(value) for key, value in (defaults | given).items()}
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401
-    """Tuples to lists and numpy's numbers to Python's, as JSON gives them back."""
+def _to_json_value(value: Any) -> Any:  # noqa: ANN401
+    """Convert tuples to lists and NumPy scalars to Python numbers, as JSON would return them."""
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [_to_json_value(each) for each in value]
     return value.item() if hasattr(value, "item") else value

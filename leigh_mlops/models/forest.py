@@ -15,7 +15,7 @@ _TREES = 100
 
 @dataclass(frozen=True)
 class Forest:
-    """Binary trees of T trees with up to M nodes each, padded with leaves; node 0 is the root.
+    """Forest of T binary trees with up to M nodes each, padded with leaves; node 0 is the root.
 
     Attributes:
         left: Node to go to where the feature is at most the threshold, shape
@@ -41,12 +41,12 @@ class Forest:
             or not (same and whole)
             or self.leaf.ndim != 3
             or self.leaf.shape[:2] != shape
-            or not self._descends()
+            or not self._is_acyclic()
         ):
             raise LeighError("The stored forest is no set of trees; train the model again.")
 
-    def _descends(self) -> bool:
-        """Whether every child comes behind its parent, so that a walk ends."""
+    def _is_acyclic(self) -> bool:
+        """Return whether every child has a larger index than its parent, so that every walk ends."""
         node = np.arange(self.left.shape[1])
         inner = self.left >= 0
         children_fit = all(((child > node) & (child < len(node)))[inner].all() for child in (self.left, self.right))
@@ -54,11 +54,11 @@ class Forest:
 
     @property
     def classes_count(self) -> int:
-        """S."""
+        """Number of classes S."""
         return int(self.leaf.shape[2])
 
-    def takes(self, features: int) -> bool:
-        """Whether no node asks for a feature beyond so many."""
+    def accepts_features(self, features: int) -> bool:
+        """Return whether no node compares a feature beyond a number of features."""
         return int(self.feature.max(initial=-1)) < features
 
     def probabilities(self, features: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -85,7 +85,7 @@ class Forest:
         return node
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Plain arrays."""
+        """Return the forest as plain arrays."""
         return asdict(self)
 
 
@@ -101,14 +101,14 @@ def _from_sklearn(fitted: Any) -> Forest:  # noqa: ANN401
     trees = [estimator.tree_ for estimator in fitted.estimators_]
     nodes = max(tree.node_count for tree in trees)
 
-    def padded(arrays: list[npt.NDArray[Any]], fill: float) -> npt.NDArray[Any]:
+    def pad_nodes(arrays: list[npt.NDArray[Any]], fill: float) -> npt.NDArray[Any]:
         return np.stack([np.pad(each, (0, nodes - len(each)), constant_values=fill) for each in arrays])
 
     values = [tree.value[:, 0, :] / tree.value[:, 0, :].sum(axis=1, keepdims=True) for tree in trees]
     return Forest(
-        left=padded([tree.children_left for tree in trees], -1).astype(np.int32),
-        right=padded([tree.children_right for tree in trees], -1).astype(np.int32),
-        feature=padded([tree.feature for tree in trees], -1).astype(np.int32),
-        threshold=padded([tree.threshold for tree in trees], 0.0),
+        left=pad_nodes([tree.children_left for tree in trees], -1).astype(np.int32),
+        right=pad_nodes([tree.children_right for tree in trees], -1).astype(np.int32),
+        feature=pad_nodes([tree.feature for tree in trees], -1).astype(np.int32),
+        threshold=pad_nodes([tree.threshold for tree in trees], 0.0),
         leaf=np.stack([np.pad(each, ((0, nodes - len(each)), (0, 0))) for each in values]),
     )

@@ -1,4 +1,4 @@
-"""What a threshold on intensity could see of a field."""
+"""Intensity features of a field, for baselines without a network."""
 
 import numpy as np
 import numpy.typing as npt

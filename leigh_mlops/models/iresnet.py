@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.models.bounds import one_of, real, whole, wholes
+from leigh_mlops.models.bounds import check_choice, check_integer, check_integers, check_number
 from leigh_mlops.models.contract import ModelSpec, Network
 from leigh_mlops.models.head import classifier_head
 from leigh_mlops.models.invertible import ActNorm, ResidualBlock, Squeeze
@@ -19,22 +19,22 @@ from leigh_mlops.models.prior import ClassGaussian
 
 __all__ = ["Inversion", "InvertibleResNet"]
 
-GO_ON = 0.6
+CONTINUATION_PROBABILITY = 0.6
 """Probability of one more term of a log-determinant by roulette; its variance is bounded above Lip(g)^2."""
 
 
 @dataclass(frozen=True)
 class Inversion:
-    """What inverting some latents gave.
+    """Result of inverting some latents.
 
     Attributes:
         images: All padded channels, scaled, unclipped, shape (N, P, H, W).
         residual: Largest of the blocks' residuals before their last steps, relative to max(1, max abs)
             of a block's output, shape (N,).
         iterations: Evaluations of all branches together, shape (N,).
-        padding_energy: Share of the sum of squares after the first ActNorm that what
-            stands in padding channels has, 0 to 1, shape (N,). Above 0 the latent is
-            that of no image, and dropping the channels changes it.
+        padding_energy: Fraction of the sum of squares after the first ActNorm that is in
+            padding channels, 0 to 1, shape (N,). Above 0 the latent belongs to no
+            image, and dropping the channels changes it.
     """
 
     images: Tensor
@@ -47,7 +47,7 @@ class InvertibleResNet(Network):
     """Invertible residual network (Behrmann et al. 2019) in the form that ECINN uses (Hvilshoj et al. 2021).
 
     Images (N, C, S, S) are padded with zero channels to P. Each stage squeezes
-    2x2 patches into channels, then come blocks with an ActNorm on the trunk
+    2x2 patches into channels, followed by blocks with an ActNorm on the trunk
     before each. The latent of T stages is (N, P 4^T, S / 2^T, S / 2^T), 2048 x 14
     x 14 at 224 pixels. With P = C the map is a bijection; otherwise the latents
     of images are a surface in it, and density there has no meaning.
@@ -57,7 +57,7 @@ class InvertibleResNet(Network):
     hyperplane that ECINN assumes.
 
     Args:
-        spec: What the network is built from.
+        spec: Specification of the network.
         padded_channels: Channels P after padding, at least C; ``None`` for no padding.
         blocks: Blocks of each stage.
         widths: Channels inside the branches of each stage, as many as ``blocks``.
@@ -65,7 +65,7 @@ class InvertibleResNet(Network):
         power_iterations: Per convolution and training step.
         dropout: Probability in the published head.
         head: ``published`` (BatchNorm - ReLU - mean - 2048 - 256 - 100 - K) or ``gaussian``.
-        log_det: How :meth:`encode_with_log_det` takes the volume term of a density:
+        log_det: Estimator of the volume term of a density in :meth:`encode_with_log_det`:
             ``none``, ``series`` (power series, biased) or ``roulette`` (unbiased; for a
             ``lipschitz`` of at most 0.91). It needs the head ``gaussian`` and no padding.
         log_det_terms: Terms of the series, or those that roulette always takes.
@@ -94,17 +94,17 @@ class InvertibleResNet(Network):
         memory: str = "store",
     ) -> None:
         super().__init__(spec)
-        one_of("head", head, ("published", "gaussian"))
-        one_of("memory", memory, ("store", "checkpoint"))
-        self.log_det = one_of("log_det", log_det, ("none", "series", "roulette"))
-        self.log_det_terms = whole("log_det_terms", log_det_terms, 1, 100)
-        blocks = wholes("blocks", blocks, 1, 64, count=(1, 8))
-        widths = wholes("widths", widths, 1, 4096, count=(len(blocks), len(blocks)))
+        check_choice("head", head, ("published", "gaussian"))
+        check_choice("memory", memory, ("store", "checkpoint"))
+        self.log_det = check_choice("log_det", log_det, ("none", "series", "roulette"))
+        self.log_det_terms = check_integer("log_det_terms", log_det_terms, 1, 100)
+        blocks = check_integers("blocks", blocks, 1, 64, count=(1, 8))
+        widths = check_integers("widths", widths, 1, 4096, count=(len(blocks), len(blocks)))
         padded = spec.channels if padded_channels is None else padded_channels
-        self.padded_channels = whole("padded_channels", padded, spec.channels, 1024)
-        c = real("lipschitz", lipschitz, 0.01, 0.99)
+        self.padded_channels = check_integer("padded_channels", padded, spec.channels, 1024)
+        c = check_number("lipschitz", lipschitz, 0.01, 0.99)
         self._check_density(head, memory, c)
-        steps = whole("power_iterations", power_iterations, 1, 1000)
+        steps = check_integer("power_iterations", power_iterations, 1, 1000)
         if spec.image_size % 2 ** len(blocks):
             raise LeighError(
                 f"{len(blocks)} stages halve the image as often, and {spec.image_size} pixels"
@@ -114,7 +114,7 @@ class InvertibleResNet(Network):
         self.latent_shape = (channels, side, side)
         options = {"lipschitz": c, "power_iterations": steps}
         options |= {"checkpointed": memory == "checkpoint", "twice_differentiable": log_det != "none"}
-        self.trunk = nn.ModuleList(_trunk(self.padded_channels, spec.image_size, blocks, widths, options))
+        self.trunk = nn.ModuleList(_build_trunk(self.padded_channels, spec.image_size, blocks, widths, options))
         self.head: nn.Module
         if head == "gaussian":
             self.head = ClassGaussian(len(spec.classes), self.latent_shape)
@@ -124,7 +124,7 @@ class InvertibleResNet(Network):
                 nn.ReLU(),
                 nn.AdaptiveAvgPool2d(1),
                 nn.Flatten(),
-                *classifier_head(channels, len(spec.classes), real("dropout", dropout, 0, 1)),
+                *classifier_head(channels, len(spec.classes), check_number("dropout", dropout, 0, 1)),
             )
 
     def stages(self) -> list[list[nn.Module]]:
@@ -140,7 +140,7 @@ class InvertibleResNet(Network):
         """Latents (N, c, h, w) of scaled images (N, C, S, S).
 
         Raises:
-            ValueError: The images are not those that the network was built for.
+            ValueError: The images do not have the network's shape.
         """
         self._check_images(images)
         x = F.pad(images, (0, 0, 0, 0, 0, self.padded_channels - self.spec.channels))
@@ -157,7 +157,7 @@ class InvertibleResNet(Network):
 
         Raises:
             LeighError: The network was built with ``log_det`` ``none``.
-            ValueError: The images are not those that the network was built for.
+            ValueError: The images do not have the network's shape.
         """
         if self.log_det == "none":
             raise LeighError("This network was built without a log-determinant; set log_det to roulette or series.")
@@ -176,7 +176,7 @@ class InvertibleResNet(Network):
     def _branch_with_log_det(self, block: ResidualBlock, x: Tensor) -> tuple[Tensor, Tensor]:
         if self.log_det == "series":
             return power_series_log_det(block.branch, x, self.log_det_terms)
-        return roulette_log_det(block.branch, x, exact_terms=self.log_det_terms, go_on=GO_ON)
+        return roulette_log_det(block.branch, x, exact_terms=self.log_det_terms, go_on=CONTINUATION_PROBABILITY)
 
     def _check_images(self, images: Tensor) -> None:
         expected = (self.spec.channels, self.spec.image_size, self.spec.image_size)
@@ -195,14 +195,14 @@ class InvertibleResNet(Network):
             raise LeighError(f"log_det is {self.log_det!r}, and head {head!r} has no density; set head to gaussian.")
         if memory != "store":
             raise LeighError(f"memory is {memory!r}, which a log-determinant cannot use; set memory to store.")
-        if self.log_det == "roulette" and lipschitz**6 >= GO_ON:
+        if self.log_det == "roulette" and lipschitz**6 >= CONTINUATION_PROBABILITY:
             raise LeighError(
                 f"lipschitz is {lipschitz:g}, where the estimate by roulette has no bounded variance;"
                 " give at most 0.91, or set log_det to series."
             )
 
     def certificate(self) -> dict[str, Any]:
-        """What is proved of the weights as eval mode uses them.
+        """Certified properties of the weights in eval mode.
 
         Returns:
             ``lipschitz``, the bound of each block's branch by its name, below 1;
@@ -237,10 +237,10 @@ class InvertibleResNet(Network):
 
     @torch.no_grad()
     def invert(self, latents: Tensor, tolerance: float = 1e-6, max_iterations: int = 200) -> Inversion:
-        """The preimages of latents (N, c, h, w), padding channels included, and how well that went.
+        """Compute the preimages of latents (N, c, h, w), padding channels included, and their residuals.
 
-        A small residual of each block is no small error of the image; encode the
-        image again to know it.
+        A small residual of each block does not imply a small error of the image;
+        encode the image again to measure it.
 
         Args:
             latents: Shape (N, c, h, w).
@@ -268,12 +268,12 @@ class InvertibleResNet(Network):
         squeeze, norm = cast(Squeeze, self.trunk[0]), cast(ActNorm, self.trunk[1])
         # ActNorm may scale channels that are zero in every image by far more than the others.
         images = norm(squeeze(x))[:, : 4 * self.spec.channels].square().sum(dim=(1, 2, 3))
-        # Empty padding is not 0 there, but minus the channel's shift: what counts is the way from it.
+        # Empty padding is not 0 there, but minus the channel's shift: the difference from it is measured.
         padding = (squeeze(x) * norm.scale)[:, 4 * self.spec.channels :].square().sum(dim=(1, 2, 3))
         return cast(Tensor, padding / (images + padding).clamp(min=torch.finfo(x.dtype).tiny))
 
 
-def _trunk(
+def _build_trunk(
     channels: int, side: int, blocks: Sequence[int], widths: Sequence[int], options: dict[str, Any]
 ) -> Iterator[nn.Module]:
     for stage, (count, width) in enumerate(zip(blocks, widths, strict=True), start=1):

@@ -19,8 +19,8 @@ class Linear:
     """Multinomial logistic regression on standardised features.
 
     Attributes:
-        mean: Of the training features, shape (F,).
-        std: Of the same, above 0, shape (F,).
+        mean: Mean of the training features, shape (F,).
+        std: Standard deviation of the same, above 0, shape (F,).
         weight: Shape (S, F) for S classes.
         bias: Shape (S,).
     """
@@ -38,26 +38,26 @@ class Linear:
 
     @property
     def classes_count(self) -> int:
-        """S."""
+        """Number of classes S."""
         return len(self.weight)
 
-    def takes(self, features: int) -> bool:
-        """Whether it was fitted on so many features."""
+    def accepts_features(self, features: int) -> bool:
+        """Return whether the classifier was fitted on this number of features."""
         return bool(features == self.weight.shape[1])
 
     def probabilities(self, features: Floats) -> Floats:
-        """Shape (N, S) of features (N, F)."""
+        """Class probabilities (N, S) of features (N, F)."""
         logits = (features - self.mean) / self.std @ self.weight.T + self.bias
         probabilities: Floats = softmax(logits, axis=1)
         return probabilities
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Plain arrays."""
+        """Return the classifier as plain arrays."""
         return asdict(self)
 
 
 def fit_linear(features: Floats, labels: npt.NDArray[np.int64], seed: int) -> Linear:
-    """Fit with scikit-learn's defaults; the S classes are the sorted labels."""
+    """Fit a logistic regression with scikit-learn's defaults; the S classes are the sorted labels."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 

@@ -1,4 +1,4 @@
-"""A model with everything that must travel with it."""
+"""A model with everything that is needed to use it."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +11,8 @@ from torch import Tensor
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.models.contract import Network
-from leigh_mlops.models.files import read_arrays, read_json, write_arrays
-from leigh_mlops.models.weights import DESCRIPTION, load_model, save_with
+from leigh_mlops.models.tensor_files import read_arrays, read_json, write_arrays
+from leigh_mlops.models.weights import DESCRIPTION, load_model, save_with_metadata
 
 __all__ = ["ModelPackage", "load_package", "save_package"]
 
@@ -22,7 +22,7 @@ _MEAN, _ARRAY = "mean/", "array/"
 
 @dataclass
 class ModelPackage:
-    """A trained network and what is needed to use and to judge it.
+    """A trained network with the data needed to use and evaluate it.
 
     Attributes:
         model: The network.
@@ -60,11 +60,11 @@ def save_package(package: ModelPackage, folder: Path) -> None:
     arrays = {f"{_MEAN}{name}": mean for name, mean in means.items()}
     write_arrays(folder / ARRAYS, arrays | {f"{_ARRAY}{name}": array for name, array in package.arrays.items()})
     about = {"channels": list(package.channels), "scale": package.scale, "about": package.about}
-    save_with(package.model, folder, {"package": about})
+    save_with_metadata(package.model, folder, {"package": about})
 
 
 def load_package(folder: Path) -> ModelPackage:
-    """The package that :func:`save_package` wrote; its network is in eval mode, on the CPU.
+    """Load a package that :func:`save_package` wrote; its network is in eval mode, on the CPU.
 
     Raises:
         LeighError: A file is missing, damaged or foreign, or the folder holds a model alone.
@@ -77,9 +77,9 @@ def load_package(folder: Path) -> ModelPackage:
     if len(about["channels"]) != model.spec.channels:
         raise LeighError(f"{folder} names {len(about['channels'])} channels for {model.spec.channels}; save it again.")
     stored = read_arrays(folder / ARRAYS)
-    means = {name: torch.from_numpy(array) for name, array in _part(stored, _MEAN).items()}
+    means = {name: torch.from_numpy(array) for name, array in _select_arrays(stored, _MEAN).items()}
     return ModelPackage(
-        model, tuple(about["channels"]), about["scale"], means or None, _part(stored, _ARRAY), about["about"]
+        model, tuple(about["channels"]), about["scale"], means or None, _select_arrays(stored, _ARRAY), about["about"]
     )
 
 
@@ -91,5 +91,5 @@ def _validate(folder: Path, about: Any) -> None:  # noqa: ANN401
         raise LeighError(f"The package in {folder} has channels without a name; save it again.")
 
 
-def _part(arrays: dict[str, npt.NDArray[Any]], prefix: str) -> dict[str, npt.NDArray[Any]]:
+def _select_arrays(arrays: dict[str, npt.NDArray[Any]], prefix: str) -> dict[str, npt.NDArray[Any]]:
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

@@ -1,4 +1,4 @@
-"""Principal components: what an autoencoder has to beat."""
+"""Principal components, the baseline of an autoencoder."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -19,7 +19,7 @@ class PCABaseline:
     """Reconstruction from k principal components of whole images.
 
     Attributes:
-        mean: Of the training images, flattened, shape (C H W,).
+        mean: Mean of the training images, flattened, shape (C H W,).
         components: Orthonormal rows, shape (k, C H W).
     """
 
@@ -36,7 +36,7 @@ class PCABaseline:
         return error
 
     def reconstruct(self, batch: Images) -> Images:
-        """Images (N, C, H, W) as the components give them back.
+        """Reconstructions (N, C, H, W) of images of the same shape.
 
         Raises:
             LeighError: The images have another shape than those that were fitted.
@@ -51,12 +51,12 @@ class PCABaseline:
         return np.asarray(given, np.float32).reshape(batch.shape)
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Plain arrays."""
+        """Return the baseline as plain arrays."""
         return asdict(self)
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, npt.NDArray[Any]]) -> "PCABaseline":
-        """The inverse of :meth:`to_arrays`.
+        """Create a baseline from the arrays of :meth:`to_arrays`.
 
         Raises:
             LeighError: An array is missing or of another shape.
@@ -68,7 +68,7 @@ class PCABaseline:
 
 
 def fit_pca(batches: Iterable[Images], components: int) -> PCABaseline:
-    """Fit batch by batch (Ross et al. 2008); memory is about k images twice, however many there are.
+    """Fit principal components batch by batch (Ross et al. 2008); memory is about 2 k images.
 
     Args:
         batches: Images (n, C, H, W), n of any size.
@@ -80,13 +80,13 @@ def fit_pca(batches: Iterable[Images], components: int) -> PCABaseline:
     from sklearn.decomposition import IncrementalPCA
 
     fitted = IncrementalPCA(components)
-    for rows in _at_least(components, batches):
+    for rows in _merge_batches(components, batches):
         fitted.partial_fit(rows)
     return PCABaseline(fitted.mean_.astype(np.float32), fitted.components_.astype(np.float32))
 
 
-def _at_least(fewest: int, batches: Iterable[Images]) -> Iterator[Images]:
-    """Flattened images, joined to as many as the first fit needs; a shorter rest comes last."""
+def _merge_batches(fewest: int, batches: Iterable[Images]) -> Iterator[Images]:
+    """Flattened images, merged until there are as many as the first fit needs; a shorter rest comes last."""
     waiting: list[Images] = []
     complete = False
     for batch in batches:

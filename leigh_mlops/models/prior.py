@@ -14,15 +14,15 @@ class ClassGaussian(nn.Module):
     """Class-conditional Gaussian whose means differ by class and channel (Ardizzone et al. 2020, section 3).
 
     The classes share a standard deviation per channel, bounded to [exp(-5),
-    exp(5)], and are equally likely before the image is seen. The posterior is
-    then a linear function of the latent's mean over pixels, and the way from one
+    exp(5)], and are equally likely a priori. The posterior is
+    then a linear function of the latent's mean over pixels, and the shift from one
     class to another, the difference of their means, is the same for every image.
 
     Our deviation: means are learned in units in which the distance of two classes
     is the root mean square of their difference, whatever the size of the latent.
     Otherwise one step of the optimizer in each of thousands of channels moves the
-    logits, which are sums over all pixels, by hundreds. They begin at 0, where the
-    classes are alike.
+    logits, which are sums over all pixels, by hundreds. They start at 0, where the
+    classes are identical.
 
     Args:
         classes: Number K of classes.
@@ -44,17 +44,17 @@ class ClassGaussian(nn.Module):
 
     @property
     def std(self) -> Tensor:
-        """Standard deviation that the classes share, shape (c, 1, 1)."""
+        """Standard deviation shared by the classes, shape (c, 1, 1)."""
         return self.log_std.clamp(-_LOG_BOUND, _LOG_BOUND).exp()
 
     def forward(self, z: Tensor) -> Tensor:
-        """:meth:`logits`."""
+        """Return :meth:`logits`."""
         return self.logits(z)
 
     def logits(self, z: Tensor) -> Tensor:
         """Log-probabilities of the classes up to a constant per latent, (N, c, h, w) to (N, K), in nats.
 
-        It is :meth:`log_prob` without what the classes have in common, in which
+        It is :meth:`log_prob` without the terms that the classes have in common, in which
         their differences would be lost to rounding.
         """
         means = self.scaled_means.flatten(1) / math.sqrt(self.dimensions)

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.models.bounds import real, whole, wholes
+from leigh_mlops.models.bounds import check_integer, check_integers, check_number
 from leigh_mlops.models.contract import ModelSpec, Network
 from leigh_mlops.models.head import classifier_head
 
-__all__ = ["ResNeXt", "imagenet_weights"]
+__all__ = ["ResNeXt", "load_imagenet_weights"]
 
 _PUBLISHED = {"layers": [3, 4, 6, 3], "groups": 32, "width_per_group": 4}
 
@@ -26,7 +26,7 @@ class ResNeXt(Network):
     compact version; there are 2048 features in any case.
 
     Args:
-        spec: What the network is built from.
+        spec: Specification of the network.
         layers: Bottleneck blocks of each of the four stages.
         groups: Groups of each 3x3 convolution.
         width_per_group: Channels of each group in the first stage.
@@ -44,20 +44,20 @@ class ResNeXt(Network):
         width_per_group: int = 4,
         dropout: float = 0.4,
     ) -> None:
-        # It takes seconds to import, and workers of the other families need none of it.
+        # The import takes seconds, and workers of the other families do not need it.
         from torchvision.models import resnet
 
         super().__init__(spec)
         self.features = resnet.ResNet(
             resnet.Bottleneck,
-            list(wholes("layers", layers, 1, 64, count=(4, 4))),
-            groups=whole("groups", groups, 1, 1024),
-            width_per_group=whole("width_per_group", width_per_group, 1, 1024),
+            list(check_integers("layers", layers, 1, 64, count=(4, 4))),
+            groups=check_integer("groups", groups, 1, 1024),
+            width_per_group=check_integer("width_per_group", width_per_group, 1, 1024),
         )
         self.features.conv1 = nn.Conv2d(spec.channels, 64, kernel_size=7, stride=2, padding=3, bias=False)
         count = self.features.fc.in_features
         self.features.fc = nn.Identity()
-        self.head = classifier_head(count, len(spec.classes), real("dropout", dropout, 0, 1))
+        self.head = classifier_head(count, len(spec.classes), check_number("dropout", dropout, 0, 1))
 
     def stages(self) -> list[list[nn.Module]]:
         """The stem, the four stages of blocks, and the head."""
@@ -78,14 +78,14 @@ class ResNeXt(Network):
         return self.classify(self.encode(images))
 
 
-def imagenet_weights(model: Network) -> None:
+def load_imagenet_weights(model: Network) -> None:
     """Give a ResNeXt the weights that torchvision learned on ImageNet; the head stays as it is.
 
-    Two channels stand for red and green, and the published work's third channel,
-    their combination, for blue: here the mean of the two, which the first kernels
-    take in exactly, without an image of three channels. Any other number of
+    Two channels are taken as red and green, and the published work's third channel,
+    their combination, as blue: here the mean of the two, which is folded into the
+    first kernels exactly, without an image of three channels. Any other number of
     channels gets the mean of the first kernels over red, green and blue, times 3 / C.
-    In all cases the answer to a grey image stays the same.
+    In all cases the output for a grey image stays the same.
 
     Args:
         model: A ``resnext`` of the published layers, groups and width; changed in place.
@@ -101,12 +101,12 @@ def imagenet_weights(model: Network) -> None:
             " take that architecture or train with --init random."
         )
     state = {name: tensor for name, tensor in _fetch().items() if not name.startswith("fc.")}
-    state["conv1.weight"] = _stem(state["conv1.weight"], model.spec.channels)
+    state["conv1.weight"] = _adapt_stem(state["conv1.weight"], model.spec.channels)
     model.features.load_state_dict(state)
 
 
-def _stem(kernels: Tensor, channels: int) -> Tensor:
-    """First kernels (64, 3, 7, 7) as (64, channels, 7, 7)."""
+def _adapt_stem(kernels: Tensor, channels: int) -> Tensor:
+    """Convert first kernels (64, 3, 7, 7) to (64, channels, 7, 7)."""
     if channels == 3:
         return kernels
     if channels == 2:

@@ -1,4 +1,4 @@
-"""A network on disk, and a network that begins with another's weights."""
+"""Saving and loading of networks, and initialisation from the weights of another."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,21 +10,21 @@ from torch import Tensor
 from leigh_mlops.errors import LeighError
 from leigh_mlops.models.contract import ModelSpec, Network
 from leigh_mlops.models.families import build_from_spec
-from leigh_mlops.models.files import read_json, read_shapes, read_tensors, write_json, write_tensors
+from leigh_mlops.models.tensor_files import read_json, read_shapes, read_tensors, write_json, write_tensors
 
-__all__ = ["DESCRIPTION", "Initialised", "initialise", "load_model", "save_model", "save_with"]
+__all__ = ["DESCRIPTION", "InitialisationReport", "initialise", "load_model", "save_model", "save_with_metadata"]
 
 DESCRIPTION, WEIGHTS = "model.json", "weights.safetensors"
 _HEAD = "head."
 
 
 @dataclass(frozen=True)
-class Initialised:
-    """Which tensors of a network came from a file.
+class InitialisationReport:
+    """Names of the tensors of a network that were initialised from a file.
 
     Attributes:
-        copied: Names of those that did.
-        left: Names of those that kept their values.
+        copied: Names of tensors from the file.
+        left: Names of tensors that kept their values.
     """
 
     copied: tuple[str, ...]
@@ -33,11 +33,11 @@ class Initialised:
 
 def save_model(model: Network, folder: Path) -> None:
     """Write ``weights.safetensors`` and ``model.json``, the latter last."""
-    save_with(model, folder, {})
+    save_with_metadata(model, folder, {})
 
 
-def save_with(model: Network, folder: Path, more: dict[str, Any]) -> None:
-    """Like :func:`save_model`, with more keys in ``model.json``."""
+def save_with_metadata(model: Network, folder: Path, more: dict[str, Any]) -> None:
+    """Save a model like :func:`save_model`, with more keys in ``model.json``."""
     certificate = model.certificate()
     write_tensors(folder / WEIGHTS, model.state_dict())
     write_json(
@@ -46,10 +46,10 @@ def save_with(model: Network, folder: Path, more: dict[str, Any]) -> None:
 
 
 def load_model(folder: Path) -> Network:
-    """The network that :func:`save_model` wrote, in eval mode, on the CPU.
+    """Load a network that :func:`save_model` wrote, in eval mode, on the CPU.
 
     It is built by this package's own code; nothing is unpickled, and no memory is
-    taken before the names and shapes of the weights are those of the description.
+    allocated before the names and shapes of the weights are checked against the description.
 
     Raises:
         LeighError: A file is missing, damaged or foreign, or the two do not belong together.
@@ -58,13 +58,13 @@ def load_model(folder: Path) -> Network:
     with torch.device("meta"):
         model = build_from_spec(spec)
     wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    _compare(folder / WEIGHTS, wanted, read_shapes(folder / WEIGHTS))
+    _check_shapes(folder / WEIGHTS, wanted, read_shapes(folder / WEIGHTS))
     model.to_empty(device="cpu")
     model.load_state_dict(read_tensors(folder / WEIGHTS), strict=True)
     return model.eval()
 
 
-def initialise(model: Network, source: Path) -> Initialised:
+def initialise(model: Network, source: Path) -> InitialisationReport:
     """Copy the weights that fit, by name and shape, from a saved model.
 
     The head is copied only where the source is a model's folder with the same
@@ -88,26 +88,29 @@ def initialise(model: Network, source: Path) -> Initialised:
             f"{source} holds no weights that fit a {model.spec.family} of {model.spec.image_size} pixels and"
             f" {model.spec.channels} channels; give weights of that family or train with --init random."
         )
-    _copy(own, fitting)
+    _copy_tensors(own, fitting)
     left = tuple(name for name in model.state_dict() if name not in fitting)
-    return Initialised(tuple(fitting), left)
+    return InitialisationReport(tuple(fitting), left)
 
 
 @torch.no_grad()
-def _copy(own: dict[str, Tensor], new: dict[str, Tensor]) -> None:
+def _copy_tensors(own: dict[str, Tensor], new: dict[str, Tensor]) -> None:
     for name, tensor in new.items():
         own[name].copy_(tensor)
 
 
-def _compare(path: Path, wanted: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> None:
+def _check_shapes(path: Path, wanted: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> None:
     for name in sorted(wanted.keys() | found.keys()):
         if wanted.get(name) != found.get(name):
-            is_, should = _told(found.get(name), "missing"), _told(wanted.get(name), "no such tensor")
+            is_, should = (
+                _describe_shape(found.get(name), "missing"),
+                _describe_shape(wanted.get(name), "no such tensor"),
+            )
             raise LeighError(
                 f"{path} does not belong to its {DESCRIPTION}: {name} is {is_}, and the description asks for {should};"
                 " save the model again."
             )
 
 
-def _told(shape: tuple[int, ...] | None, otherwise: str) -> str:
+def _describe_shape(shape: tuple[int, ...] | None, otherwise: str) -> str:
     return otherwise if shape is None else f"a tensor of shape {shape}"

@@ -1,4 +1,4 @@
-"""Which images exist, where they stand on their plates, and on which side of a split."""
+"""Image tables of plates: finding images, positions, layout, quality, confounds and splits."""
 
 from leigh_mlops.plates.bit_depth import BitDepth, bit_depths
 from leigh_mlops.plates.confounds import (
@@ -8,13 +8,13 @@ from leigh_mlops.plates.confounds import (
     probe_plate,
     probe_position,
 )
-from leigh_mlops.plates.demo import DemoDesign, flawed_fields, is_demo, twins_of, write_demo_plate
+from leigh_mlops.plates.demo import DemoDesign, find_twins, flawed_fields, is_demo, write_demo_plate
 from leigh_mlops.plates.donors import Donors, describe_donors
+from leigh_mlops.plates.find_images import FoundImages, find_images
 from leigh_mlops.plates.folds import NO_FOLD, assign_folds, fold_split, nested_folds
-from leigh_mlops.plates.found import Found, find_images
-from leigh_mlops.plates.layout import Layout, beside_other_class, describe_layout, plate_shape, position_features
+from leigh_mlops.plates.layout import Layout, describe_layout, has_other_class_neighbour, plate_shape, position_features
 from leigh_mlops.plates.names import PRESETS, FieldName, parse_name, parse_well, well_name
-from leigh_mlops.plates.pictures import PICTURES
+from leigh_mlops.plates.picture_folders import PICTURES
 from leigh_mlops.plates.platemap import join_platemap, read_platemap
 from leigh_mlops.plates.quality import EXCLUDED_BY_DEFAULT, FLAGS, count_flags, flag_fields
 from leigh_mlops.plates.split import (
@@ -27,7 +27,7 @@ from leigh_mlops.plates.split import (
 from leigh_mlops.plates.table import check_table_path, read_table, table_channels, write_table
 
 __all__ = [
-    "Found",
+    "FoundImages",
     "find_images",
     "read_table",
     "write_table",
@@ -56,7 +56,7 @@ __all__ = [
     "position_features",
     "Layout",
     "describe_layout",
-    "beside_other_class",
+    "has_other_class_neighbour",
     "probe_confounds",
     "probe_position",
     "probe_plate",
@@ -71,6 +71,6 @@ __all__ = [
     "DemoDesign",
     "flawed_fields",
     "is_demo",
-    "twins_of",
+    "find_twins",
     "write_demo_plate",
 ]

@@ -1,9 +1,11 @@
-"""Bit depth: how much of a file's range a camera used."""
+"""Bit depth: the share of a file's range that the camera used."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+
+from leigh_mlops.plates.columns import Metadata
 
 __all__ = ["BitDepth", "bit_depths"]
 
@@ -30,7 +32,7 @@ class BitDepth:
         return self.sentence
 
     @property
-    def top(self) -> int:
+    def max_value(self) -> int:
         """The largest value that such a pixel can have."""
         return ((1 << self.bits) - 1) << self.shift
 
@@ -50,14 +52,14 @@ def bit_depths(table: pd.DataFrame, quality: pd.DataFrame, *, file_bits: int | N
     """
     largest = quality.filter(regex="^max_").max(axis=1)
     read = largest.index[largest.notna()]
-    plates = table.loc[read, "Metadata_Plate"].astype("str")
+    plates = table.loc[read, Metadata.PLATE].astype("str")
     return {
-        str(plate): _depth(int(largest[rows].max()), _ored(quality.loc[rows]), file_bits)
+        str(plate): _depth(int(largest[rows].max()), _bitwise_or(quality.loc[rows]), file_bits)
         for plate, rows in sorted(plates.groupby(plates).groups.items())
     }
 
 
-def _ored(quality: pd.DataFrame) -> int:
+def _bitwise_or(quality: pd.DataFrame) -> int:
     seen = quality.filter(regex="^bits_").fillna(0).to_numpy(np.int64)
     return int(np.bitwise_or.reduce(seen, axis=None))
 

@@ -1,22 +1,25 @@
-"""Channels: which file, page or plane shows what, and what it is called."""
+"""Channels: the file, page or plane of each, and its name."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from leigh_mlops.errors import LeighError, printable
+from leigh_mlops.errors import LeighError, escape_unprintable
+from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.plates.pages import Page, Pages, first_pages
 
-__all__ = ["ChannelNames", "by_file", "by_name", "pick_channels"]
+__all__ = ["ChannelNames", "find_channels", "name_channels", "pick_channels"]
 
 Wanted = Mapping[str, int | str]
 ChannelNames = tuple[str, ...]
 _COLUMNS = ("FileName", "PathName", "Frame", "Sample", "Illumination")
 
 
-def by_name(files: pd.DataFrame, wanted: Wanted | None, called: Mapping[str, str]) -> tuple[pd.DataFrame, ChannelNames]:
-    """Name the channels of files whose names, index or pages say a channel.
+def name_channels(
+    files: pd.DataFrame, wanted: Wanted | None, called: Mapping[str, str]
+) -> tuple[pd.DataFrame, ChannelNames]:
+    """Name the channels of files whose names, index or pages give a channel.
 
     Args:
         files: One row per file, ``channel`` is a number or a name.
@@ -29,7 +32,7 @@ def by_name(files: pd.DataFrame, wanted: Wanted | None, called: Mapping[str, str
     Raises:
         LeighError: No file has a wanted channel, or a file holds several pages of unknown meaning.
     """
-    present = sorted(files["channel"].unique(), key=_in_order)
+    present = sorted(files["channel"].unique(), key=_sort_key)
     names = _default_names(present, called) if wanted is None else _wanted_names(present, wanted, called)
     kept = files[files["channel"].isin(list(names))]
     if kept["frame"].isna().all():
@@ -37,17 +40,17 @@ def by_name(files: pd.DataFrame, wanted: Wanted | None, called: Mapping[str, str
     return kept.assign(channel=kept["channel"].map(names)), tuple(names.values())
 
 
-def assumed_names(present: list[str], called: Mapping[str, str]) -> bool:
-    """Whether channels 1 and 2 are taken for DAPI and TMRM, as nothing says what they are."""
+def are_names_assumed(present: list[str], called: Mapping[str, str]) -> bool:
+    """Return whether channels 1 and 2 are assumed to be DAPI and TMRM because nothing names them."""
     return present == ["1", "2"] and not called
 
 
-def _in_order(channel: str) -> tuple[bool, int, str]:
+def _sort_key(channel: str) -> tuple[bool, int, str]:
     return (not channel.isdecimal(), int(channel) if channel.isdecimal() else 0, channel)
 
 
 def _default_names(present: list[str], called: Mapping[str, str]) -> dict[str, str]:
-    if assumed_names(present, called):
+    if are_names_assumed(present, called):
         return {"1": "DAPI", "2": "TMRM"}
     names: dict[str, str] = {}
     for number in present:
@@ -74,14 +77,16 @@ def _planes(files: pd.DataFrame) -> pd.DataFrame:
         return files
     if pages.meaning is None or pages.size("channel") > 1:
         raise LeighError(
-            f"{printable(pages.path)} holds {pages.count} pages that do not say they are planes, "
+            f"{escape_unprintable(pages.path)} holds {pages.count} pages that do not say they are planes, "
             "and its name says one channel; export one page per file, or with axes (OME-TIFF)."
         )
-    return _expanded(files, pages, pages.meaning).assign(channel=files["channel"].iloc[0])
+    return _expand_pages(files, pages, pages.meaning).assign(channel=files["channel"].iloc[0])
 
 
-def by_file(files: pd.DataFrame, wanted: Wanted | None) -> tuple[pd.DataFrame, ChannelNames, Mapping[str, str] | None]:
-    """Find the channels of files whose names say none: planes of a colour, or pages.
+def find_channels(
+    files: pd.DataFrame, wanted: Wanted | None
+) -> tuple[pd.DataFrame, ChannelNames, Mapping[str, str] | None]:
+    """Find the channels of files whose names give none: planes of a colour, or pages.
 
     Returns:
         The files, the names of the planes that each holds, and ``None``; where they have pages,
@@ -93,33 +98,38 @@ def by_file(files: pd.DataFrame, wanted: Wanted | None) -> tuple[pd.DataFrame, C
     pages = first_pages(_paths(files))
     if pages is None:
         first = next(_paths(files))
-        raise LeighError(f"{printable(first)} and the files next to it cannot be read as images; export them again.")
+        raise LeighError(
+            f"{escape_unprintable(first)} and the files next to it cannot be read as images; export them again."
+        )
     if pages.count == 1:
         return files.assign(channel=""), ("R", "G", "B") if pages.samples >= 3 else ("Grey",), None
-    expanded = _expanded(files, pages, pages.meaning or _pages_as_channels(pages, wanted))
+    expanded = _expand_pages(files, pages, pages.meaning or _pages_as_channels(pages, wanted))
     called = pages.channel_names or ({"1": "Grey"} if len(set(expanded["channel"])) == 1 else {})
     return expanded, (), called
 
 
 def _pages_as_channels(pages: Pages, wanted: Wanted | None) -> tuple[Page, ...]:
-    """Pages without axes are channels only where the user says so: they may as well be planes or times."""
+    """Take pages without axes for channels, only where the user says so: they may as well be planes or times."""
     if wanted is None or pages.samples > 1:
         raise LeighError(
-            f"{printable(pages.path)} holds {pages.count} pages and does not say whether they are channels or planes; "
+            f"{escape_unprintable(pages.path)} holds {pages.count} pages and does not say whether they are "
+            "channels or planes; "
             "name the channels by the numbers of their pages (DAPI=1, TMRM=2), or export with axes (OME-TIFF)."
         )
     return tuple(Page(number, 0, 0) for number in range(pages.count))
 
 
-def _expanded(files: pd.DataFrame, pages: Pages, meaning: tuple[Page, ...]) -> pd.DataFrame:
+def _expand_pages(files: pd.DataFrame, pages: Pages, meaning: tuple[Page, ...]) -> pd.DataFrame:
     if pages.samples > 1:
-        raise LeighError(f"{printable(pages.path)} holds {pages.count} pages of colours; export one page per file.")
+        raise LeighError(
+            f"{escape_unprintable(pages.path)} holds {pages.count} pages of colours; export one page per file."
+        )
     said = pd.DataFrame({"channel": [str(page.channel + 1) for page in meaning], "frame": range(len(meaning))})
-    for axis, column in (("z", "Metadata_Z"), ("time", "Metadata_Time")):
+    for axis, column in (("z", Metadata.Z), ("time", Metadata.TIME)):
         if pages.size(axis) > 1:
             if len(set(files[column].dropna())) > 1:
                 raise LeighError(
-                    f"{printable(pages.path)} holds pages of several {axis}, "
+                    f"{escape_unprintable(pages.path)} holds pages of several {axis}, "
                     f"and the file names count {axis}, too; export one way."
                 )
             said[column] = [getattr(page, axis) + 1 for page in meaning]
@@ -160,7 +170,7 @@ def pick_channels(table: pd.DataFrame, names: ChannelNames, wanted: Wanted | Non
 
 
 def _samples(table: pd.DataFrame, names: ChannelNames, chosen: list[str]) -> dict[str, "pd.Series[str]"]:
-    """Which plane of a packed file each channel is: columns ``Sample_<Ch>``, for channels that share their files."""
+    """Columns ``Sample_<Ch>``: the plane of a packed file for each channel, for channels that share their files."""
     pages = {
         name: table[[column for kind in ("PathName", "FileName", "Frame") if (column := f"{kind}_{name}") in table]]
         .astype("str").agg("/".join, axis=1)

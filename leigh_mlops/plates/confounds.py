@@ -1,4 +1,4 @@
-"""Confounds: what stands beside the class and could be taken for it."""
+"""Confounds: factors that vary with the class and could be mistaken for it."""
 
 import warnings
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import f
 
+from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.plates.layout import WELL, Floats, labelled_wells, plate_shape, position_features
 
 __all__ = ["position_effects", "probe_background", "probe_confounds", "probe_plate", "probe_position"]
@@ -15,13 +16,13 @@ __all__ = ["position_effects", "probe_background", "probe_confounds", "probe_pla
 REPEATS = 3
 STEADY_WELLS = 1000  # folds of so many wells give steady numbers without being drawn again
 RINGS = 3  # wells further than this from every edge count as the plate's middle
-LEAST_FREEDOM = 5  # fewer degrees of freedom left say nothing about the noise
+MIN_DEGREES_OF_FREEDOM = 5  # fewer degrees of freedom left are too few to estimate the noise
 
 Texts = npt.NDArray[np.object_]
 
 
 def probe_confounds(table: pd.DataFrame, background: pd.DataFrame | None = None) -> dict[str, dict[str, float]]:
-    """How well position, plate and pixels without cells, each alone, tell the classes apart.
+    """Score how well position, plate and pixels without cells, each alone, tell the classes apart.
 
     Args:
         table: Image table; wells without a class are left out.
@@ -39,10 +40,10 @@ def probe_confounds(table: pd.DataFrame, background: pd.DataFrame | None = None)
 
 
 def probe_position(table: pd.DataFrame, *, folds: int = 5, seed: int = 0) -> dict[str, float]:
-    """How well the place on the plate alone tells the classes apart.
+    """Score how well the position on the plate alone tells the classes apart.
 
     A logistic regression on :func:`position_features`, one row per well, is scored on wells that
-    it was not fitted to. An AUC near 0.5 or below says that no smooth effect of the position explains
+    it was not fitted to. An AUC near 0.5 or below means that no smooth effect of the position explains
     the classes (where few wells alternate, leaving one out makes its neighbours' class more likely:
     then it falls far below). It is never flipped, and it does not see the alternation itself.
 
@@ -57,21 +58,21 @@ def probe_position(table: pd.DataFrame, *, folds: int = 5, seed: int = 0) -> dic
         ``accuracy`` and ``auc`` (one class against the rest, averaged, where there are more than
         two) as means over the folds; empty where fewer than two classes have two wells.
     """
-    wells = _comparable(labelled_wells(table))
+    wells = _drop_small_classes(labelled_wells(table))
     if wells.empty:
         return {}
     # Shapes are those of all wells, so that a rim without a class still is one.
-    shapes = {name: plate_shape(rows) for name, rows in table.groupby("Metadata_Plate")}
+    shapes = {name: plate_shape(rows) for name, rows in table.groupby(Metadata.PLATE)}
     # Wells are sorted by plate.
     features = [
-        position_features(rows["Metadata_Row"], rows["Metadata_Col"], *shapes[name])
-        for name, rows in wells.groupby("Metadata_Plate", sort=False)
+        position_features(rows[Metadata.ROW], rows[Metadata.COLUMN], *shapes[name])
+        for name, rows in wells.groupby(Metadata.PLATE, sort=False)
     ]
-    return _cross_validated(np.concatenate(features), _labels(wells), folds, seed)
+    return _cross_validate(np.concatenate(features), _labels(wells), folds, seed)
 
 
 def probe_plate(table: pd.DataFrame, *, folds: int = 5, seed: int = 0) -> dict[str, float]:
-    """How well the name of the plate alone tells the classes apart.
+    """Score how well the name of the plate alone tells the classes apart.
 
     Args:
         table: Image table; wells without a class are left out.
@@ -79,20 +80,20 @@ def probe_plate(table: pd.DataFrame, *, folds: int = 5, seed: int = 0) -> dict[s
         seed: Seed of the folds.
 
     Returns:
-        ``accuracy`` and ``auc`` as in :func:`probe_position`. One plate alone says nothing: then
+        ``accuracy`` and ``auc`` as in :func:`probe_position`. A single plate has no information: then
         ``auc`` is 0.5, and ``accuracy`` that of always naming the commonest class.
     """
-    wells = _comparable(labelled_wells(table))
+    wells = _drop_small_classes(labelled_wells(table))
     if wells.empty:
         return {}
-    if len(wells["Metadata_Plate"].unique()) == 1:
-        return {"accuracy": float(wells["Metadata_Condition"].value_counts(normalize=True).max()), "auc": 0.5}
-    features = pd.get_dummies(wells["Metadata_Plate"]).to_numpy(float)
-    return _cross_validated(features, _labels(wells), folds, seed)
+    if len(wells[Metadata.PLATE].unique()) == 1:
+        return {"accuracy": float(wells[Metadata.CONDITION].value_counts(normalize=True).max()), "auc": 0.5}
+    features = pd.get_dummies(wells[Metadata.PLATE]).to_numpy(float)
+    return _cross_validate(features, _labels(wells), folds, seed)
 
 
 def probe_background(table: pd.DataFrame, features: pd.DataFrame, *, folds: int = 5, seed: int = 0) -> dict[str, float]:
-    """How well pixels without signal alone tell the classes apart.
+    """Score how well pixels without signal alone tell the classes apart.
 
     Args:
         table: Image table; wells without a class are left out.
@@ -110,25 +111,25 @@ def probe_background(table: pd.DataFrame, features: pd.DataFrame, *, folds: int 
         return {}
     medians = finite.groupby([table.loc[finite.index, name] for name in WELL]).median()
     wells = labelled_wells(table.loc[finite.index])
-    wells = _comparable(wells)
+    wells = _drop_small_classes(wells)
     if wells.empty:
         return {}
     known = medians.loc[pd.MultiIndex.from_frame(wells[WELL])]
-    return _cross_validated(known.to_numpy(float), _labels(wells), folds, seed)
+    return _cross_validate(known.to_numpy(float), _labels(wells), folds, seed)
 
 
-def _comparable(wells: pd.DataFrame) -> pd.DataFrame:
+def _drop_small_classes(wells: pd.DataFrame) -> pd.DataFrame:
     """Wells of classes that have two wells; none where fewer than two classes have."""
-    counts = wells["Metadata_Condition"].value_counts()
+    counts = wells[Metadata.CONDITION].value_counts()
     enough = counts.index[counts >= 2]
-    return wells[wells["Metadata_Condition"].isin(enough)] if len(enough) >= 2 else wells.iloc[:0]
+    return wells[wells[Metadata.CONDITION].isin(enough)] if len(enough) >= 2 else wells.iloc[:0]
 
 
 def _labels(wells: pd.DataFrame) -> Texts:
-    return wells["Metadata_Condition"].to_numpy(dtype=object)
+    return wells[Metadata.CONDITION].to_numpy(dtype=object)
 
 
-def _cross_validated(features: Floats, labels: Texts, folds: int, seed: int) -> dict[str, float]:
+def _cross_validate(features: Floats, labels: Texts, folds: int, seed: int) -> dict[str, float]:
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
     from sklearn.model_selection import RepeatedStratifiedKFold
@@ -161,9 +162,9 @@ def position_effects(table: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
     """Share of the variance between wells of one class that row, column and edge explain.
 
     The class means are taken out first, so that classes laid out by row or column are no effect;
-    what row and class share, a comparison of wells cannot divide, and it counts as class. Rows,
+    what row and class share cannot be separated by comparing wells, and counts as class. Rows,
     columns and rings (0, 1, 2 and from 3 wells off the edge) may each have a mean of their own.
-    Each effect is looked at by itself: a bright rim also shows in row and column, and the
+    Each effect is tested by itself: a bright rim also shows in row and column, and the
     shares need not add up to 1. The share is corrected for the number of means (epsilon squared,
     the adjusted R2 of the added factor, 0 where that is negative), so that noise explains nothing.
 
@@ -182,20 +183,20 @@ def position_effects(table: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
     found = []
     if measures and len(table):
         wells = _well_medians(table, values.set_axis(measures, axis=1))
-        for plate, rows in wells.groupby("Metadata_Plate", sort=True):
+        for plate, rows in wells.groupby(Metadata.PLATE, sort=True):
             found += [{"plate": str(plate), **one} for one in _plate_effects(rows, measures, plate_shape(rows))]
     return pd.DataFrame(found, columns=["plate", "measure", "effect", "explained", "p", "wells"])
 
 
 def _well_medians(table: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
     keys = [table[name] for name in WELL]
-    about = table.groupby(keys)[["Metadata_Row", "Metadata_Col", "Metadata_Condition"]].first()
+    about = table.groupby(keys)[[Metadata.ROW, Metadata.COLUMN, Metadata.CONDITION]].first()
     finite = values.astype(float).replace([np.inf, -np.inf], np.nan)
-    return about.join(finite.groupby(keys).median()).reset_index(level="Metadata_Plate")
+    return about.join(finite.groupby(keys).median()).reset_index(level=Metadata.PLATE)
 
 
 def _plate_effects(wells: pd.DataFrame, measures: list[str], shape: tuple[int, int]) -> list[dict[str, object]]:
-    """Effects on all measures of one plate; those that know the same wells are computed at once."""
+    """Effects on all measures of one plate; measures with the same wells are computed at once."""
     known = wells[measures].notna()
     found: list[dict[str, object]] = []
     alike: dict[bytes, list[str]] = {}
@@ -203,7 +204,7 @@ def _plate_effects(wells: pd.DataFrame, measures: list[str], shape: tuple[int, i
         alike.setdefault(known[name].to_numpy().tobytes(), []).append(name)
     for names in alike.values():
         rows = wells[known[names[0]]]
-        for effect, shares in _explained(rows, names, shape).items():
+        for effect, shares in _explained_variance(rows, names, shape).items():
             found += [
                 {"measure": name, "effect": effect, "explained": float(share), "p": float(p), "wells": len(rows)}
                 for name, (share, p) in zip(names, shares, strict=True)
@@ -212,10 +213,10 @@ def _plate_effects(wells: pd.DataFrame, measures: list[str], shape: tuple[int, i
     return found
 
 
-def _explained(wells: pd.DataFrame, measures: list[str], shape: tuple[int, int]) -> Mapping[str, Floats]:
-    row, col = wells["Metadata_Row"].to_numpy(int), wells["Metadata_Col"].to_numpy(int)
+def _explained_variance(wells: pd.DataFrame, measures: list[str], shape: tuple[int, int]) -> Mapping[str, Floats]:
+    row, col = wells[Metadata.ROW].to_numpy(int), wells[Metadata.COLUMN].to_numpy(int)
     rings = np.minimum(np.min([row - 1, shape[0] - row, col - 1, shape[1] - col], axis=0), RINGS)
-    classes = _dummies(wells["Metadata_Condition"].fillna("").to_numpy())
+    classes = _dummies(wells[Metadata.CONDITION].fillna("").to_numpy())
     values = wells[measures].to_numpy(float)
     left, free = _residuals(classes, values)
     # Medians of equal fields differ by rounding alone: that is no variance.
@@ -223,7 +224,7 @@ def _explained(wells: pd.DataFrame, measures: list[str], shape: tuple[int, int])
     explained = {}
     for effect, places in (("row", row), ("column", col), ("edge", rings)):
         after, still_free = _residuals(np.hstack([classes, _dummies(places)]), values)
-        if free > still_free >= LEAST_FREEDOM:
+        if free > still_free >= MIN_DEGREES_OF_FREEDOM:
             noise = after / still_free
             share = 1 - noise / np.where(constant, np.nan, left / free)
             ratio = (left - after) / (free - still_free) / np.where(noise > 0, noise, np.nan)

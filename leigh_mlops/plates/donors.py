@@ -1,20 +1,22 @@
-"""Donors: whether a score can tell the class from the person whose cells they are."""
+"""Donors: whether a score can tell the class from the donor of the cells."""
 
 from dataclasses import dataclass
 
 import pandas as pd
+
+from leigh_mlops.plates.columns import Metadata
 
 __all__ = ["Donors", "describe_donors"]
 
 
 @dataclass(frozen=True)
 class Donors:
-    """Which donors the classes have.
+    """Donors of each class.
 
     Attributes:
         of_class: Class to its donors, both sorted.
         shared: Donors of more than one class, sorted.
-        sentence: What that means, in words.
+        sentence: Interpretation, in words.
     """
 
     of_class: dict[str, tuple[str, ...]]
@@ -23,7 +25,7 @@ class Donors:
 
 
 def describe_donors(table: pd.DataFrame) -> Donors | None:
-    """Say which donors the classes have, and whether a score can tell class from donor.
+    """Describe the donors of the classes, and whether a score can tell class from donor.
 
     Args:
         table: Image table; rows without a class or without a donor are left out.
@@ -31,13 +33,13 @@ def describe_donors(table: pd.DataFrame) -> Donors | None:
     Returns:
         ``None`` where no labelled row has a ``Metadata_Donor``.
     """
-    if "Metadata_Donor" not in table:
+    if Metadata.DONOR not in table:
         return None
-    pairs = table[["Metadata_Condition", "Metadata_Donor"]].dropna().drop_duplicates().astype("str")
+    pairs = table[[Metadata.CONDITION, Metadata.DONOR]].dropna().drop_duplicates().astype("str")
     if pairs.empty:
         return None
-    of_class = {str(name): tuple(sorted(rows)) for name, rows in pairs.groupby("Metadata_Condition")["Metadata_Donor"]}
-    classes = pairs["Metadata_Donor"].value_counts()
+    of_class = {str(name): tuple(sorted(rows)) for name, rows in pairs.groupby(Metadata.CONDITION)[Metadata.DONOR]}
+    classes = pairs[Metadata.DONOR].value_counts()
     shared = tuple(sorted(classes.index[classes > 1]))
     counted = ", ".join(
         f"{name}: {len(names)} donor{'' if len(names) == 1 else 's'}" for name, names in of_class.items()

@@ -6,12 +6,13 @@ from typing import Literal
 import pandas as pd
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.plates.groups import (
     deal_groups,
     deal_strata,
-    enough_groups,
     group_classes,
     group_names,
+    require_groups,
 )
 from leigh_mlops.plates.split import require_classes
 
@@ -23,14 +24,14 @@ Folds = int | Literal["all"]
 
 
 def assign_folds(table: pd.DataFrame, group: str = "well", folds: Folds = 5, seed: int = 0) -> "pd.Series[int]":
-    """Deal whole groups of wells to folds, each class by itself, as evenly as they go.
+    """Deal whole groups of wells to folds, each class by itself, as evenly as possible.
 
-    The same seed gives the same folds whatever the order of the rows. A split that was handed in
-    (``Metadata_Split``) plays no part.
+    The same seed gives the same folds whatever the order of the rows. A given split
+    (``Metadata_Split``) is ignored.
 
     Args:
         table: Image table.
-        group: ``well``, ``plate``, ``batch`` or ``donor``: what is never torn apart.
+        group: ``well``, ``plate``, ``batch`` or ``donor``: the unit that is never divided.
         folds: Number of folds, at least 2, each with each class; ``all`` makes every group a fold
             of its own (with plates: leave one plate out), which then may lack a class.
         seed: Seed of the dealing.
@@ -42,7 +43,7 @@ def assign_folds(table: pd.DataFrame, group: str = "well", folds: Folds = 5, see
         LeighError: Too few classes, folds or groups, an unknown group, a column that is missing, or
             groups that cannot be dealt with each class in each fold.
     """
-    groups, pairs = _groups_of(table, group)
+    groups, pairs = _labelled_groups(table, group)
     dealt = _deal_folds(pairs, folds, [seed], group)
     return groups.map(dealt).reindex(table.index, fill_value=NO_FOLD).astype("int64").rename("fold")
 
@@ -81,18 +82,18 @@ def fold_split(
     """
     if not 0 < validation < 1:
         raise LeighError(f"a validation share of {validation} leaves no training or no validation; give 0.25, say.")
-    groups, pairs = _groups_of(table, group)
+    groups, pairs = _labelled_groups(table, group)
     dealt = _deal_folds(pairs, folds, [seed], group)
     count = max(dealt.values()) + 1
     if not 1 <= fold <= count:
         raise LeighError(f"there is no fold {fold} of {count}; name one from 1 to {count}.")
     tested = {name: "test" for name, number in dealt.items() if number == fold - 1}
     shares = {"train": 1 - validation, "val": validation}
-    rest = _without(pairs, tested)
+    rest = _exclude_groups(pairs, tested)
     if group != "well" and rest.groupby("class")["group"].nunique().min() < len(shares):
         # Two plates, one of them left out: the other's wells are divided.
         inside = groups.index[~groups.isin(set(tested))]
-        wells, rest = _groups_of(table.loc[inside], "well")
+        wells, rest = _labelled_groups(table.loc[inside], "well")
         parts = wells.map(deal_groups(rest, shares, seed, "well", outside=f" outside of fold {fold}"))
         return _parts(table, groups, tested).fillna(parts.reindex(table.index))
     others = deal_groups(rest, shares, seed, group, outside=f" outside of fold {fold}")
@@ -117,40 +118,40 @@ def nested_folds(
     Raises:
         LeighError: The folds cannot be dealt.
     """
-    groups, pairs = _groups_of(table, group)
+    groups, pairs = _labelled_groups(table, group)
     dealt = _deal_folds(pairs, outer, [seed], group)
     for fold in range(max(dealt.values()) + 1):
         tested = {name: "test" for name, number in dealt.items() if number == fold}
-        rest = _without(pairs, tested)
+        rest = _exclude_groups(pairs, tested)
         inside = _deal_folds(rest, inner, [seed, fold], group, outside=f" outside of fold {fold + 1}")
         for chosen in range(inner):
             others = {name: "val" if number == chosen else "train" for name, number in inside.items()}
             yield fold + 1, chosen + 1, _parts(table, groups, tested | others)
 
 
-def _groups_of(table: pd.DataFrame, group: str) -> tuple["pd.Series[str]", pd.DataFrame]:
+def _labelled_groups(table: pd.DataFrame, group: str) -> tuple["pd.Series[str]", pd.DataFrame]:
     """Group of each row that has a class, and the pairs of groups and classes."""
     require_classes(table)
-    labelled = table[table["Metadata_Condition"].notna()]
+    labelled = table[table[Metadata.CONDITION].notna()]
     groups = group_names(labelled, group)
-    return groups, group_classes(groups, labelled["Metadata_Condition"])
+    return groups, group_classes(groups, labelled[Metadata.CONDITION])
 
 
-def _without(pairs: pd.DataFrame, tested: Container[str]) -> pd.DataFrame:
+def _exclude_groups(pairs: pd.DataFrame, tested: Container[str]) -> pd.DataFrame:
     return pairs[[name not in tested for name in pairs["group"]]]
 
 
 def _parts(table: pd.DataFrame, groups: "pd.Series[str]", dealt: Mapping[str, str]) -> "pd.Series[str]":
-    return groups.map(dict(dealt)).reindex(table.index).astype("str").rename("Metadata_Split")
+    return groups.map(dict(dealt)).reindex(table.index).astype("str").rename(Metadata.SPLIT)
 
 
 def _deal_folds(pairs: pd.DataFrame, folds: Folds, seeds: list[int], group: str, outside: str = "") -> dict[str, int]:
     if folds == "all":
-        enough_groups(pairs, 2, "training and one for the test part", group)
+        require_groups(pairs, 2, "training and one for the test part", group)
         return {name: number for number, name in enumerate(sorted(pairs["group"].unique()))}
     if not isinstance(folds, int) or folds < 2:
         raise LeighError(f"{folds!r} is no number of folds; give 2 or more, or all for one per {group}.")
-    enough_groups(pairs, folds, f"each of {folds} folds", group, outside=outside)
+    require_groups(pairs, folds, f"each of {folds} folds", group, outside=outside)
     numbers = range(folds)
     return deal_strata(
         pairs,

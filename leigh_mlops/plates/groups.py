@@ -1,4 +1,4 @@
-"""Groups: what is never torn apart, and dealing it so that each part has each class."""
+"""Groups of wells that are never divided, and dealing them so that each part has each class."""
 
 import zlib
 from collections import Counter
@@ -9,22 +9,23 @@ import numpy as np
 import pandas as pd
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.plates.columns import Metadata
 
 __all__ = [
     "GROUPS",
     "GROUP_PLURALS",
     "deal_groups",
     "deal_strata",
-    "enough_groups",
+    "require_groups",
     "group_classes",
     "group_names",
 ]
 
 GROUPS = {
-    "well": ["Metadata_Plate", "Metadata_Well"],
-    "plate": ["Metadata_Plate"],
-    "batch": ["Metadata_Batch"],
-    "donor": ["Metadata_Donor"],
+    "well": [Metadata.PLATE, Metadata.WELL],
+    "plate": [Metadata.PLATE],
+    "batch": [Metadata.BATCH],
+    "donor": [Metadata.DONOR],
 }
 GROUP_PLURALS = {"well": "wells", "plate": "plates", "batch": "batches", "donor": "donors"}
 _ATTEMPTS = 200
@@ -53,7 +54,7 @@ def group_names(table: pd.DataFrame, group: str) -> "pd.Series[str]":
 
 
 def group_classes(groups: "pd.Series[str]", classes: "pd.Series[str]") -> pd.DataFrame:
-    """Pairs of a ``group`` and a ``class`` that stands in it, sorted, none twice."""
+    """Unique pairs of a ``group`` and a ``class`` in it, sorted."""
     return pd.DataFrame({"group": groups, "class": classes}).drop_duplicates().sort_values(["group", "class"])
 
 
@@ -75,7 +76,7 @@ def deal_groups(
     Raises:
         LeighError: There are too few groups of a class, or they cannot be dealt so.
     """
-    enough_groups(pairs, len(shares), f"each of {', '.join(shares)}", group, outside=outside)
+    require_groups(pairs, len(shares), f"each of {', '.join(shares)}", group, outside=outside)
     return deal_strata(pairs, lambda count: _sizes(count, shares), [seed], group, "each part")
 
 
@@ -129,8 +130,8 @@ def _shared_strata(pairs: pd.DataFrame) -> list[set[str]]:
     return strata
 
 
-def enough_groups(pairs: pd.DataFrame, needed: int, places: str, group: str, *, outside: str = "") -> None:
-    """Refuse to deal groups of which a class has too few.
+def require_groups(pairs: pd.DataFrame, needed: int, places: str, group: str, *, outside: str = "") -> None:
+    """Raise an error where a class has too few groups.
 
     Args:
         pairs: As :func:`group_classes` gives them.
@@ -148,12 +149,12 @@ def enough_groups(pairs: pd.DataFrame, needed: int, places: str, group: str, *, 
         counted = f"{count} {group if count == 1 else GROUP_PLURALS[group]}"
         raise LeighError(
             f"class {name!r} has {counted}{outside}, and {needed} are needed, one for {places}"
-            f"{_confused(pairs, group)}; add images of more {GROUP_PLURALS[group]}{finer}."
+            f"{_confounding_note(pairs, group)}; add images of more {GROUP_PLURALS[group]}{finer}."
         )
 
 
-def _confused(pairs: pd.DataFrame, group: str) -> str:
-    """What a split by donor meets where no donor has two classes."""
+def _confounding_note(pairs: pd.DataFrame, group: str) -> str:
+    """Describe the confounding of a split by donor where no donor has two classes; else empty."""
     if group != "donor" or pairs["class"].nunique() < 2 or pairs["group"].duplicated().any():
         return ""
     return " (and no donor has two classes, so that donor and class cannot be told apart)"
@@ -177,19 +178,19 @@ def _deal_stratum(
 def _deal_in_order(
     classes: "pd.Series[str]", wanted: Mapping[str, Mapping[Part, float]], rng: np.random.Generator
 ) -> tuple[dict[str, Part], dict[Part, Counter[str]]]:
-    """Give each group to the part that is furthest from its classes' quotas, then has fewest groups; ties by lot."""
+    """Give each group to the part that is furthest from its classes' quotas, then has fewest groups; ties at random."""
     parts = list(next(iter(wanted.values())))
     ranks = dict(zip(parts, rng.permutation(len(parts)).tolist(), strict=True))
     counts: dict[Part, Counter[str]] = {part: Counter() for part in parts}
     dealt: dict[str, Part] = {}
     sizes = dict.fromkeys(parts, 0)
 
-    def preferred(part: Part, held: Sequence[str]) -> tuple[float, ...]:
+    def priority(part: Part, held: Sequence[str]) -> tuple[float, ...]:
         filled = sum(counts[part][name] / wanted[name][part] for name in held)
         return filled, sizes[part], ranks[part]
 
     for name, held in classes.items():
-        part = min(parts, key=lambda one: preferred(one, held))
+        part = min(parts, key=lambda one: priority(one, held))
         counts[part].update(held)
         sizes[part] += 1
         dealt[str(name)] = part

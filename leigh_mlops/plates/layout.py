@@ -1,4 +1,4 @@
-"""Layout: where wells stand on the plate, and how the classes are laid out on it."""
+"""Layout: positions of wells on the plate, and the arrangement of the classes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,11 +9,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.plates.columns import Metadata
 
 __all__ = [
     "PLATE_SHAPES",
     "Layout",
-    "beside_other_class",
+    "has_other_class_neighbour",
     "describe_layout",
     "labelled_wells",
     "plate_shape",
@@ -23,13 +24,13 @@ __all__ = [
 # Wells: (rows, columns)
 PLATE_SHAPES = {6: (2, 3), 12: (3, 4), 24: (4, 6), 48: (6, 8), 96: (8, 12), 384: (16, 24), 1536: (32, 48)}
 
-WELL = ["Metadata_Plate", "Metadata_Well"]
-NAMED_BY = 0.95  # a cycle, or the lines themselves, name the classes where they are right about so many wells
+WELL = [Metadata.PLATE, Metadata.WELL]
+MIN_ACCURACY = 0.95  # a cycle, or the lines themselves, name the classes where they are right about so many wells
 # From neighbours as in shuffled wells (0) to neighbours of one class everywhere (1). Shuffled, 24 wells
 # stay below 0.18 in 99 of 100 cases; a rim of one class around 96 wells has 0.4, halves have 0.9.
-CLUMPED = 0.25
-LARGEST_TILE = 4  # rows and columns
-LEAST_TILES = 4  # a tile that comes back less often is found in shuffled wells
+MIN_CLUMPING = 0.25
+MAX_TILE = 4  # rows and columns
+MIN_TILES = 4  # a tile that comes back less often is found in shuffled wells
 KINDS = {"interleaved columns": "column", "interleaved rows": "row", "checkered": "row plus column"}
 
 Floats = npt.NDArray[np.float64]
@@ -38,13 +39,13 @@ Whole = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Layout:
-    """How the classes stand on their plates.
+    """Arrangement of the classes on their plates.
 
     Attributes:
         kind: ``interleaved columns``, ``interleaved rows``, ``checkered``, ``blocks``,
             ``scattered``, or ``one class`` where there are not two.
-        sentence: What that means, in words.
-        beside: Share of the wells beside which a well of another class stands, 0 to 1.
+        sentence: Interpretation, in words.
+        beside: Share of the wells that have a well of another class beside them, 0 to 1.
         parity_accuracy: Share of the wells whose class the parity of column, row or both names,
             whichever does best, averaged over the classes (1 / classes is chance). With more than
             two classes, or where lines are interleaved two by two, that of the cycle; where a tile
@@ -64,7 +65,7 @@ def plate_shape(table: pd.DataFrame) -> tuple[int, int]:
     Raises:
         LeighError: No standard plate has so many rows or columns.
     """
-    rows, cols = int(table["Metadata_Row"].max()), int(table["Metadata_Col"].max())
+    rows, cols = int(table[Metadata.ROW].max()), int(table[Metadata.COLUMN].max())
     for shape in PLATE_SHAPES.values():
         if rows <= shape[0] and cols <= shape[1]:
             return shape
@@ -98,48 +99,48 @@ def position_features(rows: npt.ArrayLike, cols: npt.ArrayLike, n_rows: int, n_c
 
 def labelled_wells(table: pd.DataFrame) -> pd.DataFrame:
     """One row per well that has a class, sorted by plate and well; the index is that of its first field."""
-    labelled = table[table["Metadata_Condition"].notna()]
+    labelled = table[table[Metadata.CONDITION].notna()]
     return labelled.drop_duplicates(WELL).sort_values(WELL)
 
 
-def beside_other_class(table: pd.DataFrame) -> "pd.Series[bool]":
-    """Whether a well of another class stands beside each field's well, where position helps least.
+def has_other_class_neighbour(table: pd.DataFrame) -> "pd.Series[bool]":
+    """Mark fields whose well has a well of another class beside it, where position helps least.
 
-    Beside are the eight neighbours of a well. Where only every second row or column of a plate
-    is used, they stand at that distance: the commonest distance between the used ones.
+    The eight neighbours of a well are beside it. Where only every second row or column of a plate
+    is used, they are at that distance: the commonest distance between the used ones.
 
     Args:
-        table: Image table; wells without a class are nobody's neighbour.
+        table: Image table; wells without a class do not count as neighbours.
 
     Returns:
         On the table's index; ``False`` where the row has no class.
     """
     wells = labelled_wells(table)
-    near = _beside(wells, _neighbours(wells))
+    near = _has_other_neighbour(wells, _neighbours(wells))
     names = set(_names(wells)[near])
-    return (_names(table).isin(names) & table["Metadata_Condition"].notna()).rename(None)
+    return (_names(table).isin(names) & table[Metadata.CONDITION].notna()).rename(None)
 
 
 def _names(table: pd.DataFrame) -> "pd.Series[str]":
-    return table["Metadata_Plate"].astype("str") + "/" + table["Metadata_Well"].astype("str")
+    return table[Metadata.PLATE].astype("str") + "/" + table[Metadata.WELL].astype("str")
 
 
 def _neighbours(wells: pd.DataFrame) -> Whole:
-    """Pairs of wells that stand beside each other, shape (P, 2), numbers of rows."""
+    """Pairs of neighbouring wells, shape (P, 2), numbers of rows."""
     from scipy.spatial import KDTree
 
     if len(wells) < 2:
         return np.zeros((0, 2), np.int64)
-    plates = pd.factorize(wells["Metadata_Plate"])[0]
-    places = [wells[name].to_numpy(float) / _steps(wells, name) for name in ("Metadata_Row", "Metadata_Col")]
+    plates = pd.factorize(wells[Metadata.PLATE])[0]
+    places = [wells[name].to_numpy(float) / _steps(wells, name) for name in (Metadata.ROW, Metadata.COLUMN)]
     # Plates are so far apart that no two of their wells are neighbours.
     tree = KDTree(np.stack([*places, plates * 10.0], axis=1))
     return np.asarray(tree.query_pairs(1 + 1e-9, p=np.inf, output_type="ndarray"), np.int64)
 
 
 def _steps(wells: pd.DataFrame, name: str) -> Floats:
-    """For each well, the commonest distance between the used rows or columns of its plate; shape (N,)."""
-    return wells.groupby("Metadata_Plate")[name].transform(lambda used: _step(used.to_numpy(int))).to_numpy(float)
+    """Commonest distance between the used rows or columns of each well's plate; shape (N,)."""
+    return wells.groupby(Metadata.PLATE)[name].transform(lambda used: _step(used.to_numpy(int))).to_numpy(float)
 
 
 def _step(used: Whole) -> int:
@@ -147,57 +148,57 @@ def _step(used: Whole) -> int:
     return int(np.bincount(apart).argmax()) if len(apart) else 1
 
 
-def _beside(wells: pd.DataFrame, pairs: Whole) -> npt.NDArray[np.bool_]:
-    classes = pd.factorize(wells["Metadata_Condition"])[0]
+def _has_other_neighbour(wells: pd.DataFrame, pairs: Whole) -> npt.NDArray[np.bool_]:
+    classes = pd.factorize(wells[Metadata.CONDITION])[0]
     near = np.zeros(len(wells), bool)
     near[pairs[classes[pairs[:, 0]] != classes[pairs[:, 1]]].ravel()] = True
     return near
 
 
 def describe_layout(table: pd.DataFrame) -> Layout:
-    """Say how the classes stand on their plates.
+    """Describe how the classes are arranged on their plates.
 
     Columns are interleaved where the classes come back in a cycle (``DS TT DS TT``, ``DS DS TT
     TT DS DS TT TT``, with or without empty columns between), or where each column holds one class
     and most differ from the one before; rows likewise. Checkered is a cycle of row plus column, or
     a tile of up to four by four wells that comes back over the plate (384 wells filled from four
     plates, a chessboard of two by two wells). Blocks are other lines that each hold one class;
-    else they are told from scattered wells by how much oftener than by chance neighbours on a
+    else they are told from scattered wells by how much more often than by chance neighbours on a
     plate are of one class. Plates of a single class are blocks, too, where there are no others.
     """
     wells = labelled_wells(table)
-    classes = sorted(wells["Metadata_Condition"].unique())
+    classes = sorted(wells[Metadata.CONDITION].unique())
     if len(classes) < 2:
         only = f"every well is of the class {classes[0]}" if classes else "no well has a class"
         return Layout("one class", f"{only}: there is nothing to tell apart.", 0.0, None)
     pairs = _neighbours(wells)
-    beside = float(_beside(wells, pairs).mean())
-    mixed = wells[wells.groupby("Metadata_Plate")["Metadata_Condition"].transform("nunique") > 1]
+    beside = float(_has_other_neighbour(wells, pairs).mean())
+    mixed = wells[wells.groupby(Metadata.PLATE)[Metadata.CONDITION].transform("nunique") > 1]
     if mixed.empty:
         return Layout("blocks", "each plate holds one class: no score can tell the class from the plate.", beside, None)
-    names, cycles = _listed(classes), _cycles(mixed)
+    names, cycles = _join_names(classes), _cycles(mixed)
     # The first of equals: the shortest cycle, and lines before diagonals.
     accuracy, kind, period = max(cycles, key=lambda one: one[0], default=(0.0, "", 0))
-    if accuracy >= NAMED_BY:
+    if accuracy >= MIN_ACCURACY:
         return Layout(kind, _cycle_sentence(names, kind, period), beside, accuracy)
     parity = max((right for right, _, period in cycles if period <= len(classes)), default=None)
-    for name, kind in (("Metadata_Col", "interleaved columns"), ("Metadata_Row", "interleaved rows")):
+    for name, kind in ((Metadata.COLUMN, "interleaved columns"), (Metadata.ROW, "interleaved rows")):
         if _pure_lines(mixed, name):
             back = _lines_return(mixed, name)
             sentence = _lines_sentence(names, KINDS[kind]) if back else _own_lines_sentence(KINDS[kind], beside)
             return Layout(kind if back else "blocks", sentence, beside, parity)
     right, tall, wide = max(_tiles(mixed), key=lambda one: one[0], default=(0.0, 0, 0))
-    if right >= NAMED_BY:
+    if right >= MIN_ACCURACY:
         return Layout("checkered", _tile_sentence(names, tall, wide), beside, right)
-    kind = "blocks" if _clumping(mixed, _neighbours(mixed)) > CLUMPED else "scattered"
-    alone = wells["Metadata_Plate"].nunique() - mixed["Metadata_Plate"].nunique()
+    kind = "blocks" if _clumping(mixed, _neighbours(mixed)) > MIN_CLUMPING else "scattered"
+    alone = wells[Metadata.PLATE].nunique() - mixed[Metadata.PLATE].nunique()
     return Layout(kind, _place_sentence(names, kind, beside, alone), beside, parity)
 
 
 def _cycles(wells: pd.DataFrame) -> list[tuple[float, str, int]]:
-    """How well each cycle names the classes: its accuracy, what it counts, and its period."""
-    row, col = _from_first(wells, "Metadata_Row"), _from_first(wells, "Metadata_Col")
-    count = wells["Metadata_Condition"].nunique()
+    """Accuracy with which each cycle names the classes, what the cycle counts, and its period."""
+    row, col = _from_first(wells, Metadata.ROW), _from_first(wells, Metadata.COLUMN)
+    count = wells[Metadata.CONDITION].nunique()
     tried: list[tuple[float, str, int]] = []
     # A class may fill two lines side by side; on diagonals that would find patterns everywhere.
     lines: Sequence[tuple[str, Whole, int]] = (
@@ -210,33 +211,33 @@ def _cycles(wells: pd.DataFrame) -> list[tuple[float, str, int]]:
         if kind == "checkered" and min(row.max(), col.max()) == 0:
             continue
         cycles = range(2, min(longest, (int(np.ptp(place)) + 1) // 2) + 1)
-        tried += [(_named_by(wells, place % period), kind, period) for period in cycles]
+        tried += [(_naming_accuracy(wells, place % period), kind, period) for period in cycles]
     return tried
 
 
 def _from_first(wells: pd.DataFrame, name: str) -> Whole:
     """Rows or columns counted from the first one used on the plate, in steps; shape (N,)."""
-    first = wells.groupby("Metadata_Plate")[name].transform("min")
+    first = wells.groupby(Metadata.PLATE)[name].transform("min")
     return ((wells[name] - first).to_numpy(float) // _steps(wells, name)).astype(np.int64)
 
 
-def _named_by(wells: pd.DataFrame, places: Whole) -> float:
+def _naming_accuracy(wells: pd.DataFrame, places: Whole) -> float:
     """Share of the wells of the commonest class of their place and plate, averaged over the classes."""
-    classes = wells["Metadata_Condition"]
-    counts = pd.crosstab([wells["Metadata_Plate"].to_numpy(), places], classes.to_numpy())
+    classes = wells[Metadata.CONDITION]
+    counts = pd.crosstab([wells[Metadata.PLATE].to_numpy(), places], classes.to_numpy())
     commonest = counts.to_numpy() * (np.arange(counts.shape[1]) == counts.to_numpy().argmax(axis=1)[:, None])
     return float(np.mean(commonest.sum(axis=0) / counts.to_numpy().sum(axis=0)))
 
 
 def _pure_lines(wells: pd.DataFrame, name: str) -> bool:
-    """Each line holds one class, and not for having one well."""
-    lines = wells.groupby(["Metadata_Plate", name]).ngroups
-    return len(wells) >= 2 * lines and _named_by(wells, wells[name].to_numpy(np.int64)) >= NAMED_BY
+    """Return whether each line holds one class, and lines have at least two wells on average."""
+    lines = wells.groupby([Metadata.PLATE, name]).ngroups
+    return len(wells) >= 2 * lines and _naming_accuracy(wells, wells[name].to_numpy(np.int64)) >= MIN_ACCURACY
 
 
 def _lines_return(wells: pd.DataFrame, name: str) -> bool:
-    """Most lines differ from the one before, and every class comes back."""
-    counts = pd.crosstab([wells["Metadata_Plate"], wells[name]], wells["Metadata_Condition"])
+    """Return whether most lines differ from the one before, and every class comes back."""
+    counts = pd.crosstab([wells[Metadata.PLATE], wells[name]], wells[Metadata.CONDITION])
     lines = counts.idxmax(axis=1)
     plates = lines.groupby(level=0)
     changes = int((plates.shift() != lines).sum()) - plates.ngroups
@@ -245,22 +246,22 @@ def _lines_return(wells: pd.DataFrame, name: str) -> bool:
 
 
 def _tiles(wells: pd.DataFrame) -> list[tuple[float, int, int]]:
-    """How well the place in a tile that comes back names the classes, and the tile's rows and columns."""
-    row, col = _from_first(wells, "Metadata_Row"), _from_first(wells, "Metadata_Col")
+    """Accuracy with which the place in a repeated tile names the classes, and the tile's rows and columns."""
+    row, col = _from_first(wells, Metadata.ROW), _from_first(wells, Metadata.COLUMN)
     tried: list[tuple[float, int, int]] = []
-    for tall, wide in product(range(2, LARGEST_TILE + 1), repeat=2):
-        places = row % tall * LARGEST_TILE + col % wide
-        often = len(wells) >= LEAST_TILES * wells.groupby(["Metadata_Plate", places]).ngroups
+    for tall, wide in product(range(2, MAX_TILE + 1), repeat=2):
+        places = row % tall * MAX_TILE + col % wide
+        often = len(wells) >= MIN_TILES * wells.groupby([Metadata.PLATE, places]).ngroups
         if often and row.max() + 1 >= 2 * tall and col.max() + 1 >= 2 * wide:
-            tried.append((_named_by(wells, places), tall, wide))
+            tried.append((_naming_accuracy(wells, places), tall, wide))
     return tried
 
 
 def _clumping(wells: pd.DataFrame, pairs: Whole) -> float:
-    """How much oftener neighbours are of one class than by chance on their plate: 0 is chance, 1 always."""
+    """Excess of neighbours of one class over chance on their plate: 0 is chance, 1 always."""
     if not len(pairs):
         return 0.0
-    classes, plates = pd.factorize(wells["Metadata_Condition"])[0], pd.factorize(wells["Metadata_Plate"])[0]
+    classes, plates = pd.factorize(wells[Metadata.CONDITION])[0], pd.factorize(wells[Metadata.PLATE])[0]
     counts = pd.crosstab(plates, classes).to_numpy()
     alike = ((counts / counts.sum(axis=1, keepdims=True)) ** 2).sum(axis=1)
     same = float(np.mean(classes[pairs[:, 0]] == classes[pairs[:, 1]]))
@@ -268,7 +269,7 @@ def _clumping(wells: pd.DataFrame, pairs: Whole) -> float:
     return (same - chance) / (1 - chance)
 
 
-def _listed(names: Sequence[str]) -> str:
+def _join_names(names: Sequence[str]) -> str:
     shown = list(names) if len(names) <= 4 else [*names[:3], f"{len(names) - 3} more classes"]
     return f"{', '.join(shown[:-1])} and {shown[-1]}"
 

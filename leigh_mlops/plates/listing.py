@@ -1,11 +1,11 @@
-"""Listing: the image files below a folder, and what could not be listed."""
+"""Listing of the image files below a folder, and of entries that could not be listed."""
 
 import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from leigh_mlops.errors import LeighError, printable
+from leigh_mlops.errors import LeighError, escape_unprintable
 
 __all__ = ["IMAGE_SUFFIXES", "Listing", "list_images"]
 
@@ -50,31 +50,31 @@ def list_images(root: Path) -> Listing:
                 continue
             seen.add((about.st_dev, about.st_ino))
             with os.scandir(folder) as scan:
-                entries = sorted((entry for entry in scan if not _of_ours(entry.name)), key=_by_name)
+                entries = sorted((entry for entry in scan if not _is_ignored(entry.name)), key=_entry_name)
         except OSError as error:
             if folder == start:
                 raise LeighError(
-                    f"{printable(root)} cannot be read ({error.strerror}); change its permissions."
+                    f"{escape_unprintable(root)} cannot be read ({error.strerror}); change its permissions."
                 ) from error
             listing.refused[Path(folder)] = f"this folder cannot be read ({error.strerror})"
             continue
-        below = [entry.path for entry in entries if _sorted_in(listing, folder, entry)]
+        below = [entry.path for entry in entries if _sort_entry(listing, folder, entry)]
         listing.folders.extend(below)
         waiting.extend(reversed(below))
     return listing
 
 
-def _of_ours(name: str) -> bool:
-    """Hidden files, and pictures of layouts that were drawn beside the images."""
+def _is_ignored(name: str) -> bool:
+    """Return whether an entry is hidden, or a picture of a layout drawn beside the images."""
     return name.startswith(".") or name.endswith(".layout.png")
 
 
-def _by_name(entry: "os.DirEntry[str]") -> str:
+def _entry_name(entry: "os.DirEntry[str]") -> str:
     return entry.name
 
 
-def _sorted_in(listing: Listing, folder: str, entry: "os.DirEntry[str]") -> bool:
-    """Put one entry where it belongs; true for a folder that is to be read."""
+def _sort_entry(listing: Listing, folder: str, entry: "os.DirEntry[str]") -> bool:
+    """Add one entry to the listing; true for a folder that is to be read."""
     suffix = os.path.splitext(entry.name)[1].lower()
     try:
         is_folder, is_file = entry.is_dir(), entry.is_file()

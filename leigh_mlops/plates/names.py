@@ -1,4 +1,4 @@
-"""File names: what a microscope's or an exporter's name says about a field."""
+"""File names of microscopes and exporters, parsed into plate, well, field and channel."""
 
 import re
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ __all__ = [
     "FieldName",
     "Preset",
     "compile_pattern",
-    "field_of",
+    "build_field_name",
     "match_name",
     "parse_name",
     "parse_well",
@@ -32,7 +32,7 @@ _FIELD_TERMS = ("S", "T", "W", "Z")  # site, time, wavelength, plane: rows that 
 
 @dataclass(frozen=True)
 class FieldName:
-    """What one file name says; ``None`` where it says nothing.
+    """Content of one file name; ``None`` where the name has no such part.
 
     Attributes:
         plate: Name of the plate.
@@ -63,7 +63,7 @@ def parse_name(name: str, preset: str = "auto") -> FieldName | None:
         preset: A key of :data:`PRESETS`, or ``auto`` for the first one that matches.
 
     Returns:
-        What the name says; ``None`` where it does not match, or where it names a place that no
+        The parsed name; ``None`` where it does not match, or where it names a place that no
         plate has. A name without a field number is field 1. A well that is only numbered (scanr)
         stands on the smallest plate of 96, 384 or 1536 wells that has that number.
 
@@ -78,7 +78,7 @@ def parse_name(name: str, preset: str = "auto") -> FieldName | None:
         raise LeighError(f"{preset!r} is no preset for file names; choose auto, {', '.join(PRESETS)}.")
     for known in PRESETS if preset == "auto" else (preset,):
         if groups := match_name(name, known):
-            return field_of(groups)
+            return build_field_name(groups)
     return None
 
 
@@ -86,13 +86,13 @@ def match_name(name: str, preset: str) -> dict[str, str | None] | None:
     """Groups of a preset's pattern in a file name; ``None`` where it does not match."""
     if match := PRESETS[preset].pattern.fullmatch(name):
         return match.groupdict()
-    if preset == "generic" and (match := LOOSE_GENERIC.fullmatch(name)) and _differ(match.groupdict()):
+    if preset == "generic" and (match := LOOSE_GENERIC.fullmatch(name)) and _is_unambiguous(match.groupdict()):
         return match.groupdict()
     return None
 
 
-def _differ(groups: dict[str, str | None]) -> bool:
-    """Whether ``P1_B03`` can only be well B03 of a plate P1: the two numbers are written differently."""
+def _is_unambiguous(groups: dict[str, str | None]) -> bool:
+    """Return whether ``P1_B03`` can only be well B03 of a plate P1: the two numbers are written differently."""
     well = groups["well"] or ""
     return (
         len(groups["plate_number"] or "") == 1
@@ -101,8 +101,8 @@ def _differ(groups: dict[str, str | None]) -> bool:
     )
 
 
-def field_of(groups: Mapping[str, str | None], sizes: Mapping[int, int] | None = None) -> FieldName | None:
-    """What the groups of a match say; ``None`` where they name a place that no plate has.
+def build_field_name(groups: Mapping[str, str | None], sizes: Mapping[int, int] | None = None) -> FieldName | None:
+    """Build a field name from the groups of a match; ``None`` where they name a place that no plate has.
 
     Args:
         groups: Group name to text, as :class:`Preset` describes them; a row may be a letter.

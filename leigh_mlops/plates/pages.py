@@ -1,4 +1,4 @@
-"""Pages: what one file of a plate holds, said by its header, without reading pixels."""
+"""Pages of one image file, read from its header without reading pixels."""
 
 import math
 from collections.abc import Iterable
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Page", "Pages", "first_pages"]
 
-_TRIED = 10  # files of one kind that are tried until one can be read
+_MAX_TRIED = 10  # files of one kind that are tried until one can be read
 
 
 @dataclass(frozen=True)
 class Page:
-    """What one page is; all numbers from 0."""
+    """Channel, plane and time point of one page; all numbers from 0."""
 
     channel: int
     z: int
@@ -27,13 +27,13 @@ class Page:
 
 @dataclass(frozen=True)
 class Pages:
-    """What one file holds.
+    """Contents of one file.
 
     Attributes:
         path: The file.
         count: Number of its pages.
         samples: Samples of each pixel: 1 for grey, 3 for RGB.
-        meaning: What each page is, in order; ``None`` where the file does not say it.
+        meaning: Position of each page, in order; ``None`` where the file does not give it.
         channel_names: Number of a channel, from 1, to its name.
     """
 
@@ -49,8 +49,8 @@ class Pages:
 
 
 def first_pages(paths: Iterable[Path]) -> Pages | None:
-    """What the first of these files that can be read holds; ``None`` where none can."""
-    for _, path in zip(range(_TRIED), paths, strict=False):
+    """Read the header of the first of these files that can be read; ``None`` where none can."""
+    for _, path in zip(range(_MAX_TRIED), paths, strict=False):
         if pages := _pages(path):
             return pages
     return None
@@ -68,7 +68,7 @@ def _pages(path: Path) -> Pages | None:
         with Image.open(path) as image:
             # A palette is a way to store colours, not a channel.
             return Pages(path, 1, 3 if image.mode == "P" else len(image.getbands()))
-    except Exception:  # decoders raise types of their own; the next file may speak for all
+    except Exception:  # decoders raise types of their own; the next file may stand for all
         return None
 
 
@@ -97,7 +97,7 @@ def _page(place: dict[str, int]) -> Page:
 
 
 def _ome_pages(pages: Pages, xml: str) -> Pages:
-    """The meaning of this file's own pages by its OME-XML; other files of the set are not looked at."""
+    """The meaning of this file's own pages by its OME-XML; other files of the set are ignored."""
     from defusedxml import DefusedXmlException
     from defusedxml.ElementTree import fromstring
 
@@ -119,16 +119,16 @@ def _ome_meaning(root: Element, image: Element, pages: Pages) -> tuple[Page, ...
     sizes["C"] //= pages.samples  # the samples of a pixel are channels of OME, not pages
     order = image.attrib["DimensionOrder"][2:]
     found: dict[int, Page] = {}
-    entries = [entry for entry in image.findall("{*}TiffData") if _own(entry, root, pages.path)]
+    entries = [entry for entry in image.findall("{*}TiffData") if _belongs_to_file(entry, root, pages.path)]
     for entry in entries:
         ifd, start = int(entry.get("IFD", 0)), {axis: int(entry.get(f"First{axis}", 0)) for axis in "CZT"}
         planes = int(entry.get("PlaneCount", 1 if "IFD" in entry.attrib else pages.count))
         for step in range(min(planes, pages.count - ifd)):
-            found[ifd + step] = _page(_advanced(start, step, order, sizes))
+            found[ifd + step] = _page(_advance_position(start, step, order, sizes))
     return tuple(found[number] for number in range(pages.count)) if len(found) == pages.count else None
 
 
-def _own(entry: Element, root: Element, path: Path) -> bool:
+def _belongs_to_file(entry: Element, root: Element, path: Path) -> bool:
     uuid = entry.find("{*}UUID")
     if uuid is None:
         return True
@@ -136,7 +136,7 @@ def _own(entry: Element, root: Element, path: Path) -> bool:
     return uuid.text == own if own else uuid.get("FileName") in (None, path.name)
 
 
-def _advanced(start: dict[str, int], step: int, order: str, sizes: dict[str, int]) -> dict[str, int]:
+def _advance_position(start: dict[str, int], step: int, order: str, sizes: dict[str, int]) -> dict[str, int]:
     """The place ``step`` planes after a start, the first axis of ``order`` fastest."""
     place: dict[str, int] = {}
     carry: Any = step

@@ -1,4 +1,4 @@
-"""Plate maps: what stands in each well."""
+"""Plate maps: the contents of each well."""
 
 import os
 from dataclasses import dataclass, field
@@ -7,43 +7,44 @@ from pathlib import Path
 import pandas as pd
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.plates.controls import standard_controls
+from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.plates.control_labels import standard_controls
 from leigh_mlops.plates.names import parse_well, well_name
 from leigh_mlops.plates.text_table import read_text_table
 
-__all__ = ["TEXT_COLUMNS", "Joined", "find_platemap", "join_platemap", "read_platemap"]
+__all__ = ["TEXT_COLUMNS", "JoinedPlatemap", "find_platemap", "join_platemap", "read_platemap"]
 
-# Plates, batches and donors are often called 1 and 2: names all the same.
+# Plates, batches and donors are often called 1 and 2, which are still names.
 TEXT_COLUMNS = tuple(
     f"Metadata_{name}"
     for name in ("Plate", "Well", "Condition", "Split", "Batch", "Donor", "Control", "Compound", "Plate_Map_Name")
 )
 _KNOWN = {
-    "well_position": "Metadata_Well",
-    "Metadata_well_position": "Metadata_Well",
-    "plate": "Metadata_Plate",
-    "Assay_Plate_Barcode": "Metadata_Plate",
+    "well_position": Metadata.WELL,
+    "Metadata_well_position": Metadata.WELL,
+    "plate": Metadata.PLATE,
+    "Assay_Plate_Barcode": Metadata.PLATE,
 }
 _NAMES = ("platemap.csv", "platemap.tsv", "barcode_platemap.csv")
 _MAP_SUFFIXES = (".csv", ".tsv", ".txt")
-_PLACE = ("Metadata_Row", "Metadata_Col", "Metadata_Column")  # the well says it already
-_OF_IMAGES = (
-    "Metadata_Site",
-    "Metadata_Z",
-    "Metadata_Time",
-    "Metadata_PixelSize_um",
-    "Metadata_Flags",
-    "Metadata_Excluded",
+_POSITION_COLUMNS = (Metadata.ROW, Metadata.COLUMN, "Metadata_Column")  # given by the well already
+_IMAGE_COLUMNS = (
+    Metadata.SITE,
+    Metadata.Z,
+    Metadata.TIME,
+    Metadata.PIXEL_SIZE_UM,
+    Metadata.FLAGS,
+    Metadata.EXCLUDED,
 )
 
 
 @dataclass(frozen=True)
-class Joined:
-    """An image table with what a plate map says of its wells.
+class JoinedPlatemap:
+    """Image table joined with a plate map.
 
     Attributes:
         table: The table with the map's columns, its rows and their order unchanged.
-        unjoined: Wells (``plate/B03``) of the images of which the map says nothing.
+        unjoined: Wells (``plate/B03``) of the images that are not in the map.
         unused: Wells of the map (``plate/B03``, or ``B03`` where it names no plate) of which
             there is no image.
         unknown_controls: Words for controls that were not understood; these wells count as none.
@@ -56,7 +57,7 @@ class Joined:
 
 
 def find_platemap(path: Path) -> Path | None:
-    """The plate map that lies in a data folder or in the one above it; none for a table."""
+    """Find the plate map in a data folder or in the one above it; none for a table."""
     if not path.is_dir():
         return None
     folders = (path, path.absolute().parent)
@@ -85,11 +86,11 @@ def read_platemap(path: str | os.PathLike[str]) -> pd.DataFrame:
     path = Path(path)
     raw = read_text_table(path)
     named = {_column(str(name)) for name in raw.columns}
-    of_plates = "Metadata_Plate_Map_Name" in named and "Metadata_Well" not in named
-    return (_maps_of_plates if of_plates else _one_map)(raw, path).apply(_numbers_where_all_are)
+    of_plates = Metadata.PLATE_MAP_NAME in named and Metadata.WELL not in named
+    return (_read_plate_maps if of_plates else _parse_map)(raw, path).apply(_convert_numeric)
 
 
-def _renamed(raw: pd.DataFrame, path: Path) -> pd.DataFrame:
+def _rename_columns(raw: pd.DataFrame, path: Path) -> pd.DataFrame:
     columns = [_column(str(name)) for name in raw.columns]
     if twice := [name for name in columns if columns.count(name) > 1]:
         same = [str(name) for name, column in zip(raw.columns, columns, strict=True) if column == twice[0]]
@@ -103,20 +104,20 @@ def _column(name: str) -> str:
     return f"Metadata_{name.capitalize() if name.isalpha() and name.islower() else name}"
 
 
-def _one_map(raw: pd.DataFrame, path: Path) -> pd.DataFrame:
-    wells = _renamed(raw, path)
-    if "Metadata_Well" not in wells:
+def _parse_map(raw: pd.DataFrame, path: Path) -> pd.DataFrame:
+    wells = _rename_columns(raw, path)
+    if Metadata.WELL not in wells:
         raise LeighError(f"the plate map {path} has no column well_position but {', '.join(raw.columns)}; add it.")
-    if taken := sorted(set(_OF_IMAGES) & set(wells.columns)):
+    if taken := sorted(set(_IMAGE_COLUMNS) & set(wells.columns)):
         name = taken[0].removeprefix("Metadata_")
         raise LeighError(f"the plate map {path} has a column {name}, which belongs to the images; rename it.")
-    wells = wells[wells["Metadata_Well"].notna()].drop(columns=list(_PLACE), errors="ignore")
-    wells = wells.assign(Metadata_Well=_standard_wells(wells["Metadata_Well"], path))
-    if "Metadata_Plate" in wells and (nameless := wells["Metadata_Plate"].isna()).any():
+    wells = wells[wells[Metadata.WELL].notna()].drop(columns=list(_POSITION_COLUMNS), errors="ignore")
+    wells = wells.assign(Metadata_Well=_standard_wells(wells[Metadata.WELL], path))
+    if Metadata.PLATE in wells and (nameless := wells[Metadata.PLATE].isna()).any():
         if not nameless.all():
-            well = wells.loc[nameless, "Metadata_Well"].iloc[0]
+            well = wells.loc[nameless, Metadata.WELL].iloc[0]
             raise LeighError(f"the plate map {path} names no plate for well {well}, as it does for others; add it.")
-        wells = wells.drop(columns="Metadata_Plate")
+        wells = wells.drop(columns=Metadata.PLATE)
     key = _key(wells)
     if (twice := wells.duplicated(key)).any():
         well = "/".join(str(wells.loc[twice, name].iloc[0]) for name in key)
@@ -131,15 +132,15 @@ def _standard_wells(names: "pd.Series[str]", path: Path) -> list[str]:
         raise LeighError(f"the plate map {path}: {error}") from None
 
 
-def _maps_of_plates(raw: pd.DataFrame, path: Path) -> pd.DataFrame:
-    plates = _renamed(raw, path)
-    if "Metadata_Plate" not in plates or plates[["Metadata_Plate", "Metadata_Plate_Map_Name"]].isna().any(axis=None):
+def _read_plate_maps(raw: pd.DataFrame, path: Path) -> pd.DataFrame:
+    plates = _rename_columns(raw, path)
+    if Metadata.PLATE not in plates or plates[[Metadata.PLATE, Metadata.PLATE_MAP_NAME]].isna().any(axis=None):
         raise LeighError(f"{path} must name a plate and its map in each row; fill in Assay_Plate_Barcode.")
-    if (twice := plates["Metadata_Plate"].duplicated()).any():
-        raise LeighError(f"{path} names plate {plates.loc[twice, 'Metadata_Plate'].iloc[0]} twice; keep one row.")
-    files = {name: _map_file(name, path) for name in plates["Metadata_Plate_Map_Name"].unique()}
-    maps = {name: _one_map(read_text_table(file), file) for name, file in files.items()}
-    named = zip(plates["Metadata_Plate"], plates["Metadata_Plate_Map_Name"], strict=True)
+    if (twice := plates[Metadata.PLATE].duplicated()).any():
+        raise LeighError(f"{path} names plate {plates.loc[twice, Metadata.PLATE].iloc[0]} twice; keep one row.")
+    files = {name: _map_file(name, path) for name in plates[Metadata.PLATE_MAP_NAME].unique()}
+    maps = {name: _parse_map(read_text_table(file), file) for name, file in files.items()}
+    named = zip(plates[Metadata.PLATE], plates[Metadata.PLATE_MAP_NAME], strict=True)
     every = [maps[name].assign(Metadata_Plate=plate, Metadata_Plate_Map_Name=name) for plate, name in named]
     if not every:
         raise LeighError(f"{path} lists no plates; add one row per plate.")
@@ -160,10 +161,10 @@ def _map_file(name: str, path: Path) -> Path:
 
 
 def _key(table: pd.DataFrame) -> list[str]:
-    return [name for name in ("Metadata_Plate", "Metadata_Well") if name in table]
+    return [name for name in (Metadata.PLATE, Metadata.WELL) if name in table]
 
 
-def _numbers_where_all_are(column: "pd.Series[str]") -> "pd.Series[str] | pd.Series[float]":
+def _convert_numeric(column: "pd.Series[str]") -> "pd.Series[str] | pd.Series[float]":
     # A leading zero (donor 007) is part of a name, not of a number.
     if column.name in TEXT_COLUMNS or column.str.match(r"\s*0\d", na=False).any():
         return column
@@ -171,8 +172,8 @@ def _numbers_where_all_are(column: "pd.Series[str]") -> "pd.Series[str] | pd.Ser
     return numbers if numbers.notna().equals(column.notna()) else column
 
 
-def join_platemap(table: pd.DataFrame, platemap: pd.DataFrame) -> Joined:
-    """Add to each field what the plate map says of its well.
+def join_platemap(table: pd.DataFrame, platemap: pd.DataFrame) -> JoinedPlatemap:
+    """Add the plate map's columns to each field, by its well.
 
     Args:
         table: Image table.
@@ -180,7 +181,7 @@ def join_platemap(table: pd.DataFrame, platemap: pd.DataFrame) -> Joined:
 
     Returns:
         The table with the map's columns; where these name controls in any dialect,
-        ``Metadata_Control`` says ``negcon``, ``poscon``, ``empty`` or nothing.
+        ``Metadata_Control`` is ``negcon``, ``poscon``, ``empty`` or nothing.
 
     Raises:
         LeighError: No well joins, or the map and the folders name two classes for a well.
@@ -189,7 +190,7 @@ def join_platemap(table: pd.DataFrame, platemap: pd.DataFrame) -> Joined:
     added = [str(name) for name in platemap if name not in key]
     said = table[key].merge(platemap, on=key, how="left", indicator=True)
     said.index = table.index
-    wells = table["Metadata_Plate"] + "/" + table["Metadata_Well"]
+    wells = table[Metadata.PLATE] + "/" + table[Metadata.WELL]
     absent = said["_merge"] == "left_only"
     if absent.all():
         raise LeighError(
@@ -198,24 +199,24 @@ def join_platemap(table: pd.DataFrame, platemap: pd.DataFrame) -> Joined:
             if len(platemap)
             else "the plate map is empty; add one row per well."
         )
-    if "Metadata_Condition" in added:
-        said["Metadata_Condition"] = _agreed(table["Metadata_Condition"], said["Metadata_Condition"], wells)
-    for name in set(added) & set(table) - {"Metadata_Condition"}:
+    if Metadata.CONDITION in added:
+        said[Metadata.CONDITION] = _merge_classes(table[Metadata.CONDITION], said[Metadata.CONDITION], wells)
+    for name in set(added) & set(table) - {Metadata.CONDITION}:
         said[name] = said[name].fillna(table[name])
     joined = table.assign(**{name: said[name] for name in added})
     controls, unknown = standard_controls(said[added])
     if controls is not None:
-        joined["Metadata_Control"] = controls
-    return Joined(joined, sorted(wells[absent].unique()), _unused(table, platemap, key), unknown)
+        joined[Metadata.CONTROL] = controls
+    return JoinedPlatemap(joined, sorted(wells[absent].unique()), _unused_wells(table, platemap, key), unknown)
 
 
-def _unused(table: pd.DataFrame, platemap: pd.DataFrame, key: list[str]) -> list[str]:
+def _unused_wells(table: pd.DataFrame, platemap: pd.DataFrame, key: list[str]) -> list[str]:
     there = set(table[key].itertuples(index=False, name=None))
     mapped = platemap[key].itertuples(index=False, name=None)
     return sorted("/".join(map(str, well)) for well in mapped if well not in there)
 
 
-def _agreed(known: "pd.Series[str]", said: "pd.Series[str]", wells: "pd.Series[str]") -> "pd.Series[str]":
+def _merge_classes(known: "pd.Series[str]", said: "pd.Series[str]", wells: "pd.Series[str]") -> "pd.Series[str]":
     differ = known.notna() & said.notna() & (known != said)
     if differ.any():
         well, ours, theirs = wells[differ].iloc[0], known[differ].iloc[0], said[differ].iloc[0]

@@ -27,7 +27,7 @@ _TAIL = (
 
 @dataclass(frozen=True)
 class Preset:
-    """How one source names its files.
+    """Naming convention of the files of one source.
 
     Attributes:
         pattern: Matches a whole file name. Its groups are named as the attributes of
@@ -42,20 +42,20 @@ class Preset:
     packed: tuple[str, ...] | None = None
 
 
-def _compiled(pattern: str, flags: re.RegexFlag = re.ASCII) -> re.Pattern[str]:
+def _compile(pattern: str, flags: re.RegexFlag = re.ASCII) -> re.Pattern[str]:
     return re.compile(pattern, flags)
 
 
 PRESETS: dict[str, Preset] = {
     "leigh_ds_tt": Preset(
-        _compiled(
+        _compile(
             r"(?P<condition>[A-Za-z]+)(?P<row>\d{3})(?P<col>\d{3})-(?P<site>\d{1,9})"
             rf"-(?P<z>\d{{3}})(?P<time>\d{{3}})combined(?:_\d+_pixel)?{_IMAGE}"
         ),
         _COMBINED,
     ),
     "leigh_ds_wt": Preset(
-        _compiled(
+        _compile(
             r"(?P<plate>\d+)(?P<condition>[A-Za-z]+?)r(?P<row>\d{2})c(?P<col>\d{2})f(?P<site>\d{2,4})"
             rf"p(?P<z>\d{{2,3}})-combined-sk\d+fk\d+fl\d+(?:_\d+_pixel)?{_IMAGE}"
         ),
@@ -63,57 +63,57 @@ PRESETS: dict[str, Preset] = {
     ),
     # Opera Phenix and Operetta
     "harmony": Preset(
-        _compiled(
+        _compile(
             r"r(?P<row>\d{2})c(?P<col>\d{2})f(?P<site>\d{2,4})p(?P<z>\d{2,3})(?:rc\d)?"
             rf"-ch(?P<channel>\d{{1,2}})(?:sk(?P<time>\d{{1,6}})fk\d+fl\d+|t(?P<late_time>\d{{1,6}})){_TIFF}"
         ),
     ),
     # Yokogawa CellVoyager; L is a timeline, A an action of the protocol
     "cv7000": Preset(
-        _compiled(
+        _compile(
             rf"(?P<plate>.+)_(?P<well>{_PADDED})_T(?P<time>\d{{4}})F(?P<site>\d{{3,4}})L\d{{2}}A\d{{2}}"
             rf"Z(?P<z>\d{{2,3}})C(?P<channel>\d{{2}})(?:{_TIFF}|\.(?i:png))"
         ),
     ),
-    # The channel is called by its emission, which says more than the excitation
+    # The channel is called by its emission, which is more informative than the excitation
     "incell": Preset(
-        _compiled(
+        _compile(
             r"(?P<row>[A-Z]{1,2}) - (?P<col>\d{1,2})\(fld (?P<site>\d{1,6})"
             r"(?: wv (?:[^()]+?) - (?P<channel>[^()]+?))?(?: wix \d+)?(?: z (?P<z>\d{1,6}))?"
             rf"(?: time (?P<time>\d{{1,6}})(?: - \d+ms)?)?\){_TIFF}"
         ),
     ),
     "cellomics": Preset(
-        _compiled(
+        _compile(
             rf"(?P<plate>.+)_(?P<well>{_PADDED})f(?P<site>\d{{1,4}})d(?P<channel>\d{{1,2}})(?:{_TIFF}|\.(?i:c01|dib))"
         ),
     ),
     "scanr": Preset(
-        _compiled(
+        _compile(
             rf"(?:(?P<well>{WELL})|.*?)--W(?P<well_index>\d{{4,5}})--P(?P<site>\d{{3,5}})--Z(?P<z>\d{{3,5}})"
             rf"--T(?P<time>\d{{3,5}})--(?P<channel>.+?){_TIFF}"
         ),
     ),
     "incucyte": Preset(
-        _compiled(
+        _compile(
             rf".+_(?P<well>{WELL})_(?P<site>\d{{1,3}})_(?P<days>\d{{2,3}})d(?P<hours>\d{{2}})h"
             rf"(?P<minutes>\d{{2}})m{_TIFF}"
         ),
     ),
     # MetaXpress; a plate may be called like a well only where the channel rules another reading out
     "imagexpress": Preset(
-        _compiled(
+        _compile(
             rf"(?:(?P<plate>(?=.*_w\d).+?|{_NO_WELL}(?:[_-]{_NO_WELL})*)_)??(?P<well>{_PADDED})"
             rf"(?=_[sw]\d|{_UUID})(?:_s(?P<site>\d{{1,6}}))?(?:_w(?P<channel>\d{{1,2}}?))?(?:{_UUID})?{_TIFF}",
             re.ASCII | re.IGNORECASE,
         ),
     ),
     "generic": Preset(
-        _compiled(rf"(?:(?P<plate>{_NO_WELL}(?:[_-]{_NO_WELL})*)[_-])?(?P<well>{WELL}){_TAIL}"),
+        _compile(rf"(?:(?P<plate>{_NO_WELL}(?:[_-]{_NO_WELL})*)[_-])?(?P<well>{WELL}){_TAIL}"),
     ),
 }
 
-LOOSE_GENERIC = _compiled(
+LOOSE_GENERIC = _compile(
     rf"(?P<plate>(?:{_NO_WELL}[_-])*(?P<plate_letters>[A-Z]{{1,2}})(?P<plate_number>\d{{1,2}}))[_-](?P<well>{WELL}){_TAIL}"
 )
 """The generic preset with a plate that is called like a well (``P1_B03_s2``), which

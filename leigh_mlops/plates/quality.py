@@ -1,10 +1,11 @@
-"""Quality: which fields have a flaw, and which of them no model should learn from."""
+"""Quality: flaws of fields, and the fields that no model should learn from."""
 
 from collections.abc import Collection
 
 import pandas as pd
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.plates.flaws import FLAWS
 
 __all__ = ["EXCLUDED_BY_DEFAULT", "FLAGS", "count_flags", "flag_fields"]
@@ -47,8 +48,8 @@ def flag_fields(
     Of ordinary pictures (``Metadata_Picture``) only the first two are named: the others are flaws of a
     microscope's field.
 
-    Far is 3.5 robust standard deviations (1.4826 MAD; for intensity no less than what the distance
-    from the lowest to the highest tenth of the fields says). Where fewer than 12 fields can be
+    Far is 3.5 robust standard deviations (1.4826 MAD; for intensity at least the spread implied by
+    the distance from the lowest to the highest tenth of the fields). Where fewer than 12 fields can be
     compared, no flaw that rests on a comparison is named. Debris, saturation and intensity do not
     exclude by default: they may be the phenotype.
 
@@ -70,11 +71,11 @@ def flag_fields(
     """
     if strange := [name for name in exclude if name not in FLAGS]:
         raise LeighError(f"{strange[0]!r} is no flaw to exclude by; choose from {', '.join(FLAGS)}.")
-    before = _reasons(table["Metadata_Flags"]) if "Metadata_Flags" in table else _reasons(pd.Series(dtype=object))
-    kept = _kept_out(table, before)
+    before = _reasons(table[Metadata.FLAGS]) if Metadata.FLAGS in table else _reasons(pd.Series(dtype=object))
+    kept = _excluded_by_hand(table, before)
     excluded = kept.copy()
     lines: list[pd.Series[str]] = [before.loc[before["name"].isna(), "reason"]]
-    of_pictures = "Metadata_Picture" in table and bool(table["Metadata_Picture"].fillna(False).all())
+    of_pictures = Metadata.PICTURE in table and bool(table[Metadata.PICTURE].fillna(False).all())
     for name in _ANY_IMAGE if of_pictures else FLAWS:
         details = FLAWS[name](table, quality)
         lines.append(FLAGS[name] + details.where(details == "", " (" + details + ")"))
@@ -85,7 +86,7 @@ def flag_fields(
     reasons = pd.concat([line.astype(object) for line in lines])
     joined = reasons.groupby(level=0, sort=False).agg("; ".join)
     return pd.DataFrame(
-        {"Metadata_Flags": joined.reindex(table.index, fill_value="").astype("str"), "Metadata_Excluded": excluded}
+        {Metadata.FLAGS: joined.reindex(table.index, fill_value="").astype("str"), Metadata.EXCLUDED: excluded}
     )
 
 
@@ -100,11 +101,11 @@ def count_flags(flags: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
         One row per flaw (keys of ``FLAGS``) and a last one, ``excluded``; one column per class,
         sorted, and ``no class`` where there are such fields.
     """
-    classes = table["Metadata_Condition"].astype(object)
+    classes = table[Metadata.CONDITION].astype(object)
     columns = [*sorted(classes.dropna().unique()), *(["no class"] if classes.isna().any() else [])]
     classes = classes.fillna("no class")
-    named = _reasons(flags["Metadata_Flags"])["name"].dropna()
-    out = flags.index[_truth(flags["Metadata_Excluded"])]
+    named = _reasons(flags[Metadata.FLAGS])["name"].dropna()
+    out = flags.index[_parse_booleans(flags[Metadata.EXCLUDED])]
     named = pd.concat([named, pd.Series("excluded", index=out)])
     counts = pd.crosstab(named.to_numpy(), classes[named.index].to_numpy())
     counts = counts.rename_axis(index=None, columns=None)
@@ -119,17 +120,17 @@ def _reasons(flags: "pd.Series[str]") -> pd.DataFrame:
     return pd.DataFrame({"reason": reasons, "name": reasons.str.split(" (", n=1, regex=False).str[0].map(names)})
 
 
-def _kept_out(table: pd.DataFrame, before: pd.DataFrame) -> "pd.Series[bool]":
-    """Fields that somebody excluded in the table."""
-    if "Metadata_Excluded" not in table:
+def _excluded_by_hand(table: pd.DataFrame, before: pd.DataFrame) -> "pd.Series[bool]":
+    """Fields that were excluded by hand in the table."""
+    if Metadata.EXCLUDED not in table:
         return pd.Series(False, index=table.index)
     by_rule = before.index[before["name"].isin(EXCLUDED_BY_DEFAULT)]
     by_hand = before.index[before["name"] == "by_hand"]
-    return _truth(table["Metadata_Excluded"]) & (~table.index.isin(by_rule) | table.index.isin(by_hand))
+    return _parse_booleans(table[Metadata.EXCLUDED]) & (~table.index.isin(by_rule) | table.index.isin(by_hand))
 
 
-def _truth(column: "pd.Series[bool]") -> "pd.Series[bool]":
-    """A column of yes and no, however a table's file wrote them; no where nothing stands."""
+def _parse_booleans(column: "pd.Series[bool]") -> "pd.Series[bool]":
+    """A column of yes and no, however a table's file wrote them; no where a cell is empty."""
     if column.dtype == bool:
         return column
     text = column.astype(object).fillna("").astype(str).str.strip().str.lower()

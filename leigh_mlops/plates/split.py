@@ -1,4 +1,4 @@
-"""Splits of whole groups of wells, so that no well is met twice."""
+"""Splits by whole groups of wells, so that no well is in two parts."""
 
 import hashlib
 from collections.abc import Sequence
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.plates.files import SPLIT_PARTS
+from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.plates.folder_scan import SPLIT_PARTS
 from leigh_mlops.plates.groups import GROUPS, deal_groups, group_classes, group_names
 
 __all__ = ["GROUPS", "assign_split", "describe_split", "leaked_wells", "require_classes", "split_fingerprint"]
@@ -20,14 +21,14 @@ def assign_split(
 ) -> "pd.Series[str]":
     """Deal whole groups of wells to ``train``, ``val`` and ``test``, each class by itself.
 
-    A split that was handed in (``Metadata_Split``) is kept; where it has no ``val``, that is cut
-    from groups of its ``train``, first from those that stand in no other part. The same seed
+    A given split (``Metadata_Split``) is kept; where it has no ``val``, that is cut
+    from groups of its ``train``, first from those that are in no other part. The same seed
     gives the same split whatever the order of the rows. Classes that share a group, as two
     treatments of one donor do, are dealt together.
 
     Args:
         table: Image table.
-        group: ``well``, ``plate``, ``batch`` or ``donor``: what is never torn apart.
+        group: ``well``, ``plate``, ``batch`` or ``donor``: the unit that is never divided.
         fractions: Share of the groups in train, val and test; each part gets at least one group
             of each class.
         seed: Seed of the dealing.
@@ -42,14 +43,14 @@ def assign_split(
     require_classes(table)
     if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
         raise LeighError(f"fractions {tuple(fractions)} are not three shares above 0 that sum to 1.")
-    labelled = table["Metadata_Condition"].notna()
+    labelled = table[Metadata.CONDITION].notna()
     groups = group_names(table[labelled], group)
-    if "Metadata_Split" in table:
-        parts = _handed_in(table[labelled], groups, group, fractions, seed)
+    if Metadata.SPLIT in table:
+        parts = _complete_given_split(table[labelled], groups, group, fractions, seed)
     else:
-        pairs = group_classes(groups, table.loc[labelled, "Metadata_Condition"])
+        pairs = group_classes(groups, table.loc[labelled, Metadata.CONDITION])
         parts = groups.map(deal_groups(pairs, dict(zip(SPLIT_PARTS, fractions, strict=True)), seed, group))
-    return parts.reindex(table.index).astype("str").rename("Metadata_Split")
+    return parts.reindex(table.index).astype("str").rename(Metadata.SPLIT)
 
 
 def require_classes(table: pd.DataFrame) -> list[str]:
@@ -58,7 +59,7 @@ def require_classes(table: pd.DataFrame) -> list[str]:
     Raises:
         LeighError: There are fewer than two.
     """
-    classes = sorted(table["Metadata_Condition"].dropna().unique())
+    classes = sorted(table[Metadata.CONDITION].dropna().unique())
     if len(classes) < 2:
         found = f"only the class {classes[0]!r}" if classes else "no class"
         raise LeighError(
@@ -68,10 +69,10 @@ def require_classes(table: pd.DataFrame) -> list[str]:
     return classes
 
 
-def _handed_in(
+def _complete_given_split(
     table: pd.DataFrame, groups: "pd.Series[str]", group: str, fractions: Sequence[float], seed: int
 ) -> "pd.Series[str]":
-    split = table["Metadata_Split"].str.lower()
+    split = table[Metadata.SPLIT].str.lower()
     if strange := sorted(set(split.dropna()) - set(SPLIT_PARTS)):
         raise LeighError(f"Metadata_Split holds {', '.join(strange)}; its values are {', '.join(SPLIT_PARTS)}.")
     if absent := [part for part in ("train", "test") if part not in set(split)]:
@@ -80,20 +81,20 @@ def _handed_in(
         return split
     train = split == "train"
     shared = set(groups[~train & split.notna()])
-    pairs = group_classes(groups[train], table.loc[train, "Metadata_Condition"])
+    pairs = group_classes(groups[train], table.loc[train, Metadata.CONDITION])
     own = pairs[~pairs["group"].isin(shared)]
-    # The whole pool is used only where the wells that stand in train alone do not suffice.
+    # The whole pool is used only where the wells that are in train alone do not suffice.
     roomy = own.groupby("class").size().reindex(pairs["class"].unique(), fill_value=0).min() >= 2
     dealt = deal_groups(own if roomy else pairs, {"train": fractions[0], "val": fractions[1]}, seed, group)
     return split.mask(train & (groups.map(dealt) == "val"), "val")
 
 
 def leaked_wells(table: pd.DataFrame, split: "pd.Series[str]", group: str = "well") -> list[str]:
-    """Wells (``plate/B03``), or other groups, of which images stand on two sides of a split, sorted.
+    """Wells (``plate/B03``), or other groups, of which images are in two parts of a split, sorted.
 
     Args:
         table: Image table.
-        split: Part of each row, on the table's index; rows without one are on no side.
+        split: Part of each row, on the table's index; rows without one are ignored.
         group: ``well``, ``plate``, ``batch`` or ``donor``.
 
     Raises:
@@ -105,7 +106,7 @@ def leaked_wells(table: pd.DataFrame, split: "pd.Series[str]", group: str = "wel
 
 
 def split_fingerprint(table: pd.DataFrame, split: "pd.Series[str]") -> str:
-    """Sixteen hexadecimal digits that are equal where the same wells stand on the same sides."""
+    """Sixteen hexadecimal digits that are equal where the same wells are in the same parts."""
     lines = _wells(table) + "/" + split
     text = "\n".join(sorted(lines.dropna().unique()))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -116,14 +117,14 @@ def describe_split(table: pd.DataFrame, split: "pd.Series[str]") -> pd.DataFrame
 
     Returns:
         Columns ``class``, ``part``, ``wells``, ``fields``; one row for each class and part, also
-        where nothing stands there.
+        where it is empty.
     """
-    classes = sorted(table["Metadata_Condition"].dropna().unique())
-    counts = _wells(table).groupby([table["Metadata_Condition"], split]).agg(["nunique", "size"])
+    classes = sorted(table[Metadata.CONDITION].dropna().unique())
+    counts = _wells(table).groupby([table[Metadata.CONDITION], split]).agg(["nunique", "size"])
     every = pd.MultiIndex.from_product([classes, SPLIT_PARTS], names=["class", "part"])
     counts = counts.reindex(every, fill_value=0).set_axis(["wells", "fields"], axis=1)
     return counts.reset_index()
 
 
 def _wells(table: pd.DataFrame) -> "pd.Series[str]":
-    return table["Metadata_Plate"].astype("str") + "/" + table["Metadata_Well"]
+    return table[Metadata.PLATE].astype("str") + "/" + table[Metadata.WELL]

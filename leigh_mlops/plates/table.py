@@ -6,14 +6,15 @@ from pathlib import Path
 import pandas as pd
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.plates.names import parse_well, well_name
 from leigh_mlops.plates.platemap import TEXT_COLUMNS
 
-__all__ = ["KEY", "read_table", "table_channels", "typed", "write_table", "check_table_path"]
+__all__ = ["KEY", "read_table", "table_channels", "set_column_types", "write_table", "check_table_path"]
 
-KEY = ["Metadata_Plate", "Metadata_Well", "Metadata_Site", "Metadata_Z", "Metadata_Time"]
+KEY = [Metadata.PLATE, Metadata.WELL, Metadata.SITE, Metadata.Z, Metadata.TIME]
 _TABLE_SUFFIXES = (".parquet", ".csv")
-_TEXT = ("FileName_", "PathName_", "Frame_", "Illumination_", "Metadata_Flags")
+_TEXT = ("FileName_", "PathName_", "Frame_", "Illumination_", Metadata.FLAGS)
 
 
 def table_channels(table: pd.DataFrame) -> tuple[str, ...]:
@@ -42,7 +43,7 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
         needed.add("FileName_<Channel>")
     if missing := sorted(needed - set(table.columns)):
         raise LeighError(f"the table {path} lacks the columns {', '.join(missing)}; add them.")
-    return _placed(table, path)
+    return _add_positions(table, path)
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
@@ -52,31 +53,31 @@ def _read_csv(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=dict.fromkeys(text, "str"), keep_default_na=False, na_values=[""])
 
 
-def _placed(table: pd.DataFrame, path: Path) -> pd.DataFrame:
-    places = {name: parse_well(str(name)) for name in table["Metadata_Well"].unique()}
+def _add_positions(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    places = {name: parse_well(str(name)) for name in table[Metadata.WELL].unique()}
     table = table.assign(
-        Metadata_Row=table["Metadata_Well"].map(lambda name: places[name][0]),
-        Metadata_Col=table["Metadata_Well"].map(lambda name: places[name][1]),
-        Metadata_Well=table["Metadata_Well"].map(lambda name: well_name(*places[name])),
+        Metadata_Row=table[Metadata.WELL].map(lambda name: places[name][0]),
+        Metadata_Col=table[Metadata.WELL].map(lambda name: places[name][1]),
+        Metadata_Well=table[Metadata.WELL].map(lambda name: well_name(*places[name])),
     )
-    if "Metadata_Condition" not in table:
-        table["Metadata_Condition"] = None
+    if Metadata.CONDITION not in table:
+        table[Metadata.CONDITION] = None
     key = [name for name in KEY if name in table]
     if (twice := table.duplicated(key)).any():
         row = table[twice].iloc[0]
-        where = f"{row['Metadata_Plate']}/{row['Metadata_Well']}, field {row['Metadata_Site']}"
+        where = f"{row[Metadata.PLATE]}/{row[Metadata.WELL]}, field {row[Metadata.SITE]}"
         raise LeighError(f"the table {path} has two rows for one field ({where}); remove one.")
-    return typed(table).sort_values(key, ignore_index=True)
+    return set_column_types(table).sort_values(key, ignore_index=True)
 
 
-def typed(table: pd.DataFrame) -> pd.DataFrame:
+def set_column_types(table: pd.DataFrame) -> pd.DataFrame:
     """Give the columns of an image table their types: text, or whole numbers.
 
     Raises:
         LeighError: A column of whole numbers holds something else.
     """
     text = [str(c) for c in table if c in TEXT_COLUMNS or str(c).startswith(_TEXT)]
-    whole = ["Metadata_Site", "Metadata_Z", "Metadata_Time", "Metadata_Row", "Metadata_Col"]
+    whole = [Metadata.SITE, Metadata.Z, Metadata.TIME, Metadata.ROW, Metadata.COLUMN]
     try:
         numbers = {c: table[c].astype("Int64" if table[c].hasnans else "int64") for c in whole if c in table}
     except (TypeError, ValueError) as error:
@@ -85,7 +86,7 @@ def typed(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def check_table_path(path: Path) -> None:
-    """Refuse a place where no table can be written, before any work is done for it.
+    """Raise an error where no table can be written, before any work is done.
 
     Raises:
         LeighError: The path ends in neither ``.parquet`` nor ``.csv``, is a folder, or lies below a file.

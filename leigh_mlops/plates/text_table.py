@@ -10,7 +10,7 @@ from leigh_mlops.errors import LeighError
 
 __all__ = ["read_text_table"]
 
-_WIDE = (b"\xff\xfe", b"\xfe\xff")
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _SEPARATORS = ",;\t"
 
 
@@ -31,7 +31,7 @@ def read_text_table(path: Path) -> pd.DataFrame:
         raise LeighError(f"the plate map {path} does not exist; name a CSV with a column well_position.")
     remedy = "save it as CSV in UTF-8"
     try:
-        text = _decoded(path.read_bytes())
+        text = _decode(path.read_bytes())
         separator = max(_SEPARATORS, key=text.partition("\n")[0].count)
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header lose cells
@@ -53,8 +53,8 @@ def _tidy(table: pd.DataFrame, *, decimal_comma: bool) -> pd.DataFrame:
     return table.apply(_decimal_points) if decimal_comma else table
 
 
-def _decoded(data: bytes) -> str:
-    if data.startswith(_WIDE):
+def _decode(data: bytes) -> str:
+    if data.startswith(_UTF16_MARKS):
         return data.decode("utf-16")
     if b"\0" in data:
         raise ValueError("it is no text")

@@ -1,7 +1,6 @@
-"""Records and arrays become figures, tables and pages.
+"""Figures, tables and HTML pages made from records and arrays.
 
-``style`` and ``figures`` draw scores, ``pictures`` and ``sheets`` show images,
-``words`` and ``tables`` say what the scores mean, ``page`` writes the report.
+It draws scores and images, describes scores in words and tables, and writes the reports of jobs and searches.
 """
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""Scores as figures."""
+"""Figures of scores."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,14 +10,22 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from leigh_mlops.report.style import INK, MUTED, class_colours, dress, legend_below, new_figure, plain
-from leigh_mlops.report.words import counted, metric_name
+from leigh_mlops.report.sentences import format_count, metric_name
+from leigh_mlops.report.style import (
+    INK,
+    MUTED,
+    add_figure_legend,
+    class_colours,
+    escape_dollars,
+    new_figure,
+    style_axes,
+)
 
-__all__ = ["beside_baseline", "confusion_matrix", "learning_curves", "score_distributions"]
+__all__ = ["baseline_comparison", "confusion_matrix", "learning_curves", "score_distributions"]
 
 Floats = NDArray[np.float64]
 
-KINDS = {
+KIND_STYLES = {
     "network": ("a network", "#0072B2", "o"),
     "baseline": ("a threshold on intensity", "#D55E00", "s"),
     "position": ("the position on the plate", "#009E73", "D"),
@@ -25,7 +33,7 @@ KINDS = {
 
 
 def learning_curves(curves: pd.DataFrame, metrics: Sequence[str]) -> Figure:
-    """One panel for each metric, one line for each run, one colour for each family.
+    """Draw one panel for each metric, one line for each run, one colour for each family.
 
     Args:
         curves: Columns ``run``, ``family``, ``epoch``, ``metric``, ``value``;
@@ -42,17 +50,17 @@ def learning_curves(curves: pd.DataFrame, metrics: Sequence[str]) -> Figure:
     colours = class_colours([str(family) for family in runs.index])
     panels = figure.subplots(1, len(metrics), squeeze=False)[0]
     for axes, metric in zip(panels, metrics, strict=True):
-        _curves(axes, curves[(curves["metric"] == metric) & np.isfinite(curves["value"].astype(float))], colours)
-        dress(axes, x="epoch", y=metric_name(metric))
+        _draw_curves(axes, curves[(curves["metric"] == metric) & np.isfinite(curves["value"].astype(float))], colours)
+        style_axes(axes, x="epoch", y=metric_name(metric))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     for family, count in zip(colours, runs, strict=True):
-        label = f"{family} ({counted(count, 'run')})"
-        panels[0].plot([], [], color=colours[family], linewidth=2, label=plain(label))
-    legend_below(figure, panels[0])
+        label = f"{family} ({format_count(count, 'run')})"
+        panels[0].plot([], [], color=colours[family], linewidth=2, label=escape_dollars(label))
+    add_figure_legend(figure, panels[0])
     return figure
 
 
-def _curves(axes: Axes, drawn: pd.DataFrame, colours: Mapping[str, str]) -> None:
+def _draw_curves(axes: Axes, drawn: pd.DataFrame, colours: Mapping[str, str]) -> None:
     if drawn.empty:
         axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", color=MUTED)
         return
@@ -73,19 +81,19 @@ def score_distributions(
     score: str,
     z_prime: float | None = None,
 ) -> Figure:
-    """Fields as a histogram, wells as dots under it, one colour for each class.
+    """Draw the scores of fields as a histogram and those of wells as dots under it, one colour for each class.
 
     Args:
         fields: True class to the scores of its fields, shape (F,).
         wells: True class to the scores of its wells, shape (W,), the same unit.
-        score: The score's name with its unit, such as ``log-odds of TT (nats)``.
+        score: Name of the score with its unit, such as ``log-odds of TT (nats)``.
         z_prime: The separation of the wells, for the title.
 
     Raises:
         ValueError: No field has a finite score.
     """
-    in_fields = {name: _finite(values) for name, values in fields.items()}
-    in_wells = {name: _finite(wells.get(name, [])) for name in fields}
+    in_fields = {name: _finite_values(values) for name, values in fields.items()}
+    in_wells = {name: _finite_values(wells.get(name, [])) for name in fields}
     if not any(len(scores) for scores in in_fields.values()):
         raise ValueError("no field has a finite score: there is nothing to draw.")
     figure = new_figure(7.0, 5.2)
@@ -93,41 +101,44 @@ def score_distributions(
     edges = np.histogram_bin_edges(np.concatenate(list(in_fields.values())), bins=40)
     colours = class_colours(list(fields))
     for name, colour in colours.items():
-        label = f"{plain(name)}: {counted(len(in_fields[name]), 'field')}, {counted(len(in_wells[name]), 'well')}"
+        label = (
+            f"{escape_dollars(name)}: {format_count(len(in_fields[name]), 'field')}, "
+            f"{format_count(len(in_wells[name]), 'well')}"
+        )
         top.hist(in_fields[name], bins=edges, color=colour, alpha=0.55, edgecolor=colour, label=label)
-    _strip(bottom, in_wells, colours)
-    dress(top, x="", y="number of fields", title="" if z_prime is None else f"Z' of the wells: {z_prime:.2f}")
-    dress(bottom, x=plain(score), y="wells of class")
-    legend_below(figure, top)
+    _draw_well_scores(bottom, in_wells, colours)
+    style_axes(top, x="", y="number of fields", title="" if z_prime is None else f"Z' of the wells: {z_prime:.2f}")
+    style_axes(bottom, x=escape_dollars(score), y="wells of class")
+    add_figure_legend(figure, top)
     return figure
 
 
-def _finite(values: ArrayLike) -> Floats:
+def _finite_values(values: ArrayLike) -> Floats:
     array: Floats = np.asarray(values, dtype=np.float64).ravel()
     return np.compress(np.isfinite(array), array)
 
 
-def _strip(axes: Axes, wells: Mapping[str, Floats], colours: Mapping[str, str]) -> None:
+def _draw_well_scores(axes: Axes, wells: Mapping[str, Floats], colours: Mapping[str, str]) -> None:
     for place, (name, colour) in enumerate(colours.items()):
         # Steps of the golden ratio spread the dots evenly, without chance.
         heights = place + ((np.arange(len(wells[name])) * 0.618034) % 1 - 0.5) * 0.5
         axes.scatter(wells[name], heights, s=28, color=colour, alpha=0.75, edgecolors="white", linewidths=0.5)
-    axes.set_yticks(range(len(colours)), [plain(name) for name in colours])
+    axes.set_yticks(range(len(colours)), [escape_dollars(name) for name in colours])
     axes.set_ylim(len(colours) - 0.5, -0.5)
 
 
 def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, classes: Sequence[str]) -> Figure:
-    """How many of each true class were called what, with percent of the true class.
+    """Draw a confusion matrix: counts, and percent of the true class.
 
     Args:
-        labels: Places of the true classes in ``classes``, shape (N,).
-        predicted: Places of the predicted classes, shape (N,).
+        labels: Indices of the true classes in ``classes``, shape (N,).
+        predicted: Indices of the predicted classes, shape (N,).
         classes: Class names.
 
     Raises:
-        ValueError: The two differ in length, or a place is not in ``classes``.
+        ValueError: The two differ in length, or an index is out of the range of ``classes``.
     """
-    counts = _counts(np.asarray(labels, dtype=int), np.asarray(predicted, dtype=int), len(classes))
+    counts = _confusion_counts(np.asarray(labels, dtype=int), np.asarray(predicted, dtype=int), len(classes))
     percent = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = 2.4 + 1.1 * len(classes)
     figure = new_figure(side + 0.9, side, layout="compressed")
@@ -137,8 +148,8 @@ def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, classes: Sequence[
         share = percent[row, column]
         ink = "black" if share > 55 else "white"
         axes.text(column, row, f"{count}\n{share:.0f} %", ha="center", va="center", fontsize=12, color=ink)
-    dress(axes, x="predicted class", y="true class")
-    names = [plain(name) for name in classes]
+    style_axes(axes, x="predicted class", y="true class")
+    names = [escape_dollars(name) for name in classes]
     axes.set_xticks(range(len(classes)), names)
     axes.set_yticks(range(len(classes)), names)
     bar = figure.colorbar(image, shrink=0.8)
@@ -146,7 +157,7 @@ def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, classes: Sequence[
     return figure
 
 
-def _counts(labels: NDArray[np.int_], predicted: NDArray[np.int_], classes: int) -> NDArray[np.int_]:
+def _confusion_counts(labels: NDArray[np.int_], predicted: NDArray[np.int_], classes: int) -> NDArray[np.int_]:
     if labels.ndim != 1 or labels.shape != predicted.shape:
         raise ValueError(f"labels {labels.shape} and predicted {predicted.shape} differ: pass (N,) and (N,).")
     places = np.concatenate([labels, predicted])
@@ -157,13 +168,13 @@ def _counts(labels: NDArray[np.int_], predicted: NDArray[np.int_], classes: int)
     return counts
 
 
-def beside_baseline(rows: Sequence[Mapping[str, Any]], *, metric: str = "wells/accuracy") -> Figure:
-    """Each network beside a threshold on intensity and the position on the plate.
+def baseline_comparison(rows: Sequence[Mapping[str, Any]], *, metric: str = "wells/accuracy") -> Figure:
+    """Compare each network with a threshold on intensity and the position on the plate.
 
     Args:
         rows: ``model`` (a name), ``kind`` (``network``, ``baseline`` or
             ``position``), the metric's value, and where it is known ``interval``
-            (low, high) of the value. Rows without the metric are left out.
+            (low, high). Rows without the metric are left out.
         metric: The key of the value, a score from 0 to 1.
 
     Raises:
@@ -172,24 +183,24 @@ def beside_baseline(rows: Sequence[Mapping[str, Any]], *, metric: str = "wells/a
     drawn = [row for row in rows if row.get(metric) is not None and np.isfinite(row[metric])]
     if not drawn:
         raise ValueError(f"no row has {metric!r}: there is nothing to compare.")
-    if unknown := {row["kind"] for row in drawn} - set(KINDS):
-        raise ValueError(f"kind {sorted(unknown)} is unknown: use one of {list(KINDS)}.")
+    if unknown := {row["kind"] for row in drawn} - set(KIND_STYLES):
+        raise ValueError(f"kind {sorted(unknown)} is unknown: use one of {list(KIND_STYLES)}.")
     figure = new_figure(7.6, 1.5 + 0.42 * len(drawn))
     axes = figure.subplots()
-    for kind in KINDS:
-        _dots(axes, [(place, row) for place, row in enumerate(drawn) if row["kind"] == kind], metric, kind)
-    dress(axes, x=metric_name(metric), y="")
-    axes.set_yticks(range(len(drawn)), [plain(str(row["model"])) for row in drawn])
+    for kind in KIND_STYLES:
+        _draw_score_dots(axes, [(place, row) for place, row in enumerate(drawn) if row["kind"] == kind], metric, kind)
+    style_axes(axes, x=metric_name(metric), y="")
+    axes.set_yticks(range(len(drawn)), [escape_dollars(str(row["model"])) for row in drawn])
     axes.set_ylim(len(drawn) - 0.5, -0.5)
     axes.set_xlim(min(0.0, *(row[metric] for row in drawn)), 1.02)
-    legend_below(figure, axes)
+    add_figure_legend(figure, axes)
     return figure
 
 
-def _dots(axes: Axes, rows: Sequence[tuple[int, Mapping[str, Any]]], metric: str, kind: str) -> None:
+def _draw_score_dots(axes: Axes, rows: Sequence[tuple[int, Mapping[str, Any]]], metric: str, kind: str) -> None:
     if not rows:
         return
-    label, colour, marker = KINDS[kind]
+    label, colour, marker = KIND_STYLES[kind]
     places, values = [place for place, _ in rows], [float(row[metric]) for _, row in rows]
     axes.hlines(places, 0, values, color=colour, alpha=0.35, linewidth=2)
     axes.plot(values, places, marker, color=colour, markersize=8, label=label)

@@ -1,4 +1,4 @@
-"""How every figure looks: colours, sizes, and how it is saved."""
+"""Common style of all figures: colours, sizes, and the way of saving them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,22 +8,32 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from leigh_mlops.report.files import replacing
+from leigh_mlops.report.image_files import atomic_write
 
-__all__ = ["INK", "MUTED", "PALETTE", "class_colours", "dress", "legend_below", "new_figure", "plain", "save_figure"]
+__all__ = [
+    "INK",
+    "MUTED",
+    "PALETTE",
+    "class_colours",
+    "style_axes",
+    "add_figure_legend",
+    "new_figure",
+    "escape_dollars",
+    "save_figure",
+]
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
-"""Okabe and Ito (2008), safe for colour-blind eyes; the palest stand last."""
+"""Okabe and Ito (2008), safe for colour-blind readers; the palest come last."""
 
 INK = "#222222"
 MUTED = "#6B6B6B"
 
 
 def class_colours(names: Sequence[str]) -> dict[str, str]:
-    """The colour of each name, by its place in the order.
+    """Colour of each name, by its position in the sequence.
 
-    The palette starts again after seven names, so more than seven are no longer
-    told apart by colour alone.
+    The palette starts again after seven names, so more than seven cannot be
+    distinguished by colour alone.
 
     Example:
         >>> class_colours(["DS", "WT"])
@@ -35,13 +45,13 @@ def class_colours(names: Sequence[str]) -> dict[str, str]:
 def new_figure(
     width: float, height: float, *, dpi: int = 120, layout: Literal["constrained", "compressed"] | None = "constrained"
 ) -> Figure:
-    """An empty white figure that draws without a screen or any global state.
+    """Create an empty white figure that needs neither a screen nor global state.
 
     Args:
         width: Width in inches.
         height: Height in inches.
         dpi: Pixels per inch of the saved picture.
-        layout: ``compressed`` where axes keep their aspect, None where they are
+        layout: ``compressed`` if axes keep their aspect, None if they are
             placed by hand.
     """
     figure = Figure(figsize=(width, height), dpi=dpi, facecolor="white", layout=layout)
@@ -49,8 +59,8 @@ def new_figure(
     return figure
 
 
-def plain(text: str) -> str:
-    r"""A name as matplotlib shall draw it: its dollars are no formula.
+def escape_dollars(text: str) -> str:
+    r"""Escape dollar signs, which matplotlib would take for a formula.
 
     Example:
         >>> plain("a$b$")
@@ -59,8 +69,8 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def dress(axes: Axes, *, x: str, y: str, title: str = "") -> None:
-    """Label both axes, and leave away the frame's top and right side."""
+def style_axes(axes: Axes, *, x: str, y: str, title: str = "") -> None:
+    """Label both axes, and hide the top and right sides of the frame."""
     axes.set_xlabel(x, fontsize=11, color=INK)
     axes.set_ylabel(y, fontsize=11, color=INK)
     if title:
@@ -70,8 +80,8 @@ def dress(axes: Axes, *, x: str, y: str, title: str = "") -> None:
         axes.spines[side].set_visible(False)
 
 
-def legend_below(figure: Figure, axes: Axes) -> None:
-    """One legend for the whole figure under its axes, where it hides no data."""
+def add_figure_legend(figure: Figure, axes: Axes) -> None:
+    """Add one legend for the whole figure below its axes, where it hides no data."""
     handles, names = axes.get_legend_handles_labels()
     if handles:
         columns = min(4, len(handles))
@@ -79,11 +89,11 @@ def legend_below(figure: Figure, axes: Axes) -> None:
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a figure as a picture (the kind by its suffix), whole or not at all.
+    """Write a figure to an image file (format by its suffix), completely or not at all.
 
-    Equal figures give equal bytes: no date is written and no version.
+    Equal figures give equal bytes: neither a date nor a version is written.
     """
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         nameless = {"Software": None} if path.suffix == ".png" else None
         figure.savefig(temporary, dpi="figure", metadata=nameless)
     return path

@@ -1,4 +1,4 @@
-"""Is one model better than another on the same wells?"""
+"""Comparison of two models on the same wells by a paired bootstrap."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,17 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from leigh_mlops.scores.wells import by_well, well_index
+from leigh_mlops.scores.wells import aggregate_wells, well_index
 
 __all__ = ["Difference", "paired_bootstrap", "per_well_log_loss", "per_well_mean"]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A mean difference over wells and its 95 % interval.
+    """Mean difference over wells and its 95 % interval.
 
     Attributes:
-        mean: Mean of ours minus theirs, in the unit of what was compared.
+        mean: Mean of ours minus theirs, in the unit of the values.
         low: Lower end of the interval.
         high: Upper end of the interval.
         wells: Number of wells compared.
@@ -38,7 +38,7 @@ def paired_bootstrap(
 ) -> Difference:
     """Mean of ours minus theirs, with a 95 % percentile interval over wells.
 
-    Wells are drawn with replacement, within strata where there are some, and
+    Wells are drawn with replacement, within strata if given, and
     both models are compared on the wells drawn (Efron & Tibshirani 1993,
     ch. 13). For losses an interval below 0 means that ours is better. A stratum
     of a single well is in every resample and adds nothing to the width.
@@ -55,7 +55,7 @@ def paired_bootstrap(
 
     Raises:
         ValueError: The shapes differ, a value is not finite, or no stratum has
-            two wells, so that nothing can be said of the spread.
+            two wells, so that the spread is not known.
 
     Example:
         >>> difference = paired_bootstrap([0.1, 0.2, 0.3], [0.6, 0.7, 0.8])
@@ -95,7 +95,7 @@ def per_well_log_loss(wells: Sequence[str], labels: ArrayLike, log_probs: ArrayL
         LeighError: A well holds fields of more than one class.
         ValueError: The shapes do not fit, or a log-probability is NaN.
     """
-    grouped = by_well(wells, labels, log_probs)
+    grouped = aggregate_wells(wells, labels, log_probs)
     return -np.take_along_axis(grouped.log_probs, grouped.labels[:, None], axis=1)[:, 0]
 
 

@@ -18,7 +18,7 @@ LogProbs = NDArray[np.float64]
 
 
 def classification_scores(labels: ArrayLike, log_probs: ArrayLike, classes: Sequence[str]) -> dict[str, float]:
-    """Every score that can be computed; what cannot is left out, never invented.
+    """Compute every score that the labels allow; the others are left out.
 
     ``accuracy`` and ``log_loss`` (mean, natural logarithm) need one row. The
     others compare classes and need two of them among the labels:

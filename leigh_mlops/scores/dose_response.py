@@ -1,4 +1,4 @@
-"""How an effect grows with the dose."""
+"""Dose responses: fit of a four-parameter logistic curve."""
 
 import math
 import warnings
@@ -9,35 +9,35 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from scipy.optimize import OptimizeWarning, curve_fit
 
-__all__ = ["DoseResponse", "fit_dose_response", "four_parameters"]
+__all__ = ["DoseResponse", "fit_dose_response", "four_parameter_logistic"]
 
-FEWEST_DOSES = 4
-BETTER = 0.05
-"""p of the F test against a flat line at which a curve counts as one."""
+MIN_DOSES = 4
+FIT_SIGNIFICANCE = 0.05
+"""p of the F test against a flat line below which a curve is accepted."""
 
-_PARAMETERS = 4
-_GRID = 25
-_WORTH_REFINING = 4 * BETTER  # the best curve of the grid is nearly the best of all
-_STEEPEST, _FLATTEST = 10.0, 0.1
-_BEYOND = 10.0  # EC50 is looked for so many times outside of the doses, so that one outside is known as such
+_PARAMETER_COUNT = 4
+_GRID_POINTS = 25
+_REFINEMENT_P = 4 * FIT_SIGNIFICANCE  # the best curve of the grid is close to the optimum
+_MAX_HILL, _MIN_HILL = 10.0, 0.1
+_EC50_MARGIN = 10.0  # factor beyond the doses within which EC50 is fitted, to detect one outside of them
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class DoseResponse:
-    """A fitted curve, or why there is none.
+    """Fitted curve, or the reason why there is none.
 
     Attributes:
-        bottom: Response at no dose, in the responses' unit; NaN, as all numbers, where refused.
-        top: Response at a dose without end.
-        ec50: Dose of half the way, in the doses' unit.
+        bottom: Response at dose 0, in the responses' unit; NaN, as all numbers, if refused.
+        top: Response at infinite dose.
+        ec50: Dose of half the effect, in the doses' unit.
         low: Lower end of its 95 % interval.
         high: Upper end.
         hill: Steepness, above 0.
-        p: Of the F test against a flat line, 0 to 1.
+        p: p of the F test against a flat line, 0 to 1.
         doses: Number of different doses.
-        reason: Why there is no curve; empty where there is one.
+        reason: Reason why there is no curve; empty if there is one.
     """
 
     bottom: float
@@ -51,18 +51,20 @@ class DoseResponse:
     reason: str = ""
 
     def __call__(self, doses: ArrayLike) -> Array:
-        """Responses at some doses; NaN where there is no curve."""
-        return four_parameters(np.asarray(doses, np.float64), self.bottom, self.top, math.log10(self.ec50), self.hill)
+        """Return the responses at some doses; NaN if there is no curve."""
+        return four_parameter_logistic(
+            np.asarray(doses, np.float64), self.bottom, self.top, math.log10(self.ec50), self.hill
+        )
 
 
-def four_parameters(doses: Array, bottom: float, top: float, log_ec50: float, hill: float) -> Array:
-    """The four-parameter logistic, bottom + (top - bottom) / (1 + (EC50 / dose)^hill).
+def four_parameter_logistic(doses: Array, bottom: float, top: float, log_ec50: float, hill: float) -> Array:
+    """Evaluate the four-parameter logistic, bottom + (top - bottom) / (1 + (EC50 / dose)^hill).
 
     Args:
-        doses: At least 0, shape (N,).
+        doses: Doses of at least 0, shape (N,).
         bottom: Response at dose 0.
-        top: Response at a dose without end; below ``bottom`` for a curve that falls.
-        log_ec50: Decimal logarithm of the dose of half the way.
+        top: Response at infinite dose; below ``bottom`` for a falling curve.
+        log_ec50: Decimal logarithm of the dose of half the effect.
         hill: Steepness, above 0.
 
     Example:
@@ -89,50 +91,50 @@ def fit_dose_response(doses: ArrayLike, responses: ArrayLike) -> DoseResponse:
         responses: Response of each well, finite, shape (N,), such as percent rescue.
 
     Returns:
-        The curve. It is refused where there are fewer than four different doses above 0 or fewer
-        than six wells, where it is no better than a flat line (F test, p of at least 0.05), and
-        where EC50 lies outside of the doses, so that half of the effect was not seen.
+        The curve. It is refused if there are fewer than four different doses above 0 or fewer
+        than six wells, if it is no better than a flat line (F test, p of at least 0.05), and
+        if EC50 lies outside of the doses, so that half of the effect was not observed.
     """
     x, y = np.asarray(doses, dtype=np.float64), np.asarray(responses, dtype=np.float64)
     given = np.unique(x[x > 0])
-    if reason := _too_little(given, y):
-        return _none(given.size, reason)
-    flat, free = float(np.square(y - y.mean()).sum()), y.size - _PARAMETERS
-    start, left = _start(x, y, given)
+    if reason := _refusal_reason(given, y):
+        return _refused_fit(given.size, reason)
+    flat, free = float(np.square(y - y.mean()).sum()), y.size - _PARAMETER_COUNT
+    start, left = _search_grid(x, y, given)
     found: Array | None = None
-    covariance = np.full((_PARAMETERS, _PARAMETERS), np.nan)
-    if _better(flat, left, free) < _WORTH_REFINING:
-        found, covariance = _refined(x, y, given, start)
+    covariance = np.full((_PARAMETER_COUNT, _PARAMETER_COUNT), np.nan)
+    if _f_test(flat, left, free) < _REFINEMENT_P:
+        found, covariance = _refine_fit(x, y, given, start)
         if found is None:
-            return _none(given.size, "no curve could be fitted")
-        left = float(np.square(y - four_parameters(x, *found)).sum())
-    p = _better(flat, left, free)
-    if found is None or p >= BETTER:
-        return _none(given.size, f"no better than a flat line (F test, p {p:.2g}, {y.size} wells)", p)
+            return _refused_fit(given.size, "no curve could be fitted")
+        left = float(np.square(y - four_parameter_logistic(x, *found)).sum())
+    p = _f_test(flat, left, free)
+    if found is None or p >= FIT_SIGNIFICANCE:
+        return _refused_fit(given.size, f"no better than a flat line (F test, p {p:.2g}, {y.size} wells)", p)
     bottom, top, log_ec50, hill = map(float, found)
     if not math.log10(given[0]) <= log_ec50 <= math.log10(given[-1]):
-        return _none(given.size, "half of the effect lies outside of the doses given", p)
+        return _refused_fit(given.size, "half of the effect lies outside of the doses given", p)
     error = math.sqrt(covariance[2, 2]) if np.isfinite(covariance[2, 2]) else math.nan
     reach = float(stats.t.ppf(0.975, free)) * error
-    low, high = (_power(log_ec50 + sign * reach) for sign in (-1, 1))
+    low, high = (_dose_from_log(log_ec50 + sign * reach) for sign in (-1, 1))
     return DoseResponse(bottom, top, 10**log_ec50, low, high, hill, p, given.size)
 
 
-def _too_little(given: Array, y: Array) -> str:
-    if given.size < FEWEST_DOSES:
-        return f"{given.size} different doses; a curve needs {FEWEST_DOSES}"
-    if y.size < _PARAMETERS + 2:
-        return f"{y.size} wells; a curve of four parameters needs {_PARAMETERS + 2}"
+def _refusal_reason(given: Array, y: Array) -> str:
+    if given.size < MIN_DOSES:
+        return f"{given.size} different doses; a curve needs {MIN_DOSES}"
+    if y.size < _PARAMETER_COUNT + 2:
+        return f"{y.size} wells; a curve of four parameters needs {_PARAMETER_COUNT + 2}"
     return "all wells respond alike" if np.ptp(y) <= 1e-9 * np.abs(y).max() else ""
 
 
-def _start(x: Array, y: Array, given: Array) -> tuple[Array, float]:
-    """The best curve of a grid of EC50 and steepness, where bottom and top are linear, and its squares left."""
-    best, least = np.zeros(_PARAMETERS), math.inf
+def _search_grid(x: Array, y: Array, given: Array) -> tuple[Array, float]:
+    """Find the best curve on a grid of EC50 and steepness, linear in bottom and top, and its residual squares."""
+    best, least = np.zeros(_PARAMETER_COUNT), math.inf
     logs = np.log10(given)
-    for log_ec50 in np.linspace(logs[0] - 0.5, logs[-1] + 0.5, _GRID):
+    for log_ec50 in np.linspace(logs[0] - 0.5, logs[-1] + 0.5, _GRID_POINTS):
         for hill in (0.5, 1.0, 2.0, 5.0):
-            share = four_parameters(x, 0.0, 1.0, log_ec50, hill)
+            share = four_parameter_logistic(x, 0.0, 1.0, log_ec50, hill)
             away = share - share.mean()
             height = float(away @ y) / float(away @ away)
             bottom = float(y.mean()) - height * float(share.mean())
@@ -142,34 +144,40 @@ def _start(x: Array, y: Array, given: Array) -> tuple[Array, float]:
     return best, least
 
 
-def _refined(x: Array, y: Array, given: Array, start: Array) -> tuple[Array | None, Array]:
-    logs, reach, height = np.log10(given), math.log10(_BEYOND), float(np.ptp(y))
-    low = np.array([y.min() - height, y.min() - height, logs[0] - reach, _FLATTEST])
-    high = np.array([y.max() + height, y.max() + height, logs[-1] + reach, _STEEPEST])
+def _refine_fit(x: Array, y: Array, given: Array, start: Array) -> tuple[Array | None, Array]:
+    logs, reach, height = np.log10(given), math.log10(_EC50_MARGIN), float(np.ptp(y))
+    low = np.array([y.min() - height, y.min() - height, logs[0] - reach, _MIN_HILL])
+    high = np.array([y.max() + height, y.max() + height, logs[-1] + reach, _MAX_HILL])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", OptimizeWarning)  # an unknown error has no interval, and is infinite
+        warnings.simplefilter("ignore", OptimizeWarning)  # an unknown error is infinite, and gives no interval
         try:
             found, covariance = curve_fit(
-                four_parameters, x, y, p0=np.clip(start, low, high), bounds=(low, high), x_scale="jac", max_nfev=500
+                four_parameter_logistic,
+                x,
+                y,
+                p0=np.clip(start, low, high),
+                bounds=(low, high),
+                x_scale="jac",
+                max_nfev=500,
             )
-        except RuntimeError:  # it did not converge
-            return None, np.full((_PARAMETERS, _PARAMETERS), np.nan)
+        except RuntimeError:  # no convergence
+            return None, np.full((_PARAMETER_COUNT, _PARAMETER_COUNT), np.nan)
     return found, covariance
 
 
-def _better(flat: float, left: float, free: int) -> float:
-    """P of three more parameters (extra sum of squares)."""
+def _f_test(flat: float, left: float, free: int) -> float:
+    """F test of three additional parameters (extra sum of squares)."""
     if left <= 1e-15 * flat:
         return 0.0
-    more = _PARAMETERS - 1
+    more = _PARAMETER_COUNT - 1
     return float(stats.f.sf((flat - left) / more / (left / free), more, free))
 
 
-def _power(log_dose: float) -> float:
-    """A dose from its logarithm; without end where it is larger than any number."""
+def _dose_from_log(log_dose: float) -> float:
+    """Convert a decimal logarithm to a dose; infinite above 1e300."""
     return math.inf if log_dose > 300 else 10**log_dose
 
 
-def _none(doses: int, reason: str, p: float = math.nan) -> DoseResponse:
+def _refused_fit(doses: int, reason: str, p: float = math.nan) -> DoseResponse:
     nan = math.nan
     return DoseResponse(nan, nan, nan, nan, nan, nan, p, doses, reason)

@@ -1,4 +1,4 @@
-"""Many tests at once."""
+"""False discovery rate of multiple tests."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,11 +11,11 @@ def false_discovery_rate(p: ArrayLike) -> NDArray[np.float64]:
     """Adjust p-values of one family of tests (Benjamini & Hochberg 1995).
 
     Args:
-        p: p-values, 0 to 1, shape (F,); NaN where a test could not be made, which then
-            counts as none.
+        p: p-values, 0 to 1, shape (F,); NaN for tests that could not be made, which
+            do not count.
 
     Returns:
-        Smallest false discovery rates at which each is called, shape (F,); NaN stays NaN.
+        Smallest false discovery rate at which each test is rejected, shape (F,); NaN stays NaN.
 
     Example:
         >>> false_discovery_rate([0.01, float("nan"), 0.04]).round(3).tolist()

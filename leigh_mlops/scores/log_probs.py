@@ -7,32 +7,32 @@ from scipy.special import logsumexp
 __all__ = ["as_labels", "as_log_probs", "log_odds"]
 
 # A probability of exactly zero would make one field's loss infinite and hide all others.
-_LOWEST = float(np.log(np.finfo(np.float64).tiny))
+_MIN_LOG_PROB = float(np.log(np.finfo(np.float64).tiny))
 
 
 def as_log_probs(log_probs: ArrayLike) -> NDArray[np.float64]:
-    """Log-probabilities that every score can be computed from.
+    """Convert to log-probabilities from which every score can be computed.
 
     Args:
         log_probs: Natural logarithms of probabilities, shape (N, K), K >= 2.
 
     Returns:
-        The same in float64, with nothing below -708 (the smallest normal
+        The same values in float64, with none below -708 (the smallest normal
         float64), so that every sum of them is finite.
 
     Raises:
-        ValueError: The shape is another one, or a value is NaN or above 0.
+        ValueError: The shape is not (N, K), or a value is NaN or above 0.
     """
     array = np.asarray(log_probs, dtype=np.float64)
     if array.ndim != 2 or array.shape[1] < 2:
         raise ValueError(f"log_probs has the shape {array.shape}; give (N, K) with K of at least 2")
     if not (array <= 1e-3).all():
         raise ValueError("log_probs has values that are NaN or above 0; give the log-softmax of the logits")
-    return np.maximum(array, _LOWEST)
+    return np.maximum(array, _MIN_LOG_PROB)
 
 
 def as_labels(labels: ArrayLike, log_probs: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Labels that fit the rows and columns of ``log_probs``.
+    """Convert and check labels against the rows and columns of ``log_probs``.
 
     Args:
         labels: Class of each row, shape (N,), integers from 0 to K - 1.
@@ -42,7 +42,7 @@ def as_labels(labels: ArrayLike, log_probs: NDArray[np.float64]) -> NDArray[np.i
         The labels as int64, shape (N,).
 
     Raises:
-        ValueError: There is not one label per row, or one is no class.
+        ValueError: There is not one label per row, or a label is not a class.
     """
     array = np.asarray(labels)
     n, k = log_probs.shape

@@ -1,30 +1,30 @@
-"""Effects of row and column on a plate's scores: when they may be taken out, and how."""
+"""Effects of row and column on a plate's scores, and their removal where the layout allows it."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["BScores", "Polished", "b_scores", "line_share", "median_polish"]
+__all__ = ["BScores", "MedianPolish", "b_scores", "line_share", "median_polish"]
 
-MOST_BY_LINE = 0.25
-"""Share of the controls' variance between lines above which rows and columns are no nuisance but the design."""
+MAX_LINE_SHARE = 0.25
+"""Share of the controls' variance between lines above which rows and columns are design, not nuisance."""
 
-FEWEST_LINES = 3
+MIN_LINES = 3
 _MAD_TO_SD = 1.4826
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Polished:
-    """A plate as overall + row + column + residual.
+class MedianPolish:
+    """Decomposition of a plate as overall + row + column + residual.
 
     Attributes:
         overall: The plate's level.
         rows: Effect of each row, shape (R,).
         columns: Effect of each column, shape (C,).
-        residuals: What is left, shape (R, C); NaN where there is no well.
+        residuals: Residual of each well, shape (R, C); NaN where there is no well.
     """
 
     overall: float
@@ -38,24 +38,24 @@ class BScores:
     """B-scores of a plate, or why there are none.
 
     Attributes:
-        scores: One per well, shape (N,); None where they are refused.
-        reason: Why they are refused; empty where they are not.
+        scores: One per well, shape (N,); None if they are refused.
+        reason: Reason of the refusal; empty if there are scores.
     """
 
     scores: Array | None
     reason: str
 
 
-def median_polish(plate: ArrayLike, *, iterations: int = 10, tolerance: float = 0.01) -> Polished:
-    """Take the medians of rows and columns out in turn (Tukey 1977, ch. 11).
+def median_polish(plate: ArrayLike, *, iterations: int = 10, tolerance: float = 0.01) -> MedianPolish:
+    """Subtract the medians of rows and columns in turn (Tukey 1977, ch. 11).
 
     Args:
         plate: Scores by row and column, shape (R, C), NaN where there is no well.
-        iterations: At most so many turns.
-        tolerance: Ends where a turn changes the sum of absolute residuals by less than this share.
+        iterations: Largest number of iterations.
+        tolerance: Relative change of the sum of absolute residuals below which iteration stops.
 
     Raises:
-        ValueError: The plate has not two axes, or no score.
+        ValueError: The plate does not have two axes, or has no score.
 
     Example:
         >>> median_polish([[1.0, 2.0], [3.0, 4.0]]).overall
@@ -67,12 +67,12 @@ def median_polish(plate: ArrayLike, *, iterations: int = 10, tolerance: float = 
     overall, rows, columns = 0.0, np.zeros(left.shape[0]), np.zeros(left.shape[1])
     before = np.inf
     for _ in range(iterations):
-        step = _medians(left, axis=1)
+        step = _line_medians(left, axis=1)
         left -= step[:, None]
         rows += step
         moved = float(np.median(columns))
         columns, overall = columns - moved, overall + moved
-        step = _medians(left, axis=0)
+        step = _line_medians(left, axis=0)
         left -= step[None]
         columns += step
         moved = float(np.median(rows))
@@ -81,7 +81,7 @@ def median_polish(plate: ArrayLike, *, iterations: int = 10, tolerance: float = 
         if now == 0 or abs(before - now) < tolerance * now:
             break
         before = now
-    return Polished(overall, rows, columns, left)
+    return MedianPolish(overall, rows, columns, left)
 
 
 def line_share(groups: ArrayLike, lines: ArrayLike) -> float:
@@ -92,8 +92,8 @@ def line_share(groups: ArrayLike, lines: ArrayLike) -> float:
         lines: Row or column of each well, shape (N,).
 
     Returns:
-        1 where lines hold either only the group or none of it, about 0 where it is scattered; 0
-        where all wells, or none, belong to it, or each line holds one well.
+        1 if lines hold either only the group or none of it, about 0 if it is scattered; 0
+        if all wells, or none, belong to it, or if each line holds one well.
 
     Example:
         >>> line_share([True, True, False, False], [1, 1, 2, 2])
@@ -110,24 +110,24 @@ def line_share(groups: ArrayLike, lines: ArrayLike) -> float:
 
 
 def b_scores(scores: ArrayLike, rows: ArrayLike, columns: ArrayLike, groups: ArrayLike) -> BScores:
-    """Residuals of a median polish in units of 1.4826 MAD (Brideau et al. 2003), where they mean anything.
+    """Residuals of a median polish in units of 1.4826 MAD (Brideau et al. 2003), where they are meaningful.
 
-    A median polish takes rows and columns that differ for nuisances. It takes the effect itself
-    where a group of controls fills lines, or where most wells differ by design.
+    A median polish treats differences between rows and columns as nuisance. It removes the effect itself
+    if a group of controls fills lines, or if most wells differ by design.
 
     Args:
         scores: One per well of one plate, finite, shape (N,).
         rows: Row of each well, whole numbers, shape (N,).
         columns: Column of each well, shape (N,).
-        groups: What stands in each well: a control's or class's name, or the empty text for a
+        groups: Content of each well: the name of a control or class, or the empty string for a
             sample, shape (N,).
 
     Returns:
-        The scores, or a sentence that says why there are none.
+        The scores, or a sentence on why there are none.
     """
     values, names = np.asarray(scores, dtype=np.float64), np.asarray(groups, dtype=object)
     lines = {"row": np.asarray(rows, dtype=np.int64), "column": np.asarray(columns, dtype=np.int64)}
-    reason = _refusal(names, lines)
+    reason = _refusal_reason(names, lines)
     if reason:
         return BScores(None, reason)
     plate = np.full([int(line.max()) + 1 for line in lines.values()], np.nan)
@@ -142,13 +142,13 @@ def b_scores(scores: ArrayLike, rows: ArrayLike, columns: ArrayLike, groups: Arr
     return BScores(residuals / spread, "")
 
 
-def _refusal(names: NDArray[np.object_], lines: dict[str, NDArray[np.int64]]) -> str:
+def _refusal_reason(names: NDArray[np.object_], lines: dict[str, NDArray[np.int64]]) -> str:
     for kind, line in lines.items():
-        if np.unique(line).size < FEWEST_LINES:
-            return f"No B-score: the wells fill {np.unique(line).size} {kind}s, and medians need {FEWEST_LINES}."
+        if np.unique(line).size < MIN_LINES:
+            return f"No B-score: the wells fill {np.unique(line).size} {kind}s, and medians need {MIN_LINES}."
         for name in sorted({str(each) for each in names if each}):
             share = line_share(names == name, line)
-            if share > MOST_BY_LINE:
+            if share > MAX_LINE_SHARE:
                 return (
                     f"No B-score: the {kind} says where {name} stands ({share:.0%} of its variance lies between "
                     f"{kind}s), so that taking {kind}s out would take the effect out."
@@ -161,8 +161,8 @@ def _refusal(names: NDArray[np.object_], lines: dict[str, NDArray[np.int64]]) ->
     return ""
 
 
-def _medians(values: Array, axis: int) -> Array:
-    """Medians of what is there; 0 for a line without a well."""
+def _line_medians(values: Array, axis: int) -> Array:
+    """Medians of the finite values; 0 for a line without a well."""
     known = np.isfinite(values).any(axis=axis)
     medians = np.zeros(known.shape)
     some = values[known] if axis == 1 else values[:, known]

@@ -1,4 +1,4 @@
-"""How far compounds bring diseased cells back towards healthy ones."""
+"""Rescue: shift of diseased cells towards healthy ones by a compound, with tests and intervals."""
 
 import math
 from collections.abc import Sequence
@@ -10,23 +10,23 @@ from scipy import stats
 
 __all__ = ["PlateWells", "Rescue", "no_effect_p", "percent_rescue", "rescue", "robust_z"]
 
-FEWEST_RESAMPLED = 4
-"""Fewer wells, of a compound or of its controls, have too few resamples for a percentile: Student's interval."""
+MIN_BOOTSTRAP_WELLS = 4
+"""Fewest wells, of a compound and of its controls, for a bootstrap; with fewer, Student's interval is used."""
 
 _MAD_TO_SD = 1.4826
-_SPREAD = 0.95
+_COVERAGE = 0.95
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class PlateWells:
-    """Scores of wells of one plate, one finite number per well, all in one unit.
+    """Scores of a compound's wells and of controls on one plate, finite, in one unit.
 
     Attributes:
-        wells: Of the compound, shape (n,), n at least 1.
-        source: Of the controls that look diseased, shape (S,), S at least 2.
-        target: Of the controls that look healthy, shape (T,), T at least 2.
+        wells: Scores of the compound, shape (n,), n at least 1.
+        source: Scores of the diseased controls, shape (S,), S at least 2.
+        target: Scores of the healthy controls, shape (T,), T at least 2.
     """
 
     wells: ArrayLike
@@ -39,12 +39,12 @@ class Rescue:
     """Rescue of one compound in percent, with its 95 % interval.
 
     Attributes:
-        percent: Mean over wells; 0 as the diseased controls, 100 as the healthy ones.
+        percent: Mean over wells; 0 for the diseased controls, 100 for the healthy ones.
         low: Lower end of the interval; NaN for a single well.
         high: Upper end.
         wells: Number of wells.
         plates: Number of plates.
-        how: ``bootstrap``, ``t`` or ``one well``: how the interval was made.
+        interval_method: Method of the interval: ``bootstrap``, ``t`` or ``one well``.
     """
 
     percent: float
@@ -52,19 +52,19 @@ class Rescue:
     high: float
     wells: int
     plates: int
-    how: str
+    interval_method: str
 
 
 def percent_rescue(scores: ArrayLike, source: ArrayLike, target: ArrayLike) -> Array:
-    """Each well on the way from the mean of the diseased controls (0 %) to that of the healthy ones (100 %).
+    """Position of each well between the mean of the diseased controls (0 %) and of the healthy ones (100 %).
 
     Args:
-        scores: Of any wells of a plate, shape (n,).
-        source: Of that plate's diseased controls, shape (S,).
-        target: Of its healthy controls, shape (T,).
+        scores: Scores of any wells of a plate, shape (n,).
+        source: Scores of that plate's diseased controls, shape (S,).
+        target: Scores of its healthy controls, shape (T,).
 
     Returns:
-        Percent, shape (n,); below 0 and above 100 are possible. NaN where both means are equal.
+        Percent, shape (n,); values below 0 and above 100 are possible. NaN if both means are equal.
 
     Example:
         >>> percent_rescue([1.0, 3.0], source=[0.0, 2.0], target=[4.0, 6.0]).tolist()
@@ -78,14 +78,14 @@ def percent_rescue(scores: ArrayLike, source: ArrayLike, target: ArrayLike) -> A
 
 
 def robust_z(scores: ArrayLike, controls: ArrayLike) -> Array:
-    """Distance from the median of the controls in 1.4826 MAD of them, as pycytominer's ``mad_robustize``.
+    """Distance from the median of the controls in units of their 1.4826 MAD, as pycytominer's ``mad_robustize``.
 
     Args:
-        scores: Of any wells of a plate, shape (n,).
-        controls: Of that plate's negative controls, shape (C,), C at least 1.
+        scores: Scores of any wells of a plate, shape (n,).
+        controls: Scores of that plate's negative controls, shape (C,), C at least 1.
 
     Returns:
-        Shape (n,); NaN where more than half of the controls have one value, so that the MAD is 0.
+        Robust z, shape (n,); NaN if more than half of the controls have one value, so that the MAD is 0.
 
     Example:
         >>> robust_z([3.0], [-1.0, 0.0, 1.0]).round(4).tolist()
@@ -98,14 +98,14 @@ def robust_z(scores: ArrayLike, controls: ArrayLike) -> Array:
 
 
 def rescue(plates: Sequence[PlateWells], *, seed: int = 0, resamples: int = 4000) -> Rescue:
-    """Mean rescue over the wells of a compound, each on the yardstick of its own plate.
+    """Mean rescue over the wells of a compound, each relative to the controls of its own plate.
 
-    The interval holds the doubt in the yardstick, too. From four wells on it is a percentile
+    The interval includes the uncertainty of the controls. From four wells on it is a percentile
     bootstrap that draws the compound's wells and both groups of controls, plate by plate, its
     quantiles expanded for few wells (Hesterberg 2015, sec. 4.3). With two or three wells, of the
     compound or of one kind of controls on a plate, it is Student's on the delta-method variance,
     with Satterthwaite's degrees of freedom. Of normal scores with eight controls of each kind, 95 to
-    97 in 100 intervals of four wells and more hold the truth, 93 of three wells and 89 of two; of
+    97 in 100 intervals of four wells and more contain the truth, 93 of three wells and 89 of two; of
     four wells and more, 92 to 96 with two controls of each kind, and 95 to 98 with three.
 
     Args:
@@ -114,7 +114,7 @@ def rescue(plates: Sequence[PlateWells], *, seed: int = 0, resamples: int = 4000
         resamples: Number of draws, at least 1.
 
     Returns:
-        The rescue; NaN where the controls of a plate have one mean.
+        The rescue; NaN if both groups of controls of a plate have the same mean.
     """
     each = [percent_rescue(plate.wells, plate.source, plate.target) for plate in plates]
     values = np.concatenate(each)
@@ -122,15 +122,15 @@ def rescue(plates: Sequence[PlateWells], *, seed: int = 0, resamples: int = 4000
     if n < 2 or math.isnan(percent):
         return Rescue(percent, math.nan, math.nan, n, len(plates), "one well" if n < 2 else "t")
     fewest = min(n, *(np.size(group) for plate in plates for group in (plate.source, plate.target)))
-    if fewest < FEWEST_RESAMPLED:
-        low, high = _students(plates, each)
+    if fewest < MIN_BOOTSTRAP_WELLS:
+        low, high = _student_interval(plates, each)
         return Rescue(percent, low, high, n, len(plates), "t")
-    low, high = _bootstrapped(plates, n, np.random.default_rng(seed), resamples)
+    low, high = _bootstrap_interval(plates, n, np.random.default_rng(seed), resamples)
     return Rescue(percent, low, high, n, len(plates), "bootstrap")
 
 
 def no_effect_p(wells: Sequence[ArrayLike], controls: Sequence[ArrayLike]) -> float:
-    """P of a compound's wells against negative controls of the same plates, two-sided.
+    """Two-sided p-value of a compound's wells against negative controls of the same plates.
 
     The t test of the compound in a linear model with a mean for each plate; on one plate it is
     Student's test with pooled variance, and a single well is compared with the controls' spread.
@@ -140,7 +140,7 @@ def no_effect_p(wells: Sequence[ArrayLike], controls: Sequence[ArrayLike]) -> fl
         controls: Values of the negative controls of the same plates, in the same order.
 
     Returns:
-        p, 0 to 1; NaN where no plate has both, or nothing varies.
+        p, 0 to 1; NaN if no plate has both, or nothing varies.
 
     Example:
         >>> round(no_effect_p([[3.0, 4.0, 5.0]], [[0.0, 1.0, 2.0]]), 4)
@@ -155,7 +155,7 @@ def no_effect_p(wells: Sequence[ArrayLike], controls: Sequence[ArrayLike]) -> fl
         share = a.size * b.size / (a.size + b.size)
         estimate += share * float(a.mean() - b.mean())
         weight += share
-        # Within a plate the means of both groups take part; the plates' common effect takes one more.
+        # Each plate's mean takes one degree of freedom, the common effect one more.
         within += float(np.square(np.concatenate([a, b]) - np.concatenate([a, b]).mean()).sum())
         freedom += a.size + b.size - 1
     if not weight or freedom < 1:
@@ -171,7 +171,7 @@ def _mean(values: ArrayLike) -> float:
     return float(np.asarray(values, dtype=np.float64).mean())
 
 
-def _bootstrapped(
+def _bootstrap_interval(
     plates: Sequence[PlateWells], n: int, rng: np.random.Generator, resamples: int
 ) -> tuple[float, float]:
     sums = np.zeros(resamples)
@@ -179,22 +179,22 @@ def _bootstrapped(
         wells, source, target = (
             np.asarray(group, dtype=np.float64) for group in (plate.wells, plate.source, plate.target)
         )
-        drawn = [_means(group, rng, resamples) for group in (wells, source, target)]
+        drawn = [_resample_means(group, rng, resamples) for group in (wells, source, target)]
         width = drawn[2] - drawn[1]
-        # A yardstick that vanishes in some draw stretches the interval as far as can be.
+        # Equal control means in a draw make the interval as wide as possible.
         sums += 100 * wells.size * (drawn[0] - drawn[1]) / np.where(width == 0, np.finfo(float).tiny, width)
     # An ordinary percentile interval of few wells is too narrow, by their number and by Student's tails.
-    tail = stats.norm.cdf(-math.sqrt(n / (n - 1)) * stats.t.ppf((1 + _SPREAD) / 2, n - 1))
+    tail = stats.norm.cdf(-math.sqrt(n / (n - 1)) * stats.t.ppf((1 + _COVERAGE) / 2, n - 1))
     low, high = np.quantile(sums / n, [tail, 1 - tail])
     return float(low), float(high)
 
 
-def _means(values: Array, rng: np.random.Generator, resamples: int) -> Array:
+def _resample_means(values: Array, rng: np.random.Generator, resamples: int) -> Array:
     means: Array = values[rng.integers(values.size, size=(resamples, values.size))].mean(axis=1)
     return means
 
 
-def _students(plates: Sequence[PlateWells], each: Sequence[Array]) -> tuple[float, float]:
+def _student_interval(plates: Sequence[PlateWells], each: Sequence[Array]) -> tuple[float, float]:
     """Student's interval on the variance of the mean, to first order in the controls' means."""
     values = np.concatenate(each)
     n, percent = values.size, float(values.mean())
@@ -210,7 +210,7 @@ def _students(plates: Sequence[PlateWells], each: Sequence[Array]) -> tuple[floa
     if not variance:
         return percent, percent
     freedom = variance**2 / sum(part**2 / free for part, free in parts)
-    # More degrees of freedom from doubtful controls must not make an interval narrower than certain ones.
-    quantiles = stats.t.ppf((1 + _SPREAD) / 2, [freedom, parts[0][1]])
+    # Degrees of freedom from uncertain controls must not make the interval narrower than certain controls would.
+    quantiles = stats.t.ppf((1 + _COVERAGE) / 2, [freedom, parts[0][1]])
     reach = float(max(quantiles[0] * math.sqrt(variance), quantiles[1] * math.sqrt(parts[0][0])))
     return percent - reach, percent + reach

@@ -1,4 +1,4 @@
-"""How far apart two groups of control wells lie."""
+"""Separation of two groups of control wells."""
 
 import math
 
@@ -10,8 +10,8 @@ __all__ = ["ssmd", "welch_p", "z_prime"]
 
 _MAD_TO_SD = 1.4826  # of a normal distribution
 
-# The means of equal numbers differ by rounding, which is no separation of groups.
-_SAME = 1e-12
+# Means of equal numbers can differ by rounding, which is no separation of groups.
+_RELATIVE_TOLERANCE = 1e-12
 
 
 def z_prime(positive: ArrayLike, negative: ArrayLike, *, robust: bool = False) -> float:
@@ -24,10 +24,10 @@ def z_prime(positive: ArrayLike, negative: ArrayLike, *, robust: bool = False) -
     Args:
         positive: Scores of the positive controls, shape (P,), any unit.
         negative: Scores of the negative controls, shape (N,), the same unit.
-        robust: Median and 1.4826 * MAD instead of mean and standard deviation.
+        robust: Whether to use median and 1.4826 * MAD instead of mean and standard deviation.
 
     Returns:
-        The factor, at most 1; ``-inf`` where both groups have the same centre.
+        The factor, at most 1; ``-inf`` if both groups have the same centre.
 
     Raises:
         ValueError: A group has fewer than two wells, or a score is not finite.
@@ -38,7 +38,7 @@ def z_prime(positive: ArrayLike, negative: ArrayLike, *, robust: bool = False) -
     """
     center_p, spread_p = _center_and_spread(positive, "positive", robust)
     center_n, spread_n = _center_and_spread(negative, "negative", robust)
-    if math.isclose(center_p, center_n, rel_tol=_SAME):
+    if math.isclose(center_p, center_n, rel_tol=_RELATIVE_TOLERANCE):
         return -math.inf
     return 1 - 3 * (spread_p + spread_n) / abs(center_p - center_n)
 
@@ -54,9 +54,9 @@ def ssmd(positive: ArrayLike, negative: ArrayLike) -> float:
         negative: Scores of the negative controls, shape (N,), the same unit.
 
     Returns:
-        The difference in units of its standard deviation, positive where the
-        positive group lies higher; infinite where neither group varies, and 0
-        where both groups have the same centre.
+        The difference in units of its standard deviation, positive if the
+        positive group lies higher; infinite if neither group varies, and 0
+        if both groups have the same centre.
 
     Raises:
         ValueError: A group has fewer than two wells, or a score is not finite.
@@ -67,7 +67,7 @@ def ssmd(positive: ArrayLike, negative: ArrayLike) -> float:
     """
     center_p, spread_p = _center_and_spread(positive, "positive", robust=False)
     center_n, spread_n = _center_and_spread(negative, "negative", robust=False)
-    if math.isclose(center_p, center_n, rel_tol=_SAME):
+    if math.isclose(center_p, center_n, rel_tol=_RELATIVE_TOLERANCE):
         return 0.0
     difference = center_p - center_n
     spread = math.hypot(spread_p, spread_n)
@@ -75,14 +75,14 @@ def ssmd(positive: ArrayLike, negative: ArrayLike) -> float:
 
 
 def welch_p(positive: ArrayLike, negative: ArrayLike) -> float:
-    """P of Welch's t test that two groups of controls have one mean, two-sided.
+    """Two-sided p-value of Welch's t test that two groups of controls have one mean.
 
     Args:
         positive: Scores of the positive controls, shape (P,), any unit, one per well.
         negative: Scores of the negative controls, shape (N,), the same unit.
 
     Returns:
-        0 to 1; where neither group varies, 1 for one mean and 0 for two.
+        p, 0 to 1; if neither group varies, 1 for equal and 0 for different means.
 
     Raises:
         ValueError: A group has fewer than two wells, or a score is not finite.
@@ -94,7 +94,7 @@ def welch_p(positive: ArrayLike, negative: ArrayLike) -> float:
     center_p, spread_p = _center_and_spread(positive, "positive", robust=False)
     center_n, spread_n = _center_and_spread(negative, "negative", robust=False)
     if not spread_p and not spread_n:
-        return float(math.isclose(center_p, center_n, rel_tol=_SAME))
+        return float(math.isclose(center_p, center_n, rel_tol=_RELATIVE_TOLERANCE))
     sizes = np.size(positive), np.size(negative)
     return float(
         stats.ttest_ind_from_stats(center_p, spread_p, sizes[0], center_n, spread_n, sizes[1], equal_var=False).pvalue

@@ -1,4 +1,4 @@
-"""From fields to wells."""
+"""Aggregation of scores from fields to wells."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.scores.classification import classification_scores
 from leigh_mlops.scores.log_probs import as_labels, as_log_probs
 
-__all__ = ["WellScores", "all_scores", "by_well", "well_index"]
+__all__ = ["WellScores", "all_scores", "aggregate_wells", "well_index"]
 
 
 @dataclass(frozen=True)
 class WellScores:
-    """What a classifier says of W wells.
+    """Predictions of a classifier for W wells.
 
     Attributes:
         wells: Sorted names, W of them.
@@ -32,11 +32,11 @@ class WellScores:
 
 
 def well_index(wells: Sequence[str], rows: int) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """The sorted wells, and for each field the place of its well among them.
+    """Return the sorted wells, and for each field the index of its well among them.
 
     Args:
         wells: Well of each field, N of them.
-        rows: The N that the other arrays have.
+        rows: Number of fields N of the other arrays.
 
     Returns:
         W sorted names, and indices 0 to W - 1 of shape (N,).
@@ -50,11 +50,11 @@ def well_index(wells: Sequence[str], rows: int) -> tuple[tuple[str, ...], NDArra
     return tuple(names.tolist()), index.astype(np.int64)
 
 
-def by_well(wells: Sequence[str], labels: ArrayLike, log_probs: ArrayLike) -> WellScores:
+def aggregate_wells(wells: Sequence[str], labels: ArrayLike, log_probs: ArrayLike) -> WellScores:
     """Mean log-probability over each well's fields, renormalised.
 
-    This is the geometric mean of the fields' probabilities: fields speak in
-    proportion to their certainty, and no single one decides unless it is sure.
+    This is the geometric mean of the fields' probabilities: fields are weighted by
+    their certainty, and no single one decides unless it is certain.
 
     Args:
         wells: Well of each field, such as ``plate/B03``, N of them.
@@ -86,7 +86,7 @@ def by_well(wells: Sequence[str], labels: ArrayLike, log_probs: ArrayLike) -> We
 def all_scores(
     wells: Sequence[str], labels: ArrayLike, log_probs: ArrayLike, classes: Sequence[str]
 ) -> dict[str, float]:
-    """Every score per field, and under ``wells/`` the same per well.
+    """Compute every score per field, and under ``wells/`` the same per well.
 
     Args:
         wells: Well of each field, N of them.
@@ -101,7 +101,7 @@ def all_scores(
         LeighError: A well holds fields of more than one class.
         ValueError: The shapes do not fit, or a log-probability is NaN.
     """
-    grouped = by_well(wells, labels, log_probs)
+    grouped = aggregate_wells(wells, labels, log_probs)
     of_wells = classification_scores(grouped.labels, grouped.log_probs, classes)
     of_fields = classification_scores(labels, log_probs, classes)
     return of_fields | {f"wells/{name}": value for name, value in of_wells.items()}

@@ -1,6 +1,6 @@
-"""Searches on Ray Tune, the only room that imports it.
+"""Searches on Ray Tune; no other subpackage imports it.
 
-What a driver needs is light: Ray and the networks are imported by the process that searches and by its workers.
+The imports of a driver are light: only the search process and its workers import Ray and the networks.
 """
 
 from leigh_mlops.search.process import SearchProcess

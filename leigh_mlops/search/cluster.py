@@ -1,4 +1,4 @@
-"""Ray's cluster: joined, or started on this machine."""
+"""Connection to a Ray cluster, or to one started on this machine."""
 
 import logging
 import os
@@ -19,9 +19,9 @@ def ray_cluster(address: str | None = None, *, workers: int | None = None, verbo
     Raises:
         LeighError: The address does not answer.
     """
-    # Ray counts the cores that a container may use; more workers than cores are the user's wish.
+    # Ray counts the cores that a container may use; the user may ask for more workers than cores.
     cpus = workers if workers and not address and workers > len(os.sched_getaffinity(0)) else None
-    # A trial that fails is told by its listener.
+    # The callback reports failed trials.
     level = logging.INFO if verbose else logging.CRITICAL
     try:
         ray.init(

@@ -1,4 +1,4 @@
-"""The process that searches, as its driver sees it."""
+"""Driver's handle of the search process."""
 
 import multiprocessing
 import os
@@ -20,27 +20,27 @@ START_S = 180.0
 
 
 def _serve(*arguments: Any) -> None:  # noqa: ANN401
-    from leigh_mlops.search.serving import serve  # imports Ray, which the driver does not need
+    from leigh_mlops.search.worker_process import serve  # imports Ray, which the driver does not need
 
     serve(*arguments)
 
 
-def _lead(serve: Callable[..., None], *arguments: Any) -> None:  # noqa: ANN401
+def _run_in_own_group(serve: Callable[..., None], *arguments: Any) -> None:  # noqa: ANN401
     """Run in a process group of its own, so that Ctrl-C reaches the driver alone."""
     os.setsid()
     serve(*arguments)
 
 
 class SearchProcess:
-    """Runs Ray Tune apart from the driver, and may die at any moment; a context manager that ends it.
+    """Separate process that runs Ray Tune and may die at any moment; a context manager that terminates it.
 
     Attributes:
         address: Ray cluster; None is this machine.
-        workers: Most trials at once; None is as many as the cluster holds.
-        verbose: Whether Ray speaks.
+        workers: Maximal number of concurrent trials; None is as many as the cluster holds.
+        verbose: Whether Ray prints its log.
 
     Args:
-        serve: What it runs, with its end of a pipe, ``address``, ``workers`` and ``verbose``.
+        serve: Target of the process, called with its end of a pipe, ``address``, ``workers`` and ``verbose``.
     """
 
     def __init__(
@@ -60,34 +60,34 @@ class SearchProcess:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.end()
+        self.terminate()
 
-    def begin(self) -> None:
-        """Start it where it does not run; that takes some seconds, in which other things can be done."""
+    def start(self) -> None:
+        """Start the process unless it runs; it needs some seconds to become ready, in which the caller can go on."""
         if self._process is not None:
             return
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         arguments = self._serve, theirs, self.address, self.workers, self.verbose
-        process = context.Process(target=_lead, args=arguments, name="search")
+        process = context.Process(target=_run_in_own_group, args=arguments, name="search")
         process.start()
-        # One that did not start has no number, and a group without a number is the driver's own.
+        # A process that did not start has no PID, and killing a group without a PID would kill the driver's own.
         self._process = process
         theirs.close()
         self._patience = START_S
 
     def send(self, message: SearchRequest | str) -> None:
-        """Tell it what to search, or to stop; one that is dead hears nothing."""
+        """Send a request or the stop message to the process; ignored if it is dead."""
         assert self._pipe is not None
         with suppress(OSError):
             self._pipe.send(message)
 
     def stop(self) -> None:
-        """Ask it to let the epochs that run end."""
+        """Ask the process to stop after the running epochs."""
         self.send(STOP)
 
     def messages(self) -> Iterator[Event]:
-        """What it sends, until it dies or falls silent; what it sent before is not lost."""
+        """Yield the events of the process until it dies or stops responding; events sent before are not lost."""
         assert self._pipe is not None
         heard = time.monotonic()
         with suppress(EOFError, OSError):
@@ -102,14 +102,14 @@ class SearchProcess:
                     yield {"what": "alive"}
 
     def kill_group(self) -> None:
-        """End it and all that it started, and wait for nothing: safe in the handler of a signal."""
+        """Kill the process and all its children without waiting; safe in a signal handler."""
         if self._process is not None and self._process.pid is not None:
-            for kill in (os.killpg, os.kill):  # it leads no group yet when it has just begun
+            for kill in (os.killpg, os.kill):  # a process that has just started leads no group yet
                 with suppress(ProcessLookupError, PermissionError):
                     kill(self._process.pid, signal.SIGKILL)
 
-    def end(self) -> None:
-        """End it and all that it started."""
+    def terminate(self) -> None:
+        """Terminate the process and all its children."""
         if self._process is None or self._pipe is None:
             return
         self.kill_group()

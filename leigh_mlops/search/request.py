@@ -1,4 +1,4 @@
-"""What a search is asked for, and what it says meanwhile."""
+"""Request for a search, and the messages exchanged with its process."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -7,27 +7,27 @@ from pathlib import Path
 from leigh_mlops.settings import SearchSpace
 from leigh_mlops.trials import Event, Trial
 
-__all__ = ["CHECKPOINT", "NUMBER", "STOP", "SearchRequest", "Tell"]
+__all__ = ["CHECKPOINT_KEY", "NUMBER_KEY", "STOP", "SearchRequest", "EventHandler"]
 
 STOP = "stop"
-NUMBER, CHECKPOINT = "trial.number", "trial.checkpoint"
-"""What a trial's configuration says beside its hyperparameters."""
+NUMBER_KEY, CHECKPOINT_KEY = "trial.number", "trial.checkpoint"
+"""Keys of a trial's configuration that are not hyperparameters."""
 
-Tell = Callable[[Event], None]
+EventHandler = Callable[[Event], None]
 
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """One family's search, or what is left of it.
+    """Request to search one family, or to resume such a search.
 
     Attributes:
-        space: What is varied and how the best is chosen.
-        data: Folder of prepared data that every worker sees.
-        folder: New folder for trials and checkpoints that every worker sees.
-        seed: Of the sampling and of every trial's training.
-        workers: Most trials at once; by default as many as the cluster holds.
-        time_budget_s: All trials end after so many seconds.
-        trials: What is known of earlier trials; those that are not over go on from their checkpoints.
+        space: Search space and criterion for the best trial.
+        data: Folder of prepared data that all workers can access.
+        folder: New folder for trials and checkpoints that all workers can access.
+        seed: Seed of the sampling and of the training of each trial.
+        workers: Maximal number of concurrent trials; by default as many as the cluster holds.
+        time_budget_s: Seconds after which all trials end.
+        trials: Earlier trials; unfinished ones resume from their checkpoints.
     """
 
     space: SearchSpace

@@ -1,4 +1,4 @@
-"""Which trials go on: successive halving and populations that know of earlier trials."""
+"""Trial schedulers that take earlier trials into account: successive halving and population-based training."""
 
 import functools
 from types import SimpleNamespace
@@ -8,21 +8,21 @@ from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, PopulationBasedTraining, TrialScheduler
 
-from leigh_mlops.search.request import NUMBER, SearchRequest
+from leigh_mlops.search.request import NUMBER_KEY, SearchRequest
 from leigh_mlops.settings import Choice, Range, SearchSpace, TrainingSettings
 
-__all__ = ["kept_checkpoints", "scheduler_of"]
+__all__ = ["checkpoints_to_keep", "build_scheduler"]
 
 
-def scheduler_of(request: SearchRequest) -> TrialScheduler:
-    """What decides on trials that run."""
+def build_scheduler(request: SearchRequest) -> TrialScheduler:
+    """Build the scheduler of running trials."""
     if request.space.algorithm == "pbt":
-        return Population(request)
-    return FIFOScheduler() if request.space.early_stopping == "none" else Halving(request)
+        return ResumablePBT(request)
+    return FIFOScheduler() if request.space.early_stopping == "none" else ResumableASHA(request)
 
 
-class Halving(ASHAScheduler):  # type: ignore[misc]
-    """Successive halving in which what earlier trials reached decides on later ones."""
+class ResumableASHA(ASHAScheduler):  # type: ignore[misc]
+    """Asynchronous successive halving that takes the results of earlier trials into account."""
 
     def __init__(self, request: SearchRequest) -> None:
         space, epochs = request.space, _epochs(request.space)
@@ -33,16 +33,16 @@ class Halving(ASHAScheduler):  # type: ignore[misc]
                 self._brackets[0].on_result(SimpleNamespace(trial_id=trial.name), number, sign * metrics[space.metric])
 
     def on_trial_add(self, tune_controller: Any, trial: TuneTrial) -> None:  # noqa: ANN401
-        """A trial that goes on is the one that is known, not one more."""
+        """Add a trial; a resumed one replaces its earlier entry instead of counting twice."""
         super().on_trial_add(tune_controller, trial)
-        name = f"{self._family}-{trial.config[NUMBER]}"
+        name = f"{self._family}-{trial.config[NUMBER_KEY]}"
         for _, reached in self._brackets[0]._rungs:
             if name in reached:
                 reached[trial.trial_id] = reached.pop(name)
 
 
-class Population(PopulationBasedTraining):  # type: ignore[misc]
-    """Population-based training whose members wait for each other, but not for one that is over."""
+class ResumablePBT(PopulationBasedTraining):  # type: ignore[misc]
+    """Population-based training whose members wait for each other, but not for finished ones."""
 
     def __init__(self, request: SearchRequest) -> None:
         space, interval = request.space, _interval(request.space)
@@ -52,24 +52,24 @@ class Population(PopulationBasedTraining):  # type: ignore[misc]
             hyperparam_mutations={
                 key: _domain(domain) for key, domain in space.space.items() if key in TrainingSettings.MUTABLE
             },
-            custom_explore_fn=functools.partial(_inside, space=space),
+            custom_explore_fn=functools.partial(_clip_to_space, space=space),
             synch=True,
         )
-        # Members that go on stand at different epochs; they meet where none has been.
-        done = max((len(trial.epochs) for trial in request.trials if not trial.over), default=0)
+        # Resumed members are at different epochs; they synchronise at the first interval that none has passed.
+        done = max((len(trial.epochs) for trial in request.trials if not trial.has_ended), default=0)
         self._next_perturbation_sync = interval * (done // interval + 1)
 
     def on_trial_add(self, tune_controller: Any, trial: TuneTrial) -> None:  # noqa: ANN401
-        """A member that goes on, or starts again, runs up to where all meet."""
+        """Add a member; a resumed or restarted one runs up to the next synchronisation."""
         super().on_trial_add(tune_controller, trial)
         self._trial_state[trial].last_perturbation_time = self._next_perturbation_sync - self._perturbation_interval
 
     def on_trial_error(self, tune_controller: Any, trial: TuneTrial) -> None:  # noqa: ANN401
-        """Nobody waits for it; Tune adds one that starts again after this."""
+        """Stop waiting for a failed trial; Tune adds a restarted one afterwards."""
         tune_controller.get_live_trials().discard(trial)
 
     def choose_trial_to_run(self, tune_controller: Any) -> TuneTrial | None:  # noqa: ANN401
-        """Where all wait for one that is over, they go on as if the last of them had just come."""
+        """Choose the next trial; if all wait for a finished member, synchronise them without it."""
         chosen = super().choose_trial_to_run(tune_controller)
         left = [trial for trial in tune_controller.get_trials() if not trial.is_finished()]
         if chosen is None and left and all(trial.status == TuneTrial.PAUSED for trial in left):
@@ -78,7 +78,7 @@ class Population(PopulationBasedTraining):  # type: ignore[misc]
         return chosen
 
     def _quantiles(self) -> tuple[list[TuneTrial], list[TuneTrial]]:
-        # One that took over another's later epoch would have a gap among its own.
+        # A member that took over a later epoch of another would have a gap among its own epochs.
         worst, best = (
             [trial for trial in part if self._trial_state[trial].last_train_time == self._next_perturbation_sync]
             for part in super()._quantiles()
@@ -87,12 +87,12 @@ class Population(PopulationBasedTraining):  # type: ignore[misc]
 
 
 def _interval(space: SearchSpace) -> int:
-    """Epochs between two meetings of a population."""
+    """Epochs between two synchronisations of a population."""
     return max(1, _epochs(space) // 5)
 
 
-def kept_checkpoints(space: SearchSpace) -> int:
-    """Checkpoints of a trial that stay: a member may still start from one of the last meeting at the next."""
+def checkpoints_to_keep(space: SearchSpace) -> int:
+    """Number of checkpoints to keep: at a synchronisation, a member may start from one of the previous one."""
     return max(3, _interval(space) + 2) if space.algorithm == "pbt" else 3
 
 
@@ -109,8 +109,8 @@ def _domain(domain: Choice | Range) -> Any:  # noqa: ANN401
     return (tune.loguniform if domain.log else tune.uniform)(domain.low, domain.high)
 
 
-def _inside(config: dict[str, Any], space: SearchSpace) -> dict[str, Any]:
-    """A population's changes stay within the space."""
+def _clip_to_space(config: dict[str, Any], space: SearchSpace) -> dict[str, Any]:
+    """Clip the mutated hyperparameters of a population to the search space."""
     for key, domain in space.space.items():
         if isinstance(domain, Range) and key in TrainingSettings.MUTABLE:
             config[key] = type(config[key])(min(max(config[key], domain.low), domain.high))

@@ -2,22 +2,22 @@
 
 from leigh_mlops.settings.base import SettingsError, parse_settings
 from leigh_mlops.settings.domains import Choice, Domain, Range
-from leigh_mlops.settings.files import line_of, load_space
-from leigh_mlops.settings.space import Objective, Preset, Resources, SearchSpace
+from leigh_mlops.settings.search_files import find_line, load_space
+from leigh_mlops.settings.space import SearchObjective, SearchPreset, SearchSpace, TrialResources
 from leigh_mlops.settings.training import TrainingSettings, joint_parts
 
 __all__ = [
     "Choice",
     "Domain",
-    "Objective",
-    "Preset",
+    "SearchObjective",
+    "SearchPreset",
     "Range",
-    "Resources",
+    "TrialResources",
     "SearchSpace",
     "SettingsError",
     "TrainingSettings",
     "joint_parts",
-    "line_of",
+    "find_line",
     "load_space",
     "parse_settings",
 ]

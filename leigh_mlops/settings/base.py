@@ -1,4 +1,4 @@
-"""What all settings share: frozen, no unknown keys, and a refusal that is one sentence and knows its key."""
+"""Base of all settings: frozen, without unknown keys, and with errors of one sentence that know their key."""
 
 import difflib
 import reprlib
@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from leigh_mlops.errors import LeighError, printable
+from leigh_mlops.errors import LeighError, escape_unprintable
 
-__all__ = ["KeyedError", "Settings", "SettingsError", "hint", "parse_settings", "shown"]
+__all__ = ["KeyedError", "Settings", "SettingsError", "suggest_key", "parse_settings", "format_value"]
 
 Model = TypeVar("Model", bound=BaseModel)
 Keys = tuple[str | int, ...]
@@ -20,11 +20,11 @@ _SHORT.maxstring = _SHORT.maxother = 80
 
 
 class SettingsError(LeighError):
-    """Settings that can't be; the message begins with their source.
+    """Error about invalid settings; the message begins with their source.
 
     Attributes:
-        keys: Way to the value, from the outermost key; where the reason is about a key that is not written there,
-            as far as it is.
+        keys: Path of keys to the value, from the outermost; where the reason is about a key that is not written there,
+            as much of the path as is.
         reason: The message without its source.
     """
 
@@ -35,7 +35,7 @@ class SettingsError(LeighError):
 
 
 class KeyedError(ValueError):
-    """Raised by a validator that knows which key, below the value that it validates, its refusal is about."""
+    """Error of a validator that knows which key, below the value that it validates, is wrong."""
 
     def __init__(self, reason: str, *keys: str) -> None:
         super().__init__(reason)
@@ -49,15 +49,15 @@ class Settings(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _keys_known(cls, values: object) -> object:
+    def _check_known_keys(cls, values: object) -> object:
         for key in values if isinstance(values, dict) else ():
             if key not in cls.model_fields:
-                raise KeyedError(f"{shown(key)} is unknown; {hint(key, cls.model_fields)}", str(key))
+                raise KeyedError(f"{format_value(key)} is unknown; {suggest_key(key, cls.model_fields)}", str(key))
         return values
 
 
-def hint(key: object, known: Iterable[str]) -> str:
-    """What was meant by a key that is not known.
+def suggest_key(key: object, known: Iterable[str]) -> str:
+    """Suggest the key that an unknown one was meant to be, or list the known ones.
 
     Example:
         >>> hint("trails", ["trials", "epochs"])
@@ -67,13 +67,13 @@ def hint(key: object, known: Iterable[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
 
 
-def shown(value: object) -> str:
-    """A value for a message: shortened, on one line."""
-    return printable(_SHORT.repr(value))
+def format_value(value: object) -> str:
+    """Format a value for a message: shortened, on one line."""
+    return escape_unprintable(_SHORT.repr(value))
 
 
 def parse_settings(kind: type[Model], values: dict[str, Any], source: str) -> Model:
-    """Validate, and turn the first complaint into one sentence that begins with its source.
+    """Validate settings, and turn the first error into one sentence that begins with its source.
 
     Raises:
         SettingsError: A key is unknown or a value out of bounds.
@@ -85,7 +85,7 @@ def parse_settings(kind: type[Model], values: dict[str, Any], source: str) -> Mo
 
 
 def _first_complaint(found: ErrorDetails, source: str) -> SettingsError:
-    # Names in angle brackets are kinds of domains and "[key]" is pydantic's word for the key itself.
+    # Names in angle brackets are kinds of domains and "[key]" is pydantic's marker for the key itself.
     keys = tuple(key for key in found["loc"] if not str(key).startswith(("<", "[")))
     where = ".".join(map(str, keys))
     cause = found.get("ctx", {}).get("error")
@@ -95,4 +95,4 @@ def _first_complaint(found: ErrorDetails, source: str) -> SettingsError:
         return SettingsError(source, f"{where}: {cause}" if where else str(cause), keys)
     if found["type"] == "missing":
         return SettingsError(source, f"{where} is missing; give it.", keys)
-    return SettingsError(source, f"{where}: {found['msg']}; it is {shown(found['input'])}.", keys)
+    return SettingsError(source, f"{where}: {found['msg']}; it is {format_value(found['input'])}.", keys)

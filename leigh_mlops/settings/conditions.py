@@ -1,31 +1,31 @@
-"""Conditions within one space: what they may name, in which order they are drawn, and what is left of them."""
+"""Conditions within one search space: checks, order of drawing, and simplification by published values."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from leigh_mlops.settings.base import KeyedError, hint, shown
-from leigh_mlops.settings.domains import Choice, Domain, Range, meets, value_in
+from leigh_mlops.settings.base import KeyedError, format_value, suggest_key
+from leigh_mlops.settings.domains import Choice, Domain, Range, has_wanted_value, hyperparameter_value
 from leigh_mlops.settings.training import ARCHITECTURE, JOINT
 
-__all__ = ["check_conditions", "may_draw", "ordered", "settled"]
+__all__ = ["check_conditions", "can_draw_together", "drawing_order", "resolve_conditions"]
 
 Space = Mapping[str, Domain]
 Flat = Mapping[str, Any]
 
 
 def _source(key: str, space: Iterable[str], published: Flat) -> str | None:
-    """The hyperparameter of the space from which the value of a condition's key is drawn, if any is."""
+    """Hyperparameter of the space from which the value of a condition's key is drawn, if there is one."""
     if key in space:
         return key
     inside = key.startswith(ARCHITECTURE) and key not in published and JOINT in space
     return JOINT if inside else None
 
 
-def ordered(space: Space, published: Flat) -> list[str]:
-    """Keys as they come, save that what a condition names comes before what it conditions.
+def drawing_order(space: Space, published: Flat) -> list[str]:
+    """Keys in their given order, except that what a condition names comes before what it conditions.
 
     Raises:
-        KeyedError: Conditions wait for each other.
+        KeyedError: Conditions depend on each other.
     """
     done: list[str] = []
     waiting = list(space)
@@ -45,17 +45,17 @@ def ordered(space: Space, published: Flat) -> list[str]:
 
 
 def check_conditions(space: Space, published: Flat) -> None:
-    """Refuse conditions that name what is not there, that can never hold, or that wait for each other.
+    """Reject conditions that name unknown keys, can never be met, or depend on each other.
 
     Raises:
-        KeyedError: With the way to the condition.
+        KeyedError: A condition is invalid; the error has the path of keys to it.
     """
     for key, domain in space.items():
         for name, wanted in domain.when.items():
             reason = _refusal(name, wanted, space, published)
             if reason:
                 raise KeyedError(f"space.{key}: the condition on {name} {reason}", "space", key, "when", name)
-    ordered(space, published)
+    drawing_order(space, published)
 
 
 def _refusal(name: str, wanted: list[Any], space: Space, published: Flat) -> str:
@@ -68,11 +68,13 @@ def _refusal(name: str, wanted: list[Any], space: Space, published: Flat) -> str
     configs = [{source: value} for value in domain.values] if isinstance(domain, Choice) else [dict(published)]
     possible = _values(configs, name)
     if not possible:
-        return f"names neither a hyperparameter of the space nor a published one; {hint(name, published)}"
-    holds = domain.holds if isinstance(domain, Range) else possible.__contains__
+        return f"names neither a hyperparameter of the space nor a published one; {suggest_key(name, published)}"
+    holds = domain.contains if isinstance(domain, Range) else possible.__contains__
     for value in wanted:
         if not holds(value):
-            return f"wants {shown(value)}, which it never is; it can be {', '.join(map(shown, possible))}."
+            return (
+                f"wants {format_value(value)}, which it never is; it can be {', '.join(map(format_value, possible))}."
+            )
     return ""
 
 
@@ -80,14 +82,14 @@ def _values(configs: list[dict[Any, Any]], name: str) -> list[Any]:
     found = []
     for config in configs:
         try:
-            found.append(value_in(config, name))
+            found.append(hyperparameter_value(config, name))
         except KeyError:
             continue
     return found
 
 
-def may_draw(choice: Flat, space: Space, published: Flat) -> bool:
-    """Whether values can be drawn together: each other than the published one needs its conditions met.
+def can_draw_together(choice: Flat, space: Space, published: Flat) -> bool:
+    """Return whether values can be drawn together: each that differs from the published one needs its conditions met.
 
     Conditions on what is drawn, but not among ``choice``, count as met.
     """
@@ -95,18 +97,22 @@ def may_draw(choice: Flat, space: Space, published: Flat) -> bool:
     for key, value in choice.items():
         for name, wanted in space[key].when.items():
             source = _source(name, space, published)
-            if value != published[key] and (source is None or source in choice) and not meets(config, name, wanted):
+            if (
+                value != published[key]
+                and (source is None or source in choice)
+                and not has_wanted_value(config, name, wanted)
+            ):
                 return False
     return True
 
 
-def settled(space: Space, published: Flat) -> dict[str, Domain]:
-    """A space without the conditions that published values decide, and without what they leave undrawn."""
+def resolve_conditions(space: Space, published: Flat) -> dict[str, Domain]:
+    """Remove the conditions that published values decide, and the hyperparameters that they leave undrawn."""
     kept: dict[str, Domain] = {}
     left = dict(space)
-    for key in ordered(space, published):
+    for key in drawing_order(space, published):
         decided = {name: wanted for name, wanted in space[key].when.items() if not _source(name, left, published)}
-        if all(meets(published, name, wanted) for name, wanted in decided.items()):
+        if all(has_wanted_value(published, name, wanted) for name, wanted in decided.items()):
             when = {name: wanted for name, wanted in space[key].when.items() if name not in decided}
             kept[key] = space[key].model_copy(update={"when": when})
         else:

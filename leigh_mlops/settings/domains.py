@@ -1,17 +1,17 @@
-"""Where a search draws a hyperparameter from, and under which condition it draws it at all."""
+"""Domains from which a search draws hyperparameters, and the conditions under which it draws them at all."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from leigh_mlops.settings.base import Settings, shown
+from leigh_mlops.settings.base import Settings, format_value
 from leigh_mlops.settings.training import ARCHITECTURE, JOINT, joint_parts
 
-__all__ = ["Choice", "Domain", "Range", "meets", "value_in"]
+__all__ = ["Choice", "Domain", "Range", "has_wanted_value", "hyperparameter_value"]
 
 
-def value_in(config: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401
+def hyperparameter_value(config: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401
     """Value of a hyperparameter, or of a part of the architecture that is chosen together with others.
 
     Raises:
@@ -26,34 +26,34 @@ def value_in(config: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401
     return config[key]
 
 
-def _listed(when: object) -> object:
+def _values_as_lists(when: object) -> object:
     if isinstance(when, dict):
         return {key: wanted if isinstance(wanted, list) else [wanted] for key, wanted in when.items()}
     return when
 
 
 class _Conditional(Settings):
-    """What is drawn only where other hyperparameters have certain values; elsewhere the published value is kept."""
+    """Base of domains that are drawn only where other hyperparameters have certain values, else stay as published."""
 
-    when: Annotated[dict[str, Annotated[list[Any], Field(min_length=1)]], BeforeValidator(_listed)] = Field(
+    when: Annotated[dict[str, Annotated[list[Any], Field(min_length=1)]], BeforeValidator(_values_as_lists)] = Field(
         default_factory=dict, description="values of other hyperparameters, all of which must be met"
     )
 
-    def active(self, config: Mapping[str, Any]) -> bool:
-        """Whether it is drawn beside the values that other hyperparameters have in a flat configuration."""
-        return all(meets(config, key, wanted) for key, wanted in self.when.items())
+    def is_active(self, config: Mapping[str, Any]) -> bool:
+        """Return whether it is drawn, given the values of other hyperparameters in a flat configuration."""
+        return all(has_wanted_value(config, key, wanted) for key, wanted in self.when.items())
 
 
-def meets(config: Mapping[str, Any], key: str, wanted: list[Any]) -> bool:
-    """Whether a hyperparameter has one of the values wanted; one that is not set has none."""
+def has_wanted_value(config: Mapping[str, Any], key: str, wanted: list[Any]) -> bool:
+    """Return whether a hyperparameter has one of the wanted values; one that is not set has none."""
     try:
-        return value_in(config, key) in wanted
+        return hyperparameter_value(config, key) in wanted
     except KeyError:
         return False
 
 
 class Choice(_Conditional):
-    """One of several values, each as likely; a plain list stands for one without a condition."""
+    """Choice of one of several equally likely values; a plain list stands for one without a condition."""
 
     values: list[Any] = Field(min_length=1)
 
@@ -63,19 +63,19 @@ class Choice(_Conditional):
         return {"values": given} if isinstance(given, list) else given
 
     @model_validator(mode="after")
-    def _each_once(self) -> Self:
+    def _check_unique(self) -> Self:
         for index, value in enumerate(self.values):
             if value in self.values[:index]:
-                raise ValueError(f"{shown(value)} is listed twice; list it once.")
+                raise ValueError(f"{format_value(value)} is listed twice; list it once.")
         return self
 
-    def holds(self, value: Any) -> bool:  # noqa: ANN401
-        """Whether a value is one of them."""
+    def contains(self, value: Any) -> bool:  # noqa: ANN401
+        """Return whether a value is one of them."""
         return value in self.values
 
 
 class Range(_Conditional):
-    """An interval to sample from, uniformly in the value or in its logarithm, ends included."""
+    """Interval to sample from, uniformly in the value or in its logarithm, ends included."""
 
     low: float = Field(allow_inf_nan=False)
     high: float = Field(allow_inf_nan=False)
@@ -84,24 +84,24 @@ class Range(_Conditional):
 
     @model_validator(mode="before")
     @classmethod
-    def _written_as_one(cls, given: object) -> object:
+    def _check_mapping(cls, given: object) -> object:
         if isinstance(given, dict | Range):
             return given
         raise ValueError(
-            f"{shown(given)} is neither a list of choices nor {{low: …, high: …}}; what does not vary stands under "
-            "published alone."
+            f"{format_value(given)} is neither a list of choices nor {{low: …, high: …}}; "
+            "what does not vary stands under published alone."
         )
 
     @model_validator(mode="after")
-    def _ordered(self) -> Self:
+    def _check_bounds(self) -> Self:
         if not self.low < self.high or (self.log and self.low <= 0):
             raise ValueError(f"range from {self.low} to {self.high}: low must be below high, above 0 where log.")
         if self.integer and not (self.low.is_integer() and self.high.is_integer()):
             raise ValueError(f"range from {self.low} to {self.high}: with integer, low and high must be whole numbers.")
         return self
 
-    def holds(self, value: Any) -> bool:  # noqa: ANN401
-        """Whether a value lies inside, ends included."""
+    def contains(self, value: Any) -> bool:  # noqa: ANN401
+        """Return whether a value lies in the range, ends included."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         return self.low <= value <= self.high and (not self.integer or float(value).is_integer())

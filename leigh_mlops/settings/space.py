@@ -1,4 +1,4 @@
-"""One family's search."""
+"""Search of one family: space, algorithm, objectives, presets and resources."""
 
 import math
 from itertools import product
@@ -6,45 +6,47 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from leigh_mlops.settings.base import KeyedError, Settings, SettingsError, parse_settings, shown
-from leigh_mlops.settings.conditions import check_conditions, may_draw, ordered, settled
+from leigh_mlops.settings.base import KeyedError, Settings, SettingsError, format_value, parse_settings
+from leigh_mlops.settings.conditions import can_draw_together, check_conditions, drawing_order, resolve_conditions
 from leigh_mlops.settings.domains import Choice, Domain, Range
 from leigh_mlops.settings.training import ARCHITECTURE, JOINT, Flat, TrainingSettings, joint_parts, known_keys
 
-__all__ = ["Objective", "Preset", "Resources", "SearchSpace"]
+__all__ = ["SearchObjective", "SearchPreset", "TrialResources", "SearchSpace"]
 
 _DEPENDENT = ["precision", JOINT, *(f"{ARCHITECTURE}{name}" for name in ("padded_channels", "head", "log_det"))]
 
 
-def _validated(metric: str) -> str:
+def _check_validation_metric(metric: str) -> str:
     if not metric.startswith("val/"):
-        raise ValueError(f"{shown(metric)} is no score of the validation part; name one, such as val/log_loss.")
+        raise ValueError(f"{format_value(metric)} is no score of the validation part; name one, such as val/log_loss.")
     return metric
 
 
-def _measured(metric: str) -> str:
+def _check_metric(metric: str) -> str:
     if not metric.startswith(("val/", "train/")):
-        raise ValueError(f"{shown(metric)} must begin with val/ or train/, as val/inverse_error or train/seconds.")
+        raise ValueError(
+            f"{format_value(metric)} must begin with val/ or train/, as val/inverse_error or train/seconds."
+        )
     return metric
 
 
-class Objective(Settings):
-    """A score of the epoch that is kept, to be as low or as high as possible; ``train/seconds`` is per epoch."""
+class SearchObjective(Settings):
+    """Score of the epoch that is kept, to be minimized or maximized; ``train/seconds`` is per epoch."""
 
-    metric: Annotated[str, AfterValidator(_measured)]
+    metric: Annotated[str, AfterValidator(_check_metric)]
     mode: Literal["min", "max"] = "min"
 
 
-class Resources(Settings):
-    """What one trial asks for; GPUs, also fractions of one, only where the cluster has some."""
+class TrialResources(Settings):
+    """Resources that one trial requests; GPUs, also fractions of one, only where the cluster has some."""
 
     cpus: float = Field(1, gt=0)
     gpus: float = Field(1, ge=0)
     memory_gib: float | None = Field(None, gt=0, description="null for an estimate from the configuration")
 
 
-class Preset(Settings):
-    """A smaller or larger version of a search; ``fix`` sets hyperparameters and takes them out of the space."""
+class SearchPreset(Settings):
+    """Smaller or larger version of a search; ``fix`` sets hyperparameters and takes them out of the space."""
 
     trials: int | None = Field(None, ge=1)
     epochs: int | None = Field(None, ge=1)
@@ -56,7 +58,7 @@ class Preset(Settings):
 
 
 class SearchSpace(Settings):
-    """One family's search: what is varied, how, and by what the winner is chosen.
+    """Search of one family: what is varied, how, and by what the winner is chosen.
 
     ``metric`` chooses the epoch that is kept and the winner. Further
     ``objectives`` are searched for as well by ``optuna``; ``random`` and
@@ -68,9 +70,9 @@ class SearchSpace(Settings):
     """
 
     family: str
-    metric: Annotated[str, AfterValidator(_validated)]
+    metric: Annotated[str, AfterValidator(_check_validation_metric)]
     mode: Literal["min", "max"] = "min"
-    objectives: list[Objective] = Field(default_factory=list, description="beside metric, which is the first one")
+    objectives: list[SearchObjective] = Field(default_factory=list, description="beside metric, which is the first one")
     algorithm: Literal["random", "optuna", "pbt"] = "random"
     early_stopping: Literal["asha", "none"] = "asha"
     trials: int = Field(8, ge=1)
@@ -80,23 +82,23 @@ class SearchSpace(Settings):
     time_share: float = Field(1, gt=0, description="weight among the families that share a time budget")
     keep: int = Field(2, ge=1, description="trials whose weights go to the store")
     image_size: int = Field(224, ge=32, description="pixels")
-    resources: Resources = Resources()
+    resources: TrialResources = TrialResources()
     published: Flat
     space: Annotated[dict[str, Domain], BeforeValidator(known_keys)] = Field(default_factory=dict)
-    presets: dict[Literal["quick", "standard", "thorough"], Preset] = Field(default_factory=dict)
+    presets: dict[Literal["quick", "standard", "thorough"], SearchPreset] = Field(default_factory=dict)
 
     @property
-    def all_objectives(self) -> tuple[Objective, ...]:
+    def all_objectives(self) -> tuple[SearchObjective, ...]:
         """All objectives, the first of which is ``metric`` with its ``mode``."""
-        return (Objective(metric=self.metric, mode=self.mode), *self.objectives)
+        return (SearchObjective(metric=self.metric, mode=self.mode), *self.objectives)
 
     @property
     def ordered_space(self) -> list[tuple[str, Domain]]:
-        """The space as in the file, save that what a condition names comes before what it conditions."""
-        return [(key, self.space[key]) for key in ordered(self.space, self.published)]
+        """The space as in the file, except that what a condition names comes before what it conditions."""
+        return [(key, self.space[key]) for key in drawing_order(self.space, self.published)]
 
     @model_validator(mode="after")
-    def _objectives_differ(self) -> Self:
+    def _check_objectives(self) -> Self:
         metrics = [objective.metric for objective in self.all_objectives]
         for metric in metrics:
             if metrics.count(metric) > 1:
@@ -104,13 +106,13 @@ class SearchSpace(Settings):
         return self
 
     @model_validator(mode="after")
-    def _population_possible(self) -> Self:
+    def _check_population(self) -> Self:
         if self.algorithm != "pbt":
             return self
         if self.early_stopping != "none":
-            raise self._against_pbt("early_stopping", "which replaces bad trials itself; set early_stopping to none.")
+            raise self._pbt_error("early_stopping", "which replaces bad trials itself; set early_stopping to none.")
         if self.trials < 2:
-            raise self._against_pbt("trials", "whose population has at least 2; set trials higher.")
+            raise self._pbt_error("trials", "whose population has at least 2; set trials higher.")
         if not self.space.keys() & TrainingSettings.MUTABLE:
             raise KeyedError(
                 f"algorithm is pbt, and space varies {', '.join(self.space) or 'nothing'}, none of which may change "
@@ -119,24 +121,26 @@ class SearchSpace(Settings):
             )
         return self
 
-    def _against_pbt(self, field: str, why: str) -> KeyedError:
+    def _pbt_error(self, field: str, why: str) -> KeyedError:
         written = field if field in self.model_fields_set else "algorithm"
         return KeyedError(f"{field} is {getattr(self, field)} with algorithm pbt, {why}", written)
 
     @model_validator(mode="after")
-    def _can_be_drawn(self) -> Self:
-        """What can be drawn can be trained; of what can be combined at will, each value beside the published ones."""
+    def _check_space(self) -> Self:
+        """Check that all that can be drawn can be trained; freely combinable values only beside the published ones."""
         self._check({}, "published")
         for key, domain in self.space.items():
             if key not in self.published:
                 raise KeyedError(f"space varies {key!r}, which has no published value; give one.", "space", key)
             if key not in _DEPENDENT:
                 self._check_domain(key, domain)
-        for choice in self._dependent():
+        for choice in self._dependent_choices():
             self._check(choice, "space")
         for key, domain in self.space.items():
-            if not domain.holds(self.published[key]):
-                reason = f"published {key} = {shown(self.published[key])} lies outside its space; widen the space."
+            if not domain.contains(self.published[key]):
+                reason = (
+                    f"published {key} = {format_value(self.published[key])} lies outside its space; widen the space."
+                )
                 raise KeyedError(reason, "space", key)
         check_conditions(self.space, self.published)
         return self
@@ -162,24 +166,24 @@ class SearchSpace(Settings):
             written = [key for key in (at, JOINT, *choice) if key in (choice or self.published)]
             raise KeyedError(error.reason, section, *written[:1]) from None
 
-    def _dependent(self) -> list[dict[str, Any]]:
-        """All combinations of what cannot be combined at will; a single empty one where nothing of it is varied."""
+    def _dependent_choices(self) -> list[dict[str, Any]]:
+        """All combinations of values that do not combine freely; a single empty one where none of them is varied."""
         domains = {key: domain for key in _DEPENDENT if isinstance(domain := self.space.get(key), Choice)}
         drawn = product(*(domain.values for domain in domains.values()))
         choices = [dict(zip(domains, values, strict=True)) for values in drawn]
-        return [choice for choice in choices if may_draw(choice, self.space, self.published)]
+        return [choice for choice in choices if can_draw_together(choice, self.space, self.published)]
 
     def architectures(self) -> "list[SearchSpace]":
-        """This search once for each kind of architecture that it may draw, in the order of the choices.
+        """Return this search once for each kind of architecture that it may draw, in the order of the choices.
 
-        Parts that can be combined at will, such as widths, come one at a time.
+        Parts that combine freely, such as widths, are varied one at a time.
         """
         free = [key for key in self.space if key.startswith(ARCHITECTURE) and key not in _DEPENDENT]
         apart = [{key: value} for key in free for value in _ends(self.space[key]) if value != self.published[key]]
-        return [self.fixed(choice) for choice in [*self._dependent(), *apart]]
+        return [self.fix_hyperparameters(choice) for choice in [*self._dependent_choices(), *apart]]
 
-    def with_preset(self, name: str) -> "SearchSpace":
-        """This search under a preset; a preset that the file does not have changes nothing.
+    def apply_preset(self, name: str) -> "SearchSpace":
+        """Return this search under a preset; a preset that the file does not have changes nothing.
 
         Raises:
             SettingsError: Its values do not go together with the file's.
@@ -189,18 +193,18 @@ class SearchSpace(Settings):
             return self
         bounds = preset.model_dump(exclude={"fix", "epochs"}, exclude_none=True)
         fixed = preset.fix | ({"epochs": preset.epochs} if preset.epochs else {})
-        return self._with(bounds, fixed)
+        return self._apply(bounds, fixed)
 
-    def changed(self, **values: Any) -> "SearchSpace":  # noqa: ANN401
-        """This search with fields of its own set, such as ``trials``; hyperparameters are set by :meth:`fixed`.
+    def replace_fields(self, **values: Any) -> "SearchSpace":  # noqa: ANN401
+        """Return this search with some fields replaced, such as ``trials``; see :meth:`fix_hyperparameters` for others.
 
         Raises:
             SettingsError: A value is out of bounds, or does not go together with the others.
         """
         return parse_settings(SearchSpace, self.model_dump() | values, self.family)
 
-    def fixed(self, values: dict[str, Any]) -> "SearchSpace":
-        """This search with hyperparameters set and taken out of the space.
+    def fix_hyperparameters(self, values: dict[str, Any]) -> "SearchSpace":
+        """Return this search with hyperparameters set and taken out of the space.
 
         Parts of the architecture that are chosen together are fixed all, where one of them is. What a condition
         that no longer holds leaves undrawn keeps its published value and is taken out as well.
@@ -208,9 +212,9 @@ class SearchSpace(Settings):
         Raises:
             SettingsError: A key is no hyperparameter, or a value out of bounds.
         """
-        return self._with({}, values)
+        return self._apply({}, values)
 
-    def _with(self, bounds: dict[str, Any], values: dict[str, Any]) -> "SearchSpace":
+    def _apply(self, bounds: dict[str, Any], values: dict[str, Any]) -> "SearchSpace":
         published, space = self.published | values, dict(self.space)
         together = joint_parts(published[JOINT]) if JOINT in published else {}
         parts = {f"{ARCHITECTURE}{name}": value for name, value in together.items()}
@@ -218,8 +222,8 @@ class SearchSpace(Settings):
             values = {key: value for key, value in (parts | values).items() if key != JOINT}
             published = {key: value for key, value in (published | values).items() if key != JOINT}
             space.pop(JOINT, None)
-        space = settled({key: domain for key, domain in space.items() if key not in values}, published)
-        return self.changed(**bounds, published=published, space=space)
+        space = resolve_conditions({key: domain for key, domain in space.items() if key not in values}, published)
+        return self.replace_fields(**bounds, published=published, space=space)
 
 
 def _ends(domain: Domain) -> list[Any]:

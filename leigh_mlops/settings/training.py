@@ -1,4 +1,4 @@
-"""How one network is trained."""
+"""Training settings of one network."""
 
 import difflib
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import yaml
 from pydantic import BeforeValidator, Field, model_validator
 
-from leigh_mlops.settings.base import KeyedError, Settings, SettingsError, hint, parse_settings, shown
+from leigh_mlops.settings.base import KeyedError, Settings, SettingsError, format_value, parse_settings, suggest_key
 
 __all__ = ["ARCHITECTURE", "JOINT", "Flat", "TrainingSettings", "joint_parts", "known_keys"]
 
@@ -16,9 +16,9 @@ JOINT = "architecture"
 
 
 class TrainingSettings(Settings):
-    """How one network is trained: what a trial varies, besides the architecture.
+    """Training settings of one network: what a trial varies, besides the architecture.
 
-    ``MUTABLE`` names what may change while a trial runs, as Population Based Training does.
+    ``MUTABLE`` names the settings that Population Based Training may change while a trial runs.
     """
 
     MUTABLE: ClassVar[frozenset[str]] = frozenset(
@@ -73,7 +73,7 @@ class TrainingSettings(Settings):
     architecture: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _density_precise(self) -> Self:
+    def _check_precision(self) -> Self:
         log_det = self.architecture.get("log_det", "none")
         if log_det != "none" and self.precision != "fp32":
             raise KeyedError(
@@ -102,7 +102,7 @@ class TrainingSettings(Settings):
         return parse_settings(cls, {**outer, JOINT: together | inner}, "hyperparameters")
 
     def to_flat(self) -> dict[str, Any]:
-        """The inverse of :meth:`from_flat`."""
+        """Convert to a flat mapping; the inverse of :meth:`from_flat`."""
         flat = self.model_dump(exclude={"architecture"})
         return flat | {f"{ARCHITECTURE}{name}": value for name, value in self.architecture.items()}
 
@@ -123,24 +123,24 @@ def joint_parts(text: object) -> dict[str, Any]:
         if isinstance(text, str) and "=" in text:
             return dict(yaml.safe_load("{" + text.replace("=", ": ") + "}"))
     except yaml.YAMLError:
-        pass  # said below
-    reason = f"{shown(text)} sets nothing; write it as padded_channels=null, head=gaussian."
+        pass  # reported below
+    reason = f"{format_value(text)} sets nothing; write it as padded_channels=null, head=gaussian."
     raise SettingsError("hyperparameters", f"architecture: {reason}", (JOINT,))
 
 
 def known_keys(values: object) -> object:
-    """Refuse keys of a flat mapping that are no hyperparameters."""
+    """Reject keys of a flat mapping that are no hyperparameters."""
     for key in values if isinstance(values, dict) else ():
         if key not in TrainingSettings.model_fields and not str(key).startswith(ARCHITECTURE):
-            raise KeyedError(f"{shown(key)} is no hyperparameter; {_meant(str(key))}", str(key))
+            raise KeyedError(f"{format_value(key)} is no hyperparameter; {_suggest_hyperparameter(str(key))}", str(key))
     return values
 
 
-def _meant(key: str) -> str:
+def _suggest_hyperparameter(key: str) -> str:
     first, dot, part = key.partition(".")
     if dot and difflib.get_close_matches(first, [JOINT]):
         return f"did you mean '{ARCHITECTURE}{part}'?"
-    return hint(key, TrainingSettings.model_fields)
+    return suggest_key(key, TrainingSettings.model_fields)
 
 
 Flat = Annotated[dict[str, Any], BeforeValidator(known_keys)]

@@ -1,4 +1,4 @@
-"""What needs no network: a threshold on intensity, the position on the plate, and PCA."""
+"""Baselines without a network: a threshold on intensity, the position on the plate, and PCA."""
 
 from dataclasses import dataclass
 
@@ -7,21 +7,22 @@ import numpy.typing as npt
 
 from leigh_mlops.images import IntensityScale
 from leigh_mlops.models import Baseline, PCABaseline, fit_baseline, fit_pca, intensity_features
-from leigh_mlops.plates import beside_other_class, plate_shape, position_features
+from leigh_mlops.plates import has_other_class_neighbour, plate_shape, position_features
+from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.scores import all_scores, classification_scores
 from leigh_mlops.training import PreparedData
 
-__all__ = ["Baselines", "beside_scores", "fit_baselines", "fit_latent_baseline"]
+__all__ = ["Baselines", "neighbour_scores", "fit_baselines", "fit_latent_baseline"]
 
 _CHUNK = 64
 
 
 @dataclass(frozen=True)
 class Baselines:
-    """Two classifiers fitted on the training wells, to stand beside every network.
+    """Two classifiers fitted on the training wells, to compare every network with.
 
     Attributes:
-        intensity: On 9 intensity features per channel; linear or a forest,
+        intensity: Classifier of 9 intensity features per channel; linear or a forest,
             whichever has the lower log loss on the validation wells.
         position: A quadratic logistic function of row, column and edge distance.
     """
@@ -37,21 +38,21 @@ class Baselines:
         }
 
     def scores(self, data: PreparedData, rows: npt.NDArray[np.int64]) -> dict[str, dict[str, float]]:
-        """Shared metric names of both."""
+        """Scores of both under the shared metric names."""
         wells, labels = data.wells[rows], data.labels[rows]
         return {
-            name: all_scores(list(wells), labels, log_probs, data.classes) | beside_scores(data, rows, log_probs)
+            name: all_scores(list(wells), labels, log_probs, data.classes) | neighbour_scores(data, rows, log_probs)
             for name, log_probs in self.log_probs(data, rows).items()
         }
 
     def to_arrays(self) -> dict[str, npt.NDArray[np.generic]]:
-        """Plain arrays, to be stored with a model."""
+        """Return the baselines as plain arrays, to be stored with a model."""
         parts = {"intensity": self.intensity, "position": self.position}
         return {f"{part}/{name}": array for part, kept in parts.items() for name, array in kept.to_arrays().items()}
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, npt.NDArray[np.generic]]) -> "Baselines":
-        """The inverse of :meth:`to_arrays`; other arrays are left alone."""
+        """Create baselines from the arrays of :meth:`to_arrays`; other arrays are ignored."""
 
         def part(prefix: str) -> Baseline:
             chosen = {name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}
@@ -60,20 +61,20 @@ class Baselines:
         return cls(part("intensity/"), part("position/"))
 
 
-def beside_scores(
+def neighbour_scores(
     data: PreparedData, rows: npt.NDArray[np.int64], log_probs: npt.NDArray[np.float64]
 ) -> dict[str, float]:
     """Scores per well of those wells that have a neighbour of another class, where the position helps least.
 
     Args:
-        data: What the rows belong to; neighbours of any part count.
+        data: Data of the rows; neighbours of any part count.
         rows: Row numbers of the fields, shape (n,).
-        log_probs: Of the same fields, shape (n, K).
+        log_probs: Log-probabilities of the same fields, shape (n, K).
 
     Returns:
         Names under ``beside/``, ``beside/wells`` among them; empty where no well, or every well, is one.
     """
-    near = beside_other_class(data.table).to_numpy(bool)[rows]
+    near = has_other_class_neighbour(data.table).to_numpy(bool)[rows]
     if near.all() or not near.any():
         return {}
     wells = data.wells[rows][near]
@@ -97,7 +98,7 @@ def fit_baselines(data: PreparedData, seed: int = 0) -> Baselines:
 
 
 def fit_latent_baseline(data: PreparedData, scale: IntensityScale, latents: int) -> tuple[PCABaseline, float]:
-    """PCA with as many components as an autoencoder has latents, and its MSE on the validation part."""
+    """Fit PCA with as many components as an autoencoder has latents; return its MSE on the validation part, too."""
     train = data.batches("train", scale, max(_CHUNK, latents))
     pca = fit_pca((batch.images.numpy() for batch in train), min(latents, len(train.rows) - 1))
     errors = [pca.mse(batch.images.numpy()) for batch in data.batches("val", scale, _CHUNK)]
@@ -112,5 +113,5 @@ def _intensities(data: PreparedData, rows: npt.NDArray[np.int64]) -> npt.NDArray
 def _positions(data: PreparedData, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     table = data.table.iloc[rows]
     return position_features(
-        table["Metadata_Row"].to_numpy(int), table["Metadata_Col"].to_numpy(int), *plate_shape(data.table)
+        table[Metadata.ROW].to_numpy(int), table[Metadata.COLUMN].to_numpy(int), *plate_shape(data.table)
     )

@@ -9,24 +9,24 @@ import numpy as np
 
 from leigh_mlops.models import ModelPackage, load_package
 from leigh_mlops.scores import Difference, paired_bootstrap, per_well_log_loss
-from leigh_mlops.study.evaluation import outputs_of, raw_errors
+from leigh_mlops.study.evaluation import predict_rows, raw_errors
 from leigh_mlops.tracking import Store, Version
 from leigh_mlops.training import PreparedData
 
-__all__ = ["Decision", "decide", "line_of"]
+__all__ = ["Decision", "decide_promotion", "comparison_key"]
 
 AtSize = Callable[[int], PreparedData]
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a version becomes champion, and why, in a sentence."""
+    """Decision whether a version becomes champion, and its reason in a sentence."""
 
     promote: bool
     reason: str
 
     def tags(self) -> dict[str, object]:
-        """What a version keeps of it."""
+        """Tags of a version that record the decision."""
         return {"decision": self.reason, "promoted": self.promote}
 
     @classmethod
@@ -35,8 +35,8 @@ class Decision:
         return cls(tags.get("promoted") == "true", tags.get("decision", ""))
 
 
-def line_of(package: ModelPackage) -> dict[str, object]:
-    """What two versions must share to be compared; stored as tags of a version."""
+def comparison_key(package: ModelPackage) -> dict[str, object]:
+    """Properties that two versions must share to be compared; stored as tags of a version."""
     return {
         "task": package.model.task,
         "classes": list(package.model.spec.classes),
@@ -46,14 +46,14 @@ def line_of(package: ModelPackage) -> dict[str, object]:
     }
 
 
-def decide(store: Store, name: str, package: ModelPackage, at_size: AtSize) -> Decision:
+def decide_promotion(store: Store, name: str, package: ModelPackage, at_size: AtSize) -> Decision:
     """Compare a package with the champion of a name.
 
     Args:
         store: The registry.
         name: Registered name.
         package: The new version's package.
-        at_size: Gives the study's data at another image size.
+        at_size: Returns the study's data at another image size.
     """
     champion = store.champion(name)
     if champion is None:
@@ -65,7 +65,7 @@ def decide(store: Store, name: str, package: ModelPackage, at_size: AtSize) -> D
         return Decision(False, f"a demo model never takes the place of version {champion.version}")
     with tempfile.TemporaryDirectory() as temporary:
         other = load_package(store.download(champion, Path(temporary)))
-    ours, theirs = line_of(package), line_of(other)
+    ours, theirs = comparison_key(package), comparison_key(other)
     differing = [key for key in ours if ours[key] != theirs[key]]
     if differing:
         said = "; ".join(f"{key} {theirs[key]} against {ours[key]}" for key in differing)
@@ -78,7 +78,7 @@ def decide(store: Store, name: str, package: ModelPackage, at_size: AtSize) -> D
 def _compare(package: ModelPackage, other: ModelPackage, champion: Version, at_size: AtSize) -> Decision:
     digests = [each.arrays["training_digests"].astype(np.uint64) for each in (package, other)]
     ours, theirs = (at_size(each.model.spec.image_size) for each in (package, other))
-    rows = ours.wells_unseen_by(*digests)
+    rows = ours.rows_of_unseen_wells(*digests)
     wells = np.unique(ours.wells[rows])
     if len(wells) < 2:
         return Decision(
@@ -100,5 +100,5 @@ def _difference(
     if package.model.task == "reconstruct":
         return paired_bootstrap(*(raw_errors(each, data, rows) for each, data in pairs))
     wells, labels = list(ours.wells[rows]), ours.labels[rows]
-    losses = [per_well_log_loss(wells, labels, outputs_of(each, data, rows).values) for each, data in pairs]
+    losses = [per_well_log_loss(wells, labels, predict_rows(each, data, rows).values) for each, data in pairs]
     return paired_bootstrap(*losses)

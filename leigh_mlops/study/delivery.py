@@ -1,4 +1,4 @@
-"""From the journal to the store: a thread that catches up whenever the store answers, and never holds up a trial."""
+"""Delivery of the journal to the store by a thread that catches up when the store answers and never blocks a trial."""
 
 import functools
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.tracking import Measured, Run, Store, StoreAwayError
+from leigh_mlops.tracking import Measurement, Run, Store, StoreUnavailableError
 from leigh_mlops.trials import Event, Journal
 
 __all__ = ["Delivery"]
@@ -22,18 +22,18 @@ _LONGEST_TAG = 500
 
 
 class Delivery:
-    """Writes one run per trial below a search's run; a context manager.
+    """Context manager that writes one run per trial below a search's run.
 
-    What it writes follows from the journal, moments included, so that a part delivered twice stands there once. How
-    far it is stands in a file, for a search that goes on.
+    All that it writes, times included, follows from the journal, so that delivery is idempotent. The number of
+    delivered events is stored in a file, for a search that is resumed.
 
     Args:
-        journal: What happened.
-        store: Where the runs are.
+        journal: Journal of the search.
+        store: Store of the runs.
         parent: The search's run.
         facts: Tags of every run.
         image_sizes: Side in pixels by family.
-        done: File that keeps the number of delivered events.
+        done: File that stores the number of delivered events.
     """
 
     def __init__(
@@ -51,10 +51,10 @@ class Delivery:
         self.refused: list[str] = []
         self.problem = ""
         self._done = done
-        self._position = _delivered(done, parent)
+        self._position = _delivered_count(done, parent)
         self._runs: dict[str, Run] | None = None
-        self._drawn = {_name(event): event for event in journal.events if event["what"] == "drawn"}
-        self._latest = {_name(event): event for event in journal.events if event["what"] == "epoch"}
+        self._drawn = {_trial_name(event): event for event in journal.events if event["what"] == "drawn"}
+        self._latest = {_trial_name(event): event for event in journal.events if event["what"] == "epoch"}
         self._more = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._work, name="delivery", daemon=True)
@@ -76,16 +76,16 @@ class Delivery:
 
     @property
     def native_id(self) -> int:
-        """The operating system's number of its thread."""
+        """Native id of the delivery thread."""
         return self._thread.native_id or 0
 
     def wake(self) -> None:
-        """There is something new in the journal."""
+        """Notify the thread of new events in the journal."""
         with self._more:
             self._more.notify_all()
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until all is delivered, or for so long; returns whether it is."""
+        """Wait until all events are delivered, at most until the timeout; return whether they are."""
         deadline = time.monotonic() + timeout_s
         self.wake()
         while self.waiting and self._thread.is_alive() and time.monotonic() < deadline:
@@ -93,31 +93,31 @@ class Delivery:
         return not self.waiting
 
     def run(self, name: str) -> Run:
-        """A trial's run, begun where the store has none (any more).
+        """Return a trial's run, started first if the store has none.
 
         Raises:
             StoreAwayError: The store does not answer.
         """
-        if name not in self._known():
+        if name not in self._known_runs():
             self._start(self._drawn[name])
-        return self._known()[name]
+        return self._known_runs()[name]
 
     def _work(self) -> None:
         wait = 0.0
-        while self._awake(wait):
+        while self._wait_for_work(wait):
             try:
                 self._deliver(self.journal.events[self._position : self._position + _AT_ONCE])
                 wait = 0.0
-            except StoreAwayError:
-                self._runs = None  # what was asked for last may stand there or not
+            except StoreUnavailableError:
+                self._runs = None  # the last request may have arrived or not
                 wait = min(_LONGEST_WAIT_S, 2 * wait or 0.5)
             except Exception as error:
-                # A thread that ended here would lose all that follows.
+                # If the thread ended here, all further events would be lost.
                 self._runs, self.problem = None, f"{type(error).__name__}: {error}"
                 wait = min(_LONGEST_WAIT_S, 2 * wait or 0.5)
 
-    def _awake(self, wait: float) -> bool:
-        """Sleep until there is something to do, after an outage for so many seconds; returns whether to go on."""
+    def _wait_for_work(self, wait: float) -> bool:
+        """Sleep until there are events, or after an outage for ``wait`` seconds; return whether to continue."""
         with self._more:
             if wait:
                 self._more.wait_for(lambda: self._closing, timeout=wait)
@@ -126,21 +126,21 @@ class Delivery:
             return bool(self.waiting)
 
     def _deliver(self, events: Sequence[Event]) -> None:
-        """Hand over some events, the numbers of a run in one request."""
-        measured: defaultdict[str, list[Measured]] = defaultdict(list)
+        """Deliver some events, the metrics of a run in one request."""
+        measured: defaultdict[str, list[Measurement]] = defaultdict(list)
         later: list[Callable[[], None]] = []
         for event in events:
             if event["what"] == "drawn":
                 self._begin(event)
             elif event["what"] == "epoch":
-                self._latest[_name(event)] = event
-                measured[_name(event)] += self._numbers(event)
+                self._latest[_trial_name(event)] = event
+                measured[_trial_name(event)] += self._numbers(event)
             elif event["what"] == "ended":
                 later.append(lambda event=event: self._end(event))  # type: ignore[misc]
             elif event["what"] in ("paused", "resumed"):
                 later.append(lambda event=event: self._interrupt(event))  # type: ignore[misc]
         for name, numbers in measured.items():
-            self._try(lambda name=name, numbers=numbers: self.run(name).log_measured(numbers))  # type: ignore[misc]
+            self._try_step(lambda name=name, numbers=numbers: self.run(name).log_measurements(numbers))  # type: ignore[misc]
         for step in later:
             step()
         temporary = self._done.with_suffix(".part")
@@ -148,71 +148,71 @@ class Delivery:
         os.replace(temporary, self._done)
         self._position += len(events)
 
-    def _try(self, step: Callable[[], object]) -> None:
-        """What the store refuses once it would refuse again: it is noted, and the rest goes on."""
+    def _try_step(self, step: Callable[[], object]) -> None:
+        """Run a step; note a refusal by the store, which would be repeated, and continue."""
         try:
             step()
-        except StoreAwayError:
+        except StoreUnavailableError:
             raise
         except LeighError as error:
             self.refused.append(str(error))
 
-    def _known(self) -> dict[str, Run]:
+    def _known_runs(self) -> dict[str, Run]:
         if self._runs is None:
             self._runs = self.store.children(self.parent)
         return self._runs
 
     def _begin(self, event: Event) -> None:
-        self._drawn[_name(event)] = event
-        self._try(lambda: self.run(_name(event)))
+        self._drawn[_trial_name(event)] = event
+        self._try_step(lambda: self.run(_trial_name(event)))
 
     def _start(self, event: Event) -> None:
-        name, family = _name(event), event["family"]
+        name, family = _trial_name(event), event["family"]
         tags = {"model": family, "trial": event["number"]} | self.facts
         run = self.store.start(name, parent=self.parent, at=event["time"], **tags)
-        self._known()[name] = run
+        self._known_runs()[name] = run
         facts = {"family": family, "image_size": self.image_sizes[family]}
-        self._try(lambda: run.log_params(facts | event["config"]))
+        self._try_step(lambda: run.log_params(facts | event["config"]))
 
-    def _numbers(self, event: Event) -> list[Measured]:
+    def _numbers(self, event: Event) -> list[Measurement]:
         """An epoch's metrics, with the hyperparameters that a population has changed since the trial was drawn."""
-        drawn = self._drawn[_name(event)]["config"]
+        drawn = self._drawn[_trial_name(event)]["config"]
         changed = {
             f"population/{key}": value
             for key, value in event["config"].items()
             if isinstance(value, int | float) and drawn[key] != value
         }
         numbers = event["metrics"] | changed
-        return [Measured(name, value, event["epoch"], event["time"]) for name, value in numbers.items()]
+        return [Measurement(name, value, event["epoch"], event["time"]) for name, value in numbers.items()]
 
     def _end(self, event: Event) -> None:
-        name, failed = _name(event), event["state"] == "failed"
+        name, failed = _trial_name(event), event["state"] == "failed"
         tags = {"error": event["error"][:_LONGEST_TAG] if failed else ""}
         tags |= {"stopped": event["stopped"]} if "stopped" in event else {}
         if (latest := self._latest.get(name)) is not None:
             best = {f"best/{key}": value for key, value in latest["best"].items()} | {"seconds": event["seconds"]}
-            self._try(lambda: self.run(name).log_metrics(best, at=event["time"]))
+            self._try_step(lambda: self.run(name).log_metrics(best, at=event["time"]))
             tags["best_epoch"] = latest["best_epoch"]
-        self._try(lambda: self.run(name).set_tags(tags))
+        self._try_step(lambda: self.run(name).set_tags(tags))
         if event.get("trace"):
-            self._try(lambda: self.run(name).log_text(event["trace"], "error.txt"))
-        self._try(lambda: self.run(name).end("FAILED" if failed else "FINISHED", at=event["time"]))
+            self._try_step(lambda: self.run(name).log_text(event["trace"], "error.txt"))
+        self._try_step(lambda: self.run(name).end("FAILED" if failed else "FINISHED", at=event["time"]))
 
     def _interrupt(self, event: Event) -> None:
-        """Runs that are open stop with the search, and go on with it."""
-        over = {_name(each) for each in self.journal.events if each["what"] == "ended"}
-        left = [run for name, run in self._known().items() if name in self._drawn and name not in over]
+        """End open runs when the search is paused, and resume them when it is resumed."""
+        over = {_trial_name(each) for each in self.journal.events if each["what"] == "ended"}
+        left = [run for name, run in self._known_runs().items() if name in self._drawn and name not in over]
         reason = event.get("reason", "")[:_LONGEST_TAG]
         for run in [self.parent, *left]:
-            self._try(functools.partial(run.set_tags, {"error": reason}))
+            self._try_step(functools.partial(run.set_tags, {"error": reason}))
             if event["what"] == "resumed":
-                self._try(run.go_on)
+                self._try_step(run.resume)
             else:
-                self._try(functools.partial(run.end, event["status"], at=event["time"]))
+                self._try_step(functools.partial(run.end, event["status"], at=event["time"]))
 
 
-def _delivered(done: Path, parent: Run) -> int:
-    """Events that a run's file says are delivered: none where it is another run's, or was cut short."""
+def _delivered_count(done: Path, parent: Run) -> int:
+    """Number of delivered events in a run's file; 0 if it is another run's or truncated."""
     try:
         about = json.loads(done.read_text())
     except (FileNotFoundError, json.JSONDecodeError):
@@ -220,5 +220,5 @@ def _delivered(done: Path, parent: Run) -> int:
     return int(about["events"]) if about["run"] == parent.id else 0
 
 
-def _name(event: Event) -> str:
+def _trial_name(event: Event) -> str:
     return f"{event['family']}-{event['number']}"

@@ -1,4 +1,4 @@
-"""What a search would do, before it does it."""
+"""Preview of a search, with estimates of its time and memory."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -7,9 +7,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from leigh_mlops.report.words import counted
+from leigh_mlops.report.sentences import format_count
 from leigh_mlops.settings import Choice, SearchSpace, TrainingSettings
-from leigh_mlops.training import PreparedData, TrainingState, build_network, fit, memory_of
+from leigh_mlops.training import PreparedData, TrainingState, build_network, estimate_trial_memory, fit
 
 __all__ = ["seconds_per_epoch", "show_plan"]
 
@@ -26,10 +26,12 @@ def show_plan(
     address: str | None,
     time_budget_s: float | None = None,
 ) -> None:
-    """Show every family's trials, what is varied, memory, and time on this machine."""
+    """Show each family's trials, varied settings, memory, and time on this machine."""
     cores, gpus = len(os.sched_getaffinity(0)), torch.cuda.device_count()
     where = (
-        f"the Ray cluster {address}" if address else f"this machine ({counted(cores, 'core')}, {counted(gpus, 'GPU')})"
+        f"the Ray cluster {address}"
+        if address
+        else f"this machine ({format_count(cores, 'core')}, {format_count(gpus, 'GPU')})"
     )
     console.print(f"Would search on {where}; times and memory are of the published configurations here.", markup=False)
     table = Table("family", "trials", "epochs", "px", "at once", "memory", "s per epoch", "in all, at most")
@@ -41,7 +43,7 @@ def show_plan(
         seconds = seconds_per_epoch(space, data) * space.folds
         whole = seconds * settings.epochs * space.trials / at_once
         total += whole
-        memory = memory_of(space.family, settings, data, folds=space.folds)
+        memory = estimate_trial_memory(space.family, settings, data, folds=space.folds)
         cells = (
             space.trials,
             settings.epochs,
@@ -54,7 +56,7 @@ def show_plan(
     console.print(table)
     for space in spaces:
         console.print(
-            f"{space.family} varies {', '.join(map(_varied, space.ordered_space)) or 'nothing'}.", markup=False
+            f"{space.family} varies {', '.join(map(_describe_domain, space.ordered_space)) or 'nothing'}.", markup=False
         )
     total = min(total, time_budget_s or total)
     stops = " (early stopping ends most trials before)" if any(s.early_stopping != "none" for s in spaces) else ""
@@ -62,7 +64,7 @@ def show_plan(
 
 
 def seconds_per_epoch(space: SearchSpace, data: PreparedData) -> float:
-    """Seconds of an epoch of the published configuration on this machine, from two batches of it."""
+    """Estimate the seconds of an epoch of the published configuration on this machine from two batches."""
     settings = TrainingSettings.from_flat(space.published | {"init": "random"})
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = build_network(space.family, settings, data, seed=0).to(device)
@@ -76,7 +78,7 @@ def seconds_per_epoch(space: SearchSpace, data: PreparedData) -> float:
     scale, size = data.scale(settings.intensity), settings.batch_size
     train, val = data.rows("train"), data.rows("val")
     tried = train[: 2 * size], val[:size]
-    batches = [data.batches_of(rows, scale, size) for rows in tried]
+    batches = [data.batches_from_rows(rows, scale, size) for rows in tried]
     epochs = list(
         fit(state, *batches, wells=list(data.wells), epochs=2, metric=space.metric, precision=settings.precision)
     )
@@ -84,7 +86,7 @@ def seconds_per_epoch(space: SearchSpace, data: PreparedData) -> float:
     return epochs[-1].metrics["train/seconds"] * all_of_it / done
 
 
-def _varied(item: tuple[str, object]) -> str:
+def _describe_domain(item: tuple[str, object]) -> str:
     key, domain = item
     return f"{key} ({len(domain.values)} choices)" if isinstance(domain, Choice) else key
 

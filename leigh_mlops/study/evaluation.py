@@ -1,4 +1,4 @@
-"""Scores of a model package on some fields, beside the baselines that it carries."""
+"""Scores of a model package on some fields, beside the baselines stored in it."""
 
 import math
 from dataclasses import dataclass
@@ -11,25 +11,25 @@ import torch
 from leigh_mlops.images import IntensityScale
 from leigh_mlops.models import ModelPackage, PCABaseline
 from leigh_mlops.scores import per_well_mean
-from leigh_mlops.study.baselines import Baselines, beside_scores
-from leigh_mlops.training import Outputs, PreparedData, inverse_error, objective_of, predict
+from leigh_mlops.study.baselines import Baselines, neighbour_scores
+from leigh_mlops.training import Outputs, PreparedData, inverse_error, predict, select_objective
 
-__all__ = ["Evaluation", "evaluate_package", "outputs_of", "raw_errors", "scores_under"]
+__all__ = ["Evaluation", "evaluate_package", "predict_rows", "raw_errors", "select_scores"]
 
-_INVERTED = 4
+_INVERTED_FIELDS = 4
 _BATCH = 16
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A model, a threshold on intensity and the position on the plate, on the same fields.
+    """Scores of a model, the intensity baseline and the position baseline on the same fields.
 
     Attributes:
         scores: Shared metric names of the model, those per well under ``wells/``, those of
             wells with a neighbour of another class under ``beside/``.
-        baseline: The same of the intensity baseline; empty where the model does not classify.
-        position: The same of the position on the plate.
-        outputs: What the model says of each field.
+        baseline: Scores of the intensity baseline; of PCA where the model does not classify.
+        position: Scores of the position on the plate; empty where the model does not classify.
+        outputs: Outputs of the model for each field.
     """
 
     scores: dict[str, float]
@@ -40,7 +40,7 @@ class Evaluation:
     def to_json(self, model: str) -> dict[str, Any]:
         """The JSON of the ``evaluate`` command."""
         fields = {name: value for name, value in self.scores.items() if "/" not in name or name.startswith("z_prime/")}
-        wells, near = (scores_under(prefix, self.scores) for prefix in ("wells/", "beside/"))
+        wells, near = (select_scores(prefix, self.scores) for prefix in ("wells/", "beside/"))
         return {
             "model": model,
             "fields": fields,
@@ -53,36 +53,38 @@ class Evaluation:
 
 def evaluate_package(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64]) -> Evaluation:
     """Score a package on some rows; the data's classes must be the model's."""
-    model, outputs = package.model, outputs_of(package, data, rows)
+    model, outputs = package.model, predict_rows(package, data, rows)
     wells = list(data.wells[outputs.rows])
-    scores = objective_of(model).scores(outputs, wells, data.classes)
-    few = next(iter(data.batches_of(rows[:_INVERTED], IntensityScale.from_json(package.scale), _INVERTED)))
+    scores = select_objective(model).scores(outputs, wells, data.classes)
+    few = next(
+        iter(data.batches_from_rows(rows[:_INVERTED_FIELDS], IntensityScale.from_json(package.scale), _INVERTED_FIELDS))
+    )
     error = inverse_error(model, few.images)
-    # An inverse that does not converge has no error to tell; jobs say so field by field.
+    # An inverse that does not converge has no error; jobs report it field by field.
     if error is not None and math.isfinite(error):
         scores["inverse_error"] = error
     if model.task == "reconstruct":
         return Evaluation(scores, {"mse": _latent_mse(package, data, rows)}, {}, outputs)
-    scores |= beside_scores(data, outputs.rows, outputs.values)
+    scores |= neighbour_scores(data, outputs.rows, outputs.values)
     beside = Baselines.from_arrays(package.arrays).scores(data, rows)
     return Evaluation(scores, beside["baseline"], beside["position"], outputs)
 
 
-def scores_under(prefix: str, scores: dict[str, float]) -> dict[str, float]:
+def select_scores(prefix: str, scores: dict[str, float]) -> dict[str, float]:
     """The scores whose names begin with a prefix, by the rest of their names."""
     return {name.removeprefix(prefix): value for name, value in scores.items() if name.startswith(prefix)}
 
 
-def outputs_of(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64]) -> Outputs:
-    """What a package says of some rows."""
-    batches = data.batches_of(rows, IntensityScale.from_json(package.scale), _BATCH)
+def predict_rows(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64]) -> Outputs:
+    """Outputs of a package for some rows."""
+    batches = data.batches_from_rows(rows, IntensityScale.from_json(package.scale), _BATCH)
     return predict(package.model, batches, package.about.get("beta", 1.0))
 
 
 def _latent_mse(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64]) -> float:
     kept = {name.removeprefix("pca/"): a for name, a in package.arrays.items() if name.startswith("pca/")}
     pca, scale = PCABaseline.from_arrays(kept), IntensityScale.from_json(package.scale)
-    errors = [pca.mse(batch.images.numpy()) for batch in data.batches_of(rows, scale, _BATCH)]
+    errors = [pca.mse(batch.images.numpy()) for batch in data.batches_from_rows(rows, scale, _BATCH)]
     return float(np.concatenate(errors).mean())
 
 
@@ -91,7 +93,7 @@ def raw_errors(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.i
     """Mean squared error per well of reconstructions in raw intensity units, so that scales do not matter."""
     scale = IntensityScale.from_json(package.scale)
     errors = []
-    for batch in data.batches_of(rows, scale, _BATCH):
+    for batch in data.batches_from_rows(rows, scale, _BATCH):
         difference = scale.invert(package.model(batch.images).numpy()) - data.cache.raw(batch.rows)
         errors.append(np.square(difference.astype(np.float64)).mean(axis=(1, 2, 3)))
     return per_well_mean(list(data.wells[rows]), np.concatenate(errors))

@@ -1,4 +1,4 @@
-"""A few validation fields with their explanations, to look at beside a run's numbers."""
+"""Contact sheet of a few validation fields with their explanations."""
 
 import numpy as np
 import numpy.typing as npt
@@ -6,8 +6,9 @@ from matplotlib.figure import Figure
 
 from leigh_mlops.explanations import default_explainers, explain_fields
 from leigh_mlops.models import ModelPackage
-from leigh_mlops.report.explained import explained_row, heat_scale
-from leigh_mlops.report.pictures import limits_of
+from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.report.contact_row import explained_row, heat_scale
+from leigh_mlops.report.rendering import intensity_limits
 from leigh_mlops.report.sheets import contact_sheet
 from leigh_mlops.training import PreparedData
 
@@ -18,18 +19,18 @@ def display_limits(data: PreparedData) -> list[list[float]]:
     """Raw intensities shown as black and as full colour, (C, 2), from up to 64 training fields."""
     rows = data.rows("train")
     chosen = rows[:: max(1, len(rows) // 64)][:64]
-    return [[float(low), float(high)] for low, high in limits_of(data.cache.raw(chosen))]
+    return [[float(low), float(high)] for low, high in intensity_limits(data.cache.raw(chosen))]
 
 
 def example_sheet(package: ModelPackage, data: PreparedData, per_class: int = 2) -> Figure:
     """Validation fields of each class with the default explanations of the package's family."""
-    rows = _some(data, per_class)
+    rows = _example_rows(data, per_class)
     raw, limits = data.cache.raw(rows), package.about["display_limits"]
     explained = explain_fields(package, raw, default_explainers(package.model))
     scale = heat_scale([heat for each in explained for heat in each.maps.values()])
     sheet = [
         explained_row(
-            f"{data.wells[row]}, field {data.table['Metadata_Site'].iloc[row]}, class {data.classes[data.labels[row]]}",
+            f"{data.wells[row]}, field {data.table[Metadata.SITE].iloc[row]}, class {data.classes[data.labels[row]]}",
             raw[place],
             package.channels,
             limits,
@@ -45,7 +46,7 @@ def example_sheet(package: ModelPackage, data: PreparedData, per_class: int = 2)
     return contact_sheet(sheet, heading, "All images on one intensity scale.", scale=scale)
 
 
-def _some(data: PreparedData, per_class: int) -> npt.NDArray[np.int64]:
+def _example_rows(data: PreparedData, per_class: int) -> npt.NDArray[np.int64]:
     rows = data.rows("val")
     labels = data.labels[rows]
     return np.concatenate([rows[labels == label][:per_class] for label in np.unique(labels)])

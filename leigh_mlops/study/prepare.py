@@ -1,4 +1,4 @@
-"""From a folder of images to prepared data: table, split, cache, said in words."""
+"""Preparation of data from a folder of images: table, split and cache."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -27,21 +27,22 @@ from leigh_mlops.plates import (
     require_classes,
     write_demo_plate,
 )
+from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.progress import Progress
-from leigh_mlops.report.tables import flag_table
-from leigh_mlops.report.words import counted, depth_lines
+from leigh_mlops.report.sentences import depth_lines, format_count
+from leigh_mlops.report.terminal_tables import flag_table
 from leigh_mlops.training import PARTS, PreparedData
 
 __all__ = [
     "DEMO",
     "DataSource",
-    "Divided",
-    "confounds_of",
+    "DividedData",
+    "measure_confounds",
     "divided_table",
     "find_data",
-    "flagged",
-    "prepare",
-    "with_cache",
+    "add_flags",
+    "prepare_data",
+    "add_pixels",
 ]
 
 DEMO = Path("demo")
@@ -49,17 +50,17 @@ DEMO = Path("demo")
 
 @dataclass(frozen=True)
 class DataSource:
-    """Where the images are and how their wells are divided.
+    """Location of the images and division of their wells.
 
     Attributes:
         path: Folder or table; ``None`` for the demo plate, which is made in ``demo/``.
-        platemap: What stands in each well, where it lies elsewhere.
-        group: What is never divided: ``well``, ``plate``, ``batch`` or ``donor``.
-        seed: Of the split.
+        platemap: Plate map, if it is not in the folder.
+        group: Unit that is never divided: ``well``, ``plate``, ``batch`` or ``donor``.
+        seed: Seed of the split.
         skip_broken: Leave out images that can't be read instead of refusing them.
         exclude: Flaws for which a field is left out; ``None`` for the default rule.
         fold: ``2/5`` takes the second of five parts as test part; ``2/all`` gives each group a part.
-        scale_by: ``training`` for one intensity scale; ``controls`` brings each plate to a common
+        scale_by: ``training`` for one intensity scale; ``controls`` adjusts each plate to a common
             level by its own negative controls first.
     """
 
@@ -73,18 +74,18 @@ class DataSource:
     scale_by: str = "training"
 
     @property
-    def rule(self) -> tuple[str, ...]:
+    def excluded_flaws(self) -> tuple[str, ...]:
         """Flaws for which a field is left out."""
         if self.exclude is None:
             return tuple(EXCLUDED_BY_DEFAULT)
         return tuple(name for name in self.exclude if name != "none")
 
 
-Divided = tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]
+DividedData = tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]
 """An image table, its channels and its classes."""
 
 
-def divided_table(source: DataSource, console: Console) -> Divided:
+def divided_table(source: DataSource, console: Console) -> DividedData:
     """Find the images and divide their wells; nothing is written.
 
     Raises:
@@ -111,7 +112,7 @@ def _split(table: pd.DataFrame, source: DataSource) -> "pd.Series[str]":
     return fold_split(table, int(fold), "all" if folds == "all" else int(folds), group=source.group, seed=source.seed)
 
 
-def prepare(
+def prepare_data(
     source: DataSource,
     table: pd.DataFrame,
     channels: Sequence[str],
@@ -124,8 +125,8 @@ def prepare(
     Raises:
         LeighError: Images can't be read, and ``source`` does not say to leave them out.
     """
-    data = with_cache(table, channels, classes, image_size, console, demo=is_demo(source.path or DEMO))
-    data = replace(flagged(data, source.rule, console), group=source.group)
+    data = add_pixels(table, channels, classes, image_size, console, demo=is_demo(source.path or DEMO))
+    data = replace(add_flags(data, source.excluded_flaws, console), group=source.group)
     if data.failures and not source.skip_broken:
         raise LeighError(
             f"{len(data.failures)} of {len(table)} fields can't be used, the first because "
@@ -133,13 +134,13 @@ def prepare(
         )
     for failure in data.failures:
         console.print(f"  left out: {failure.reason}", markup=False)
-    _each_class_in_each_part(data)
+    _check_class_coverage(data)
     if source.scale_by == "controls":
-        return data.scaled_by_controls((data.table["Metadata_Split"] == "train").to_numpy(bool))
+        return data.scale_by_controls((data.table[Metadata.SPLIT] == "train").to_numpy(bool))
     return data
 
 
-def _each_class_in_each_part(data: PreparedData) -> None:
+def _check_class_coverage(data: PreparedData) -> None:
     for part in PARTS:
         present = set(data.labels[data.rows(part)])
         if absent := [name for number, name in enumerate(data.classes) if number not in present]:
@@ -149,8 +150,8 @@ def _each_class_in_each_part(data: PreparedData) -> None:
             )
 
 
-def find_data(source: DataSource, console: Console) -> Divided:
-    """The image table, its channels and its classes; the demo plate is made where it does not stand yet."""
+def find_data(source: DataSource, console: Console) -> DividedData:
+    """Find the image table, its channels and its classes; the demo plate is written first if it does not exist."""
     path = source.path
     if path is None:
         path = DEMO
@@ -158,7 +159,7 @@ def find_data(source: DataSource, console: Console) -> Divided:
             console.print(f"No --data: a demo plate with known truth is made in {path}/.")
             write_demo_plate(path, wells_per_class=32, seed=0)
     found = find_images(path, platemap=source.platemap)
-    wells = found.table[["Metadata_Plate", "Metadata_Well"]].drop_duplicates()
+    wells = found.table[[Metadata.PLATE, Metadata.WELL]].drop_duplicates()
     console.print(
         f"{path}: {len(found.table)} fields of {len(wells)} wells, "
         f"channels {', '.join(found.channels)} (names read as {found.preset}).",
@@ -169,11 +170,11 @@ def find_data(source: DataSource, console: Console) -> Divided:
             f"  {len(found.unmatched)} files match no pattern and are left out, for example {found.unmatched[0].name}",
             markup=False,
         )
-    conditions = found.table.get("Metadata_Condition", pd.Series(dtype=str)).dropna()
+    conditions = found.table.get(Metadata.CONDITION, pd.Series(dtype=str)).dropna()
     return found.table, found.channels, tuple(sorted(map(str, conditions.unique())))
 
 
-def with_cache(
+def add_pixels(
     table: pd.DataFrame,
     channels: Sequence[str],
     classes: Sequence[str],
@@ -182,14 +183,14 @@ def with_cache(
     *,
     demo: bool = False,
 ) -> PreparedData:
-    """Add the pixels at one size; a bar shows how far it is."""
+    """Add the pixels at one size, with a progress bar."""
     with Progress(console, f"reading images at {image_size} px", len(table)) as progress:
         cache = open_cache(table, channels, image_size, progress=progress.advance)
     return PreparedData(table, tuple(channels), tuple(classes), cache, demo)
 
 
-def flagged(data: PreparedData, rule: Sequence[str], console: Console) -> PreparedData:
-    """The same data with the flaws of each field in its table; those left out by rule stand in no part.
+def add_flags(data: PreparedData, rule: Sequence[str], console: Console) -> PreparedData:
+    """Return the data with the flaws of each field in its table; fields excluded by the rule are in no part.
 
     Raises:
         LeighError: A flaw is unknown.
@@ -199,36 +200,36 @@ def flagged(data: PreparedData, rule: Sequence[str], console: Console) -> Prepar
     file_bits = data.cache.full_scale.bit_length()
     for line in depth_lines(bit_depths(table, data.cache.quality, file_bits=file_bits)):
         console.print(line, markup=False)
-    if (table["Metadata_Flags"] != "").any():
+    if (table[Metadata.FLAGS] != "").any():
         console.print(flag_table(count_flags(flags, table)))
     return replace(data, table=table)
 
 
-def confounds_of(data: PreparedData) -> dict[str, dict[str, float]]:
-    """Whether position, plate or pixels without cells alone tell the classes apart."""
+def measure_confounds(data: PreparedData) -> dict[str, dict[str, float]]:
+    """Measure how well position, plate or pixels without cells alone separate the classes."""
     columns = [name for name in data.cache.quality if str(name).startswith("background")]
     return probe_confounds(data.table, data.cache.quality[columns])
 
 
 def _show_split(table: pd.DataFrame, console: Console, group: str) -> None:
     shown = Table(title="Wells (fields) in each part; no well stands in two", title_justify="left")
-    counts = describe_split(table, table["Metadata_Split"])
+    counts = describe_split(table, table[Metadata.SPLIT])
     shown.add_column("class")
     for part in PARTS:
         shown.add_column(part, justify="right")
     for name, rows in counts.groupby("class"):
         cells = {row["part"]: f"{row['wells']} ({row['fields']})" for _, row in rows.iterrows()}
         shown.add_row(str(name), *(cells.get(part, "0") for part in PARTS))
-    leaked = leaked_wells(table, table["Metadata_Split"])
-    torn = [] if group == "well" else leaked_wells(table, table["Metadata_Split"], group)
-    left = table["Metadata_Condition"].notna() & table["Metadata_Split"].isna()
+    leaked = leaked_wells(table, table[Metadata.SPLIT])
+    torn = [] if group == "well" else leaked_wells(table, table[Metadata.SPLIT], group)
+    left = table[Metadata.CONDITION].notna() & table[Metadata.SPLIT].isna()
     if leaked:
         shown.title = "Wells (fields) in each part"
     console.print(shown)
     if torn:
         console.print(
-            f"The split handed in divides {counted(len(torn), group)} (for example {torn[0]}) that --group {group} "
-            "asks to keep whole."
+            f"The split handed in divides {format_count(len(torn), group)} (for example {torn[0]}) that "
+            f"--group {group} asks to keep whole."
         )
     if left.any():
         console.print(f"{left.sum()} fields stand in no part of the split handed in, and are not used.")

@@ -1,4 +1,4 @@
-"""Which source made a result."""
+"""Git revision of the source that made a result."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Checks of searches that need to know the models, and the weights that their trials begin with."""
+"""Checks of search spaces against the models, and the starting weights of trials."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,11 +12,11 @@ from leigh_mlops.models import MODELS, build_model
 from leigh_mlops.settings import Choice, SearchSpace, TrainingSettings
 from leigh_mlops.tracking import Store
 
-__all__ = ["check_spaces", "latent_size", "local_starts"]
+__all__ = ["check_spaces", "latent_size", "fetch_starting_weights"]
 
 
 def check_spaces(spaces: Sequence[SearchSpace], channels: int = 3) -> None:
-    """Refuse what would only fail in a trial.
+    """Refuse search spaces that would fail in a trial.
 
     Raises:
         LeighError: A family is unknown or named twice, or an architecture or image size is impossible.
@@ -28,17 +28,17 @@ def check_spaces(spaces: Sequence[SearchSpace], channels: int = 3) -> None:
             raise LeighError(f"Two search files name the family {space.family}; give one of them.")
         check_image_size(space.image_size)
         for choice in space.architectures():
-            _on_meta(choice, channels)
+            _build_on_meta_device(choice, channels)
 
 
 def latent_size(space: SearchSpace, channels: int) -> int:
-    """Numbers in the latent of a family's published architecture."""
-    model = _on_meta(space, channels).eval()
+    """Number of elements of the latent of a family's published architecture."""
+    model = _build_on_meta_device(space, channels).eval()
     latent = model.encode(torch.zeros(1, channels, space.image_size, space.image_size, device="meta"))
     return int(latent.numel())
 
 
-def _on_meta(space: SearchSpace, channels: int) -> Any:  # noqa: ANN401
+def _build_on_meta_device(space: SearchSpace, channels: int) -> Any:  # noqa: ANN401
     architecture = TrainingSettings.from_flat(space.published).architecture
     with torch.device("meta"):
         return build_model(
@@ -46,10 +46,10 @@ def _on_meta(space: SearchSpace, channels: int) -> Any:  # noqa: ANN401
         )
 
 
-def local_starts(store: Store, spaces: Iterable[SearchSpace], folder: Path) -> dict[str, str]:
-    """Fetch the registry versions that trials may begin with; returns their folders by address.
+def fetch_starting_weights(store: Store, spaces: Iterable[SearchSpace], folder: Path) -> dict[str, str]:
+    """Fetch the registry versions that trials may start from; return their folders by address.
 
-    A search that goes on begins with the version that an alias named when it was opened.
+    A resumed search uses the version that an alias referred to when it was opened.
 
     Raises:
         LeighError: There is no such version.

@@ -1,21 +1,21 @@
-"""Runs, artifacts and the model registry: the only room that imports MLflow, called by the driver alone."""
+"""Runs, artifacts and the model registry: the only package that imports MLflow, called by the driver alone."""
 
-from leigh_mlops.tracking.asking import NoVersionError, StoreAwayError
-from leigh_mlops.tracking.packaged import PackagedNetwork
+from leigh_mlops.tracking.pyfunc import PackagedNetwork
 from leigh_mlops.tracking.registry import CHALLENGER, CHAMPION, Version
-from leigh_mlops.tracking.runs import Measured, Run
+from leigh_mlops.tracking.runs import Measurement, Run
 from leigh_mlops.tracking.secrets import first_line
 from leigh_mlops.tracking.store import Store, serve_ui
+from leigh_mlops.tracking.store_errors import NoVersionError, StoreUnavailableError
 
 __all__ = [
     "CHALLENGER",
     "CHAMPION",
-    "Measured",
+    "Measurement",
     "NoVersionError",
     "PackagedNetwork",
     "Run",
     "Store",
-    "StoreAwayError",
+    "StoreUnavailableError",
     "Version",
     "first_line",
     "serve_ui",

@@ -19,10 +19,10 @@ from mlflow.types import Schema, TensorSpec
 from sqlalchemy.exc import SQLAlchemyError
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.tracking.asking import NoVersionError, asked
-from leigh_mlops.tracking.packaged import LOADER, PACKAGE
-from leigh_mlops.tracking.runs import Run, text_of
+from leigh_mlops.tracking.pyfunc import LOADER, PACKAGE
+from leigh_mlops.tracking.runs import Run, tag_text
 from leigh_mlops.tracking.secrets import first_line
+from leigh_mlops.tracking.store_errors import NoVersionError, translate_store_errors
 
 __all__ = ["CHALLENGER", "CHAMPION", "Registry", "Version"]
 
@@ -40,7 +40,7 @@ class Version:
 
     @property
     def uri(self) -> str:
-        """``models:/NAME/VERSION``."""
+        """Address ``models:/NAME/VERSION``."""
         return f"models:/{self.name}/{self.version}"
 
 
@@ -48,20 +48,20 @@ class Registry:
     """The registered models of a store.
 
     Attributes:
-        client: MLflow's.
-        experiment_id: Where logged models lie.
+        client: MLflow client.
+        experiment_id: Experiment of the logged models.
     """
 
     client: MlflowClient
     experiment_id: str
 
     def log_package(self, run: Run, folder: Path, *, channels: int, image_size: int, classifies: bool) -> str:
-        """Log a model package as MLflow model ``model`` of a run, once; returns its address for :meth:`register`."""
+        """Log a model package as MLflow model ``model`` of a run, once; return its address for :meth:`register`."""
         if (logged := self._logged_model(run)) is not None:
             return logged
         spec = TensorSpec(np.dtype(np.float32), (-1, channels, image_size, image_size))
         output = TensorSpec(np.dtype(np.float32), (-1, -1) if classifies else spec.shape)
-        with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings(), asked(self.client):
+        with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings(), translate_store_errors(self.client):
             warnings.simplefilter("ignore")
             # Otherwise it lies in MLflow's default experiment, whose files are those of the working directory.
             mlflow.set_experiment(experiment_id=self.experiment_id)
@@ -82,16 +82,16 @@ class Registry:
 
     def _logged_model(self, run: Run) -> str | None:
         """Address of the whole model that a run logged before, in a search that was interrupted."""
-        with asked(self.client):
+        with translate_store_errors(self.client):
             found = self.client.search_logged_models([self.experiment_id], f"source_run_id = '{run.id}'")
         return next((str(model.model_uri) for model in found if model.status == LoggedModelStatus.READY), None)
 
     def register(self, name: str, model_uri: str, run: Run, tags: Mapping[str, Any]) -> Version:
         """Register a logged model as the next version of a name, with alias ``challenger``."""
-        texts = {key: text_of(value) for key, value in tags.items()}
-        # A server wants to be told which logged model an address names.
+        texts = {key: tag_text(value) for key, value in tags.items()}
+        # A server needs the id of the logged model that an address names.
         logged = model_uri.removeprefix("models:/") if model_uri.startswith("models:/m-") else None
-        with asked(self.client):
+        with translate_store_errors(self.client):
             try:
                 self.client.create_registered_model(name)
             except MlflowException as error:
@@ -99,12 +99,12 @@ class Registry:
                     raise
             made = self.client.create_model_version(name, model_uri, run_id=run.id, tags=texts, model_id=logged)
         version = Version(name, int(made.version), run.id, texts)
-        self.name_alias(version, CHALLENGER)
+        self.set_alias(version, CHALLENGER)
         return version
 
-    def version_of(self, name: str, run: Run) -> Version | None:
-        """The version of a name that a run gave, if there is one."""
-        with asked(self.client):
+    def find_run_version(self, name: str, run: Run) -> Version | None:
+        """Find the version of a name that was registered from a run, if there is one."""
+        with translate_store_errors(self.client):
             found = self.client.search_model_versions(f"name = '{name}'")
         versions = [each for each in found if each.run_id == run.id]
         if not versions:
@@ -119,12 +119,12 @@ class Registry:
             LeighError: There is no such version.
         """
         found = self.version(f"models:/{name}/{version}")
-        self.name_alias(found, CHAMPION)
+        self.set_alias(found, CHAMPION)
         return found
 
-    def name_alias(self, version: Version, alias: str) -> None:
-        """Let an alias name a version."""
-        with asked(self.client):
+    def set_alias(self, version: Version, alias: str) -> None:
+        """Set an alias of a version."""
+        with translate_store_errors(self.client):
             self.client.set_registered_model_alias(version.name, alias, str(version.version))
 
     def champion(self, name: str) -> Version | None:
@@ -138,20 +138,20 @@ class Registry:
         """Find ``models:/NAME/VERSION`` or ``models:/NAME@ALIAS``.
 
         Raises:
-            LeighError: The address is no such thing, or the store has no such version.
+            LeighError: The address is malformed, or the store has no such version.
         """
         parts = re.fullmatch(r"models:/([^/@]+)(?:/(\d+)|@(\w+))", uri)
         if parts is None:
             raise LeighError(f"{uri!r} names no registered model; write models:/NAME@champion or models:/NAME/3.")
         name, number, alias = parts.groups()
-        with asked(self.client):
+        with translate_store_errors(self.client):
             try:
                 if alias:
                     found = self.client.get_model_version_by_alias(name, alias)
                 else:
                     found = self.client.get_model_version(name, number)
             except MlflowException as error:
-                # An alias that is not there is an invalid value.
+                # A missing alias is reported as an invalid value.
                 if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                     raise
                 names = ", ".join(sorted(model.name for model in self.client.search_registered_models())) or "none yet"
@@ -162,7 +162,7 @@ class Registry:
         return Version(name, int(found.version), found.run_id, dict(found.tags))
 
     def download(self, version: Version, folder: Path) -> Path:
-        """Copy a version's model package into a folder; nothing of it is run."""
+        """Copy a version's model package into a folder, without executing any of it."""
         with tempfile.TemporaryDirectory() as temporary:
             try:
                 with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""Runs that are written to."""
+"""Writing to the runs of a store."""
 
 import json
 import re
@@ -14,16 +14,16 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.tracking import MlflowClient
 
 from leigh_mlops.report.style import save_figure
-from leigh_mlops.tracking.asking import asked
+from leigh_mlops.tracking.store_errors import translate_store_errors
 
-__all__ = ["Measured", "Run", "text_of"]
+__all__ = ["Measurement", "Run", "tag_text"]
 
 _METRICS_AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
-class Measured:
-    """A number at a moment (seconds since 1970): delivered twice, it stands once in the store."""
+class Measurement:
+    """A metric at a time (seconds since 1970); delivered twice, it is stored once."""
 
     name: str
     value: float
@@ -32,7 +32,7 @@ class Measured:
 
 
 class Run:
-    """A run that is written to; what it is given is in the store when a call returns."""
+    """A run that is written to; each call returns once its data is in the store."""
 
     def __init__(self, client: MlflowClient, run_id: str) -> None:
         self.client = client
@@ -40,55 +40,55 @@ class Run:
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Log parameters; they can't be changed later."""
-        entries = [Param(_key(key), text_of(value)) for key, value in params.items()]
-        with asked(self.client):
+        entries = [Param(_metric_key(key), tag_text(value)) for key, value in params.items()]
+        with translate_store_errors(self.client):
             self.client.log_batch(self.id, params=entries)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0, *, at: float | None = None) -> None:
-        """Log numbers of one moment, by default now; those that are not finite are left out."""
+        """Log metrics of one time, by default now; values that are not finite are left out."""
         moment = time.time() if at is None else at
-        self.log_measured([Measured(name, value, step, moment) for name, value in metrics.items()])
+        self.log_measurements([Measurement(name, value, step, moment) for name, value in metrics.items()])
 
-    def log_measured(self, measured: Sequence[Measured]) -> None:
-        """Log numbers of several moments at once; those that are not finite are left out."""
+    def log_measurements(self, measured: Sequence[Measurement]) -> None:
+        """Log metrics of several times at once; values that are not finite are left out."""
         entries = [
-            Metric(_key(each.name), float(each.value), int(1000 * each.time), each.step)
+            Metric(_metric_key(each.name), float(each.value), int(1000 * each.time), each.step)
             for each in measured
             if np.isfinite(each.value)
         ]
         for start in range(0, len(entries), _METRICS_AT_ONCE):
-            with asked(self.client):
+            with translate_store_errors(self.client):
                 self.client.log_batch(self.id, metrics=entries[start : start + _METRICS_AT_ONCE])
 
     def log_dataset(self, name: str, digest: str, facts: Mapping[str, Any], context: str) -> None:
-        """Name the data in the form that MLflow's UI shows: ``digest`` identifies it, ``context`` says for what."""
+        """Log a data set as MLflow's UI shows it: ``digest`` identifies it, ``context`` is its purpose."""
         profile = json.dumps({key: value for key, value in facts.items() if not isinstance(value, str)})
         source = json.dumps({key: value for key, value in facts.items() if isinstance(value, str)})
         dataset = Dataset(name, digest, source_type="local", source=source, profile=profile)
         used = DatasetInput(dataset, [InputTag("mlflow.data.context", context)])
-        with asked(self.client):
+        with translate_store_errors(self.client):
             self.client.log_inputs(self.id, [used])
 
-    def history(self) -> list[Measured]:
-        """All that was measured, by name and step."""
-        with asked(self.client):
+    def history(self) -> list[Measurement]:
+        """All logged metrics, by name and step."""
+        with translate_store_errors(self.client):
             names = sorted(self.client.get_run(self.id).data.metrics)
             found = [metric for name in names for metric in self.client.get_metric_history(self.id, name)]
-        return [Measured(metric.key, metric.value, metric.step, metric.timestamp / 1000) for metric in found]
+        return [Measurement(metric.key, metric.value, metric.step, metric.timestamp / 1000) for metric in found]
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         """Set or change tags."""
-        with asked(self.client):
-            self.client.log_batch(self.id, tags=[RunTag(key, text_of(value)) for key, value in tags.items()])
+        with translate_store_errors(self.client):
+            self.client.log_batch(self.id, tags=[RunTag(key, tag_text(value)) for key, value in tags.items()])
 
     def tags(self) -> dict[str, str]:
-        """Its tags as they stand."""
-        with asked(self.client):
+        """Current tags of the run."""
+        with translate_store_errors(self.client):
             return dict(self.client.get_run(self.id).data.tags)
 
     def log_file(self, path: Path, folder: str | None = None) -> None:
-        """Copy a file, or all that lies in a folder, to the run's artifacts."""
-        with asked(self.client):
+        """Copy a file, or the content of a folder, to the run's artifacts."""
+        with translate_store_errors(self.client):
             if path.is_dir():
                 self.client.log_artifacts(self.id, str(path), folder)
             else:
@@ -103,25 +103,25 @@ class Run:
 
     def log_text(self, text: str, name: str) -> None:
         """Log a text under a path."""
-        with asked(self.client):
+        with translate_store_errors(self.client):
             self.client.log_text(self.id, text, name)
 
     def end(self, status: str = "FINISHED", at: float | None = None) -> None:
-        """End as ``FINISHED``, ``FAILED`` or ``KILLED``, now or at a moment in seconds since 1970."""
-        with asked(self.client):
+        """End the run as ``FINISHED``, ``FAILED`` or ``KILLED``, now or at a time in seconds since 1970."""
+        with translate_store_errors(self.client):
             self.client.set_terminated(self.id, status, end_time=None if at is None else int(1000 * at))
 
-    def go_on(self) -> None:
-        """Run again after an end."""
-        with asked(self.client):
+    def resume(self) -> None:
+        """Set an ended run to running again."""
+        with translate_store_errors(self.client):
             self.client.update_run(self.id, status="RUNNING")
 
 
-def _key(name: str) -> str:
-    """Class names stand in names of metrics, and MLflow takes few of their letters."""
+def _metric_key(name: str) -> str:
+    """Replace characters of a metric name, which may contain class names, that MLflow does not accept."""
     return re.sub(r"[^\w\-. /:]", "-", name)
 
 
-def text_of(value: Any) -> str:  # noqa: ANN401
-    """What a tag or a parameter says: texts as they are, anything else as JSON."""
+def tag_text(value: Any) -> str:  # noqa: ANN401
+    """Text of a tag or a parameter: strings as they are, anything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, default=str)

@@ -1,22 +1,22 @@
-"""Passwords never reach a log, a run or an error."""
+"""Removal of passwords from addresses and messages."""
 
 import os
 import re
 from urllib.parse import unquote, urlsplit
 
-__all__ = ["first_line", "with_password_aside", "without_secrets"]
+__all__ = ["first_line", "move_password_to_environment", "redact_secrets"]
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says, or its kind, without passwords."""
+    """First line of an error's message, or its type, without passwords."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return without_secrets(lines[0])[:300]
+    return redact_secrets(lines[0])[:300]
 
 
-def with_password_aside(uri: str) -> str:
-    """A server's address without user and password, which MLflow then takes from the environment.
+def move_password_to_environment(uri: str) -> str:
+    """Return a server's address without user and password, which MLflow then reads from the environment.
 
-    Left in the address, MLflow would write them under links to runs.
+    MLflow would print links to runs with a password that is left in the address.
     """
     parts = urlsplit(uri)
     if parts.scheme not in ("http", "https") or parts.username is None:
@@ -26,7 +26,7 @@ def with_password_aside(uri: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
-def without_secrets(text: str) -> str:
-    """A text in which addresses have neither user and password nor query."""
+def redact_secrets(text: str) -> str:
+    """Remove user, password and query from the addresses in a text."""
     text = re.sub(r"(\w+://)\S*@", r"\1…@", text)
     return re.sub(r"(\w+://[^\s?]*)\?\S*", r"\1?…", text)

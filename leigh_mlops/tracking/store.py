@@ -17,11 +17,11 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.tracking.asking import asked
-from leigh_mlops.tracking.monitor import Monitor
+from leigh_mlops.tracking.monitor import SystemMonitor
 from leigh_mlops.tracking.registry import Registry
-from leigh_mlops.tracking.runs import Run, text_of
-from leigh_mlops.tracking.secrets import first_line, with_password_aside, without_secrets
+from leigh_mlops.tracking.runs import Run, tag_text
+from leigh_mlops.tracking.secrets import first_line, move_password_to_environment, redact_secrets
+from leigh_mlops.tracking.store_errors import translate_store_errors
 
 __all__ = ["Store", "serve_ui"]
 
@@ -34,23 +34,23 @@ class Store(Registry):
     def __init__(self, uri: str, artifacts: str | None) -> None:
         self.uri = uri
         self.client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-        self.experiment_id = self._experiment(artifacts)
+        self.experiment_id = self._find_or_create_experiment(artifacts)
 
     @classmethod
     def open(cls, uri: str | None = None, *, verbose: bool = False) -> "Store":
-        """Open a store, and make the embedded one where it does not stand yet.
+        """Open a store; an embedded one is created if it does not exist.
 
         Args:
             uri: Tracking address, or the folder of an embedded store; by default ``./mlruns``.
-            verbose: Let MLflow speak.
+            verbose: Show MLflow's log messages.
 
         Raises:
-            LeighError: The store can't be reached, or the address is of a kind that MLflow does not take.
+            LeighError: The store can't be reached, or MLflow does not support the address.
         """
         if not verbose:
             for name in ("mlflow", "alembic", "sqlalchemy"):
                 logging.getLogger(name).setLevel(logging.ERROR)
-        uri = with_password_aside(uri or "mlruns")
+        uri = move_password_to_environment(uri or "mlruns")
         if "://" not in uri:
             uri = f"sqlite:///{Path(uri).absolute()}/mlflow.db"
         try:
@@ -68,16 +68,16 @@ class Store(Registry):
                 return cls(f"sqlite:///{file}", (file.parent / "artifacts").as_uri())
         except (MlflowException, SQLAlchemyError, OSError, ValueError, ImportError) as error:
             raise LeighError(
-                f"The store {without_secrets(uri)} can't be reached ({first_line(error)}); "
+                f"The store {redact_secrets(uri)} can't be reached ({first_line(error)}); "
                 "start the server, or give another --store."
             ) from None
 
     @property
-    def words(self) -> str:
-        """Where the store is, without passwords."""
-        return without_secrets(self.uri.removeprefix("sqlite:///"))
+    def location(self) -> str:
+        """Location of the store, without passwords."""
+        return redact_secrets(self.uri.removeprefix("sqlite:///"))
 
-    def _experiment(self, artifacts: str | None) -> str:
+    def _find_or_create_experiment(self, artifacts: str | None) -> str:
         found = self.client.get_experiment_by_name(EXPERIMENT)
         if found is not None:
             return str(found.experiment_id)
@@ -85,68 +85,68 @@ class Store(Registry):
 
     @contextmanager
     def run(self, name: str, *, parent: Run | None = None, **tags: Any) -> Iterator[Run]:  # noqa: ANN401
-        """A run that ends FINISHED, or FAILED or KILLED where the body does not reach its end."""
-        with _ended(self.start(name, parent=parent, **tags)) as run:
+        """Start a run that ends as FINISHED, or as FAILED or KILLED if the body raises."""
+        with _end_on_exit(self.start(name, parent=parent, **tags)) as run:
             yield run
 
     @contextmanager
-    def again(self, run_id: str) -> Iterator[Run]:
-        """The same with a run that has ended before."""
-        run = self.run_of(run_id)
-        run.go_on()
-        with _ended(run):
+    def reopen_run(self, run_id: str) -> Iterator[Run]:
+        """Reopen a run that has ended; it ends again like that of :meth:`run`."""
+        run = self.get_run(run_id)
+        run.resume()
+        with _end_on_exit(run):
             yield run
 
     def start(self, name: str, *, parent: Run | None = None, at: float | None = None, **tags: Any) -> Run:  # noqa: ANN401
-        """Start a run, now or at a moment in seconds since 1970; whoever starts it ends it."""
+        """Start a run, now or at a time in seconds since 1970; the caller must end it."""
         family = {"mlflow.parentRunId": parent.id} if parent else {}
-        texts = {key: text_of(value) for key, value in (tags | family).items()}
+        texts = {key: tag_text(value) for key, value in (tags | family).items()}
         started = None if at is None else int(1000 * at)
-        with asked(self.client):
+        with translate_store_errors(self.client):
             created = self.client.create_run(self.experiment_id, start_time=started, run_name=name, tags=texts)
         return Run(self.client, created.info.run_id)
 
-    def run_of(self, run_id: str) -> Run:
-        """A run that is there already."""
+    def get_run(self, run_id: str) -> Run:
+        """Return an existing run."""
         return Run(self.client, run_id)
 
     def children(self, parent: Run) -> dict[str, Run]:
         """Runs of a parent by name; of several with one name, the first."""
         runs: dict[str, Run] = {}
-        for found in self._pages(f"tags.mlflow.parentRunId = '{parent.id}'", "ASC"):
+        for found in self._iterate_runs(f"tags.mlflow.parentRunId = '{parent.id}'", "ASC"):
             runs.setdefault(found.info.run_name, Run(self.client, found.info.run_id))
         return runs
 
-    def search_run(self, search: str) -> Run | None:
-        """The run of a search by the search's id, if the store has it."""
-        for found in self._pages(f"tags.search = '{search}'", "ASC"):
+    def find_search_run(self, search: str) -> Run | None:
+        """Find the run of a search by the search's id, if the store has it."""
+        for found in self._iterate_runs(f"tags.search = '{search}'", "ASC"):
             return Run(self.client, found.info.run_id)
         return None
 
     def newest_search(self) -> Run:
-        """The run of the search that was begun last.
+        """Find the run of the search that was started last.
 
         Raises:
             LeighError: There is none.
         """
-        for found in self._pages("tags.kind = 'search'", "DESC"):
+        for found in self._iterate_runs("tags.kind = 'search'", "DESC"):
             return Run(self.client, found.info.run_id)
-        raise LeighError(f"The store {self.words} holds no search; run the tune command first.")
+        raise LeighError(f"The store {self.location} holds no search; run the tune command first.")
 
-    def records(self, parent: Run) -> list[dict[str, Any]]:
-        """Name, status, tags and latest metrics of a parent's runs, as they began."""
+    def child_records(self, parent: Run) -> list[dict[str, Any]]:
+        """Name, status, tags and latest metrics of a parent's runs, in the order of their start."""
         return [
             {"name": found.info.run_name, "status": found.info.status}
             | {"tags": found.data.tags}
             | {"metrics": found.data.metrics}
-            for found in self._pages(f"tags.mlflow.parentRunId = '{parent.id}'", "ASC")
+            for found in self._iterate_runs(f"tags.mlflow.parentRunId = '{parent.id}'", "ASC")
         ]
 
-    def _pages(self, wanted: str, order: str) -> Iterator[Any]:
-        """All runs that fit, by the moment at which they began."""
+    def _iterate_runs(self, wanted: str, order: str) -> Iterator[Any]:
+        """Iterate over all matching runs in the order of their start."""
         token = None
         while True:
-            with asked(self.client):
+            with translate_store_errors(self.client):
                 page = self.client.search_runs(
                     [self.experiment_id],
                     wanted,
@@ -160,9 +160,9 @@ class Store(Registry):
                 return
 
     @contextmanager
-    def monitored(self, run: Run) -> Iterator[None]:
-        """Log CPU, memory and GPU of this machine with a run, by MLflow's own monitor, while the body runs."""
-        monitor = Monitor(run.id, resume_logging=True)
+    def monitor_system(self, run: Run) -> Iterator[None]:
+        """Log CPU, memory and GPU of this machine to a run, by MLflow's own monitor, while the body runs."""
+        monitor = SystemMonitor(run.id, resume_logging=True)
         monitor.start()
         try:
             yield
@@ -171,7 +171,7 @@ class Store(Registry):
 
 
 @contextmanager
-def _ended(run: Run) -> Iterator[Run]:
+def _end_on_exit(run: Run) -> Iterator[Run]:
     try:
         yield run
     except BaseException as error:
@@ -184,7 +184,7 @@ def _ended(run: Run) -> Iterator[Run]:
 def serve_ui(uri: str | None, host: str, port: int) -> int:
     """Run MLflow's own UI on a store until it is stopped; returns its exit code."""
     command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port)]
-    # In the environment, where a password is not seen in the list of processes.
+    # Passed in the environment, to keep a password out of the list of processes.
     environment = os.environ | {"MLFLOW_BACKEND_STORE_URI": Store.open(uri).uri}
     try:
         return subprocess.call(command, env=environment)

@@ -1,4 +1,4 @@
-"""A training state on disk: safetensors and JSON, no pickle."""
+"""Training states on disk: safetensors and JSON, no pickle."""
 
 import json
 import os
@@ -25,10 +25,10 @@ def save_checkpoint(state: TrainingState, folder: Path) -> None:
     (folder / "state.json").unlink(missing_ok=True)
     for number, other in enumerate(state.others, start=1):
         save_checkpoint(other, folder / f"fold{number}")
-    tensors, numbers = _split(state.optimizer.state_dict()["state"])
-    save_file(_plain(dict(state.model.state_dict())), folder / "weights.safetensors")
-    save_file(_plain(state.best_weights), folder / "best.safetensors")
-    save_file(_plain(tensors), folder / "optimizer.safetensors")
+    tensors, numbers = _split_tensors(state.optimizer.state_dict()["state"])
+    save_file(_clone_tensors(dict(state.model.state_dict())), folder / "weights.safetensors")
+    save_file(_clone_tensors(state.best_weights), folder / "best.safetensors")
+    save_file(_clone_tensors(tensors), folder / "optimizer.safetensors")
     about = {
         "seed": state.seed,
         "epoch": state.epoch,
@@ -43,9 +43,9 @@ def save_checkpoint(state: TrainingState, folder: Path) -> None:
 
 
 def load_checkpoint(state: TrainingState, folder: Path) -> None:
-    """Bring a fresh state of the same model and optimizer to where a saved one was.
+    """Restore a saved state into a fresh one of the same model and optimizer.
 
-    Learning rates, weight decay and all else that an optimizer was told stay those of the fresh state.
+    Learning rates, weight decay and all other options of the optimizer stay those of the fresh state.
 
     Raises:
         LeighError: Another number of folds was saved.
@@ -71,15 +71,15 @@ def load_checkpoint(state: TrainingState, folder: Path) -> None:
 
 
 def load_best(model: Network, folder: Path) -> int:
-    """Give a network of the same spec the weights of the best epoch, and return that epoch's number.
+    """Load the weights of the best epoch into a network of the same spec, and return that epoch's number.
 
-    Of several folds it is the first, the study's own division, whose network is kept.
+    Of several folds, the network of the first, the study's own division, is kept.
     """
     model.load_state_dict(load_file(folder / "best.safetensors"))
     return int(json.loads((folder / "state.json").read_text())["best_epoch"])
 
 
-def _split(entries: dict[int, dict[str, Any]]) -> tuple[dict[str, Tensor], dict[int, dict[str, Any]]]:
+def _split_tensors(entries: dict[int, dict[str, Any]]) -> tuple[dict[str, Tensor], dict[int, dict[str, Any]]]:
     tensors: dict[str, Tensor] = {}
     numbers: dict[int, dict[str, Any]] = {}
     for key, values in entries.items():
@@ -88,6 +88,6 @@ def _split(entries: dict[int, dict[str, Any]]) -> tuple[dict[str, Tensor], dict[
     return tensors, numbers
 
 
-def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Copies that share no memory, which safetensors would refuse."""
+def _clone_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Copy tensors so that they share no memory, which safetensors would refuse."""
     return {name: torch.clone(value.detach()).contiguous() for name, value in tensors.items()}

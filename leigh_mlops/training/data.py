@@ -1,4 +1,4 @@
-"""Prepared data: a table with its split and classes, and the pixel cache that belongs to it."""
+"""Prepared data: a table with its split and classes, and its pixel cache."""
 
 import hashlib
 import json
@@ -18,12 +18,13 @@ from leigh_mlops.images import (
     PixelCache,
     adjust_cache,
     control_levels,
-    fit_controls,
+    fit_control_reference,
     fit_scale,
 )
 from leigh_mlops.images.batches import Augmentation, FieldBatches
 from leigh_mlops.plates import split_fingerprint
-from leigh_mlops.training.machine import cache_here, path_from, with_absolute_paths
+from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.training.machine_paths import make_paths_absolute, open_local_cache, relative_path
 
 __all__ = ["PARTS", "PreparedData"]
 
@@ -32,7 +33,7 @@ PARTS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class PreparedData:
-    """Everything that a trial needs to know about its images.
+    """Images of a trial, with their split, classes and intensity controls.
 
     Attributes:
         table: Image table with a column ``Metadata_Split``; rows as in the cache.
@@ -40,10 +41,10 @@ class PreparedData:
         classes: Class names; a label is an index into them.
         cache: Pixels at one image size.
         demo: Whether the plate was generated.
-        starts: Local files of weights that trials may begin with, by the address that names them.
+        starts: Local files of weights that trials may begin with, by address.
         controls: Level to which the negative controls of every plate are brought; ``None`` where
             intensities stay as acquired.
-        group: ``well``, ``plate``, ``batch`` or ``donor``: what the split was asked not to divide.
+        group: ``well``, ``plate``, ``batch`` or ``donor``: the unit that the split does not divide.
     """
 
     table: pd.DataFrame
@@ -57,7 +58,7 @@ class PreparedData:
 
     @property
     def failures(self) -> tuple[Failure, ...]:
-        """Fields that could not be read, and stand in no part."""
+        """Fields that could not be read, and are in no part."""
         return self.cache.failures
 
     @property
@@ -68,33 +69,33 @@ class PreparedData:
     @property
     def wells(self) -> npt.NDArray[np.str_]:
         """``plate/B03`` of every row, shape (N,)."""
-        return (self.table["Metadata_Plate"].astype(str) + "/" + self.table["Metadata_Well"].astype(str)).to_numpy(str)
+        return (self.table[Metadata.PLATE].astype(str) + "/" + self.table[Metadata.WELL].astype(str)).to_numpy(str)
 
     @property
     def labels(self) -> npt.NDArray[np.int64]:
         """Class index of every row, shape (N,); -1 where it has none of the classes."""
         index = {name: number for number, name in enumerate(self.classes)}
-        return np.asarray(self.table["Metadata_Condition"].map(index).fillna(-1), dtype=np.int64)
+        return np.asarray(self.table[Metadata.CONDITION].map(index).fillna(-1), dtype=np.int64)
 
     def rows(self, part: str | None = None) -> npt.NDArray[np.int64]:
         """Readable, labelled rows of one part, or of all, without those that are excluded for a flaw."""
         chosen = self.labels >= 0
-        if "Metadata_Excluded" in self.table:
-            chosen &= ~self.table["Metadata_Excluded"].to_numpy(bool)
+        if Metadata.EXCLUDED in self.table:
+            chosen &= ~self.table[Metadata.EXCLUDED].to_numpy(bool)
         chosen[[failure.row for failure in self.failures]] = False
         if part is not None:
-            chosen &= (self.table["Metadata_Split"] == part).to_numpy(bool, na_value=False)
+            chosen &= (self.table[Metadata.SPLIT] == part).to_numpy(bool, na_value=False)
         return np.flatnonzero(chosen)
 
     def scale(self, transform: str) -> IntensityScale:
-        """The intensity scale of the training wells."""
+        """Intensity scale of the training wells."""
         fitted = fit_scale(self.cache, self.rows("train"), "log" if transform == "log" else "linear")
         return replace(fitted, controls=self.controls)
 
-    def scaled_by_controls(
+    def scale_by_controls(
         self, known: npt.NDArray[np.bool_], reference: ControlReference | None = None
     ) -> "PreparedData":
-        """The same data with every plate brought to one level by its own negative controls.
+        """Return the same data with every plate brought to one level by its own negative controls.
 
         Args:
             known: Fields on which the model is trained, shape (N,).
@@ -103,10 +104,10 @@ class PreparedData:
         Raises:
             LeighError: A plate has no negative control well that may be measured.
         """
-        plates = self.table["Metadata_Plate"].astype(str)
+        plates = self.table[Metadata.PLATE].astype(str)
         levels = self.control_levels(known)
         if reference is None:
-            reference = fit_controls({plate: levels[plate] for plate in levels if plate in set(plates[known])})
+            reference = fit_control_reference({plate: levels[plate] for plate in levels if plate in set(plates[known])})
         cache = adjust_cache(self.cache, list(plates), levels, reference)
         return replace(self, cache=cache, controls=reference)
 
@@ -114,7 +115,7 @@ class PreparedData:
         """Level of the negative controls of each plate that has some.
 
         On a plate of which the model knows some fields, the controls among them alone are measured:
-        those of a validation or test well are images to be judged, not a yardstick.
+        those of a validation or test well are evaluated, and may not serve as reference.
 
         Args:
             known: Fields on which the model is trained, shape (N,).
@@ -122,13 +123,13 @@ class PreparedData:
         Raises:
             LeighError: The model knows fields of a plate, but none of its negative controls.
         """
-        usable = (self.table.get("Metadata_Control", pd.Series("", index=self.table.index)) == "negcon").to_numpy(
+        usable = (self.table.get(Metadata.CONTROL, pd.Series("", index=self.table.index)) == "negcon").to_numpy(
             bool, copy=True
         )
         usable[[failure.row for failure in self.failures]] = False
-        if "Metadata_Excluded" in self.table:
-            usable &= ~self.table["Metadata_Excluded"].to_numpy(bool)
-        plates = self.table["Metadata_Plate"].astype(str).to_numpy(str)
+        if Metadata.EXCLUDED in self.table:
+            usable &= ~self.table[Metadata.EXCLUDED].to_numpy(bool)
+        plates = self.table[Metadata.PLATE].astype(str).to_numpy(str)
         trained = np.isin(plates, np.unique(plates[known]))
         rows = {
             str(plate): np.flatnonzero((plates == plate) & usable & (known | ~trained)) for plate in np.unique(plates)
@@ -150,9 +151,9 @@ class PreparedData:
         seed: int = 0,
     ) -> FieldBatches:
         """Batches over one part."""
-        return self.batches_of(self.rows(part), scale, batch_size, augmentation=augmentation, seed=seed)
+        return self.batches_from_rows(self.rows(part), scale, batch_size, augmentation=augmentation, seed=seed)
 
-    def batches_of(
+    def batches_from_rows(
         self,
         rows: npt.NDArray[np.int64],
         scale: IntensityScale,
@@ -172,44 +173,44 @@ class PreparedData:
 
     @property
     def split_fingerprint(self) -> str:
-        """16 hexadecimal digits that identify which well stands in which part."""
-        return split_fingerprint(self.table, self.table["Metadata_Split"])
+        """16 hexadecimal digits that identify the part of each well."""
+        return split_fingerprint(self.table, self.table[Metadata.SPLIT])
 
-    def wells_unseen_by(self, *digests: npt.NDArray[np.uint64], part: str | None = "val") -> npt.NDArray[np.int64]:
+    def rows_of_unseen_wells(self, *digests: npt.NDArray[np.uint64], part: str | None = "val") -> npt.NDArray[np.int64]:
         """Rows of those wells of a part, or of all, of which no field is among the given ones."""
         seen = np.isin(self.cache.digests, np.concatenate(digests))
         rows = self.rows(part)
         return rows[~np.isin(self.wells[rows], np.unique(self.wells[seen]))]
 
-    def without_wells_seen_by(self, trained: npt.NDArray[np.uint64], chosen: npt.NDArray[np.uint64]) -> "PreparedData":
-        """The same data without validation and test wells that earlier weights have seen.
+    def drop_seen_wells(self, trained: npt.NDArray[np.uint64], chosen: npt.NDArray[np.uint64]) -> "PreparedData":
+        """Return the same data without validation and test wells that earlier weights have seen.
 
         Args:
             trained: Digests of fields on which those weights were trained; their
                 wells leave validation and test.
-            chosen: Digests of fields on which they were chosen; their wells leave the test part.
+            chosen: Digests of fields on which those weights were selected; their wells leave the test part.
         """
-        split = self.table["Metadata_Split"].copy()
+        split = self.table[Metadata.SPLIT].copy()
         for digests, parts in ((trained, ("val", "test")), (chosen, ("test",))):
             touched = np.unique(self.wells[np.isin(self.cache.digests, digests)])
             split[np.isin(self.wells, touched) & split.isin(parts)] = None
         return replace(self, table=self.table.assign(Metadata_Split=split))
 
     def save(self, folder: Path) -> None:
-        """Write what a worker, perhaps on another machine, needs to find the same data; pixels stay in the cache.
+        """Write all that a worker, perhaps on another machine, needs to find the same data; pixels stay in the cache.
 
         Image files get absolute paths, which the other machine must have, too. Starting weights that
-        lie in the same folder as this one, or below it, are named from here.
+        lie in the parent folder of this one, or below it, get paths relative to this one.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        with_absolute_paths(self.table).to_parquet(folder / "table.parquet")
+        make_paths_absolute(self.table).to_parquet(folder / "table.parquet")
         about = {
             "cache": str(self.cache.folder.absolute()),
             "image_size": self.image_size,
             "channels": self.channels,
             "classes": self.classes,
             "demo": self.demo,
-            "starts": {address: path_from(folder, Path(path)) for address, path in self.starts.items()},
+            "starts": {address: relative_path(folder, Path(path)) for address, path in self.starts.items()},
             "controls": asdict(self.controls) if self.controls else None,
             "group": self.group,
         }
@@ -228,7 +229,7 @@ class PreparedData:
         about = json.loads((folder / "data.json").read_text())
         table, channels = pd.read_parquet(folder / "table.parquet"), tuple(about["channels"])
         digests, adjust, level = np.load(folder / "digests.npy"), folder / "adjust.npy", about["controls"]
-        cache = cache_here(Path(about["cache"]), table, channels, about["image_size"], digests)
+        cache = open_local_cache(Path(about["cache"]), table, channels, about["image_size"], digests)
         return cls(
             table=table,
             channels=channels,

@@ -1,4 +1,4 @@
-"""One epoch of one network."""
+"""One epoch of training and validation of one network."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from torch import Tensor
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.images import Batch, FieldBatches, derived_seed
-from leigh_mlops.training.objective import Outputs, batch_on, inverse_error, measures, objective_of, predict
+from leigh_mlops.training.objective import Outputs, batch_measures, inverse_error, move_batch, predict, select_objective
 from leigh_mlops.training.state import TrainingState
-from leigh_mlops.training.transfer import frozen
+from leigh_mlops.training.transfer import freeze_stages
 
-__all__ = ["DivergenceError", "Regime", "balanced_weights", "run_epoch"]
+__all__ = ["DivergenceError", "LossOptions", "balanced_weights", "run_epoch"]
 
-_INVERTED = 4
+_INVERSE_ERROR_IMAGES = 4
 
 
 class DivergenceError(LeighError):
@@ -26,8 +26,8 @@ class DivergenceError(LeighError):
 
 
 @dataclass(frozen=True)
-class Regime:
-    """What stays the same over the epochs of a training.
+class LossOptions:
+    """Options that stay the same over the epochs of a training.
 
     Attributes:
         class_weights: ``none``, or ``balanced`` for :func:`balanced_weights` in the training loss.
@@ -41,17 +41,17 @@ class Regime:
     precision: str = "fp32"
     beta: float = 1.0
 
-    def head_alone(self, epoch: int) -> bool:
-        """Whether the head alone learns after so many epochs."""
+    def trains_head_only(self, epoch: int) -> bool:
+        """Return whether only the head is trained after so many epochs."""
         return self.freeze_epochs == -1 or epoch < self.freeze_epochs
 
 
 def balanced_weights(labels: npt.NDArray[np.int64], classes: int) -> npt.NDArray[np.float64]:
-    """Weight of each class, shape (K,), inverse to how often it comes; the mean over the labels is 1.
+    """Weight of each class, shape (K,), inverse to its frequency; the mean over the labels is 1.
 
     Args:
         labels: Class indices, shape (N,).
-        classes: Number K of classes; one that does not come has weight 0.
+        classes: Number K of classes; one that does not occur has weight 0.
 
     Example:
         >>> balanced_weights(np.array([0, 0, 0, 1]), 3).round(2).tolist()
@@ -62,7 +62,7 @@ def balanced_weights(labels: npt.NDArray[np.int64], classes: int) -> npt.NDArray
 
 
 def run_epoch(
-    state: TrainingState, train: FieldBatches, val: FieldBatches, wells: Sequence[str], regime: Regime
+    state: TrainingState, train: FieldBatches, val: FieldBatches, wells: Sequence[str], regime: LossOptions
 ) -> tuple[dict[str, float], Outputs]:
     """Train for one epoch and validate; returns ``train/…`` and ``val/…``, and the outputs of the validation fields.
 
@@ -73,8 +73,8 @@ def run_epoch(
     state.epoch += 1
     outputs = predict(state.model, val, regime.beta)
     named = [wells[row] for row in outputs.rows]
-    scores = objective_of(state.model).scores(outputs, named, state.model.spec.classes)
-    error = inverse_error(state.model, next(iter(val)).images[:_INVERTED])
+    scores = select_objective(state.model).scores(outputs, named, state.model.spec.classes)
+    error = inverse_error(state.model, next(iter(val)).images[:_INVERSE_ERROR_IMAGES])
     if error is not None:
         scores["inverse_error"] = error
     rate = state.optimizer.param_groups[-1]["lr"]
@@ -82,8 +82,8 @@ def run_epoch(
     return metrics | {f"val/{name}": value for name, value in scores.items()}, outputs
 
 
-def _train(state: TrainingState, batches: FieldBatches, regime: Regime) -> dict[str, float]:
-    """Mean of the loss and of what else the objective measures, over the fields as they came."""
+def _train(state: TrainingState, batches: FieldBatches, regime: LossOptions) -> dict[str, float]:
+    """Train for one epoch; returns means of the loss and of the objective's other measures over the fields."""
     device = next(state.model.parameters()).device
     weights = None
     if regime.class_weights == "balanced":
@@ -92,20 +92,20 @@ def _train(state: TrainingState, batches: FieldBatches, regime: Regime) -> dict[
     state.model.train()
     sums: defaultdict[str, float] = defaultdict(float)
     count = 0
-    still = frozen(state.model.stages()[:-1]) if regime.head_alone(state.epoch) else nullcontext()
+    still = freeze_stages(state.model.stages()[:-1]) if regime.trains_head_only(state.epoch) else nullcontext()
     with still, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(derived_seed(state.seed, state.epoch))
         for batch in batches.epoch(state.epoch):
-            for name, total in _step(state, batch_on(batch, device), regime, weights).items():
+            for name, total in _train_batch(state, move_batch(batch, device), regime, weights).items():
                 sums[name] += total
             count += len(batch.rows)
     return {name: total / count for name, total in sums.items()}
 
 
-def _step(state: TrainingState, batch: Batch, regime: Regime, weights: Tensor | None) -> dict[str, float]:
+def _train_batch(state: TrainingState, batch: Batch, regime: LossOptions, weights: Tensor | None) -> dict[str, float]:
     """One step of the optimizer; returns sums over the batch."""
     with torch.autocast(batch.images.device.type, torch.bfloat16, enabled=regime.precision == "bf16"):
-        judged = objective_of(state.model).judge(state.model, batch, regime.beta)
+        judged = select_objective(state.model).compute_losses(state.model, batch, regime.beta)
         if weights is not None:
             judged = replace(judged, losses=judged.losses * weights[batch.labels])
         loss = judged.losses.mean()
@@ -113,6 +113,6 @@ def _step(state: TrainingState, batch: Batch, regime: Regime, weights: Tensor | 
         raise DivergenceError(f"The loss of epoch {state.epoch + 1} is {loss.item()}; lower the learning rate.")
     loss.backward()  # type: ignore[no-untyped-call]
     state.optimizer.step()
-    # Gradients are let go of here, so that they do not stand beside the next batch's activations.
+    # Gradients are freed here, so that they do not take memory beside the next batch's activations.
     state.optimizer.zero_grad(set_to_none=True)
-    return {name: float(measured.detach().double().sum()) for name, measured in measures(judged).items()}
+    return {name: float(measured.detach().double().sum()) for name, measured in batch_measures(judged).items()}

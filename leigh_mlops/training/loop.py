@@ -8,25 +8,25 @@ from dataclasses import dataclass
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.images import FieldBatches
-from leigh_mlops.training.epoch import DivergenceError, Regime, run_epoch
+from leigh_mlops.training.epoch import DivergenceError, LossOptions, run_epoch
 from leigh_mlops.training.objective import Outputs
 from leigh_mlops.training.schedule import rate_factor
 from leigh_mlops.training.state import TrainingState
 
-__all__ = ["Epoch", "fit"]
+__all__ = ["EpochResult", "fit"]
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """What one epoch gave.
+class EpochResult:
+    """Result of one epoch.
 
     Attributes:
         number: From 1.
-        metrics: ``train/loss`` and what else the objective measures,
+        metrics: ``train/loss`` and the objective's other measures,
             ``train/learning_rate`` (of the head), ``train/seconds`` and the scores of the
             validation part; means where several networks are trained in step.
         outputs: The validation fields' outputs, of the state's own network.
-        state: To be saved; it changes when the next epoch is asked for.
+        state: State to be saved; it changes when the next epoch is requested.
     """
 
     number: int
@@ -54,11 +54,11 @@ def fit(
     precision: str = "fp32",
     beta: float = 1.0,
     others: Sequence[tuple[FieldBatches, FieldBatches]] = (),
-) -> Iterator[Epoch]:
-    """Train, and yield one result per epoch; whoever stops asking stops the training.
+) -> Iterator[EpochResult]:
+    """Train, and yield one result per epoch; the training ends when the caller stops iterating.
 
     Args:
-        state: Fresh, or read from a checkpoint: the training then goes on behind it.
+        state: Fresh, or read from a checkpoint, after which the training continues.
         train: Training batches, labels within the model's classes.
         val: Validation batches; the best epoch is chosen on them.
         wells: Well of every row of the table, for scores per well.
@@ -66,14 +66,14 @@ def fit(
         metric: Name of the score that is best where it is lowest (``mode``
             ``min``) or highest (``max``), for example ``val/log_loss``.
         mode: ``min`` or ``max``.
-        lr_schedule: ``step``, ``cosine`` or ``constant``, as :func:`rate_factor` has them.
+        lr_schedule: ``step``, ``cosine`` or ``constant``, see :func:`rate_factor`.
         lr_step_epochs: Epochs between two steps of the learning rate; ``None`` for none.
         lr_step_factor: Factor of each step.
         warmup_epochs: Epochs in which the learning rate rises first.
         class_weights: ``none``, or ``balanced``: in the training loss each class weighs the same,
             however many of the training fields it has.
         freeze_epochs: Epochs in which the head alone learns; -1 for all.
-        patience: Epochs without a better best after which the training ends; ``None`` for no such end.
+        patience: Epochs without improvement after which the training ends; ``None`` for no early stopping.
         precision: ``fp32``, or ``bf16`` for forward pass and loss in training;
             validation is always without autocast.
         beta: Weight of the cross-entropy against the density, where the objective has one.
@@ -83,10 +83,10 @@ def fit(
         DivergenceError: The loss or the metric is not finite.
         LeighError: The network's scores have no such metric.
     """
-    regime = Regime(class_weights, freeze_epochs, precision, beta)
+    regime = LossOptions(class_weights, freeze_epochs, precision, beta)
     each = list(zip((state, *state.others), ((train, val), *others), strict=True))
     sign = 1.0 if mode == "min" else -1.0
-    while not state.over(epochs, patience):
+    while not state.is_finished(epochs, patience):
         started = time.perf_counter()
         factor = rate_factor(
             state.epoch,
@@ -100,7 +100,7 @@ def fit(
         for one, parts in each:
             _set_rates(one, factor)
             done.append(run_epoch(one, *parts, wells, regime))
-        metrics = _over_folds([metrics for metrics, _ in done], metric)
+        metrics = _average_folds([metrics for metrics, _ in done], metric)
         metrics["train/seconds"] = time.perf_counter() - started
         if metric not in metrics:
             raise LeighError(
@@ -109,7 +109,7 @@ def fit(
         if not math.isfinite(metrics[metric]):
             raise DivergenceError(f"{metric} of epoch {state.epoch} is {metrics[metric]}; lower the learning rate.")
         state.keep_best(sign * metrics[metric])
-        yield Epoch(state.epoch, metrics, done[0][1], state)
+        yield EpochResult(state.epoch, metrics, done[0][1], state)
 
 
 def _set_rates(state: TrainingState, factor: float) -> None:
@@ -117,8 +117,8 @@ def _set_rates(state: TrainingState, factor: float) -> None:
         group["lr"] = group["initial_lr"] * factor
 
 
-def _over_folds(folds: list[dict[str, float]], metric: str) -> dict[str, float]:
-    """Means of what all folds have, and the deviation of the metric between them."""
+def _average_folds(folds: list[dict[str, float]], metric: str) -> dict[str, float]:
+    """Means of the metrics that all folds have, and the standard deviation of the metric between them."""
     if len(folds) == 1:
         return dict(folds[0])
     shared = [name for name in folds[0] if all(name in fold for fold in folds)]

@@ -1,4 +1,4 @@
-"""The memory that a trial takes, and what is said where it was not enough."""
+"""Memory that a trial takes, and recognition of errors for lack of it."""
 
 import json
 import weakref
@@ -17,30 +17,30 @@ from leigh_mlops.models import Network, build_model
 from leigh_mlops.models.invertible import ActNorm
 from leigh_mlops.settings import TrainingSettings
 from leigh_mlops.training.data import PreparedData
-from leigh_mlops.training.objective import objective_of
+from leigh_mlops.training.objective import select_objective
 from leigh_mlops.training.state import TrainingState
 
-__all__ = ["image_bytes", "is_out_of_memory", "memory_of"]
+__all__ = ["image_bytes", "is_out_of_memory", "estimate_trial_memory"]
 
 PROCESS_BYTES = 650 * 2**20
-"""Of a worker with its libraries and the buffers that they keep: 500 to 540 MiB and up to 120 MiB of
+"""Memory of a worker with its libraries and their buffers: 500 to 540 MiB and up to 120 MiB of
 anonymous memory (Linux, RssAnon in /proc) before and in a training of little networks on one thread."""
-WORKSPACE = 1.25
-"""Of what is counted, for what convolutions need beside their tensors and the allocator loses: on one
-thread, with 96 to 224 px and 15 images, the peak of all three families was then 0.8 to 0.95 of what is asked for."""
+WORKSPACE_FACTOR = 1.25
+"""Factor on the counted memory, for workspaces of convolutions and losses of the allocator: on one
+thread, with 96 to 224 px and 15 images, the peak of all three families was then 0.8 to 0.95 of the estimate."""
 BATCHES_AHEAD = 3
-"""In use, ready, and being prepared."""
-_SIGNS = ("out of memory", "can't allocate memory", "ALLOC_FAILED", "could not create a memory object")
+"""Number of batches in memory: in use, ready, and being prepared."""
+_OUT_OF_MEMORY_MESSAGES = ("out of memory", "can't allocate memory", "ALLOC_FAILED", "could not create a memory object")
 
 
-def memory_of(family: str, settings: TrainingSettings, data: PreparedData, folds: int = 1) -> int:
-    """Bytes that a trial takes at its peak, where the network is trained on the CPU.
+def estimate_trial_memory(family: str, settings: TrainingSettings, data: PreparedData, folds: int = 1) -> int:
+    """Estimate the bytes that a trial takes at its peak, where the network is trained on the CPU.
 
     Counted are the process, the table, the batches that are prepared ahead, and for each fold
-    parameters, optimizer and best weights; and once, as folds take turns, what a training step adds:
-    it is played through with tensors that have shapes and no values. The pixel cache is not
-    counted: its pages are the system's, which takes them back. A trial on a GPU takes the process and the best weights
-    on its machine, and the rest there.
+    parameters, optimizer and best weights; and once, as folds take turns, the memory that a training
+    step adds: it is simulated with tensors that have shapes and no values. The pixel cache is not
+    counted: its pages belong to the system, which can reclaim them. A trial on a GPU takes the process
+    and the best weights on its machine, and the rest there.
 
     Args:
         family: A key of ``MODELS``.
@@ -58,21 +58,23 @@ def memory_of(family: str, settings: TrainingSettings, data: PreparedData, folds
     )
     ahead = BATCHES_AHEAD * settings.batch_size * int(np.prod(image)) * 4
     table = int(data.table.memory_usage(deep=True).sum())
-    return PROCESS_BYTES + table + int(WORKSPACE * (ahead + folds * kept + best + peak))
+    return PROCESS_BYTES + table + int(WORKSPACE_FACTOR * (ahead + folds * kept + best + peak))
 
 
 def image_bytes(model: Network) -> int:
-    """Bytes that one image more takes in a pass through a network and back, which explanations by gradients make."""
+    """Bytes that one more image takes in a forward and backward pass, as explanations by gradients need it."""
     spec = model.spec
     described = json.dumps(spec.architecture, sort_keys=True)
     image = spec.channels, spec.image_size, spec.image_size
     one, two = (_network_bytes(spec.family, spec.classes, image, described, n, "sgd", "fp32")[2] for n in (2, 3))
-    return int(WORKSPACE * (two - one))
+    return int(WORKSPACE_FACTOR * (two - one))
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that there was not enough memory, on the GPU or off it."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(sign in str(error) for sign in _SIGNS)
+    """Return whether an error means that there was not enough memory, on the GPU or the CPU."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
+        sign in str(error) for sign in _OUT_OF_MEMORY_MESSAGES
+    )
 
 
 @lru_cache(maxsize=256)
@@ -85,48 +87,48 @@ def _network_bytes(
     optimizer: str,
     precision: str,
 ) -> tuple[int, int, int]:
-    """What one network keeps between steps, what its best weights take, and what a step adds at its peak."""
+    """Bytes that one network keeps between steps, that its best weights take, and that a step adds at its peak."""
     channels, size, _ = image
     parts = json.loads(architecture)
     if parts.get("log_det") == "roulette":
-        parts["log_det"] = "series"  # draws no number of terms, and takes the same memory
-    # It takes a second to import, and a worker that trains needs none of it.
+        parts["log_det"] = "series"  # has no random number of terms, and takes the same memory
+    # It takes a second to import, and a worker that trains does not need it.
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     with torch.random.fork_rng(devices=[]), FakeTensorMode():
         model = build_model(family, classes=classes, image_size=size, channels=channels, **parts).train()
         for module in model.modules():
-            if isinstance(module, ActNorm):  # otherwise it would look at values
+            if isinstance(module, ActNorm):  # otherwise it would read values
                 module.initialised = torch.tensor(True)
         state = TrainingState.start(model, optimizer=optimizer, learning_rate=1e-3, weight_decay=0.0, seed=0)
         images = torch.zeros(batch_size, *image)
         labels = torch.zeros(batch_size, dtype=torch.int64)
         batch = Batch(images, labels, np.arange(batch_size))
         with _LiveBytes([*model.state_dict().values(), images, labels]) as live:
-            _play_gradients(model, batch, precision)
+            _simulate_gradients(model, batch, precision)
         state.optimizer.step()
-        weights = _bytes(list(model.state_dict().values()))
+        weights = _total_bytes(list(model.state_dict().values()))
         entries = [value for entry in state.optimizer.state.values() for value in entry.values()]
-        kept = _bytes([value for value in entries if isinstance(value, Tensor)])
+        kept = _total_bytes([value for value in entries if isinstance(value, Tensor)])
     # Writing a checkpoint copies the optimizer's state; a step is over by then.
     return weights + kept, weights, max(live.peak, kept)
 
 
-def _play_gradients(model: Network, batch: Batch, precision: str) -> None:
+def _simulate_gradients(model: Network, batch: Batch, precision: str) -> None:
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-        loss = objective_of(model).judge(model, batch, 1.0).losses.mean()
+        loss = select_objective(model).compute_losses(model, batch, 1.0).losses.mean()
     loss.backward()  # type: ignore[no-untyped-call]
 
 
-def _bytes(tensors: list[Tensor]) -> int:
+def _total_bytes(tensors: list[Tensor]) -> int:
     return sum(tensor.nbytes for tensor in tensors)
 
 
 class _LiveBytes(TorchDispatchMode):
-    """Counts the memory of tensors that are made within, as long as they live.
+    """Counts the memory of tensors that are made within the context, as long as they live.
 
     Args:
-        known: Tensors that are there before, and not counted.
+        known: Tensors that exist before, and are not counted.
 
     Attributes:
         peak: The most bytes that lived at once.

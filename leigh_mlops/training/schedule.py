@@ -1,4 +1,4 @@
-"""The learning rate of each epoch, as a factor on what the settings say."""
+"""Learning rate of each epoch, as a factor on that of the settings."""
 
 import math
 
@@ -25,7 +25,7 @@ def rate_factor(
         step_epochs: Epochs between two steps, counted from the first epoch; ``None`` for no step.
         step_factor: Factor of each step.
         warmup_epochs: Epochs in which the factor rises linearly before it is 1, multiplied with the
-            steps; a cosine begins behind them.
+            steps; a cosine begins after them.
 
     Example:
         >>> [round(rate_factor(epoch, kind="cosine", epochs=5, warmup_epochs=1), 2) for epoch in range(5)]

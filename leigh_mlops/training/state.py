@@ -1,4 +1,4 @@
-"""What a training needs to go on."""
+"""State of a training between epochs."""
 
 import math
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
 
 @dataclass
 class TrainingState:
-    """All that a training needs to go on: between epochs, nothing else carries over.
+    """State from which a training can continue: nothing else carries over between epochs.
 
     Order, augmentation and the random state of an epoch follow from ``seed``
     and ``epoch``, learning rates from the optimizer's ``initial_lr`` and ``epoch``.
@@ -29,11 +29,11 @@ class TrainingState:
     Attributes:
         model: The network, changed in place.
         optimizer: Its optimizer.
-        seed: Of order, augmentation and dropout.
+        seed: Seed of order, augmentation and dropout.
         epoch: Epochs done.
         best: The metric's best value so far.
-        best_epoch: The epoch that reached it.
-        best_weights: The network's state then, on the CPU.
+        best_epoch: Epoch of that value.
+        best_weights: The network's state after that epoch, on the CPU.
         others: Networks that are trained in step on other divisions of the data; their
             ``best…`` stay empty, since the best epoch is chosen for all of them together.
     """
@@ -58,7 +58,7 @@ class TrainingState:
         seed: int,
         layer_decay: float = 1.0,
     ) -> Self:
-        """A fresh state; ``layer_decay`` is the factor on the learning rate with each stage away from the head."""
+        """Make a fresh state; ``layer_decay`` is the factor on the learning rate with each stage away from the head."""
         groups = stage_groups(model, learning_rate, layer_decay)
         return cls(model, OPTIMIZERS[optimizer](groups, weight_decay=weight_decay), seed)  # type: ignore[call-arg]
 
@@ -69,6 +69,6 @@ class TrainingState:
             weights = self.model.state_dict()
             self.best_weights = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
 
-    def over(self, epochs: int, patience: int | None) -> bool:
-        """Whether all epochs are done, or the last ``patience`` of them brought nothing better."""
+    def is_finished(self, epochs: int, patience: int | None) -> bool:
+        """Return whether all epochs are done, or the last ``patience`` of them brought no improvement."""
         return self.epoch >= epochs or (patience is not None and self.epoch - self.best_epoch >= patience)

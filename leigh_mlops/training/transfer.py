@@ -1,4 +1,4 @@
-"""How a network that already knows something is trained on: slower, or not at all, away from its head."""
+"""Fine-tuning of a trained network: lower learning rates, or frozen stages, away from its head."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,21 +8,21 @@ from torch import nn
 
 from leigh_mlops.models import Network
 
-__all__ = ["frozen", "stage_groups"]
+__all__ = ["freeze_stages", "stage_groups"]
 
 
 def stage_groups(model: Network, learning_rate: float, layer_decay: float = 1.0) -> list[dict[str, Any]]:
     """Parameter groups for an optimizer, one for each stage from the image to the head.
 
-    There are as many whatever the decay, so that an optimizer's state fits after a change of it.
+    Their number does not depend on the decay, so that an optimizer's state fits after a change of it.
 
     Args:
         model: The network.
-        learning_rate: Of the head.
+        learning_rate: Learning rate of the head.
         layer_decay: Factor on the learning rate with each stage away from the head, above 0, at most 1.
 
     Returns:
-        ``params``, and ``lr`` and ``initial_lr``, from which a schedule starts.
+        Groups with ``params``, and ``lr`` and ``initial_lr``, from which a schedule starts.
     """
     groups = []
     for away, stage in enumerate(reversed(model.stages())):
@@ -33,8 +33,8 @@ def stage_groups(model: Network, learning_rate: float, layer_decay: float = 1.0)
 
 
 @contextmanager
-def frozen(stages: Sequence[Sequence[nn.Module]]) -> Iterator[None]:
-    """Within, these stages learn nothing: no gradients, and running statistics stay as they are."""
+def freeze_stages(stages: Sequence[Sequence[nn.Module]]) -> Iterator[None]:
+    """Freeze stages within the context: no gradients, and running statistics stay as they are."""
     modules = [module for stage in stages for module in stage]
     parameters = [each for module in modules for each in module.parameters() if each.requires_grad]
     modes = [module.training for module in modules]

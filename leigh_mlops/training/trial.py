@@ -1,4 +1,4 @@
-"""From hyperparameters to a training: exactly what a trial of a search runs."""
+"""Training of one trial of a search from its hyperparameters."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -7,22 +7,22 @@ import torch
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.images import Augmentation, FieldBatches, IntensityScale, derived_seed
-from leigh_mlops.models import Initialised, Network, build_model, imagenet_weights, initialise
+from leigh_mlops.models import InitialisationReport, Network, build_model, initialise, load_imagenet_weights
 from leigh_mlops.settings import TrainingSettings
 from leigh_mlops.training.checkpoint import load_best, load_checkpoint
+from leigh_mlops.training.cross_validation import divide_folds
 from leigh_mlops.training.data import PreparedData
-from leigh_mlops.training.folds import divisions
-from leigh_mlops.training.loop import Epoch, fit
+from leigh_mlops.training.loop import EpochResult, fit
 from leigh_mlops.training.memory import is_out_of_memory
 from leigh_mlops.training.state import TrainingState
 
-__all__ = ["build_network", "run_trial", "trained_network"]
+__all__ = ["build_network", "run_trial", "load_trained_network"]
 
-LEAST_SHARE = 0.5
+MIN_WEIGHT_SHARE = 0.5
 
 
 def build_network(family: str, settings: TrainingSettings, data: PreparedData, seed: int) -> Network:
-    """The untrained network of a trial; ``init`` is random, imagenet, a local file or a key of ``data.starts``.
+    """Build the untrained network of a trial; ``init`` is random, imagenet, a local file or a key of ``data.starts``.
 
     Raises:
         LeighError: The weights to begin with can't be read, or less than half of the network is in them.
@@ -37,18 +37,18 @@ def build_network(family: str, settings: TrainingSettings, data: PreparedData, s
             **settings.architecture,
         )
     if settings.init == "imagenet":
-        imagenet_weights(model)
+        load_imagenet_weights(model)
     elif settings.init != "random":
         done = initialise(model, Path(data.starts.get(settings.init, settings.init)))
-        _require_most(model, done, settings.init)
+        _require_matching_weights(model, done, settings.init)
     return model
 
 
-def _require_most(model: Network, done: Initialised, init: str) -> None:
+def _require_matching_weights(model: Network, done: InitialisationReport, init: str) -> None:
     """Refuse weights of which only scattered parts fit, such as convolutions that no image channel touches."""
     sizes = {name: weight.numel() for name, weight in model.named_parameters() if not name.startswith("head.")}
     share = sum(sizes[name] for name in done.copied if name in sizes) / sum(sizes.values())
-    if share < LEAST_SHARE:
+    if share < MIN_WEIGHT_SHARE:
         raise LeighError(
             f"Only {share:.0%} of the weights below the head of this {model.spec.family} of {model.spec.channels} "
             f"channels are in {init}; begin with a version of the same architecture (an iresnet's padded_channels "
@@ -67,12 +67,12 @@ def run_trial(
     checkpoint: Path | None = None,
     device: str | None = None,
     folds: int = 1,
-) -> Iterator[Epoch]:
+) -> Iterator[EpochResult]:
     """Train one network and yield one result per epoch.
 
     With several folds, as many networks are trained in step, each on its own division of training
     and validation part; metrics are their means, beside ``val/folds/…_std`` of the metric, and the
-    network that is kept is that of the data's own division.
+    network of the data's own division is kept.
 
     Args:
         family: A key of ``MODELS``.
@@ -80,20 +80,20 @@ def run_trial(
         data: Prepared images and split; the test part is not touched.
         metric: Validation score by which the best epoch is kept.
         mode: ``min`` or ``max``.
-        seed: Of weights, order, augmentation and dropout.
-        checkpoint: Folder of a saved state to go on from; learning rates and weight decay are those
-            of the settings even so.
+        seed: Seed of weights, order, augmentation and dropout.
+        checkpoint: Folder of a saved state to continue from; learning rates and weight decay are
+            still those of the settings.
         device: By default the GPU where there is one.
-        folds: Divisions of the data, as :func:`divisions` makes them.
+        folds: Number of divisions of the data, see :func:`divide_folds`.
 
     Raises:
         DivergenceError: The loss is not finite.
         LeighError: The weights to begin with can't be had, the metric is unknown, the folds can't be
-            dealt, or the trial does not fit into memory.
+            made, or the trial does not fit into memory.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        yield from _train(family, settings, divisions(data, folds), metric, mode, seed, checkpoint, device)
+        yield from _train(family, settings, divide_folds(data, folds), metric, mode, seed, checkpoint, device)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
@@ -113,9 +113,11 @@ def _train(
     seed: int,
     checkpoint: Path | None,
     device: str,
-) -> Iterator[Epoch]:
+) -> Iterator[EpochResult]:
     seeds = [seed, *(derived_seed(seed, 2, number) for number in range(1, len(divided)))]
-    state, *others = [_fresh(family, settings, data, one, device) for data, one in zip(divided, seeds, strict=True)]
+    state, *others = [
+        _start_state(family, settings, data, one, device) for data, one in zip(divided, seeds, strict=True)
+    ]
     state.others = tuple(others)
     if checkpoint is not None:
         load_checkpoint(state, checkpoint)
@@ -141,7 +143,7 @@ def _train(
     )
 
 
-def _fresh(family: str, settings: TrainingSettings, data: PreparedData, seed: int, device: str) -> TrainingState:
+def _start_state(family: str, settings: TrainingSettings, data: PreparedData, seed: int, device: str) -> TrainingState:
     return TrainingState.start(
         build_network(family, settings, data, seed).to(device),
         optimizer=settings.optimizer,
@@ -164,10 +166,10 @@ def _batches(settings: TrainingSettings, data: PreparedData, seed: int) -> tuple
     )
 
 
-def trained_network(
+def load_trained_network(
     family: str, settings: TrainingSettings, data: PreparedData, checkpoint: Path
 ) -> tuple[Network, IntensityScale, int]:
-    """The network of a checkpoint at its best epoch, in eval mode, its intensity scale, and that epoch."""
+    """Load the network of a checkpoint at its best epoch, in eval mode, its intensity scale, and that epoch."""
     model = build_network(family, settings.model_copy(update={"init": "random"}), data, seed=0)
     best_epoch = load_best(model, checkpoint)
     model.eval()

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.chaos import disturb, faults, prepared, told
+from benchmarks.chaos import disturb, find_faults, prepare_search, read_store
 
 SIZE = {"trials": 2, "epochs": 5}
 CALM: dict[str, Any] = {
@@ -35,19 +35,19 @@ CALM: dict[str, Any] = {
     ],
 )
 def test_whatever_is_lost_or_doubled_is_a_fault(change: dict[str, Any]) -> None:
-    assert faults(CALM, CALM, **SIZE) == []
-    assert len(faults(CALM | change, CALM, **SIZE)) == 1
+    assert find_faults(CALM, CALM, **SIZE) == []
+    assert len(find_faults(CALM | change, CALM, **SIZE)) == 1
 
 
 def test_a_search_that_is_killed_again_and_again_ends_as_one_that_is_not(tmp_path: Path) -> None:
-    with prepared(tmp_path / "calm", fields=30, **SIZE) as calm:
+    with prepare_search(tmp_path / "calm", fields=30, **SIZE) as calm:
         calm.start()
         assert calm.wait(500) == 0, (calm.place / "out").read_text()
-        undisturbed = told(calm)
-    with prepared(tmp_path / "storm", fields=30, **SIZE) as storm:
+        undisturbed = read_store(calm)
+    with prepare_search(tmp_path / "storm", fields=30, **SIZE) as storm:
         code = disturb(storm, ["worker", "server", "ray", "driver"], most_s=1, timeout_s=500)
         assert code == 0, (storm.place / "out").read_text()
-        assert faults(told(storm), undisturbed, **SIZE) == []
+        assert find_faults(read_store(storm), undisturbed, **SIZE) == []
         assert len(storm.killed) >= 2
         assert "driver" not in storm.killed or "Going on with the search" in (storm.place / "out").read_text()
         assert not list((storm.place / "state" / "searches").iterdir())

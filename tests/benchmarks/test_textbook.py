@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from benchmarks.textbook import TextbookResNet, largest_difference, vectors_of
+from benchmarks.textbook import TextbookResNet, largest_difference, power_vectors
 from leigh_mlops.models import build_model
 
 LABELS = torch.tensor([0, 1, 1, 0])
@@ -32,7 +32,7 @@ def gradients(network, parameters):
 def test_gradients_are_ours_at_equal_sigma(model):
     textbook, parameters = TextbookResNet(model), list(model.parameters())
     loss = F.cross_entropy(model(images()), LABELS)
-    vectors = vectors_of(model)
+    vectors = power_vectors(model)
     ours = torch.autograd.grad(loss, parameters)
     assert largest_difference(ours, gradients(textbook, parameters)) > 1e-2
     textbook.follow(vectors)
@@ -44,7 +44,7 @@ def test_latents_are_ours_at_equal_sigma(model):
     with torch.no_grad():
         z = model.encode(x)
         assert (textbook.encode(x) - z).abs().max() > 1e-2
-        textbook.follow(vectors_of(model))
+        textbook.follow(power_vectors(model))
         torch.testing.assert_close(textbook.encode(x), z, rtol=1e-10, atol=1e-10)
 
 

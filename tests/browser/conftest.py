@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from leigh_mlops.report.files import write_png
-from leigh_mlops.report.job_report import (
-    FieldStory,
+from leigh_mlops.report.image_files import write_png
+from leigh_mlops.report.job.job_report import (
+    CounterfactualStep,
+    FieldSection,
     JobReport,
     PlateMetric,
     ReportPicture,
-    Step,
     write_job_report,
 )
 
@@ -75,12 +75,12 @@ def visit(browser: Any) -> Iterator[Callable[..., Visit]]:
         context.close()
 
 
-def story(name: str, picture: str, number: int) -> FieldStory:
+def story(name: str, picture: str, number: int) -> FieldSection:
     steps = [
-        Step(picture, "image", 0.02), Step(picture, "at the boundary", 0.5, "green"),
-        Step(picture, "past the boundary", 0.95, "amber"),
+        CounterfactualStep(picture, "image", 0.02), CounterfactualStep(picture, "at the boundary", 0.5, "green"),
+        CounterfactualStep(picture, "past the boundary", 0.95, "amber"),
     ]  # fmt: skip
-    return FieldStory(
+    return FieldSection(
         f"Field {number}", {"the model says": name}, ("defocus",) if number == 1 else (),
         ReportPicture(picture, "Image", name), [ReportPicture(picture, "DAPI", name)],
         [ReportPicture(picture, "Occlusion", name, "It has not passed.")], name, steps,
@@ -124,7 +124,7 @@ def write_job(out: Path, *, wells: int = 24, text: str = "", **changed: Any) -> 
             PlateMetric("probability_WT", f"Probability of {name}", name),
             PlateMetric("score", "Score", "", -6, 6, signed=True), PlateMetric("predicted", "Class", name),
         ],
-        stories={field: story(name, picture, number % 2 + 1) for number, field in enumerate(fields["field"])},
+        field_sections={field: story(name, picture, number % 2 + 1) for number, field in enumerate(fields["field"])},
         group="Metadata_Compound", hits=pd.DataFrame({"Metadata_Compound": compounds, "rescue": values, "why": name}),
         doses=pd.DataFrame(
             {"compound": [name] * 3, "dose": [0.1, 1.0, 10.0], "rescue": [0.0, 50.0, 90.0], "fitted": [1.0, 50.0, 95.0]}

@@ -195,7 +195,7 @@ def test_inside_a_viewer_the_page_says_what_it_cannot_do(visit: Open, job: Path,
 
 
 def test_a_report_of_scores_alone_has_no_empty_sections(visit: Open, tmp_path: Path) -> None:
-    from leigh_mlops.report.job_report import JobReport, write_job_report
+    from leigh_mlops.report.job.job_report import JobReport, write_job_report
 
     report = JobReport("Scores", scores={"the model": {"accuracy": 0.9}, "position": {"accuracy": 0.5}}, root=".")
     seen = visit(write_job_report(tmp_path, report))

@@ -1,7 +1,7 @@
 import pytest
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.explanations import EXPLAINERS, default_explainers, explainers_for
+from leigh_mlops.explanations import EXPLAINERS, default_explainers, select_explainers
 from tests.explanations.tiny import tiny_iresnet, tiny_resnext
 
 BY_GRADIENTS_OR_WINDOWS = (
@@ -10,10 +10,10 @@ BY_GRADIENTS_OR_WINDOWS = (
 
 
 def test_a_model_is_served_with_what_it_can(flow, classifier, coder):
-    assert explainers_for(classifier) == BY_GRADIENTS_OR_WINDOWS
-    assert explainers_for(flow) == ("counterfactual", *BY_GRADIENTS_OR_WINDOWS, "reconstruction", "interpolation")
-    assert explainers_for(coder) == ("reconstruction", "interpolation")
-    assert explainers_for(coder, ["interpolation"]) == ("interpolation",)
+    assert select_explainers(classifier) == BY_GRADIENTS_OR_WINDOWS
+    assert select_explainers(flow) == ("counterfactual", *BY_GRADIENTS_OR_WINDOWS, "reconstruction", "interpolation")
+    assert select_explainers(coder) == ("reconstruction", "interpolation")
+    assert select_explainers(coder, ["interpolation"]) == ("interpolation",)
 
 
 def test_defaults_can_be_served(flow, classifier, coder):
@@ -21,29 +21,29 @@ def test_defaults_can_be_served(flow, classifier, coder):
     assert default_explainers(classifier) == ("occlusion",)
     assert default_explainers(coder) == ("reconstruction", "interpolation")
     for model in (flow, classifier, coder):
-        assert set(default_explainers(model)) <= set(explainers_for(model))
+        assert set(default_explainers(model)) <= set(select_explainers(model))
 
 
 def test_names_that_do_not_exist_or_do_not_fit(classifier):
     with pytest.raises(LeighError, match="Unknown explanation 'gradcam'; choose from counterfactual, occlusion"):
-        explainers_for(classifier, ["gradcam"])
+        select_explainers(classifier, ["gradcam"])
     with pytest.raises(LeighError, match=r"counterfactual needs .* cannot decode; take a model of the family iresnet"):
-        explainers_for(classifier, ["counterfactual"])
+        select_explainers(classifier, ["counterfactual"])
 
 
 def test_every_family_says_in_one_sentence_what_does_not_fit_it_and_what_to_take():
     resnext, iresnet = tiny_resnext(), tiny_iresnet()
-    assert set(explainers_for(resnext)) == {name for name, needs in EXPLAINERS.items() if needs == ("classify",)}
-    assert set(EXPLAINERS) - set(explainers_for(iresnet)) == {"lrp", "guided_grad_cam"}
+    assert set(select_explainers(resnext)) == {name for name, needs in EXPLAINERS.items() if needs == ("classify",)}
+    assert set(EXPLAINERS) - set(select_explainers(iresnet)) == {"lrp", "guided_grad_cam"}
     for name, said in {
         "lrp": r"lrp has no rule for the layers Squeeze, .*ELU.* of iresnet; take deep_lift or integrated_gradients\.",
         "guided_grad_cam": r"changes the gradients of ReLUs alone, and iresnet has ELU; take grad_cam or smooth_grad\.",
     }.items():
-        assert explainers_for(resnext, [name]) == (name,)
+        assert select_explainers(resnext, [name]) == (name,)
         with pytest.raises(LeighError, match=said):
-            explainers_for(iresnet, [name])
+            select_explainers(iresnet, [name])
 
 
 def test_a_network_that_names_no_feature_map_has_no_grad_cam(flow):
     with pytest.raises(LeighError, match="grad_cam needs a last map of features, and Flow names none"):
-        explainers_for(flow, ["grad_cam"])
+        select_explainers(flow, ["grad_cam"])

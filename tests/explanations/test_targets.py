@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.explanations.targets import choose_target, choose_way
+from leigh_mlops.explanations.targets import choose_reachable_target, choose_target
 
 SCORES = torch.tensor([[1.0, 3.0, 2.0], [5.0, 0.0, 4.0]])
 CLASSES = ["DS", "TT", "WT"]
@@ -45,10 +45,13 @@ def test_one_class_has_no_other():
 def test_a_way_passes_over_a_class_without_means_unless_it_is_asked_for(kind, unseen):
     kinds = ("true", "predicted")
     means = {each: torch.zeros(3, 1) for each in kinds}
-    assert choose_way(None, SCORES, means, kinds, CLASSES).tolist() == [2, 2]
+    assert choose_reachable_target(None, SCORES, means, kinds, CLASSES).tolist() == [2, 2]
     means[f"{kind}_counts"] = torch.full((3,), 5).scatter(0, torch.tensor(unseen), 0)
     # TT is the nearest to the first and DS to the second, whether they have means or not.
     expected = [0, 1] if unseen == 2 else [2, 2]
-    assert choose_way(None, SCORES, means, kinds, CLASSES).tolist() == expected
-    assert choose_way(None, SCORES, means, [each for each in kinds if each != kind], CLASSES).tolist() == [2, 2]
-    assert choose_way(unseen, SCORES, means, kinds, CLASSES).tolist() == [unseen] * 2
+    assert choose_reachable_target(None, SCORES, means, kinds, CLASSES).tolist() == expected
+    assert choose_reachable_target(None, SCORES, means, [each for each in kinds if each != kind], CLASSES).tolist() == [
+        2,
+        2,
+    ]
+    assert choose_reachable_target(unseen, SCORES, means, kinds, CLASSES).tolist() == [unseen] * 2

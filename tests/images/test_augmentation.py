@@ -4,7 +4,7 @@ import numpy.typing as npt
 import pytest
 from scipy.ndimage import gaussian_filter, rotate
 
-from leigh_mlops.images.augmentation import Augmentation, placements, warp
+from leigh_mlops.images.augmentation import Augmentation, affine_maps, warp
 
 SIDE = 48
 
@@ -16,7 +16,7 @@ def moved(image: npt.NDArray[np.generic], **what: object) -> npt.NDArray[np.gene
         "degrees": np.zeros(1),
         "shift_px": np.zeros((2, 1)),
     }
-    return np.stack(warp(image, placements(image.shape[-1], **(settings | what))[0]))
+    return np.stack(warp(image, affine_maps(image.shape[-1], **(settings | what))[0]))
 
 
 @pytest.fixture(params=[np.uint16, np.float32])
@@ -102,7 +102,7 @@ def test_a_rotation_is_that_of_albumentations(degrees: float, monkeypatch: pytes
 
     rng = np.random.default_rng(0)
     image = cv2.GaussianBlur(rng.random((64, 64)).astype(np.float32), (0, 0), 2)
-    turned = placements(
+    turned = affine_maps(
         64, flips=np.zeros((2, 1), bool), turns=np.zeros(1, int), degrees=np.array([degrees]), shift_px=np.zeros((2, 1))
     )
     (ours,) = warp(image[None], turned[0])

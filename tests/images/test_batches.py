@@ -11,7 +11,7 @@ import tifffile
 from PIL import Image
 
 from leigh_mlops.images import Augmentation, FieldBatches, IntensityScale, open_cache
-from leigh_mlops.images.batches import Batch, in_order
+from leigh_mlops.images.batches import Batch, run_in_order
 from tests.conftest import table_of
 
 PLAIN = Augmentation(flip=0, rotation_degrees=0)
@@ -157,7 +157,7 @@ def test_no_more_batches_wait_than_said_and_none_is_made_for_nobody(batches: Fie
         made.append(number)
         return batch
 
-    given = in_order([partial(make, number) for number in range(20)], workers)
+    given = run_in_order([partial(make, number) for number in range(20)], workers)
     for taken in range(1, 4):
         next(given)
         while len(made) < taken + workers:

@@ -28,7 +28,7 @@ from leigh_mlops.images import (
 )
 from leigh_mlops.images import cache as cache_module
 from leigh_mlops.images import read as read_module
-from leigh_mlops.images.source import opened
+from leigh_mlops.images.source import open_source
 from tests.conftest import table_of
 
 RGB = ("R", "G", "B")
@@ -226,7 +226,7 @@ def test_states_of_a_folder_that_never_ends_are_bounded(tmp_path: Path, monkeypa
     first = open_cache(table, ["D"], 32, tmp_path / "c")
     monkeypatch.setattr(cache_module, "MAX_BLOCK_FILES", 3)
     looked = []
-    monkeypatch.setattr(cache_module, "_state", lambda stat: looked.append(stat) or "")
+    monkeypatch.setattr(cache_module, "_file_state", lambda stat: looked.append(stat) or "")
     assert open_cache(table, ["D"], 32, tmp_path / "c").folder == first.folder
     assert len(looked) == 1 + 3
 
@@ -238,10 +238,10 @@ def test_trouble_that_may_pass_is_not_remembered(
     def failing(path: Path) -> object:
         if path == paths[1]:
             raise trouble
-        return opened(path)
+        return open_source(path)
 
     with monkeypatch.context() as patched:
-        patched.setattr(read_module, "opened", failing)
+        patched.setattr(read_module, "open_source", failing)
         first = open_cache(table_of(paths), RGB, 32, tmp_path / "c")
         assert [failure.row for failure in first.failures] == [1]
         assert "can't be read" in first.failures[0].reason
@@ -307,8 +307,8 @@ def test_a_build_that_is_stopped_leaves_nothing(paths: list[Path], tmp_path: Pat
 BUILDER = """
 import sys, time
 from pathlib import Path
-from leigh_mlops.images.workplace import workplace
-with workplace(Path(sys.argv[1])) as folder:
+from leigh_mlops.images.build_folder import build_folder
+with build_folder(Path(sys.argv[1])) as folder:
     (folder / "pixels.npy").write_bytes(b"half")
     print(folder, flush=True)
     time.sleep(60)

@@ -23,7 +23,7 @@ from zarr.codecs import GzipCodec
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.images import read_image
-from leigh_mlops.images.source import PassingError
+from leigh_mlops.images.source import TransientReadError
 
 RNG = np.random.default_rng(0)
 _BOMB_BYTES = 2**28
@@ -505,9 +505,9 @@ def test_trouble_that_may_pass_is_told_from_damage(
     tifffile.imwrite(tmp_path / "x.tif", PIXELS)
     with pytest.raises(LeighError) as lasting:
         read_image(tmp_path / "missing.tif")
-    assert not isinstance(lasting.value, PassingError)
+    assert not isinstance(lasting.value, TransientReadError)
     monkeypatch.setattr(os, "pread", lambda *_: (_ for _ in ()).throw(trouble))
-    with pytest.raises(PassingError, match=r"x\.tif can't be read \("):
+    with pytest.raises(TransientReadError, match=r"x\.tif can't be read \("):
         read_image(tmp_path / "x.tif")
 
 

@@ -17,7 +17,7 @@ from leigh_mlops.commands import ENVIRONMENT
 from leigh_mlops.models import build_model
 from leigh_mlops.search.cluster import ray_cluster
 from leigh_mlops.study.baselines import fit_baselines
-from leigh_mlops.study.finalists import log_package, make_package
+from leigh_mlops.study.model_selection import log_package, make_package
 from leigh_mlops.tracking import Store
 from tests.conftest import write_class_folders
 from tests.training.conftest import prepared

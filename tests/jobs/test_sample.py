@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.jobs.reading import Field
-from leigh_mlops.jobs.sample import MOST, read_sample
+from leigh_mlops.jobs.field_reader import Field
+from leigh_mlops.jobs.sample import MAX_SAMPLE, read_sample
 
 
 def reader(broken: tuple[int, ...] = ()) -> Any:
@@ -29,7 +29,7 @@ def labelled(*classes: str | None) -> pd.DataFrame:
 def test_classes_come_in_turn_from_all_over() -> None:
     table = labelled(*["DS"] * 100, *["TT"] * 20, *[None] * 5)
     found = rows(table)
-    assert len(found) == MOST
+    assert len(found) == MAX_SAMPLE
     kinds = table["Metadata_Condition"].fillna("").iloc[found].tolist()
     assert [kinds.count(name) for name in ("DS", "TT", "")] == [4, 4, 4]
     assert max(row for row in found if row < 100) > 50

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.jobs.towards import row_of_field
+from leigh_mlops.jobs.towards import find_field_row
 
 
 @pytest.fixture
@@ -13,16 +13,16 @@ def table() -> pd.DataFrame:
 
 @pytest.mark.parametrize(("name", "row"), [("a/b/B03/1", 0), ("P/B03/2", 2), ("P/B03/02", 2), ("P/C04/1", 3)])
 def test_a_field_is_found_by_its_name(table: pd.DataFrame, name: str, row: int) -> None:
-    assert row_of_field(table, name) == row
+    assert find_field_row(table, name) == row
 
 
 @pytest.mark.parametrize("name", ["P", "P/B03", "P/B03/x", "B03/1"])
 def test_what_names_no_field_is_said(table: pd.DataFrame, name: str) -> None:
     with pytest.raises(LeighError, match=r"names no field; write it as PLATE/WELL/SITE"):
-        row_of_field(table, name)
+        find_field_row(table, name)
 
 
 @pytest.mark.parametrize(("name", "near"), [("P/B03/9", "P/B03/1"), ("P/D01/1", "P/B03/1"), ("Q/B03/1", "a/b/B03/1")])
 def test_a_field_that_is_not_there_names_a_near_one(table: pd.DataFrame, name: str, near: str) -> None:
     with pytest.raises(LeighError, match=rf"There is no field {name}; .* such as {near}\.$"):
-        row_of_field(table, name)
+        find_field_row(table, name)

@@ -10,17 +10,23 @@ import torch
 from PIL import Image
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.explanations import KINDS, Context, FieldExplanation, explain_fields, predict_fields
+from leigh_mlops.explanations import (
+    COUNTERFACTUAL_KINDS,
+    ExplanationContext,
+    FieldExplanation,
+    explain_fields,
+    predict_fields,
+)
 from leigh_mlops.explanations import counterfactuals as counterfactuals_module
-from leigh_mlops.explanations.decoding import Decoded
+from leigh_mlops.explanations.counterfactuals.decoding import DecodedImages
 from leigh_mlops.jobs import folder as folder_module
 from leigh_mlops.jobs import worker as worker_module
 from leigh_mlops.jobs.options import ExplainOptions
 from leigh_mlops.jobs.worker import FieldWorker, WorkOrder
 from leigh_mlops.models import InverseError, build_model, save_package
-from leigh_mlops.report.files import read_tiff16
+from leigh_mlops.report.image_files import read_tiff16
 from leigh_mlops.study.baselines import fit_baselines
-from leigh_mlops.study.finalists import make_package
+from leigh_mlops.study.model_selection import make_package
 from tests.training.conftest import prepared
 
 
@@ -97,7 +103,9 @@ def test_counterfactuals_are_saved_in_the_units_of_the_acquisition(worker: Field
     (record,) = worker.explain([0])
     image = worker.reader.read(0)
     np.testing.assert_allclose(image.raw, 20 + 2 * image.acquired, rtol=1e-5)
-    (made,) = explain_fields(worker.package, image.raw[None], ["counterfactual"], Context(kinds=("boundary",)))
+    (made,) = explain_fields(
+        worker.package, image.raw[None], ["counterfactual"], ExplanationContext(kinds=("boundary",))
+    )
     saved, _ = read_tiff16(Path(worker.order.out) / "images" / record["field"] / "counterfactual_boundary.tif")
     wanted = made.images["counterfactual_boundary"]
     assert not np.allclose(saved, wanted, atol=1)
@@ -157,7 +165,7 @@ def test_counts_are_judged_by_themselves(worker: FieldWorker, monkeypatch: pytes
 
 
 def test_every_saved_counterfactual_has_the_columns_of_its_kind(worker: FieldWorker) -> None:
-    ask(worker, ("counterfactual",), counterfactual=KINDS)
+    ask(worker, ("counterfactual",), counterfactual=COUNTERFACTUAL_KINDS)
     (record,) = worker.explain([0])
     numbers = record["numbers"]
     assert {"counterfactual_target", "predicted", "latent_distance", "latent_1"} <= set(numbers)
@@ -167,11 +175,11 @@ def test_every_saved_counterfactual_has_the_columns_of_its_kind(worker: FieldWor
         "clipped", "changed", "change_DAPI", "change_TMRM", "distance", "light", "eight_bit_class",
         "after_intensity_DAPI", "after_nuclei_area",
     }  # fmt: skip
-    for kind in KINDS:
+    for kind in COUNTERFACTUAL_KINDS:
         assert {f"counterfactual_{kind}_{name}" for name in measured} <= set(numbers)
         assert f"counterfactual_{kind}" in record["pictures"]
     assert not any("oracle" in name or "twin" in name for name in numbers)
-    assert f"counterfactual_{KINDS[-1]}_map" in record["pictures"]
+    assert f"counterfactual_{COUNTERFACTUAL_KINDS[-1]}_map" in record["pictures"]
 
 
 def test_fields_that_are_the_target_already_get_a_note(worker: FieldWorker) -> None:
@@ -189,7 +197,7 @@ def test_a_kind_that_cannot_be_inverted_takes_neither_the_field_nor_its_other_ki
 ) -> None:
     decode = counterfactuals_module.decode_all
 
-    def fails(model: torch.nn.Module, latents: torch.Tensor) -> Decoded:
+    def fails(model: torch.nn.Module, latents: torch.Tensor) -> DecodedImages:
         """The last kind of a field is the second half."""
         found, half = decode(model, latents), len(latents) // 2
         return found._replace(failures=("",) * half + ("block 1 of stage 1 did not converge",) * half)
@@ -233,7 +241,7 @@ def test_a_sweep_past_what_can_be_inverted_is_a_note(worker: FieldWorker, monkey
     def fails(*_: object) -> None:
         raise InverseError("block 1 of stage 1 did not converge")
 
-    monkeypatch.setattr(worker_module, "sweep_of", fails)
+    monkeypatch.setattr(worker_module, "counterfactual_sweep", fails)
     ask(worker, ("counterfactual",), sweep=3)
     (record,) = worker.explain([0])
     assert record["numbers"]["sweep_note"] == "block 1 of stage 1 did not converge"
@@ -259,7 +267,7 @@ def test_a_counterfactual_that_is_the_image_has_no_sweep(worker: FieldWorker) ->
     ask(worker, ("counterfactual",), sweep=3)
     field, found = worker.reader.read(0), FieldExplanation()
     latent = torch.zeros(12, 8, 8)
-    found.certified["confident"] = SimpleNamespace(latent=latent, shifted=latent, alpha=0.0)
+    found.verified["confident"] = SimpleNamespace(latent=latent, shifted=latent, alpha=0.0)
     assert worker._sweep(worker._folder(field), found) == {}
     assert found.numbers["sweep_note"] == "the counterfactual is the image itself, so there is no step to show"
 

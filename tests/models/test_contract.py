@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.models import MODELS, ModelSpec, build_model, can, load_model, save_model
+from leigh_mlops.models import MODELS, ModelSpec, build_model, has_capability, load_model, save_model
 from tests.models.compact import CLASSES, COMPACT, LATENTS, compact, images, trained
 
 families = pytest.mark.parametrize("family", MODELS)
@@ -16,16 +16,16 @@ def test_shapes_are_those_of_the_contract(family, channels):
     output, z = model(x), model.encode(x)
     assert output.shape == ((2, len(CLASSES)) if model.task == "classify" else x.shape)
     assert z.shape == (2, *LATENTS[family])
-    if can(model, "decode"):
+    if has_capability(model, "decode"):
         assert model.decode(z).shape == x.shape
 
 
 @families
 def test_output_is_composed_of_what_the_model_can(family):
     model, x = trained(family), images(2)
-    second = model.classify if can(model, "classify") else model.decode
+    second = model.classify if has_capability(model, "classify") else model.decode
     assert torch.equal(model(x), second(model.encode(x)))
-    assert (model.task == "classify") == can(model, "classify")
+    assert (model.task == "classify") == has_capability(model, "classify")
 
 
 @families
@@ -39,7 +39,7 @@ def test_a_loaded_model_is_in_eval_mode_and_computes_the_same_bits(family, tmp_p
     assert not loaded.training
     assert loaded.spec == model.spec
     assert torch.equal(loaded(x), model(x))
-    if can(model, "decode"):
+    if has_capability(model, "decode"):
         z = model.encode(x)
         assert torch.equal(loaded.decode(z), model.decode(z))
 
@@ -59,7 +59,7 @@ def test_an_image_does_not_depend_on_its_batch(family):
     alone, among = model.encode(x[:1]), model.encode(x)[:1]
     torch.testing.assert_close(alone, among, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(model(x[:1]), model(x)[:1], rtol=1e-12, atol=1e-12)
-    if can(model, "decode"):
+    if has_capability(model, "decode"):
         z = model.encode(x)
         torch.testing.assert_close(model.decode(z[:1]), model.decode(z)[:1], rtol=1e-11, atol=1e-11)
 
@@ -143,6 +143,6 @@ def test_an_autoencoder_needs_no_classes():
 
 
 def test_can_knows_three_capabilities():
-    assert [can(nn.Identity(), capability) for capability in ("encode", "decode", "classify")] == [False] * 3
+    assert [has_capability(nn.Identity(), capability) for capability in ("encode", "decode", "classify")] == [False] * 3
     with pytest.raises(ValueError, match="encode, decode or classify"):
-        can(nn.Identity(), "fly")
+        has_capability(nn.Identity(), "fly")

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.explanations.ecinn import ecinn
+from leigh_mlops.explanations.counterfactuals.ecinn import ecinn
 from leigh_mlops.models import InverseError, build_model, load_model, save_model
 from leigh_mlops.models.invertible import ResidualBlock
-from leigh_mlops.models.invertible.operator_norm import convolved_norm, power_iterate, unit
+from leigh_mlops.models.invertible.operator_norm import convolved_norm, power_iterate, unit_vector
 from tests.models.compact import CLASSES, compact, images, trained
 
 
@@ -95,7 +95,7 @@ def true_norm(conv):
     """Of a convolution as it is applied, on its feature map."""
     weight = conv.eval_weight().detach().double()
     start = torch.randn(1, weight.shape[1], conv.map_size, conv.map_size, dtype=torch.float64)
-    return float(convolved_norm(weight, power_iterate(weight, unit(start, start), 300)))
+    return float(convolved_norm(weight, power_iterate(weight, unit_vector(start, start), 300)))
 
 
 def test_the_certificate_stands_in_the_description_and_bounds_every_branch(tmp_path):

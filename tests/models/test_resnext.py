@@ -5,7 +5,7 @@ import torch
 from torchvision.models import resnext50_32x4d
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.models import build_model, imagenet_weights, resnext
+from leigh_mlops.models import build_model, load_imagenet_weights, resnext
 from tests.models.compact import compact
 
 CLASSES = ("DS", "WT")
@@ -23,7 +23,7 @@ def test_weights_that_cannot_be_fetched_say_what_to_do(monkeypatch):
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", offline)
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
     with pytest.raises(LeighError, match=r"could not be fetched .*no route") as caught:
-        imagenet_weights(build_model("resnext", classes=CLASSES, image_size=32))
+        load_imagenet_weights(build_model("resnext", classes=CLASSES, image_size=32))
     for remedy in ("connect to the internet once", "resnext50_32x4d-", "checkpoints", "FILE.safetensors", "random"):
         assert remedy in str(caught.value)
 
@@ -33,7 +33,7 @@ def test_all_but_the_head_is_copied(monkeypatch, fetched):
     model = build_model("resnext", classes=CLASSES, image_size=32)
     head = {name: tensor.clone() for name, tensor in model.head.state_dict().items()}
     assert not torch.equal(model.features.conv1.weight, fetched["conv1.weight"])
-    imagenet_weights(model)
+    load_imagenet_weights(model)
     assert torch.equal(model.features.conv1.weight, fetched["conv1.weight"])
     assert all(torch.equal(tensor, head[name]) for name, tensor in model.head.state_dict().items())
 
@@ -43,7 +43,7 @@ def test_a_grey_image_is_answered_alike_with_other_channels(monkeypatch, fetched
     monkeypatch.setattr(resnext, "_fetch", lambda: fetched)
     models = [build_model("resnext", classes=CLASSES, image_size=32, channels=count) for count in (3, channels)]
     for model in models:
-        imagenet_weights(model)
+        load_imagenet_weights(model)
     grey = torch.rand(1, 1, 32, 32)
     answers = [model.features.conv1(grey.expand(-1, model.spec.channels, -1, -1)) for model in models]
     torch.testing.assert_close(answers[1], answers[0], rtol=1e-4, atol=1e-5)
@@ -53,7 +53,7 @@ def test_two_channels_stand_beside_their_combination(monkeypatch, fetched):
     monkeypatch.setattr(resnext, "_fetch", lambda: fetched)
     three, two = (build_model("resnext", classes=CLASSES, image_size=32, channels=count) for count in (3, 2))
     for model in (three, two):
-        imagenet_weights(model)
+        load_imagenet_weights(model)
     images = torch.rand(1, 2, 32, 32)
     combined = torch.cat([images, images.mean(dim=1, keepdim=True)], dim=1)
     torch.testing.assert_close(two.features.conv1(images), three.features.conv1(combined), rtol=1e-4, atol=1e-5)
@@ -64,4 +64,4 @@ def test_two_channels_stand_beside_their_combination(monkeypatch, fetched):
 @pytest.mark.parametrize("family", ["resnext", "autoencoder"])
 def test_another_architecture_has_no_imagenet_weights(family):
     with pytest.raises(LeighError, match="take that architecture or train with --init random"):
-        imagenet_weights(compact(family))
+        load_imagenet_weights(compact(family))

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.models import build_model, initialise, load_model, save_model
-from leigh_mlops.models.files import write_tensors
+from leigh_mlops.models.tensor_files import write_tensors
 from tests.models.compact import CLASSES, COMPACT, compact, images, trained
 
 

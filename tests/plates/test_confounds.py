@@ -12,7 +12,7 @@ from leigh_mlops.plates.confounds import (
     probe_plate,
     probe_position,
 )
-from leigh_mlops.plates.found import find_images
+from leigh_mlops.plates.find_images import find_images
 from leigh_mlops.plates.names import well_name
 
 

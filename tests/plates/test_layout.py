@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.plates.found import find_images
-from leigh_mlops.plates.layout import beside_other_class, describe_layout, plate_shape, position_features
+from leigh_mlops.plates.find_images import find_images
+from leigh_mlops.plates.layout import describe_layout, has_other_class_neighbour, plate_shape, position_features
 from leigh_mlops.plates.names import well_name
 
 
@@ -175,14 +175,14 @@ def test_the_layout_does_not_depend_on_order_or_fields():
     table = plate(8, 12, lambda r, c: "DS" if c <= 6 else "TT", fields=2)
     shuffled = table.sample(frac=1, random_state=0)
     assert describe_layout(shuffled) == describe_layout(table)
-    pd.testing.assert_series_equal(beside_other_class(shuffled).sort_index(), beside_other_class(table))
+    pd.testing.assert_series_equal(has_other_class_neighbour(shuffled).sort_index(), has_other_class_neighbour(table))
 
 
 def test_beside_by_hand():
     # A1 A2 A3 A4 / B1 .. B4: only A4 is WT.
     table = plate(2, 4, lambda r, c: "WT" if (r, c) == (1, 4) else "DS")
-    assert not beside_other_class(table.assign(Metadata_Condition="DS")).any()
-    near = beside_other_class(table)
+    assert not has_other_class_neighbour(table.assign(Metadata_Condition="DS")).any()
+    near = has_other_class_neighbour(table)
     assert table.loc[near, "Metadata_Well"].tolist() == ["A03", "A04", "B03", "B04"]
 
 
@@ -191,9 +191,9 @@ def test_a_neighbour_on_another_plate_or_without_a_class_is_none():
     other = plate(1, 2, lambda r, c: "WT", "q")
     both = pd.concat([table, other], ignore_index=True)
     # A01 and A03 are two apart, and that is the distance of the wells that have a class.
-    assert beside_other_class(both).tolist() == [True, False, True, False, False]
-    assert not beside_other_class(plate(1, 2, lambda r, c: None)).any()
-    assert not beside_other_class(plate(1, 1, lambda r, c: "DS")).any()
+    assert has_other_class_neighbour(both).tolist() == [True, False, True, False, False]
+    assert not has_other_class_neighbour(plate(1, 2, lambda r, c: None)).any()
+    assert not has_other_class_neighbour(plate(1, 1, lambda r, c: "DS")).any()
 
 
 @pytest.mark.skipif("LEIGH_DATA" not in os.environ, reason="LEIGH_DATA names no folder of real plates")
@@ -206,4 +206,4 @@ def test_real_plates():
     blocks = describe_layout(table)
     assert blocks.kind == "blocks"
     assert blocks.beside == pytest.approx(5 / 30)
-    assert beside_other_class(table).sum() == 5 * 12
+    assert has_other_class_neighbour(table).sum() == 5 * 12

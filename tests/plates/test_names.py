@@ -3,7 +3,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.plates.names import PRESETS, FieldName, compile_pattern, field_of, parse_name, parse_well, well_name
+from leigh_mlops.plates.names import (
+    PRESETS,
+    FieldName,
+    build_field_name,
+    compile_pattern,
+    parse_name,
+    parse_well,
+    well_name,
+)
 
 UUID = "B1C2D3E4-0F00-4A11-8B22-333344445555"
 
@@ -159,10 +167,14 @@ def test_a_pattern_that_cannot_name_wells(pattern, said):
 
 
 def test_rows_of_a_pattern_are_numbers_or_letters():
-    assert field_of({"row": "b", "col": "3"}) == field_of({"row": "2", "col": "3"}) == field_of({"well": "b03"})
-    assert field_of({"row": "?", "col": "3"}) is None
+    assert (
+        build_field_name({"row": "b", "col": "3"})
+        == build_field_name({"row": "2", "col": "3"})
+        == build_field_name({"well": "b03"})
+    )
+    assert build_field_name({"row": "?", "col": "3"}) is None
     with pytest.raises(ValueError, match="too large"):
-        field_of({"well": "B03", "site": "1" * 30})
+        build_field_name({"well": "B03", "site": "1" * 30})
 
 
 def test_all_wells_round_trip():

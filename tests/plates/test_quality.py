@@ -264,7 +264,7 @@ def test_bit_depths(largest, ored, expected, top, sentence):
     quality.loc[3] = np.nan
     depth = bit_depths(table, quality)["p"]
     assert (depth.bits, depth.shift, depth.file_bits) == expected
-    assert depth.top == top
+    assert depth.max_value == top
     assert str(depth) == depth.sentence == sentence
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.plates.found import find_images
+from leigh_mlops.plates.find_images import find_images
 from leigh_mlops.plates.table import read_table, write_table
 
 

@@ -72,7 +72,7 @@ def test_beside_baseline_shows_each_value_once():
         {"model": "mean intensity", "kind": "baseline", "wells/accuracy": 1.0},
         {"model": "row, column", "kind": "position", "wells/accuracy": 0.5},
     ]
-    figure = figures.beside_baseline(rows)
+    figure = figures.baseline_comparison(rows)
     axes = figure.axes[0]
     assert texts(axes) == ["0.900", "1.000", "0.500"]
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["resnext", "mean intensity", "row, column"]

@@ -5,7 +5,7 @@ from PIL import Image, ImageSequence
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.report import films
-from leigh_mlops.report.films import there_and_back, write_mp4, write_webp
+from leigh_mlops.report.films import ping_pong_frames, write_mp4, write_webp
 
 
 @pytest.fixture
@@ -71,5 +71,5 @@ def test_frames_are_of_one_size(tmp_path, frames, write):
 
 
 def test_a_film_goes_back_the_way_it_came(frames):
-    assert [id(frame) for frame in there_and_back(frames[:1])] == [id(frames[0])]
-    assert [id(frame) for frame in there_and_back(frames[:2])] == [id(frame) for frame in frames[:2]]
+    assert [id(frame) for frame in ping_pong_frames(frames[:1])] == [id(frames[0])]
+    assert [id(frame) for frame in ping_pong_frames(frames[:2])] == [id(frame) for frame in frames[:2]]

@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from leigh_mlops.report.sheets import HeatScale, Panel, Row, contact_sheet, reconstructions
+from leigh_mlops.report.sheets import HeatScale, Panel, SheetRow, contact_sheet, reconstructions
 from leigh_mlops.report.style import save_figure
 
 
 def rows(count):
     picture = np.zeros((224, 224, 3), dtype=np.uint8)
     return [
-        Row(f"well B{number:02d}", [Panel(picture, "image: DS 97 %"), Panel(picture, "a$b$")])
+        SheetRow(f"well B{number:02d}", [Panel(picture, "image: DS 97 %"), Panel(picture, "a$b$")])
         for number in range(count)
     ]
 

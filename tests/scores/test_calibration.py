@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from leigh_mlops.scores.calibration import calibrated, expected_calibration_error, fit_temperature
+from leigh_mlops.scores.calibration import expected_calibration_error, fit_temperature, scale_by_temperature
 
 
 def wells(temperature: float, count: int = 20_000) -> tuple[np.ndarray, np.ndarray]:
@@ -33,7 +33,7 @@ def test_the_temperature_of_overconfident_wells_is_found(temperature: float) -> 
     found = fit_temperature(labels, log_probs)
     assert found == pytest.approx(temperature, rel=0.05)
     before = expected_calibration_error(labels, log_probs)
-    after = expected_calibration_error(labels, calibrated(log_probs, found))
+    after = expected_calibration_error(labels, scale_by_temperature(log_probs, found))
     assert after < 0.015
     assert (before > 0.08) == (temperature != 1)
 
@@ -41,10 +41,10 @@ def test_the_temperature_of_overconfident_wells_is_found(temperature: float) -> 
 def test_a_temperature_changes_no_prediction() -> None:
     _, log_probs = wells(1.0, 50)
     for temperature in (0.1, 7.0):
-        changed = calibrated(log_probs, temperature)
+        changed = scale_by_temperature(log_probs, temperature)
         np.testing.assert_allclose(np.exp(changed).sum(axis=1), 1)
         assert (changed.argmax(axis=1) == log_probs.argmax(axis=1)).all()
-    np.testing.assert_allclose(calibrated(log_probs, 1.0), log_probs)
+    np.testing.assert_allclose(scale_by_temperature(log_probs, 1.0), log_probs)
 
 
 def test_wells_that_are_all_right_ask_for_no_certainty() -> None:
@@ -52,7 +52,7 @@ def test_wells_that_are_all_right_ask_for_no_certainty() -> None:
     assert fit_temperature(labels, log_probs) == 1
     # With one wrong well of ten, the best is to be sure of nine in ten.
     temperature = fit_temperature([1, *labels[1:]], log_probs)
-    assert np.exp(calibrated(log_probs, temperature))[0, 0] == pytest.approx(0.9, abs=1e-4)
+    assert np.exp(scale_by_temperature(log_probs, temperature))[0, 0] == pytest.approx(0.9, abs=1e-4)
 
 
 def test_what_cannot_be_is_said() -> None:
@@ -61,4 +61,4 @@ def test_what_cannot_be_is_said() -> None:
         with pytest.raises(ValueError, match="no well"):
             make([], nothing)
     with pytest.raises(ValueError, match="above 0"):
-        calibrated(np.log([[0.5, 0.5]]), 0.0)
+        scale_by_temperature(np.log([[0.5, 0.5]]), 0.0)

@@ -2,15 +2,15 @@ import numpy as np
 import pytest
 
 from leigh_mlops.scores import (
-    LIGHT_RULE,
+    QUALITY_RULE,
     background_noise,
     changed_share,
     clipped_share,
-    light,
     mean_change,
+    quality_status,
     reencoding_error,
 )
-from leigh_mlops.scores.counterfactual import DOUBT, LIMITS
+from leigh_mlops.scores.counterfactual import AMBER_LIMITS, MAX_DOUBT_RATIO
 
 IMAGE = np.array([[[10.0, 20.0]], [[100.0, 100.0]]])  # two channels, 1 x 2
 
@@ -87,7 +87,7 @@ GOOD = {
     ],
 )
 def test_the_light_follows_its_rule(changed, expected):
-    assert light(**GOOD | changed) == expected
+    assert quality_status(**GOOD | changed) == expected
 
 
 def test_the_rule_names_every_limit():
@@ -95,7 +95,7 @@ def test_the_rule_names_every_limit():
         "reencoding_error": "re-encoding error above", "padding_energy": "padding energy above",
         "clipped": "values outside the intensity range above", "distance": "distance from the target class above",
     }  # fmt: skip
-    assert words.keys() == LIMITS.keys()
-    for name, limit in LIMITS.items():
-        assert f"{words[name]} {limit}" in LIGHT_RULE
-    assert f"more than {DOUBT} times" in LIGHT_RULE
+    assert words.keys() == AMBER_LIMITS.keys()
+    for name, limit in AMBER_LIMITS.items():
+        assert f"{words[name]} {limit}" in QUALITY_RULE
+    assert f"more than {MAX_DOUBT_RATIO} times" in QUALITY_RULE

@@ -21,7 +21,7 @@ def test_robust_z_by_hand() -> None:
 
 def test_one_well_has_no_interval() -> None:
     found = rescue([PlateWells([5.0], [0.0, 0.0], [10.0, 10.0])])
-    assert (found.percent, found.wells, found.how) == (50.0, 1, "one well")
+    assert (found.percent, found.wells, found.interval_method) == (50.0, 1, "one well")
     assert math.isnan(found.low)
     assert math.isnan(found.high)
 
@@ -31,7 +31,7 @@ def test_with_certain_controls_the_interval_is_students() -> None:
     found = rescue([PlateWells(wells, [0.0, 0.0], [10.0, 10.0])])
     percent = 10 * np.array(wells)
     expected = stats.t.interval(0.95, 2, percent.mean(), stats.sem(percent))
-    assert found.how == "t"
+    assert found.interval_method == "t"
     np.testing.assert_allclose((found.low, found.high), expected)
 
 
@@ -52,7 +52,7 @@ def test_each_well_is_measured_on_its_own_plate() -> None:
     dark = PlateWells([5.0, 4.0, 6.0], [-1.0, 1.0, 0.0, 0.0], [9.0, 11.0, 10.0, 10.0])
     found = rescue([bright, dark])
     assert found.percent == pytest.approx(50)
-    assert (found.wells, found.plates, found.how) == (6, 2, "bootstrap")
+    assert (found.wells, found.plates, found.interval_method) == (6, 2, "bootstrap")
     assert 30 < found.low < 50 < found.high < 70
 
 

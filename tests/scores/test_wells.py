@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.scores import all_scores, by_well, classification_scores
+from leigh_mlops.scores import aggregate_wells, all_scores, classification_scores
 
 PROBS = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.5, 0.5]])
 WELLS, LABELS = ["p/B03", "p/A01", "p/B03", "p/A01"], [0, 1, 0, 1]
 
 
 def test_wells_by_hand():
-    wells = by_well(WELLS, LABELS, np.log(PROBS))
+    wells = aggregate_wells(WELLS, LABELS, np.log(PROBS))
     assert wells.wells == ("p/A01", "p/B03")
     assert wells.labels.tolist() == [1, 0]
     assert wells.fields.tolist() == [2, 2]
@@ -21,18 +21,18 @@ def test_wells_by_hand():
 
 
 def test_one_field_per_well_changes_nothing():
-    wells = by_well(["A01", "A02", "A03", "A04"], LABELS, np.log(PROBS))
+    wells = aggregate_wells(["A01", "A02", "A03", "A04"], LABELS, np.log(PROBS))
     np.testing.assert_allclose(wells.log_probs, np.log(PROBS))
 
 
 def test_order_of_the_fields_does_not_matter():
     order = [2, 0, 3, 1]
-    shuffled = by_well([WELLS[i] for i in order], np.array(LABELS)[order], np.log(PROBS)[order])
-    np.testing.assert_allclose(shuffled.log_probs, by_well(WELLS, LABELS, np.log(PROBS)).log_probs)
+    shuffled = aggregate_wells([WELLS[i] for i in order], np.array(LABELS)[order], np.log(PROBS)[order])
+    np.testing.assert_allclose(shuffled.log_probs, aggregate_wells(WELLS, LABELS, np.log(PROBS)).log_probs)
 
 
 def test_a_field_that_is_certainly_wrong_leaves_its_well_finite():
-    wells = by_well(["A01", "A01"], [0, 0], [[-np.inf, 0.0], [0.0, -np.inf]])
+    wells = aggregate_wells(["A01", "A01"], [0, 0], [[-np.inf, 0.0], [0.0, -np.inf]])
     np.testing.assert_allclose(np.exp(wells.log_probs), [[0.5, 0.5]])
 
 
@@ -49,9 +49,9 @@ def test_all_scores_are_per_field_and_per_well():
 
 def test_a_well_of_two_classes_is_refused():
     with pytest.raises(LeighError, match="p/A01 holds fields of more than one class"):
-        by_well(WELLS, [0, 1, 0, 0], np.log(PROBS))
+        aggregate_wells(WELLS, [0, 1, 0, 0], np.log(PROBS))
 
 
 def test_one_well_per_field_is_asked_for():
     with pytest.raises(ValueError, match="3 wells for 4 fields"):
-        by_well(WELLS[:3], LABELS, np.log(PROBS))
+        aggregate_wells(WELLS[:3], LABELS, np.log(PROBS))

@@ -5,7 +5,7 @@ import threading
 from typing import Any
 
 from leigh_mlops.search import SearchRequest
-from leigh_mlops.search.run import run_search
+from leigh_mlops.search.run_search import run_search
 from leigh_mlops.settings import SearchSpace
 from leigh_mlops.trials import Event, Trial
 
@@ -32,5 +32,5 @@ def found(request: SearchRequest, stop: threading.Event | None = None) -> tuple[
         if event["what"] == "drawn":
             trials[event["number"]] = Trial(event["family"], event["number"], event["config"])
         else:
-            trials[event["number"]].take(event)
+            trials[event["number"]].apply_event(event)
     return how, [trials[number] for number in sorted(trials)], told

@@ -3,8 +3,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from leigh_mlops.search import SearchRequest
-from leigh_mlops.search.request import NUMBER
-from leigh_mlops.search.schedulers import Halving, Population, scheduler_of
+from leigh_mlops.search.request import NUMBER_KEY
+from leigh_mlops.search.schedulers import ResumableASHA, ResumablePBT, build_scheduler
 from leigh_mlops.settings import SearchSpace
 from leigh_mlops.trials import Trial
 from tests.search.searches import space
@@ -17,7 +17,8 @@ def test_what_the_halving_knows_is_known_again() -> None:
         for number in range(1, 6)
     ]
     fresh, knowing = (
-        scheduler_of(SearchRequest(searched, Path("data"), Path("folder"), trials=trials)) for trials in ([], earlier)
+        build_scheduler(SearchRequest(searched, Path("data"), Path("folder"), trials=trials))
+        for trials in ([], earlier)
     )
     rungs = [scheduler._brackets[0]._rungs[-1][1] for scheduler in (fresh, knowing)]
     assert rungs[0] == {}
@@ -27,9 +28,9 @@ def test_what_the_halving_knows_is_known_again() -> None:
 def test_a_trial_that_goes_on_is_no_second_one_for_the_halving() -> None:
     searched = space(early_stopping="asha", published=space().published | {"epochs": 15}, trials=9)
     begun = Trial("autoencoder", 2, dict(searched.published), epochs=[{"val/mse": 0.4}] * 4)
-    scheduler = Halving(SearchRequest(searched, Path("data"), Path("folder"), trials=[begun]))
+    scheduler = ResumableASHA(SearchRequest(searched, Path("data"), Path("folder"), trials=[begun]))
     scheduler.set_search_properties("val/mse", "min")
-    controller, trial = SimpleNamespace(), SimpleNamespace(trial_id="tune", config={NUMBER: 2})
+    controller, trial = SimpleNamespace(), SimpleNamespace(trial_id="tune", config={NUMBER_KEY: 2})
     scheduler.on_trial_add(controller, trial)
     scheduler.on_trial_result(controller, trial, {"epoch": 5, "val/mse": 0.1})
     assert scheduler._brackets[0]._rungs[-1] == (3, {"tune": -0.4})
@@ -55,7 +56,7 @@ class Controller:
     search_alg = None
 
     def __init__(self, searched: SearchSpace, trials: list[Trial]) -> None:
-        self.population = Population(SearchRequest(searched, Path("data"), Path("folder"), trials=trials))
+        self.population = ResumablePBT(SearchRequest(searched, Path("data"), Path("folder"), trials=trials))
         self.population.set_search_properties("val/mse", "min")
         self.members = [Member(trial.config) for trial in trials]
         self.live = set(self.members)

@@ -27,21 +27,21 @@ def test_a_condition_is_drawn_after_what_it_names() -> None:
     assert [key for key, _ in space.ordered_space] == ["learning_rate", "init", "freeze_epochs", "layer_decay"]
     decay = space.space["layer_decay"]
     assert isinstance(decay, Range)
-    assert not decay.active(space.published)
-    assert not decay.active({"init": "imagenet", "freeze_epochs": -1})
-    assert decay.active({"init": "imagenet", "freeze_epochs": 2})
-    assert space.space["init"].active({})
+    assert not decay.is_active(space.published)
+    assert not decay.is_active({"init": "imagenet", "freeze_epochs": -1})
+    assert decay.is_active({"init": "imagenet", "freeze_epochs": 2})
+    assert space.space["init"].is_active({})
 
 
 def test_fixing_what_a_condition_names_decides_it() -> None:
     space = SearchSpace.model_validate(CHAIN)
-    assert space.fixed({"init": "random"}).space.keys() == {"learning_rate"}
-    trunk = space.fixed({"init": "imagenet"})
+    assert space.fix_hyperparameters({"init": "random"}).space.keys() == {"learning_rate"}
+    trunk = space.fix_hyperparameters({"init": "imagenet"})
     assert trunk.space["freeze_epochs"] == Choice(values=[0, 2, -1])
     assert trunk.space["layer_decay"].when == {"freeze_epochs": [0, 2]}
-    assert trunk.fixed({"freeze_epochs": -1}).space.keys() == {"learning_rate"}
-    assert space.fixed({"optimizer": "sgd"}).published["learning_rate"] == 0.001
-    assert "learning_rate" not in space.fixed({"optimizer": "sgd"}).space
+    assert trunk.fix_hyperparameters({"freeze_epochs": -1}).space.keys() == {"learning_rate"}
+    assert space.fix_hyperparameters({"optimizer": "sgd"}).published["learning_rate"] == 0.001
+    assert "learning_rate" not in space.fix_hyperparameters({"optimizer": "sgd"}).space
     assert SearchSpace.model_validate(space.model_dump(mode="json")) == space
 
 
@@ -50,19 +50,19 @@ def test_a_condition_on_a_part_that_is_chosen_with_others() -> None:
     beta = {"values": [1.0, 10.0], "when": {"architecture.log_det": "roulette"}}
     space = SearchSpace.model_validate(values | {"space": {"beta": beta} | JOINT["space"]})
     assert [key for key, _ in space.ordered_space] == ["architecture", "beta"]
-    active = [space.space["beta"].active({"architecture": text}) for text in (PADDED, DENSITY, "head=gaussian")]
+    active = [space.space["beta"].is_active({"architecture": text}) for text in (PADDED, DENSITY, "head=gaussian")]
     assert active == [False, True, False]
-    assert space.fixed({"architecture": DENSITY}).space == {"beta": Choice(values=[1.0, 10.0])}
-    assert space.fixed({"architecture": PADDED}).space == {}
+    assert space.fix_hyperparameters({"architecture": DENSITY}).space == {"beta": Choice(values=[1.0, 10.0])}
+    assert space.fix_hyperparameters({"architecture": PADDED}).space == {}
 
 
 def test_a_choice_that_a_condition_keeps_apart_is_no_mistake() -> None:
     precision = {"precision": ["fp32", "bf16"]}
     space = SearchSpace.model_validate(JOINT)
     with pytest.raises(LeighError, match="set precision to fp32"):
-        space.changed(space=JOINT["space"] | precision)
+        space.replace_fields(space=JOINT["space"] | precision)
     apart = {"precision": {"values": ["fp32", "bf16"], "when": {"architecture.log_det": "none"}}}
-    kinds = space.changed(space=JOINT["space"] | apart).architectures()
+    kinds = space.replace_fields(space=JOINT["space"] | apart).architectures()
     assert [(one.published["precision"], one.published["architecture.log_det"]) for one in kinds] == [
         ("fp32", "none"), ("fp32", "roulette"), ("bf16", "none"),
     ]  # fmt: skip

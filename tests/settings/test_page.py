@@ -4,7 +4,16 @@ from pathlib import Path
 import pytest
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.settings import Choice, Objective, Preset, Range, Resources, SearchSpace, TrainingSettings, load_space
+from leigh_mlops.settings import (
+    Choice,
+    Range,
+    SearchObjective,
+    SearchPreset,
+    SearchSpace,
+    TrainingSettings,
+    TrialResources,
+    load_space,
+)
 from tests.settings.conftest import PAGE, written
 
 
@@ -34,6 +43,6 @@ def test_the_page_on_search_files_shows_the_message_as_it_is(tmp_path: Path, mon
 
 
 def test_the_page_on_search_files_names_every_field() -> None:
-    for kind in (SearchSpace, Objective, Resources, Preset, Choice, Range, TrainingSettings):
+    for kind in (SearchSpace, SearchObjective, TrialResources, SearchPreset, Choice, Range, TrainingSettings):
         assert [name for name in kind.model_fields if not re.search(rf"\b{name}\b", PAGE)] == []
     assert all(f"| `{name}` |" in PAGE for name in TrainingSettings.model_fields if name != "architecture")

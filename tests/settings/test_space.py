@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.settings import Objective, SearchSpace, TrainingSettings, load_space
+from leigh_mlops.settings import SearchObjective, SearchSpace, TrainingSettings, load_space
 from tests.settings.conftest import DENSITY, GOOD, JOINT, PADDED, TUNING, written
 
 
@@ -13,22 +13,22 @@ def test_the_projects_own_searches_are_valid(path: Path) -> None:
     space = load_space(path)
     assert space.family == path.stem
     for preset in ("quick", "standard", "thorough"):
-        assert space.with_preset(preset).architectures()
+        assert space.apply_preset(preset).architectures()
 
 
 def test_a_preset_fixes_what_it_names_and_leaves_the_rest() -> None:
     space = SearchSpace.model_validate(GOOD)
-    quick = space.with_preset("quick")
+    quick = space.apply_preset("quick")
     assert (quick.trials, quick.published["epochs"], quick.published["architecture.groups"]) == (1, 2, 8)
     assert quick.space.keys() == space.space.keys()
-    assert space.with_preset("thorough") == space
-    assert set(space.fixed({"batch_size": 8}).space) == {"learning_rate"}
+    assert space.apply_preset("thorough") == space
+    assert set(space.fix_hyperparameters({"batch_size": 8}).space) == {"learning_rate"}
 
 
 def test_fixing_one_of_the_parts_that_are_chosen_together_fixes_all() -> None:
     space = SearchSpace.model_validate(JOINT)
-    assert space.fixed({"batch_size": 8}).space.keys() == {"architecture"}
-    bijective = space.fixed({"architecture.padded_channels": None})
+    assert space.fix_hyperparameters({"batch_size": 8}).space.keys() == {"architecture"}
+    bijective = space.fix_hyperparameters({"architecture.padded_channels": None})
     assert bijective.space == {}
     assert "architecture" not in bijective.published
     architecture = TrainingSettings.from_flat(bijective.published).architecture
@@ -36,7 +36,7 @@ def test_fixing_one_of_the_parts_that_are_chosen_together_fixes_all() -> None:
     kinds = [TrainingSettings.from_flat(one.published).architecture["head"] for one in space.architectures()]
     assert kinds == ["published", "gaussian"]
     assert len(SearchSpace.model_validate(GOOD).architectures()) == 1
-    chosen = space.fixed({"architecture": DENSITY})
+    chosen = space.fix_hyperparameters({"architecture": DENSITY})
     assert TrainingSettings.from_flat(chosen.published).architecture["log_det"] == "roulette"
 
 
@@ -71,17 +71,17 @@ def test_an_unknown_hyperparameter_of_the_command_line_gets_a_near_name() -> Non
     space = SearchSpace.model_validate(GOOD)
     for wrong, near in {"architecure": "architecture", "architecure.groups": "architecture.groups"}.items():
         with pytest.raises(LeighError, match=f"resnext: '{wrong}' is no hyperparameter; did you mean '{near}'"):
-            space.fixed({wrong: 8})
+            space.fix_hyperparameters({wrong: 8})
 
 
 def test_the_first_objective_is_the_metric() -> None:
     space = SearchSpace.model_validate(GOOD)
-    assert space.all_objectives == (Objective(metric="val/log_loss", mode="min"),)
-    more = space.changed(objectives=[{"metric": "train/seconds"}, {"metric": "val/auc", "mode": "max"}])
+    assert space.all_objectives == (SearchObjective(metric="val/log_loss", mode="min"),)
+    more = space.replace_fields(objectives=[{"metric": "train/seconds"}, {"metric": "val/auc", "mode": "max"}])
     assert [objective.metric for objective in more.all_objectives] == ["val/log_loss", "train/seconds", "val/auc"]
     for wrong in ({"metric": "val/log_loss"}, {"metric": "seconds"}):
         with pytest.raises(LeighError, match="resnext: objectives"):
-            space.changed(objectives=[wrong])
+            space.replace_fields(objectives=[wrong])
 
 
 POPULATION = {"algorithm": "pbt", "early_stopping": "none", "trials": 2}
@@ -98,7 +98,7 @@ POPULATION = {"algorithm": "pbt", "early_stopping": "none", "trials": 2}
 def test_a_population_needs_what_it_needs(change: dict[str, Any], said: str) -> None:
     assert SearchSpace.model_validate(GOOD | POPULATION).algorithm == "pbt"
     with pytest.raises(LeighError, match=said):
-        SearchSpace.model_validate(GOOD).changed(**POPULATION | change)
+        SearchSpace.model_validate(GOOD).replace_fields(**POPULATION | change)
 
 
 def test_every_part_of_the_architecture_is_tried() -> None:

@@ -9,8 +9,8 @@ from leigh_mlops.images import open_cache
 from leigh_mlops.models import ModelPackage, build_model
 from leigh_mlops.plates import assign_split, find_images
 from leigh_mlops.study.baselines import fit_baselines
-from leigh_mlops.study.champion import decide, line_of
-from leigh_mlops.study.finalists import log_package, make_package
+from leigh_mlops.study.champion import comparison_key, decide_promotion
+from leigh_mlops.study.model_selection import log_package, make_package
 from leigh_mlops.tracking import Store, Version
 from leigh_mlops.training import PreparedData
 from tests.conftest import write_class_folders
@@ -57,7 +57,7 @@ def registered(store: Store, made: ModelPackage, monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_first_version_is_champion(store: Store, data: PreparedData) -> None:
-    decision = decide(store, NAME, package(data), lambda size: data)
+    decision = decide_promotion(store, NAME, package(data), lambda size: data)
     assert decision.promote
     assert "first version" in decision.reason
 
@@ -67,16 +67,16 @@ def test_a_better_model_on_wells_that_neither_saw_takes_the_place(
 ) -> None:
     weak, strong = package(data, 0.1), package(data, 3.0)
     registered(store, weak, monkeypatch)
-    better = decide(store, NAME, strong, lambda size: data)
+    better = decide_promotion(store, NAME, strong, lambda size: data)
     assert better.promote, better.reason
     assert "validation wells that neither was trained on" in better.reason
-    equal = decide(store, NAME, weak, lambda size: data)
+    equal = decide_promotion(store, NAME, weak, lambda size: data)
     assert not equal.promote
 
 
 def test_a_worse_model_does_not(store: Store, data: PreparedData, monkeypatch: pytest.MonkeyPatch) -> None:
     registered(store, package(data, 3.0), monkeypatch)
-    decision = decide(store, NAME, package(data, 0.1), lambda size: data)
+    decision = decide_promotion(store, NAME, package(data, 0.1), lambda size: data)
     assert not decision.promote
     assert decision.reason.startswith("not surely better")
 
@@ -87,7 +87,7 @@ def test_wells_that_the_champion_was_trained_on_decide_nothing(
     weak, strong = package(data, 0.1), package(data, 3.0)
     weak.arrays["training_digests"] = data.cache.digests
     registered(store, weak, monkeypatch)
-    decision = decide(store, NAME, strong, lambda size: data)
+    decision = decide_promotion(store, NAME, strong, lambda size: data)
     assert not decision.promote
     assert "no two validation wells" in decision.reason
 
@@ -97,9 +97,9 @@ def test_a_demo_model_never_takes_a_real_ones_place_but_gives_it_up(
 ) -> None:
     demo, real = package(replace(data, demo=True), 3.0), package(data, 0.1)
     registered(store, demo, monkeypatch)
-    assert decide(store, NAME, real, lambda size: data).promote
+    assert decide_promotion(store, NAME, real, lambda size: data).promote
     registered(store, real, monkeypatch)
-    decision = decide(store, NAME, demo, lambda size: data)
+    decision = decide_promotion(store, NAME, demo, lambda size: data)
     assert not decision.promote
     assert "demo" in decision.reason
 
@@ -114,10 +114,10 @@ def test_other_lines_do_not_compete(
 ) -> None:
     weak, strong = package(data, 0.1), package(data, 3.0)
     registered(store, replace(weak, **change), monkeypatch)
-    decision = decide(store, NAME, strong, lambda size: data)
+    decision = decide_promotion(store, NAME, strong, lambda size: data)
     assert not decision.promote
     assert "--name starts a line of its own" in decision.reason
-    assert line_of(weak) == line_of(strong)
+    assert comparison_key(weak) == comparison_key(strong)
 
 
 def test_the_package_knows_its_training_fields(data: PreparedData) -> None:

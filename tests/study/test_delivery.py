@@ -9,7 +9,7 @@ from mlflow.tracking import MlflowClient
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.study.delivery import Delivery
-from leigh_mlops.tracking import Run, Store, StoreAwayError
+from leigh_mlops.tracking import Run, Store, StoreUnavailableError
 from leigh_mlops.trials import Journal
 
 NUMBERS = {"val/mse": 0.5, "train/loss": 1.0}
@@ -135,7 +135,7 @@ def test_a_store_that_is_away_never_holds_up_the_journal(store: Store, flaky: Fl
             epoch(journal, number)
             delivery.wake()
         assert delivery.waiting == 50
-        with pytest.raises(StoreAwayError, match="does not answer") as said:
+        with pytest.raises(StoreUnavailableError, match="does not answer") as said:
             delivery.run("resnext-1")
     assert "secret" not in str(said.value)
 

@@ -7,8 +7,8 @@ import torch
 from leigh_mlops.models import build_model
 from leigh_mlops.settings import SearchSpace
 from leigh_mlops.study.baselines import fit_baselines
-from leigh_mlops.study.finalists import crown, log_package, make_package
-from leigh_mlops.study.spaces import local_starts
+from leigh_mlops.study.model_selection import evaluate_and_register, log_package, make_package
+from leigh_mlops.study.spaces import fetch_starting_weights
 from leigh_mlops.tracking import Store
 from tests.training.conftest import prepared
 
@@ -23,7 +23,7 @@ def test_scores_package_and_version_stand_once(class_folders: Path, tmp_path: Pa
     uris = [log_package(store, each, package) for each in (run, run, other)]
     assert uris[0] == uris[1] != uris[2]
     for moment in (5.0, 5.0, 6.0):
-        winner = crown(store, run, package, uris[0], "line", data, lambda _: data, at=moment)
+        winner = evaluate_and_register(store, run, package, uris[0], "line", data, lambda _: data, at=moment)
         assert winner.version.version == 1
     history = store.client.get_metric_history(run.id, "test/mse")
     # Another moment would be another measurement: what makes one of two is the moment.
@@ -49,5 +49,5 @@ def test_a_search_that_goes_on_begins_with_the_weights_of_its_beginning(tmp_path
     space = SearchSpace.model_validate({"family": "resnext", "metric": "val/log_loss", "published": published})
     registry = Moving()
     for _ in range(2):
-        assert list(local_starts(registry, [space], tmp_path)) == ["models:/a@champion"]  # type: ignore[arg-type]
+        assert list(fetch_starting_weights(registry, [space], tmp_path)) == ["models:/a@champion"]  # type: ignore[arg-type]
     assert registry.asked == ["models:/a@champion", "models:/a/1"]

@@ -39,7 +39,7 @@ class Study:
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     monkeypatch.setattr(process, "START_S", 60.0)
     monkeypatch.setattr(process, "SILENCE_S", 1.0)
-    monkeypatch.setattr(supervisor, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(supervisor, "RESTART_WAIT_S", 0.01)
     monkeypatch.setenv("STARTS", str(tmp_path / "starts"))
     return Study(tmp_path)
 
@@ -105,5 +105,5 @@ def test_a_process_that_cannot_start_takes_nobody_with_it(monkeypatch: pytest.Mo
     killed: list[int] = []
     monkeypatch.setattr(os, "killpg", lambda number, _: killed.append(number))
     with pytest.raises(MemoryError), SearchProcess() as searching:
-        searching.begin()
+        searching.start()
     assert killed == []

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.training import Epoch, PreparedData, run_trial, save_checkpoint
+from leigh_mlops.training import EpochResult, PreparedData, run_trial, save_checkpoint
 from tests.training.test_loop import METRIC, SMALL, numbers, settings, trial
 
 RICH = {
@@ -19,7 +19,7 @@ def stopped(family: str, data: PreparedData, folder: Path, after: int, **changes
         save_checkpoint(epoch.state, folder)
 
 
-def weights(epochs: list[Epoch]) -> dict[str, torch.Tensor]:
+def weights(epochs: list[EpochResult]) -> dict[str, torch.Tensor]:
     return epochs[-1].state.model.state_dict()
 
 

@@ -40,10 +40,10 @@ def test_the_fingerprint_follows_the_pixels_not_the_names(class_folders: Path, t
 
 
 def test_a_well_is_seen_if_one_of_its_fields_was(data: PreparedData) -> None:
-    everything = data.wells_unseen_by(np.array([], np.uint64))
+    everything = data.rows_of_unseen_wells(np.array([], np.uint64))
     np.testing.assert_array_equal(everything, data.rows("val"))
     one = data.rows("val")[0]
-    left = data.wells_unseen_by(data.cache.digests[[one]])
+    left = data.rows_of_unseen_wells(data.cache.digests[[one]])
     assert len(left) == len(everything) - 2
     assert data.wells[one] not in data.wells[left]
 
@@ -56,9 +56,9 @@ def test_the_scale_is_that_of_the_training_wells(data: PreparedData) -> None:
 def test_wells_that_the_starting_weights_saw_leave_validation_and_test(data: PreparedData) -> None:
     none = np.array([], np.uint64)
     sizes = {part: len(data.rows(part)) for part in PARTS}
-    assert {part: len(data.without_wells_seen_by(none, none).rows(part)) for part in PARTS} == sizes
+    assert {part: len(data.drop_seen_wells(none, none).rows(part)) for part in PARTS} == sizes
     seen = data.cache.digests[[data.rows(part)[0] for part in PARTS]]
-    trained, chosen = data.without_wells_seen_by(seen, none), data.without_wells_seen_by(none, seen)
+    trained, chosen = data.drop_seen_wells(seen, none), data.drop_seen_wells(none, seen)
     assert {part: len(trained.rows(part)) for part in PARTS} == sizes | {
         "val": sizes["val"] - 2, "test": sizes["test"] - 2,
     }  # fmt: skip
@@ -90,7 +90,7 @@ def test_plates_are_brought_to_one_level_by_their_controls(data: PreparedData, t
     before = two_plates(data)
     known = np.ones(len(before.table), bool)
     assert not np.allclose(control_means(before, "P1"), control_means(before, "P2"), rtol=0.3)
-    after = before.scaled_by_controls(known)
+    after = before.scale_by_controls(known)
     np.testing.assert_allclose(control_means(after, "P1"), control_means(after, "P2"), rtol=1e-4)
     assert after.scale("linear").controls == after.controls
     assert before.scale("linear").controls is None
@@ -114,7 +114,7 @@ def test_the_controls_of_unknown_wells_are_no_yardstick_beside_known_ones(data: 
 def test_a_plate_without_controls_is_named(data: PreparedData) -> None:
     plates = two_plates(data, Metadata_Control=None)
     with pytest.raises(LeighError, match="negative control"):
-        plates.scaled_by_controls(np.ones(len(plates.table), bool))
+        plates.scale_by_controls(np.ones(len(plates.table), bool))
 
 
 def test_excluded_fields_are_in_no_part(data: PreparedData) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from leigh_mlops.training import PreparedData, TrainingState, build_network, fit, run_trial
-from leigh_mlops.training.epoch import Regime, balanced_weights, run_epoch
+from leigh_mlops.training.epoch import LossOptions, balanced_weights, run_epoch
 from tests.models.compact import compact
 from tests.training.test_loop import METRIC, SMALL, numbers, settings, trial
 
@@ -74,12 +74,12 @@ def test_layers_away_from_the_head_learn_less(family: str, data: PreparedData) -
 
 def test_a_training_is_over_when_it_gets_no_better(data: PreparedData) -> None:
     state = TrainingState.start(compact("resnext"), optimizer="sgd", learning_rate=1e-12, weight_decay=0.0, seed=0)
-    assert not state.over(10, 2)
+    assert not state.is_finished(10, 2)
     state.epoch, state.best_epoch = 5, 3
-    assert state.over(10, 2)
-    assert not state.over(10, 3)
-    assert not state.over(10, None)
-    assert state.over(5, None)
+    assert state.is_finished(10, 2)
+    assert not state.is_finished(10, 3)
+    assert not state.is_finished(10, None)
+    assert state.is_finished(5, None)
     # Nothing is better than a best of -infinity.
     parts = data.batches("train", data.scale("linear"), 8), data.batches("val", data.scale("linear"), 8)
     for patience, expected in ((None, 4), (2, 2)):
@@ -93,7 +93,7 @@ def test_a_training_is_over_when_it_gets_no_better(data: PreparedData) -> None:
 def test_an_epoch_moves_the_state_on(data: PreparedData) -> None:
     state = TrainingState.start(compact("autoencoder"), optimizer="adam", learning_rate=0.01, weight_decay=0.0, seed=0)
     parts = data.batches("train", data.scale("linear"), 8), data.batches("val", data.scale("linear"), 8)
-    metrics, outputs = run_epoch(state, *parts, list(data.wells), Regime())
+    metrics, outputs = run_epoch(state, *parts, list(data.wells), LossOptions())
     assert state.epoch == 1
     assert {"train/loss", "train/learning_rate", "val/loss", "val/mse"} <= set(metrics)
     np.testing.assert_array_equal(outputs.rows, data.rows("val"))

@@ -9,15 +9,15 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.settings import TrainingSettings
 from leigh_mlops.training import (
     DivergenceError,
-    Epoch,
+    EpochResult,
     PreparedData,
     TrainingState,
     build_network,
     fit,
+    load_trained_network,
     predict,
     run_trial,
     save_checkpoint,
-    trained_network,
 )
 
 SMALL = {
@@ -33,12 +33,12 @@ def settings(family: str, **changes: object) -> TrainingSettings:
     return TrainingSettings(**(values | changes))
 
 
-def trial(family: str, data: PreparedData, checkpoint: Path | None = None, **changes: object) -> list[Epoch]:
+def trial(family: str, data: PreparedData, checkpoint: Path | None = None, **changes: object) -> list[EpochResult]:
     epochs = run_trial(family, settings(family, **changes), data, metric=METRIC[family], seed=5, checkpoint=checkpoint)
     return list(epochs)
 
 
-def numbers(epochs: list[Epoch]) -> list[dict[str, float]]:
+def numbers(epochs: list[EpochResult]) -> list[dict[str, float]]:
     return [{k: v for k, v in epoch.metrics.items() if "seconds" not in k} for epoch in epochs]
 
 
@@ -91,7 +91,7 @@ def test_the_best_epoch_comes_back_from_its_checkpoint(data: PreparedData, tmp_p
     for epoch in run_trial("resnext", settings("resnext"), data, metric="val/log_loss", seed=5):
         outputs[epoch.number] = epoch.outputs.values
         save_checkpoint(epoch.state, tmp_path / "c")
-    model, scale, best = trained_network("resnext", settings("resnext"), data, tmp_path / "c")
+    model, scale, best = load_trained_network("resnext", settings("resnext"), data, tmp_path / "c")
     again = predict(model, data.batches("val", scale, 8)).values
     np.testing.assert_allclose(again, outputs[best], atol=1e-5)
 

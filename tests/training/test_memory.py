@@ -5,15 +5,22 @@ from torch import Tensor
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.images import Batch
-from leigh_mlops.training import PreparedData, TrainingState, build_network, memory_of, objective_of, run_trial
-from leigh_mlops.training.memory import WORKSPACE, is_out_of_memory
+from leigh_mlops.training import (
+    PreparedData,
+    TrainingState,
+    build_network,
+    estimate_trial_memory,
+    run_trial,
+    select_objective,
+)
+from leigh_mlops.training.memory import WORKSPACE_FACTOR, is_out_of_memory
 from tests.training.test_loop import DENSITY, METRIC, SMALL, settings
 
 DENSE = SMALL["iresnet"] | DENSITY
 
 
 def asked(family: str, data: PreparedData, folds: int = 1, **changes: object) -> int:
-    return memory_of(family, settings(family, **changes), data, folds)
+    return estimate_trial_memory(family, settings(family, **changes), data, folds)
 
 
 def kept_by_a_step(family: str, data: PreparedData, batch_size: int) -> tuple[int, int]:
@@ -31,7 +38,7 @@ def kept_by_a_step(family: str, data: PreparedData, batch_size: int) -> tuple[in
     size = data.image_size
     batch = Batch(torch.randn(batch_size, 3, size, size), torch.zeros(batch_size, dtype=torch.int64), np.arange(2))
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        losses = objective_of(model).judge(model, batch, 1.0).losses
+        losses = select_objective(model).compute_losses(model, batch, 1.0).losses
     assert losses.requires_grad
     return sum(tensor.nbytes for tensor in model.state_dict().values()), sum(saved.values())
 
@@ -40,7 +47,7 @@ def kept_by_a_step(family: str, data: PreparedData, batch_size: int) -> tuple[in
 def test_the_estimate_grows_with_the_batch_as_a_real_step_does(family: str, data: PreparedData) -> None:
     small, large = (kept_by_a_step(family, data, size)[1] for size in (64, 256))
     real = large - small
-    counted = (asked(family, data, batch_size=256) - asked(family, data, batch_size=64)) / WORKSPACE
+    counted = (asked(family, data, batch_size=256) - asked(family, data, batch_size=64)) / WORKSPACE_FACTOR
     # Gradients of activations, and three more batches that are prepared, come on top.
     assert real <= counted <= 2 * real
 
@@ -50,7 +57,7 @@ def test_weights_count_with_what_the_optimizer_keeps_of_them(data: PreparedData)
     sgd, adam = asked("resnext", data, optimizer="sgd"), asked("resnext", data, optimizer="adam")
     assert adam - sgd >= 2 * 0.9 * weights
     folds = asked("resnext", data, folds=3) - adam
-    assert folds == pytest.approx(WORKSPACE * 2 * 3 * weights, rel=0.1)
+    assert folds == pytest.approx(WORKSPACE_FACTOR * 2 * 3 * weights, rel=0.1)
 
 
 def test_less_is_asked_for_where_less_is_kept(data: PreparedData) -> None:

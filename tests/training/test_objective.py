@@ -9,7 +9,7 @@ from torch import Tensor
 from leigh_mlops.images import Batch
 from leigh_mlops.models import InverseError, ModelSpec, Network, build_model
 from leigh_mlops.models.prior import ClassGaussian
-from leigh_mlops.training.objective import OBJECTIVES, density_losses, inverse_error, objective_of, predict
+from leigh_mlops.training.objective import OBJECTIVES, density_losses, inverse_error, predict, select_objective
 
 SHAPE = (2, 4, 4)
 
@@ -39,9 +39,9 @@ def batch(count: int = 6) -> Batch:
 
 
 def test_a_density_is_judged_only_where_there_is_one() -> None:
-    assert objective_of(Doubling(head="published", log_det="none")) is OBJECTIVES["classify"]
-    assert objective_of(Doubling(log_det="none")) is OBJECTIVES["classify"]
-    assert objective_of(Doubling()) is OBJECTIVES["density"]
+    assert select_objective(Doubling(head="published", log_det="none")) is OBJECTIVES["classify"]
+    assert select_objective(Doubling(log_det="none")) is OBJECTIVES["classify"]
+    assert select_objective(Doubling()) is OBJECTIVES["density"]
 
 
 def test_nats_per_dimension_are_those_of_the_change_of_variables() -> None:
@@ -58,28 +58,28 @@ def test_nats_per_dimension_are_those_of_the_change_of_variables() -> None:
 @pytest.mark.parametrize("beta", [0.5, 3.0])
 def test_beta_weighs_the_cross_entropy(beta: float) -> None:
     fields, model = batch(), Doubling()
-    plain = OBJECTIVES["classify"].judge(model, fields, beta)
-    judged = OBJECTIVES["density"].judge(model, fields, beta)
-    torch.testing.assert_close(judged.losses, beta * plain.losses + judged.further["nats_per_dim"])
+    plain = OBJECTIVES["classify"].compute_losses(model, fields, beta)
+    judged = OBJECTIVES["density"].compute_losses(model, fields, beta)
+    torch.testing.assert_close(judged.losses, beta * plain.losses + judged.extra_measures["nats_per_dim"])
     torch.testing.assert_close(judged.values, plain.values)
-    assert plain.further == {}
+    assert plain.extra_measures == {}
 
 
 def test_prediction_says_nats_per_dimension_and_keeps_the_random_state() -> None:
-    assert "nats_per_dim" not in predict(Doubling(log_det="none"), [batch()]).further
+    assert "nats_per_dim" not in predict(Doubling(log_det="none"), [batch()]).extra_measures
     before = torch.get_rng_state()
     torch.manual_seed(1)
     first = predict(Doubling(noisy=True), [batch()], beta=2.0)
     torch.manual_seed(2)
     again = predict(Doubling(noisy=True), [batch()], beta=2.0)
-    assert first.further == again.further
+    assert first.extra_measures == again.extra_measures
     assert first.loss == again.loss
     state = torch.get_rng_state()
     predict(Doubling(noisy=True), [batch()])
     assert torch.equal(torch.get_rng_state(), state)
     torch.set_rng_state(before)
     scores = OBJECTIVES["density"].scores(first, ["P/A01", "P/A02"] * 3, ("A", "B"))
-    assert scores["nats_per_dim"] == first.further["nats_per_dim"]
+    assert scores["nats_per_dim"] == first.extra_measures["nats_per_dim"]
     assert "log_loss" in scores
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from leigh_mlops.models import MODELS
-from leigh_mlops.training.transfer import frozen, stage_groups
+from leigh_mlops.training.transfer import freeze_stages, stage_groups
 from tests.models.compact import compact, images
 
 families = pytest.mark.parametrize("family", MODELS)
@@ -15,7 +15,7 @@ def changed_by_a_step(family: str, *, freeze: bool) -> tuple[set[str], set[str]]
     names = {name for name, tensor in kept_by(model).items() if any(tensor is each for each in below)}
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     optimizer = torch.optim.Adam(stage_groups(model, 0.01))
-    with frozen(model.stages()[:-1] if freeze else []):
+    with freeze_stages(model.stages()[:-1] if freeze else []):
         model(images(4)).square().mean().backward()
         optimizer.step()
     # A certified norm, and the vector with which the next one begins, are no part of what is learned.
@@ -39,7 +39,7 @@ def test_a_frozen_trunk_keeps_weights_and_statistics_and_the_head_learns(family:
 @families
 def test_what_was_frozen_thaws(family: str) -> None:
     model = compact(family).train()
-    with frozen(model.stages()[:-1]):
+    with freeze_stages(model.stages()[:-1]):
         assert not all(parameter.requires_grad for parameter in model.parameters())
         assert not all(module.training for module in model.modules())
     assert all(parameter.requires_grad for parameter in model.parameters())

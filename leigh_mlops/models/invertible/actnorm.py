@@ -16,7 +16,7 @@ class ActNorm(nn.Module):
 
     The first batch in training mode sets shift and scale so that it comes out
     with mean 0 and variance 1; until then the map is the identity. Our
-    deviations: whether that has happened is part of the state, a channel without
+    deviations: whether that has happened is stored in the state, a channel without
     variance (zero padding) keeps scale 1, and the scale is bounded to
     [exp(-5), exp(5)], which bounds what the inverse can amplify.
 
@@ -38,13 +38,13 @@ class ActNorm(nn.Module):
         return self.log_scale.clamp(-_LOG_BOUND, _LOG_BOUND).exp()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to the same shape."""
+        """Normalise x (N, C, H, W)."""
         if self.training and not self.initialised:
             self._initialise(x)
         return (x - self.shift) * self.scale
 
     def inverse(self, y: Tensor) -> Tensor:
-        """The x of a y, both (N, C, H, W)."""
+        """Recover x from y, both (N, C, H, W)."""
         return y / self.scale + self.shift
 
     def log_det(self, sides: Sequence[int]) -> Tensor:

@@ -19,7 +19,7 @@ class InverseError(LeighError):
 
 
 class BlockInverse(NamedTuple):
-    """What inverting a block gave.
+    """Result of inverting a block.
 
     Attributes:
         x: The preimages, shape (N, C, H, W).
@@ -44,7 +44,7 @@ class ResidualBlock(nn.Module):
         map_size: Side of the feature maps in pixels.
         lipschitz: Bound c of each convolution, below 1.
         power_iterations: Per convolution and training step.
-        name: How errors call the block.
+        name: Name of the block in errors.
         checkpointed: Keep only the block's input in training and compute the rest again for the
             gradients: less memory, and a third more time.
         twice_differentiable: Whether gradients of the branch have gradients in training.
@@ -81,7 +81,7 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to the same shape, channels last in memory."""
+        """Return y (N, C, H, W), channels last in memory."""
         x = x.contiguous(memory_format=torch.channels_last)
         if self.checkpointed and self.training and torch.is_grad_enabled():
             return x + cast(Tensor, checkpoint(self.branch, x, use_reentrant=False))

@@ -10,11 +10,11 @@ from torch import Tensor
 __all__ = ["FixedPoint", "solve_fixed_point"]
 
 Map = Callable[[Tensor, Tensor], Tensor]
-"""From states (n, D) and the samples (n,) that they belong to, to the next states (n, D)."""
+"""Function of states (n, D) and the indices (n,) of their samples that returns the next states (n, D)."""
 
 
 class FixedPoint(NamedTuple):
-    """Where an iteration came to rest.
+    """Result of a fixed-point iteration.
 
     Attributes:
         x: The states, shape (N, D).
@@ -30,24 +30,24 @@ class FixedPoint(NamedTuple):
 def solve_fixed_point(
     step: Map, x: Tensor, *, size: Tensor, tolerance: float, most: int, memory: int = 2
 ) -> FixedPoint:
-    """Anderson acceleration (Walker and Ni 2011) of x <- h(x), and plain steps where it does not help.
+    """Solve x = h(x) by Anderson acceleration (Walker and Ni 2011), and by plain steps where it does not help.
 
     The next state is the combination of the last few that would annul the residual
-    if h were affine. Of a contraction the plain step alone is sure to come to rest,
-    so a sample that still moves after half of the evaluations takes plain steps.
+    if h were affine. Only the plain step is guaranteed to converge for a contraction,
+    so a sample that has not converged after half of the evaluations takes plain steps.
     Samples stop one by one and never mix, so that a result depends on the batch by
     no more than the rounding of ``step``.
 
     Args:
-        step: The map h; it is called with the samples that still move.
-        x: States to begin with, shape (N, D).
-        size: What residuals are relative to, above 0, shape (N,).
-        tolerance: Largest abs(h(x) - x) relative to ``size`` at which a sample rests.
+        step: The map h; it is called with the samples that have not converged.
+        x: Initial states, shape (N, D).
+        size: Scale of the residuals, above 0, shape (N,).
+        tolerance: Largest abs(h(x) - x) relative to ``size`` at which a sample has converged.
         most: Evaluations of h per sample at most.
         memory: States that are combined; 0 for the plain iteration.
 
     Returns:
-        The states, also of samples that did not come to rest: their residual is above ``tolerance``.
+        The states, also of samples that did not converge: their residual is above ``tolerance``.
     """
     x = x.clone()
     residual, iterations = torch.full_like(size, torch.inf), torch.zeros(len(x), dtype=torch.int64, device=x.device)
@@ -76,12 +76,12 @@ class _History:
         self.residuals: list[Tensor] = []
 
     def keep(self, samples: Tensor) -> None:
-        """Drop the samples that rest."""
+        """Keep only the samples that have not converged."""
         self.images = [each[samples] for each in self.images]
         self.residuals = [each[samples] for each in self.residuals]
 
     def accelerate(self, image: Tensor, residual: Tensor) -> Tensor:
-        """The next states (n, D) from h(x) and h(x) - x of the present ones."""
+        """Compute the next states (n, D) from h(x) and h(x) - x of the present ones."""
         self.images = [*self.images, image][-self.memory - 1 :]
         self.residuals = [*self.residuals, residual][-self.memory - 1 :]
         if len(self.images) == 1:
@@ -93,10 +93,10 @@ class _History:
 
 
 def _least_squares(columns: Tensor, wanted: Tensor) -> Tensor:
-    """Shares (n, m) that bring the columns (n, m, D) nearest to what is wanted (n, D); zero columns get none."""
+    """Coefficients (n, m) of the columns (n, m, D) that best fit a target (n, D); zero columns get 0."""
     gram = (columns @ columns.transpose(1, 2)).double()
     right = (columns @ wanted[:, :, None]).double()
-    # Nearly parallel columns would get huge shares of opposite sign; columns of zeros would be singular.
+    # Nearly parallel columns would get huge coefficients of opposite sign; columns of zeros would be singular.
     diagonal = gram.diagonal(dim1=1, dim2=2)
     ridge = 1e-6 * diagonal + torch.where(diagonal > 0, torch.zeros_like(diagonal), torch.ones_like(diagonal))
     solution: Tensor = torch.linalg.solve(gram + torch.diag_embed(ridge), right)

@@ -11,7 +11,7 @@ from leigh_mlops.models.invertible.operator_norm import (
     certified_norm,
     convolved_norm,
     power_iterate,
-    unit,
+    unit_vector,
 )
 
 __all__ = ["LipschitzConv2d"]
@@ -25,13 +25,13 @@ class LipschitzConv2d(nn.Conv2d):
     Sigma is the norm of the convolution as an operator on feature maps of
     ``map_size``. In training it is estimated, from below, by power iteration that
     is warm-started from the last step, and gradients flow through it. The
-    iteration rides along with the batch: v is convolved together with the images,
+    iteration shares the convolution of the batch: v is convolved together with the images,
     and the backward pass, which transposes the convolution anyway, gives the next
     v. In eval mode sigma is a certified bound (:func:`certified_norm`), and the
     weight is divided once; parameters get no gradients then. Sigma is part of the
     state, so that a loaded network computes what the saved one did; it is NaN
-    while it is not that of the weight. Changes through ``weight.data`` go
-    unnoticed: change the weight itself, under ``no_grad``.
+    while it is out of date. Changes through ``weight.data`` are not
+    detected: change the weight itself, under ``no_grad``.
 
     Args:
         in_channels: Channels in, I.
@@ -41,8 +41,8 @@ class LipschitzConv2d(nn.Conv2d):
         lipschitz: The bound c, above 0.
         power_iterations: Steps per backward pass in training, or per forward pass
             where ``twice_differentiable``.
-        twice_differentiable: Spell the training step out in operations whose
-            gradients have gradients. The power iteration then has convolutions of its own.
+        twice_differentiable: Write the training step in operations that can be
+            differentiated twice. The power iteration then has convolutions of its own.
     """
 
     v: Tensor
@@ -63,14 +63,14 @@ class LipschitzConv2d(nn.Conv2d):
         self.map_size, self.lipschitz, self.power_iterations = map_size, lipschitz, power_iterations
         self.twice_differentiable = twice_differentiable
         start = torch.randn(1, in_channels, *[1 if kernel_size == 1 else map_size] * 2)
-        self.register_buffer("v", unit(start, start))
+        self.register_buffer("v", unit_vector(start, start))
         self.register_buffer("sigma", torch.tensor(torch.nan))
         self._warm = False
         self._sigma_version: int | None = None
         self._divided: tuple[object, Tensor] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, I, S, S) to (N, O, S, S), S the ``map_size``.
+        """Convolve x (N, I, S, S) to (N, O, S, S), S the ``map_size``.
 
         Raises:
             ValueError: The maps have another size, for which nothing is bounded.
@@ -95,12 +95,12 @@ class LipschitzConv2d(nn.Conv2d):
         return self
 
     def certify(self) -> None:
-        """Make sigma a certified bound, unless it already is that of the weight."""
+        """Make sigma a certified bound, unless it is up to date."""
         if self._sigma_version == self.weight._version:
             return
         with torch.no_grad():
             # Otherwise a network that is saved before it was trained would be loaded as if v were warm.
-            self._turn_v(0 if self._warm else _FIRST_ITERATIONS)
+            self._iterate_v(0 if self._warm else _FIRST_ITERATIONS)
             self.sigma.copy_(certified_norm(self.weight, self.map_size))
         self._sigma_version = self.weight._version
 
@@ -111,16 +111,16 @@ class LipschitzConv2d(nn.Conv2d):
         if self._divided is None or self._divided[0] != key:
             # A tensor made in inference mode could not take part in gradients to the image later.
             with torch.inference_mode(False), torch.no_grad():
-                self._divided = key, self._divide(self._rounded_up())
+                self._divided = key, self._divide(self._safe_sigma())
         return self._divided[1]
 
     def bound(self) -> float:
         """Certified bound on the norm of the divided weight, at most c; switch to eval mode first."""
         self.certify()
-        divisor = (self._rounded_up() / self.lipschitz).clamp(min=1)
+        divisor = (self._safe_sigma() / self.lipschitz).clamp(min=1)
         return float(self.sigma.double() / divisor.double())
 
-    def _rounded_up(self) -> Tensor:
+    def _safe_sigma(self) -> Tensor:
         """Sigma, raised so that dividing by it in this precision leaves no more than c."""
         return self.sigma * (1 + 4 * torch.finfo(self.sigma.dtype).eps)
 
@@ -129,10 +129,10 @@ class LipschitzConv2d(nn.Conv2d):
         iterations = 0 if self._warm else _FIRST_ITERATIONS
         if self.twice_differentiable:
             iterations += self.power_iterations
-        self._turn_v(iterations)
+        self._iterate_v(iterations)
         self._forget_sigma()
 
-    def _turn_v(self, iterations: int) -> None:
+    def _iterate_v(self, iterations: int) -> None:
         if iterations:
             with torch.autocast(self.v.device.type, enabled=False):
                 self.v.copy_(power_iterate(self.weight, self.v, iterations))
@@ -167,11 +167,11 @@ class LipschitzConv2d(nn.Conv2d):
 
 
 class _TrainingStep(torch.autograd.Function):
-    """Convolve with W / max(1, sigma / c), sigma = |W v|, and turn v on the way back.
+    """Convolve with W / max(1, sigma / c), sigma = |W v|, and update v in the backward pass.
 
-    v is one more image of the batch, since its convolution costs next to nothing
-    beside that of the images; in the backward pass u = W v / sigma takes the place
-    of its gradient, and what comes out is W^T u, the next v. v does not change
+    v is one more image of the batch, since its convolution is cheap compared with
+    that of the images; in the backward pass u = W v / sigma takes the place
+    of its gradient, and the result is W^T u, the next v. v does not change
     between a forward pass and its backward pass, so that a checkpointed block
     computes the same twice.
     """
@@ -192,12 +192,12 @@ class _TrainingStep(torch.autograd.Function):
         )
         weight, padding = weight.to(precision), weight.shape[-1] // 2
         with torch.autocast(x.device.type, enabled=False):
-            inputs = _together(x.to(precision), v.to(precision))
-            y, convolved = _apart([F.conv2d(each, weight, padding=padding) for each in inputs])
+            inputs = _join_vector(x.to(precision), v.to(precision))
+            y, convolved = _split_vector([F.conv2d(each, weight, padding=padding) for each in inputs])
             convolved = convolved.to(v.dtype)
             scale = (torch.linalg.vector_norm(convolved) / lipschitz).clamp(min=1)
             out = torch.addcmul(bias.to(precision).view(-1, 1, 1), y, (1 / scale).to(precision))
-        ctx.save_for_backward(weight, bias, scale, unit(convolved, convolved), out, *inputs)
+        ctx.save_for_backward(weight, bias, scale, unit_vector(convolved, convolved), out, *inputs)
         return out
 
     @staticmethod
@@ -210,27 +210,29 @@ class _TrainingStep(torch.autograd.Function):
         to_scale = ((to_bias * bias).sum() - (gradient * out).sum(dtype=weight_type)) / scale
         to_sigma = torch.where(scale > 1, to_scale / ctx.lipschitz, torch.zeros_like(scale))
         divided = gradient / scale.to(gradient.dtype)
-        backs = _together(divided, u.to(weight.dtype))
-        to_images, to_v = _apart([_gradients(each, weight, back, 0) for each, back in zip(inputs, backs, strict=True)])
-        backs = _together(divided, (to_sigma * u).to(weight.dtype))
+        backs = _join_vector(divided, u.to(weight.dtype))
+        to_images, to_v = _split_vector(
+            [_gradients(each, weight, back, 0) for each, back in zip(inputs, backs, strict=True)]
+        )
+        backs = _join_vector(divided, (to_sigma * u).to(weight.dtype))
         parts = [_gradients(each, weight, back, 1) for each, back in zip(inputs, backs, strict=True)]
         to_weight = torch.stack(parts).sum(dim=0, dtype=weight_type) if len(parts) > 1 else parts[0].to(weight_type)
-        v = unit(to_v.to(ctx.v.dtype), otherwise=ctx.v)
+        v = unit_vector(to_v.to(ctx.v.dtype), otherwise=ctx.v)
         ctx.v.copy_(power_iterate(weight.to(ctx.v.dtype), v, ctx.iterations - 1))
         return to_images.to(image_type), to_weight, to_bias, None, None, None
 
 
-def _together(images: Tensor, v: Tensor) -> list[Tensor]:
-    """What is convolved in one call: images and v, unless v is the single pixel of a 1x1 kernel."""
+def _join_vector(images: Tensor, v: Tensor) -> list[Tensor]:
+    """Concatenate images and v for one convolution, unless v is the single pixel of a 1x1 kernel."""
     if images.shape[2:] != v.shape[2:]:
-        # A backward pass turns v, and a second one may still need this one.
+        # A backward pass updates v, and a second one may still need this one.
         return [images, v.clone()]
     # Memory formats that differ would cost a conversion of the whole batch.
     return [torch.cat([each.contiguous(memory_format=torch.channels_last) for each in (images, v)])]
 
 
-def _apart(results: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Images and v again."""
+def _split_vector(results: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Split results into those of the images and of v."""
     return (results[0][:-1], results[0][-1:]) if len(results) == 1 else (results[0], results[1])
 
 

@@ -17,7 +17,7 @@ def power_series_log_det(
     """g(x) and log det(I + J_g(x)) by the first terms of its power series (Behrmann et al. 2019, equation 4).
 
     The trace of each power of J is Hutchinson's estimate, one product of noise,
-    J and noise per term. The rest of the series is left out: with L = Lip(g) and D
+    J and noise for each term. The rest of the series is left out: with L = Lip(g) and D
     dimensions, that is a bias of up to D L^(terms + 1) / ((terms + 1) (1 - L)).
 
     Gradients are those of the truncated series in expectation, by its Neumann
@@ -28,7 +28,7 @@ def power_series_log_det(
         branch: g, with Lip(g) < 1 and no coupling between samples; differentiable twice.
         x: Shape (N, ...); half precision is taken to float32.
         terms: Terms of the series, at least 1.
-        generator: Of the noise; ``None`` for the global random state.
+        generator: Generator of the noise; ``None`` for the global random state.
 
     Returns:
         g(x), of the shape of x, and the estimates in nats, shape (N,). Both have
@@ -39,7 +39,7 @@ def power_series_log_det(
     """
     if terms < 1:
         raise ValueError(f"terms is {terms}; a series has at least 1")
-    return _estimated(branch, x, [1.0] * terms, generator)
+    return _estimate_series(branch, x, [1.0] * terms, generator)
 
 
 def roulette_log_det(
@@ -52,8 +52,8 @@ def roulette_log_det(
 ) -> tuple[Tensor, Tensor]:
     """g(x) and an unbiased estimate of log det(I + J_g(x)) (Chen et al. 2019, theorem 1 and section 3.2).
 
-    After ``exact_terms`` of the series a coin decides before each further term
-    whether it is taken, and a term is divided by the probability of getting there.
+    After ``exact_terms`` of the series, a random draw decides before each further term
+    whether it is taken, and a term is divided by the probability of reaching it.
     The whole batch shares the number of terms. Gradients are unbiased, too, and
     need the memory of one product, as in :func:`power_series_log_det`.
 
@@ -63,7 +63,7 @@ def roulette_log_det(
         exact_terms: Terms that are always taken, at least 1.
         go_on: Probability of one more term, above 0 and below 1. The variance is
             bounded where it is above Lip(g)^2.
-        generator: Of noise and coin; ``None`` for the global random state. It lives on the device of x.
+        generator: Generator of all draws; ``None`` for the global random state. It lives on the device of x.
 
     Returns:
         As :func:`power_series_log_det`.
@@ -75,18 +75,18 @@ def roulette_log_det(
         raise ValueError(
             f"exact_terms is {exact_terms} and go_on {go_on}; they must be at least 1, and between 0 and 1"
         )
-    further = _further_terms(x, go_on, generator)
+    further = _draw_term_count(x, go_on, generator)
     weights = [1.0] * exact_terms + [go_on**-number for number in range(1, further + 1)]
-    return _estimated(branch, x, weights, generator)
+    return _estimate_series(branch, x, weights, generator)
 
 
-def _further_terms(x: Tensor, go_on: float, generator: torch.Generator | None) -> int:
-    """How often in a row a coin says to go on."""
+def _draw_term_count(x: Tensor, go_on: float, generator: torch.Generator | None) -> int:
+    """Number of successive draws that continue the series."""
     uniform = torch.rand((), device=None if generator is None else x.device, dtype=torch.float64, generator=generator)
     return int(math.log(max(1 - float(uniform), 1e-300)) / math.log(go_on))
 
 
-def _estimated(
+def _estimate_series(
     branch: Branch, x: Tensor, weights: Sequence[float], generator: torch.Generator | None
 ) -> tuple[Tensor, Tensor]:
     """g(x) and the weighted series of -(-1)^k / k v J^k v."""

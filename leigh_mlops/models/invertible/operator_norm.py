@@ -6,14 +6,14 @@ from torch.nn import functional as F
 
 from leigh_mlops.errors import LeighError
 
-__all__ = ["certified_norm", "convolved_norm", "power_iterate", "unit"]
+__all__ = ["certified_norm", "convolved_norm", "power_iterate", "unit_vector"]
 
 _MARGIN = 2e-3
 _STEPS = 10
 
 
-def unit(x: Tensor, otherwise: Tensor) -> Tensor:
-    """A tensor divided by its Euclidean norm; another one where it is zero."""
+def unit_vector(x: Tensor, otherwise: Tensor) -> Tensor:
+    """Divide a tensor by its Euclidean norm; return another one where it is zero."""
     norm = torch.linalg.vector_norm(x)
     return torch.where(norm > 0, x / norm.clamp(min=torch.finfo(x.dtype).tiny), otherwise)
 
@@ -32,8 +32,8 @@ def power_iterate(weight: Tensor, v: Tensor, iterations: int) -> Tensor:
     """Turn v towards the convolution's first right singular vector.
 
     The method is that of Gouk et al. 2021 (section 3.2): a step is the
-    convolution and its adjoint, the transposed convolution, on the very feature
-    map. The spectral norm of the kernel reshaped to a matrix is another number.
+    convolution and its adjoint, the transposed convolution, on the feature map itself.
+    The spectral norm of the kernel reshaped to a matrix is a different quantity.
 
     Args:
         weight: Kernel (O, I, k, k), k odd; zero padding k // 2, stride 1.
@@ -42,7 +42,7 @@ def power_iterate(weight: Tensor, v: Tensor, iterations: int) -> Tensor:
     """
     for _ in range(iterations):
         u = convolve(weight, v)
-        v = unit(adjoint(weight, unit(u, u)), otherwise=v)
+        v = unit_vector(adjoint(weight, unit_vector(u, u)), otherwise=v)
     return v
 
 
@@ -50,7 +50,7 @@ def convolved_norm(weight: Tensor, v: Tensor) -> Tensor:
     """<u, conv(v)> with u the unit vector along conv(v), at most the norm; gradients flow to the kernel alone."""
     v = v.detach()
     convolved = convolve(weight, v)
-    u = unit(convolved.detach(), convolved.detach())
+    u = unit_vector(convolved.detach(), convolved.detach())
     return (u * convolved).sum()
 
 
@@ -62,13 +62,13 @@ def matrix_norm(weight: Tensor) -> Tensor:
 
 @torch.no_grad()
 def certified_norm(weight: Tensor, map_size: int) -> Tensor:
-    """An upper bound on the norm of a zero-padded convolution, close to it.
+    """Compute a tight upper bound on the norm of a zero-padded convolution.
 
     A zero-padded convolution on n x n is part of the circular one on n + k // 2,
     which a Fourier transform takes apart into one matrix per frequency (Sedghi et
     al. 2019), so the largest of their norms bounds it. tau bounds them all if and
     only if tau^2 I - G is positive definite for each frequency's Gram matrix G,
-    and that is asked of a Cholesky factorisation, with a margin for its rounding.
+    which is tested by a Cholesky factorisation, with a margin for its rounding.
     G is the transform of the kernel's autocorrelation, which spares one large
     product per frequency. At equal size zero padding can exceed circular padding,
     so n itself would certify nothing.
@@ -94,7 +94,7 @@ def certified_norm(weight: Tensor, map_size: int) -> Tensor:
     grams = _gram_symbols(weight / largest, map_size + weight.shape[-1] // 2)
     side = grams.shape[-1]
     rounding = 8 * side * torch.finfo(weight.dtype).eps
-    identity, vectors = torch.eye(side, dtype=grams.dtype, device=grams.device), _start(grams)
+    identity, vectors = torch.eye(side, dtype=grams.dtype, device=grams.device), _initial_vectors(grams)
     margin, below = _MARGIN, torch.zeros((), dtype=weight.dtype, device=weight.device)
     while len(grams):
         vectors, values = _iterate_grams(grams, vectors)
@@ -109,7 +109,7 @@ def certified_norm(weight: Tensor, map_size: int) -> Tensor:
 def _gram_symbols(weight: Tensor, grid: int) -> Tensor:
     """Gram matrix of the convolution at each frequency of a circular grid, shape (F, D, D), D = min(O, I).
 
-    Frequencies f and -f have conjugate matrices, and only one of them is given.
+    Frequencies f and -f have conjugate matrices, and only one of them is returned.
     """
     if weight.shape[0] < weight.shape[1]:
         weight = weight.transpose(0, 1)
@@ -140,8 +140,8 @@ def _autocorrelation(weight: Tensor) -> tuple[Tensor, Tensor]:
     return torch.tensor(offsets), torch.stack(correlations)
 
 
-def _start(grams: Tensor) -> Tensor:
-    """Vectors (F, D, 1) to begin with, the same at every call."""
+def _initial_vectors(grams: Tensor) -> Tensor:
+    """Initial vectors (F, D, 1), the same at every call."""
     generator = torch.Generator().manual_seed(0)
     start = torch.randn(grams.shape[-1], 1, dtype=torch.float64, generator=generator)
     return start.to(grams.device, grams.dtype).expand(len(grams), -1, 1)

@@ -7,7 +7,7 @@ __all__ = ["Squeeze"]
 
 
 class Squeeze(nn.Module):
-    """Each 2x2 patch of a channel becomes four channels: a permutation of the numbers.
+    """Space-to-depth permutation, by which each 2x2 patch of a channel becomes four channels.
 
     Example:
         >>> import torch
@@ -16,9 +16,9 @@ class Squeeze(nn.Module):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, 4 C, H / 2, W / 2)."""
+        """Convert (N, C, H, W) to (N, 4 C, H / 2, W / 2)."""
         return F.pixel_unshuffle(x, 2)
 
     def inverse(self, y: Tensor) -> Tensor:
-        """(N, 4 C, H / 2, W / 2) to (N, C, H, W)."""
+        """Convert (N, 4 C, H / 2, W / 2) to (N, C, H, W)."""
         return F.pixel_shuffle(y, 2)

@@ -1,4 +1,4 @@
-"""Drawn neural cultures: where cells and mitochondria lie, whatever class they are of."""
+"""Simulated neural cultures: positions of cells and mitochondria, independent of the class."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ CHROMATIN_GRID = 128
 
 @dataclass(frozen=True)
 class Mitochondria:
-    """Healthy mitochondria around nuclei, and what would become of them in fragments.
+    """Healthy mitochondria around nuclei, and the changes that fragmentation makes to them.
 
     Attributes:
         points: Places (y, x), shape (M, WALK_STEPS, 2), shares of the side.
@@ -75,7 +75,7 @@ def draw_culture(rng: np.random.Generator, *, density: float = 1.0, nucleus: flo
     """Draw the cells of one field.
 
     Args:
-        rng: Source of all chance.
+        rng: Random generator.
         density: Cells, relative to a usual well; 0 for none at all.
         nucleus: Size of the nuclei, relative to usual cells.
 

@@ -15,7 +15,7 @@ CONFOUNDERS = ("none", "position", "background", "plate", "donor")
 
 @dataclass(frozen=True, kw_only=True)
 class DemoDesign:
-    """What demo plates hold; all of it together with the seed decides every pixel.
+    """Contents of demo plates; together with the seed they determine every pixel.
 
     Attributes:
         classes: Some of ``WT`` (healthy), ``DS`` (dimmer and fragmented mitochondria) and ``TT``
@@ -24,11 +24,11 @@ class DemoDesign:
         fields_per_well: Fields of each well, 1 to 99.
         image_size_px: Side of an image, 16 to 4096.
         seed: The same seed draws the same plates.
-        wells: 96 or 384 for full plates, edges included; ``wells_per_class`` then says nothing.
+        wells: 96 or 384 for full plates, edges included; ``wells_per_class`` is then ignored.
         plates: Plates, 1 to 99.
-        effect: What sets the classes apart in TMRM: ``intensity``, ``morphology`` (of the
+        effect: Difference between the classes in TMRM: ``intensity``, ``morphology`` (of the
             mitochondria, with the same total light) or ``both``.
-        confounder: What else tells the classes apart: ``none``, ``position`` (classes stand in
+        confounder: Second difference between the classes: ``none``, ``position`` (classes stand in
             blocks), ``background`` (it is brighter in one class), ``plate`` (each plate holds one
             class) or ``donor`` (classes have their own donors, whose nuclei differ in size).
         plate_effect: How much plates, rows, columns and edges differ in staining and exposure, as a
@@ -106,7 +106,7 @@ class DemoDesign:
 
     @property
     def phenotypes(self) -> Mapping[str, Phenotype]:
-        """What each class looks like."""
+        """Phenotype of each class."""
         return {name: EFFECTS[self.effect][name] for name in self.classes}
 
     @property

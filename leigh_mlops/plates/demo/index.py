@@ -1,10 +1,10 @@
-"""The index that Harmony 5 would write beside the images of a demo plate."""
+"""Index that Harmony 5 would write beside the images of a demo plate."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 
-from leigh_mlops.plates.demo.wells import DemoField
+from leigh_mlops.plates.demo.demo_wells import DemoField
 
 __all__ = ["CHANNELS", "file_name", "write_index"]
 

@@ -1,4 +1,4 @@
-"""A microscope: its illumination, exposure, focus and camera, and what goes wrong with them."""
+"""Simulated microscope: illumination, exposure, focus and camera, and their flaws."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from leigh_mlops.plates.demo.optics import Plane, defocus, enlarge, uneven_illum
 from leigh_mlops.plates.demo.phenotype import Phenotype
 from leigh_mlops.plates.demo.stage import Stage
 
-__all__ = ["FLAWS", "ILLUMINATION", "Field", "draw_classes", "draw_field"]
+__all__ = ["FLAWS", "ILLUMINATION", "FieldParameters", "draw_classes", "draw_field"]
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.uint16]
@@ -26,8 +26,8 @@ _DEBRIS_GRID = 128
 
 
 @dataclass(frozen=True)
-class Field:
-    """How one field is made and photographed, besides chance and class.
+class FieldParameters:
+    """Parameters of one drawn field, besides chance and class.
 
     Attributes:
         density: Cells, relative to a usual well.
@@ -49,8 +49,8 @@ class Field:
 
 
 @dataclass(frozen=True)
-class _View:
-    """What chance does to one photograph before its noise: the same for every class."""
+class _RandomEffects:
+    """Random effects on one image before its noise: the same for every class."""
 
     background: Floats  # (2, 1, 1), counts
     slopes: Floats  # (2,), of the background along y and x
@@ -66,7 +66,7 @@ def draw_field(
     """Draw one field of a culture as a camera sees it.
 
     Args:
-        rng: Source of all chance; how much is drawn from it does not depend on the phenotype, so
+        rng: Random generator; how much is drawn from it does not depend on the phenotype, so
             that the same seed shows the same cells in another class.
         phenotype: Class of the cells.
         size_px: Side of the image; a larger image shows the same cells in finer steps.
@@ -76,18 +76,18 @@ def draw_field(
     Returns:
         Counts from 0 to 4095, shape (2, size_px, size_px), channels DAPI and TMRM.
     """
-    return draw_classes(rng, {"": phenotype}, Field(density=density, stain=stain), size_px=size_px)[""]
+    return draw_classes(rng, {"": phenotype}, FieldParameters(density=density, stain=stain), size_px=size_px)[""]
 
 
 def draw_classes(
-    rng: np.random.Generator, phenotypes: Mapping[str, Phenotype], field: Field, *, size_px: int
+    rng: np.random.Generator, phenotypes: Mapping[str, Phenotype], field: FieldParameters, *, size_px: int
 ) -> dict[str, Counts]:
     """Draw one field as it looks in each of some classes: the same cells, light and noise.
 
     Args:
-        rng: Source of all chance.
+        rng: Random generator.
         phenotypes: Classes by name.
-        field: How it is made and photographed.
+        field: Parameters of the field.
         size_px: Side of the image.
 
     Returns:
@@ -95,12 +95,12 @@ def draw_classes(
     """
     density = 0.0 if field.flaw == "empty" else field.density
     stage = Stage(draw_culture(rng, density=density, nucleus=field.nucleus), size_px)
-    view = _view(rng, field.flaw, size_px)
+    view = _draw_random_effects(rng, field.flaw, size_px)
     return {name: _photograph(stage.light(seen, field.stain), field, view) for name, seen in phenotypes.items()}
 
 
-def _view(rng: np.random.Generator, flaw: str, size_px: int) -> _View:
-    return _View(
+def _draw_random_effects(rng: np.random.Generator, flaw: str, size_px: int) -> _RandomEffects:
+    return _RandomEffects(
         background=rng.uniform(15, 90, size=(2, 1, 1)),
         slopes=rng.uniform(-0.4, 0.4, size=2),
         radius=rng.uniform(0.025, 0.05) if flaw == "out_of_focus" else 0.0,
@@ -110,8 +110,8 @@ def _view(rng: np.random.Generator, flaw: str, size_px: int) -> _View:
     )
 
 
-def _photograph(light: Plane, field: Field, view: _View) -> Counts:
-    """Add all that lies between cells and counts, and cut to 12 bits."""
+def _photograph(light: Plane, field: FieldParameters, view: _RandomEffects) -> Counts:
+    """Apply all effects between the cells' light and the camera's counts, and clip to 12 bits."""
     if view.debris is not None:
         light = light + view.debris
     light = np.stack([defocus(plane, view.radius) for plane in light])
@@ -124,7 +124,7 @@ def _photograph(light: Plane, field: Field, view: _View) -> Counts:
 
 
 def _camera(light: Plane, rng: np.random.Generator) -> Counts:
-    """Photon noise, read noise and the cut to 12 bits."""
+    """Add photon noise and read noise, and clip to 12 bits."""
     photons = light / COUNTS_PER_PHOTON
     chance = rng.standard_normal(light.shape, dtype=np.float32)
     # (sqrt(m) + z/2)^2 - 1/4 has the mean m and the variance m + 1/8 of photons, and takes one

@@ -7,7 +7,7 @@ __all__ = ["EFFECTS", "PHENOTYPES", "Phenotype"]
 
 @dataclass(frozen=True)
 class Phenotype:
-    """What sets a class apart.
+    """Traits that set a class apart.
 
     Attributes:
         tmrm: Brightness of the mitochondria, relative to healthy cells.
@@ -45,4 +45,4 @@ EFFECTS = {
         "TT": Phenotype(tmrm=1.0, filament=1.0, haze=0.10),
     },
 }
-"""What sets the classes apart, by the name of the effect: TMRM's brightness, the mitochondria's shape, or both."""
+"""Differences between the classes, by the name of the effect: TMRM's brightness, the mitochondria's shape, or both."""

@@ -15,18 +15,18 @@ import numpy.typing as npt
 import pandas as pd
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.plates.demo.demo_wells import DemoField, demo_fields, demo_platemap, demo_wells
 from leigh_mlops.plates.demo.design import DemoDesign
 from leigh_mlops.plates.demo.index import CHANNELS, file_name, write_index
 from leigh_mlops.plates.demo.microscope import draw_classes
 from leigh_mlops.plates.demo.optics import uneven_illumination
-from leigh_mlops.plates.demo.wells import DemoField, demo_fields, demo_platemap, demo_wells
 
-__all__ = ["flawed_fields", "is_demo", "twins_of", "write_demo_plate"]
+__all__ = ["flawed_fields", "is_demo", "find_twins", "write_demo_plate"]
 
 _MAKER = "leigh_mlops demo plate"
-_TWINS = ".twins"  # hidden: whoever looks for images must not take them for fields of the plate
+_TWINS = ".twins"  # hidden: a search for images must not take them for fields of the plate
 _ILLUMINATION = "Illumination"
-_THREADED_SIZE_PX = 1024  # below, Python's own share of the work lets threads wait for one another
+_THREADED_SIZE_PX = 1024  # below, threads mostly wait for Python's interpreter lock
 _MAX_WORKERS = 4  # each holds about twenty planes of a field
 
 
@@ -44,15 +44,15 @@ def write_demo_plate(
 
     ``Images/`` holds one 16-bit TIFF per field and channel (1 DAPI, 2 TMRM), named as Harmony
     does, and its ``Index.idx.xml``; where there are several plates, each has a folder
-    (``plate1/Images/``). ``platemap.csv`` says what stands in each well. ``truth.json`` says that
+    (``plate1/Images/``). ``platemap.csv`` describes each well. ``truth.json`` records that
     all is drawn, what sets the classes apart, and which fields are flawed. Classes alternate by
     column, so that no smooth effect of the position explains them, and DS and TT come from the
-    same donors, unless a confounder is asked for. The folder appears whole or not at all.
+    same donors, unless a confounder is asked for. The folder is written completely or not at all.
 
     Args:
         out: Folder to write; an earlier demo plate there is replaced.
-        design: What the plates hold.
-        twins: Write, too, how each field would look in each class (see :func:`twins_of`).
+        design: Contents of the plates.
+        twins: Write, too, how each field would look in each class (see :func:`find_twins`).
         illumination_images: Write, too, the illumination that the images were made with, as
             ``Illumination/IllumDAPI.npy`` and ``IllumTMRM.npy``, shape (S, S), float32.
         workers: Threads that draw; by default up to four for images from 1024 px on. The files do
@@ -73,11 +73,11 @@ def write_demo_plate(
     temporary = out.absolute().with_name(f".{out.absolute().name}.{os.getpid()}")
     temporary.mkdir(parents=True)
     try:
-        plates = _Plates(temporary, plan, out.absolute().name, twins=twins)
+        plates = _DemoPlateWriter(temporary, plan, out.absolute().name, twins=twins)
         plates.describe()
         if illumination_images:
             _write_illumination(temporary / _ILLUMINATION, plan)
-        plates.draw(workers or _workers(plan.image_size_px), progress or _nothing)
+        plates.draw(workers or _workers(plan.image_size_px), progress or _no_progress)
         if out.exists():
             shutil.rmtree(out)
         temporary.rename(out)
@@ -87,7 +87,7 @@ def write_demo_plate(
 
 
 def is_demo(out: Path) -> bool:
-    """Whether a folder is a plate that :func:`write_demo_plate` wrote."""
+    """Return whether a folder is a plate that :func:`write_demo_plate` wrote."""
     try:
         truth = json.loads((out / "truth.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -95,11 +95,11 @@ def is_demo(out: Path) -> bool:
     return isinstance(truth, dict) and truth.get("made_by") == _MAKER
 
 
-def twins_of(out: str | os.PathLike[str]) -> dict[str, Path]:
-    """Folders with the twins of a demo plate: each field as it would look in another class.
+def find_twins(out: str | os.PathLike[str]) -> dict[str, Path]:
+    """Find the folders with the twins of a demo plate: each field as it would look in another class.
 
     A twin shows the same cells, light and noise; only the phenotype differs. ``out/Images/a.tiff``
-    has the twin ``twins_of(out)["WT"] / "Images" / "a.tiff"``: its path below the folder is the same.
+    has the twin ``find_twins(out)["WT"] / "Images" / "a.tiff"``: its path below the folder is the same.
 
     Args:
         out: Folder of the demo plate.
@@ -112,7 +112,7 @@ def twins_of(out: str | os.PathLike[str]) -> dict[str, Path]:
 
 
 def flawed_fields(out: str | os.PathLike[str]) -> pd.DataFrame:
-    """The fields of a demo plate that are flawed on purpose.
+    """Read the fields of a demo plate that are flawed on purpose.
 
     Args:
         out: Folder of the demo plate.
@@ -131,7 +131,7 @@ def flawed_fields(out: str | os.PathLike[str]) -> pd.DataFrame:
     return flawed.rename(columns={name: f"Metadata_{name.capitalize()}" for name in ("plate", "well", "site")})
 
 
-class _Plates:
+class _DemoPlateWriter:
     """Demo plates in the folder where they are written."""
 
     def __init__(self, folder: Path, design: DemoDesign, name: str, *, twins: bool) -> None:
@@ -179,7 +179,7 @@ class _Plates:
         waiting = iter(self.fields)
         with ThreadPoolExecutor(workers) as pool:
             going = {pool.submit(self._write, field) for field in islice(waiting, workers)}
-            for done in _as_done(going):
+            for done in _iterate_done(going):
                 done.result()
                 progress()
                 going |= {pool.submit(self._write, field) for field in islice(waiting, 1)}
@@ -187,7 +187,9 @@ class _Plates:
     def _write(self, field: DemoField) -> None:
         own, all_seen = field.well.condition, self.design.phenotypes
         seen = all_seen if self.twins else {own: all_seen[own]}
-        drawn = draw_classes(field.chance(self.design.seed), seen, field.photograph, size_px=self.design.image_size_px)
+        drawn = draw_classes(
+            field.make_rng(self.design.seed), seen, field.parameters, size_px=self.design.image_size_px
+        )
         images = self.images[field.well.plate]
         _write_planes(self.folder / images, field, drawn[own])
         if self.twins:
@@ -195,8 +197,8 @@ class _Plates:
                 _write_planes(self.folder / _TWINS / name / images, field, planes)
 
 
-def _as_done(going: set[Future[None]]) -> Iterator[Future[None]]:
-    """What is done, until nothing goes on; more may be added to the set on the way."""
+def _iterate_done(going: set[Future[None]]) -> Iterator[Future[None]]:
+    """Yield finished jobs until none is left; more may be added to the set on the way."""
     while going:
         done, _ = wait(going, return_when=FIRST_COMPLETED)
         going -= done
@@ -220,5 +222,5 @@ def _workers(image_size_px: int) -> int:
     return min(_MAX_WORKERS, os.cpu_count() or 1) if image_size_px >= _THREADED_SIZE_PX else 1
 
 
-def _nothing() -> None:
+def _no_progress() -> None:
     pass

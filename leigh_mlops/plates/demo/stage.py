@@ -1,4 +1,4 @@
-"""The light of a drawn culture, in every class that it could be of."""
+"""Light of a simulated culture, in any class."""
 
 from collections.abc import Iterator
 
@@ -18,7 +18,7 @@ _DRIFT = 0.02  # of a fragment, as a share of the side
 
 
 class Stage:
-    """A culture on the pixels of an image: what all classes share is drawn once.
+    """Culture on the pixels of an image; what all classes share is drawn once.
 
     Args:
         culture: The cells.

@@ -1,4 +1,4 @@
-"""What microscopes write beside their images: indexes, and OME-Zarr plates."""
+"""Readers of the metadata that microscopes write: indexes beside the images, and OME-Zarr plates."""
 
 from leigh_mlops.plates.vendors.indexed import scan_index
 

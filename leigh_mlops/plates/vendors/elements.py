@@ -14,10 +14,10 @@ __all__ = ["local_name", "root_element", "stream_elements", "whole_number"]
 
 
 def stream_elements(path: Path, wanted: set[str], remedy: str) -> Iterator[Element]:
-    """Read the elements of some names, each with all it holds, in the order of the file.
+    """Read the elements of some names, each with its content, in the order of the file.
 
-    Everything else is forgotten as soon as it has been read, and so is an element once the next
-    one is asked for: the index of a whole plate takes little memory.
+    Everything else is freed as soon as it has been read, and so is an element once the next
+    one is requested: the index of a whole plate takes little memory.
 
     Args:
         path: The file.

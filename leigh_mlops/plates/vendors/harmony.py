@@ -5,7 +5,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from leigh_mlops.plates.vendors.elements import local_name, root_element, stream_elements, whole_number
-from leigh_mlops.plates.vendors.listed import ListedImage, ListedPlate, distinct_names, refusal
+from leigh_mlops.plates.vendors.listed import ListedImage, ListedPlate, distinct_names, rejection_reason
 
 __all__ = ["HARMONY_NAMES", "read_harmony"]
 
@@ -19,7 +19,7 @@ _MICROMETRES = {"m": 1e6, "mm": 1e3, "um": 1.0, "µm": 1.0, "nm": 1e-3}
 def read_harmony(path: Path) -> ListedPlate | None:
     """Read ``Index.idx.xml`` (version 5) or ``Index.xml`` (6 and 7).
 
-    Version 5 says with every image what its channel is called; 6 and 7 say it once, in ``Maps``.
+    Version 5 names the channel with every image; 6 and 7 name it once, in ``Maps``.
 
     Args:
         path: The index.
@@ -41,17 +41,17 @@ def read_harmony(path: Path) -> ListedPlate | None:
         if kind == "Plate" and not plate:
             plate = {name: (parts[name].text or "").strip() for name in ("Name", "PlateID") if name in parts}
         elif kind == "Entry" and (channel := whole_number(element.get("ChannelID"))) is not None:
-            channels.setdefault(str(channel), {}).update(_described(parts))
+            channels.setdefault(str(channel), {}).update(_channel_parts(parts))
         elif kind == "Image" and "URL" in parts:  # a well's list of its images holds none
-            records.append({name: parts[name] for name in ("URL", *_NUMBERS) if name in parts} | _described(parts))
-    return _listed(path, plate, channels, records)
+            records.append({name: parts[name] for name in ("URL", *_NUMBERS) if name in parts} | _channel_parts(parts))
+    return _build_plate(path, plate, channels, records)
 
 
-def _described(parts: dict[str, Element]) -> dict[str, Element]:
+def _channel_parts(parts: dict[str, Element]) -> dict[str, Element]:
     return {name: parts[name] for name in ("ChannelName", "ImageResolutionX") if name in parts}
 
 
-def _listed(
+def _build_plate(
     path: Path, plate: dict[str, str], channels: dict[str, dict[str, Element]], records: list[dict[str, Element]]
 ) -> ListedPlate:
     images: list[ListedImage] = []
@@ -64,7 +64,7 @@ def _listed(
             empty += 1
             continue
         number = {key: whole_number(record[key].text) if key in record else None for key in _NUMBERS}
-        reason = refusal(name, {key: number[key] for key in _NEEDED}, row="Row", col="Col")
+        reason = rejection_reason(name, {key: number[key] for key in _NEEDED}, row="Row", col="Col")
         if reason or "/" in name:
             reasons[path.parent / name] = reason or "its name in the index is no plain file name"
             continue

@@ -1,10 +1,10 @@
-"""Indexed images: what a microscope's index or an OME-Zarr plate lists, against what is there."""
+"""Indexed images: files listed by a microscope's index or an OME-Zarr plate, compared with those on disk."""
 
 import os
 from pathlib import Path
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.plates.files import Scan
+from leigh_mlops.plates.folder_scan import Scan
 from leigh_mlops.plates.listing import Listing, list_images
 from leigh_mlops.plates.vendors.indexes import INDEXES, Index, read_index
 from leigh_mlops.plates.vendors.ome_zarr import read_zarr_plates
@@ -20,8 +20,8 @@ def scan_index(root: Path, preset: str = "auto") -> Scan | None:
 
     Args:
         root: The data folder.
-        preset: ``auto``, a preset whose microscope writes an index, or ``ome-zarr``; nothing is
-            looked for under any other.
+        preset: ``auto``, a preset whose microscope writes an index, or ``ome-zarr``; any
+            other finds nothing.
 
     Returns:
         What is listed, with image files that are not listed among the unmatched; ``None`` where

@@ -1,4 +1,4 @@
-"""Indexes that microscopes write beside their images: which exist, and where each one stands."""
+"""Indexes that microscopes write beside their images: the known kinds, and where to find them."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -13,7 +13,7 @@ from leigh_mlops.plates.vendors.harmony import HARMONY_NAMES, read_harmony
 from leigh_mlops.plates.vendors.listed import FILE_COLUMNS, ListedPlate
 from leigh_mlops.plates.vendors.yokogawa import YOKOGAWA_NAMES, read_yokogawa
 
-__all__ = ["INDEXES", "Index", "agreed_channels", "read_index"]
+__all__ = ["INDEXES", "Index", "merge_channel_names", "read_index"]
 
 Reader = Callable[[Path], ListedPlate | None]
 INDEXES: dict[str, tuple[tuple[str, ...], Reader]] = {
@@ -33,7 +33,7 @@ class Index:
             many, or ``None``) and ``Metadata_PixelSize_um``.
         preset: ``harmony``, ``cv7000`` or ``ome-zarr``.
         channel_names: Number of a channel to its name, where the index has one.
-        why: One sentence: what was found.
+        why: One sentence that says what was found.
         source: The index, the first one of many.
         absent: Files that are listed and do not exist; their rows are in ``files``.
         reasons: What was left out, and why.
@@ -72,47 +72,51 @@ def read_index(root: Path, preset: str = "auto") -> Index | None:
     for kind, (names, reader) in INDEXES.items():
         if preset not in ("auto", kind):
             continue
-        plates = _in_folder(root, names, reader) or _above(root, names, reader) or _below(root, names, reader)
+        plates = (
+            _read_folder(root, names, reader)
+            or _read_parent_folder(root, names, reader)
+            or _read_subfolders(root, names, reader)
+        )
         if plates:
             return _index(kind, plates)
     return None
 
 
 @dataclass(frozen=True)
-class _Placed:
-    """A plate's list with the folder of each image, and whether it is there."""
+class _LocatedPlate:
+    """Plate of an index, with the folder of each image and whether it exists."""
 
     plate: ListedPlate
     places: list[tuple[Path, bool]]
 
 
-def _in_folder(folder: Path, names: tuple[str, ...], reader: Reader) -> list[_Placed]:
+def _read_folder(folder: Path, names: tuple[str, ...], reader: Reader) -> list[_LocatedPlate]:
     for place in (folder, _images_folder(folder)):
-        for path in _named(place, names) if place else ():
+        for path in _find_index_files(place, names) if place else ():
             plate = reader(path)
-            placed = plate and _Placed(plate, _places(plate))
+            placed = plate and _LocatedPlate(plate, _places(plate))
             if placed and any(there for _, there in placed.places):
                 return [placed]
     return []
 
 
-def _above(root: Path, names: tuple[str, ...], reader: Reader) -> list[_Placed]:
-    """The index one folder up, where it is one of the images here."""
+def _read_parent_folder(root: Path, names: tuple[str, ...], reader: Reader) -> list[_LocatedPlate]:
+    """Read the index one folder up, where it lists the images here."""
     if root.name.casefold() != "images":
         return []
-    found = _in_folder(root.parent, names, reader)
+    found = _read_folder(root.parent, names, reader)
     return [placed for placed in found if any(folder == root and there for folder, there in placed.places)]
 
 
-def _below(root: Path, names: tuple[str, ...], reader: Reader) -> list[_Placed]:
-    return [placed for folder in _folders(root) for placed in _in_folder(folder, names, reader)]
+def _read_subfolders(root: Path, names: tuple[str, ...], reader: Reader) -> list[_LocatedPlate]:
+    return [placed for folder in _folders(root) for placed in _read_folder(folder, names, reader)]
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: entry.name)
-    except OSError:  # a folder without the right to look into it holds nothing for us
+    except OSError:  # a folder without the right to look into it counts as empty
         return []
 
 
@@ -120,7 +124,7 @@ def _folders(root: Path) -> list[Path]:
     return [root / entry.name for entry in _entries(root) if entry.is_dir() and not entry.name.startswith(".")]
 
 
-def _named(folder: Path, names: tuple[str, ...]) -> list[Path]:
+def _find_index_files(folder: Path, names: tuple[str, ...]) -> list[Path]:
     """The files with one of these names, in any case, in the order of the names."""
     found = [folder / entry.name for entry in _entries(folder) if entry.name.casefold() in names and entry.is_file()]
     return sorted(found, key=lambda path: names.index(path.name.casefold()))
@@ -146,7 +150,7 @@ def _places(plate: ListedPlate) -> list[tuple[Path, bool]]:
     return places
 
 
-def _index(preset: str, placed: list[_Placed]) -> Index:
+def _index(preset: str, placed: list[_LocatedPlate]) -> Index:
     plates = [one.plate for one in placed]
     rows = [row for one, name in zip(placed, _plate_names(plates), strict=True) for row in _rows(one, name)]
     absent = [
@@ -160,7 +164,7 @@ def _index(preset: str, placed: list[_Placed]) -> Index:
     return Index(
         files=pd.DataFrame(rows, columns=list(FILE_COLUMNS)),
         preset=preset,
-        channel_names=agreed_channels((plate.channel_names, plate.source) for plate in plates),
+        channel_names=merge_channel_names((plate.channel_names, plate.source) for plate in plates),
         why=f"{named} {'lists' if len(plates) == 1 else 'list'} {len(rows)} images{notes}",
         source=plates[0].source,
         absent=absent,
@@ -186,7 +190,7 @@ def _folder_name(folder: Path) -> str:
     return folder.parent.name if folder.name.casefold() == "images" else folder.name
 
 
-def _rows(placed: _Placed, plate: str) -> list[tuple[object, ...]]:
+def _rows(placed: _LocatedPlate, plate: str) -> list[tuple[object, ...]]:
     return [
         (
             *(plate, well_name(image.row, image.col), image.site, image.z, image.time, image.row, image.col),
@@ -196,11 +200,11 @@ def _rows(placed: _Placed, plate: str) -> list[tuple[object, ...]]:
     ]
 
 
-def agreed_channels(named: Iterable[tuple[dict[str, str], Path]]) -> dict[str, str]:
-    """One set of names for the channels of several plates.
+def merge_channel_names(named: Iterable[tuple[dict[str, str], Path]]) -> dict[str, str]:
+    """Merge the channel names of several plates into one set.
 
     Args:
-        named: Number to name for each plate, and where that is said.
+        named: Number to name for each plate, and the file that gives them.
 
     Raises:
         LeighError: Two plates call one channel by two names: their images must not be mixed.

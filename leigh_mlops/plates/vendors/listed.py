@@ -1,4 +1,4 @@
-"""What one plate's index lists: its images, not yet looked for on disk."""
+"""Entries of one plate's index: its images, not yet looked up on disk."""
 
 import os
 from collections import Counter
@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.plates.names import MAX_COLS, MAX_ROWS
 
-__all__ = ["FILE_COLUMNS", "ListedImage", "ListedPlate", "distinct_names", "is_inside", "refusal"]
+__all__ = ["FILE_COLUMNS", "ListedImage", "ListedPlate", "distinct_names", "is_subpath", "rejection_reason"]
 
 FILE_COLUMNS = (
-    "Metadata_Plate", "Metadata_Well", "Metadata_Site", "Metadata_Z", "Metadata_Time", "Metadata_Row", "Metadata_Col",
-    "condition", "split", "channel", "folder", "name", "frame", "Metadata_PixelSize_um",
+    Metadata.PLATE, Metadata.WELL, Metadata.SITE, Metadata.Z, Metadata.TIME, Metadata.ROW, Metadata.COLUMN,
+    "condition", "split", "channel", "folder", "name", "frame", Metadata.PIXEL_SIZE_UM,
 )  # fmt: skip
 
 
@@ -46,12 +47,12 @@ class ListedPlate:
 
     Attributes:
         source: The index.
-        name: What the index calls the plate; may be empty.
-        barcode: What else names the plate; may be empty.
+        name: Name of the plate in the index; may be empty.
+        barcode: Second name of the plate in the index; may be empty.
         images: Its images, in the order of the index.
         channel_names: Number of a channel to its name, where the index has one.
         reasons: Entries that were left out, and why.
-        note: What was left out for a reason of its own, ``", without ..."``; or empty.
+        note: Note on other entries that were left out, ``", without ..."``; or empty.
     """
 
     source: Path
@@ -63,12 +64,12 @@ class ListedPlate:
     note: str = ""
 
 
-def refusal(name: str, numbers: dict[str, int | None], *, row: str, col: str) -> str | None:
-    """Why an entry of an index cannot be an image of a plate; ``None`` where it can.
+def rejection_reason(name: str, numbers: dict[str, int | None], *, row: str, col: str) -> str | None:
+    """Reason why an entry of an index cannot be an image of a plate; ``None`` where it can.
 
     Args:
         name: Name of the file.
-        numbers: What must be a number, by the name that the index gives it.
+        numbers: Values that must be numbers, by their names in the index.
         row: Key of the row in ``numbers``.
         col: Key of the column.
     """
@@ -86,8 +87,8 @@ def _is_relative(name: str) -> bool:
     return not any(part in ("", ".", "..") for part in parts) and not any(sign in name for sign in "\\:\0")
 
 
-def is_inside(path: str, folder: Path) -> bool:
-    """Whether a relative path stays in a folder, links followed.
+def is_subpath(path: str, folder: Path) -> bool:
+    """Return whether a relative path stays in a folder, with links followed.
 
     Example:
         >>> is_inside("B/3", Path("plate.zarr")), is_inside("B/../../3", Path("plate.zarr"))
@@ -98,6 +99,6 @@ def is_inside(path: str, folder: Path) -> bool:
 
 
 def distinct_names(names: dict[str, str]) -> dict[str, str]:
-    """Names of channels without those that stand for two: they would tell nothing apart."""
+    """Names of channels without those that two channels share, which distinguish nothing."""
     given = Counter(name.strip() for name in names.values())
     return {number: name.strip() for number, name in names.items() if name.strip() and given[name.strip()] == 1}

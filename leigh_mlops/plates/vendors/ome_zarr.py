@@ -1,4 +1,4 @@
-"""OME-Zarr plates: which images they hold, by their metadata alone."""
+"""OME-Zarr plates: their images, from the metadata alone."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +12,8 @@ import pandas as pd
 from leigh_mlops.errors import LeighError
 from leigh_mlops.plates.names import parse_well, well_name
 from leigh_mlops.plates.vendors.elements import whole_number
-from leigh_mlops.plates.vendors.indexes import Index, agreed_channels
-from leigh_mlops.plates.vendors.listed import FILE_COLUMNS, distinct_names, is_inside
+from leigh_mlops.plates.vendors.indexes import Index, merge_channel_names
+from leigh_mlops.plates.vendors.listed import FILE_COLUMNS, distinct_names, is_subpath
 from leigh_mlops.plates.vendors.zarr_metadata import group_attributes, read_image_group
 
 __all__ = ["read_zarr_plates"]
@@ -52,7 +52,7 @@ def read_zarr_plates(root: Path) -> Index | None:
     return Index(
         files=files,
         preset="ome-zarr",
-        channel_names=agreed_channels(
+        channel_names=merge_channel_names(
             (one.channel_names, plate.folder) for one, plate in zip(listed, plates, strict=True)
         ),
         why=f"{len(plates)} OME-Zarr plates hold {fields} fields"
@@ -75,8 +75,8 @@ class _Plate(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Listed:
-    """What a plate turned out to hold, filled while its wells are read."""
+class _PlateContents:
+    """Contents of a plate, collected while its wells are read."""
 
     rows: list[tuple[object, ...]] = field(default_factory=list)
     labels: dict[str, str] = field(default_factory=dict)
@@ -106,7 +106,7 @@ def _plates(root: Path) -> tuple[list[_Plate], dict[Path, str]]:
 
 
 def _open(folder: Path) -> _Plate | None:
-    """A plate's own metadata; ``None`` for a folder that is none."""
+    """Read a plate's own metadata; ``None`` for a folder that is no plate."""
     about = group_attributes(folder).get("plate")
     if about is None:
         return None
@@ -119,14 +119,14 @@ def _open(folder: Path) -> _Plate | None:
     )
 
 
-def _read(plate: _Plate) -> _Listed:
-    listed = _Listed()
+def _read(plate: _Plate) -> _PlateContents:
+    listed = _PlateContents()
     for well in plate.wells:
-        with _refusing(plate.folder / _shown(well), listed):
+        with _record_failures(plate.folder / _entry_path(well), listed):
             group = _group(plate.folder, well)
             place = _place(plate, well)
             for number, image in enumerate(_list(group, "well", "images"), 1):
-                with _refusing(group / _shown(image), listed):
+                with _record_failures(group / _entry_path(image), listed):
                     inner = _group(group, image)
                     site = whole_number(inner.name)
                     planes = _planes(plate, place, number if site is None else site, inner, listed)
@@ -135,8 +135,8 @@ def _read(plate: _Plate) -> _Listed:
 
 
 @contextmanager
-def _refusing(path: Path, listed: _Listed) -> Iterator[None]:
-    """Note why a well or an image is left out, and go on with the next."""
+def _record_failures(path: Path, listed: _PlateContents) -> Iterator[None]:
+    """Record why a well or an image is left out, and continue with the next."""
     try:
         yield
     except FileNotFoundError:
@@ -145,14 +145,14 @@ def _refusing(path: Path, listed: _Listed) -> Iterator[None]:
         listed.reasons[path] = str(error)
 
 
-def _shown(entry: object) -> str:
+def _entry_path(entry: object) -> str:
     path = entry.get("path") if isinstance(entry, dict) else entry
     return str(path)[:200].replace("\0", "")
 
 
 def _group(folder: Path, entry: object) -> Path:
     path = entry.get("path") if isinstance(entry, dict) else None
-    if not isinstance(path, str) or not is_inside(path, folder):
+    if not isinstance(path, str) or not is_subpath(path, folder):
         raise ValueError("its path in the metadata leaves the plate")
     if not (folder / path).is_dir():
         raise FileNotFoundError(path)
@@ -183,7 +183,7 @@ def _name(names: list[object], index: object) -> str:
 
 
 def _planes(
-    plate: _Plate, place: tuple[int, int], site: int, group: Path, listed: _Listed
+    plate: _Plate, place: tuple[int, int], site: int, group: Path, listed: _PlateContents
 ) -> Iterator[tuple[object, ...]]:
     image = read_image_group(group)
     labels = {str(number): label for number, label in enumerate(image.labels, 1) if label}

@@ -5,7 +5,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from leigh_mlops.plates.vendors.elements import local_name, root_element, stream_elements, whole_number
-from leigh_mlops.plates.vendors.listed import ListedImage, ListedPlate, distinct_names, is_inside, refusal
+from leigh_mlops.plates.vendors.listed import ListedImage, ListedPlate, distinct_names, is_subpath, rejection_reason
 
 __all__ = ["YOKOGAWA_NAMES", "read_yokogawa"]
 
@@ -16,7 +16,7 @@ _NEEDED = ("Row", "Column", "FieldIndex", "Ch")
 
 
 def read_yokogawa(path: Path) -> ListedPlate:
-    """Read ``MeasurementData.mlf`` and, where they lie beside it, the ``.mrf`` and ``.mes``.
+    """Read ``MeasurementData.mlf`` and, where they exist beside it, the ``.mrf`` and ``.mes``.
 
     Records of errors (a failed autofocus) name no image and are counted only. Projections are
     left out where the planes that they were made of are there too.
@@ -37,8 +37,8 @@ def read_yokogawa(path: Path) -> ListedPlate:
     for record in kept:
         name = record["name"].replace("\\", "/")
         number = {key: whole_number(record.get(key)) for key in _NUMBERS}
-        reason = refusal(name, {key: number[key] for key in _NEEDED}, row="Row", col="Column")
-        if reason is None and "/" in name and not is_inside(name, path.parent):
+        reason = rejection_reason(name, {key: number[key] for key in _NEEDED}, row="Row", col="Column")
+        if reason is None and "/" in name and not is_subpath(name, path.parent):
             reason = "its name in the index leaves the folder"
         if reason:
             reasons[path.parent / name] = reason
@@ -69,7 +69,7 @@ def _read_records(path: Path) -> tuple[list[dict[str, str]], list[str]]:
 
 
 def _read_detail(folder: Path) -> tuple[dict[str, str], dict[str, float]]:
-    """What the ``.mrf`` says of plate and settings, and the edge of a pixel (µm) by channel."""
+    """Read plate and settings, and the edge of a pixel (µm) by channel, from the ``.mrf``."""
     detail: dict[str, str] = {}
     sizes: dict[str, float] = {}
     files = sorted(folder.glob("*.mrf"), key=lambda file: (file.name != "MeasurementDetail.mrf", file.name))
@@ -80,7 +80,7 @@ def _read_detail(folder: Path) -> tuple[dict[str, str], dict[str, float]]:
             if local_name(element.tag) == "MeasurementSamplePlate":
                 detail["plate"] = about.get("Name", "").strip()
             elif (channel := whole_number(about.get("Ch"))) is not None:
-                size = _positive(about.get("HorizontalPixelDimension"))
+                size = _parse_positive(about.get("HorizontalPixelDimension"))
                 sizes |= {} if size is None else {str(channel): size}
     return detail, sizes
 
@@ -89,7 +89,7 @@ def _attributes(element: Element) -> dict[str, str]:
     return {local_name(key): value for key, value in element.attrib.items()}
 
 
-def _positive(text: str | None) -> float | None:
+def _parse_positive(text: str | None) -> float | None:
     try:
         number = float(text or "nan")
     except ValueError:
@@ -98,7 +98,7 @@ def _positive(text: str | None) -> float | None:
 
 
 def _read_channel_names(folder: Path, settings: str) -> dict[str, str]:
-    """What the channels were set up to show, by the ``.mes`` that lies in the folder."""
+    """Read the targets of the channels from the ``.mes`` in the folder."""
     names: dict[str, str] = {}
     files = sorted(folder.glob("*.mes"))
     for file in [file for file in files if file.name == settings] or (files if len(files) == 1 else []):

@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
-from leigh_mlops.plates.vendors.listed import is_inside
+from leigh_mlops.plates.vendors.listed import is_subpath
 
 __all__ = ["ImageGroup", "group_attributes", "read_image_group"]
 
@@ -21,7 +21,7 @@ class ImageGroup(NamedTuple):
     Attributes:
         dataset: Path of its finest array, relative to the group.
         axes: Length of each axis before y and x, in the order of the array, by its letter.
-        labels: What its channels are called; empty where nothing says so.
+        labels: Names of its channels; empty where the metadata has none.
         pixel_size_um: Width of a pixel in micrometres.
     """
 
@@ -32,7 +32,7 @@ class ImageGroup(NamedTuple):
 
 
 def group_attributes(group: Path) -> dict[str, object]:
-    """What a group says of itself: its ``ome`` attributes (0.5), else ``.zattrs`` (0.4).
+    """Attributes of a group: those under ``ome`` (0.5), else ``.zattrs`` (0.4).
 
     Args:
         group: Folder of the group.
@@ -57,10 +57,10 @@ def read_image_group(group: Path) -> ImageGroup:
         OSError: Its metadata cannot be read.
     """
     attributes = group_attributes(group)
-    scales = _mapping(_first(attributes.get("multiscales"), "multiscales"))
-    level = _mapping(_first(scales.get("datasets"), "datasets"))
+    scales = _mapping(_first_item(attributes.get("multiscales"), "multiscales"))
+    level = _mapping(_first_item(scales.get("datasets"), "datasets"))
     dataset = level.get("path")
-    if not isinstance(dataset, str) or not is_inside(dataset, group):
+    if not isinstance(dataset, str) or not is_subpath(dataset, group):
         raise ValueError("the path of its first dataset leaves the image")
     letters, units = _axes(scales.get("axes"))
     lengths = _shape(group / dataset, len(letters))
@@ -92,7 +92,7 @@ def _mapping(value: object) -> dict[str, object]:
     return value
 
 
-def _first(value: object, name: str) -> object:
+def _first_item(value: object, name: str) -> object:
     if not isinstance(value, list) or not value:
         raise ValueError(f"it lists no {name}")
     return value[0]

@@ -9,7 +9,7 @@ from leigh_mlops.models.invertible.operator_norm import (
     convolved_norm,
     matrix_norm,
     power_iterate,
-    unit,
+    unit_vector,
 )
 
 SIDE = 5
@@ -21,7 +21,7 @@ def kernel(size=3, seed=3):
 
 def vector(channels=3, side=SIDE):
     v = torch.randn(1, channels, side, side, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    return unit(v, v)
+    return unit_vector(v, v)
 
 
 def operator_matrix(weight, side=SIDE):

@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 from scipy.ndimage import laplace
 
-from leigh_mlops.plates.demo.microscope import COUNTS_PER_PHOTON, FLAWS, READ_NOISE_COUNTS, Field, _camera, draw_classes
+from leigh_mlops.plates.demo.microscope import (
+    COUNTS_PER_PHOTON,
+    FLAWS,
+    READ_NOISE_COUNTS,
+    FieldParameters,
+    _camera,
+    draw_classes,
+)
 from leigh_mlops.plates.demo.optics import uneven_illumination
 from leigh_mlops.plates.demo.phenotype import PHENOTYPES
 
@@ -11,7 +18,7 @@ SIZE_PX = 96
 
 def draw(seed=0, name="WT", **field):
     rng = np.random.default_rng(seed)
-    return draw_classes(rng, {name: PHENOTYPES[name]}, Field(**field), size_px=SIZE_PX)[name].astype(float)
+    return draw_classes(rng, {name: PHENOTYPES[name]}, FieldParameters(**field), size_px=SIZE_PX)[name].astype(float)
 
 
 def saturated(image):
@@ -44,7 +51,7 @@ def test_a_flaw_is_seen_where_it_is_and_nowhere_else(flaw):
 
 def test_flawed_twins_share_the_flaw():
     rng = np.random.default_rng(1)
-    twins = draw_classes(rng, PHENOTYPES, Field(flaw="debris"), size_px=SIZE_PX)
+    twins = draw_classes(rng, PHENOTYPES, FieldParameters(flaw="debris"), size_px=SIZE_PX)
     assert np.array_equal(twins["DS"][0], twins["WT"][0])
     spots = twins["WT"].min(axis=0) > 2500
     assert spots.any()

@@ -10,7 +10,7 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.plates import assign_split, find_images, probe_position
 from leigh_mlops.plates.demo.design import DemoDesign
 from leigh_mlops.plates.demo.optics import uneven_illumination
-from leigh_mlops.plates.demo.plate import flawed_fields, is_demo, twins_of, write_demo_plate
+from leigh_mlops.plates.demo.plate import find_twins, flawed_fields, is_demo, write_demo_plate
 
 SMALL = {"wells_per_class": 1, "fields_per_well": 1, "image_size_px": 32}
 HARMONY = "{http://www.perkinelmer.com/PEHH/HarmonyV5}"
@@ -71,10 +71,10 @@ def test_the_index_lists_every_file(demo):
 
 def test_twins_lie_where_nobody_takes_them_for_data(tmp_path):
     plain = write_demo_plate(tmp_path / "plain", **SMALL)
-    assert twins_of(plain) == {}
+    assert find_twins(plain) == {}
     demo = write_demo_plate(tmp_path / "demo", twins=True, classes=("WT", "DS"), saturated=0.5, **SMALL)
     assert len(find_images(demo).table) == 2
-    twins = twins_of(demo)
+    twins = find_twins(demo)
     assert set(twins) == {"WT", "DS"}
     own = {"WT": "Images/r02c02f01p01", "DS": "Images/r02c03f01p01"}
     images = pixels(demo / "Images")
@@ -100,7 +100,7 @@ def test_several_plates_are_found_with_their_plate_map(tmp_path):
     first, second = (pixels(demo / name / "Images") for name in ("plate1", "plate2"))
     assert set(first) == set(second)
     assert all(first[name] != second[name] for name in first)
-    assert (twins_of(demo)["TT"] / "plate2" / "Images" / "r02c02f01p01-ch2sk1fk1fl1.tiff").is_file()
+    assert (find_twins(demo)["TT"] / "plate2" / "Images" / "r02c02f01p01-ch2sk1fk1fl1.tiff").is_file()
 
 
 def test_flawed_fields_are_told(tmp_path):
@@ -147,7 +147,7 @@ def test_only_its_own_folder_is_replaced(tmp_path):
     write_demo_plate(tmp_path / "demo", twins=True, **SMALL)
     write_demo_plate(tmp_path / "demo", classes=("WT",), **SMALL)
     assert len(list((tmp_path / "demo" / "Images").glob("*.tiff"))) == 2
-    assert twins_of(tmp_path / "demo") == {}
+    assert find_twins(tmp_path / "demo") == {}
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("x")
     with pytest.raises(LeighError, match="exists and is no demo plate"):

@@ -1,0 +1,1 @@
+"""Maps by gradients, relevance and prediction difference."""

@@ -1,0 +1,1 @@
+"""Counterfactuals and interpolations through latent space."""

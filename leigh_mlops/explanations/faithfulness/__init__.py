@@ -1,0 +1,1 @@
+"""Checks of whether a map shows what its network uses."""

@@ -1,0 +1,1 @@
+"""Occlusion maps: exact, on patches, and coarse to fine."""

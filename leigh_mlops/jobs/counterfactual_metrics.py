@@ -1,0 +1,164 @@
+"""Metrics of saved counterfactuals beyond the prediction of their own model."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit
+
+from leigh_mlops.explanations import FieldExplanation, predict_fields
+from leigh_mlops.images import apply_adjustment, image_thresholds, invert_adjustment, region_features
+from leigh_mlops.jobs.field_reader import Adjust, Field, FieldReader, select_adjustment
+from leigh_mlops.models import ModelPackage
+from leigh_mlops.scores import background_noise, changed_share, clipped_share, mean_change, quality_status
+
+__all__ = ["CounterfactualEvaluator", "SavedCounterfactual"]
+
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+Numbers = dict[str, float | int | str | bool]
+
+
+class SavedCounterfactual(NamedTuple):
+    """A counterfactual as read from its file.
+
+    Attributes:
+        field: The original field.
+        kind: Kind of counterfactual.
+        acquired: Raw intensities in the units of the acquisition, shape (C, S, S).
+        explanation: Explanation of the field; the metrics are added to its numbers.
+    """
+
+    field: Field
+    kind: str
+    acquired: Floats
+    explanation: FieldExplanation
+
+    @property
+    def column_prefix(self) -> str:
+        """Prefix of its columns."""
+        return f"counterfactual_{self.kind}"
+
+    @property
+    def target(self) -> str:
+        """Target class."""
+        return str(self.explanation.numbers["counterfactual_target"])
+
+
+class CounterfactualEvaluator:
+    """Computes metrics of saved counterfactuals.
+
+    Args:
+        package: The model that made them.
+        reader: Reader of the fields' twins.
+        confidence: Target probability of ``confident`` counterfactuals.
+        oracle: An independently trained classifier, with its own intensity scale.
+        oracle_adjust: Offset and gain of the oracle by plate.
+    """
+
+    def __init__(
+        self,
+        package: ModelPackage,
+        reader: FieldReader,
+        confidence: float,
+        oracle: ModelPackage | None = None,
+        oracle_adjust: Adjust = None,
+    ) -> None:
+        self.package, self.reader, self.confidence = package, reader, confidence
+        self.oracle, self.oracle_adjust = oracle, oracle_adjust
+
+    def measure_originals(self, fields: Sequence[Field], found: Sequence[FieldExplanation]) -> None:
+        """Add measures ``image_<measure>`` of the regions of each field, as acquired."""
+        for field, each in zip(fields, found, strict=True):
+            measured = region_features(field.acquired, self.package.channels, self._region_thresholds(field))
+            each.numbers |= {f"image_{name}": value for name, value in measured.items()}
+
+    def evaluate(self, saved: Sequence[SavedCounterfactual]) -> None:
+        """Add all columns that are computed from the saved files of some counterfactuals, at least one."""
+        for each in saved:
+            each.explanation.numbers |= (
+                self._measure_changes(each) | self._measure_regions(each) | self._measure_twin_error(each)
+            )
+        limits = np.asarray(self.package.about["display_limits"], np.float32)
+        views = [_quantise_to_8_bits(apply_adjustment(each.acquired, each.field.adjust), limits) for each in saved]
+        self._predict_views(saved, "eight_bit", views)
+        if self.oracle is not None:
+            self._predict_by_oracle(self.oracle, saved)
+
+    def evaluate_counts(self, saved: Sequence[SavedCounterfactual], counts: Sequence[Floats]) -> None:
+        """Add the class that the model predicts for the same images as whole counts (C, S, S) of the camera."""
+        views = [apply_adjustment(view, each.field.adjust) for view, each in zip(counts, saved, strict=True)]
+        self._predict_views(saved, "counts", views)
+
+    def _measure_changes(self, saved: SavedCounterfactual) -> Numbers:
+        name, before, file = saved.column_prefix, saved.field.acquired, saved.explanation.verified[saved.kind]
+        clipped = clipped_share(saved.acquired, self.package.scale["full_scale"])
+        measured: Numbers = {
+            f"{name}_clipped": clipped,
+            f"{name}_changed": changed_share(before, saved.acquired, background_noise(before)),
+            f"{name}_light": quality_status(
+                valid=file.predicted_class == file.target,
+                probability=file.probability,
+                asked=self.confidence if saved.kind == "confident" else None,
+                half=float(expit(file.margin)) if saved.kind == "boundary" else None,
+                reencoding_error=file.reencoding_error,
+                padding_energy=file.padding_energy,
+                clipped=clipped,
+                distance=file.distance,
+            ),
+        }
+        changes = zip(self.package.channels, mean_change(before, saved.acquired), strict=True)
+        return measured | {f"{name}_change_{channel}": float(change) for channel, change in changes}
+
+    def _measure_regions(self, saved: SavedCounterfactual) -> Numbers:
+        measured = region_features(
+            saved.acquired, self.package.channels, self._region_thresholds(saved.field), cells=saved.field.acquired
+        )
+        return {f"{saved.column_prefix}_after_{name}": value for name, value in measured.items()}
+
+    def _region_thresholds(self, field: Field) -> list[float]:
+        """Thresholds of the regions, in the units of the acquisition; the field's own if the package has none."""
+        stored = self.package.about.get("region_thresholds")
+        if stored is None:
+            return image_thresholds(field.acquired)
+        level = np.asarray(stored, np.float32)[:, None, None]
+        return [float(threshold) for threshold in invert_adjustment(level, field.adjust)[:, 0, 0]]
+
+    def _measure_twin_error(self, saved: SavedCounterfactual) -> Numbers:
+        """Distance of the counterfactual to its twin over that of the original."""
+        twin = self.reader.twin(saved.field.row, saved.target)
+        if twin is None:
+            return {}
+        before = _rms(saved.field.acquired, twin)
+        return {f"{saved.column_prefix}_twin_error": _rms(saved.acquired, twin) / before if before else float("nan")}
+
+    def _predict_views(self, saved: Sequence[SavedCounterfactual], name: str, views: Sequence[Floats]) -> None:
+        """Add the class that the model predicts for other views of the files."""
+        classes = self.package.model.spec.classes
+        for each, probabilities in zip(saved, predict_fields(self.package, np.stack(views)), strict=True):
+            each.explanation.numbers[f"{each.column_prefix}_{name}_class"] = classes[int(probabilities.argmax())]
+
+    def _predict_by_oracle(self, oracle: ModelPackage, saved: Sequence[SavedCounterfactual]) -> None:
+        raw = []
+        for each in saved:
+            adjust = select_adjustment(self.oracle_adjust, self.reader.plate(each.field.row), len(oracle.channels))
+            raw.append(apply_adjustment(each.acquired, adjust))
+        classes = oracle.model.spec.classes
+        for each, probabilities in zip(saved, predict_fields(oracle, np.stack(raw)), strict=True):
+            each.explanation.numbers[f"{each.column_prefix}_oracle_class"] = classes[int(probabilities.argmax())]
+            each.explanation.numbers[f"{each.column_prefix}_oracle_probability"] = float(
+                probabilities[classes.index(each.target)]
+            )
+
+
+def _rms(a: Floats, b: Floats) -> float:
+    return float(np.sqrt(np.square(a.astype(np.float64) - b).mean()))
+
+
+def _quantise_to_8_bits(raw: Floats, limits: npt.NDArray[np.float32]) -> Floats:
+    """Quantise raw intensities (C, S, S) to 256 steps between the limits (low, high) of each channel, shape (C, 2)."""
+    low, high = limits[:, 0, None, None], limits[:, 1, None, None]
+    steps = np.rint(255 * np.clip((raw - low) / (high - low), 0, 1))
+    seen: Floats = (low + steps / 255 * (high - low)).astype(np.float32)
+    return seen

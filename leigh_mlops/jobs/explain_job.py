@@ -1,0 +1,330 @@
+"""Batch job in which a registry version classifies and explains every field of a data set."""
+
+import json
+import math
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import pandas as pd
+import ray.data
+from filelock import FileLock, Timeout
+from rich.console import Console
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.explanations import check_kinds, default_explainers, select_explainers
+from leigh_mlops.jobs.batch_size import fit_batch_size
+from leigh_mlops.jobs.field_reader import Adjust, FieldReader
+from leigh_mlops.jobs.map_checks import check_maps, report_checks, select_map_methods
+from leigh_mlops.jobs.options import ExplainOptions
+from leigh_mlops.jobs.reporting.outputs import build_tables, collect_records, write_outputs
+from leigh_mlops.jobs.sample import read_sample
+from leigh_mlops.jobs.towards import read_interpolation_target
+from leigh_mlops.jobs.validation import check_channels, check_options, check_oracle
+from leigh_mlops.jobs.worker import FieldWorker, WorkOrder, field_id
+from leigh_mlops.models import ModelPackage, load_package
+from leigh_mlops.plates import find_twins
+from leigh_mlops.progress import Progress
+from leigh_mlops.report.image_files import atomic_write
+from leigh_mlops.report.sentences import format_count
+from leigh_mlops.screening.screen import check_screen
+from leigh_mlops.search.cluster import ray_cluster
+from leigh_mlops.study import DataSource, find_data, plate_adjustments
+from leigh_mlops.tracking import Run, Store, Version
+
+__all__ = ["ExplainJob"]
+
+_CHECK_KEYS = ("sample", "full_colour")
+_INPUTS = "inputs"
+_SCREEN_OPTIONS = ("rescue_from", "rescue_to", "doses")
+_UNLOGGED_KEYS = ("model", "asked", "oracle_asked", "begun", "run", "adjust", "oracle_adjust", *_CHECK_KEYS)
+
+
+class _Oracle(NamedTuple):
+    """Version that evaluates counterfactuals, with its folder and package."""
+
+    uri: str
+    folder: Path
+    package: ModelPackage
+
+
+@dataclass
+class ExplainJob:
+    """One run of the job; started again on the same folder, it resumes.
+
+    Attributes:
+        store: Registry and runs.
+        model: ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``.
+        source: Images.
+        out: The job's folder.
+        console: Console for messages.
+        methods: Names of explanations; ``None`` for those of the family.
+        options: Options of the explanations.
+        batch_size: Fields at once; by default as many as fit into memory, at most 8, or 32 on a GPU.
+        workers: Actors; by default one less than the cluster has CPUs, or one for each GPU.
+        ray_address: Address of a Ray cluster; by default one on this machine.
+        verbose: Whether to show messages of Ray.
+    """
+
+    store: Store
+    model: str
+    source: DataSource
+    out: Path
+    console: Console
+    methods: Sequence[str] | None = None
+    options: ExplainOptions = field(default_factory=ExplainOptions)
+    batch_size: int | None = None
+    workers: int | None = None
+    ray_address: str | None = None
+    verbose: bool = False
+
+    def run(self) -> dict[str, Any]:
+        """Explain every field, write and log tables, contact sheet and report; return the content of ``job.json``.
+
+        Raises:
+            LeighError: The version, the data or the folder do not fit, another process works on the folder, or a
+                worker died.
+        """
+        lock = FileLock(self.out.absolute().with_name(f".{self.out.absolute().name}.lock"))
+        self.out.absolute().parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with lock.acquire(timeout=0):
+                return self._run()
+        except Timeout:
+            raise LeighError(f"Another job works on {self.out}; wait for its end, or give another --out.") from None
+        finally:
+            if not lock.is_locked and not self.out.exists():
+                Path(lock.lock_file).unlink(missing_ok=True)
+
+    def _run(self) -> dict[str, Any]:
+        version = self._resolve_version()
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = self.store.download(version, Path(temporary))
+            package = load_package(folder)
+            methods = select_explainers(package.model, self.methods or default_explainers(package.model))
+            check_options(self.options, package, methods)
+            oracle = self._download_oracle(version, package, Path(temporary) / "oracle")
+            table, channels, _ = find_data(self.source, self.console)
+            check_channels(self.source.path, package, channels)
+            classes = package.model.spec.classes if package.model.task == "classify" else ()
+            screened = self.options
+            check_screen(table, classes, source=screened.rescue_from, target=screened.rescue_to, doses=screened.doses)
+            if self.options.towards_field is not None:
+                read_interpolation_target(FieldReader(package, table, None, None), self.options.towards_field)
+            adjust: dict[str, Adjust] = {
+                "adjust": plate_adjustments(package, table, self.console),
+                "oracle_adjust": None if oracle is None else plate_adjustments(oracle.package, table, self.console),
+            }
+            job = self._begin_or_resume(version, oracle, methods, adjust, len(table))
+            left = self._remaining_rows(package, table)
+            if left:
+                self._fix_colour_limits(job, package, table)
+                self._work(self._prepare_work_order(folder, oracle, table, job), left, package)
+        return self._close(job, version, package, table)
+
+    def _resolve_version(self) -> Version:
+        """Resolve the model's address to a version; a resumed job keeps the version that it was begun with."""
+        version, before = self.store.version(self.model), self._read_previous_job()
+        if not before or before.get("asked", self.model) != self.model or before["model"] == version.uri:
+            return version
+        self.console.print(
+            f"{self.model} is {version.uri} by now; {self.out} was begun with {before['model']} and goes on with it. "
+            "Give another --out for the newer one.",
+            markup=False,
+        )
+        return self.store.version(before["model"])
+
+    def _read_previous_job(self) -> dict[str, Any]:
+        """Read ``job.json`` of a job that was begun; empty if there is none."""
+        file = self.out / "job.json"
+        return dict(json.loads(file.read_text())) if file.exists() else {}
+
+    def _download_oracle(self, version: Version, package: ModelPackage, folder: Path) -> _Oracle | None:
+        """Download the oracle's package; None if there is no oracle."""
+        if self.options.oracle is None:
+            return None
+        before = self._read_previous_job()
+        pinned = before.get("oracle") if before.get("oracle_asked") == self.options.oracle else None
+        oracle = self.store.version(pinned or self.options.oracle)
+        if oracle.uri == version.uri:
+            raise LeighError(f"{oracle.uri} is asked about its own counterfactuals; give another --oracle, or none.")
+        found = self.store.download(oracle, folder)
+        judging = load_package(found)
+        check_oracle(package, judging, oracle.uri)
+        return _Oracle(oracle.uri, found, judging)
+
+    def _begin_or_resume(
+        self,
+        version: Version,
+        oracle: _Oracle | None,
+        methods: Sequence[str],
+        adjust: dict[str, Adjust],
+        fields: int,
+    ) -> dict[str, Any]:
+        """Begin or resume a job; a folder of another job is refused.
+
+        Plates of a resumed job keep their adjustment, so that all fields of a table are scaled alike.
+        """
+        job: dict[str, Any] = {
+            "model": version.uri,
+            "data": str(self.source.path),
+            "platemap": None if self.source.platemap is None else str(self.source.platemap),
+            "methods": list(methods),
+            **asdict(self.options),
+            # In the types that JSON returns; the oracle as a version, since an alias may move.
+            "counterfactual": list(check_kinds(self.options.counterfactual)),
+            "metrics": list(self.options.metrics),
+            "oracle": None if oracle is None else oracle.uri,
+        }
+        file, before = self.out / "job.json", self._read_previous_job()
+        if before:
+            # Options of the screen change tables, not fields; folders of earlier versions lack later options.
+            kept = [key for key in job if key in before and key not in _SCREEN_OPTIONS]
+            other = [key for key in kept if before[key] != job[key]]
+            if other:
+                raise LeighError(
+                    f"{self.out} holds another job ({other[0]} is {before.get(other[0])!r}, asked for is "
+                    f"{job[other[0]]!r}); give another --out, or remove the folder."
+                )
+            for name, levels in adjust.items():
+                adjust[name] = None if levels is None else {**levels, **(before.get(name) or {})}
+            job |= {name: before[name] for name in (*_CHECK_KEYS, "asked", "begun", "run") if name in before}
+        elif self.out.exists() and any(self.out.iterdir()):
+            raise LeighError(f"{self.out} is not empty and holds no job; give another --out.")
+        job = {"asked": self.model, "oracle_asked": self.options.oracle, "begun": _timestamp()} | job | adjust
+        _write_json(file, job | {"fields": fields, "finished": False})
+        return job
+
+    def _fix_colour_limits(self, job: dict[str, Any], package: ModelPackage, table: pd.DataFrame) -> None:
+        """Fix the scale of all maps and check them; a resumed job keeps its scale."""
+        if all(name in job for name in _CHECK_KEYS) or not select_map_methods(job["methods"]):
+            return
+        fields = read_sample(FieldReader(package, table, job["adjust"], None), table)
+        self.console.print(f"Checking what maps are worth on {format_count(len(fields), 'field')}.")
+        checked = check_maps(package, fields, job["methods"], self.options)
+        report_checks(self.out, checked, self.console)
+        if not checked.colour_limits:  # no field of the sample could be explained; the next start tries again
+            return
+        sample = [field_id(table.iloc[field.row]) for field in fields]
+        job |= {"sample": sample, "full_colour": checked.colour_limits}
+        _write_json(self.out / "job.json", job | {"fields": len(table), "finished": False})
+
+    def _remaining_rows(self, package: ModelPackage, table: pd.DataFrame) -> list[int]:
+        """Rows that are not done, or whose files have been replaced since."""
+        done = {record["field"]: record.get("files") for record in collect_records(self.out) if "failure" not in record}
+        fields, reader = [field_id(row) for _, row in table.iterrows()], FieldReader(package, table, None, None)
+        left = [row for row, field in enumerate(fields) if field not in done or done[field] != reader.stamp(row)]
+        if done:
+            self.console.print(
+                f"{len(table) - len(left)} of {len(table)} fields were done before; {len(left)} are left."
+            )
+        return left
+
+    def _prepare_work_order(
+        self, folder: Path, oracle: _Oracle | None, table: pd.DataFrame, job: dict[str, Any]
+    ) -> WorkOrder:
+        # The job's folder is visible to every worker, also on other machines.
+        inputs = self.out.absolute() / _INPUTS
+        shutil.rmtree(inputs, ignore_errors=True)
+        shutil.copytree(folder, inputs / "package")
+        if oracle is not None:
+            shutil.copytree(oracle.folder, inputs / "oracle")
+        table.to_parquet(inputs / "table.parquet")
+        # Workers may have another working directory.
+        demo = None if self.source.path is None else os.path.abspath(self.source.path)
+        return WorkOrder(
+            package=str(inputs / "package"),
+            table=str(inputs / "table.parquet"),
+            out=str(self.out.absolute()),
+            methods=tuple(job["methods"]),
+            options=self.options,
+            adjust=job["adjust"],
+            oracle=None if oracle is None else str(inputs / "oracle"),
+            oracle_adjust=job["oracle_adjust"],
+            colour_limits=job.get("full_colour", {}),
+            sample=tuple(job.get("sample", ())),
+            demo=demo if demo is not None and find_twins(demo) else None,
+        )
+
+    def _work(self, order: WorkOrder, left: list[int], package: ModelPackage) -> None:
+        with ray_cluster(self.ray_address, verbose=self.verbose):
+            results = self._map_batches(order, left, package)
+            try:
+                with Progress(self.console, "explaining fields", len(left)) as progress:
+                    for batch in results:
+                        progress.advance(len(batch["row"]))
+            except ray.exceptions.RayError as error:
+                reason = str(error).strip().splitlines()[-1]
+                raise LeighError(
+                    f"A worker of the job failed ({reason}); start the same command again: it does what is left."
+                ) from None
+
+    def _map_batches(self, order: WorkOrder, left: list[int], package: ModelPackage) -> Iterable[dict[str, Any]]:
+        cpus, gpus = (int(ray.cluster_resources().get(kind, 0)) for kind in ("CPU", "GPU"))
+        # Ray Data waits forever if actors take every CPU.
+        size = self.workers or gpus or max(1, cpus - 1)
+        batch_size = self.batch_size or fit_batch_size(package.model, size, min(1.0, gpus / size) if gpus else 0.0)
+        blocks = math.ceil(len(left) / batch_size)
+        size = min(blocks, size)
+        rows = ray.data.from_items([{"row": row} for row in left], override_num_blocks=blocks)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Ray suggests a replacement of max_restarts that does not exist yet
+            explained = rows.map_batches(
+                FieldWorker,
+                fn_constructor_args=(order,),
+                batch_size=batch_size,
+                # The next batch is read while one is explained.
+                compute=ray.data.ActorPoolStrategy(
+                    size=size, max_concurrent_calls_per_actor=2, enable_true_multi_threading=True
+                ),
+                num_cpus=min(1.0, max(1, cpus - 1) / size),
+                num_gpus=min(1.0, gpus / size) if gpus else 0,
+                # Users restart the job; single workers are not restarted.
+                max_restarts=0,
+            )
+        return cast(Iterable[dict[str, Any]], explained.iter_batches(batch_size=None))
+
+    def _close(
+        self, job: dict[str, Any], version: Version, package: ModelPackage, table: pd.DataFrame
+    ) -> dict[str, Any]:
+        fields, failures = build_tables(self.out, table)
+        write_outputs(self.out, fields, failures, package, job)
+        shutil.rmtree(self.out / _INPUTS, ignore_errors=True)
+        done = job | {"done": len(fields), "failed": len(failures), "fields": len(table), "finished": True}
+        done |= {"ended": _timestamp()}
+        _write_json(self.out / "job.json", done)
+        with self._open_run(job, version, package) as run:
+            # Written before the upload, so that a job resumed after a kill continues this run.
+            done["run"] = run.id
+            _write_json(self.out / "job.json", done)
+            run.log_metrics({"fields/done": len(fields), "fields/failed": len(failures)})
+            run.log_file(self.out)
+        return done
+
+    @contextmanager
+    def _open_run(self, job: dict[str, Any], version: Version, package: ModelPackage) -> Iterator[Run]:
+        """Open the job's run; a job that is started repeatedly has one run, with its files once."""
+        if "run" in job:
+            with self.store.reopen_run(job["run"]) as run:
+                yield run
+            return
+        tags = {"model_version": version.uri, "model": package.model.spec.family, "demo": package.about["demo"]}
+        with self.store.run(f"explain {version.uri}", kind="explain", **tags) as run:
+            run.log_params({key: value for key, value in job.items() if key not in _UNLOGGED_KEYS})
+            yield run
+
+
+def _timestamp() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=2) + "\n")

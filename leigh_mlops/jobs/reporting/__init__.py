@@ -1,0 +1,1 @@
+"""Tables, captions and pages of a finished job."""

@@ -1,0 +1,224 @@
+"""Assembly of a job's report from its tables."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from leigh_mlops.jobs.reporting.column_descriptions import TABLE_COLUMNS, column_meaning, explain_columns
+from leigh_mlops.jobs.reporting.field_sections import build_field_sections
+from leigh_mlops.jobs.reporting.method_table import format_checks, method_warnings
+from leigh_mlops.jobs.reporting.plate_metrics import plate_metrics, probability_columns
+from leigh_mlops.models import ModelPackage
+from leigh_mlops.plates.columns import Metadata, is_metadata
+from leigh_mlops.report.job.citations import bibtex_entries
+from leigh_mlops.report.job.job_records import JobReport, ReportPicture
+from leigh_mlops.scores import QUALITY_RULE
+from leigh_mlops.screening.reference_classes import choose_reference_classes, well_compounds
+from leigh_mlops.screening.screen import Screen
+
+__all__ = ["Findings", "build_report"]
+
+_ESSENTIAL_COLUMNS = [
+    Metadata.PLATE, Metadata.WELL, Metadata.CONDITION, Metadata.CONTROL, "predicted", "score", "rescue",
+    "rescue_interval", "robust_z", "fields", "flagged",
+]  # fmt: skip
+_HIDDEN_COLUMNS = {
+    Metadata.ROW,
+    Metadata.COLUMN,
+    Metadata.Z,
+    Metadata.TIME,
+    Metadata.PIXEL_SIZE_UM,
+    Metadata.PICTURE,
+}
+_MAX_METADATA_COLUMNS = 3
+_MAX_PROBABILITY_COLUMNS = 4
+_HIT_COLUMNS = ["compound", "dose", "hit", "rescue", "rescue_interval", "q", "wells", "ec50", "reason"]
+_DOSE_COLUMNS = ["compound", "dose", "wells", "rescue", "rescue_interval", "rescue_low", "rescue_high", "q", "fitted"]
+_CONFOUND_NAMES = {
+    "model": "the model",
+    "intensity": "mean intensities alone",
+    "position": "the position on the plate alone",
+}
+_FILES = {
+    "fields.parquet": "one row per field: all numbers",
+    "wells.parquet": "one row per well: all numbers",
+    "hits.csv": "the hits, the surest first",
+    "plates.csv": "quality of each plate and its controls",
+    "doses.csv": "one row per compound and dose",
+    "changes.csv": "what counterfactuals change, measure by measure",
+    "methods.csv": "checks of the methods of explanation",
+    "failures.csv": "files that could not be explained, and why",
+    "columns.md": "what every column means",
+    "contact_sheet.png": "some fields with their explanations",
+    "job.json": "what was asked for",
+}
+_PICTURES = {
+    "changes.png": (
+        "What counterfactuals change",
+        "what the counterfactuals change, beside the real difference of the classes",
+    ),
+    "latents.png": (
+        "Latents by class, plate and place",
+        "fields in the space of the latents, by class, plate and place",
+    ),
+    "contact_sheet.png": ("Contact sheet", "some fields from all over the job with their explanations"),
+}
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Findings of a job, in sentences."""
+
+    sentences: Sequence[str] = ()
+    changes: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+    details: Sequence[str] = field(default_factory=list)
+
+
+def build_report(
+    out: Path,
+    screened: Screen,
+    failures: pd.DataFrame,
+    methods: pd.DataFrame,
+    package: ModelPackage,
+    job: Mapping[str, Any],
+    findings: Findings,
+) -> JobReport:
+    """Assemble the report of a job.
+
+    Args:
+        out: The job's folder, with its tables and figures.
+        screened: Tables of fields, wells, compounds and plates.
+        failures: Columns ``path`` and ``reason``.
+        methods: The table of ``methods.csv``; empty if nothing was checked.
+        package: The model.
+        job: Content of ``job.json``.
+        findings: Findings in sentences.
+    """
+    classes = package.model.spec.classes if package.model.task == "classify" else ()
+    wells = _prepare_wells(screened.wells)
+    direction = (
+        choose_reference_classes(wells, classes, job.get("rescue_from"), job.get("rescue_to")) if classes else None
+    )
+    probable = probability_columns(wells, classes, direction)
+    lights = any(str(name).endswith("_light") for name in screened.fields)
+    names = [*screened.fields, *wells]
+    meanings = {str(name): meaning for name in names if (meaning := column_meaning(str(name)))}
+    return JobReport(
+        title=f"{Path(job['data']).name}, explained by {job['model']}",
+        warnings=findings.warnings,
+        sentences=findings.sentences,
+        changes=findings.changes,
+        details=findings.details,
+        facts=_facts(wells, screened.fields, failures),
+        model=_model(package, job),
+        fields=screened.fields,
+        wells=wells,
+        well_columns=_well_columns(wells, probable),
+        metrics=plate_metrics(wells, probable),
+        field_sections=build_field_sections(screened.fields, method_warnings(methods)),
+        hits=_select_columns(screened.hits, _HIT_COLUMNS),
+        group="compound",
+        plates=screened.plates,
+        doses=_select_columns(screened.doses, _DOSE_COLUMNS),
+        scores={_CONFOUND_NAMES.get(name, name): scores for name, scores in screened.confounds.items()},
+        calibration=None if screened.calibration is None else _label_calibration(screened.calibration),
+        methods=format_checks(methods),
+        pictures=[ReportPicture(name, *words) for name, words in _PICTURES.items() if (out / name).exists()],
+        failures=failures[["path", "reason"]],
+        columns=TABLE_COLUMNS | meanings | explain_columns(names),
+        rules={"What green, amber and red mean": QUALITY_RULE} if lights else {},
+        citation=_citation(package, job),
+        references=bibtex_entries(_reference_keys(package, job, screened, methods)),
+        downloads={name: what for name, what in _FILES.items() if (out / name).exists()},
+    )
+
+
+def _prepare_wells(wells: pd.DataFrame) -> pd.DataFrame:
+    """Add to the wells the share of their fields that counts, and their compound."""
+    if "fields_left_out" in wells:
+        wells = wells.assign(quality=wells["fields"] / (wells["fields"] + wells["fields_left_out"]))
+    return _add_interval(wells.assign(compound=well_compounds(wells)))
+
+
+def _add_interval(table: pd.DataFrame) -> pd.DataFrame:
+    """Add a column with both ends of the interval of rescue as text."""
+    if not {"rescue_low", "rescue_high"} <= set(table):
+        return table
+    ends = zip(table["rescue_low"], table["rescue_high"], strict=True)
+    texts = [None if pd.isna(low + high) else f"{low:.0f} to {high:.0f}" for low, high in ends]
+    return table.assign(rescue_interval=pd.Series(texts, table.index, dtype=object))
+
+
+def _facts(wells: pd.DataFrame, fields: pd.DataFrame, failures: pd.DataFrame) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
+    if Metadata.PLATE in wells:
+        facts["plates"] = wells[Metadata.PLATE].nunique()
+    facts |= {"wells": len(wells), "fields": len(fields), "failed fields": len(failures)}
+    if "trust" in fields:
+        facts["flagged fields"] = int((fields["trust"].fillna("") != "").sum())
+    return facts
+
+
+def _model(package: ModelPackage, job: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "model": job["model"],
+        "family": package.model.spec.family,
+        "classes": ", ".join(package.model.spec.classes),
+        "channels": ", ".join(package.channels),
+        "trained on": f"data {package.about['data_fingerprint']}, split {package.about['split_fingerprint']}",
+        "software": ", ".join(f"{name} {number}" for name, number in package.about["versions"].items()),
+    }
+
+
+def _citation(package: ModelPackage, job: Mapping[str, Any]) -> str:
+    version = package.about["versions"].get("leigh_mlops", "")
+    return (
+        f"Images were classified and explained with leigh_mlops {version}, model {job['model']} "
+        f"({package.model.spec.family}, trained on data {package.about['data_fingerprint']}, "
+        f"split {package.about['split_fingerprint']})."
+    ).replace("  ", " ")
+
+
+def _reference_keys(
+    package: ModelPackage, job: Mapping[str, Any], screened: Screen, methods: pd.DataFrame
+) -> list[str]:
+    used = [package.model.spec.family, *job.get("methods", ())]
+    used += ["checks"] * (not methods.empty) + ["calibration"] * (screened.calibration is not None)
+    return used + ["plates"] * (not screened.plates.empty)
+
+
+def _well_columns(wells: pd.DataFrame, probable: Sequence[str]) -> list[str]:
+    """Order the columns of wells: the essential ones, with those of the plate map before the prediction."""
+    mapped = [
+        str(name)
+        for name in wells
+        if is_metadata(name)
+        and name not in _HIDDEN_COLUMNS
+        and name not in _ESSENTIAL_COLUMNS
+        and len(wells[name].dropna().unique()) > 1
+    ][:_MAX_METADATA_COLUMNS]
+    shown = [name for name in _ESSENTIAL_COLUMNS if name in wells and not wells[name].isna().all()]
+    place = shown.index("predicted") if "predicted" in shown else len(shown)
+    after = place + 1 if "predicted" in shown else place
+    return [*shown[:place], *mapped, *shown[place:after], *probable[:_MAX_PROBABILITY_COLUMNS], *shown[after:]]
+
+
+def _select_columns(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Select the given columns of a table of compounds, or all of another table, without empty ones."""
+    table = _add_interval(table)
+    known = [name for name in columns if name in table] if "compound" in table else list(table)
+    return table[known].dropna(axis="columns", how="all") if len(table) else table
+
+
+def _label_calibration(calibration: Mapping[str, Any]) -> dict[str, Any]:
+    named = {
+        "temperature": "temperature (above 1: it was too sure)",
+        "ece_before": "calibration error before",
+        "ece_after": "calibration error after",
+        "wells": "validation wells",
+    }
+    return {named.get(name, name.replace("_", " ")): value for name, value in calibration.items()}

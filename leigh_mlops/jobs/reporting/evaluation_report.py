@@ -1,0 +1,109 @@
+"""Report of an evaluation: the model's part of a job's report, for wells of known class."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.jobs.reporting.build_report import Findings, build_report
+from leigh_mlops.jobs.reporting.outputs import FAILURE_COLUMNS
+from leigh_mlops.jobs.worker import field_id
+from leigh_mlops.plates.columns import is_metadata
+from leigh_mlops.report.job.job_report import JobReport, write_job_report
+from leigh_mlops.screening.screen import Screen
+from leigh_mlops.screening.well_table import misclassified_wells, well_table
+from leigh_mlops.study.evaluate_version import VersionEvaluation
+from leigh_mlops.tracking import Store, StoreUnavailableError
+
+__all__ = ["read_learning_curves", "evaluation_report", "scored_field_table", "write_evaluation"]
+
+_PAGE = "index.html"
+_SPLITS = ("train", "val")
+_CURVE_METRICS = ("loss", "log_loss", "accuracy", "wells/accuracy", "mse")
+
+
+def write_evaluation(folder: Path, scored: VersionEvaluation, store: Store, data: Path) -> Path:
+    """Write the report of an evaluation.
+
+    Args:
+        folder: Folder for ``index.html`` and the pages of the wells.
+        scored: Result of the evaluation.
+        store: Store with the learning curves of the version's run; if it does not respond, they are left out.
+        data: Path of the images.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        LeighError: The folder is not empty and holds something else.
+    """
+    if folder.exists() and any(folder.iterdir()) and ((folder / "job.json").exists() or not (folder / _PAGE).exists()):
+        raise LeighError(f"{folder} is not empty and holds no page of an evaluation; give another --out.")
+    try:
+        curves = read_learning_curves(store, scored.version.run_id)
+    except StoreUnavailableError:
+        curves = pd.DataFrame()
+    return write_job_report(folder, evaluation_report(folder, scored, data, curves))
+
+
+def evaluation_report(folder: Path, scored: VersionEvaluation, data: Path, curves: pd.DataFrame) -> JobReport:
+    """Build the report: scores beside those of baselines, wells, calibration and learning curves."""
+    fields, spec, nothing = scored_field_table(scored), scored.package.model.spec, pd.DataFrame()
+    classes = spec.classes if scored.package.model.task == "classify" else ()
+    wells = well_table(fields, classes)
+    calibration = scored.package.about.get("calibration")
+    # Scores of plates need all of their wells; only those that the version has not seen are here.
+    screened = Screen(fields, wells, misclassified_wells(wells, classes), nothing, nothing, calibration=calibration)
+    job = {"model": scored.version.uri, "data": str(data), "methods": []}
+    none = pd.DataFrame(columns=FAILURE_COLUMNS)
+    report = build_report(
+        folder,
+        screened,
+        none,
+        nothing,
+        scored.package,
+        job,
+        Findings(sentences=scored.sentences),
+    )
+    rows = {name: _select_well_scores(scores) for name, scores in scored.rows.items()}
+    return replace(
+        report,
+        title=f"{scored.version.uri} on {data.name}: {scored.seen}",
+        scores=rows,
+        curves=curves,
+        root=".",
+        pictures=(),
+        downloads={},
+    )
+
+
+def scored_field_table(scored: VersionEvaluation) -> pd.DataFrame:
+    """Build a table of one row per scored field, with the columns of a job's table."""
+    outputs, spec = scored.evaluation.outputs, scored.package.model.spec
+    table, said = scored.data.table.iloc[outputs.rows], np.asarray(outputs.values)
+    metadata = table[[name for name in table if is_metadata(name)]].reset_index(drop=True)
+    fields = metadata.assign(field=[field_id(row) for _, row in table.iterrows()], seen=False)
+    if scored.package.model.task == "reconstruct":
+        return fields.assign(reconstruction_mse=said)
+    fields["predicted"] = np.asarray(spec.classes, object)[said.argmax(axis=1)]
+    for number, name in enumerate(spec.classes):
+        fields[f"probability_{name}"] = np.exp(said[:, number])
+    return fields
+
+
+def read_learning_curves(store: Store, run_id: str) -> pd.DataFrame:
+    """Read the learning curves of a run as a table of epoch, metric and value."""
+    shown = {f"{part}/{score}" for part in _SPLITS for score in _CURVE_METRICS}
+    rows = [(each.step, each.name, each.value) for each in store.get_run(run_id).history() if each.name in shown]
+    return pd.DataFrame(rows, columns=["epoch", "metric", "value"])
+
+
+def _select_well_scores(scores: dict[str, float]) -> dict[str, float]:
+    """Select the scores of wells, and those whose name has no prefix."""
+    return {
+        name.replace("wells/", "wells: "): value
+        for name, value in scores.items()
+        if name.startswith("wells/") or "/" not in name
+    }

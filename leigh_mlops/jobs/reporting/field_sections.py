@@ -1,0 +1,183 @@
+"""Sections on single fields for the pages of wells, from the table of fields."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from leigh_mlops.explanations import COUNTERFACTUAL_KINDS
+from leigh_mlops.jobs.reporting.captions import describe_map
+from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.report.change_charts import measure_name
+from leigh_mlops.report.job.job_records import CounterfactualStep, FieldSection, ReportPicture
+
+__all__ = ["build_field_sections"]
+
+Row = Mapping[Any, Any]
+
+_KIND_NAMES = {
+    "boundary": "at the boundary",
+    "confident": "past the boundary",
+    "alpha_0": "ECINN, shorter step",
+    "alpha_1": "ECINN, longer step",
+}
+_FILM_SUFFIXES = (".gif", ".webp")
+_CERTIFICATE_LABELS = {
+    "class": "the model says",
+    "probability": "probability of the target",
+    "light": "light",
+    "oracle_class": "an independent classifier says",
+    "clipped": "share outside the camera's range",
+    "reencoding_error": "re-encoding error",
+    "padding_energy": "padding energy",
+    "distance": "distance from the target class",
+    "twin_error": "distance to the true twin",
+    "note": "note",
+}
+
+
+def build_field_sections(fields: pd.DataFrame, doubts: Mapping[str, str]) -> dict[str, FieldSection]:
+    """Build the section on each field, by the field's name.
+
+    Args:
+        fields: The job's table of fields.
+        doubts: Warnings on the maps of methods that did not pass their checks, by the method's name.
+    """
+    titles = _titles(fields)
+    return {
+        str(row["field"]): _field_section(row, title, doubts)
+        for row, title in zip(fields.to_dict("records"), titles, strict=True)
+    }
+
+
+def _field_section(row: Row, title: str, doubts: Mapping[str, str]) -> FieldSection:
+    pictures = {
+        str(name).removeprefix("picture_"): path
+        for name, path in row.items()
+        if str(name).startswith("picture_") and isinstance(path, str)
+    }
+    maps = {name: words for name in pictures if (words := describe_map(name, row)) is not None}
+    channels = [name for name in pictures if name.startswith("image_")]
+    told = {"image", *maps, *channels, *(f"counterfactual_{kind}" for kind in COUNTERFACTUAL_KINDS)}
+    return FieldSection(
+        title=title,
+        facts=dict(_facts(row)),
+        flags=_flags(row),
+        image=_image(pictures, title),
+        channels=[
+            ReportPicture(pictures[name], name.removeprefix("image_"), f"{name.removeprefix('image_')} alone")
+            for name in channels
+        ],
+        maps=[
+            ReportPicture(pictures[name], *words, warning=_map_warning(name, doubts)) for name, words in maps.items()
+        ],
+        target=str(row.get("counterfactual_target", "")),
+        steps=_steps(row, pictures),
+        certificates=_certificates(row),
+        changes=_changes(row),
+        others=[
+            ReportPicture(path, name.replace("_", " "), _other_caption(name, path))
+            for name, path in pictures.items()
+            if name not in told and not path.endswith(".mp4")
+        ],
+        notes=list(_notes(row)),
+    )
+
+
+def _image(pictures: Mapping[str, str], title: str) -> ReportPicture | None:
+    if "image" not in pictures:
+        return None
+    said = f"{title} as it was taken; all fields on one scale of intensity"
+    return ReportPicture(pictures["image"], "Image, all channels", said)
+
+
+def _titles(fields: pd.DataFrame) -> list[str]:
+    """Titles of the fields within their wells; plane and time are named if there are several."""
+    named = {Metadata.SITE: "Field", Metadata.Z: "plane", Metadata.TIME: "time"}
+    told = [name for name in named if name == Metadata.SITE or (name in fields and len(fields[name].unique()) > 1)]
+    rows = zip(*(fields[name] for name in told), strict=True)
+    return [", ".join(f"{named[name]} {value}" for name, value in zip(told, row, strict=True)) for row in rows]
+
+
+def _facts(row: Row) -> Iterator[tuple[str, Any]]:
+    if isinstance(row.get(Metadata.CONDITION), str):
+        yield "labelled as", row[Metadata.CONDITION]
+    if isinstance(row.get("predicted"), str):
+        yield "the model says", row["predicted"]
+        yield "its probability", row[f"probability_{row['predicted']}"]
+    if row.get("seen"):
+        yield "seen in training", "yes: says nothing about how good the model is"
+
+
+def _flags(row: Row) -> list[str]:
+    trust = row.get("trust")
+    return [flag for flag in trust.split("; ") if flag] if isinstance(trust, str) else []
+
+
+def _other_caption(name: str, path: str) -> str:
+    kind = "film" if path.endswith(_FILM_SUFFIXES) else "strip of stills" if name.endswith("_strip") else "picture"
+    return f"{name.removesuffix('_film').removesuffix('_strip').replace('_', ' ')}, {kind}"
+
+
+def _map_warning(name: str, doubts: Mapping[str, str]) -> str:
+    method = name if name in doubts else "occlusion" if name.startswith("occlusion_") else name
+    return doubts.get(method, "")
+
+
+def _available_kinds(row: Row) -> list[str]:
+    """Kinds of counterfactuals of the field, the shortest step first."""
+    made = [kind for kind in COUNTERFACTUAL_KINDS if isinstance(row.get(f"counterfactual_{kind}_light"), str)]
+    return sorted(made, key=lambda kind: row.get(f"counterfactual_{kind}_length", 0.0))
+
+
+def _steps(row: Row, pictures: Mapping[str, str]) -> list[CounterfactualStep]:
+    kinds = [kind for kind in _available_kinds(row) if f"counterfactual_{kind}" in pictures]
+    if not kinds or "image" not in pictures:
+        return []
+    before = row.get(f"probability_{row.get('counterfactual_target')}", float("nan"))
+    steps = [CounterfactualStep(pictures["image"], "image", float(before))]
+    for kind in kinds:
+        name = f"counterfactual_{kind}"
+        probability = float(row.get(f"{name}_probability", float("nan")))
+        steps.append(CounterfactualStep(pictures[name], _KIND_NAMES[kind], probability, row[f"{name}_light"]))
+    return steps
+
+
+def _certificates(row: Row) -> list[dict[str, Any]]:
+    return [
+        {"counterfactual": _KIND_NAMES[kind]}
+        | {words: row.get(f"counterfactual_{kind}_{name}") for name, words in _CERTIFICATE_LABELS.items()}
+        for kind in _available_kinds(row)
+    ]
+
+
+def _changes(row: Row) -> list[dict[str, Any]]:
+    """Compare every measure before and after the most informative counterfactual."""
+    kinds = _available_kinds(row)
+    if not kinds:
+        return []
+    after = f"counterfactual_{max(kinds, key=COUNTERFACTUAL_KINDS.index)}_after_"
+    rows = []
+    for name in row:
+        measure = str(name).removeprefix(after)
+        if str(name).startswith(after) and f"image_{measure}" in row:
+            before, then = float(row[f"image_{measure}"]), float(row[name])
+            share = 100 * (then - before) / before if before else float("nan")
+            rows.append(
+                {
+                    "measure": measure_name(measure),
+                    "image": before,
+                    "counterfactual": then,
+                    "change": then - before,
+                    "change (%)": share,
+                }
+            )
+    return rows
+
+
+def _notes(row: Row) -> Iterator[str]:
+    if isinstance(note := row.get("counterfactual_note"), str):
+        yield f"No counterfactual: {note}."
+    for kind in COUNTERFACTUAL_KINDS:
+        if isinstance(note := row.get(f"counterfactual_{kind}_note"), str):
+            yield f"Counterfactual {_KIND_NAMES[kind]}: {note}."

@@ -1,0 +1,123 @@
+"""Outputs of a job: tables, contact sheet and report, from the records of its fields."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from leigh_mlops.errors import escape_unprintable
+from leigh_mlops.jobs.reporting.build_report import Findings, build_report
+from leigh_mlops.jobs.reporting.captions import JobSummary, captions, field_title, summarise_job
+from leigh_mlops.jobs.reporting.change_report import write_changes
+from leigh_mlops.jobs.reporting.column_descriptions import write_columns
+from leigh_mlops.jobs.reporting.latent_report import write_latents
+from leigh_mlops.jobs.worker import field_id
+from leigh_mlops.models import ModelPackage
+from leigh_mlops.plates import write_table
+from leigh_mlops.plates.columns import is_metadata
+from leigh_mlops.report.image_files import Rgb
+from leigh_mlops.report.job.job_report import write_job_report
+from leigh_mlops.report.sheets import Panel, SheetRow, contact_sheet
+from leigh_mlops.report.style import save_figure
+from leigh_mlops.screening.screen import Screen, screen
+
+__all__ = ["collect_records", "build_tables", "write_outputs"]
+
+_SHEET_ROWS = 8
+_SHEET_PANELS = 8
+_WIDE_PICTURES = ("sweep.png", "interpolation.png")
+_SCREEN_OPTIONS = {"source": "rescue_from", "target": "rescue_to", "doses": "doses"}
+FAILURE_COLUMNS = ["field", "path", "reason"]
+
+
+def collect_records(out: Path) -> list[dict[str, Any]]:
+    """Read the newest record of each field."""
+    parts = sorted((out / "parts").glob("[!.]*.json"), key=lambda path: path.stat().st_mtime_ns)
+    records = {record["field"]: record for part in parts for record in json.loads(part.read_text())}
+    return list(records.values())
+
+
+def build_tables(out: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Build the table of fields, in the order of the image table, and the table of failures."""
+    metadata = table[[name for name in table if is_metadata(name)]]
+    metadata = metadata.assign(field=[field_id(row) for _, row in metadata.iterrows()])
+    fields, failures = [], []
+    for record in collect_records(out):
+        if "failure" in record:
+            failures.append(
+                [record["field"], escape_unprintable(record["path"]), escape_unprintable(record["failure"])]
+            )
+            continue
+        pictures = {f"picture_{name}": path for name, path in record["pictures"].items()}
+        fields.append({"field": record["field"], "seen": record["seen"]} | record["numbers"] | pictures)
+    explained = pd.DataFrame(fields, columns=None if fields else ["field", "seen"])
+    known = pd.DataFrame(failures, columns=FAILURE_COLUMNS)
+    return metadata.merge(explained, on="field"), known[known["field"].isin(metadata["field"])]
+
+
+def write_outputs(
+    out: Path, fields: pd.DataFrame, failures: pd.DataFrame, package: ModelPackage, job: dict[str, Any]
+) -> None:
+    """Write all tables of a job, the meanings of their columns, the figures and the report."""
+    screened = screen(fields, package, **{name: job.get(key) for name, key in _SCREEN_OPTIONS.items()})
+    fields, wells = screened.fields, screened.wells
+    _write_tables(out, screened, failures)
+    if len(fields):
+        save_figure(_draw_contact_sheet(out, fields, job), out / "contact_sheet.png")
+    said = summarise_job(fields, wells, failures, package)
+    changed = write_changes(out, fields, package)
+    write_columns(
+        out / "columns.md",
+        [*fields, *wells],
+        changes=(out / "changes.csv").exists(),
+        compounds=(out / "plates.csv").exists(),
+    )
+    findings = Findings(
+        sentences=[*_order_sentences(screened, said), *said.counterfactuals],
+        changes=changed,
+        warnings=screened.warnings,
+        details=[*said.details, *write_latents(out, fields, package)],
+    )
+    methods = pd.read_csv(out / "methods.csv") if (out / "methods.csv").exists() else pd.DataFrame()
+    write_job_report(out / "report", build_report(out, screened, failures, methods, package, job, findings))
+
+
+def _order_sentences(screened: Screen, said: JobSummary) -> list[str]:
+    """Order the sentences: those on compounds come first, if there are any."""
+    parts = (screened.sentences, said.job) if "compound" in screened.hits else (said.job[::-1], screened.sentences)
+    return [sentence for part in parts for sentence in part]
+
+
+def _write_tables(out: Path, screened: Screen, failures: pd.DataFrame) -> None:
+    for table, name in ((screened.fields, "fields.parquet"), (screened.wells, "wells.parquet")):
+        write_table(table, out / name)
+    write_table(screened.hits, out / "hits.csv")
+    write_table(failures, out / "failures.csv")
+    for table, name in ((screened.plates, "plates.csv"), (screened.doses, "doses.csv")):
+        if len(table):
+            write_table(table, out / name)
+        else:  # a file of an earlier start with another plate map
+            (out / name).unlink(missing_ok=True)
+
+
+def _select_spread_rows(fields: pd.DataFrame, count: int) -> pd.DataFrame:
+    """Select fields that are evenly spread over the table, to cover all classes and regions."""
+    return fields.iloc[np.unique(np.linspace(0, len(fields) - 1, min(count, len(fields))).astype(int))]
+
+
+def _draw_contact_sheet(out: Path, fields: pd.DataFrame, job: dict[str, Any]) -> Any:  # noqa: ANN401
+    rows = []
+    for _, row in _select_spread_rows(fields, _SHEET_ROWS).iterrows():
+        stills = [(path, said) for path, said in captions(row) if path.endswith(".png")]
+        narrow = [(path, said) for path, said in stills if not path.endswith(_WIDE_PICTURES)]
+        panels = [Panel(_read_png(out / path), said) for path, said in narrow[:_SHEET_PANELS]]
+        rows.append(SheetRow(field_title(row), panels))
+    return contact_sheet(rows, f"{job['model']} on {job['data']}", "All images on one intensity scale.")
+
+
+def _read_png(path: Path) -> Rgb:
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))

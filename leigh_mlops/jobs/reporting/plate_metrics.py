@@ -1,0 +1,80 @@
+"""Columns by which the plates of a job can be coloured."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from pandas.api.types import is_numeric_dtype
+
+from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.report.job.job_records import PlateMetric
+from leigh_mlops.screening.reference_classes import ReferenceClasses
+
+__all__ = ["plate_metrics", "probability_columns"]
+
+
+def probability_columns(wells: pd.DataFrame, classes: Sequence[str], direction: ReferenceClasses | None) -> list[str]:
+    """Return the columns of probabilities, calibrated if available; of two classes only that of the healthy one.
+
+    Args:
+        wells: The table of wells.
+        classes: The model's classes; none if it does not classify.
+        direction: The diseased and the healthy class, if known.
+    """
+    names = list(classes)
+    if len(names) == 2:
+        names = [names[-1] if direction is None else direction.target]
+    kind = "calibrated" if all(f"calibrated_{name}" in wells for name in names) else "probability"
+    return [f"{kind}_{name}" for name in names if f"{kind}_{name}" in wells]
+
+
+def _probability_metric(column: str) -> PlateMetric:
+    kind, _, name = column.partition("_")
+    how = ", calibrated" if kind == "calibrated" else ""
+    return PlateMetric(column, f"Probability of {name}", f"how sure the model is that a well is {name}{how}")
+
+
+def plate_metrics(wells: pd.DataFrame, probable: Sequence[str]) -> list[PlateMetric]:
+    """Return metrics for the columns that have a value, each with one scale for the whole job.
+
+    Args:
+        wells: The table of wells.
+        probable: Columns of probabilities, which are listed first.
+    """
+    z = "distance from the diseased controls; beyond 3 is unusual"
+    far = _upper_limit(wells, "latent_distance")
+    wanted = [
+        *map(_probability_metric, probable),
+        PlateMetric("predicted", "Predicted class", "the most probable class"),
+        PlateMetric(Metadata.CONDITION, "Label", "the class that the plate map or the folder says"),
+        PlateMetric("compound", "Compound", "what was added"),
+        _signed_metric(wells, "score", "Score (log-odds)", "median of the fields' log-odds; 0 is undecided"),
+        PlateMetric("rescue", "Rescue (%)", "0 is the diseased controls, 100 the healthy ones", -50, 150, digits=0),
+        PlateMetric("robust_z", "Robust z", z, -6, 6, signed=True, digits=1),
+        PlateMetric("quality", "Quality: share of fields used", "fields good enough to count, of all of the well"),
+        PlateMetric("flagged", "Flags: share of fields to look at twice", "fields with a flag, of all of the well"),
+        PlateMetric("latent_distance", "Distance from training images", "how unlike these the well looks", 0, far),
+    ]
+    return [metric for metric in wanted if metric.column in wells and wells[metric.column].notna().any()]
+
+
+def _signed_metric(wells: pd.DataFrame, column: str, title: str, meaning: str) -> PlateMetric:
+    limit = _round_limit(float(np.nanpercentile(wells[column].abs(), 99))) if _has_numbers(wells, column) else 1.0
+    return PlateMetric(column, title, meaning, -limit, limit, signed=True, digits=1)
+
+
+def _upper_limit(wells: pd.DataFrame, column: str) -> float:
+    return _round_limit(float(wells[column].max())) if _has_numbers(wells, column) else 1.0
+
+
+def _has_numbers(wells: pd.DataFrame, column: str) -> bool:
+    return column in wells and is_numeric_dtype(wells[column]) and bool(wells[column].notna().any())
+
+
+def _round_limit(limit: float) -> float:
+    """Round up to 1, 2, 3, 5, 10, 20 and so on, so that ticks are round and jobs share scales."""
+    if limit <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(limit))
+    return next(step * power for step in (1, 2, 3, 5, 10) if step * power >= limit * (1 - 1e-9))

@@ -1,0 +1,138 @@
+"""Validation of a job's options against the model, before any field is read."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.explanations import check_confidence, check_kinds, check_metrics, require_means
+from leigh_mlops.explanations.occlusion.adaptive import MIN_BUDGET
+from leigh_mlops.jobs.options import ExplainOptions
+from leigh_mlops.models import ModelPackage
+
+__all__ = ["check_channels", "check_options", "check_oracle"]
+
+
+def check_options(options: ExplainOptions, package: ModelPackage, methods: Sequence[str]) -> None:
+    """Refuse options that the model cannot serve.
+
+    Args:
+        options: Options of the job.
+        package: The model.
+        methods: Names of the explanations to compute.
+
+    Raises:
+        LeighError: An option is unknown, out of its range, or does not fit the model or another option.
+    """
+    classes, size = package.model.spec.classes, package.model.spec.image_size
+    if options.target is not None and options.target not in classes:
+        raise LeighError(f"The class {options.target!r} is unknown to the model; choose one of {', '.join(classes)}.")
+    if options.window > size or options.stride > options.window:
+        raise LeighError(
+            f"A window of {options.window} and a stride of {options.stride} pixels do not cover images of {size}; "
+            "give a window no larger than the image and a stride no larger than the window."
+        )
+    if options.towards_field is not None and "interpolation" not in methods:
+        raise LeighError(
+            f"--towards-field says where interpolations lead, and {', '.join(methods)} is asked for;"
+            " add interpolation to --methods, or leave it out."
+        )
+    check_metrics(options.metrics)
+    if 0 < options.occlusion_budget < MIN_BUDGET:
+        raise LeighError(
+            f"--occlusion-budget {options.occlusion_budget} shows nothing; give at least {MIN_BUDGET}, "
+            "or 0 for all windows."
+        )
+    if options.occlusion_budget and "occlusion" not in methods:
+        raise LeighError(
+            f"--occlusion-budget is about occlusion, and {', '.join(methods)} is asked for;"
+            " add occlusion to --methods, or leave it out."
+        )
+    if not check_kinds(options.counterfactual):
+        raise LeighError("No kind of counterfactual is given; give --counterfactual boundary,confident or leave it.")
+    check_confidence(options.confidence)
+    if package.model.task != "classify" and (options.rescue_from or options.rescue_to):
+        raise LeighError(
+            f"--rescue-from and --rescue-to name classes, and {package.model.spec.family} knows none; leave them out."
+        )
+    _check_means(options, package, methods)
+    if "counterfactual" in methods:
+        _check_sweep(options)
+    else:
+        _refuse_counterfactual_options(options, package, methods)
+
+
+def _check_means(options: ExplainOptions, package: ModelPackage, methods: Sequence[str]) -> None:
+    """Require class means, with that of the target if given; without a target, fields use the available ones."""
+    classes = package.model.spec.classes
+    asked = () if options.target is None else (classes.index(options.target),)
+    if "counterfactual" in methods:
+        require_means(package.class_means, ("true", "predicted"), asked, classes)
+    if "interpolation" in methods and options.towards_field is None:
+        require_means(package.class_means, ("true",), asked, classes)
+
+
+def _check_sweep(options: ExplainOptions) -> None:
+    if options.sweep == 1 or options.sweep < 0:
+        raise LeighError(f"A sweep of {options.sweep} images shows no way; give at least 2, or 0 for none.")
+    if options.sweep and "confident" not in options.counterfactual:
+        raise LeighError(
+            "--sweep shows the way to the confident counterfactual, and only "
+            f"{', '.join(options.counterfactual)} is asked for; "
+            "add confident to --counterfactual, or leave --sweep out."
+        )
+
+
+def _refuse_counterfactual_options(options: ExplainOptions, package: ModelPackage, methods: Sequence[str]) -> None:
+    for option, given in {"counts": options.counts, "oracle": options.oracle, "sweep": options.sweep}.items():
+        if given:
+            raise LeighError(
+                f"--{option} is about counterfactuals, and {package.model.spec.family} is explained by "
+                f"{', '.join(methods)}; leave it out, or take an invertible model."
+            )
+
+
+def check_channels(source: Path | None, package: ModelPackage, channels: Sequence[str]) -> None:
+    """Refuse images that lack a channel of the model; their order does not matter, as channels go by name.
+
+    Raises:
+        LeighError: One is missing.
+    """
+    missing = [name for name in package.channels if name not in channels]
+    if missing:
+        raise LeighError(
+            f"{source} has the channels {', '.join(channels)}, but the model needs "
+            f"{', '.join(package.channels)}; give images with these channels."
+        )
+
+
+def check_oracle(package: ModelPackage, oracle: ModelPackage, uri: str) -> None:
+    """Refuse an oracle that does not see the same images or does not know the same classes.
+
+    Args:
+        package: The model that makes counterfactuals.
+        oracle: The classifier that evaluates them.
+        uri: URI of the oracle, for the message.
+
+    Raises:
+        LeighError: It does not classify, or classes, channels, full scale or image size differ.
+    """
+    if oracle.model.task != "classify":
+        raise LeighError(
+            f"The oracle {uri} is of the family {oracle.model.spec.family} and does not classify; "
+            "give a classifier, or none."
+        )
+    for what, (own, other) in {
+        "classes": (sorted(package.model.spec.classes), sorted(oracle.model.spec.classes)),
+        "channels": (list(package.channels), list(oracle.channels)),
+        "full scale": (package.scale["full_scale"], oracle.scale["full_scale"]),
+        "image size": (package.model.spec.image_size, oracle.model.spec.image_size),
+    }.items():
+        if own != other:
+            raise LeighError(
+                f"The oracle {uri} has the {what} {_format_value(other)} where the model has {_format_value(own)}; "
+                "give one that was trained on the same kind of images, or none."
+            )
+
+
+def _format_value(value: object) -> str:
+    return ", ".join(value) if isinstance(value, list) else str(value)

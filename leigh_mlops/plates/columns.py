@@ -1,0 +1,36 @@
+"""Column names of the image table."""
+
+from typing import Final
+
+__all__ = ["Metadata", "is_metadata"]
+
+_PREFIX = "Metadata_"
+
+
+class Metadata:
+    """Metadata columns of the image table, by the names that Cell Painting profiles share."""
+
+    PLATE: Final = "Metadata_Plate"
+    WELL: Final = "Metadata_Well"
+    ROW: Final = "Metadata_Row"
+    COLUMN: Final = "Metadata_Col"
+    SITE: Final = "Metadata_Site"
+    Z: Final = "Metadata_Z"
+    TIME: Final = "Metadata_Time"
+    PIXEL_SIZE_UM: Final = "Metadata_PixelSize_um"
+    CONDITION: Final = "Metadata_Condition"
+    CONTROL: Final = "Metadata_Control"
+    DONOR: Final = "Metadata_Donor"
+    BATCH: Final = "Metadata_Batch"
+    SPLIT: Final = "Metadata_Split"
+    FLAGS: Final = "Metadata_Flags"
+    EXCLUDED: Final = "Metadata_Excluded"
+    PICTURE: Final = "Metadata_Picture"
+    PLATE_MAP_NAME: Final = "Metadata_Plate_Map_Name"
+    PERT_TYPE: Final = "Metadata_pert_type"
+    CONTROL_TYPE: Final = "Metadata_control_type"
+
+
+def is_metadata(name: object) -> bool:
+    """Return whether a column describes the field instead of measuring it."""
+    return str(name).startswith(_PREFIX)

@@ -1,0 +1,194 @@
+"""Image discovery: from a path to the image table, with the decisions made on the way."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from leigh_mlops.errors import LeighError, escape_unprintable
+from leigh_mlops.plates.channels import pick_channels
+from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.plates.field_grouping import gather_fields
+from leigh_mlops.plates.folder_scan import Scan, scan_folder
+from leigh_mlops.plates.illumination_columns import add_illumination
+from leigh_mlops.plates.picture_folders import PICTURE_CHANNELS, PICTURES, find_pictures
+from leigh_mlops.plates.platemap import find_platemap, join_platemap, read_platemap
+from leigh_mlops.plates.table import read_table, table_channels
+from leigh_mlops.plates.vendors import scan_index
+
+__all__ = ["FoundImages", "find_images"]
+
+_WELL = [Metadata.PLATE, Metadata.WELL]
+
+
+@dataclass(frozen=True)
+class FoundImages:
+    """Images found under one path.
+
+    Attributes:
+        table: The image table, one row per field, sorted by its key, index 0 to n - 1.
+        channels: Names of the channels, in the order wanted.
+        preset: Preset that knew the file names; ``pattern`` for a user's own, ``table`` where a
+            table was read, ``ome-zarr`` for such plates.
+        unmatched: Image files that no pattern or index knew, and folders that cannot be read.
+        unjoined: Wells (``plate/B03``) that are not in the plate map.
+        why: Why this preset, and what was decided about planes and wells, in one sentence without
+            its end.
+        reasons: Path to the reason why it was left out, where more is known.
+        absent: Files that an index or a table names and that do not exist.
+        unused: Wells of the plate map (``plate/B03``, or ``B03`` where it names no plate) without
+            an image.
+        empty_folders: Folders of a class in which no image is known.
+        platemap: The plate map that was joined.
+        unknown_controls: Words for controls in the plate map that are not known, and read as none.
+    """
+
+    table: pd.DataFrame
+    channels: tuple[str, ...]
+    preset: str
+    unmatched: list[Path] = field(default_factory=list)
+    unjoined: list[str] = field(default_factory=list)
+    why: str = ""
+    reasons: dict[Path, str] = field(default_factory=dict)
+    absent: list[Path] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+    empty_folders: list[str] = field(default_factory=list)
+    platemap: Path | None = None
+    unknown_controls: list[str] = field(default_factory=list)
+
+
+def find_images(
+    path: str | os.PathLike[str],
+    platemap: str | os.PathLike[str] | None = None,
+    *,
+    preset: str = "auto",
+    channels: Mapping[str, int | str] | None = None,
+    pattern: str | None = None,
+    z: int | Literal["max"] = "max",
+    illumination: str | os.PathLike[str] | None = None,
+    plate_size: int | None = None,
+) -> FoundImages:
+    """Find the images of a study.
+
+    A microscope's index or an OME-Zarr plate takes precedence, then a preset that was
+    named, then the preset that knows most names; a pattern that was given wins over all of them.
+
+    Args:
+        path: Folder of class folders (with or without ``train/``, ``val/``, ``test/`` above
+            them), a plate's folder as a microscope writes it (files in it or in its
+            ``Images/``), an OME-Zarr plate, or an image table (``.parquet``, ``.csv``).
+        platemap: Table of the contents of each well; by default ``platemap.csv`` or
+            ``platemap.tsv`` in the folder or the one above.
+        preset: How the files are named, a key of ``PRESETS`` or ``ome-zarr``; ``auto`` finds out.
+            ``pictures`` takes ordinary pictures in class folders, each as a well of its own.
+        channels: Name to number or name (as the files have it) of the channels to keep, in the
+            order wanted; the number, from 1, of a page or of a plane of colour where one file
+            holds them all. By default all are kept under their index's names; without such names
+            channels 1 and 2, where there are exactly these, are called DAPI and TMRM, and any
+            others ch1, ch2, ...
+        pattern: Regular expression with groups ``well`` (or ``row`` and ``col``) and as needed
+            ``plate site channel z time condition`` that matches a whole file name, or the path
+            below the folder where it holds a ``/``.
+        z: ``max`` projects all planes of a field, a number keeps that plane.
+        illumination: Folder of flat-field images, or the one of a single channel.
+        plate_size: Wells of the plate, for file names that only number the wells.
+
+    Raises:
+        LeighError: The path does not exist or holds no images; no name is known; two files stand
+            for one channel of a field; a channel or plane does not exist; pages have no meaning; a
+            well stands in two classes; the plate map does not fit.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise LeighError(f"{escape_unprintable(path)} does not exist; name a folder of images or an image table.")
+    if preset == PICTURES and pattern is None and path.is_dir():
+        return _from_pictures(path, platemap, channels)
+    where = Path(platemap) if platemap is not None else find_platemap(path)
+    wells = None if where is None else read_platemap(where)
+    if path.is_dir():
+        classes = wells is None or Metadata.CONDITION not in wells
+        scan = None if pattern else scan_index(path, preset)
+        scan = scan or scan_folder(path, preset, pattern=pattern, plate_size=plate_size, classes=classes)
+        found = _from_scan(scan, channels, z)
+    else:
+        found = _from_table(path, channels)
+    if wells is not None:
+        joined = join_platemap(found.table, wells)
+        found = replace(
+            found,
+            table=joined.table,
+            platemap=where,
+            unjoined=joined.unjoined,
+            unused=joined.unused,
+            unknown_controls=joined.unknown_controls,
+        )
+    _check_one_class_per_well(found.table)
+    if illumination is not None:
+        found = replace(found, table=add_illumination(found.table, found.channels, Path(illumination)))
+    return found
+
+
+def _from_scan(scan: Scan, channels: Mapping[str, int | str] | None, z: int | Literal["max"]) -> FoundImages:
+    gathered = gather_fields(scan, channels, z)
+    return FoundImages(
+        gathered.table,
+        gathered.channels,
+        scan.preset,
+        unmatched=[*scan.unmatched, *gathered.left_out],
+        why="; ".join([scan.why, *gathered.notes]),
+        reasons=scan.reasons | gathered.left_out,
+        absent=scan.absent,
+        empty_folders=scan.empty_folders,
+    )
+
+
+def _from_pictures(
+    path: Path, platemap: str | os.PathLike[str] | None, channels: Mapping[str, int | str] | None
+) -> FoundImages:
+    if platemap is not None:
+        raise LeighError(
+            f"{escape_unprintable(Path(platemap))} can't be joined to pictures, which stand on no plate; "
+            "leave it out, their folders are the classes."
+        )
+    pictures = find_pictures(path)
+    table, names = pick_channels(pictures.table, PICTURE_CHANNELS, channels)
+    why = f"the preset {PICTURES} was named and takes each of {len(table)} pictures for a well of its own"
+    return FoundImages(table, names, PICTURES, list(pictures.left_out), why=why, reasons=pictures.left_out)
+
+
+def _from_table(path: Path, channels: Mapping[str, int | str] | None) -> FoundImages:
+    table = read_table(path)
+    absent = _find_absent_files(table)
+    table, names = pick_channels(table, table_channels(table), channels)
+    return FoundImages(table, names, "table", why=f"{path} is a table of {len(table)} fields", absent=absent)
+
+
+def _find_absent_files(table: pd.DataFrame) -> list[Path]:
+    """Find files that a table names and that do not exist; each folder is listed once."""
+    pairs: set[tuple[str, str]] = set()
+    for channel in table_channels(table):
+        both = table[[f"PathName_{channel}", f"FileName_{channel}"]].dropna().drop_duplicates()
+        for folder, names in both.itertuples(index=False):
+            pairs |= {os.path.split(os.path.join(folder, name)) for name in str(names).split("|")}
+    there = {folder: _list_names(folder) for folder in {folder for folder, _ in pairs}}
+    return sorted(Path(folder, name) for folder, name in pairs if name not in there[folder])
+
+
+def _list_names(folder: str) -> set[str]:
+    try:
+        return set(os.listdir(folder))
+    except OSError:
+        return set()
+
+
+def _check_one_class_per_well(table: pd.DataFrame) -> None:
+    counts = table.groupby(_WELL)[Metadata.CONDITION].nunique().reset_index()
+    torn = counts.loc[counts[Metadata.CONDITION] > 1, _WELL]
+    if len(torn):
+        plate, well = torn.iloc[0].tolist()
+        rows = (table[Metadata.PLATE] == plate) & (table[Metadata.WELL] == well)
+        names = " and ".join(sorted(table.loc[rows, Metadata.CONDITION].dropna().unique()))
+        raise LeighError(f"well {plate}/{well} stands in two classes, {names}; put all its images in one.")

@@ -1,0 +1,166 @@
+"""Plain records from which the report of a job is built."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pandas as pd
+
+__all__ = ["FieldSection", "JobReport", "PlateMetric", "ReportPicture", "CounterfactualStep"]
+
+Light = Literal["green", "amber", "red", ""]
+
+
+@dataclass(frozen=True)
+class ReportPicture:
+    """Picture in a report.
+
+    Attributes:
+        path: Path of the file, relative to the job's folder, such as ``images/P1_B03_f1/image.png``.
+        title: Short title shown above it.
+        caption: Description of its content and colours, also used as alternative text.
+        warning: Reason to distrust it, such as a check that its method failed.
+    """
+
+    path: str
+    title: str
+    caption: str
+    warning: str = ""
+
+
+@dataclass(frozen=True)
+class CounterfactualStep:
+    """Image on the path from an image to its counterfactual.
+
+    Attributes:
+        path: Path of the file, relative to the job's folder.
+        name: Position on the path, such as ``at the boundary``.
+        probability: Probability of the target class, 0 to 1; NaN if it is not known.
+        light: Status of its certificate; empty for the image itself.
+    """
+
+    path: str
+    name: str
+    probability: float
+    light: Light = ""
+
+
+@dataclass(frozen=True)
+class FieldSection:
+    """Section on one field of a well's page.
+
+    Attributes:
+        title: Title that identifies the field.
+        facts: Results of the model; name to value.
+        flags: Reasons to distrust the field; empty for none.
+        image: Picture of the field; None if it was not drawn.
+        channels: Pictures of its channels.
+        maps: Heatmaps.
+        target: Class that the steps lead to.
+        steps: Images from the original to the counterfactual, at least two or none.
+        certificates: Heading to value, for each counterfactual.
+        changes: Heading to value, for each measure: before, after, change.
+        others: Films, strips and reconstructions.
+        notes: Reasons why something is missing.
+    """
+
+    title: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    flags: Sequence[str] = ()
+    image: ReportPicture | None = None
+    channels: Sequence[ReportPicture] = ()
+    maps: Sequence[ReportPicture] = ()
+    target: str = ""
+    steps: Sequence[CounterfactualStep] = ()
+    certificates: Sequence[Mapping[str, Any]] = ()
+    changes: Sequence[Mapping[str, Any]] = ()
+    others: Sequence[ReportPicture] = ()
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class PlateMetric:
+    """Metric by which the wells of a plate can be coloured.
+
+    Attributes:
+        column: Column of the table of wells.
+        title: Name of the metric, with its unit.
+        meaning: Description in one sentence.
+        low: Value at the lower end of the colour scale.
+        high: Value at its upper end, above ``low``; values beyond an end have the colour of that end.
+        signed: Whether the scale diverges from 0 in two colours; ``low`` is then ``-high``.
+        digits: Decimals of the values in the wells.
+    """
+
+    column: str
+    title: str
+    meaning: str = ""
+    low: float = 0.0
+    high: float = 1.0
+    signed: bool = False
+    digits: int = 2
+
+
+@dataclass(frozen=True)
+class JobReport:
+    """Complete content of a report; empty parts get no section.
+
+    Attributes:
+        title: Title that names the images and the model.
+        warnings: Warnings shown before any picture.
+        sentences: Findings in plain words, the most important first.
+        changes: Sentences on the changes made by counterfactuals.
+        details: Sentences with figures for the maintainers of the model.
+        facts: Numbers of the whole job; name to value.
+        model: Facts on the model; name to value.
+        fields: One row per field, with ``Metadata_Plate``, ``Metadata_Well`` and ``field``.
+        wells: One row per well.
+        well_columns: Columns of the table of wells on the first page; the others are shown on the wells' own pages.
+        metrics: Metrics by which the plates can be coloured, the default first.
+        field_sections: Section of each field, by the ``field`` of its row.
+        hits: One row per compound, or per well.
+        group: Column of ``wells``, ``hits`` and ``doses`` that identifies the wells of a row; empty for none.
+        plates: One row per plate.
+        doses: One row per compound and dose.
+        scores: Name to scores: the model, an intensity threshold and the position on the plate.
+        calibration: Name to value; None if it is not known.
+        methods: One row per method of explanation, with the results of its checks.
+        curves: Columns ``epoch``, ``metric`` (such as ``val/log_loss``) and ``value``.
+        pictures: Pictures of the whole job.
+        failures: Columns ``path`` and ``reason``.
+        columns: Meaning of each column, by name or pattern.
+        rules: Descriptions of decision rules; heading to paragraph.
+        citation: Citation of the software, in one sentence.
+        references: BibTeX entries of the methods.
+        downloads: Path relative to the job's folder, to a description of the file.
+        root: Relative path from the report's folder to the job's.
+    """
+
+    title: str
+    warnings: Sequence[str] = ()
+    sentences: Sequence[str] = ()
+    changes: Sequence[str] = ()
+    details: Sequence[str] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    model: Mapping[str, Any] = field(default_factory=dict)
+    fields: pd.DataFrame = field(default_factory=pd.DataFrame)
+    wells: pd.DataFrame = field(default_factory=pd.DataFrame)
+    well_columns: Sequence[str] = ()
+    metrics: Sequence[PlateMetric] = ()
+    field_sections: Mapping[str, FieldSection] = field(default_factory=dict)
+    hits: pd.DataFrame = field(default_factory=pd.DataFrame)
+    group: str = ""
+    plates: pd.DataFrame = field(default_factory=pd.DataFrame)
+    doses: pd.DataFrame = field(default_factory=pd.DataFrame)
+    scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    calibration: Mapping[str, Any] | None = None
+    methods: pd.DataFrame = field(default_factory=pd.DataFrame)
+    curves: pd.DataFrame = field(default_factory=pd.DataFrame)
+    pictures: Sequence[ReportPicture] = ()
+    failures: pd.DataFrame = field(default_factory=pd.DataFrame)
+    columns: Mapping[str, str] = field(default_factory=dict)
+    rules: Mapping[str, str] = field(default_factory=dict)
+    citation: str = ""
+    references: Sequence[str] = ()
+    downloads: Mapping[str, str] = field(default_factory=dict)
+    root: str = ".."

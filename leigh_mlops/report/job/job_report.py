@@ -1,0 +1,188 @@
+"""HTML report of a job: a folder of pages that open from disk, without a network."""
+
+import base64
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.report.job.charts import curve_charts, latent_chart, strip_chart
+from leigh_mlops.report.job.dose_charts import dose_charts
+from leigh_mlops.report.job.html_tables import Table, cell_text, table_from_frame
+from leigh_mlops.report.job.job_records import CounterfactualStep, FieldSection, JobReport, PlateMetric, ReportPicture
+from leigh_mlops.report.job.links import page_names, relative_url
+from leigh_mlops.report.job.plate_map import legends, plate_grids, well_colours, well_sentence
+from leigh_mlops.report.job.templating import write_page
+from leigh_mlops.report.job.well_page import Neighbour, WellPage, write_well_page
+
+__all__ = ["FieldSection", "JobReport", "PlateMetric", "ReportPicture", "CounterfactualStep", "write_job_report"]
+
+_WELL = [Metadata.PLATE, Metadata.WELL]
+_MAX_LINKS = 8
+_INLINE_BYTES = 400_000
+"""Maximal size of a picture that is embedded in the page, so that the page can be read alone."""
+
+_MAX_OPEN_PLATES = 4
+
+
+def write_job_report(folder: Path, report: JobReport) -> Path:
+    """Write ``index.html`` and a page for each well, ``wells/<plate>_<well>.html``.
+
+    ``index.html`` can be read alone: plates, charts and tables are part of it. Pictures of
+    fields are linked from the job's folder and loaded on demand.
+
+    Args:
+        folder: Folder of the report; created if it is missing.
+        report: Content of the report.
+
+    Returns:
+        The path of ``index.html``.
+
+    Raises:
+        ValueError: The path of a picture or a download is absolute.
+    """
+    names = page_names(zip(*(report.wells[name].map(str) for name in _WELL), strict=True)) if len(report.wells) else []
+    meanings = _meanings(report)
+    for path, page in zip(names, _well_pages(report, names, meanings), strict=True):
+        write_well_page(folder / "wells" / path, page)
+    for page in (folder / "wells").glob("*.html"):
+        if page.name not in names:  # of a well that no longer exists
+            page.unlink()
+    hrefs = [f"wells/{name}" for name in names]
+    return write_page(
+        folder / "index.html",
+        "job_index.html",
+        "job_script.html",
+        report=report,
+        plates=plate_grids(report.wells, hrefs),
+        open_plates=_MAX_OPEN_PLATES,
+        legends=legends(report.wells, report.metrics),
+        map_data=_map_data(report, hrefs),
+        tables={table.key: table for table in _tables(report, hrefs, meanings)},
+        strips=_score_strip_chart(report),
+        latents=latent_chart(report.fields, report.wells),
+        hrefs=hrefs,
+        well_names=_well_names(report.wells),
+        curves=curve_charts(report.curves),
+        doses=dose_charts(report.doses),
+        pictures=[_picture_context(each, folder, report.root) for each in report.pictures],
+        downloads=[(relative_url(report.root, path), path, what) for path, what in report.downloads.items()],
+        inside=f"{report.root}/",
+    )
+
+
+def _well_names(wells: pd.DataFrame) -> list[str]:
+    if wells.empty:
+        return []
+    return [f"{plate}, {well}" for plate, well in zip(*(wells[name] for name in _WELL), strict=True)]
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def _meanings(report: JobReport) -> Callable[[str], str]:
+    return lambda name: report.columns.get(name, "")
+
+
+def _well_pages(report: JobReport, names: Sequence[str], meanings: Callable[[str], str]) -> Any:  # noqa: ANN401
+    """Yield the page of each well."""
+    if report.wells.empty:
+        return
+    titles = [f"{plate}, well {well}" for plate, well in zip(*(report.wells[name] for name in _WELL), strict=True)]
+    by_well = dict(list(report.fields.groupby(_WELL))) if len(report.fields) else {}
+    for place, well in enumerate(_records(report.wells)):
+        fields = by_well.get((well[Metadata.PLATE], well[Metadata.WELL]), report.fields[:0])
+        yield WellPage(
+            title=titles[place],
+            well=well,
+            key_columns=[name for name in report.well_columns if name in well],
+            fields=fields,
+            field_sections=[
+                report.field_sections[name] for name in fields.get("field", ()) if name in report.field_sections
+            ],
+            previous=Neighbour(titles[place - 1], names[place - 1]) if place else None,
+            following=Neighbour(titles[place + 1], names[place + 1]) if place + 1 < len(names) else None,
+            meanings=report.columns,
+            root=report.root,
+        )
+
+
+def _map_data(report: JobReport, hrefs: Sequence[str]) -> dict[str, Any]:
+    """Data for the script of the page: colours and texts by metric, a sentence and a picture for each well."""
+    if report.wells.empty:
+        return {"metrics": [], "wells": []}
+    first = report.fields.groupby(_WELL)["field"].first() if len(report.fields) else pd.Series(dtype=object)
+    wells = []
+    for well, href in zip(_records(report.wells), hrefs, strict=True):
+        story = report.field_sections.get(str(first.get((well[Metadata.PLATE], well[Metadata.WELL]))))
+        picture = relative_url(report.root, story.image.path) if story and story.image else ""
+        said = well_sentence(well, [name for name in report.well_columns if name not in _WELL])
+        wells.append([said, picture, href])
+    return {"metrics": [well_colours(report.wells, metric) for metric in report.metrics], "wells": wells}
+
+
+def _tables(report: JobReport, hrefs: Sequence[str], meanings: Callable[[str], str]) -> list[Table]:
+    shown = report.wells[[name for name in report.well_columns if name in report.wells]]
+    found = [
+        ("wells", "One row per well", shown),
+        ("hits", f"One row per {report.group if report.group in report.hits else 'well'}", report.hits),
+        ("plates", "One row per plate", report.plates),
+        ("doses", "One row per compound and dose", report.doses),
+        ("methods", "One row per method", report.methods),
+        ("scores", "One row per way of telling the classes apart", _score_frame(report)),
+        ("failures", "Files that could not be explained", report.failures),
+    ]
+    tables = []
+    for key, caption, frame in found:
+        if frame.empty:
+            continue
+        linked, links = _link_wells(_drop_interval_ends(frame), report, hrefs if key != "doses" else ())
+        tables.append(table_from_frame(key, f"{caption}, {len(frame)} in all", linked, meanings=meanings, links=links))
+    return tables
+
+
+def _drop_interval_ends(frame: pd.DataFrame) -> pd.DataFrame:
+    """Drop the ends of an interval that is also given in one column."""
+    return frame.drop(columns=["rescue_low", "rescue_high"], errors="ignore") if "rescue_interval" in frame else frame
+
+
+def _score_frame(report: JobReport) -> pd.DataFrame:
+    frame = pd.DataFrame.from_dict({name: dict(scores) for name, scores in report.scores.items()}, orient="index")
+    return frame.reset_index(names="predicted from")
+
+
+def _link_wells(
+    frame: pd.DataFrame, report: JobReport, hrefs: Sequence[str]
+) -> tuple[pd.DataFrame, dict[str, list[Sequence[tuple[str, str]]]]]:
+    """Link the wells of a table to their pages; a table of compounds gets a column of their wells."""
+    if not hrefs:
+        return frame, {}
+    if set(_WELL) <= set(frame):
+        pages = dict(zip(zip(*(report.wells[name] for name in _WELL), strict=True), hrefs, strict=True))
+        keys = zip(*(frame[name] for name in _WELL), strict=True)
+        return frame, {Metadata.WELL: [[(cell_text(key[1]), pages[key])] if key in pages else [] for key in keys]}
+    if report.group not in frame or report.group not in report.wells:
+        return frame, {}
+    groups = report.wells.assign(page=list(hrefs)).groupby(report.group)[[Metadata.WELL, "page"]]
+    members = {key: list(of_key.itertuples(index=False, name=None)) for key, of_key in groups}
+    found = [members.get(key, []) for key in frame[report.group]]
+    texts = [f"and {len(each) - _MAX_LINKS} more" if len(each) > _MAX_LINKS else "" for each in found]
+    return frame.assign(**{"its wells": texts}), {"its wells": [each[:_MAX_LINKS] for each in found]}
+
+
+def _score_strip_chart(report: JobReport) -> Any:  # noqa: ANN401
+    """Strip chart of the score of each class's wells, or else of the first numeric metric."""
+    numeric = [each for each in report.metrics if pd.api.types.is_numeric_dtype(report.wells[each.column])]
+    chosen = sorted(numeric, key=lambda metric: metric.column != "score")
+    return strip_chart(report.wells, chosen[0]) if chosen else None
+
+
+def _picture_context(picture: ReportPicture, folder: Path, root: str) -> dict[str, str]:
+    """Template data of a picture of the whole job; a small one is embedded in the page."""
+    src, file = relative_url(root, picture.path), folder / root / picture.path
+    if file.suffix == ".png" and file.is_file() and file.stat().st_size <= _INLINE_BYTES:
+        src = f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode('ascii')}"
+    return {"src": src, "href": relative_url(root, picture.path), "title": picture.title, "caption": picture.caption}

@@ -1,0 +1,180 @@
+"""Plates as coloured grids of wells: tables of numbers that look like heatmaps."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
+
+from leigh_mlops.plates import plate_shape, well_name
+from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.report.job.html_tables import column_text, heading
+from leigh_mlops.report.job.job_records import PlateMetric
+from leigh_mlops.report.rendering import SIGNED_MAP
+from leigh_mlops.report.style import PALETTE
+
+__all__ = [
+    "Legend",
+    "PlateGrid",
+    "WellCell",
+    "legends",
+    "plate_grids",
+    "ramp_styles",
+    "well_colours",
+    "signed_gradient",
+    "well_sentence",
+]
+
+STEPS = 33
+"""Number of colours of a scale, small enough that each has a CSS class of its own."""
+
+SEQUENTIAL_MAP = "cividis"
+"""Perceptually uniform, also for colour-blind readers (Nuñez et al. 2018)."""
+
+RAMPS = {"s": SEQUENTIAL_MAP, "d": SIGNED_MAP}
+TICKS = 5
+
+
+@dataclass(frozen=True)
+class WellCell:
+    """Cell of one well in the grid of a plate.
+
+    Attributes:
+        number: Row number in the table of wells.
+        name: Name of the well, such as ``B03``.
+        href: URL of its page.
+    """
+
+    number: int
+    name: str
+    href: str
+
+
+@dataclass(frozen=True)
+class PlateGrid:
+    """Grid of a plate: column numbers, and for each row its letter and its wells, None where there is none."""
+
+    name: str
+    columns: Sequence[int]
+    rows: Sequence[tuple[str, Sequence[WellCell | None]]]
+
+
+@dataclass(frozen=True)
+class Legend:
+    """Legend of a metric: CSS classes of the colour scale with tick labels, or each name with its CSS class."""
+
+    title: str
+    meaning: str
+    ramp: Sequence[str]
+    ticks: Sequence[str]
+    names: Sequence[tuple[str, str]]
+
+
+def plate_grids(wells: pd.DataFrame, pages: Sequence[str]) -> list[PlateGrid]:
+    """Build the grid of each plate whose wells have a row and a column.
+
+    Args:
+        wells: One row per well, with ``Metadata_Plate``, ``_Well``, ``_Row`` and ``_Col`` from 1.
+        pages: URL of each well's page.
+    """
+    if not {Metadata.ROW, Metadata.COLUMN} <= set(wells):
+        return []
+    placed = wells.assign(number=np.arange(len(wells)), page=list(pages)).dropna(subset=[Metadata.ROW, Metadata.COLUMN])
+    return [_plate_grid(str(plate), of_plate) for plate, of_plate in placed.groupby(Metadata.PLATE, sort=True)]
+
+
+def _plate_grid(plate: str, wells: pd.DataFrame) -> PlateGrid:
+    rows, columns = plate_shape(wells)
+    cells = {
+        (int(row), int(column)): WellCell(int(number), str(name), str(page))
+        for row, column, number, name, page in zip(
+            *(wells[key] for key in (Metadata.ROW, Metadata.COLUMN, "number", Metadata.WELL, "page")), strict=True
+        )
+    }
+    lines = [
+        (well_name(row, 1)[:-2], [cells.get((row, column)) for column in range(1, columns + 1)])
+        for row in range(1, rows + 1)
+    ]
+    return PlateGrid(plate, range(1, columns + 1), lines)
+
+
+def well_colours(wells: pd.DataFrame, metric: PlateMetric) -> list[tuple[str, str]]:
+    """CSS class of the colour and text of each well, in the order of the table.
+
+    A text column gets a colour for each value, in alphabetical order; the palest colours come last.
+    """
+    values = wells[metric.column]
+    if not pd.api.types.is_numeric_dtype(values):
+        order = _name_order(values)
+        return [
+            ("none", "-") if pd.isna(value) else (f"n{order[str(value)] % len(PALETTE)}", str(value))
+            for value in values
+        ]
+    numbers = values.to_numpy(float, na_value=np.nan)
+    shares = np.clip((numbers - metric.low) / (metric.high - metric.low), 0, 1)
+    letter = "d" if metric.signed else "s"
+    return [
+        ("none", "-") if np.isnan(number) else (f"{letter}{round(share * (STEPS - 1))}", _metric_text(number, metric))
+        for number, share in zip(numbers, shares, strict=True)
+    ]
+
+
+def _metric_text(number: float, metric: PlateMetric) -> str:
+    rounded = f"{number:.{metric.digits}f}"
+    return rounded.removeprefix("-") if float(rounded) == 0 else rounded
+
+
+def legends(wells: pd.DataFrame, metrics: Sequence[PlateMetric]) -> list[Legend]:
+    """Legend of each metric."""
+    return [_legend(wells, metric) for metric in metrics]
+
+
+def _legend(wells: pd.DataFrame, metric: PlateMetric) -> Legend:
+    values = wells[metric.column]
+    if not pd.api.types.is_numeric_dtype(values):
+        names = [(f"n{place % len(PALETTE)}", name) for name, place in _name_order(values).items()]
+        return Legend(metric.title, metric.meaning, (), (), names)
+    letter = "d" if metric.signed else "s"
+    ticks = [_metric_text(float(value), metric) for value in np.linspace(metric.low, metric.high, TICKS)]
+    below, above = values.min() < metric.low, values.max() > metric.high
+    ticks[0], ticks[-1] = ("≤ " if below else "") + ticks[0], ("≥ " if above else "") + ticks[-1]
+    return Legend(metric.title, metric.meaning, [f"{letter}{step}" for step in range(STEPS)], ticks, ())
+
+
+def _name_order(values: "pd.Series[Any]") -> dict[str, int]:
+    return {name: place for place, name in enumerate(sorted({str(value) for value in values.dropna()}))}
+
+
+def ramp_styles() -> str:
+    """Style sheet with a CSS class for each colour; text on it is black or white, whichever is more readable."""
+    colours = {
+        f"{letter}{step}": to_hex(colormaps[name](step / (STEPS - 1)))
+        for letter, name in RAMPS.items()
+        for step in range(STEPS)
+    }
+    colours |= {f"n{place}": colour for place, colour in enumerate(PALETTE)}
+    return "\n".join(
+        f".{name} {{ background: {colour}; color: {_text_colour(colour)}; }}" for name, colour in colours.items()
+    )
+
+
+def signed_gradient() -> str:
+    """CSS gradient of the colour scale of heatmaps, from the strongest against to the strongest for."""
+    return f"linear-gradient(90deg, {', '.join(to_hex(colormaps[SIGNED_MAP](step / 16)) for step in range(17))})"
+
+
+def _text_colour(colour: str) -> str:
+    channels = np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)]) / 255
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    # Black and white text have equal contrast at this luminance (WCAG 2.2, relative luminance and contrast).
+    return "#000" if linear @ [0.2126, 0.7152, 0.0722] > 0.179 else "#fff"
+
+
+def well_sentence(well: Mapping[str, Any], columns: Sequence[str]) -> str:
+    """Describe a well in one line, such as ``B03: Label DS, predicted TT``."""
+    texts = {name: column_text(name, well[name]) for name in columns}
+    known = [f"{heading(name)} {text}" for name, text in texts.items() if text != "-"]
+    return f"{well[Metadata.PLATE]}, {well[Metadata.WELL]}: {', '.join(known)}"

@@ -1,0 +1,145 @@
+"""Page of one well: its fields, their explanations, and links to the neighbouring wells."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from leigh_mlops.report.job.html_tables import cell_text, column_text, heading, table_from_records
+from leigh_mlops.report.job.job_records import CounterfactualStep, FieldSection, ReportPicture
+from leigh_mlops.report.job.links import relative_url
+from leigh_mlops.report.job.templating import write_page
+
+__all__ = ["Neighbour", "WellPage", "write_well_page"]
+
+LIGHT_TEXTS = {
+    "green": "● green: holds",
+    "amber": "▲ amber: holds, with a measure beyond its limit",
+    "red": "■ red: did not arrive, explains nothing",
+    "": "the image as it is",
+}
+"""Each has a symbol of its own, for colour-blind readers."""
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """Name and page of another well."""
+
+    name: str
+    href: str
+
+
+@dataclass(frozen=True)
+class WellPage:
+    """Content of the page of a well.
+
+    Attributes:
+        title: Plate and well.
+        well: Row of the well.
+        essential: Columns of the well that are shown at the top.
+        fields: Rows of its fields.
+        field_sections: Sections of its fields, in their order.
+        previous: The well before it.
+        following: The well after it.
+        meanings: Meaning of each column, by its name.
+        root: Relative path from the report's folder to the job's.
+    """
+
+    title: str
+    well: Mapping[str, Any]
+    key_columns: Sequence[str]
+    fields: pd.DataFrame
+    field_sections: Sequence[FieldSection]
+    previous: Neighbour | None
+    following: Neighbour | None
+    meanings: Mapping[str, str]
+    root: str
+
+
+def write_well_page(path: Path, page: WellPage) -> Path:
+    """Write a well's page: fields, channels, heatmaps, slider, certificate, numbers.
+
+    Args:
+        path: The file to write, one folder below the report's first page.
+        page: Content of the page.
+    """
+    return write_page(
+        path,
+        "job_well.html",
+        "job_well_script.html",
+        title=page.title,
+        facts={heading(name): column_text(name, page.well[name]) for name in page.key_columns},
+        previous=page.previous,
+        following=page.following,
+        sections=[
+            _section_context(number, story, page.root) for number, story in enumerate(page.field_sections, start=1)
+        ],
+        numbers=_number_rows(page),
+        field_titles=_field_titles(page),
+    )
+
+
+def _field_titles(page: WellPage) -> list[str]:
+    """Title of each field, also of fields without a section."""
+    if len(page.field_sections) == len(page.fields):
+        return [story.title for story in page.field_sections]
+    return [str(name) for name in page.fields["field"]]
+
+
+def _section_context(number: int, story: FieldSection, root: str) -> dict[str, Any]:
+    way = f"../{root}"
+    return {
+        "key": f"field-{number}",
+        "title": story.title,
+        "facts": story.facts,
+        "flags": story.flags,
+        "originals": [_picture_context(each, way) for each in (story.image, *story.channels) if each is not None],
+        "maps": [_picture_context(each, way) for each in story.maps],
+        "target": story.target,
+        "steps": [_step_context(each, story.target, way) for each in story.steps],
+        "certificates": table_from_records(
+            f"certificates-{number}", f"{story.title}: one row per counterfactual", story.certificates
+        ),
+        "changes": table_from_records(f"changes-{number}", f"{story.title}: one row per measure", story.changes),
+        "others": [_picture_context(each, way) for each in story.others],
+        "notes": story.notes,
+    }
+
+
+def _picture_context(picture: ReportPicture, way: str) -> dict[str, str]:
+    return {
+        "src": relative_url(way, picture.path),
+        "title": picture.title,
+        "caption": picture.caption[:1].upper() + picture.caption[1:],
+        "warning": picture.warning,
+    }
+
+
+def _step_context(step: CounterfactualStep, target: str, way: str) -> dict[str, str]:
+    known = "" if math.isnan(step.probability) else f"probability of {target} {step.probability:.3f}"
+    light = LIGHT_TEXTS[step.light]
+    return {
+        "src": relative_url(way, step.path),
+        "name": step.name,
+        "probability": known,
+        "light": light,
+        "kind": step.light or "none",
+        "said": ", ".join(part for part in (step.name, known, light) if part),
+    }
+
+
+def _number_rows(page: WellPage) -> list[dict[str, Any]]:
+    """Rows of all columns except paths of pictures: values of the well and of each of its fields."""
+    columns = [str(name) for name in dict.fromkeys([*page.well, *page.fields]) if not str(name).startswith("picture_")]
+    return [
+        {
+            "name": name,
+            "meaning": page.meanings.get(name, ""),
+            "well": cell_text(page.well.get(name)),
+            "fields": [cell_text(value) for value in page.fields[name]] if name in page.fields else None,
+        }
+        for name in columns
+    ]

@@ -1,0 +1,99 @@
+"""Summary of the results of a search, in sentences."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from leigh_mlops.report.search.search_records import (
+    COMPARED_METRICS,
+    STATUSES,
+    SearchRecords,
+    best_trial,
+    finite_value,
+    format_value,
+    metric_title,
+)
+from leigh_mlops.report.sentences import format_count
+from leigh_mlops.report.terminal_tables import REFERENCE_NAMES
+from leigh_mlops.settings import SearchSpace
+
+__all__ = ["summary"]
+
+SELECTION_BIAS_NOTE = (
+    "Each best trial was chosen on this validation part, which flatters its scores here, the more so the more trials "
+    "there were; whether it is better than a reference is for the test wells to say, which are scored once."
+)
+
+
+def summary(found: SearchRecords) -> list[str]:
+    """Summarise how the trials ended, and compare the best of each family with references that need no network.
+
+    Returns:
+        Complete sentences, the most important first.
+    """
+    bests = [best_trial(found.family_trials(space), space) for space in found.spaces]
+    sentences = [_status_sentence(found.trials, len(found.spaces))]
+    sentences += [_best_trial_sentences(found, space, best) for space, best in zip(found.spaces, bests, strict=True)]
+    return [*sentences, SELECTION_BIAS_NOTE] if any(bests) else sentences
+
+
+def _status_sentence(trials: pd.DataFrame, families: int) -> str:
+    if trials.empty:
+        return "No trial has begun."
+    counts = trials["status"].value_counts()
+    parts = [f"{counts[status]} {words}" for status, words in STATUSES.items() if status in counts]
+    where = "1 family" if families == 1 else f"{families} families"
+    hours = np.nansum(trials["seconds"].to_numpy(dtype=float)) / 3600
+    spent = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"
+    return f"{format_count(len(trials), 'trial')} in {where} ({', '.join(parts)}), {spent} of training in all."
+
+
+def _best_trial_sentences(found: SearchRecords, space: SearchSpace, best: Mapping[str, Any] | None) -> str:
+    if best is None:
+        return f"{space.family}: no trial gave a score."
+    first = (
+        f"{space.family}: the best is {best['name']}, "
+        f"whose {metric_phrase(space.metric)} is {format_value(best['score'])}."
+    )
+    for metric in COMPARED_METRICS:
+        value = finite_value(best["metrics"], f"val/{metric}")
+        if not math.isnan(value) and not math.isnan(found.best_reference(metric)):
+            return f"{first} {_mse_sentence(found, value) if metric == 'mse' else _accuracy_sentence(found, value)}"
+    return f"{first} Nothing that needs no network was scored beside it, so this does not show that it is needed."
+
+
+def _accuracy_sentence(found: SearchRecords, value: float) -> str:
+    scores = {kind: found.best_reference("wells/accuracy", kind=kind) for kind in REFERENCE_NAMES}
+    known = {kind: score for kind, score in scores.items() if not math.isnan(score)}
+    said = " and ".join(f"{REFERENCE_NAMES[kind]} {score:.3f}" for kind, score in known.items())
+    text = f"Its accuracy on validation wells is {value:.3f}, that of {said}: "
+    if value <= known.get("baseline", -math.inf):
+        return text + "it does not beat the threshold, and has not shown that a network is needed."
+    if value <= known.get("position", -math.inf):
+        return text + "it does not beat the position, so that it may have learnt the layout of the plate."
+    beaten = "it beats both, by" if len(known) > 1 else "it beats that by"
+    return f"{text}{beaten} {value - max(known.values()):.3f}{' at least' if len(known) > 1 else ''}."
+
+
+def _mse_sentence(found: SearchRecords, value: float) -> str:
+    reference = found.best_reference("mse")
+    beats = "which it beats" if value < reference else "which it does not beat"
+    return (
+        f"A mean squared error of {format_value(value)} on validation fields stands beside "
+        f"{format_value(reference)} of PCA with as many numbers, {beats}."
+    )
+
+
+def metric_phrase(metric: str) -> str:
+    """Name of a metric within a sentence, without its unit.
+
+    Example:
+        >>> in_words("val/log_loss"), in_words("val/wells/accuracy"), in_words("train/seconds")
+        ('log loss on validation fields', 'accuracy on validation wells', 'seconds per epoch')
+    """
+    name, _, rest = metric_title(metric).partition(" (")
+    where = rest.rpartition(", ")[2].rstrip(")")
+    return f"{name} on {where}" if where else name

@@ -1,0 +1,253 @@
+"""Sentences on scores, in the words of a biologist."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = [
+    "CONFOUNDED_AUC",
+    "PART_NAMES",
+    "SCORE_NAMES",
+    "confound_sentences",
+    "format_count",
+    "depth_lines",
+    "metric_name",
+    "comparison_sentences",
+]
+
+Scores = Mapping[str, float]
+
+SCORE_NAMES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "auc": "AUC",
+    "f1_macro": "mean F1",
+    "log_loss": "log loss (nats)",
+    "z_prime": "Z'",
+    "mse": "mean squared error (normalised intensity²)",
+    "loss": "loss",
+    "seconds": "time (seconds)",
+}
+
+PART_NAMES = {"train": "training", "val": "validation", "test": "test"}
+
+CONFOUNDED_AUC = 0.8
+CHANCE_AUC = 0.6
+SEPARABLE_ACCURACY = 0.95
+FEW_WELLS = 20
+MAX_NAMED_PLATES = 4
+MIN_EXPLAINED = 0.1
+MAX_P_VALUE = 0.001
+EFFECT_NAMES = {"row": "row", "column": "column", "edge": "distance to the edge"}
+
+
+def format_count(number: int, noun: str) -> str:
+    """Format a number with its noun, singular or plural.
+
+    Example:
+        >>> counted(1, "well"), counted(2, "well")
+        ('1 well', '2 wells')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def metric_name(metric: str) -> str:
+    """Name of a metric for an axis label.
+
+    Example:
+        >>> metric_name("val/wells/accuracy")
+        'accuracy (validation wells)'
+        >>> metric_name("train/log_loss")
+        'log loss (nats), training fields'
+        >>> metric_name("wells/z_prime")
+        "Z' (wells)"
+    """
+    *parts, score = metric.split("/")
+    name = SCORE_NAMES.get(score, score.replace("_", " "))
+    unit = "wells" if "wells" in parts else "fields"
+    where = " ".join([PART_NAMES[part] for part in parts if part in PART_NAMES] + [unit])
+    if not parts:
+        return name
+    return f"{name}, {where}" if name.endswith(")") else f"{name} ({where})"
+
+
+def comparison_sentences(
+    model_scores: Scores,
+    baseline_scores: Scores | None,
+    position_scores: Scores | None,
+    *,
+    difference: tuple[float, float] | None = None,
+    beside: tuple[Scores, Scores, Scores] | None = None,
+    which: str = "test wells",
+) -> list[str]:
+    """Sentences that compare the network with its references, the most important first.
+
+    A win is claimed only if the interval of the difference excludes 0.
+
+    Args:
+        model_scores: ``accuracy`` on test wells, 0 to 1, and ``wells``, their
+            number; ``auc`` if it could be computed.
+        baseline_scores: The same for a threshold on intensity, same wells.
+        position_scores: The same for the position on the plate alone.
+        difference: Interval (low, high) of the network's accuracy minus the
+            threshold's, such as a 95 % paired bootstrap over wells.
+        beside: ``accuracy`` and ``wells`` of the network, the threshold and the
+            position on those wells that have a well of another class as neighbour;
+            used if the position alone tells the classes apart.
+        which: Name of the wells in the sentences.
+
+    Returns:
+        Complete sentences; missing scores are reported as missing.
+
+    Raises:
+        ValueError: ``difference`` is not ordered or not finite.
+
+    Example:
+        >>> verdict({"accuracy": 1.0, "wells": 25}, {"accuracy": 1.0, "wells": 25}, None)[0][:48]
+        'A threshold on intensity does as well as the net'
+    """
+    if difference is not None and not -1 <= difference[0] <= difference[1] <= 1:
+        raise ValueError(f"difference is {difference}: pass (low, high) with -1 <= low <= high <= 1.")
+    found = _network_sentence(model_scores, baseline_scores, difference, which)
+    position = _position_sentence(position_scores)
+    confounded = position_scores is not None and position_scores.get("auc", 0) > CHANCE_AUC
+    if not confounded:
+        return [found, position, _sample_size_sentence(model_scores)]
+    return [position, _neighbour_sentence(beside), found, _sample_size_sentence(model_scores)]
+
+
+def _neighbour_sentence(beside: tuple[Scores, Scores, Scores] | None) -> str:
+    if beside is None or any("accuracy" not in scores for scores in beside):
+        return "No scored well has a neighbour of another class, where the position would help least."
+    model, baseline, position = (scores["accuracy"] for scores in beside)
+    wells = int(beside[0]["wells"])
+    return (
+        f"On the {format_count(wells, 'well')} with a neighbour of another class, where the position helps least, the "
+        f"accuracy is {model:.3f} (a threshold on intensity {baseline:.3f}, the position on the plate {position:.3f})."
+    )
+
+
+def _position_sentence(scores: Scores | None) -> str:
+    if scores is None or "auc" not in scores:
+        return "Whether the position on the plate alone tells the classes apart could not be computed."
+    auc = f"(AUC {scores['auc']:.2f})"
+    if scores["auc"] > CONFOUNDED_AUC:
+        return (
+            f"The position on the plate alone tells the classes apart {auc}: "
+            "no score on these images can tell biology from position."
+        )
+    if scores["auc"] > CHANCE_AUC:
+        return (
+            f"The position on the plate alone tells the classes apart in part {auc}: "
+            "some of every score below may be position, not biology."
+        )
+    return f"No smooth trend of position over the plate tells the classes apart {auc}."
+
+
+def confound_sentences(confounds: Mapping[str, Scores]) -> list[str]:
+    """Sentences on confounders that tell the classes apart: position, plate, background; empty if none does.
+
+    Args:
+        confounds: ``auc`` of ``position``, ``plate`` and ``background``, each if it could be computed.
+
+    Example:
+        >>> confound_sentences({"position": {"auc": 0.5}, "plate": {"auc": 0.5}, "background": {}})
+        []
+    """
+    found = {name: scores["auc"] for name, scores in confounds.items() if scores.get("auc", 0.0) > CONFOUNDED_AUC}
+    sentences = {
+        "position": _position_sentence(confounds.get("position")),
+        "plate": (
+            f"The plate alone tells the classes apart (AUC {found.get('plate', 0):.2f}): what differs between plates "
+            "can pass for what differs between classes."
+        ),
+        "background": (
+            f"Pixels without cells alone tell the classes apart (AUC {found.get('background', 0):.2f}): medium, "
+            "illumination or the haze of bright cells may do what biology is thought to do."
+        ),
+    }
+    return [sentence for name, sentence in sentences.items() if name in found]
+
+
+def depth_lines(depths: Mapping[str, object]) -> list[str]:
+    """Lines on the bit depth of the plates, one for each depth.
+
+    Args:
+        depths: Plate to its depth, whose text ends a sentence, such as ``12 bits in 16-bit files``.
+    """
+    plates: dict[str, list[str]] = {}
+    for plate, depth in depths.items():
+        plates.setdefault(str(depth), []).append(plate)
+    return [f"Bit depth of {_plates_text(names)}: {depth}." for depth, names in plates.items()]
+
+
+def effect_lines(effects: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Lines on the strongest effects of the position on the plate; those below a tenth of the variance are left out.
+
+    Args:
+        effects: Mappings with ``plate``, ``measure`` (a channel), ``effect`` (``row``, ``column``
+            or ``edge``), ``explained``, a share of the variance between wells of one class, and
+            ``p``, which must be below 0.001.
+    """
+    strong = [each for each in effects if each["explained"] >= MIN_EXPLAINED and each["p"] < MAX_P_VALUE]
+    ranked = sorted(strong, key=lambda effect: -effect["explained"])[:MAX_NAMED_PLATES]
+    return [
+        f"Plate {each['plate']}: the {EFFECT_NAMES[each['effect']]} explains {100 * each['explained']:.0f} % of how "
+        f"{each['measure']} differs between wells of one class."
+        for each in ranked
+    ]
+
+
+def _plates_text(plates: list[str]) -> str:
+    if len(plates) > MAX_NAMED_PLATES:
+        return f"{len(plates)} plates"
+    return f"{'plate' if len(plates) == 1 else 'plates'} {', '.join(plates)}"
+
+
+def _network_sentence(
+    model: Scores, baseline: Scores | None, difference: tuple[float, float] | None, which: str
+) -> str:
+    if "accuracy" not in model:
+        return f"The accuracy of the network on {which} could not be computed."
+    if baseline is None or "accuracy" not in baseline:
+        return (
+            f"The network's accuracy on {which} is {model['accuracy']:.3f}; no threshold on intensity "
+            "was scored beside it, so this does not show that a network is needed."
+        )
+    gain = model["accuracy"] - baseline["accuracy"]
+    against = f"accuracy on {which} {model['accuracy']:.3f} against {baseline['accuracy']:.3f}"
+    if difference is not None and difference[0] > 0:
+        within = f"the difference lies between {difference[0]:.3f} and {difference[1]:.3f}"
+        return f"The network beats a threshold on intensity by {gain:.3f} ({against}; {within})."
+    if difference is not None and difference[1] < 0:
+        return (
+            f"A threshold on intensity beats the network by {-gain:.3f} "
+            f"({baseline['accuracy']:.3f} against {model['accuracy']:.3f} accuracy on {which}): "
+            "use the threshold."
+        )
+    return _tie_sentence(baseline["accuracy"], gain, against, difference)
+
+
+def _tie_sentence(baseline: float, gain: float, against: str, difference: tuple[float, float] | None) -> str:
+    if abs(gain) >= 0.0005:
+        reason = "no interval of the difference is known"
+        if difference is not None:
+            reason = f"the difference lies between {difference[0]:.3f} and {difference[1]:.3f}"
+        return f"These wells do not show that the network and a threshold on intensity differ ({against}; {reason})."
+    ending = (
+        "the images do not need a network to be told apart"
+        if baseline >= SEPARABLE_ACCURACY
+        else "the network has not shown that it is needed"
+    )
+    return f"A threshold on intensity does as well as the network ({against}): {ending}."
+
+
+def _sample_size_sentence(scores: Scores) -> str:
+    if not scores.get("wells"):
+        return "The number of test wells is not known: do not build on these scores."
+    wells = int(scores["wells"])
+    few = "Only " if wells < FEW_WELLS else ""
+    verb = "was" if wells == 1 else "were"
+    return (
+        f"{few}{format_count(wells, 'well')} {verb} scored: "
+        f"one well more or less moves the accuracy by {1 / wells:.3f}."
+    )

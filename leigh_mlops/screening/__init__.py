@@ -1,0 +1,1 @@
+"""Numbers on fields, wells, plates and compounds of a job."""

@@ -1,0 +1,128 @@
+"""Diseased and healthy reference classes, and the control wells of each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.plates.columns import Metadata
+
+__all__ = ["COMPOUND_COLUMNS", "ReferenceClasses", "well_compounds", "control_roles", "choose_reference_classes"]
+
+COMPOUND_COLUMNS = (
+    "Metadata_Compound",
+    "Metadata_compound",
+    "Metadata_pert_iname",
+    "Metadata_broad_sample",
+    "Metadata_JCP2022",
+)
+"""Columns that name the compound of a well; the first one that a table has is used."""
+
+_DEFAULT_CLASSES = ("DS", "WT")
+_UNTREATED_NAMES = ("", "dmso", "vehicle", "none", "untreated")
+_ROLES = {"negcon": "source", "poscon": "target"}
+
+
+@dataclass(frozen=True)
+class ReferenceClasses:
+    """Diseased and healthy class, between which rescue is measured.
+
+    Attributes:
+        source: The class of diseased cells, 0 % rescue.
+        target: The class of healthy cells, 100 % rescue.
+        sentence: A sentence on how they were chosen.
+    """
+
+    source: str
+    target: str
+    sentence: str
+
+
+def choose_reference_classes(
+    wells: pd.DataFrame, classes: Sequence[str], source: str | None = None, target: str | None = None
+) -> ReferenceClasses | None:
+    """Choose the classes: as given; DS to WT; negative to positive controls; the only two classes.
+
+    Args:
+        wells: One row per well, or per field.
+        classes: The model's classes.
+        source: The diseased class, if given.
+        target: The healthy class, if given.
+
+    Returns:
+        The two classes; None if no rule applies.
+
+    Raises:
+        LeighError: A given class is unknown to the model, or both are the same.
+    """
+    for option, name in (("--rescue-from", source), ("--rescue-to", target)):
+        if name is not None and name not in classes:
+            raise LeighError(f"{option} {name!r} is no class of the model; choose from {', '.join(classes)}.")
+    if source is not None and source == target:
+        raise LeighError(f"--rescue-from and --rescue-to are both {source!r}; give two classes.")
+    chosen, why = _choose_classes(wells, classes, source, target)
+    if chosen is None:
+        return None
+    return ReferenceClasses(*chosen, f"Rescue is measured from {chosen[0]} (0 %) to {chosen[1]} (100 %), {why}.")
+
+
+def control_roles(wells: pd.DataFrame, direction: ReferenceClasses) -> "pd.Series[str]":
+    """Return ``source`` or ``target`` for control wells and the empty string for others, on the index of the wells.
+
+    A negative or positive control of the plate map is a control of the class that it is labelled as;
+    without a label, a negative control counts as source and a positive one as target.
+    A positive control labelled as source is a treatment that is known to rescue, and not a control here.
+    For a class without any controls, all its labelled wells without a compound are used.
+    """
+    nothing = pd.Series(pd.NA, wells.index, dtype=object)
+    control, condition = (wells.get(f"Metadata_{name}", nothing) for name in ("Control", "Condition"))
+    of_class = condition.map({direction.source: "source", direction.target: "target"})
+    roles = of_class.where(condition.notna(), control.map(_ROLES)).where(control.isin(_ROLES))
+    roles = roles.mask((control == "poscon") & (roles == "source"))
+    untreated = control.isna() & well_compounds(wells).isna()
+    for role in ("source", "target"):
+        if not (roles == role).any():
+            roles = roles.where(~(untreated & (of_class == role)), role)
+    return roles.fillna("").astype(str)
+
+
+def well_compounds(wells: pd.DataFrame) -> "pd.Series[str]":
+    """Compound of each well, missing for untreated wells and the solvent alone, on the index of the wells."""
+    column = next((name for name in COMPOUND_COLUMNS if name in wells and wells[name].notna().any()), None)
+    if column is None:
+        return pd.Series(None, wells.index, dtype=object)
+    names = wells[column].astype(object).where(wells[column].notna())
+    return names.map(
+        lambda name: None if str(name).strip().casefold() in _UNTREATED_NAMES else str(name), na_action="ignore"
+    )
+
+
+def _choose_classes(
+    wells: pd.DataFrame, classes: Sequence[str], source: str | None, target: str | None
+) -> tuple[tuple[str, str] | None, str]:
+    if source is not None and target is not None:
+        return (source, target), "as asked"
+    if source is None and target is None:
+        if set(_DEFAULT_CLASSES) <= set(classes):
+            return _DEFAULT_CLASSES, "as these are the classes of disease and health"
+        if by_controls := _classes_from_controls(wells, classes):
+            return by_controls, "as the plate map's negative and positive controls are of these classes"
+    if len(classes) != 2:
+        return None, ""
+    first = source or next(name for name in classes if name != target)
+    second = target or next(name for name in classes if name != first)
+    return (first, second), "the two classes of the model; give --rescue-from and --rescue-to for another way"
+
+
+def _classes_from_controls(wells: pd.DataFrame, classes: Sequence[str]) -> tuple[str, str] | None:
+    if not {Metadata.CONTROL, Metadata.CONDITION} <= set(wells):
+        return None
+    found = [
+        wells.loc[(wells[Metadata.CONTROL] == kind) & wells[Metadata.CONDITION].isin(classes), Metadata.CONDITION]
+        for kind in _ROLES
+    ]
+    if any(each.empty for each in found):
+        return None
+    negative, positive = (str(each.mode().iloc[0]) for each in found)
+    return None if negative == positive else (negative, positive)

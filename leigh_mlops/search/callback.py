@@ -1,0 +1,140 @@
+"""Callback that turns reports of Tune into events."""
+
+import math
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.tune.experiment import Trial as TuneTrial
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.sampling import draw
+from leigh_mlops.search.request import NUMBER_KEY, EventHandler, SearchRequest
+from leigh_mlops.search.trainable import trial_hyperparameters
+from leigh_mlops.trials import Trial
+
+__all__ = ["Relay"]
+
+_MAX_DEATHS = 3
+
+
+class Relay(tune.Callback, tune.Stopper):  # type: ignore[misc]
+    """Publishes the reports of Tune as events, keeps the state of all trials, and stops them on request."""
+
+    def __init__(self, request: SearchRequest, tell: EventHandler, stop: threading.Event) -> None:
+        self.request, self.space, self._tell, self.stopping = request, request.space, tell, stop
+        self.trials = {trial.number: trial for trial in request.trials}
+        # A member of a population that continues from another takes over its configuration, including its number.
+        self._numbers: dict[str, int] = {}
+        self._deaths: Counter[int] = Counter()
+        self._deadline = time.monotonic() + (request.time_budget_s or math.inf)
+        self._halt = ""
+        self._idle = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles the callback with the search, but the event handler exists in this process only.
+        return {}
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Return whether a trial stops after this result."""
+        return self.stopping.is_set() or "failed" in result
+
+    def stop_all(self) -> bool:
+        """Return whether all trials stop now."""
+        return bool(self._halt) or self._idle
+
+    def on_step_end(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:  # noqa: ANN401
+        """Mark the search as idle if it was asked to stop and no trial is running."""
+        self._idle = self.stopping.is_set() and not any(trial.status == TuneTrial.RUNNING for trial in trials)
+
+    def publish(self, what: str, number: int, **facts: Any) -> None:  # noqa: ANN401
+        """Publish an event and update its trial, unless it is known already."""
+        event = {"what": what, "family": self.space.family, "number": number} | facts
+        if what == "drawn":
+            self.trials[number] = Trial(self.space.family, number, facts["config"])
+        elif not self.trials[number].apply_event(event):
+            return
+        if what == "ended":
+            event["seconds"] = self.trials[number].seconds
+        self._tell(event)
+
+    def unfinished_trials(self) -> list[Trial]:
+        """Trials that were drawn and have not ended."""
+        return [trial for trial in self.trials.values() if not trial.has_ended]
+
+    def draw_trial(self) -> Trial | None:
+        """Draw the next trial; None if all are drawn."""
+        number = len(self.trials) + 1
+        if number > self.space.trials:
+            return None
+        config = draw(self.space, number, self.trials.values(), seed=self.request.seed)
+        self.publish("drawn", number, config=config)
+        return self.trials[number]
+
+    def _trial_number(self, trial: TuneTrial) -> int:
+        return self._numbers.setdefault(trial.trial_id, trial.config[NUMBER_KEY])
+
+    def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:  # noqa: ANN401
+        """Remember the number of the trial, which a population may overwrite later."""
+        self._trial_number(trial)
+
+    def on_trial_result(
+        self,
+        iteration: int,
+        trials: list[TuneTrial],
+        trial: TuneTrial,
+        result: dict[str, Any],
+        **info: Any,  # noqa: ANN401
+    ) -> None:
+        """Publish an epoch or a failure, or record the reason to halt the search."""
+        number = self._trial_number(trial)
+        if result.get("halt"):
+            self._halt = result["halt"]
+        elif "failed" in result:
+            self.publish("ended", number, state="failed", error=result["failed"], trace=result["trace"])
+        else:
+            config = trial_hyperparameters(trial.config)
+            facts = {key: result[key] for key in ("epoch", "metrics", "best_epoch", "best")}
+            place = Path(trial.storage.trial_fs_path, result["checkpoint_dir_name"])
+            self.publish("epoch", number, config=config, checkpoint=str(place), **facts)
+            self._deaths[number], trial.max_failures = 0, -1
+
+    def on_trial_recover(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:  # noqa: ANN401
+        """Count the deaths of a trial's workers; after repeated deaths in one epoch the trial fails."""
+        self._deaths[self._trial_number(trial)] += 1
+        if self._deaths[self._trial_number(trial)] >= _MAX_DEATHS - 1:
+            trial.max_failures = 0
+
+    def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:  # noqa: ANN401
+        """Publish the end of a trial, unless it was stopped."""
+        if not self.stopping.is_set() and not self._halt:
+            self.publish("ended", self._trial_number(trial), state="finished")
+
+    def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:  # noqa: ANN401
+        """Publish the failure of a trial whose worker died too often."""
+        number = self._trial_number(trial)
+        epoch = len(self.trials[number].epochs) + 1
+        error = f"its worker died {_MAX_DEATHS} times in epoch {epoch}, as it does where memory runs out"
+        self.publish("ended", number, state="failed", error=error)
+
+    def close(self) -> str:
+        """Return how the search ended, and end the remaining trials if its time is over.
+
+        Raises:
+            LeighError: A machine can't run any trial.
+        """
+        if self._halt:
+            raise LeighError(self._halt)
+        if self.stopping.is_set():
+            return "stopped"
+        if time.monotonic() < self._deadline:
+            return "complete"
+        for trial in self.unfinished_trials():
+            if trial.epochs:
+                self.publish("ended", trial.number, state="finished", stopped="time budget")
+            else:
+                self.publish("ended", trial.number, state="failed", error="the time ended before its first epoch")
+        return "time"

@@ -1,0 +1,67 @@
+"""Search of one family on Ray Tune."""
+
+import threading
+
+from ray import tune
+from ray.tune.search import BasicVariantGenerator
+
+from leigh_mlops.search.callback import Relay
+from leigh_mlops.search.request import NUMBER_KEY, EventHandler, SearchRequest
+from leigh_mlops.search.resources import Resources, concurrent_trials
+from leigh_mlops.search.schedulers import build_scheduler, checkpoints_to_keep
+from leigh_mlops.search.searcher import JournalSearcher, draw_population
+from leigh_mlops.search.trainable import build_trainable
+
+__all__ = ["run_search"]
+
+
+def run_search(request: SearchRequest, tell: EventHandler, stop: threading.Event | None = None) -> str:
+    """Search one family on the connected cluster.
+
+    Args:
+        request: The search to run.
+        tell: Event handler, called for every trial ``drawn``, every ``epoch`` whose checkpoint is on the disk, and
+            every trial that ``ended``.
+        stop: Once set, no trial starts, and running trials stop after their epoch without an ``ended`` event.
+
+    Returns:
+        ``complete``, ``time`` if the time budget ended the search, or ``stopped``.
+
+    Raises:
+        LeighError: The disk is full; a machine can't read the data; or a trial, new or resumed, fits on no machine.
+    """
+    space, stop = request.space, stop or threading.Event()
+    relay, resources = Relay(request, tell, stop), Resources(request)
+    for trial in relay.unfinished_trials():
+        resources.check_resumed(trial)
+    whole = space.algorithm == "pbt"
+    members = draw_population(relay, resources) if whole else {}
+    if not relay.unfinished_trials() and len(relay.trials) >= space.trials:
+        return relay.close()
+    tuner = tune.Tuner(
+        tune.with_resources(build_trainable(request), resources),
+        param_space=members,
+        tune_config=tune.TuneConfig(
+            metric=space.metric,
+            mode=space.mode,
+            num_samples=1 if whole else space.trials + len(relay.unfinished_trials()),
+            search_alg=BasicVariantGenerator() if whole else JournalSearcher(relay, resources),
+            scheduler=build_scheduler(request),
+            max_concurrent_trials=None if whole else concurrent_trials(request),
+            time_budget_s=request.time_budget_s,
+            reuse_actors=True,
+            trial_name_creator=lambda trial: trial.trial_id,
+            trial_dirname_creator=lambda trial: f"{space.family}-{trial.config[NUMBER_KEY]}",
+        ),
+        run_config=tune.RunConfig(
+            name=request.folder.name,
+            storage_path=str(request.folder.parent),
+            verbose=0,
+            callbacks=[relay],
+            stop=relay,
+            failure_config=tune.FailureConfig(max_failures=-1),
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=checkpoints_to_keep(space)),
+        ),
+    )
+    tuner.fit()
+    return relay.close()

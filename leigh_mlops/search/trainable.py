@@ -1,0 +1,82 @@
+"""Trial in a worker: epochs and their checkpoints, reported to Tune."""
+
+import functools
+import json
+import math
+import os
+import tempfile
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray import tune
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.search.machine_faults import halt_reason, is_disk_full, is_machine_lost
+from leigh_mlops.search.request import CHECKPOINT_KEY, NUMBER_KEY, SearchRequest
+from leigh_mlops.settings import SearchSpace, TrainingSettings
+from leigh_mlops.training import PreparedData, run_trial, save_checkpoint
+
+__all__ = ["trial_hyperparameters", "build_trainable"]
+
+_BEST_FILE = "best.json"
+
+
+def trial_hyperparameters(config: dict[str, Any]) -> dict[str, Any]:
+    """Hyperparameters of a trial: its configuration without the keys for Tune."""
+    return {key: value for key, value in config.items() if key not in (NUMBER_KEY, CHECKPOINT_KEY)}
+
+
+def build_trainable(request: SearchRequest) -> Callable[[dict[str, Any]], None]:
+    """Build the function that a worker runs for each trial."""
+    return functools.partial(_run_safely, space=request.space, data=str(request.data), seed=request.seed)
+
+
+def _run_safely(config: dict[str, Any], *, space: SearchSpace, data: str, seed: int) -> None:
+    """Run a trial in a worker; errors of the trial would recur and are reported as its result."""
+    try:
+        prepared = PreparedData.load(Path(data))
+    except (LeighError, OSError) as error:
+        tune.report({space.metric: math.nan, "failed": str(error), "trace": "", "halt": halt_reason(error)})
+        return
+    try:
+        _train_and_report(config, space, prepared, seed)
+    except Exception as error:
+        ill = is_disk_full(error) or is_machine_lost(error)
+        trace = "" if isinstance(error, LeighError) else traceback.format_exc()
+        failed = " ".join(str(error).split()) or type(error).__name__
+        report = {"failed": failed, "trace": trace, "halt": halt_reason(error) if ill else ""}
+        tune.report({space.metric: math.nan} | report)
+
+
+def _train_and_report(config: dict[str, Any], space: SearchSpace, data: PreparedData, seed: int) -> None:
+    torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
+    resumed = tune.get_checkpoint()
+    start = Path(resumed.path) if resumed else Path(config[CHECKPOINT_KEY]) if config[CHECKPOINT_KEY] else None
+    best = json.loads((start / _BEST_FILE).read_text()) if start else {}
+    epochs = run_trial(
+        space.family,
+        TrainingSettings.from_flat(trial_hyperparameters(config)),
+        data,
+        metric=space.metric,
+        mode=space.mode,
+        seed=seed,
+        checkpoint=start,
+        folds=space.folds,
+    )
+    for epoch in epochs:
+        for objective in space.all_objectives:
+            if objective.metric not in epoch.metrics:
+                raise LeighError(
+                    f"{objective.metric!r} is no score of {space.family}; choose one of {', '.join(epoch.metrics)}."
+                )
+        if epoch.state.best_epoch == epoch.number:
+            best = epoch.metrics
+        with tempfile.TemporaryDirectory() as temporary:
+            save_checkpoint(epoch.state, Path(temporary))
+            (Path(temporary) / _BEST_FILE).write_text(json.dumps(best))
+            report = {"epoch": epoch.number, "best_epoch": epoch.state.best_epoch, "best": best}
+            report |= {"metrics": epoch.metrics} | {space.metric: epoch.metrics[space.metric]}
+            tune.report(report, checkpoint=tune.Checkpoint.from_directory(temporary))

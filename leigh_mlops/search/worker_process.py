@@ -1,0 +1,82 @@
+"""Entry point of the search process, whose failures never reach the driver's records."""
+
+import importlib
+import os
+import queue
+import signal
+import threading
+import traceback
+from contextlib import suppress
+from multiprocessing.connection import Connection
+
+import ray
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.search.cluster import ray_cluster
+from leigh_mlops.search.machine_faults import disk_full_message, is_disk_full
+from leigh_mlops.search.request import STOP, EventHandler, SearchRequest
+from leigh_mlops.trials import Event
+
+__all__ = ["failure_event", "serve"]
+
+_HEARTBEAT_S = 5.0
+
+
+def serve(connection: Connection, address: str | None, workers: int | None, verbose: bool) -> None:
+    """Run the searches received through a pipe and send back their events; the target of a process.
+
+    The process leads a process group, which is killed when the driver ends.
+    """
+    requests: queue.SimpleQueue[SearchRequest] = queue.SimpleQueue()
+    stop = threading.Event()
+    sending = threading.Lock()
+
+    def tell(event: Event) -> None:
+        with sending:
+            connection.send(event)
+
+    def listen() -> None:
+        try:
+            while True:
+                message = connection.recv()
+                stop.set() if message == STOP else requests.put(message)
+        finally:
+            os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=listen, daemon=True).start()
+    try:
+        with ray_cluster(address, workers=workers, verbose=verbose):
+            threading.Thread(target=_heartbeat, args=(tell,), daemon=True).start()
+            for _ in range(int(ray.cluster_resources().get("CPU", 1)) if address is None else 0):
+                ray.remote(_preload_trial_module).remote()
+            from leigh_mlops.search.run_search import run_search  # imported while Ray starts workers
+
+            while True:
+                tell({"what": "done", "how": run_search(requests.get(), tell, stop)})
+    except LeighError as error:
+        tell({"what": "refused", "reason": str(error)})
+    except Exception as error:
+        if verbose:
+            traceback.print_exc()
+        tell(failure_event(error))
+
+
+def failure_event(error: Exception) -> Event:
+    """Last event of the process before an error ends it."""
+    if is_disk_full(error):
+        return {"what": "refused", "reason": disk_full_message(error)}
+    # Ray's own processes may be gone: the driver restarts everything.
+    return {"what": "broken", "reason": f"{type(error).__name__}: {error}".strip().splitlines()[-1]}
+
+
+def _preload_trial_module() -> None:
+    """Import the modules of a worker's first trial early, while the driver still reads images."""
+    importlib.import_module("leigh_mlops.search.trainable")
+
+
+def _heartbeat(tell: EventHandler) -> None:
+    """Signal that the cluster is alive; without its control process a search would wait for ever."""
+    with suppress(Exception):  # whatever the error, the missing heartbeat informs the driver
+        while any(node["Alive"] for node in ray.nodes()):
+            tell({"what": "alive"})
+            threading.Event().wait(_HEARTBEAT_S)

@@ -1,0 +1,122 @@
+"""Search files in YAML, and the line numbers for their errors."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.settings.base import Keys, SettingsError, format_value, parse_settings
+from leigh_mlops.settings.space import SearchSpace
+
+__all__ = ["find_line", "load_space"]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which 1e-4 is a number, as in YAML 1.2."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def load_space(path: Path) -> SearchSpace:
+    """Read a search file, each of its presets included.
+
+    Raises:
+        LeighError: The file is missing, is no YAML, or holds an unknown key, a key twice or a value out of bounds;
+            the message names the line.
+    """
+    loader, root = _compose(path)
+    for first, second, key in _duplicates(root):
+        raise LeighError(f"{path}, line {second}: {key} stands here and in line {first}; delete one of them.")
+    try:
+        values = loader.construct_document(root)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date such as 2026-99-99 is a ValueError
+        raise _yaml_error(path, error) from None
+    try:
+        space = parse_settings(SearchSpace, values, str(path))
+    except SettingsError as error:
+        raise _add_line(path, root, error.reason, error.keys) from None
+    for name, preset in space.presets.items():
+        try:
+            space.apply_preset(name)
+        except SettingsError as error:
+            key = str(error.keys[-1]) if error.keys else ""
+            keys = ("presets", name, *(("fix",) if key in preset.fix else ()), key)
+            raise _add_line(path, root, f"preset {name}: {error.reason}", keys) from None
+    return space
+
+
+def find_line(path: Path, *keys: str) -> int:
+    """Find the line of a search file, from 1, that has a key, or the nearest enclosing key that exists.
+
+    Raises:
+        LeighError: The file is missing or is no YAML.
+    """
+    return _line(_compose(path)[1], keys)
+
+
+def _compose(path: Path) -> tuple[_Loader, yaml.MappingNode]:
+    try:
+        loader = _Loader(path.read_text(encoding="utf-8"))
+        root = loader.get_single_node()
+    except OSError as error:
+        raise LeighError(f"{path}: the search file can't be read ({error.strerror}); check the path.") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise _yaml_error(path, error) from None
+    if not isinstance(root, yaml.MappingNode):
+        raise LeighError(f"{path}: a search file is a mapping that begins with 'family:'; this one is not.")
+    return loader, root
+
+
+def _yaml_error(path: Path, error: Exception) -> LeighError:
+    mark = getattr(error, "problem_mark", None)
+    where = f"{path}, line {mark.line + 1}" if mark else str(path)
+    problem = " ".join(str(getattr(error, "problem", None) or error).split())
+    return LeighError(f"{where}: this is no YAML ({problem}); mend the file.")
+
+
+def _add_line(path: Path, root: yaml.MappingNode, reason: str, keys: Keys) -> SettingsError:
+    return SettingsError(f"{path}, line {_line(root, keys)}", reason, keys)
+
+
+def _line(root: yaml.Node, keys: Keys) -> int:
+    node, line = root, root.start_mark.line
+    for key in keys:
+        if isinstance(node, yaml.MappingNode):
+            # Keys that are merged in (<<) come first.
+            pairs = [(name, value) for name, value in node.value if name.value == str(key)][-1:]
+            if not pairs:
+                break
+            line, node = pairs[0][0].start_mark.line, pairs[0][1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(key, int):
+            node = node.value[key]
+            line = node.start_mark.line
+        else:
+            break
+    return int(line) + 1
+
+
+def _duplicates(root: yaml.Node) -> Iterator[tuple[int, int, str]]:
+    """Lines, from 1, of both occurrences of a key that one mapping has twice, and the key."""
+    seen: set[int] = set()  # an alias may lead back
+    nodes = [root]
+    while nodes:
+        node = nodes.pop()
+        if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            lines: dict[str, int] = {}
+            for name, value in node.value:
+                nodes.append(value)
+                if isinstance(name, yaml.ScalarNode):
+                    line = name.start_mark.line + 1
+                    if name.value in lines:
+                        yield lines[name.value], line, format_value(name.value)
+                    lines[name.value] = line
+        else:
+            nodes.extend(node.value)

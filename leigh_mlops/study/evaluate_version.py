@@ -1,0 +1,158 @@
+"""Scores of a registered version on a labelled data set."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from rich.console import Console
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.images import IntensityScale, adjustment
+from leigh_mlops.models import ModelPackage, load_package
+from leigh_mlops.plates import EXCLUDED_BY_DEFAULT
+from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.report.terminal_tables import REFERENCE_NAMES
+from leigh_mlops.study.console_summary import evaluation_lines
+from leigh_mlops.study.evaluation import Evaluation, evaluate_package
+from leigh_mlops.study.model_selection import accuracy_gain
+from leigh_mlops.study.prepare import DataSource, add_flags, add_pixels, find_data, measure_confounds
+from leigh_mlops.tracking import Store, Version
+from leigh_mlops.training import PreparedData
+
+__all__ = ["VersionEvaluation", "evaluate_version", "matching_data", "plate_adjustments"]
+
+
+@dataclass(frozen=True)
+class VersionEvaluation:
+    """Scores of a registered version on wells on which it was neither trained nor chosen.
+
+    Attributes:
+        version: Registered version.
+        package: Its package.
+        data: The data set at its image size; ``evaluation.outputs.rows`` were scored.
+        evaluation: Its scores, beside those of the baselines.
+        seen: Description of the scored wells.
+        wells: Number of wells scored.
+        sentences: Interpretation of the scores, the most important first; empty where nothing is classified.
+    """
+
+    version: Version
+    package: ModelPackage
+    data: PreparedData
+    evaluation: Evaluation
+    seen: str
+    wells: int
+    sentences: list[str]
+
+    @property
+    def rows(self) -> dict[str, dict[str, float]]:
+        """Scores by name, for a table."""
+        scored = self.evaluation
+        if not scored.position:
+            return {self.version.uri: scored.scores, "PCA with as many numbers": scored.baseline}
+        beside = {REFERENCE_NAMES["baseline"]: scored.baseline, REFERENCE_NAMES["position"]: scored.position}
+        return {self.version.uri: scored.scores} | beside
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON of the ``evaluate`` command."""
+        said = {"seen": self.seen, "n_wells": self.wells, "sentences": self.sentences}
+        return self.evaluation.to_json(self.version.uri) | said
+
+
+def evaluate_version(store: Store, uri: str, data: Path, platemap: Path | None, console: Console) -> VersionEvaluation:
+    """Score a version on all labelled fields of wells on which it was neither trained nor chosen.
+
+    Raises:
+        LeighError: The version or the data can't be loaded, or do not fit.
+    """
+    version = store.version(uri)
+    with tempfile.TemporaryDirectory() as temporary:
+        package = load_package(store.download(version, Path(temporary)))
+    prepared = matching_data(package, DataSource(data, platemap), console)
+    everything = prepared.rows()
+    if not len(everything):
+        raise LeighError(
+            f"{data} has no readable field of class {' or '.join(prepared.classes)}; nothing can be scored."
+        )
+    rows = prepared.rows_of_unseen_wells(package.seen_digests, part=None)
+    if not len(rows):
+        raise LeighError(f"{uri} was trained or chosen on every well of {data}; give it wells that it has not seen.")
+    wells, left_out = (len(np.unique(prepared.wells[each])) for each in (rows, np.setdiff1d(everything, rows)))
+    seen = f"{wells} wells that it has not seen"
+    if left_out:
+        seen += f" ({left_out} wells on which it was trained or chosen are left out)"
+    scored = evaluate_package(package, prepared, rows)
+    sentences = []
+    if scored.position:
+        gain = accuracy_gain(package, scored, prepared)
+        sentences = evaluation_lines(scored, wells, measure_confounds(prepared), gain, "unseen wells")
+    return VersionEvaluation(version, package, prepared, scored, seen, wells, sentences)
+
+
+def matching_data(package: ModelPackage, source: DataSource, console: Console) -> PreparedData:
+    """Load the data of a source at a package's image size, with its classes and channels.
+
+    Raises:
+        LeighError: The channels or the bit depth differ.
+    """
+    table, channels, _ = find_data(source, console)
+    if tuple(channels) != tuple(package.channels):
+        raise LeighError(
+            f"{source.path} has the channels {', '.join(channels)}, but the model was trained on "
+            f"{', '.join(package.channels)}; give images with the same channels in the same order."
+        )
+    spec = package.model.spec
+    data = add_pixels(table, channels, spec.classes, spec.image_size, console)
+    data = add_flags(data, stored_excluded_flaws(package), console)
+    if data.cache.full_scale != package.scale["full_scale"]:
+        raise LeighError(
+            f"The images of {source.path} reach {data.cache.full_scale}, those that the model was trained on "
+            f"{package.scale['full_scale']}; give images of the same bit depth."
+        )
+    for failure in data.failures:
+        console.print(f"  left out: {failure.reason}", markup=False)
+    controls = IntensityScale.from_json(package.scale).controls
+    return data if controls is None else data.scale_by_controls(_training_mask(package, data), controls)
+
+
+def _training_mask(package: ModelPackage, data: PreparedData) -> npt.NDArray[np.bool_]:
+    """Mask of the fields on which a package was trained, shape (N,)."""
+    return np.isin(data.cache.digests, package.arrays["training_digests"].astype(np.uint64))
+
+
+def plate_adjustments(
+    package: ModelPackage, table: pd.DataFrame, console: Console
+) -> dict[str, list[list[float]]] | None:
+    """Offset and gain of each channel by plate, from the plates' own negative controls.
+
+    They equal those of an evaluation on the same table: every image is read once, since flaws, for
+    which a control is left out, are found by comparing fields.
+
+    Returns:
+        ``None`` for a package that is not scaled by controls.
+
+    Raises:
+        LeighError: A plate has no negative control well that can be read.
+    """
+    controls = IntensityScale.from_json(package.scale).controls
+    if controls is None:
+        return None
+    spec = package.model.spec
+    data = add_pixels(table, package.channels, spec.classes, spec.image_size, console)
+    data = add_flags(data, stored_excluded_flaws(package), console)
+    levels = data.control_levels(_training_mask(package, data))
+    if absent := sorted(set(table[Metadata.PLATE].astype(str)) - set(levels)):
+        raise LeighError(
+            f"The model is scaled by negative controls, and plate {absent[0]} has none that can be read; add "
+            "pert_type=negcon to its plate map."
+        )
+    return {plate: adjustment(controls, level).tolist() for plate, level in levels.items()}
+
+
+def stored_excluded_flaws(package: ModelPackage) -> tuple[str, ...]:
+    """Flaws for which fields were left out when a package was made; the default rule if they are not stored."""
+    return tuple(package.about.get("exclude", EXCLUDED_BY_DEFAULT))

@@ -1,0 +1,222 @@
+"""Packaging of the best trials of a family; the winner is tested once and registered."""
+
+import platform
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from leigh_mlops import __version__
+from leigh_mlops.errors import LeighError
+from leigh_mlops.explanations import class_means
+from leigh_mlops.explanations.latent_map import PooledLatents
+from leigh_mlops.images import IntensityScale, fit_thresholds
+from leigh_mlops.models import ModelPackage, Network, save_package
+from leigh_mlops.plates import leaked_wells
+from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.report.figures import confusion_matrix, score_distributions
+from leigh_mlops.scores import aggregate_wells, paired_bootstrap
+from leigh_mlops.study.baselines import Baselines, fit_latent_baseline
+from leigh_mlops.study.champion import AtSize, Decision, comparison_key, decide_promotion
+from leigh_mlops.study.evaluation import Evaluation, evaluate_package
+from leigh_mlops.study.examples import display_limits, example_sheet
+from leigh_mlops.study.reference_statistics import reliability_facts
+from leigh_mlops.tracking import CHALLENGER, Run, Store, Version
+from leigh_mlops.training import PreparedData, initial_weight_digests
+
+__all__ = ["Winner", "accuracy_gain", "evaluate_and_register", "log_package", "make_package"]
+
+
+@dataclass(frozen=True)
+class Winner:
+    """A registered version with its scores on the test part.
+
+    Attributes:
+        version: Registered version.
+        decision: Champion or challenger, and the reason.
+        test: Scores of the model, the baseline and the position on the test part.
+        gain: 95 % interval of the accuracy per well less the baseline's.
+        trial: Name of its trial, such as ``resnext-2``.
+    """
+
+    version: Version
+    decision: Decision
+    test: Evaluation
+    gain: tuple[float, float] | None
+    trial: str = ""
+
+
+def make_package(
+    model: Network,
+    scale: IntensityScale,
+    data: PreparedData,
+    baselines: Baselines,
+    about: dict[str, Any],
+    starts: Sequence[str] = (),
+) -> ModelPackage:
+    """Package a model with all data that a job needs; class means, latent map and digests are of the training wells.
+
+    Calibration and the limit of energies come from the validation wells.
+
+    Args:
+        model: The trained network.
+        scale: Its intensity scale.
+        data: Data that it was trained on.
+        baselines: Baselines fitted on the same wells and image size.
+        about: Facts to be stored.
+        starts: Folders of the packages from which its training was initialised; their fields count as seen.
+    """
+    model.eval()
+    rows = data.rows("train")
+    batches = data.batches_from_rows(rows, scale, 16)
+    latents = PooledLatents()
+    means = class_means(model, ((batch.images, batch.labels) for batch in batches), latents)
+    trained, chosen = initial_weight_digests(starts)
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "training_digests": np.union1d(trained, data.cache.digests[rows]),
+        "validation_digests": np.union1d(chosen, data.cache.digests[data.rows("val")]),
+    }
+    arrays |= latents.fit().to_arrays()
+    if model.task == "classify":
+        arrays |= baselines.to_arrays()
+    else:
+        pca, _ = fit_latent_baseline(data, scale, int(np.prod(means["true"].shape[1:])))
+        arrays |= {f"pca/{name}": array for name, array in pca.to_arrays().items()}
+    trust, measured = reliability_facts(model, scale, data)
+    arrays |= measured
+    facts = trust | {
+        "demo": data.demo,
+        "display_limits": display_limits(data),
+        "region_thresholds": fit_thresholds(data.cache, rows),
+        "data_fingerprint": data.fingerprint,
+        "split_fingerprint": data.split_fingerprint,
+        "versions": {"leigh_mlops": __version__, "torch": torch.__version__, "python": platform.python_version()},
+    }
+    return ModelPackage(model, tuple(data.channels), scale.to_json(), means, arrays, facts | about)
+
+
+def log_package(store: Store, run: Run, package: ModelPackage) -> str:
+    """Log a package to its run; return its address for the registry."""
+    spec = package.model.spec
+    with tempfile.TemporaryDirectory() as temporary:
+        save_package(package, Path(temporary) / "package")
+        return store.log_package(
+            run,
+            Path(temporary) / "package",
+            channels=spec.channels,
+            image_size=spec.image_size,
+            classifies=package.model.task == "classify",
+        )
+
+
+def evaluate_and_register(
+    store: Store,
+    run: Run,
+    package: ModelPackage,
+    model_uri: str,
+    name: str,
+    data: PreparedData,
+    at_size: AtSize,
+    *,
+    at: float,
+) -> Winner:
+    """Score the winner on the test part, once; register it; decide whether it becomes champion.
+
+    A run that was registered before, in a search that was interrupted, gets no second version: its decision is kept,
+    and its scores are logged at the same time (``at``), so that they are stored once.
+    """
+    version = store.find_run_version(name, run)
+    decision = decide_promotion(store, name, package, at_size) if version is None else Decision.from_tags(version.tags)
+    test = evaluate_package(package, data, data.rows("test"))
+    run.log_metrics({f"test/{score}": value for score, value in test.scores.items()}, at=at)
+    for kind, scores in (("baseline", test.baseline), ("position", test.position)):
+        run.log_metrics({f"test/{kind}/{score}": value for score, value in scores.items()}, at=at)
+    gain = accuracy_gain(package, test, data)
+    if version is None:
+        version = store.register(name, model_uri, run, _version_tags(package, data, test, decision, gain))
+    store.set_alias(version, CHALLENGER)
+    champion = store.champion(name)
+    if decision.promote and (champion is None or champion.version < version.version):
+        store.promote(name, version.version)
+    run.set_tags({"winner": True, "registered": version.uri, "champion": decision.promote, "decision": decision.reason})
+    _log_figures(run, package, test, data)
+    return Winner(version, decision, test, gain)
+
+
+def accuracy_gain(package: ModelPackage, test: Evaluation, data: PreparedData) -> tuple[float, float] | None:
+    """95 % interval of the accuracy per well less the intensity baseline's, by a paired bootstrap over wells."""
+    if package.model.task != "classify":
+        return None
+    rows = test.outputs.rows
+    theirs = Baselines.from_arrays(package.arrays).log_probs(data, rows)["baseline"]
+    wells = [aggregate_wells(list(data.wells[rows]), data.labels[rows], each) for each in (test.outputs.values, theirs)]
+    if len(wells[0].wells) < 2:
+        return None
+    hits = [(each.log_probs.argmax(1) == each.labels).astype(float) for each in wells]
+    difference = paired_bootstrap(hits[0], hits[1])
+    return difference.low, difference.high
+
+
+def _version_tags(
+    package: ModelPackage,
+    data: PreparedData,
+    test: Evaluation,
+    decision: Decision,
+    gain: tuple[float, float] | None,
+) -> dict[str, Any]:
+    tags = comparison_key(package) | decision.tags() | {"demo": data.demo, "wells": len(set(data.wells))}
+    known = ("data_fingerprint", "split_fingerprint", "git")
+    tags |= {key: package.about[key] for key in known if key in package.about}
+    if gain is not None:
+        ours, theirs = test.scores["wells/accuracy"], test.baseline["wells/accuracy"]
+        beats = "beats" if gain[0] > 0 else "does not beat"
+        tags["baseline"] = f"{beats} the intensity baseline on test wells ({ours:.3f} against {theirs:.3f})"
+        tags["leaked_wells"] = len(leaked_wells(data.table, data.table[Metadata.SPLIT]))
+    return tags
+
+
+def _log_figures(run: Run, package: ModelPackage, test: Evaluation, data: PreparedData) -> None:
+    try:
+        run.log_figure(example_sheet(package, data), "pictures/examples.png")
+    except LeighError as error:
+        # A network that can't be explained yet is registered all the same.
+        run.set_tags({"pictures": str(error)})
+    if package.model.task != "classify":
+        return
+    rows, classes = test.outputs.rows, data.classes
+    labels, values = data.labels[rows], test.outputs.values
+    run.log_figure(confusion_matrix(labels, values.argmax(1), classes), "figures/confusion.png")
+    wells = aggregate_wells(list(data.wells[rows]), labels, values)
+    for pair in _pairs(len(classes)):
+        run.log_figure(
+            _distribution(classes, pair, (labels, values), (wells.labels, wells.log_probs), test.scores),
+            f"figures/scores_{classes[pair[0]]}_{classes[pair[1]]}.png",
+        )
+
+
+def _pairs(count: int) -> list[tuple[int, int]]:
+    return [(first, second) for first in range(count) for second in range(first + 1, count)]
+
+
+def _distribution(
+    classes: Sequence[str],
+    pair: tuple[int, int],
+    fields: tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]],
+    wells: tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]],
+    scores: dict[str, float],
+) -> Any:  # noqa: ANN401
+    first, second = pair
+
+    def split(part: tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]) -> dict[str, npt.NDArray[np.float64]]:
+        labels, values = part
+        odds = values[:, second] - values[:, first]
+        return {classes[label]: odds[labels == label] for label in pair}
+
+    key = "wells/z_prime" if len(classes) == 2 else f"wells/z_prime/{classes[first]}_{classes[second]}"
+    name = f"log-odds of {classes[second]} against {classes[first]} (nats)"
+    return score_distributions(split(fields), split(wells), score=name, z_prime=scores.get(key))

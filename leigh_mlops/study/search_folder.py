@@ -1,0 +1,125 @@
+"""Folders of searches, each locked by one process at a time and removed at the end of the search."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.trials import Event, Journal
+
+__all__ = ["SavedSearch", "interrupted_searches", "locked_search", "new_search", "state_folder"]
+
+
+_LOCK_TIMEOUT_S = 3.0
+
+
+def state_folder() -> Path:
+    """Private folder of running searches, outside store and artifacts, as Ray writes pickles there.
+
+    The environment variable LEIGH_STATE sets another; on a cluster every node must have access to it.
+    """
+    default = Path(os.environ.get("XDG_STATE_HOME", Path.home() / ".local" / "state")) / "leigh_mlops"
+    folder = Path(os.environ.get("LEIGH_STATE", default)).absolute()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+class SavedSearch:
+    """Folder of one search while it is locked.
+
+    Attributes:
+        folder: Its path; its name is the search's id.
+        journal: Journal of the search.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.journal = Journal(folder / "journal.jsonl")
+
+    @property
+    def opening_event(self) -> Event | None:
+        """Event that opened the search, with the study's settings."""
+        return self.journal.find_first("opened")
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds spent on searching so far, without pauses."""
+        spent, since = 0.0, None
+        for event in self.journal.events:
+            if event["what"] in ("opened", "resumed"):
+                since = event["time"]
+            elif since is not None:
+                spent, since = spent + event["time"] - since, event["time"]
+        return spent
+
+    def remove(self) -> None:
+        """Delete the folder once everything is in the store."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _acquire_lock(folder: Path, timeout_s: float = 0) -> FileLock:
+    lock = FileLock(f"{folder}.lock")
+    lock.acquire(timeout=timeout_s)
+    return lock
+
+
+@contextmanager
+def new_search() -> Iterator[SavedSearch]:
+    """Create and lock the folder of a new search; it is removed at the end if the search was never opened."""
+    folder = state_folder() / "searches" / f"{time.time_ns():x}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = _acquire_lock(folder)
+    folder.mkdir()
+    saved = SavedSearch(folder)
+    try:
+        yield saved
+    finally:
+        if saved.opening_event is None:
+            saved.remove()
+        _release(lock, folder)
+
+
+@contextmanager
+def locked_search(folder: Path) -> Iterator[SavedSearch]:
+    """Lock the folder of an earlier search.
+
+    Raises:
+        LeighError: Another process holds it.
+    """
+    try:
+        # Other commands lock it for a moment, to check that no process does.
+        lock = _acquire_lock(folder, _LOCK_TIMEOUT_S)
+    except Timeout:
+        raise LeighError(f"The search {folder.name} runs already; wait for its end, or stop it first.") from None
+    try:
+        yield SavedSearch(folder)
+    finally:
+        _release(lock, folder)
+
+
+def _release(lock: FileLock, folder: Path) -> None:
+    lock.release()
+    if not folder.exists():
+        Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def interrupted_searches() -> list[Path]:
+    """Folders of opened searches that no process has locked, the newest last; leftovers of others are removed."""
+    dead = []
+    for folder in sorted(path for path in (state_folder() / "searches").glob("*") if path.is_dir()):
+        try:
+            lock = _acquire_lock(folder)
+        except Timeout:
+            continue
+        saved = SavedSearch(folder)
+        if saved.opening_event is None:
+            saved.remove()
+        else:
+            dead.append(folder)
+        _release(lock, folder)
+    return dead

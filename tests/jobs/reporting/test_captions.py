@@ -1,0 +1,168 @@
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from leigh_mlops.explanations import map_unit
+from leigh_mlops.jobs.reporting.captions import captions, describe_map, summarise_job
+
+PACKAGE = SimpleNamespace(model=SimpleNamespace(spec=SimpleNamespace(classes=("DS", "TT"))))
+KEY = "counterfactual_confident"
+NONE = pd.DataFrame()
+
+
+def said(**columns: object) -> list[str]:
+    fields = pd.DataFrame({"counterfactual_target": ["TT"] * 4, **columns})
+    return summarise_job(fields, NONE, NONE, PACKAGE).counterfactuals
+
+
+def test_without_counterfactuals_nothing_is_said_of_them() -> None:
+    found = summarise_job(pd.DataFrame({"x": [1]}), NONE, NONE, PACKAGE)
+    assert found.counterfactuals == found.details == []
+    assert found.job == ["1 field of 0 wells was explained; 0 could not be explained."]
+    one, two = (pd.DataFrame({"x": [0] * number}) for number in (1, 2))
+    assert summarise_job(two, one, two, PACKAGE).job == ["2 fields of 1 well were explained; 2 could not be explained."]
+
+
+def test_labelled_wells_are_those_without_a_compound() -> None:
+    wells = pd.DataFrame({
+        "Metadata_Condition": ["DS", "DS", "TT", "DS"], "predicted": ["DS", "TT", "TT", None], "seen": False,
+    })  # fmt: skip
+    fields = pd.DataFrame({"x": [0]})
+    plain = summarise_job(fields, wells, NONE, PACKAGE).job[1]
+    assert plain.startswith("2 of the 3 labelled wells that the model had not seen are classified as labelled;")
+    treated = wells.assign(Metadata_Compound=[None, "good", None, None])
+    found = summarise_job(fields, treated, NONE, PACKAGE).job[1]
+    assert found.startswith("2 of the 2 labelled wells without a compound that the model had not seen are")
+
+
+@pytest.mark.parametrize("kind", ["confident", "alpha_1"])
+def test_the_first_sentence_counts_what_arrived(kind: str) -> None:
+    lights = {f"counterfactual_{kind}_light": ["green", "amber", "red", None], "counterfactual_boundary_light": "green"}
+    if kind == "alpha_1":
+        del lights["counterfactual_boundary_light"]
+    assert said(**lights)[0] == (
+        "Of 3 fields the model made an image that looks like TT; 2 of these look like TT to it when the saved file is "
+        "read again; the others explain nothing."
+    )
+
+
+def test_a_boundary_picture_counts_by_how_near_it_lies_and_not_by_its_side() -> None:
+    key = "counterfactual_boundary"
+    sides = {f"{key}_valid": [True, False, False, True]}
+    assert said(**sides, **{f"{key}_light": "green"})[:2] == [
+        "Of 4 fields the model made an image that looks like TT; 4 of these lie at the boundary to TT or past it when "
+        "the saved file is read again.",
+        "How far those towards TT can be trusted: 4 green (all measures in order), 0 amber (a measure beyond its "
+        "limit), 0 red (explains nothing).",
+    ]
+    found = said(**sides, **{f"{key}_light": ["green", "red", "green", "amber"]})
+    assert found[0].startswith("Of 4 fields the model made an image that looks like TT; 3 of these lie")
+    assert found[0].endswith("; the others explain nothing.")
+
+
+def test_trust_is_said_where_it_was_measured() -> None:
+    lights = {f"{KEY}_light": ["green", "green", "amber", "red"]}
+    assert len(said(**lights)) == 2
+    measured = {
+        f"{KEY}_way": ["line", "line", "gradient", "line"], f"{KEY}_attempts": [1, 3, 2, 5],
+        f"{KEY}_oracle_class": ["TT", "TT", "TT", "DS"], f"{KEY}_twin_error": [0.2, 0.4, None, 0.9],
+    }  # fmt: skip
+    assert said(**lights, **measured)[1:] == [
+        "How far those towards TT can be trusted: 2 green (all measures in order), 1 amber (a measure beyond its "
+        "limit), 1 red (explains nothing).",
+        "An independently trained classifier takes 3 of 4 (75 %) for TT.",
+        "The median distance to the true twin in TT is 0.40 of that of the image itself; below 1 is nearer.",
+    ]
+
+
+def test_how_they_were_made_stands_among_the_details() -> None:
+    fields = pd.DataFrame({
+        "counterfactual_target": "TT", f"{KEY}_light": ["green", "red"], f"{KEY}_way": ["line", "gradient"],
+        f"{KEY}_attempts": [1, 2],
+    })  # fmt: skip
+    found = summarise_job(fields, NONE, NONE, PACKAGE)
+    assert not any("gradient" in sentence for sentence in found.counterfactuals)
+    assert found.details == [
+        "Of the counterfactuals towards TT, 1 left the straight way for the gradient, and 1 needed further attempts "
+        "after their file was read again."
+    ]
+
+
+ALREADY = {"counterfactual_note": ["already TT", "already TT", None, "block 1 did not converge"]}
+
+
+def test_fields_without_a_counterfactual_are_counted() -> None:
+    lights = {f"{KEY}_light": [None, None, "green", None]}
+    assert said(**lights)[0] == (
+        "Of 1 field the model made an image that looks like TT; 1 of these looks like TT to it when the saved file is "
+        "read again."
+    )
+    assert len(said(**lights)) == 2
+    assert said(**lights, **ALREADY)[2:] == [
+        "2 fields are already TT and have no counterfactual.",
+        "1 field has no counterfactual; counterfactual_note in fields.parquet says why.",
+    ]
+
+
+def test_a_job_whose_fields_are_the_target_already_says_so() -> None:
+    every = pd.DataFrame({"counterfactual_note": ["already TT"] * 3})
+    assert summarise_job(every, NONE, NONE, PACKAGE).counterfactuals == [
+        "3 fields are already TT and have no counterfactual."
+    ]
+
+
+def test_a_kind_that_some_fields_lack_is_counted() -> None:
+    lacking = {f"{KEY}_note": ["no step reaches TT", "block 1 did not converge", None, None]}
+    both = {"counterfactual_boundary_light": ["green"] * 4, f"{KEY}_light": ["red", None, "amber", "green"]}
+    found = said(**both, **lacking)
+    assert found[0].startswith("Of 3 fields the model made an image that looks like TT; 2 of these")
+    assert found[-1] == (
+        "1 field has no confident counterfactual; counterfactual_confident_note in fields.parquet says why."
+    )
+    assert said(counterfactual_boundary_light=["green"] * 4, **{f"{KEY}_note": ["block 1"] * 4})[-1].startswith(
+        "4 fields have no confident counterfactual"
+    )
+
+
+def test_captions() -> None:
+    row = pd.Series(
+        {
+            "predicted": "DS", "probability_DS": 0.9, "counterfactual_target": "TT",
+            "counterfactual_boundary_class": "TT", "counterfactual_boundary_probability": 0.503,
+            f"{KEY}_class": "TT", f"{KEY}_probability": 0.96, f"{KEY}_light": "amber", f"{KEY}_map_full_colour": 0.02,
+            "picture_image": "a.png", "picture_counterfactual_boundary": "b.png", f"picture_{KEY}": "c.png",
+            f"picture_{KEY}_map": "d.png", "picture_sweep_film": "e.webp",
+            "picture_sweep_video": "f.mp4", "picture_reconstruction": float("nan"),
+        }
+    )  # fmt: skip
+    assert captions(row) == [
+        ("a.png", "image: DS, 0.900"),
+        ("b.png", "towards TT (boundary); saved file: TT (TT 0.503)"),
+        ("c.png", "towards TT (confident); saved file: TT (TT 0.960); amber"),
+        ("d.png", "where the change towards TT (confident) raises (red) or lowers (blue) its log-odds; "
+                  "full colour is 0.02 nats"),
+        ("e.webp", "from the image through the counterfactual towards TT and past it"),
+    ]  # fmt: skip
+
+
+METHODS = (
+    "occlusion", "grad_cam", "guided_grad_cam", "integrated_gradients", "smooth_grad", "deep_lift", "lrp",
+    "prediction_difference",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_map_says_what_it_shows_and_its_full_colour(method: str) -> None:
+    title, said = describe_map(method, {f"{method}_target": "TT", f"{method}_full_colour": 0.25})
+    assert title
+    assert "TT" in said
+    assert f"full colour is 0.25 {map_unit(method)}." in said
+
+
+def test_a_map_of_one_channel_names_it() -> None:
+    row = {"occlusion_target": "TT", "occlusion_TMRM_full_colour": 0.5}
+    assert describe_map("occlusion_TMRM", row)[0] == "Occlusion of TMRM alone"
+    assert describe_map("occlusion_TMRM", row)[1].endswith("full colour is 0.5 logits.")
+    assert describe_map("image", row) is None
+    assert describe_map("grad_camera", row) is None

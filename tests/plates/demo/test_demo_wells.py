@@ -1,0 +1,130 @@
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.plates import probe_position
+from leigh_mlops.plates.demo.demo_wells import demo_fields, demo_platemap, demo_wells
+from leigh_mlops.plates.demo.design import DemoDesign
+
+
+def position_auc(wells):
+    table = pd.DataFrame(
+        {
+            "Metadata_Plate": [str(well.plate) for well in wells],
+            "Metadata_Well": [well.name for well in wells],
+            "Metadata_Row": [well.row for well in wells],
+            "Metadata_Col": [well.col for well in wells],
+            "Metadata_Condition": [well.condition for well in wells],
+        }
+    )
+    return probe_position(table)["auc"]
+
+
+def of_class(wells, read):
+    return {name: {read(well) for well in wells if well.condition == name} for name in ("DS", "TT")}
+
+
+@pytest.mark.parametrize("size", [None, 96, 384])
+def test_classes_stand_in_blocks_only_on_request(size):
+    assert position_auc(demo_wells(DemoDesign(wells=size))) < 0.7
+    blocks = demo_wells(DemoDesign(wells=size, confounder="position"))
+    assert position_auc(blocks) > 0.95
+    counts = Counter(well.condition for well in blocks)
+    assert counts["DS"] == counts["TT"]
+
+
+def test_a_plate_gives_the_class_away_only_on_request():
+    several = demo_wells(DemoDesign(plates=2))
+    assert of_class(several, lambda well: well.plate) == {"DS": {0, 1}, "TT": {0, 1}}
+    confounded = demo_wells(DemoDesign(plates=2, confounder="plate"))
+    assert of_class(confounded, lambda well: well.plate) == {"DS": {0}, "TT": {1}}
+    assert len(confounded) == len(several)
+
+
+def test_donors_and_backgrounds_differ_only_on_request():
+    usual = demo_wells(DemoDesign())
+    donors = of_class(usual, lambda well: well.donor)
+    assert donors["DS"] == donors["TT"] == {"patient1", "patient2", "patient3"}
+    assert {(well.parameters.nucleus, well.parameters.background) for well in usual} == {(1, 0)}
+
+    own = demo_wells(DemoDesign(confounder="donor"))
+    donors = of_class(own, lambda well: well.donor)
+    assert not donors["DS"] & donors["TT"]
+    assert of_class(own, lambda well: well.parameters.nucleus) == {"DS": {0.9}, "TT": {1.1}}
+    bright = demo_wells(DemoDesign(confounder="background"))
+    assert of_class(bright, lambda well: well.parameters.background) == {"DS": {0}, "TT": {60}}
+
+
+def test_a_full_plate_has_every_well():
+    wells = demo_wells(DemoDesign(wells=384, classes=("WT", "DS", "TT")))
+    assert {(well.row, well.col) for well in wells} == {(row, col) for row in range(1, 17) for col in range(1, 25)}
+    assert set(Counter(well.condition for well in wells).values()) == {128}
+    assert len(demo_wells(DemoDesign(wells=96))) == 96
+
+
+def test_plates_rows_and_edges_differ_as_much_as_was_asked_for():
+    def stains(strength):
+        wells = demo_wells(DemoDesign(wells=384, plates=3, plate_effect=strength))
+        return np.log([well.parameters.stain for well in wells]).reshape(3, 384), wells
+
+    none, wells = stains(0.0)
+    assert {well.parameters.exposure for well in wells} == {(1.0, 1.0)}
+    strong, wells = stains(0.4)
+    assert len({well.parameters.exposure for well in wells}) == 3
+    assert none.mean(axis=1).std() < 0.02 < 0.1 < strong.mean(axis=1).std()
+    edge = np.array([well.row in (1, 16) or well.col in (1, 24) for well in wells]).reshape(3, 384)
+    gain = strong - none  # the same wells, so chance cancels
+    assert (gain[edge].mean() - gain[~edge].mean()) > 0.1
+    slopes = [np.corrcoef(gain[plate], [well.row for well in wells[:384]])[0, 1] for plate in range(3)]
+    assert np.abs(slopes).max() > 0.3
+
+
+def test_flaws_fall_on_as_many_fields_as_was_asked_for():
+    design = DemoDesign()
+    assert {field.flaw for field in demo_fields(design, demo_wells(design))} == {""}
+    flawed = DemoDesign(saturated=0.25, empty=0.5, wells_per_class=10, fields_per_well=2)
+    fields = demo_fields(flawed, demo_wells(flawed))
+    assert Counter(field.flaw for field in fields) == {"saturated": 10, "empty": 20, "": 10}
+    assert [(field.well.number, field.site) for field in fields[:3]] == [(0, 1), (0, 2), (1, 1)]
+    assert fields[0].make_rng(0).random() != fields[1].make_rng(0).random()
+
+
+def test_the_plate_map_names_plates_where_there_are_several():
+    design = DemoDesign(plates=3, wells_per_class=2)
+    platemap = demo_platemap(design, demo_wells(design), ["a", "b", "c"])
+    assert list(platemap) == ["plate", "well_position", "condition", "control", "donor", "batch"]
+    assert dict(zip(platemap["plate"], platemap["batch"], strict=True)) == {"a": "batch1", "b": "batch1", "c": "batch2"}
+    assert set(platemap.groupby("condition")["control"].unique().explode().items()) == {
+        ("DS", "negcon"),
+        ("TT", "poscon"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"classes": ("DS", "XY")}, "classes DS,XY cannot be drawn; choose different ones of WT, DS, TT"),
+        ({"classes": ("DS", "DS")}, "classes DS,DS cannot be drawn"),
+        ({"classes": ()}, "classes none cannot be drawn"),
+        ({"classes": ("DS",), "confounder": "donor"}, "the confounder 'donor' needs two classes"),
+        ({"wells_per_class": 0}, "wells per class 0 is out of bounds"),
+        ({"wells_per_class": 400, "classes": ("WT", "DS", "TT"), "wells": 1536}, "wells 1536 cannot be drawn"),
+        ({"wells_per_class": 400, "classes": ("WT", "DS", "TT")}, None),
+        ({"image_size_px": 9000}, "image size 9000 is out of bounds"),
+        ({"debris": 1.5}, "debris 1.5 is out of bounds"),
+        ({"illumination": 1}, "illumination 1 is out of bounds; choose 0 to 0.8"),
+        ({"effect": "size"}, "effect size cannot be drawn; choose one of both, intensity, morphology"),
+        ({"confounder": "moon"}, "confounder moon cannot be drawn; choose one of none, position"),
+        ({"confounder": "plate", "plates": 1}, "2 classes need 2 plates to have one each, not 1"),
+        ({"saturated": 0.7, "debris": 0.7}, r"\(saturated 0.7, debris 0.7\) add up to more than 1"),
+    ],
+)
+def test_what_cannot_be_drawn(arguments, message):
+    if message is None:
+        assert DemoDesign(**arguments).wells_per_plate == 1200
+        return
+    with pytest.raises(LeighError, match=message):
+        DemoDesign(**arguments)
