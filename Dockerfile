@@ -12,8 +12,7 @@ ENV PATH=/app/.venv/bin:$PATH PYTHONUNBUFFERED=1
 COPY --chown=leigh deploy/requirements.lock ./
 # The pins change less often than the code, so that they make a layer of their own.
 RUN python -m venv .venv && pip install --no-cache-dir --require-hashes --no-deps -r requirements.lock
-COPY --chown=leigh pyproject.toml README.md ./
-COPY --chown=leigh tuning tuning
+COPY --chown=leigh pyproject.toml README.md LICENSE ./
 COPY --chown=leigh leigh_mlops leigh_mlops
 RUN pip install --no-cache-dir --no-deps --no-build-isolation --editable .
 CMD ["python", "-m", "leigh_mlops.tune"]

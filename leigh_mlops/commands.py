@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from leigh_mlops import __version__
 from leigh_mlops.errors import LeighError, escape_unprintable
 
 __all__ = [
@@ -116,9 +117,26 @@ def run(*functions: Callable[..., Any]) -> None:
         # A file's name may hold bytes that are no text.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=len(functions) > 1)
+    if len(functions) > 1:
+        app.callback()(describe_commands)
     for function in functions:
         app.command()(_handle_errors(function))
     app()
+
+
+def show_version(requested: bool) -> None:
+    """Print name and version and exit if ``--version`` is given."""
+    if requested:
+        print(f"leigh_mlops {__version__}")
+        raise typer.Exit
+
+
+def describe_commands(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Train networks on photographs of well plates, and see what they look at."""
 
 
 def _handle_errors(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -22,7 +22,7 @@ from leigh_mlops.commands import (
 )
 from leigh_mlops.errors import LeighError
 from leigh_mlops.search import SearchProcess
-from leigh_mlops.settings import SearchSpace, load_space
+from leigh_mlops.settings import SearchSpace, find_search_files, load_space
 
 PRESETS = ("quick", "standard", "thorough")
 # Options that may differ when a search is resumed.
@@ -31,7 +31,8 @@ _RESUME_OPTIONS = {"resume", "store", "workers", "ray_address", "verbose"}
 
 def tune(
     searches: Annotated[
-        list[Path] | None, typer.Argument(help="Search files; by default all of tuning/.", show_default=False)
+        list[Path] | None,
+        typer.Argument(help="Search files; by default all of tuning/ here, or the package's own.", show_default=False),
     ] = None,
     data: Annotated[
         Path | None,
@@ -118,18 +119,12 @@ def _given_options(context: typer.Context) -> set[str]:
 
 
 def load_spaces(searches: list[Path] | None) -> list[SearchSpace]:
-    """Read the search files named, or all of ``tuning/``, here or beside the package.
+    """Read the search files named, or all of ``tuning/`` here, or the package's own.
 
     Raises:
-        LeighError: There are none, or one is not valid.
+        LeighError: One is missing or not valid.
     """
-    if searches:
-        return [load_space(path) for path in searches]
-    folders = [Path("tuning"), Path(__file__).parent.parent / "tuning"]
-    files = next((found for folder in folders if (found := sorted(folder.glob("*.yaml")))), [])
-    if not files:
-        raise LeighError("There is no folder tuning/ here; name search files, or run where the project's tuning/ lies.")
-    return [load_space(path) for path in files]
+    return [load_space(path) for path in find_search_files(searches or ())]
 
 
 def configure_search(

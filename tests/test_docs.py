@@ -12,7 +12,7 @@ import pytest
 import typer
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 COMMANDS = sorted(
     {
         (name, tuple(re.findall(r"--[a-z][a-z-]*", line)))

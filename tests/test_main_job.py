@@ -131,8 +131,7 @@ def test_the_same_seed_gives_the_same_trials_and_metrics(searched: tuple[Worksho
     first, _ = searched
     second = Workshop(tmp_path / "again")
     shutil.copytree(first.data, second.data)
-    resnext = Path(__file__).parent.parent / "tuning" / "resnext.yaml"
-    second.run(*TUNE, str(resnext), "--data", "plate")
+    second.run(*TUNE, "tuning/resnext.yaml", "--data", "plate")
 
     def numbers(shop: Workshop) -> list[dict[str, float]]:
         runs = shop.runs("resnext")[:2]

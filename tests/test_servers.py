@@ -20,9 +20,8 @@ from leigh_mlops.tracking import Store
 from tests.conftest import write_class_folders
 from tests.deploy import services
 
-TUNING = Path(__file__).parent.parent / "tuning"
 TUNE = [
-    "leigh_mlops.tune", str(TUNING / "autoencoder.yaml"), "--data", "plate", "--preset", "quick", "--trials", "2",
+    "leigh_mlops.tune", "tuning/autoencoder.yaml", "--data", "plate", "--preset", "quick", "--trials", "2",
     "--epochs", "1", "--image-size", "32",
 ]  # fmt: skip
 

@@ -1,7 +1,8 @@
 """Search files in YAML, and the line numbers for their errors."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
 from pathlib import Path
 
 import yaml
@@ -10,7 +11,7 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.settings.base import Keys, SettingsError, format_value, parse_settings
 from leigh_mlops.settings.space import SearchSpace
 
-__all__ = ["find_line", "load_space"]
+__all__ = ["find_line", "find_search_files", "load_space"]
 
 
 class _Loader(yaml.SafeLoader):
@@ -20,6 +21,24 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
 )
+
+
+def find_search_files(named: Sequence[Path] = ()) -> list[Path]:
+    """Find the search files named, or one for each family.
+
+    A folder ``tuning`` in the working directory comes before the package's own: as a whole where no file is named,
+    and file by file for names such as ``tuning/resnext.yaml``.
+    """
+    # A package that is installed, or run from a checkout, lies in a folder.
+    packaged = Path(str(files("leigh_mlops"))) / "tuning"
+    if named:
+        return [_resolve_named(path, packaged.parent) for path in named]
+    return sorted(Path("tuning").glob("*.yaml")) or sorted(packaged.glob("*.yaml"))
+
+
+def _resolve_named(path: Path, package: Path) -> Path:
+    packaged = package / path
+    return packaged if path.parts[:1] == ("tuning",) and not path.exists() and packaged.is_file() else path
 
 
 def load_space(path: Path) -> SearchSpace:

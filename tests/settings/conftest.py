@@ -2,8 +2,10 @@ from pathlib import Path
 
 import yaml
 
-TUNING = Path(__file__).parent.parent.parent / "tuning"
-PAGE = (TUNING.parent / "docs" / "searches.md").read_text(encoding="utf-8")
+import leigh_mlops
+
+TUNING = Path(leigh_mlops.__file__).parent / "tuning"
+PAGE = (Path(__file__).parent.parent.parent / "docs" / "searches.md").read_text(encoding="utf-8")
 GOOD = {
     "family": "resnext",
     "metric": "val/log_loss",

@@ -4,8 +4,8 @@ import pytest
 import yaml
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.settings import Choice, find_line, load_space
-from tests.settings.conftest import GOOD, written
+from leigh_mlops.settings import Choice, find_line, find_search_files, load_space
+from tests.settings.conftest import GOOD, TUNING, written
 
 
 def test_a_good_search_file_is_read(tmp_path: Path) -> None:
@@ -136,3 +136,29 @@ def test_numbers_without_a_point_are_numbers(tmp_path: Path) -> None:
     choices = "space:\n  weight_decay: [0, 1e-4, 2.5E+0]\n"
     values = f"family: resnext\nmetric: val/mse\npublished: {{weight_decay: 1e-4}}\n{choices}".replace("2.5E+0", "2e-1")
     assert load_space(written(tmp_path, values)).space["weight_decay"] == Choice(values=[0, 0.0001, 0.2])
+
+
+def test_a_folder_in_the_working_directory_comes_before_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    packaged = find_search_files()
+    assert [path.name for path in packaged] == ["autoencoder.yaml", "iresnet.yaml", "resnext.yaml"]
+    assert {path.parent for path in packaged} == {TUNING}
+    Path("tuning").mkdir()
+    assert find_search_files() == packaged
+    written(Path("tuning"), GOOD)
+    assert find_search_files() == [Path("tuning/search.yaml")]
+
+
+def test_a_named_file_is_taken_from_the_package_where_the_folder_lacks_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    named = [Path("tuning/resnext.yaml"), Path("tuning/transfer/resnext.yaml")]
+    assert find_search_files(named) == [TUNING / "resnext.yaml", TUNING / "transfer" / "resnext.yaml"]
+    Path("tuning").mkdir()
+    named[0].touch()
+    assert find_search_files(named) == [named[0], TUNING / "transfer" / "resnext.yaml"]
+    unknown = [Path("tuning/resnxt.yaml"), Path("resnext.yaml"), Path("tuning")]
+    assert find_search_files(unknown) == unknown
