@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from leigh_mlops.explanations import FieldExplanation, VerifiedCounterfactual, predict_fields
-from leigh_mlops.jobs import judging
+from leigh_mlops.jobs import counterfactual_metrics
 from leigh_mlops.jobs.counterfactual_metrics import CounterfactualEvaluator, SavedCounterfactual
 from leigh_mlops.jobs.field_reader import FieldReader
 from leigh_mlops.jobs.worker import FieldWorker, WorkOrder
@@ -158,7 +158,7 @@ def test_an_oracle_on_a_plate_of_its_own_level_sees_that_level(package: ModelPac
 def test_eight_bits_between_the_display_limits() -> None:
     limits = np.array([[0.0, 255.0], [10.0, 20.0]], np.float32)
     raw = np.array([[[0.4, 0.6, 300.0, -5.0]], [[9.0, 10.01, 15.0, 21.0]]], np.float32)
-    seen = judging._quantise_to_8_bits(raw, limits)
+    seen = counterfactual_metrics._quantise_to_8_bits(raw, limits)
     np.testing.assert_allclose(seen[0, 0], [0, 1, 255, 0])
     np.testing.assert_allclose(seen[1, 0], [10, 10, 10 + 128 / 25.5, 20], rtol=1e-5)
 

@@ -10,11 +10,10 @@ import pandas as pd
 import pytest
 import torch
 from rich.console import Console
-from tests.jobs.test_explain import OneVersion
 
 from leigh_mlops.explanations import MethodCheck
 from leigh_mlops.jobs import ExplainJob, ExplainOptions
-from leigh_mlops.jobs import sanity as sanity_module
+from leigh_mlops.jobs import map_checks as map_checks_module
 from leigh_mlops.jobs.map_checks import select_map_methods, write_checks
 from leigh_mlops.jobs.reporting.outputs import collect_records
 from leigh_mlops.jobs.worker import FieldWorker, WorkOrder
@@ -22,6 +21,7 @@ from leigh_mlops.models import build_model, save_package
 from leigh_mlops.study import DataSource
 from leigh_mlops.study.baselines import fit_baselines
 from leigh_mlops.study.model_selection import make_package
+from tests.jobs.test_explain_job import OneVersion
 from tests.training.conftest import prepared
 
 METHODS = ("occlusion", "grad_cam", "integrated_gradients", "prediction_difference")
@@ -57,7 +57,7 @@ def test_one_scale_holds_for_every_field_of_a_job_and_outlives_a_stop(
     assert len(first["sample"]) == 4
     written = json.loads((job["out"] / "job.json").read_text())
     assert written["full_colour"] == first["full_colour"]
-    monkeypatch.setattr(sanity_module, "check_methods", None)  # a second check would call it
+    monkeypatch.setattr(map_checks_module, "check_methods", None)  # a second check would call it
     assert ExplainJob(**job).run()["full_colour"] == first["full_colour"]
     records = collect_records(job["out"])
     assert len(records) == 16
@@ -85,7 +85,7 @@ def test_the_checks_of_a_job_are_a_table_and_a_sentence(job: dict[str, Any]) -> 
 def test_a_field_of_the_sample_that_cannot_be_explained_leaves_the_others(
     job: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    explain, first = sanity_module.explain_fields, []
+    explain, first = map_checks_module.explain_fields, []
 
     def fails(package: Any, raw: Any, *given: Any) -> Any:
         first.append(raw[0])
@@ -93,7 +93,7 @@ def test_a_field_of_the_sample_that_cannot_be_explained_leaves_the_others(
             raise ValueError("3 pixels are not finite")
         return explain(package, raw, *given)
 
-    monkeypatch.setattr(sanity_module, "explain_fields", fails)
+    monkeypatch.setattr(map_checks_module, "explain_fields", fails)
     ExplainJob(**job | {"methods": ("grad_cam",)}).run()
     assert pd.read_csv(job["out"] / "methods.csv")["images"].tolist() == [3]
     assert "could not be explained (3 pixels are not finite)" in job["console"].file.getvalue()

@@ -19,7 +19,7 @@ from leigh_mlops.explanations import (
 )
 from leigh_mlops.explanations import counterfactuals as counterfactuals_module
 from leigh_mlops.explanations.counterfactuals.decoding import DecodedImages
-from leigh_mlops.jobs import folder as folder_module
+from leigh_mlops.jobs import field_folder as folder_module
 from leigh_mlops.jobs import worker as worker_module
 from leigh_mlops.jobs.options import ExplainOptions
 from leigh_mlops.jobs.worker import FieldWorker, WorkOrder

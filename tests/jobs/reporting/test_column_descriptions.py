@@ -1,8 +1,6 @@
 from pathlib import Path
 
 import pandas as pd
-from tests.jobs.test_changes import PACKAGE
-from tests.jobs.test_changes import fields as changed_fields
 
 from leigh_mlops.explanations import COUNTERFACTUAL_KINDS
 from leigh_mlops.images import region_features
@@ -16,6 +14,8 @@ from leigh_mlops.jobs.reporting.column_descriptions import (
     write_columns,
 )
 from tests.images.test_regions import CHANNELS, field
+from tests.jobs.reporting.test_change_report import PACKAGE
+from tests.jobs.reporting.test_change_report import fields as changed_fields
 
 MEASURES = list(region_features(field(), CHANNELS, [4.0, 3.0])) + list(
     region_features(field(), ("ch1", "TMRM"), [4.0, 3.0])

@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from tests.report.test_latents import fields
 
 from leigh_mlops.explanations import LatentMap, PooledLatents
 from leigh_mlops.jobs.reporting.latent_report import write_latents
 from leigh_mlops.models import ModelPackage, build_model
+from tests.report.test_latent_picture import fields
 
 
 @pytest.fixture

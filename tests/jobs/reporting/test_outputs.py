@@ -5,12 +5,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tests.jobs.test_changes import fields as changed_fields
 
 from leigh_mlops.jobs.reporting.outputs import build_tables, collect_records, write_outputs
 from leigh_mlops.jobs.worker import field_id
 from leigh_mlops.models import ModelPackage, build_model
 from leigh_mlops.report.image_files import write_png
+from tests.jobs.reporting.test_change_report import fields as changed_fields
 
 
 def row(plate: str = "P", well: str = "B03", site: int = 1) -> dict[str, object]:
