@@ -2,17 +2,16 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from leigh_mlops.commands import console, run, split_list
 from leigh_mlops.errors import LeighError
-from leigh_mlops.plates.demo import find_twins, flawed_fields, write_demo_plate
-from leigh_mlops.plates.demo.design import CONFOUNDERS, DemoDesign
-from leigh_mlops.plates.demo.microscope import ILLUMINATION
-from leigh_mlops.plates.demo.phenotype import EFFECTS
 from leigh_mlops.progress import Progress
+
+if TYPE_CHECKING:
+    from leigh_mlops.plates import DemoDesign
 
 __all__ = ["synthesize"]
 
@@ -51,9 +50,10 @@ def synthesize(
         str,
         typer.Option(help="Classes, with commas: WT healthy, DS patient, TT treated with FCCP."),
     ] = "DS,TT",
-    effect: Annotated[str, typer.Option(help=f"What differs in TMRM: {', '.join(EFFECTS)}.")] = "both",
+    effect: Annotated[str, typer.Option(help=f"What differs in TMRM: {', '.join(_EFFECT_TEXTS)}.")] = "both",
     confounder: Annotated[
-        str, typer.Option(help=f"What else gives the class away, to see it found: {', '.join(CONFOUNDERS)}.")
+        str,
+        typer.Option(help=f"What else gives the class away, to see it found: none, {', '.join(_CONFOUNDER_TEXTS)}."),
     ] = "none",
     twins: Annotated[bool, typer.Option("--twins", help="Draw each field in each class, too: the same cells.")] = False,
     plate_effect: Annotated[
@@ -61,7 +61,7 @@ def synthesize(
     ] = 0.05,
     illumination: Annotated[
         float, typer.Option(min=0, max=0.8, help="Share of the light that is lacking in a corner of an image.")
-    ] = ILLUMINATION,
+    ] = 0.35,
     illumination_images: Annotated[
         bool, typer.Option("--illumination-images", help="Write the illumination images (.npy), too.")
     ] = False,
@@ -72,6 +72,8 @@ def synthesize(
     seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same plates.")] = 0,
 ) -> None:
     """Draw plates of neurons as a microscope would photograph them, to try the commands without data."""
+    from leigh_mlops.plates import DemoDesign, write_demo_plate
+
     if wells is not None and wells_per_class is not None:
         raise LeighError(f"--wells {wells} fills the plate and --wells-per-class {wells_per_class} does not; keep one.")
     design = DemoDesign(
@@ -98,7 +100,9 @@ def synthesize(
     _print_summary(folder, design)
 
 
-def _print_summary(folder: Path, design: DemoDesign) -> None:
+def _print_summary(folder: Path, design: "DemoDesign") -> None:
+    from leigh_mlops.plates import find_twins, flawed_fields
+
     plates = f" on {design.plates} plates" if design.plates > 1 else ""
     wells, named = design.plates * design.wells_per_plate, ", ".join(design.classes)
     console.print(f"Drew {wells} wells{plates}, {design.field_count} fields of {named} into {folder}.", markup=False)

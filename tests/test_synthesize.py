@@ -1,10 +1,14 @@
+import inspect
+
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.plates.demo import find_twins, flawed_fields
-from leigh_mlops.synthesize import synthesize
+from leigh_mlops.plates.demo import DemoDesign, find_twins, flawed_fields
+from leigh_mlops.plates.demo.design import CONFOUNDERS
+from leigh_mlops.plates.demo.phenotype import EFFECTS
+from leigh_mlops.synthesize import _CONFOUNDER_TEXTS, _EFFECT_TEXTS, synthesize
 
 SMALL = ["--wells-per-class", "2", "--fields", "1", "--size", "32"]
 
@@ -49,3 +53,14 @@ def test_a_full_plate_needs_no_wells_per_class(tmp_path):
     assert "Drew 96 wells, 96 fields" in output
     with pytest.raises(LeighError, match="--wells 96 fills the plate and --wells-per-class 2 does not; keep one"):
         call(tmp_path / "demo", *SMALL, "--wells", 96)
+
+
+def test_options_are_those_of_the_design():
+    """The command repeats them, so that its help needs no plate."""
+    assert list(_EFFECT_TEXTS) == list(EFFECTS)
+    assert ["none", *_CONFOUNDER_TEXTS] == list(CONFOUNDERS)
+    design = {name: parameter.default for name, parameter in inspect.signature(DemoDesign).parameters.items()}
+    options = {name: parameter.default for name, parameter in inspect.signature(synthesize).parameters.items()}
+    shared = options.keys() & design.keys() - {"classes", "wells_per_class"}
+    assert "illumination" in shared
+    assert {name: options[name] for name in shared} == {name: design[name] for name in shared}

@@ -1,0 +1,232 @@
+"""Summary of the images found in a folder and of their flaws: numbers, the terminal's text, and the files written."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from leigh_mlops.errors import LeighError, escape_unprintable
+from leigh_mlops.plates import (
+    FoundImages,
+    assign_split,
+    bit_depths,
+    count_flags,
+    describe_donors,
+    describe_layout,
+    position_effects,
+    probe_confounds,
+    write_table,
+)
+from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.report.layout_picture import layout_letters, layout_picture
+from leigh_mlops.report.sentences import confound_sentences, depth_lines, effect_lines
+from leigh_mlops.report.style import save_figure
+from leigh_mlops.report.terminal_tables import flag_table
+
+__all__ = [
+    "QualityReport",
+    "has_missing_channel",
+    "print_next_step",
+    "print_summary",
+    "summarize_images",
+    "write_images",
+]
+
+_MAX_EXAMPLES = 3
+_MAX_MAPS = 2
+
+
+@dataclass(frozen=True)
+class QualityReport:
+    """Quality of the fields, as measured in their pixels.
+
+    Attributes:
+        table: The image table with the flaws of each field.
+        quality: Measures of each field, one row per row of the table; empty where no pixels were read.
+        failures: Path and reason of every field that could not be read.
+        file_bits: Bits of a value in the files.
+    """
+
+    table: pd.DataFrame
+    quality: pd.DataFrame = field(default_factory=pd.DataFrame)
+    failures: Sequence[tuple[str, str]] = ()
+    file_bits: int = 16
+
+    def measure_columns(self, measure: str) -> pd.DataFrame:
+        """The columns of one measure, one per channel, named by the channel."""
+        columns = [str(name) for name in self.quality if str(name).startswith(f"{measure}_")]
+        return self.quality[columns].rename(columns=lambda name: name.removeprefix(f"{measure}_"))
+
+
+def summarize_images(found: FoundImages, looked: QualityReport) -> dict[str, Any]:
+    """Summarize the images as plain numbers and names; what could not be computed is empty."""
+    table = looked.table
+    classes = table.dropna(subset=Metadata.CONDITION).groupby(Metadata.CONDITION)
+    columns = [str(name) for name in looked.quality if str(name).startswith("background")]
+    background = looked.quality[columns] if columns else None
+    donors = describe_donors(table)
+    return {
+        "fields": len(table),
+        "wells": _count_wells(table),
+        "plates": int(table[Metadata.PLATE].nunique()),
+        "preset": found.preset,
+        "why": found.why,
+        "channels": list(found.channels),
+        "classes": {str(name): {"wells": _count_wells(rows), "fields": len(rows)} for name, rows in classes},
+        "unmatched": [str(path) for path in found.unmatched],
+        "absent": [str(path) for path in found.absent],
+        "unjoined": found.unjoined,
+        "unused": found.unused,
+        "failures": [{"path": path, "reason": reason} for path, reason in looked.failures],
+        "flags": _flag_counts(table) | {"missing_channel": int(has_missing_channel(found).sum())},
+        "bit_depth": {plate: str(depth) for plate, depth in _depths(looked).items()},
+        "layout": describe_layout(table).sentence if len(classes) > 1 else "",
+        "donors": donors.sentence if donors else "",
+        "confounds": probe_confounds(table, background),
+        "effects": _effects(looked),
+    }
+
+
+def has_missing_channel(found: FoundImages) -> "pd.Series[bool]":
+    """Mark fields of which the table names no file for a channel."""
+    return found.table[[f"FileName_{channel}" for channel in found.channels]].isna().any(axis=1)
+
+
+def _count_wells(table: pd.DataFrame) -> int:
+    return len(table[[Metadata.PLATE, Metadata.WELL]].drop_duplicates())
+
+
+def _flag_counts(table: pd.DataFrame) -> dict[str, int]:
+    """Fields with each flaw; all zero where no pixels were read."""
+    if Metadata.FLAGS not in table:
+        return {}
+    counts = count_flags(table, table).sum(axis=1)
+    return {str(name): int(count) for name, count in counts.items()}
+
+
+def _depths(looked: QualityReport) -> Mapping[str, object]:
+    return bit_depths(looked.table, looked.quality, file_bits=looked.file_bits) if len(looked.quality) else {}
+
+
+def _effects(looked: QualityReport) -> list[dict[str, Any]]:
+    """Share of the variance between wells that row, column and edge explain, for each plate and channel."""
+    if looked.quality.empty:
+        return []
+    effects = position_effects(looked.table, looked.measure_columns("mean"))
+    return [{str(key): value for key, value in effect.items()} for effect in effects.to_dict("records")]
+
+
+def print_summary(console: Console, found: FoundImages, looked: QualityReport, summary: Mapping[str, Any]) -> None:
+    """Print what was found, warnings first.
+
+    Args:
+        console: Where to print.
+        found: The images.
+        looked: Their quality.
+        summary: From ``summarize_images``.
+    """
+    for sentence in confound_sentences(summary["confounds"]):
+        console.print(sentence, style="bold yellow", markup=False)
+    console.print(
+        f"Found {summary['fields']} fields in {summary['wells']} wells; plates: {summary['plates']}; "
+        f"file names: {found.preset}; channels: {', '.join(found.channels)}.",
+        markup=False,
+    )
+    console.print(f"Why {found.preset}: {found.why}.", markup=False)
+    if found.platemap is not None:
+        console.print(f"Plate map: {found.platemap}.", markup=False)
+    _print_problems(console, found, looked, summary)
+    if summary["classes"]:
+        classes = Table("class", "wells", "fields")
+        for name, counts in summary["classes"].items():
+            classes.add_row(name, str(counts["wells"]), str(counts["fields"]))
+        console.print(classes)
+    if unclassed := summary["fields"] - sum(counts["fields"] for counts in summary["classes"].values()):
+        console.print(f"Fields without a class, left out of training: {unclassed}.")
+    if summary["layout"]:
+        for plate in list(dict.fromkeys(looked.table[Metadata.PLATE]))[:_MAX_MAPS]:
+            console.print(f"Plate {plate}:", markup=False)
+            console.print(layout_letters(looked.table, plate))
+    for line in (summary["layout"], summary["donors"], *effect_lines(summary["effects"])):
+        if line:
+            console.print(line, markup=False)
+
+
+def _print_problems(console: Console, found: FoundImages, looked: QualityReport, summary: Mapping[str, Any]) -> None:
+    _print_examples(
+        console, "Image files that are left out", [_with_reason(path, found.reasons) for path in found.unmatched]
+    )
+    _print_examples(console, "Folders without a usable image", found.empty_folders)
+    _print_examples(console, "Files that are named but do not exist", [path.name for path in found.absent])
+    _print_examples(console, "Wells that are not in the plate map", found.unjoined)
+    _print_examples(console, "Wells of the plate map without an image", found.unused)
+    _print_examples(console, "Words for controls that are not known, read as none", found.unknown_controls)
+    lacking = found.table[has_missing_channel(found)]
+    wells = zip(lacking[Metadata.PLATE], lacking[Metadata.WELL], lacking[Metadata.SITE], strict=True)
+    _print_examples(
+        console, "Fields that lack a channel", [f"{plate}/{well}, field {site}" for plate, well, site in wells]
+    )
+    _print_examples(console, "Fields that cannot be read", [reason.rstrip(".") for _, reason in looked.failures])
+    for line in depth_lines(_depths(looked)):
+        console.print(line, markup=False)
+    if any(count for name, count in summary["flags"].items() if name != "missing_channel"):
+        console.print(flag_table(count_flags(looked.table, looked.table)))
+
+
+def _with_reason(path: Path, reasons: Mapping[Path, str]) -> str:
+    return f"{path.name} ({reasons[path]})" if path in reasons else f"{path.name} (no preset knows the name)"
+
+
+def _print_examples(console: Console, what: str, names: Sequence[str]) -> None:
+    if names:
+        more = ", …; --json names all" if len(names) > _MAX_EXAMPLES else ""
+        shown = escape_unprintable(", ".join(names[:_MAX_EXAMPLES]))
+        console.print(f"{what}: {len(names)} ({shown}{more}).", markup=False)
+
+
+def write_images(console: Console, out: Path, looked: QualityReport, summary: Mapping[str, Any]) -> None:
+    """Write the image table with its measures, and a picture of the layout beside it."""
+    measures = looked.quality.add_prefix("Metadata_Quality_")
+    write_table(pd.concat([looked.table, measures], axis=1), out)
+    console.print(f"Wrote the image table to {out}.", markup=False)
+    picture = out.with_suffix(".layout.png")
+    headline = [*confound_sentences(summary["confounds"]), summary["layout"]]
+    save_figure(layout_picture(looked.table, "\n".join(headline)), picture)
+    console.print(f"Drew the layout of the plates into {picture}.", markup=False)
+
+
+def print_next_step(
+    console: Console,
+    data: Path,
+    out: Path | None,
+    platemap: Path | None,
+    found: FoundImages,
+    looked: QualityReport,
+    *,
+    chosen: bool,
+) -> None:
+    """Print the next command, or what has to be fixed before there is one."""
+    table = looked.table
+    if len(looked.failures) == len(table):
+        console.print("No field can be read: mend the images, then ingest again.")
+        return
+    if table[Metadata.CONDITION].nunique() < 2:
+        where = found.platemap or "a platemap.csv beside the images (well_position,condition)"
+        console.print(f"Next: name the class of each well in the column condition of {where}, then ingest again.")
+        return
+    try:
+        assign_split(table)
+    except LeighError as error:
+        console.print(f"A search would refuse these images: {error}", markup=False)
+    if chosen and out is None:
+        console.print("Next: the same command with --out plate.parquet, which keeps these choices for a search.")
+        return
+    words = ["python", "-m", "leigh_mlops.tune", "--data", str(out or data)]
+    if platemap is not None and out is None:
+        words += ["--platemap", str(platemap)]
+    console.print(f"Next: {shlex.join(words)}", markup=False)
