@@ -1,4 +1,4 @@
-"""Shared parts of the command lines: the console, one-sentence errors, quiet libraries."""
+"""Shared parts of the commands: options, console, one-sentence errors, settings of libraries."""
 
 import functools
 import os
@@ -32,40 +32,40 @@ __all__ = [
     "split_list",
 ]
 
-# Files and pipes have no width of their own; tables need one.
+# Files and pipes have no width, but tables need one.
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 110)
 
 Data = Annotated[
     Path,
-    typer.Option("--data", help="Folder of images (class folders or a microscope's folder) or an image table."),
+    typer.Option("--data", help="Image folder (class folders or a microscope's export) or image table."),
 ]
 Platemap = Annotated[
     Path | None,
-    typer.Option("--platemap", help="CSV that says what stands in each well, where it lies elsewhere."),
+    typer.Option("--platemap", help="Plate map (CSV); by default platemap.csv in the image folder."),
 ]
-Group = Annotated[str, typer.Option("--group", help="What is never divided: well, plate, batch or donor.")]
+Group = Annotated[str, typer.Option("--group", help="Groups that the split keeps whole: well, plate, batch or donor.")]
 Fold = Annotated[
     str | None,
     typer.Option(
         "--fold",
-        help="Take part 2 of 5 as the test part with 2/5; 2/all gives each group a part of its own, so that "
-        "--group plate leaves one plate out.",
+        help="Test fold: 2/5 is the second of five folds; 2/all makes one fold per group, so that --group plate "
+        "leaves one plate out.",
     ),
 ]
 Exclude = Annotated[
     str | None,
     typer.Option(
         "--exclude",
-        help="Flaws for which a field is left out, with commas, or none; by default "
-        "missing_channel,unreadable,empty,out_of_focus.",
+        help="Comma-separated flaws that exclude a field, or none; by default "
+        "missing_channel, unreadable, empty, out_of_focus.",
     ),
 ]
 ScaleBy = Annotated[
     str,
     typer.Option(
         "--scale-by",
-        help="training: one intensity scale from all training wells; controls: each plate is first brought to a "
-        "common level by its own negative controls.",
+        help="training: one intensity scale, fitted on all training wells; controls: first normalise each plate by "
+        "its own negative controls.",
     ),
 ]
 Store = Annotated[
@@ -73,19 +73,17 @@ Store = Annotated[
     typer.Option(
         "--store",
         envvar="MLFLOW_TRACKING_URI",
-        help="MLflow tracking address or folder of an embedded store; by default ./mlruns.",
+        help="MLflow tracking URI, or folder of an embedded store; by default ./mlruns.",
     ),
 ]
 RayAddress = Annotated[
-    str | None, typer.Option("--ray-address", help="Ray cluster to work on; by default this machine.")
+    str | None, typer.Option("--ray-address", help="Address of a Ray cluster; by default this machine.")
 ]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same split and the same trials.")]
-SkipBroken = Annotated[
-    bool, typer.Option("--skip-broken", help="Leave out images that can't be read instead of stopping.")
-]
-Verbose = Annotated[bool, typer.Option("--verbose", help="Show what Ray and MLflow say, too.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Random seed of the split and the trials.")]
+SkipBroken = Annotated[bool, typer.Option("--skip-broken", help="Skip images that can't be read instead of stopping.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Show the output of Ray and MLflow.")]
 
-# No telemetry is sent, and the libraries print nothing of their own.
+# These settings turn off telemetry and the output of the libraries.
 ENVIRONMENT = {
     "GIT_PYTHON_REFRESH": "quiet",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
@@ -93,13 +91,13 @@ ENVIRONMENT = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    # Links to runs, with the password of an address that has one.
+    # MLflow prints links to runs, including a password in the address.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
-    # A control process that died on this machine never comes back: waiting a minute for it is pointless.
+    # A control process that died on this machine never returns, so a wait of one minute is useless.
     "RAY_gcs_rpc_server_reconnect_timeout_s": "15",
     # One worker killed for memory would end the whole search.
     "RAY_memory_monitor_refresh_ms": "0",
@@ -114,7 +112,7 @@ def run(*functions: Callable[..., Any]) -> None:
     if "--verbose" not in sys.argv:
         warnings.simplefilter("ignore")
     for stream in (sys.stdout, sys.stderr):
-        # A file's name may hold bytes that are no text.
+        # A file name may contain bytes that are not text.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=len(functions) > 1)
     if len(functions) > 1:
@@ -136,7 +134,7 @@ def describe_commands(
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Train networks on photographs of well plates, and see what they look at."""
+    """Train neural networks on images of well plates, and explain their predictions."""
 
 
 def _handle_errors(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -159,7 +157,7 @@ def _handle_errors(function: Callable[..., Any]) -> Callable[..., Any]:
             )
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
-            print("stopped; what is done is kept, and a batch job goes on when started again.", file=sys.stderr)
+            print("stopped; finished work is kept, and a batch job resumes when started again.", file=sys.stderr)
             raise typer.Exit(130) from None
 
     return wrapper

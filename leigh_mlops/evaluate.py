@@ -1,4 +1,4 @@
-"""Command ``evaluate``: scores of a registered version on a data set, beside the baselines."""
+"""Command ``evaluate``: score a registered version and its baselines on a data set."""
 
 import json
 from pathlib import Path
@@ -10,16 +10,18 @@ from leigh_mlops.commands import Data, Platemap, Store, console, run
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="Such as models:/leigh-iresnet@champion or models:/leigh-resnext/2.")],
+    model: Annotated[
+        str, typer.Argument(help="Model, such as models:/leigh-iresnet@champion or models:/leigh-resnext/2.")
+    ],
     data: Data,
     platemap: Platemap = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the scores here, too.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="JSON file for the scores.")] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Write a page here that shows the scores, wells and learning curves.")
+        Path | None, typer.Option("--out", help="Folder for a page with the scores, wells and learning curves.")
     ] = None,
     store: Store = None,
 ) -> None:
-    """Score a registered model on labelled images, beside a threshold on intensity and the position."""
+    """Score a registered model on labelled images, with the intensity baseline and plate position for comparison."""
     from leigh_mlops.report.terminal_tables import score_table
     from leigh_mlops.study import evaluate_version
     from leigh_mlops.tracking import Store as Tracking
@@ -34,12 +36,12 @@ def evaluate(
 
         with atomic_write(json_file) as temporary:
             temporary.write_text(json.dumps(scored.to_json(), indent=2) + "\n")
-        console.print(f"Written to {json_file}.", markup=False)
+        console.print(f"Wrote the scores to {json_file}.", markup=False)
     if out is not None:
         from leigh_mlops.jobs.reporting.evaluation_report import write_evaluation
 
         page = write_evaluation(out, scored, tracking, data)
-        console.print(f"The page is {page}.", markup=False)
+        console.print(f"Wrote the page to {page}.", markup=False)
     console.print(f"Next: python -m leigh_mlops.explain {model} --data {data} --out out-{data.stem}", markup=False)
 
 

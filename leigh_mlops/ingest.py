@@ -1,4 +1,4 @@
-"""Command ``ingest``: report the images found, and their flaws, before anything is trained."""
+"""Command ``ingest``: report the images of a plate and their flaws before any training."""
 
 import json
 from collections.abc import Sequence
@@ -21,44 +21,45 @@ __all__ = ["ingest"]
 def ingest(
     data: Annotated[
         Path,
-        typer.Argument(
-            help="Folder of images (class folders, a microscope's folder, an OME-Zarr plate) or an image table."
-        ),
+        typer.Argument(help="Image folder (class folders, a microscope's export, an OME-Zarr plate) or image table."),
     ],
-    preset: Annotated[str, typer.Option(help="How the files are named; auto finds out and says why.")] = "auto",
+    preset: Annotated[str, typer.Option(help="File name convention; auto detects it and reports why.")] = "auto",
     pattern: Annotated[
         str | None,
         typer.Option(
-            help="Your own regular expression for file names, with groups well (or row and col), site, channel, z, "
-            "time, plate, condition."
+            help="Regular expression for file names, with groups well (or row and col), site, channel, z, time, "
+            "plate, condition."
         ),
     ] = None,
     channels: Annotated[
         str | None,
-        typer.Option(help="Channels to keep, in the order wanted, such as DAPI=1,TMRM=2."),
+        typer.Option(help="Channels to keep, in this order, such as DAPI=1,TMRM=2."),
     ] = None,
-    z: Annotated[str, typer.Option(help="max projects the planes of a stack; a number takes one plane.")] = "max",
+    z: Annotated[
+        str, typer.Option(help="max for the maximum projection of a stack, or the number of one plane.")
+    ] = "max",
     platemap: Platemap = None,
     illumination: Annotated[
         Path | None,
-        typer.Option(help="Folder of illumination images, PLATE_IllumCHANNEL.npy or IllumCHANNEL.npy, to divide by."),
+        typer.Option(help="Folder of illumination images to divide by, PLATE_IllumCHANNEL.npy or IllumCHANNEL.npy."),
     ] = None,
     plate_size: Annotated[
-        int | None, typer.Option(help="Wells of a plate (96, 384, 1536), where the names only number them.")
+        int | None, typer.Option(help="Wells per plate (96, 384, 1536), if file names only number the wells.")
     ] = None,
     exclude: Exclude = None,
     image_size: Annotated[
-        int, typer.Option(help="Side in pixels at which images are kept for the search, a multiple of 32.")
+        int, typer.Option(help="Side in pixels of the cached images, a multiple of 32; use that of the search.")
     ] = 224,
-    names_only: Annotated[bool, typer.Option("--names-only", help="Do not open the images.")] = False,
+    names_only: Annotated[
+        bool, typer.Option("--names-only", help="Parse file names without opening the images.")
+    ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="Write the image table here (.parquet or .csv), its layout as PNG beside it.")
+        Path | None,
+        typer.Option(help="File for the image table (.parquet or .csv); a PNG of the layout is saved next to it."),
     ] = None,
-    json_path: Annotated[
-        Path | None, typer.Option("--json", help="Write the summary here, for other programs.")
-    ] = None,
+    json_path: Annotated[Path | None, typer.Option("--json", help="JSON file for the summary.")] = None,
 ) -> None:
-    """Show which images are in a folder, what is wrong with them, and whether their layout can mislead."""
+    """List the images in a folder, flag flawed ones, and test whether the plate layout predicts the class."""
     from leigh_mlops.plates import EXCLUDED_BY_DEFAULT, PICTURES, check_table_path, find_images
     from leigh_mlops.report.image_files import atomic_write
     from leigh_mlops.report.ingest_summary import (
@@ -96,26 +97,26 @@ def ingest(
 
 
 def _named_channels(text: str | None) -> dict[str, int | str] | None:
-    """``DAPI=1,TMRM=2`` as a mapping; numbers become integers."""
+    """Parse ``DAPI=1,TMRM=2`` into a mapping; numbers become integers."""
     if text is None:
         return None
     pairs = [part.partition("=") for part in split_list(text) or []]
     if not pairs or not all(name.strip() and value.strip() for name, _, value in pairs):
-        raise LeighError(f"--channels {text!r} names no channels; write it as DAPI=1,TMRM=2.")
+        raise LeighError(f"--channels {text!r} is not a list of channels; write it as DAPI=1,TMRM=2.")
     values = {name.strip(): value.strip() for name, _, value in pairs}
     if len(values) < len(pairs):
-        raise LeighError(f"--channels {text!r} gives one name to two channels; give each its own.")
+        raise LeighError(f"--channels {text!r} gives one name to two channels; use a different name for each.")
     return {name: int(value) if value.isdecimal() else value for name, value in values.items()}
 
 
 def _plane(text: str) -> int:
     if not text.isdecimal():
-        raise LeighError(f"--z {text!r} is no plane; give max or a number.")
+        raise LeighError(f"--z {text!r} is not a plane; pass max or a number.")
     return int(text)
 
 
 def _check_quality(found: "FoundImages", image_size: int, rule: Sequence[str]) -> "QualityReport":
-    """Read every image once; the pixels stay cached for the search that follows."""
+    """Read every image once; the pixels stay cached for a later search."""
     from leigh_mlops.images import open_cache
     from leigh_mlops.plates import flag_fields
     from leigh_mlops.report.ingest_summary import QualityReport, has_missing_channel

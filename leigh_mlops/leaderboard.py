@@ -1,4 +1,4 @@
-"""The trials of a search, the best first."""
+"""Command ``leaderboard``: the ranked trials of a search."""
 
 import json
 from collections import Counter
@@ -13,13 +13,13 @@ from leigh_mlops.errors import LeighError
 
 def leaderboard(
     search: Annotated[
-        str | None, typer.Option(help="Run of the search, as the UI names it; by default the newest one.")
+        str | None, typer.Option(help="Run of the search, as named in the UI; by default the newest.")
     ] = None,
-    top: Annotated[int, typer.Option(min=1, help="Trials shown of each family.")] = 20,
-    json_path: Annotated[Path | None, typer.Option("--json", help="Write all trials here, for other programs.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="Number of trials to show per family.")] = 20,
+    json_path: Annotated[Path | None, typer.Option("--json", help="JSON file for all trials.")] = None,
     store: Store = None,
 ) -> None:
-    """Show the trials of a search beside what needs no network."""
+    """Show the ranked trials of a search, with the baselines for comparison."""
     from leigh_mlops.report import terminal_tables
     from leigh_mlops.report.image_files import atomic_write
     from leigh_mlops.report.sentences import format_count
@@ -29,7 +29,7 @@ def leaderboard(
     parent = tracking.newest_search() if search is None else tracking.get_run(search)
     rows = terminal_tables.leaderboard_rows(tracking.child_records(parent))
     if not rows:
-        raise LeighError(f"The run {parent.id} has no trials; name the run of a search, or leave out --search.")
+        raise LeighError(f"The run {parent.id} has no trials; pass the run of a search, or omit --search.")
     if json_path is not None:
         with atomic_write(json_path) as temporary:
             temporary.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")

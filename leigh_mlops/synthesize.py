@@ -1,4 +1,4 @@
-"""Command ``synthesize``: draw demo plates to try the commands on."""
+"""Command ``synthesize``: draw demo plates."""
 
 import shlex
 from pathlib import Path
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["synthesize"]
 
 _EFFECT_TEXTS = {
-    "both": "the brightness of TMRM and the shape of the mitochondria",
-    "intensity": "the brightness of TMRM, not the shape of the mitochondria",
-    "morphology": "the shape of the mitochondria, not the total brightness of TMRM",
+    "both": "TMRM intensity and mitochondrial shape",
+    "intensity": "TMRM intensity, not in mitochondrial shape",
+    "morphology": "mitochondrial shape, not in total TMRM intensity",
 }
 _FLAW_TEXTS = {
     "saturated": "saturated",
@@ -27,55 +27,61 @@ _FLAW_TEXTS = {
     "debris": "with debris",
 }
 _CONFOUNDER_TEXTS = {
-    "position": "each class stands in a block of its own, so that the place on the plate gives it away",
-    "background": "the background is brighter from class to class",
-    "plate": "each plate holds one class, so that the plate gives it away",
+    "position": "each class has its own block of wells, so plate position predicts the class",
+    "background": "background intensity increases from class to class",
+    "plate": "each plate contains one class, so the plate predicts the class",
     "donor": "each class has its own donors, whose nuclei differ in size",
 }
 
 
 def synthesize(
-    out: Annotated[Path, typer.Argument(help="Folder to write; an earlier demo plate there is replaced.")],
+    out: Annotated[Path, typer.Argument(help="Output folder; an earlier demo plate in it is replaced.")],
     *,
     wells_per_class: Annotated[
-        int | None, typer.Option(min=1, max=400, help="Wells of each class on each plate; by default 18.")
+        int | None, typer.Option(min=1, max=400, help="Wells per class and plate; by default 18.")
     ] = None,
     wells: Annotated[
-        int | None, typer.Option(help="96 or 384: fill whole plates, edges included, instead of --wells-per-class.")
+        int | None,
+        typer.Option(help="96 or 384: fill whole plates, including the edges, instead of --wells-per-class."),
     ] = None,
-    plates: Annotated[int, typer.Option(min=1, max=99, help="Plates.")] = 1,
-    fields: Annotated[int, typer.Option(min=1, max=99, help="Images (fields) of each well.")] = 3,
-    size: Annotated[int, typer.Option(min=16, max=4096, help="Side of an image, pixels.")] = 128,
+    plates: Annotated[int, typer.Option(min=1, max=99, help="Number of plates.")] = 1,
+    fields: Annotated[int, typer.Option(min=1, max=99, help="Images (fields) per well.")] = 3,
+    size: Annotated[int, typer.Option(min=16, max=4096, help="Image side in pixels.")] = 128,
     classes: Annotated[
         str,
-        typer.Option(help="Classes, with commas: WT healthy, DS patient, TT treated with FCCP."),
+        typer.Option(help="Comma-separated classes: WT healthy, DS patient, TT treated with FCCP."),
     ] = "DS,TT",
-    effect: Annotated[str, typer.Option(help=f"What differs in TMRM: {', '.join(_EFFECT_TEXTS)}.")] = "both",
+    effect: Annotated[
+        str, typer.Option(help=f"Difference between the classes in TMRM: {', '.join(_EFFECT_TEXTS)}.")
+    ] = "both",
     confounder: Annotated[
         str,
-        typer.Option(help=f"What else gives the class away, to see it found: none, {', '.join(_CONFOUNDER_TEXTS)}."),
+        typer.Option(help=f"Known confounder, to test its detection: none, {', '.join(_CONFOUNDER_TEXTS)}."),
     ] = "none",
-    twins: Annotated[bool, typer.Option("--twins", help="Draw each field in each class, too: the same cells.")] = False,
+    twins: Annotated[bool, typer.Option("--twins", help="Also draw the same cells in every other class.")] = False,
     plate_effect: Annotated[
-        float, typer.Option(min=0, max=1, help="How much plates, rows, columns and edges differ, as a share.")
+        float,
+        typer.Option(min=0, max=1, help="Relative intensity differences between plates, rows, columns and edges."),
     ] = 0.05,
     illumination: Annotated[
-        float, typer.Option(min=0, max=0.8, help="Share of the light that is lacking in a corner of an image.")
+        float, typer.Option(min=0, max=0.8, help="Relative loss of light in the corners of an image.")
     ] = 0.35,
     illumination_images: Annotated[
-        bool, typer.Option("--illumination-images", help="Write the illumination images (.npy), too.")
+        bool, typer.Option("--illumination-images", help="Also write the illumination images (.npy).")
     ] = False,
-    saturated: Annotated[float, typer.Option(min=0, max=1, help="Share of fields that are exposed too long.")] = 0.0,
-    out_of_focus: Annotated[float, typer.Option(min=0, max=1, help="Share of fields that are out of focus.")] = 0.0,
+    saturated: Annotated[float, typer.Option(min=0, max=1, help="Share of overexposed fields.")] = 0.0,
+    out_of_focus: Annotated[float, typer.Option(min=0, max=1, help="Share of fields out of focus.")] = 0.0,
     empty: Annotated[float, typer.Option(min=0, max=1, help="Share of fields without cells.")] = 0.0,
     debris: Annotated[float, typer.Option(min=0, max=1, help="Share of fields with bright debris.")] = 0.0,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same plates.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the plates.")] = 0,
 ) -> None:
-    """Draw plates of neurons as a microscope would photograph them, to try the commands without data."""
+    """Draw plates of neurons in a microscope's file format, to try the commands without data."""
     from leigh_mlops.plates import DemoDesign, write_demo_plate
 
     if wells is not None and wells_per_class is not None:
-        raise LeighError(f"--wells {wells} fills the plate and --wells-per-class {wells_per_class} does not; keep one.")
+        raise LeighError(
+            f"--wells {wells} and --wells-per-class {wells_per_class} exclude each other; pass one of them."
+        )
     design = DemoDesign(
         classes=split_list(classes) or [],
         wells_per_class=wells_per_class or 18,
@@ -105,21 +111,21 @@ def _print_summary(folder: Path, design: "DemoDesign") -> None:
 
     plates = f" on {design.plates} plates" if design.plates > 1 else ""
     wells, named = design.plates * design.wells_per_plate, ", ".join(design.classes)
-    console.print(f"Drew {wells} wells{plates}, {design.field_count} fields of {named} into {folder}.", markup=False)
+    console.print(f"Wrote {wells} wells{plates}, {design.field_count} fields of {named} to {folder}.", markup=False)
     if len(design.classes) > 1:
         console.print(f"The classes differ in {_EFFECT_TEXTS[design.effect]}.")
     if design.confounder != "none":
-        console.print(f"Planted to mislead: {_CONFOUNDER_TEXTS[design.confounder]}.")
+        console.print(f"Confounder: {_CONFOUNDER_TEXTS[design.confounder]}.")
     if flaws := flawed_fields(folder)["flaw"].value_counts().to_dict():
-        said = ", ".join(f"{flaws[flaw]} {words}" for flaw, words in _FLAW_TEXTS.items() if flaw in flaws)
-        console.print(f"Flawed fields: {said}; {folder / 'truth.json'} says which.", markup=False)
+        counts = ", ".join(f"{flaws[flaw]} {words}" for flaw, words in _FLAW_TEXTS.items() if flaw in flaws)
+        console.print(f"Flawed fields: {counts}; see {folder / 'truth.json'}.", markup=False)
     if twins := find_twins(folder):
         console.print(
             f"Twins, the same cells in each class: {next(iter(twins.values())).parent}/CLASS "
-            "(a hidden folder, so that no twin is taken for data).",
+            "(a hidden folder, which ingest ignores).",
             markup=False,
         )
-    console.print("These images are drawn: they show that the tools work, not how cells behave.")
+    console.print("These images are synthetic: they test the software and show no biology.")
     console.print(f"Next: {shlex.join(['python', '-m', 'leigh_mlops.ingest', str(folder)])}", markup=False)
 
 

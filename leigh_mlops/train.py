@@ -1,4 +1,4 @@
-"""Command ``train``: one tracked run with given hyperparameters, exactly as a trial runs."""
+"""Command ``train``: one tracked run with fixed hyperparameters, in the same way as a trial."""
 
 from typing import Annotated
 
@@ -27,30 +27,31 @@ from leigh_mlops.tune import configure_search, load_spaces
 
 
 def train(
-    family: Annotated[str, typer.Argument(help="resnext, autoencoder or iresnet.")],
+    family: Annotated[str, typer.Argument(help="Family: resnext, autoencoder or iresnet.")],
     data: Data,
     platemap: Platemap = None,
     init: Annotated[
-        str | None, typer.Option(help="imagenet, random, a .safetensors file, or models:/NAME@champion.")
+        str | None,
+        typer.Option(help="Initial weights: imagenet, random, a .safetensors file, or models:/NAME@champion."),
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="A hyperparameter, such as learning_rate=0.0005; may come again.")
+        list[str] | None, typer.Option("--set", help="Hyperparameter, such as learning_rate=0.0005; may be repeated.")
     ] = None,
     preset: Annotated[str, typer.Option(help="quick (a compact network), standard or thorough.")] = "standard",
-    epochs: Annotated[int | None, typer.Option(min=1)] = None,
-    image_size: Annotated[int | None, typer.Option(help="Side in pixels, a multiple of 32.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Number of epochs.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Image side in pixels, a multiple of 32.")] = None,
     seed: Seed = 0,
     group: Group = "well",
     fold: Fold = None,
     exclude: Exclude = None,
     scale_by: ScaleBy = "training",
-    name: Annotated[str, typer.Option(help="First part of the registered name.")] = "leigh",
+    name: Annotated[str, typer.Option(help="Prefix of the registered name.")] = "leigh",
     store: Store = None,
     ray_address: RayAddress = None,
     skip_broken: SkipBroken = False,
     verbose: Verbose = False,
 ) -> None:
-    """Train one network, test and register it."""
+    """Train one network, test it and register it."""
     found = {space.family: space for space in load_spaces(None)}
     if family not in found:
         raise LeighError(f"The family {family!r} is unknown; choose one of {', '.join(sorted(found))}.")
@@ -74,7 +75,7 @@ def assignments(texts: list[str]) -> dict[str, object]:
     """Parse ``name=value``, values as in YAML.
 
     Raises:
-        LeighError: A text has no ``=``, or its value is no YAML.
+        LeighError: A text has no ``=``, or its value is not valid YAML.
 
     Example:
         >>> assignments(["learning_rate=0.001", "architecture.layers=[1, 1, 1, 1]"])
@@ -88,7 +89,9 @@ def assignments(texts: list[str]) -> dict[str, object]:
         try:
             values[key.strip()] = yaml.safe_load(value)
         except yaml.YAMLError:
-            raise LeighError(f"--set {text!r}: {value!r} is no value; write it as learning_rate=0.0005.") from None
+            raise LeighError(
+                f"--set {text!r}: {value!r} is not a valid value; write it as learning_rate=0.0005."
+            ) from None
     return values
 
 

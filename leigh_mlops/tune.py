@@ -1,4 +1,4 @@
-"""The main job: search every family, register the winners."""
+"""Command ``tune``: the main job, which searches every family and registers the winners."""
 
 from pathlib import Path
 from typing import Annotated
@@ -32,49 +32,53 @@ _RESUME_OPTIONS = {"resume", "store", "workers", "ray_address", "verbose"}
 def tune(
     searches: Annotated[
         list[Path] | None,
-        typer.Argument(help="Search files; by default all of tuning/ here, or the package's own.", show_default=False),
+        typer.Argument(help="Search files; by default those in ./tuning, or those of the package.", show_default=False),
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option("--data", help="Folder of images or image table; by default a demo plate is made in demo/."),
+        typer.Option("--data", help="Image folder or image table; by default a demo plate, drawn in ./demo."),
     ] = None,
     platemap: Platemap = None,
-    trials: Annotated[int | None, typer.Option(min=1, help="Trials of each family.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of each trial.")] = None,
-    image_size: Annotated[int | None, typer.Option(help="Side in pixels, a multiple of 32.")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Number of trials per family.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Number of epochs per trial.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Image side in pixels, a multiple of 32.")] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Trials at once; by default as many as there are cores or GPUs for.")
+        int | None, typer.Option(min=1, help="Number of parallel trials; by default limited by cores and GPUs.")
     ] = None,
     seed: Seed = 0,
     preset: Annotated[
-        str | None, typer.Option(help="quick (compact networks), standard or thorough; quick without --data.")
+        str | None,
+        typer.Option(
+            help="quick (compact networks), standard or thorough; by default standard, or quick without --data."
+        ),
     ] = None,
-    time_budget: Annotated[float | None, typer.Option(min=0.01, help="Minutes for all searches together.")] = None,
+    time_budget: Annotated[
+        float | None, typer.Option(min=0.01, help="Time budget of all searches together in minutes.")
+    ] = None,
     group: Group = "well",
     fold: Fold = None,
     exclude: Exclude = None,
     scale_by: ScaleBy = "training",
-    name: Annotated[str, typer.Option(help="First part of the registered names; another starts a line of its own.")] = (
+    name: Annotated[str, typer.Option(help="Prefix of the registered names; a new prefix starts with version 1.")] = (
         "leigh"
     ),
     store: Store = None,
     ray_address: RayAddress = None,
     skip_broken: SkipBroken = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would run, where and for how long; train nothing.")
+        bool, typer.Option("--dry-run", help="Show what would run, where and for how long, without training.")
     ] = False,
     resume: Annotated[
         bool,
         typer.Option(
             "--resume",
-            help="Go on with a search that did not reach its end: the newest, or the newest that was begun with the "
-            "other options given.",
+            help="Resume the newest unfinished search, or, with other options, the newest that was started with them.",
         ),
     ] = False,
     verbose: Verbose = False,
-    context: typer.Context = None,  # type: ignore[assignment]  # typer gives it by its type
+    context: typer.Context = None,  # type: ignore[assignment]  # typer passes it by its type
 ) -> None:
-    """Search networks on a plate's images and register the best of each family."""
+    """Search hyperparameters of networks on a plate's images and register the best network of each family."""
     with SearchProcess(ray_address, workers, verbose) as process:
         if resume and _given_options(context) <= _RESUME_OPTIONS:
             process.start()
@@ -119,10 +123,10 @@ def _given_options(context: typer.Context) -> set[str]:
 
 
 def load_spaces(searches: list[Path] | None) -> list[SearchSpace]:
-    """Read the search files named, or all of ``tuning/`` here, or the package's own.
+    """Read the given search files, or those in ``./tuning``, or those of the package.
 
     Raises:
-        LeighError: One is missing or not valid.
+        LeighError: A file is missing or not valid.
     """
     return [load_space(path) for path in find_search_files(searches or ())]
 
@@ -130,7 +134,7 @@ def load_spaces(searches: list[Path] | None) -> list[SearchSpace]:
 def configure_search(
     space: SearchSpace, preset: str, *, trials: int | None, epochs: int | None, image_size: int | None
 ) -> SearchSpace:
-    """Apply a preset to a search, then the bounds of the command line, which take precedence.
+    """Apply a preset to a search, then the limits of the command line, which take precedence.
 
     Raises:
         LeighError: The preset is unknown.

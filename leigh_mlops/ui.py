@@ -1,4 +1,4 @@
-"""The MLflow UI on a store."""
+"""Command ``ui``: the MLflow UI of a store."""
 
 from typing import Annotated
 
@@ -9,13 +9,15 @@ from leigh_mlops.commands import Store, console, run
 
 def ui(
     store: Store = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; the default is this machine alone.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; by default, only this machine can connect.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5000,
 ) -> None:
-    """Show runs, pictures and registered models in the browser."""
+    """Serve the MLflow UI with runs, pictures and registered models."""
     from leigh_mlops.tracking import serve_ui
 
-    console.print(f"The UI comes up at http://{host}:{port} in about 20 seconds; Ctrl-C ends it.")
+    console.print(f"The UI will be available at http://{host}:{port} in about 20 seconds; press Ctrl-C to stop it.")
     raise typer.Exit(serve_ui(store, host, port))
 
 

@@ -43,14 +43,14 @@ def blocks(name, k):
 def test_a_drawn_plate_is_ingested(tmp_path):
     demo, table, summary = tmp_path / "demo", tmp_path / "t.parquet", tmp_path / "s.json"
     output = call(synthesize, demo, "--wells-per-class", 3, "--fields", 2, "--size", 32, "--classes", "WT,DS")
-    assert "Drew 6 wells, 12 fields of WT, DS" in output
+    assert "Wrote 6 wells, 12 fields of WT, DS" in output
     (demo / "Images" / "r02c02f01p01-ch2sk1fk1fl1.tiff").unlink()
     (demo / "Images" / "overview.png").touch()
     output = call(ingest, demo, "--out", table, "--json", summary)
     assert "Found 12 fields in 6 wells; plates: 1; file names: harmony; channels: DAPI, TMRM." in output
-    assert "Why harmony: Index.idx.xml lists" in output
-    assert "Image files that are left out: 1 (overview.png (not in Index.idx.xml))." in output
-    assert "Files that are named but do not exist: 1 (r02c02f01p01-ch2sk1fk1fl1.tiff)." in output
+    assert "Reason for harmony: Index.idx.xml lists" in output
+    assert "Image files not used: 1 (overview.png (not in Index.idx.xml))." in output
+    assert "Listed files that do not exist: 1 (r02c02f01p01-ch2sk1fk1fl1.tiff)." in output
     assert "Bit depth of plate demo: 12 bits in 16-bit files." in output
     assert f"Next: python -m leigh_mlops.tune --data {table}" in output.splitlines()[-1]
     assert len(read_table(table)) == 12
@@ -97,7 +97,7 @@ def test_channels_are_chosen_and_stay_chosen(tmp_path):
     [
         ("--channels", "DAPI", "write it as DAPI=1,TMRM=2"),
         ("--channels", "A=1,A=2", "gives one name to two channels"),
-        ("--z", "middle", "give max or a number"),
+        ("--z", "middle", "pass max or a number"),
         ("--exclude", "ugly", "'ugly' is no flaw"),
         ("--preset", "phenix", "phenix"),
         ("--pattern", "(", "pattern"),
@@ -114,16 +114,16 @@ def test_wells_that_a_plate_map_lacks_are_named(tmp_path):
     root = class_folders(tmp_path / "study", alternate)
     (tmp_path / "map.csv").write_text("well_position,donor,pert_type\nB02,1,negcn\nH12,1,trt\n")
     output = call(ingest, root, "--platemap", tmp_path / "map.csv", "--names-only")
-    assert "Wells that are not in the plate map: 19 (1/B03, 1/B04, 1/B05, …; --json names all)." in output
+    assert "Wells missing from the plate map: 19 (1/B03, 1/B04, 1/B05, …; --json lists all)." in output
     assert "Wells of the plate map without an image: 1 (H12)." in output
-    assert "Words for controls that are not known, read as none: 1 (negcn)." in output
+    assert "Unknown control types, treated as no control: 1 (negcn)." in output
 
 
 def test_without_classes_the_next_step_is_a_plate_map(tmp_path):
     (tmp_path / "r02c02f01p01-ch1sk1fk1fl1.tiff").touch()
     assert "No field can be read" in call(ingest, tmp_path).splitlines()[-1]
     output = call(ingest, tmp_path, "--names-only")
-    assert "Fields without a class, left out of training: 1." in output
+    assert "Fields without a class, excluded from training: 1." in output
     assert "platemap.csv" in output.splitlines()[-1]
     (tmp_path / "platemap.csv").write_text("well_position;zustand\nB02;krank\n")
     output = call(ingest, tmp_path, "--names-only")
@@ -149,7 +149,7 @@ def test_choices_that_a_search_would_not_know_are_to_be_kept_in_a_table(tmp_path
     assert "leigh_mlops.tune --data" in call(ingest, root, "--names-only").splitlines()[-1]
     output = call(ingest, root, "--names-only", "--channels", "TMRM=2,DAPI=1")
     assert output.splitlines()[-1] == (
-        "Next: the same command with --out plate.parquet, which keeps these choices for a search."
+        "Next: run the same command with --out plate.parquet, which saves these options for a search."
     )
 
 
@@ -183,7 +183,7 @@ def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path):
 
 def test_too_few_wells_are_said_before_a_search(tmp_path):
     root = class_folders(tmp_path / "study", alternate)
-    assert "would refuse" not in call(ingest, root, "--names-only")
+    assert "cannot use" not in call(ingest, root, "--names-only")
     for path in sorted((root / "WT").iterdir())[2:]:
         path.unlink()
-    assert "A search would refuse these images: class 'WT' has 2 wells" in call(ingest, root, "--names-only")
+    assert "A search cannot use these images: class 'WT' has 2 wells" in call(ingest, root, "--names-only")

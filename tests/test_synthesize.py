@@ -24,9 +24,9 @@ def call(*arguments):
 
 def test_a_plain_plate_says_little(tmp_path):
     output = call(tmp_path / "demo", *SMALL)
-    assert "Drew 4 wells, 4 fields of DS, TT into" in output
-    assert "differ in the brightness of TMRM and the shape of the mitochondria" in output
-    for word in ("Planted", "Flawed", "Twins", "plates"):
+    assert "Wrote 4 wells, 4 fields of DS, TT to" in output
+    assert "differ in TMRM intensity and mitochondrial shape" in output
+    for word in ("Confounder", "Flawed", "Twins", "plates"):
         assert word not in output
     assert output.splitlines()[-1] == f"Next: python -m leigh_mlops.ingest {tmp_path / 'demo'}"
 
@@ -37,9 +37,9 @@ def test_what_was_asked_for_is_said_and_done(tmp_path):
         demo, *SMALL, "--plates", 2, "--effect", "morphology", "--confounder", "background", "--twins",
         "--saturated", 0.25, "--out-of-focus", 0.25, "--illumination-images",
     )  # fmt: skip
-    assert "Drew 8 wells on 2 plates, 8 fields of DS, TT into" in output
-    assert "differ in the shape of the mitochondria, not the total brightness" in output
-    assert "Planted to mislead: the background is brighter" in output
+    assert "Wrote 8 wells on 2 plates, 8 fields of DS, TT to" in output
+    assert "differ in mitochondrial shape, not in total TMRM intensity" in output
+    assert "Confounder: background intensity increases" in output
     assert "Flawed fields: 2 saturated, 2 out of focus" in output
     assert str(demo / ".twins") in output
     assert f"leigh_mlops.ingest '{demo}'" in output
@@ -50,8 +50,8 @@ def test_what_was_asked_for_is_said_and_done(tmp_path):
 
 def test_a_full_plate_needs_no_wells_per_class(tmp_path):
     output = call(tmp_path / "demo", "--wells", 96, "--fields", 1, "--size", 16)
-    assert "Drew 96 wells, 96 fields" in output
-    with pytest.raises(LeighError, match="--wells 96 fills the plate and --wells-per-class 2 does not; keep one"):
+    assert "Wrote 96 wells, 96 fields" in output
+    with pytest.raises(LeighError, match="--wells 96 and --wells-per-class 2 exclude each other; pass one"):
         call(tmp_path / "demo", *SMALL, "--wells", 96)
 
 

@@ -43,7 +43,7 @@ _MAX_MAPS = 2
 
 @dataclass(frozen=True)
 class QualityReport:
-    """Quality of the fields, as measured in their pixels.
+    """Quality of the fields, measured on their pixels.
 
     Attributes:
         table: The image table with the flaws of each field.
@@ -64,7 +64,7 @@ class QualityReport:
 
 
 def summarize_images(found: FoundImages, looked: QualityReport) -> dict[str, Any]:
-    """Summarize the images as plain numbers and names; what could not be computed is empty."""
+    """Summarize the images in plain numbers and names; a value that cannot be computed is empty."""
     table = looked.table
     classes = table.dropna(subset=Metadata.CONDITION).groupby(Metadata.CONDITION)
     columns = [str(name) for name in looked.quality if str(name).startswith("background")]
@@ -93,7 +93,7 @@ def summarize_images(found: FoundImages, looked: QualityReport) -> dict[str, Any
 
 
 def has_missing_channel(found: FoundImages) -> "pd.Series[bool]":
-    """Mark fields of which the table names no file for a channel."""
+    """Mark fields that lack a file for a channel."""
     return found.table[[f"FileName_{channel}" for channel in found.channels]].isna().any(axis=1)
 
 
@@ -102,7 +102,7 @@ def _count_wells(table: pd.DataFrame) -> int:
 
 
 def _flag_counts(table: pd.DataFrame) -> dict[str, int]:
-    """Fields with each flaw; all zero where no pixels were read."""
+    """Count the fields with each flaw; all counts are zero if no pixels were read."""
     if Metadata.FLAGS not in table:
         return {}
     counts = count_flags(table, table).sum(axis=1)
@@ -114,7 +114,7 @@ def _depths(looked: QualityReport) -> Mapping[str, object]:
 
 
 def _effects(looked: QualityReport) -> list[dict[str, Any]]:
-    """Share of the variance between wells that row, column and edge explain, for each plate and channel."""
+    """Compute the share of variance between wells that row, column and edge explain, per plate and channel."""
     if looked.quality.empty:
         return []
     effects = position_effects(looked.table, looked.measure_columns("mean"))
@@ -137,7 +137,7 @@ def print_summary(console: Console, found: FoundImages, looked: QualityReport, s
         f"file names: {found.preset}; channels: {', '.join(found.channels)}.",
         markup=False,
     )
-    console.print(f"Why {found.preset}: {found.why}.", markup=False)
+    console.print(f"Reason for {found.preset}: {found.why}.", markup=False)
     if found.platemap is not None:
         console.print(f"Plate map: {found.platemap}.", markup=False)
     _print_problems(console, found, looked, summary)
@@ -147,7 +147,7 @@ def print_summary(console: Console, found: FoundImages, looked: QualityReport, s
             classes.add_row(name, str(counts["wells"]), str(counts["fields"]))
         console.print(classes)
     if unclassed := summary["fields"] - sum(counts["fields"] for counts in summary["classes"].values()):
-        console.print(f"Fields without a class, left out of training: {unclassed}.")
+        console.print(f"Fields without a class, excluded from training: {unclassed}.")
     if summary["layout"]:
         for plate in list(dict.fromkeys(looked.table[Metadata.PLATE]))[:_MAX_MAPS]:
             console.print(f"Plate {plate}:", markup=False)
@@ -158,18 +158,16 @@ def print_summary(console: Console, found: FoundImages, looked: QualityReport, s
 
 
 def _print_problems(console: Console, found: FoundImages, looked: QualityReport, summary: Mapping[str, Any]) -> None:
-    _print_examples(
-        console, "Image files that are left out", [_with_reason(path, found.reasons) for path in found.unmatched]
-    )
+    _print_examples(console, "Image files not used", [_with_reason(path, found.reasons) for path in found.unmatched])
     _print_examples(console, "Folders without a usable image", found.empty_folders)
-    _print_examples(console, "Files that are named but do not exist", [path.name for path in found.absent])
-    _print_examples(console, "Wells that are not in the plate map", found.unjoined)
+    _print_examples(console, "Listed files that do not exist", [path.name for path in found.absent])
+    _print_examples(console, "Wells missing from the plate map", found.unjoined)
     _print_examples(console, "Wells of the plate map without an image", found.unused)
-    _print_examples(console, "Words for controls that are not known, read as none", found.unknown_controls)
+    _print_examples(console, "Unknown control types, treated as no control", found.unknown_controls)
     lacking = found.table[has_missing_channel(found)]
     wells = zip(lacking[Metadata.PLATE], lacking[Metadata.WELL], lacking[Metadata.SITE], strict=True)
     _print_examples(
-        console, "Fields that lack a channel", [f"{plate}/{well}, field {site}" for plate, well, site in wells]
+        console, "Fields without all channels", [f"{plate}/{well}, field {site}" for plate, well, site in wells]
     )
     _print_examples(console, "Fields that cannot be read", [reason.rstrip(".") for _, reason in looked.failures])
     for line in depth_lines(_depths(looked)):
@@ -179,12 +177,12 @@ def _print_problems(console: Console, found: FoundImages, looked: QualityReport,
 
 
 def _with_reason(path: Path, reasons: Mapping[Path, str]) -> str:
-    return f"{path.name} ({reasons[path]})" if path in reasons else f"{path.name} (no preset knows the name)"
+    return f"{path.name} ({reasons[path]})" if path in reasons else f"{path.name} (no preset matches the name)"
 
 
 def _print_examples(console: Console, what: str, names: Sequence[str]) -> None:
     if names:
-        more = ", …; --json names all" if len(names) > _MAX_EXAMPLES else ""
+        more = ", …; --json lists all" if len(names) > _MAX_EXAMPLES else ""
         shown = escape_unprintable(", ".join(names[:_MAX_EXAMPLES]))
         console.print(f"{what}: {len(names)} ({shown}{more}).", markup=False)
 
@@ -197,7 +195,7 @@ def write_images(console: Console, out: Path, looked: QualityReport, summary: Ma
     picture = out.with_suffix(".layout.png")
     headline = [*confound_sentences(summary["confounds"]), summary["layout"]]
     save_figure(layout_picture(looked.table, "\n".join(headline)), picture)
-    console.print(f"Drew the layout of the plates into {picture}.", markup=False)
+    console.print(f"Wrote the plate layout to {picture}.", markup=False)
 
 
 def print_next_step(
@@ -210,21 +208,21 @@ def print_next_step(
     *,
     chosen: bool,
 ) -> None:
-    """Print the next command, or what has to be fixed before there is one."""
+    """Print the next command, or the problem to fix first."""
     table = looked.table
     if len(looked.failures) == len(table):
-        console.print("No field can be read: mend the images, then ingest again.")
+        console.print("No field can be read. Replace the images and run ingest again.")
         return
     if table[Metadata.CONDITION].nunique() < 2:
-        where = found.platemap or "a platemap.csv beside the images (well_position,condition)"
-        console.print(f"Next: name the class of each well in the column condition of {where}, then ingest again.")
+        where = found.platemap or "a platemap.csv next to the images (well_position,condition)"
+        console.print(f"Next: add the class of each well in the column condition of {where}, then run ingest again.")
         return
     try:
         assign_split(table)
     except LeighError as error:
-        console.print(f"A search would refuse these images: {error}", markup=False)
+        console.print(f"A search cannot use these images: {error}", markup=False)
     if chosen and out is None:
-        console.print("Next: the same command with --out plate.parquet, which keeps these choices for a search.")
+        console.print("Next: run the same command with --out plate.parquet, which saves these options for a search.")
         return
     words = ["python", "-m", "leigh_mlops.tune", "--data", str(out or data)]
     if platemap is not None and out is None:
