@@ -59,8 +59,8 @@ DATA: dict[str, tuple[Damage, str]] = {
     "too few wells": (lambda data: keep_wells(data / "TT", 2), "TT"),
     "another size": (lambda data: save(first(data / "DS"), (32, 32, 3)), "32 x 32 pixels"),
     "other channels": (lambda data: save(first(data / "TT"), (64, 64)), "1 channels"),
-    "truncated image": (lambda data: truncate(first(data / "DS")), "no readable image"),
-    "text file named .png": (lambda data: first(data / "DS").write_text("hello"), "no readable image"),
+    "truncated image": (lambda data: truncate(first(data / "DS")), "not a readable image"),
+    "text file named .png": (lambda data: first(data / "DS").write_text("hello"), "not a readable image"),
 }
 
 
@@ -88,7 +88,7 @@ SEARCH = "family: {family}\nmetric: val/log_loss\npublished: {{learning_rate: 0.
     [
         ({"family": "resnet", "more": ""}, "'resnet' is unknown; choose one of"),
         ({"family": "resnext", "more": "trails: 3"}, "'trails' is unknown; did you mean 'trials'"),
-        ({"family": "resnext", "more": "image_size: 100"}, "100 is no multiple of 32"),
+        ({"family": "resnext", "more": "image_size: 100"}, "100 is not a multiple of 32"),
     ],
 )
 def test_bad_searches_are_refused(values: dict[str, str], said: str, tmp_path: Path) -> None:

@@ -336,4 +336,4 @@ def test_a_version_without_a_package_or_with_two_is_refused(tmp_path: Path, pack
 @pytest.mark.parametrize("content", ["[]", "5", '"text"', "null"])
 def test_a_description_that_is_no_mapping_is_refused(package: Path, content: str) -> None:
     (package / "model.json").write_text(content)
-    refused(package, r"model\.json is no description of a model")
+    refused(package, r"model\.json is not a description of a model")

@@ -98,7 +98,7 @@ def test_channels_are_chosen_and_stay_chosen(tmp_path):
         ("--channels", "DAPI", "write it as DAPI=1,TMRM=2"),
         ("--channels", "A=1,A=2", "gives one name to two channels"),
         ("--z", "middle", "pass max or a number"),
-        ("--exclude", "ugly", "'ugly' is no flaw"),
+        ("--exclude", "ugly", "'ugly' is not a flaw"),
         ("--preset", "phenix", "phenix"),
         ("--pattern", "(", "pattern"),
     ],

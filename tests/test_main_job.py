@@ -214,7 +214,7 @@ def test_every_field_has_its_row_and_its_counterfactuals(explained: tuple[Worksh
 def test_a_broken_image_is_a_row_of_the_failures(explained: tuple[Workshop, Path]) -> None:
     _, out = explained
     (failure,) = pd.read_csv(out / "failures.csv").itertuples()
-    assert "no readable image" in failure.reason
+    assert "not a readable image" in failure.reason
     assert list(pd.read_csv(out / "hits.csv").columns)[:2] == ["Metadata_Plate", "Metadata_Well"]
     assert json.loads((out / "job.json").read_text())["failed"] == 1
 

@@ -109,7 +109,7 @@ def _read_metadata(path: Path) -> _ArrayMetadata:
 
 def _parse_v2(about: dict[str, Any]) -> _ArrayMetadata:
     if not _TYPES_V2.fullmatch(str(about["dtype"])):
-        raise ValueError(f"its type {about['dtype']} is no number; objects are never unpacked")
+        raise ValueError(f"its type {about['dtype']} is not numeric; object arrays are never read")
     compressor = about.get("compressor")
     compressors = (str(compressor["id"]),) if compressor else ()
     _check_codecs({str(one["id"]) for one in about.get("filters") or ()} | {*compressors} - _COMPRESSORS)
@@ -123,7 +123,7 @@ def _parse_v2(about: dict[str, Any]) -> _ArrayMetadata:
 def _parse_v3(about: dict[str, Any]) -> _ArrayMetadata:
     kind = about["data_type"]
     if about.get("node_type") != "array" or not isinstance(kind, str) or not _TYPES_V3.fullmatch(kind):
-        raise ValueError(f"its type {kind} is no number; objects are never unpacked")
+        raise ValueError(f"its type {kind} is not numeric; object arrays are never read")
     if about["chunk_grid"]["name"] != "regular" or about.get("storage_transformers"):
         raise ValueError("its blocks are not regular")
     _check_fill_value(about.get("fill_value"))
@@ -170,12 +170,12 @@ def _check_plane(array: _ArrayMetadata) -> None:
 
 def _check_codecs(unknown: set[str]) -> None:
     if unknown:
-        raise ValueError(f"its codec {sorted(unknown)[0]} is not among those that are known to hold numbers only")
+        raise ValueError(f"its codec {sorted(unknown)[0]} is not supported")
 
 
 def _check_fill_value(value: object) -> None:
     if not (value is None or isinstance(value, int | float) or value in ("NaN", "Infinity", "-Infinity")):
-        raise ValueError(f"its fill value {value!r} is no number")
+        raise ValueError(f"its fill value {value!r} is not a number")
 
 
 def _check_blocks(path: Path, array: _ArrayMetadata, place: tuple[int, ...]) -> None:

@@ -28,7 +28,7 @@ def read_png(source: Source) -> npt.NDArray[Any]:
     """
     header = source.read(0, min(26, source.size))
     if len(header) < 26 or header[:16] != _PNG_START:
-        raise ValueError("it does not begin like a PNG file")
+        raise ValueError("it has no PNG header")
     width, height, bits, colours = struct.unpack(">IIBB", header[16:])
     if colours not in _PNG_SAMPLES or bits not in (8, 16):
         raise ValueError(f"its pixels have {bits} bits, colour type {colours}; 8 or 16 bits of grey or RGB are needed")
@@ -54,7 +54,7 @@ def read_bmp(source: Source) -> npt.NDArray[Any]:
     """
     header = source.read(0, min(54, source.size))
     if len(header) < 54 or header[:2] != b"BM":
-        raise ValueError("it does not begin like a BMP file")
+        raise ValueError("it has no BMP header")
     (start,) = struct.unpack("<I", header[10:14])
     width, height, _, bits, compression = struct.unpack("<iiHHI", header[18:34])
     if compression or bits not in (8, 24):
@@ -80,7 +80,7 @@ def read_jpeg(source: Source) -> npt.NDArray[Any]:
     data = source.read(0, source.size)
     height, width, samples = _jpeg_frame(data)
     if samples not in (1, 3):
-        raise ValueError(f"it has {samples} components, as for print; convert it to RGB")
+        raise ValueError(f"it has {samples} colour components, not 1 or 3; convert it to RGB")
     check_pixels(width, height, samples)
     return _planes_first(np.asarray(imagecodecs.jpeg8_decode(data)), (samples, height, width))
 
@@ -88,7 +88,7 @@ def read_jpeg(source: Source) -> npt.NDArray[Any]:
 def _jpeg_frame(data: bytes) -> tuple[int, int, int]:
     """Height, width and components in the first frame header."""
     if data[:2] != b"\xff\xd8":
-        raise ValueError("it does not begin like a JPEG file")
+        raise ValueError("it has no JPEG header")
     at = 2
     while at + 10 <= len(data) and data[at] == 0xFF:
         marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
@@ -124,5 +124,5 @@ def _check_grey_palette(source: Source, begin: int, end: int) -> None:
 def _planes_first(image: npt.NDArray[Any], shape: tuple[int, int, int]) -> npt.NDArray[Any]:
     planes = image[None] if image.ndim == 2 else np.moveaxis(image, -1, 0)
     if planes.shape != shape:
-        raise ValueError(f"it holds {planes.shape} where its header says {shape}")
+        raise ValueError(f"its data has shape {planes.shape}, its header gives {shape}")
     return np.ascontiguousarray(planes)

@@ -49,7 +49,7 @@ def read_planes(files: FieldFiles, allocate: Allocator = np.empty) -> list[Pixel
     if len({(image.shape, image.dtype) for image in images}) > 1:
         sizes = ", ".join(_describe_image(image) for image in images)
         first = escape_unprintable(files[0].planes[0].path)
-        raise LeighError(f"{first}: the channels of this field differ ({sizes}); export them alike.")
+        raise LeighError(f"{first}: the channels of this field differ ({sizes}); export them with equal size and type.")
     return images
 
 
@@ -64,7 +64,7 @@ def _read_plane(plane: Plane, pages: _Pages, allocate: Allocator) -> Pixels:
         pages[key] = page
     if len(page) != plane.samples:
         raise LeighError(
-            f"{escape_unprintable(plane.path)} holds {len(page)} channels where {plane.samples} are expected; "
+            f"{escape_unprintable(plane.path)} has {len(page)} channels instead of {plane.samples}; "
             "convert or remove it."
         )
     image: Pixels = page[plane.sample]
@@ -78,7 +78,7 @@ def _project_planes(planes: tuple[Plane, ...], pages: _Pages, allocate: Allocato
         if image.shape != projected.shape or image.dtype != projected.dtype:
             raise LeighError(
                 f"{escape_unprintable(plane.path)}: a plane of {_describe_image(image)} can't be projected with one of "
-                f"{_describe_image(projected)}; export them alike."
+                f"{_describe_image(projected)}; export them with equal size and type."
             )
         projected = np.maximum(projected, image)
     return projected
@@ -109,7 +109,7 @@ def read_image(path: Path, frame: int | None = None, allocate: Allocator = np.em
 
 def _decode_image(path: Path, frame: int | None, allocate: Allocator) -> npt.NDArray[Any]:
     if frame is not None and frame < 0:
-        raise ValueError("the table names no page of it that can be; pages are numbers from 0")
+        raise ValueError("the table has a negative page number for it; pages count from 0")
     if stat.S_ISDIR(path.stat().st_mode) and is_zarr_array(path):
         return read_zarr(path, frame)
     reader = _READERS.get(path.suffix.lower())

@@ -26,7 +26,7 @@ def check_image_size(image_size: int) -> int:
     """
     if image_size < 32 or image_size % 32:
         near = max(32, round(image_size / 32) * 32)
-        raise LeighError(f"The image size {image_size} is no multiple of 32 pixels; {near} is the nearest.")
+        raise LeighError(f"The image size {image_size} is not a multiple of 32 pixels; the nearest is {near}.")
     return image_size
 
 
@@ -57,7 +57,9 @@ def counts_at_size(planes: Sequence[Pixels] | Pixels, image_size: int, files: Fi
     height, width = planes[0].shape
     if height != width:
         path = escape_unprintable(files[0].planes[0].path)
-        raise LeighError(f"{path} has {width} x {height} pixels; square fields are needed, so crop them alike.")
+        raise LeighError(
+            f"{path} has {width} x {height} pixels; fields must be square, so crop all of them to squares."
+        )
     return [_plane_counts(plane, image_size, channel) for plane, channel in zip(planes, files, strict=True)]
 
 

@@ -57,7 +57,7 @@ class Source(NamedTuple):
             ValueError: The file ends before.
         """
         if start < 0 or count < 0 or start + count > self.size:
-            raise ValueError("it is cut off or points outside itself")
+            raise ValueError("it is cut off or has offsets outside the file")
         data = os.pread(self.descriptor, count, start)
         if len(data) < count:
             raise ValueError("it is cut off")
@@ -73,7 +73,7 @@ def open_source(path: Path) -> Iterator[Source]:
         OSError: It can't be opened.
     """
     if not stat.S_ISREG(os.stat(path).st_mode):
-        raise ValueError("it is a folder, a pipe or a device and no file")
+        raise ValueError("it is not a regular file")
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         yield Source(path, descriptor, os.fstat(descriptor).st_size)
@@ -106,7 +106,9 @@ def translate_read_errors(path: Path) -> Iterator[None]:
         ) from None
     except Exception as error:  # decoders raise types of their own, all of them about the file
         reason = escape_unprintable(str(error).split("\n")[0].rstrip(".") or type(error).__name__)
-        raise LeighError(f"{escape_unprintable(path)} is no readable image ({reason}); replace or remove it.") from None
+        raise LeighError(
+            f"{escape_unprintable(path)} is not a readable image ({reason}); replace or remove it."
+        ) from None
 
 
 def check_pixels(*lengths: int) -> None:

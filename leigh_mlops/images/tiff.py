@@ -79,7 +79,7 @@ def _check_directories(source: Source, frame: int | None) -> None:
     full = 0
     while place:
         if place in seen or len(seen) > MAX_PAGES:
-            raise ValueError("its pages run in a circle or never end")
+            raise ValueError("its pages form a loop or never end")
         directory = _directory(source, place, order, big)
         if frame == len(seen):
             if directory.planes > 1:
@@ -100,7 +100,7 @@ def _header(source: Source) -> tuple[str, bool, int]:
     order = {b"II": "<", b"MM": ">"}.get(start[:2])
     version = struct.unpack(f"{order or '<'}H", start[2:4])[0]
     if order is None or version not in (42, 43):
-        raise ValueError("it does not begin like a TIFF file")
+        raise ValueError("it has no TIFF header")
     if version == 42:
         return order, False, struct.unpack(f"{order}I", start[4:])[0]
     return order, True, struct.unpack(f"{order}Q", source.read(8, 8))[0]
@@ -148,7 +148,7 @@ def _check_page(page: Any) -> None:  # noqa: ANN401
         check_pixels(page.tiledepth, page.tilelength, page.tilewidth, page.samplesperpixel)
     segments = math.prod(page.chunked)
     if len(page.dataoffsets) != segments or len(page.databytecounts) != segments:
-        raise ValueError(f"{len(page.dataoffsets)} of its {segments} strips or tiles are named")
+        raise ValueError(f"it lists only {len(page.dataoffsets)} of its {segments} strips or tiles")
 
 
 def _pixels(source: Source, page: Any, allocate: Allocator) -> npt.NDArray[Any]:  # noqa: ANN401

@@ -37,8 +37,8 @@ class Autoencoder(Network):
         latent = check_integer("latent_channels", latent_channels, 1, 4096)
         if spec.image_size % 2 ** len(widths):
             raise LeighError(
-                f"{len(widths)} widths halve the image as often, and {spec.image_size} pixels"
-                f" are no multiple of {2 ** len(widths)}; give fewer widths or another image_size."
+                f"{len(widths)} widths halve the image {len(widths)} times, but {spec.image_size} pixels"
+                f" are not a multiple of {2 ** len(widths)}; give fewer widths or another image_size."
             )
         down = [_encoder_block(before, after) for before, after in pairwise((spec.channels, *widths))]
         up = [_decoder_block(before, after) for before, after in pairwise(reversed(widths))]

@@ -34,10 +34,10 @@ class Baseline:
     def __post_init__(self) -> None:
         seen = self.seen
         if seen.ndim != 1 or seen.dtype.kind != "i" or len(seen) != self.scorer.classes_count:
-            raise LeighError("The stored baseline does not say which classes it has seen; train the model again.")
+            raise LeighError("The stored baseline does not list its classes; train the model again.")
         if self.classes_count > _MAX_CLASSES or not set(seen.tolist()) <= set(range(self.classes_count)):
             raise LeighError(
-                f"The stored baseline has seen other classes than its {self.classes_count}; train the model again."
+                f"The stored baseline was fitted on other classes than its {self.classes_count}; train the model again."
             )
 
     def probabilities(self, features: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -104,11 +104,9 @@ def fit_baseline(
         ValueError: The kind is unknown.
     """
     if kind not in ("linear", "forest"):
-        raise ValueError(f"{kind!r} is no kind of baseline; choose linear or forest")
+        raise ValueError(f"{kind!r} is not a kind of baseline; choose linear or forest")
     seen = np.unique(labels).astype(np.int64)
     if len(seen) < 2:
-        raise LeighError(
-            f"A baseline tells classes apart and was given {len(seen)}; give fields of at least 2 classes."
-        )
+        raise LeighError(f"A baseline needs at least 2 classes and got {len(seen)}; give fields of more classes.")
     fit = fit_linear if kind == "linear" else fit_forest
     return Baseline(fit(features, labels, seed), seen, classes_count)

@@ -40,9 +40,11 @@ class ModelSpec:
         check_integer("image_size", self.image_size, 1, _MAX_SIDE_PX)
         if self.image_size % 32:
             nearest = max(32, round(self.image_size / 32) * 32)
-            raise LeighError(f"image_size is {self.image_size}, no multiple of 32 pixels; the nearest is {nearest}.")
+            raise LeighError(
+                f"image_size is {self.image_size}, which is not a multiple of 32 pixels; the nearest is {nearest}."
+            )
         if len(set(self.classes)) != len(self.classes):
-            raise LeighError(f"The classes {', '.join(self.classes)} are not all different; give each one name.")
+            raise LeighError(f"The classes {', '.join(self.classes)} are not unique; name each class once.")
 
     def to_json(self) -> dict[str, Any]:
         """Return the specification as plain JSON."""
@@ -61,7 +63,7 @@ class ModelSpec:
                 raise LeighError(f"A model's description has no valid {name}; save the model again.")
         if not all(isinstance(label, str) for label in values["classes"]):
             raise LeighError(
-                f"A model's classes are {values['classes']!r}, and not all are names; save the model again."
+                f"A model's classes are {values['classes']!r}, but class names are strings; save the model again."
             )
         chosen = {name: values[name] for name in kinds}
         return cls(**chosen | {"classes": tuple(values["classes"])})
@@ -107,7 +109,7 @@ def has_capability(model: nn.Module, capability: str) -> bool:
         ValueError: There is no such capability.
     """
     if capability not in _CAPABILITIES:
-        raise ValueError(f"{capability!r} is nothing that a model may have; ask for {_join_names(_CAPABILITIES)}")
+        raise ValueError(f"{capability!r} is not a capability of models; choose {_join_names(_CAPABILITIES)}")
     return callable(getattr(model, capability, None))
 
 

@@ -53,11 +53,11 @@ def build_from_spec(spec: ModelSpec) -> Network:
         LeighError: The family or a keyword is unknown, or a value is out of bounds.
     """
     if spec.family not in MODELS:
-        raise LeighError(f"{spec.family!r} is no family of networks; choose one of {', '.join(MODELS)}.")
+        raise LeighError(f"{spec.family!r} is not a family of networks; choose one of {', '.join(MODELS)}.")
     kind = MODELS[spec.family]
     if kind.task == "classify" and len(spec.classes) < 2:
         raise LeighError(
-            f"A {spec.family} tells classes apart and was given {len(spec.classes)}; give images of at least 2 classes."
+            f"A {spec.family} needs at least 2 classes and got {len(spec.classes)}; give images of more classes."
         )
     architecture = _complete_architecture(spec.family, kind, spec.architecture)
     filled = ModelSpec(spec.family, spec.classes, spec.image_size, spec.channels, architecture)
@@ -69,7 +69,9 @@ def _complete_architecture(family: str, kind: type[Network], given: dict[str, An
     defaults = {each.name: each.default for each in parameters if each.kind is each.KEYWORD_ONLY}
     for key in given:
         if key not in defaults:
-            raise LeighError(f"{key!r} is no part of a {family}'s architecture; choose from {', '.join(defaults)}.")
+            raise LeighError(
+                f"{key!r} is not an architecture parameter of {family}; choose from {', '.join(defaults)}."
+            )
     return {key: _to_json_value(value) for key, value in (defaults | given).items()}
 
 

@@ -43,7 +43,7 @@ class Forest:
             or self.leaf.shape[:2] != shape
             or not self._is_acyclic()
         ):
-            raise LeighError("The stored forest is no set of trees; train the model again.")
+            raise LeighError("The stored forest is not a set of trees; train the model again.")
 
     def _is_acyclic(self) -> bool:
         """Return whether every child has a larger index than its parent, so that every walk ends."""

@@ -107,8 +107,8 @@ class InvertibleResNet(Network):
         steps = check_integer("power_iterations", power_iterations, 1, 1000)
         if spec.image_size % 2 ** len(blocks):
             raise LeighError(
-                f"{len(blocks)} stages halve the image as often, and {spec.image_size} pixels"
-                f" are no multiple of {2 ** len(blocks)}; give fewer stages or another image_size."
+                f"{len(blocks)} stages halve the image {len(blocks)} times, but {spec.image_size} pixels"
+                f" are not a multiple of {2 ** len(blocks)}; give fewer stages or another image_size."
             )
         channels, side = self.padded_channels * 4 ** len(blocks), spec.image_size // 2 ** len(blocks)
         self.latent_shape = (channels, side, side)
@@ -188,8 +188,8 @@ class InvertibleResNet(Network):
             return
         if self.padded_channels != self.spec.channels:
             raise LeighError(
-                f"log_det is {self.log_det!r} with {self.padded_channels} padded channels, and images of"
-                f" {self.spec.channels} channels have no density among them; set padded_channels to null."
+                f"log_det is {self.log_det!r} with {self.padded_channels} padded channels, but padded images of"
+                f" {self.spec.channels} channels have no density; set padded_channels to null."
             )
         if head != "gaussian":
             raise LeighError(f"log_det is {self.log_det!r}, and head {head!r} has no density; set head to gaussian.")
@@ -197,7 +197,7 @@ class InvertibleResNet(Network):
             raise LeighError(f"memory is {memory!r}, which a log-determinant cannot use; set memory to store.")
         if self.log_det == "roulette" and lipschitz**6 >= CONTINUATION_PROBABILITY:
             raise LeighError(
-                f"lipschitz is {lipschitz:g}, where the estimate by roulette has no bounded variance;"
+                f"lipschitz is {lipschitz:g}, where the roulette estimate has unbounded variance;"
                 " give at most 0.91, or set log_det to series."
             )
 

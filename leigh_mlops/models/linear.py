@@ -34,7 +34,7 @@ class Linear:
         count, features = self.weight.shape if self.weight.ndim == 2 else (0, 0)
         shapes = [array.shape for array in (self.mean, self.std, self.bias)]
         if shapes != [(features,), (features,), (count,)]:
-            raise LeighError("The stored linear baseline has shapes that do not fit; train the model again.")
+            raise LeighError("The stored linear baseline has inconsistent shapes; train the model again.")
 
     @property
     def classes_count(self) -> int:

@@ -44,7 +44,7 @@ class PCABaseline:
         rows = batch.reshape(len(batch), -1)
         if rows.shape[1:] != self.mean.shape:
             raise LeighError(
-                f"The stored principal components are of {len(self.mean)} numbers, an image here has {rows.shape[1]}; "
+                f"The stored principal components have {len(self.mean)} numbers, an image here has {rows.shape[1]}; "
                 "train the model again."
             )
         given = self.mean + (rows - self.mean) @ self.components.T @ self.components
@@ -96,7 +96,7 @@ def _merge_batches(fewest: int, batches: Iterable[Images]) -> Iterator[Images]:
             waiting, complete = [], True
     if not complete:
         raise LeighError(
-            f"{fewest} principal components need as many images, and there are {sum(map(len, waiting))}; add images."
+            f"{fewest} principal components need {fewest} images, but there are {sum(map(len, waiting))}; add images."
         )
     if waiting:
         yield np.concatenate(waiting)

@@ -65,7 +65,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
     values = _read(path, load, _LARGEST_JSON_MIB)
     if not isinstance(values, dict):
-        raise LeighError(f"{path} is no description of a model; save the model again.")
+        raise LeighError(f"{path} is not a description of a model; save the model again.")
     return values
 
 
@@ -124,7 +124,7 @@ def _check_size(path: Path, most_mib: int) -> None:
     size = path.stat().st_size // 2**20
     if size > most_mib:
         raise LeighError(
-            f"{path} has {size} MiB, and no model's has more than {most_mib} MiB; take a package that the tune or "
+            f"{path} has {size} MiB, more than any model file ({most_mib} MiB); use a package that the tune or "
             "train command made."
         )
 

@@ -107,7 +107,7 @@ def _check_shapes(path: Path, wanted: dict[str, tuple[int, ...]], found: dict[st
                 _describe_shape(wanted.get(name), "no such tensor"),
             )
             raise LeighError(
-                f"{path} does not belong to its {DESCRIPTION}: {name} is {is_}, and the description asks for {should};"
+                f"{path} does not belong to its {DESCRIPTION}: {name} is {is_}, but the description requires {should};"
                 " save the model again."
             )
 

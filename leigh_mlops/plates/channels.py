@@ -77,8 +77,8 @@ def _planes(files: pd.DataFrame) -> pd.DataFrame:
         return files
     if pages.meaning is None or pages.size("channel") > 1:
         raise LeighError(
-            f"{escape_unprintable(pages.path)} holds {pages.count} pages that do not say they are planes, "
-            "and its name says one channel; export one page per file, or with axes (OME-TIFF)."
+            f"{escape_unprintable(pages.path)} holds {pages.count} pages without axes, "
+            "but its name gives one channel; export one page per file, or with axes (OME-TIFF)."
         )
     return _expand_pages(files, pages, pages.meaning).assign(channel=files["channel"].iloc[0])
 
@@ -112,9 +112,9 @@ def _pages_as_channels(pages: Pages, wanted: Wanted | None) -> tuple[Page, ...]:
     """Take pages without axes for channels, only where the user says so: they may as well be planes or times."""
     if wanted is None or pages.samples > 1:
         raise LeighError(
-            f"{escape_unprintable(pages.path)} holds {pages.count} pages and does not say whether they are "
+            f"{escape_unprintable(pages.path)} holds {pages.count} pages and does not state whether they are "
             "channels or planes; "
-            "name the channels by the numbers of their pages (DAPI=1, TMRM=2), or export with axes (OME-TIFF)."
+            "name the channels by their page numbers (DAPI=1, TMRM=2), or export with axes (OME-TIFF)."
         )
     return tuple(Page(number, 0, 0) for number in range(pages.count))
 
@@ -122,7 +122,7 @@ def _pages_as_channels(pages: Pages, wanted: Wanted | None) -> tuple[Page, ...]:
 def _expand_pages(files: pd.DataFrame, pages: Pages, meaning: tuple[Page, ...]) -> pd.DataFrame:
     if pages.samples > 1:
         raise LeighError(
-            f"{escape_unprintable(pages.path)} holds {pages.count} pages of colours; export one page per file."
+            f"{escape_unprintable(pages.path)} holds {pages.count} colour pages; export one page per file."
         )
     said = pd.DataFrame({"channel": [str(page.channel + 1) for page in meaning], "frame": range(len(meaning))})
     for axis, column in (("z", Metadata.Z), ("time", Metadata.TIME)):
@@ -130,7 +130,7 @@ def _expand_pages(files: pd.DataFrame, pages: Pages, meaning: tuple[Page, ...]) 
             if len(set(files[column].dropna())) > 1:
                 raise LeighError(
                     f"{escape_unprintable(pages.path)} holds pages of several {axis}, "
-                    f"and the file names count {axis}, too; export one way."
+                    f"and the file names number {axis}, too; export in one of the two ways."
                 )
             said[column] = [getattr(page, axis) + 1 for page in meaning]
     bare = files.drop(columns=list(said.columns))

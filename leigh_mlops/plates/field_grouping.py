@@ -119,9 +119,9 @@ def _check_one_file_per_channel(files: pd.DataFrame) -> None:
         row = twice.iloc[0]
         remedy = "remove one"
         if first.parent != second.parent:
-            remedy = "if they are of two plates, read each plate by itself or name the plates apart, else remove one"
+            remedy = "read different plates separately or under different names, or remove one"
         elif pd.isna(row["channel"]) or row["channel"] == "":
-            remedy = "say by a pattern what tells them apart (channel, site, z, time), or remove one"
+            remedy = "distinguish them by a pattern (channel, site, z, time), or remove one"
         raise LeighError(
             f"{escape_unprintable(first)} and {escape_unprintable(second)} are the same channel of the same field "
             f"({row[Metadata.PLATE]}/{row[Metadata.WELL]}, field {row[Metadata.SITE]}); {remedy}."

@@ -150,8 +150,8 @@ def _from_pictures(
 ) -> FoundImages:
     if platemap is not None:
         raise LeighError(
-            f"{escape_unprintable(Path(platemap))} can't be joined to pictures, which stand on no plate; "
-            "leave it out, their folders are the classes."
+            f"{escape_unprintable(Path(platemap))} can't be used with pictures, which have no plate position; "
+            "omit it, as the folders of the pictures are their classes."
         )
     pictures = find_pictures(path)
     table, names = pick_channels(pictures.table, PICTURE_CHANNELS, channels)
@@ -191,4 +191,4 @@ def _check_one_class_per_well(table: pd.DataFrame) -> None:
         plate, well = torn.iloc[0].tolist()
         rows = (table[Metadata.PLATE] == plate) & (table[Metadata.WELL] == well)
         names = " and ".join(sorted(table.loc[rows, Metadata.CONDITION].dropna().unique()))
-        raise LeighError(f"well {plate}/{well} stands in two classes, {names}; put all its images in one.")
+        raise LeighError(f"well {plate}/{well} is in two classes, {names}; put all its images in one.")

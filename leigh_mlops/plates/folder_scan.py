@@ -114,10 +114,10 @@ def _no_match_message(root: Path, scan: Scan) -> str:
     reason = f" ({scan.reasons[first]})" if first in scan.reasons else ""
     return (
         f"none of the {len(scan.unmatched)} image files in {escape_unprintable(root)} matches a known name, "
-        f"as {first.name!r}{reason}; "
-        f"each name must say the well, as B03_s1.png does (well B03, field 1): rename them, choose a preset "
-        f"({', '.join(PRESETS)}), give a pattern, or hand in a table (.parquet, .csv). Ordinary pictures in class "
-        f"folders, which are no fields of a plate, are made a table by python -m leigh_mlops.ingest "
+        f"for example {first.name!r}{reason}; "
+        f"each name must contain the well, as in B03_s1.png (well B03, field 1): rename them, choose a preset "
+        f"({', '.join(PRESETS)}), give a pattern, or use a table (.parquet, .csv). Ordinary pictures in class "
+        f"folders, which are not fields of a plate, become a table with python -m leigh_mlops.ingest "
         f"{shlex.quote(escape_unprintable(root))} --preset pictures --out pictures.parquet."
     )
 
@@ -131,8 +131,8 @@ def _record(start: str, folder: str, name: str, known: FieldName, classes: bool)
         condition = None  # the folder is the plate's
     if condition and known.condition and condition.casefold() != known.condition.casefold():
         raise LeighError(
-            f"{escape_unprintable(os.path.join(folder, name))} says class {known.condition!r} in its name "
-            f"but lies in the folder of {condition!r}; move or rename it."
+            f"{escape_unprintable(os.path.join(folder, name))} has class {known.condition!r} in its name "
+            f"but is in the folder of {condition!r}; move or rename it."
         )
     return {
         Metadata.PLATE: known.plate or place.plate,
@@ -216,7 +216,7 @@ def _empty_reason(top: str, listing: Listing, scan: Scan) -> str:
     names = [name for folder, name in listing.images if folder == top or folder.startswith(top + os.sep)]
     if not names:
         return "this folder holds no image that can be read"
-    return f"none of the {len(names)} images in this folder has a name that {scan.preset} knows, as {names[0]!r}"
+    return f"none of the {len(names)} names in this folder matches {scan.preset}, for example {names[0]!r}"
 
 
 def _relative_path(path: str, start: str) -> str:

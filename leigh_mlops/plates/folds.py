@@ -81,12 +81,14 @@ def fold_split(
             too few groups are left for ``train`` and ``val``.
     """
     if not 0 < validation < 1:
-        raise LeighError(f"a validation share of {validation} leaves no training or no validation; give 0.25, say.")
+        raise LeighError(
+            f"a validation share of {validation} leaves no training or no validation; choose one such as 0.25."
+        )
     groups, pairs = _labelled_groups(table, group)
     dealt = _deal_folds(pairs, folds, [seed], group)
     count = max(dealt.values()) + 1
     if not 1 <= fold <= count:
-        raise LeighError(f"there is no fold {fold} of {count}; name one from 1 to {count}.")
+        raise LeighError(f"fold {fold} of {count} does not exist; choose 1 to {count}.")
     tested = {name: "test" for name, number in dealt.items() if number == fold - 1}
     shares = {"train": 1 - validation, "val": validation}
     rest = _exclude_groups(pairs, tested)
@@ -150,7 +152,7 @@ def _deal_folds(pairs: pd.DataFrame, folds: Folds, seeds: list[int], group: str,
         require_groups(pairs, 2, "training and one for the test part", group)
         return {name: number for number, name in enumerate(sorted(pairs["group"].unique()))}
     if not isinstance(folds, int) or folds < 2:
-        raise LeighError(f"{folds!r} is no number of folds; give 2 or more, or all for one per {group}.")
+        raise LeighError(f"{folds!r} is not a number of folds; give 2 or more, or all for one per {group}.")
     require_groups(pairs, folds, f"each of {folds} folds", group, outside=outside)
     numbers = range(folds)
     return deal_strata(

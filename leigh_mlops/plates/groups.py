@@ -40,7 +40,7 @@ def group_names(table: pd.DataFrame, group: str) -> "pd.Series[str]":
         LeighError: The kind of group is unknown, or an image lacks what it needs.
     """
     if group not in GROUPS:
-        raise LeighError(f"{group!r} is no group to split by; choose {', '.join(GROUPS)}.")
+        raise LeighError(f"{group!r} is not a group to split by; choose {', '.join(GROUPS)}.")
     columns = GROUPS[group]
     gaps = [name for name in columns if name not in table or table[name].isna().any()]
     if gaps:
@@ -114,7 +114,7 @@ def deal_strata(
         if found is None:
             together = ", ".join(sorted(stratum))
             raise LeighError(
-                f"the {inside['group'].nunique()} {GROUP_PLURALS[group]} of {together} cannot be dealt so that "
+                f"the {inside['group'].nunique()} {GROUP_PLURALS[group]} of {together} cannot be divided so that "
                 f"{places} has each class; {remedy}add images of more {GROUP_PLURALS[group]} or split by well."
             )
         dealt |= found

@@ -50,7 +50,7 @@ def _image(plate: str, channel: str, where: Path, *, alone: bool) -> str:
     for prefix in (f"{plate}_Illum", "Illum", f"{plate}_"):
         fitting = [file for file in files if _fits(file.stem, prefix, channel)]
         if len({file.parent for file in fitting}) < len(fitting):
-            raise LeighError(f"{fitting[0]} and {fitting[1]} are both of channel {channel}; remove one.")
+            raise LeighError(f"{fitting[0]} and {fitting[1]} both belong to channel {channel}; remove one.")
         if fitting:
             return str(fitting[0])
     if alone and len(files) == 1 and files[0].suffix.lower() == ".npy":

@@ -69,7 +69,7 @@ def plate_shape(table: pd.DataFrame) -> tuple[int, int]:
     for shape in PLATE_SHAPES.values():
         if rows <= shape[0] and cols <= shape[1]:
             return shape
-    raise LeighError(f"row {rows}, column {cols} is on no plate up to 1536 wells; correct the wells.")
+    raise LeighError(f"row {rows}, column {cols} is outside any plate of up to 1536 wells; correct the wells.")
 
 
 def position_features(rows: npt.ArrayLike, cols: npt.ArrayLike, n_rows: int, n_cols: int) -> Floats:

@@ -96,17 +96,17 @@ def _sort_entry(listing: Listing, folder: str, entry: "os.DirEntry[str]") -> boo
 def _folder_refusal(name: str, suffix: str) -> str | None:
     if suffix == ".zarr":
         return "it is an OME-Zarr plate, which the preset ome-zarr reads"
-    return "its name holds a |, which parts names in the table; rename it" if "|" in name else None
+    return "its name contains |, which separates names in the table; rename it" if "|" in name else None
 
 
 def _refusal(path: str, suffix: str, is_file: bool) -> str | None:
     name = os.path.basename(path)
     if not is_file:
-        return "it is a link to nothing" if not os.path.exists(path) else "it is no regular file"
+        return "it is a link to nothing" if not os.path.exists(path) else "it is not a regular file"
     if suffix in _CONTAINERS:
         return f"{suffix} files cannot be read; export them as TIFF"
     if "|" in name:
-        return "its name holds a |, which parts names in the table; rename it"
+        return "its name contains |, which separates names in the table; rename it"
     if not path.isascii() and not _is_text(path):
         return "its path is not valid UTF-8; rename it"
     if _SHADING.fullmatch(name):

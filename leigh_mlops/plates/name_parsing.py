@@ -50,7 +50,7 @@ def read_names(names: Sequence[str], preset: str = "auto", plate_size: int | Non
     """
     if preset not in ("auto", *PRESETS):
         raise LeighError(
-            f"{preset!r} is no preset for file names; choose auto, {', '.join(PRESETS)}, pictures or ome-zarr."
+            f"{preset!r} is not a preset for file names; choose auto, {', '.join(PRESETS)}, pictures or ome-zarr."
         )
     matches = {known: _matches(names, known) for known in (PRESETS if preset == "auto" else (preset,))}
     counts = {known: sum(groups is not None for groups in found) for known, found in matches.items()}
@@ -85,13 +85,13 @@ def _matches(names: Sequence[str], preset: str) -> list[_Groups | None]:
 def _sizes(matches: Sequence[_Groups | None], plate_size: int | None) -> tuple[dict[int, int], str]:
     """Wells and columns of the plate of numbered wells, and a note on the choice."""
     if plate_size is not None and plate_size not in PLATE_SHAPES:
-        raise LeighError(f"there is no plate of {plate_size} wells; choose {', '.join(map(str, PLATE_SHAPES))}.")
+        raise LeighError(f"plates of {plate_size} wells are not supported; choose {', '.join(map(str, PLATE_SHAPES))}.")
     indexes = [int(groups["well_index"] or 0) for groups in matches if groups and _is_numbered(groups)]
     if not indexes:
         return {}, ""
     largest = max(indexes)
     size = plate_size or next((size for size in _DEFAULT_SIZES if largest <= size), _DEFAULT_SIZES[-1])
-    how = "as was said" if plate_size else f"the smallest that has the largest number, {largest}"
+    how = "as requested" if plate_size else f"the smallest that has the largest number, {largest}"
     said = f"; wells are numbered row by row on a plate of {size} wells ({how})"
     return {size: PLATE_SHAPES[size][1]}, said
 

@@ -75,7 +75,7 @@ def parse_name(name: str, preset: str = "auto") -> FieldName | None:
         FieldName(plate=None, row=2, col=3, site=144, z=1, channel='10', condition=None, time=1)
     """
     if preset != "auto" and preset not in PRESETS:
-        raise LeighError(f"{preset!r} is no preset for file names; choose auto, {', '.join(PRESETS)}.")
+        raise LeighError(f"{preset!r} is not a preset for file names; choose auto, {', '.join(PRESETS)}.")
     for known in PRESETS if preset == "auto" else (preset,):
         if groups := match_name(name, known):
             return build_field_name(groups)
@@ -171,11 +171,11 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise LeighError(f"the pattern {pattern!r} is no regular expression ({error}); mend it.") from error
+        raise LeighError(f"the pattern {pattern!r} is not a regular expression ({error}); correct it.") from error
     if unknown := [name for name in compiled.groupindex if name not in _GROUPS]:
         raise LeighError(f"the pattern {pattern!r} has a group {unknown[0]!r}; the groups are {', '.join(_GROUPS)}.")
     if "well" not in compiled.groupindex and not {"row", "col"} <= set(compiled.groupindex):
-        raise LeighError(f"the pattern {pattern!r} names no well; add a group (?P<well>...), or row and col.")
+        raise LeighError(f"the pattern {pattern!r} has no group for the well; add (?P<well>...), or row and col.")
     return compiled
 
 
@@ -191,7 +191,7 @@ def well_name(row: int, col: int) -> str:
         ('B03', 'AF48')
     """
     if not (1 <= row <= MAX_ROWS and 1 <= col <= MAX_COLS):
-        raise LeighError(f"row {row}, column {col} is no well; rows go to {MAX_ROWS}, columns to {MAX_COLS}.")
+        raise LeighError(f"row {row}, column {col} is not a well; rows end at {MAX_ROWS}, columns at {MAX_COLS}.")
     letters = chr(64 + row) if row <= 26 else "A" + chr(64 + row - 26)
     return f"{letters}{col:02d}"
 
@@ -209,7 +209,7 @@ def parse_well(name: str) -> tuple[int, int]:
     """
     text = name.strip().upper()
     if not _WELL.fullmatch(text):
-        raise LeighError(f"{name!r} is no well; write letter and number, from A01 to AF48.")
+        raise LeighError(f"{name!r} is not a well; write a letter and a number, from A01 to AF48.")
     letters = text.rstrip("0123456789")
     row = ord(letters[-1]) - 64 + 26 * (len(letters) - 1)
     return row, int(text[len(letters) :])

@@ -63,7 +63,7 @@ def find_pictures(root: Path) -> Pictures:
     if not records:
         raise LeighError(
             f"{escape_unprintable(root)} holds no pictures in class folders; "
-            "put the pictures of each class into a folder that is called as the class."
+            "put the pictures of each class into a folder named after the class."
         )
     return Pictures(_table(pd.DataFrame.from_records(records), Path(start)), left_out)
 

@@ -52,8 +52,9 @@ def project(files: pd.DataFrame, z: int | Literal["max"]) -> tuple[pd.DataFrame,
 def _one_plane(files: pd.DataFrame, z: int) -> tuple[pd.DataFrame, str, pd.DataFrame]:
     there = sorted(int(number) for number in files[Metadata.Z].dropna().unique())
     if z not in there:
-        has = f"the planes are {', '.join(map(str, there))}" if there else "the files have no numbers of planes"
-        raise LeighError(f"no file has plane {z!r}; {has}, and max projects them.")
+        choices = f"choose from {', '.join(map(str, there))}, or max to project all planes"
+        remedy = choices if there else "the files have no plane numbers, so choose no plane"
+        raise LeighError(f"no file has plane {z!r}; {remedy}.")
     kept = files[(files[Metadata.Z] == z) | files[Metadata.Z].isna()]
     others = ", ".join(str(number) for number in there if number != z)
     return kept, f"plane {z} is kept, {others} left out" if others else "", files[:0]

@@ -107,21 +107,21 @@ def _column(name: str) -> str:
 def _parse_map(raw: pd.DataFrame, path: Path) -> pd.DataFrame:
     wells = _rename_columns(raw, path)
     if Metadata.WELL not in wells:
-        raise LeighError(f"the plate map {path} has no column well_position but {', '.join(raw.columns)}; add it.")
+        raise LeighError(f"the plate map {path} has no column well_position, only {', '.join(raw.columns)}; add it.")
     if taken := sorted(set(_IMAGE_COLUMNS) & set(wells.columns)):
         name = taken[0].removeprefix("Metadata_")
-        raise LeighError(f"the plate map {path} has a column {name}, which belongs to the images; rename it.")
+        raise LeighError(f"the plate map {path} has a column {name}, which is reserved for the images; rename it.")
     wells = wells[wells[Metadata.WELL].notna()].drop(columns=list(_POSITION_COLUMNS), errors="ignore")
     wells = wells.assign(Metadata_Well=_standard_wells(wells[Metadata.WELL], path))
     if Metadata.PLATE in wells and (nameless := wells[Metadata.PLATE].isna()).any():
         if not nameless.all():
             well = wells.loc[nameless, Metadata.WELL].iloc[0]
-            raise LeighError(f"the plate map {path} names no plate for well {well}, as it does for others; add it.")
+            raise LeighError(f"the plate map {path} gives a plate for other wells but none for {well}; add it.")
         wells = wells.drop(columns=Metadata.PLATE)
     key = _key(wells)
     if (twice := wells.duplicated(key)).any():
         well = "/".join(str(wells.loc[twice, name].iloc[0]) for name in key)
-        raise LeighError(f"the plate map {path} names well {well} twice; keep one row per well.")
+        raise LeighError(f"the plate map {path} lists well {well} twice; keep one row per well.")
     return wells
 
 
@@ -137,7 +137,7 @@ def _read_plate_maps(raw: pd.DataFrame, path: Path) -> pd.DataFrame:
     if Metadata.PLATE not in plates or plates[[Metadata.PLATE, Metadata.PLATE_MAP_NAME]].isna().any(axis=None):
         raise LeighError(f"{path} must name a plate and its map in each row; fill in Assay_Plate_Barcode.")
     if (twice := plates[Metadata.PLATE].duplicated()).any():
-        raise LeighError(f"{path} names plate {plates.loc[twice, Metadata.PLATE].iloc[0]} twice; keep one row.")
+        raise LeighError(f"{path} lists plate {plates.loc[twice, Metadata.PLATE].iloc[0]} twice; keep one row.")
     files = {name: _map_file(name, path) for name in plates[Metadata.PLATE_MAP_NAME].unique()}
     maps = {name: _parse_map(read_text_table(file), file) for name, file in files.items()}
     named = zip(plates[Metadata.PLATE], plates[Metadata.PLATE_MAP_NAME], strict=True)
@@ -150,7 +150,7 @@ def _read_plate_maps(raw: pd.DataFrame, path: Path) -> pd.DataFrame:
 def _map_file(name: str, path: Path) -> Path:
     """File of a map by its name, which came from a file: nothing outside the folder is opened."""
     if any(sign in name for sign in "/\\:\0") or name in (".", ".."):
-        raise LeighError(f"{path} names the map {name!r}, which is no plain file name; correct it.")
+        raise LeighError(f"{path} names the map {name!r}, which is not a plain file name; correct it.")
     folders = (path.parent / "platemap", path.parent)
     suffixes = ("", *_MAP_SUFFIXES) if name.lower().endswith(_MAP_SUFFIXES) else _MAP_SUFFIXES
     files = [folder / f"{name}{suffix}" for folder in folders for suffix in suffixes]

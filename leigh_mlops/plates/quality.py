@@ -70,7 +70,7 @@ def flag_fields(
         LeighError: A flaw is unknown, or ``Metadata_Excluded`` holds something else than yes or no.
     """
     if strange := [name for name in exclude if name not in FLAGS]:
-        raise LeighError(f"{strange[0]!r} is no flaw to exclude by; choose from {', '.join(FLAGS)}.")
+        raise LeighError(f"{strange[0]!r} is not a flaw to exclude by; choose from {', '.join(FLAGS)}.")
     before = _reasons(table[Metadata.FLAGS]) if Metadata.FLAGS in table else _reasons(pd.Series(dtype=object))
     kept = _excluded_by_hand(table, before)
     excluded = kept.copy()

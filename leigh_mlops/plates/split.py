@@ -76,7 +76,7 @@ def _complete_given_split(
     if strange := sorted(set(split.dropna()) - set(SPLIT_PARTS)):
         raise LeighError(f"Metadata_Split holds {', '.join(strange)}; its values are {', '.join(SPLIT_PARTS)}.")
     if absent := [part for part in ("train", "test") if part not in set(split)]:
-        raise LeighError(f"the split handed in has no {' and no '.join(absent)}; add it, or hand in none at all.")
+        raise LeighError(f"the split of the table has no {' and no '.join(absent)}; add it, or remove Metadata_Split.")
     if "val" in set(split):
         return split
     train = split == "train"

@@ -81,7 +81,7 @@ def set_column_types(table: pd.DataFrame) -> pd.DataFrame:
     try:
         numbers = {c: table[c].astype("Int64" if table[c].hasnans else "int64") for c in whole if c in table}
     except (TypeError, ValueError) as error:
-        raise LeighError(f"{', '.join(whole)} must be whole numbers ({error}); mend the table.") from error
+        raise LeighError(f"{', '.join(whole)} must be whole numbers ({error}); correct the table.") from error
     return table.assign(**numbers, **{c: table[c].astype("str") for c in text})
 
 
@@ -92,11 +92,11 @@ def check_table_path(path: Path) -> None:
         LeighError: The path ends in neither ``.parquet`` nor ``.csv``, is a folder, or lies below a file.
     """
     if path.suffix.lower() not in _TABLE_SUFFIXES:
-        raise LeighError(f"{path} is no name for a table; end it in .parquet or .csv.")
+        raise LeighError(f"{path} is not a file name for a table; end it in .parquet or .csv.")
     if path.is_dir():
         raise LeighError(f"{path} is a folder; name a file for the table.")
     if below := next((folder for folder in path.absolute().parents if folder.is_file()), None):
-        raise LeighError(f"{path} cannot be written, as {below} is a file; name another place.")
+        raise LeighError(f"{path} cannot be written, because {below} is a file; choose another path.")
 
 
 def write_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:

@@ -57,7 +57,7 @@ def _decode(data: bytes) -> str:
     if data.startswith(_UTF16_MARKS):
         return data.decode("utf-16")
     if b"\0" in data:
-        raise ValueError("it is no text")
+        raise ValueError("it is not text")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:

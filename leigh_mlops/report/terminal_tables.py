@@ -69,7 +69,7 @@ def flag_table(counts: pd.DataFrame) -> Table:
         counts: One row per flaw, its name as the index, one column per class; the last row counts
             those left out.
     """
-    table = Table(title="Flawed fields (they stay in the table, with the reason)", title_justify="left")
+    table = Table(title="Flawed fields (kept in the table with the reason)", title_justify="left")
     table.add_column("")
     for name in counts:
         table.add_column(Text(str(name)), justify="right")
@@ -97,7 +97,7 @@ def leaderboard(rows: Sequence[Record], *, winners: Collection[str] | None = Non
     """
     networks = [row for row in rows if row.get("kind", "network") == "network"]
     families = list(dict.fromkeys(str(row["family"]) for row in networks))
-    table = Table(title="Validation scores; * marks the best of a family")
+    table = Table(title="Validation scores (* = best of its family)")
     for heading in ("", "model"):
         table.add_column(heading, overflow="fold")
     for heading, _ in COLUMNS.values():

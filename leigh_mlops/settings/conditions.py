@@ -34,7 +34,7 @@ def drawing_order(space: Space, published: Flat) -> list[str]:
         ready = next((key for key in waiting if sources[key] <= set(done)), None)
         if ready is None:
             raise KeyedError(
-                f"space.{waiting[0]}: the conditions of {', '.join(waiting)} wait for each other; take one away.",
+                f"space.{waiting[0]}: the conditions of {', '.join(waiting)} depend on each other; remove one.",
                 "space",
                 waiting[0],
                 "when",
@@ -60,7 +60,7 @@ def check_conditions(space: Space, published: Flat) -> None:
 
 def _refusal(name: str, wanted: list[Any], space: Space, published: Flat) -> str:
     if name == JOINT:
-        return "names all parts at once; name one of them, as architecture.head."
+        return "refers to all parts at once; name one of them, such as architecture.head."
     source = _source(name, space, published)
     domain = space[source] if source else None
     if isinstance(domain, Range) and not domain.integer:
@@ -72,9 +72,7 @@ def _refusal(name: str, wanted: list[Any], space: Space, published: Flat) -> str
     holds = domain.contains if isinstance(domain, Range) else possible.__contains__
     for value in wanted:
         if not holds(value):
-            return (
-                f"wants {format_value(value)}, which it never is; it can be {', '.join(map(format_value, possible))}."
-            )
+            return f"requires {format_value(value)}, not one of its values {', '.join(map(format_value, possible))}."
     return ""
 
 

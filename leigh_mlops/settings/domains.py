@@ -89,13 +89,13 @@ class Range(_Conditional):
             return given
         raise ValueError(
             f"{format_value(given)} is neither a list of choices nor {{low: …, high: …}}; "
-            "what does not vary stands under published alone."
+            "put a fixed value under published only."
         )
 
     @model_validator(mode="after")
     def _check_bounds(self) -> Self:
         if not self.low < self.high or (self.log and self.low <= 0):
-            raise ValueError(f"range from {self.low} to {self.high}: low must be below high, above 0 where log.")
+            raise ValueError(f"range from {self.low} to {self.high}: low must be below high, and above 0 with log.")
         if self.integer and not (self.low.is_integer() and self.high.is_integer()):
             raise ValueError(f"range from {self.low} to {self.high}: with integer, low and high must be whole numbers.")
         return self

@@ -50,7 +50,7 @@ def load_space(path: Path) -> SearchSpace:
     """
     loader, root = _compose(path)
     for first, second, key in _duplicates(root):
-        raise LeighError(f"{path}, line {second}: {key} stands here and in line {first}; delete one of them.")
+        raise LeighError(f"{path}, line {second}: {key} is already in line {first}; delete one of them.")
     try:
         values = loader.construct_document(root)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date such as 2026-99-99 is a ValueError
@@ -95,7 +95,7 @@ def _yaml_error(path: Path, error: Exception) -> LeighError:
     mark = getattr(error, "problem_mark", None)
     where = f"{path}, line {mark.line + 1}" if mark else str(path)
     problem = " ".join(str(getattr(error, "problem", None) or error).split())
-    return LeighError(f"{where}: this is no YAML ({problem}); mend the file.")
+    return LeighError(f"{where}: this is not valid YAML ({problem}); correct the file.")
 
 
 def _add_line(path: Path, root: yaml.MappingNode, reason: str, keys: Keys) -> SettingsError:

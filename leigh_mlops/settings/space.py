@@ -18,14 +18,14 @@ _DEPENDENT = ["precision", JOINT, *(f"{ARCHITECTURE}{name}" for name in ("padded
 
 def _check_validation_metric(metric: str) -> str:
     if not metric.startswith("val/"):
-        raise ValueError(f"{format_value(metric)} is no score of the validation part; name one, such as val/log_loss.")
+        raise ValueError(f"{format_value(metric)} is not a validation score; choose one such as val/log_loss.")
     return metric
 
 
 def _check_metric(metric: str) -> str:
     if not metric.startswith(("val/", "train/")):
         raise ValueError(
-            f"{format_value(metric)} must begin with val/ or train/, as val/inverse_error or train/seconds."
+            f"{format_value(metric)} must begin with val/ or train/, such as val/inverse_error or train/seconds."
         )
     return metric
 
@@ -102,7 +102,7 @@ class SearchSpace(Settings):
         metrics = [objective.metric for objective in self.all_objectives]
         for metric in metrics:
             if metrics.count(metric) > 1:
-                raise KeyedError(f"objectives: {metric} is an objective twice; name it once.", "objectives")
+                raise KeyedError(f"objectives: {metric} is listed twice; list it once.", "objectives")
         return self
 
     @model_validator(mode="after")

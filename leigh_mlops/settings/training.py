@@ -77,8 +77,8 @@ class TrainingSettings(Settings):
         log_det = self.architecture.get("log_det", "none")
         if log_det != "none" and self.precision != "fp32":
             raise KeyedError(
-                f"precision is {self.precision} with architecture.log_det {log_det}, whose terms half precision would"
-                " drown in rounding; set precision to fp32.",
+                f"precision is {self.precision} with architecture.log_det {log_det}, whose terms are lost in half"
+                " precision; set precision to fp32.",
                 "precision",
             )
         return self
@@ -96,7 +96,7 @@ class TrainingSettings(Settings):
         inner = {k.removeprefix(ARCHITECTURE): v for k, v in flat.items() if k.startswith(ARCHITECTURE)}
         for name in together.keys() & inner.keys():
             key = f"{ARCHITECTURE}{name}"
-            reason = f"{key} is {inner[name]}, and architecture says {name}={together[name]}; set it once."
+            reason = f"{key} is {inner[name]}, and architecture sets {name}={together[name]}; set it once."
             raise SettingsError("hyperparameters", reason, (key,))
         outer = {k: v for k, v in flat.items() if not k.startswith(ARCHITECTURE) and k != JOINT}
         return parse_settings(cls, {**outer, JOINT: together | inner}, "hyperparameters")
@@ -132,7 +132,9 @@ def known_keys(values: object) -> object:
     """Reject keys of a flat mapping that are no hyperparameters."""
     for key in values if isinstance(values, dict) else ():
         if key not in TrainingSettings.model_fields and not str(key).startswith(ARCHITECTURE):
-            raise KeyedError(f"{format_value(key)} is no hyperparameter; {_suggest_hyperparameter(str(key))}", str(key))
+            raise KeyedError(
+                f"{format_value(key)} is not a hyperparameter; {_suggest_hyperparameter(str(key))}", str(key)
+            )
     return values
 
 

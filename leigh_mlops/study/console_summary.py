@@ -26,7 +26,7 @@ def print_baseline(console: Console, beside: dict[str, dict[str, float]], confou
     for sentence in confound_sentences(confounds):
         console.print(sentence, style="bold", markup=False)
     rows = {REFERENCE_NAMES[kind]: scores for kind, scores in beside.items()}
-    console.print(score_table(rows, title="Without any network, on validation wells"))
+    console.print(score_table(rows, title="Baselines without a network, on validation wells"))
 
 
 def print_result(
@@ -57,7 +57,7 @@ def print_result(
             console.print(line, markup=False)
     console.print()
     shown = shlex.join(["python", "-m", "leigh_mlops.ui", *store])
-    console.print(f"Everything is in {where}; look at it with: {shown}", markup=False)
+    console.print(f"Results are stored in {where}. To open them, run: {shown}", markup=False)
     best = next((winner for winner in winners if winner.version.name.endswith("iresnet")), winners[-1])
     folder = f"out-{best.version.name}-{best.version.version}"
     command = [
@@ -80,8 +80,8 @@ def winner_lines(winner: Winner, data: PreparedData, confounds: Confounds) -> li
     leaked = leaked_wells(data.table, data.table[Metadata.SPLIT])
     if leaked:
         lines.append(
-            f"  Leak: {len(leaked)} wells stand in more than one part of the split handed in, so that the scores "
-            "say how well the network remembers, not how well it sees."
+            f"  Leak: {len(leaked)} wells are in more than one part of the given split, so the scores "
+            "show what the network has memorised, not how well it generalises."
         )
     if "mse" in test.scores:
         pca = test.baseline["mse"]

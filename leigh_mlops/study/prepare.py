@@ -228,13 +228,14 @@ def _show_split(table: pd.DataFrame, console: Console, group: str) -> None:
     console.print(shown)
     if torn:
         console.print(
-            f"The split handed in divides {format_count(len(torn), group)} (for example {torn[0]}) that "
-            f"--group {group} asks to keep whole."
+            f"The given split divides {format_count(len(torn), group)} (for example {torn[0]}) that "
+            f"--group {group} requires to be whole."
         )
     if left.any():
-        console.print(f"{left.sum()} fields stand in no part of the split handed in, and are not used.")
+        console.print(f"{left.sum()} fields are in no part of the given split and are not used.")
     if leaked:
         console.print(
-            f"[bold red]Leak: {len(leaked)} wells stand in more than one part of the split handed in "
-            f"(for example {leaked[0]}). Scores on them say how well the network remembers, not how well it sees."
+            f"[bold red]Leak: {len(leaked)} wells are in more than one part of the given split "
+            f"(for example {leaked[0]}). Scores on them show what the network has memorised, "
+            "not how well it generalises."
         )

@@ -53,8 +53,8 @@ def load_checkpoint(state: TrainingState, folder: Path) -> None:
     about = json.loads((folder / "state.json").read_text())
     if about["folds"] != 1 + len(state.others):
         raise LeighError(
-            f"The checkpoint {folder} is one of {about['folds']} folds, not of {1 + len(state.others)}; "
-            "start the search anew to change them."
+            f"The checkpoint {folder} has {about['folds']} folds, not {1 + len(state.others)}; "
+            "start a new search to change them."
         )
     state.model.load_state_dict(load_file(folder / "weights.safetensors"))
     entries: dict[int, dict[str, Any]] = {int(key): dict(value) for key, value in about["optimizer"]["numbers"].items()}

@@ -68,7 +68,7 @@ def _assign_training_folds(data: PreparedData, trained: npt.NDArray[np.int64], f
         return np.asarray(assign_folds(data.table.iloc[trained], data.group, folds - 1), dtype=np.int64)
     except LeighError as error:
         raise LeighError(
-            f"folds is {folds}, and beside the validation part the training part makes the other {folds - 1}: {error}"
+            f"folds is {folds}, so the training part must make {folds - 1} folds besides the validation part: {error}"
         ) from None
 
 
@@ -77,7 +77,7 @@ def _require_all_classes(data: PreparedData, number: int, folds: int) -> Prepare
         present = set(data.labels[data.rows(part)])
         if absent := [name for index, name in enumerate(data.classes) if index not in present]:
             raise LeighError(
-                f"Fold {number} of {folds} has no usable field of class {absent[0]!r} in its {part} part; take fewer "
+                f"Fold {number} of {folds} has no usable field of class {absent[0]!r} in its {part} part; use fewer "
                 "folds, or add images of more wells."
             )
     return data

@@ -104,7 +104,7 @@ def fit(
         metrics["train/seconds"] = time.perf_counter() - started
         if metric not in metrics:
             raise LeighError(
-                f"{metric!r} is no score of {state.model.spec.family}; choose one of {', '.join(metrics)}."
+                f"{metric!r} is not a score of {state.model.spec.family}; choose one of {', '.join(metrics)}."
             )
         if not math.isfinite(metrics[metric]):
             raise DivergenceError(f"{metric} of epoch {state.epoch} is {metrics[metric]}; lower the learning rate.")

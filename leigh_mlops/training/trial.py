@@ -51,7 +51,7 @@ def _require_matching_weights(model: Network, done: InitialisationReport, init: 
     if share < MIN_WEIGHT_SHARE:
         raise LeighError(
             f"Only {share:.0%} of the weights below the head of this {model.spec.family} of {model.spec.channels} "
-            f"channels are in {init}; begin with a version of the same architecture (an iresnet's padded_channels "
+            f"channels are in {init}; start from a version of the same architecture (an iresnet's padded_channels "
             "included), or train with --init random."
         )
 

@@ -343,7 +343,7 @@ def test_what_a_killed_builder_left_is_removed_and_a_living_one_keeps_its_own(
         (np.zeros((32, 32, 3), np.uint8), "32 x 32 pixels"),
         (np.zeros((64, 32, 3), np.uint8), "32 x 64 pixels"),
         (np.zeros((64, 64), np.uint8), "1 channels"),
-        (b"text", "no readable image"),
+        (b"text", "not a readable image"),
     ],
 )
 @pytest.mark.parametrize("row", [0, 2])
@@ -386,7 +386,7 @@ def test_a_field_that_lacks_a_channel_is_a_failure(paths: list[Path], tmp_path: 
 
 @pytest.mark.parametrize("size", [0, 20, 33, 100])
 def test_sizes_are_multiples_of_32(paths: list[Path], tmp_path: Path, size: int) -> None:
-    with pytest.raises(LeighError, match=f"{size} is no multiple of 32"):
+    with pytest.raises(LeighError, match=f"{size} is not a multiple of 32"):
         open_cache(table_of(paths), RGB, size, tmp_path / "c")
 
 
@@ -394,7 +394,7 @@ def test_where_nothing_can_be_read_every_field_is_a_failure(tmp_path: Path) -> N
     (tmp_path / "a.png").write_text("x")
     cache = open_cache(table_of([tmp_path / "a.png"]), RGB, 32, tmp_path / "c")
     (failure,) = cache.failures
-    assert "a.png is no readable image" in failure.reason
+    assert "a.png is not a readable image" in failure.reason
     assert cache.quality.isna().all(axis=None)
     with pytest.raises(LeighError, match="has no rows"):
         open_cache(table_of([]), RGB, 32, tmp_path / "c")

@@ -181,7 +181,7 @@ def test_pages_that_run_in_a_circle_end(tmp_path: Path) -> None:
     path = tmp_path / "x.tif"
     path.write_bytes(tiff(tags(), following=8).ljust(300, b"\0"))
     assert read_image(path, 0).shape == (1, 4, 4)
-    assert "circle" in refused(path, 7)
+    assert "loop" in refused(path, 7)
 
 
 def png(width: int, height: int, bits: int, colours: int, inflated: bytes) -> bytes:
@@ -201,7 +201,7 @@ def png(width: int, height: int, bits: int, colours: int, inflated: bytes) -> by
         (png(0, 5, 8, 0, b""), "claims"),
         (png(4, 4, 8, 3, b""), "colour type 3"),
         (png(4, 4, 1, 0, b"\0\0" * 4), "1 bits"),
-        (png(9000, 9000, 16, 0, b"\0" * 100), "no readable"),
+        (png(9000, 9000, 16, 0, b"\0" * 100), "not a readable"),
         (png(4, 4, 8, 0, b"\0" * 20) + b"\0" * 2**21, "far more"),
     ],
 )
@@ -270,7 +270,7 @@ def test_a_folder_a_pipe_a_loop_and_a_locked_file_are_refused(tmp_path: Path) ->
     (tmp_path / "gone.tif").symlink_to(tmp_path / "nowhere.tif")
     for name in ("folder.tif", "pipe.tif", "pipe.png", "loop.tif", "gone.tif", "missing.tif"):
         refused(tmp_path / name)
-    assert "device" in refused(tmp_path / "pipe.tif")
+    assert "not a regular file" in refused(tmp_path / "pipe.tif")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is locked for the superuser")
@@ -358,7 +358,7 @@ def wide_tiff(path: Path) -> None:
 
 
 BOMBS: dict[str, tuple[Callable[[Path], None], str]] = {
-    "deflate.tif": (deflate_bomb, "no readable image"),
+    "deflate.tif": (deflate_bomb, "not a readable image"),
     "bomb.png": (png_bomb, "(1, 1024, 1024)"),  # what is too much is never inflated
     "array": (zarr_bomb, "one of its blocks claims"),
     "members": (second_member, "goes on behind its end"),
@@ -408,7 +408,7 @@ def test_a_trapped_pickle_in_an_array_is_never_unpacked(tmp_path: Path, monkeypa
     # Newer versions of the library have a guard of their own; open, it shows that ours comes first.
     monkeypatch.setattr("numcodecs.pickles.ALLOW_UNSAFE_PICKLE_DECODE", True, raising=False)
     folder, mark = trapped_array(tmp_path / "a", tmp_path / "mark"), tmp_path / "mark"
-    assert "objects are never unpacked" in refused(folder)
+    assert "object arrays are never read" in refused(folder)
     assert not mark.exists()
     about = json.loads((folder / ".zarray").read_text()) | {"dtype": "<u2"}
     (folder / ".zarray").write_text(json.dumps(about))

@@ -33,9 +33,9 @@ def test_a_jpeg_is_read_as_another_library_reads_it(tmp_path: Path, mode: str, p
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda data: b"GIF89a" + data, "does not begin like a JPEG"),
+        (lambda data: b"GIF89a" + data, "has no JPEG header"),
         (lambda data: data[:20], "has no frame header"),
-        (lambda data: data[: len(data) // 2], "no readable image"),
+        (lambda data: data[: len(data) // 2], "not a readable image"),
         (lambda data: _with_size(data, 65000, 65000), "claims 65000 x 65000 x 3 pixels"),
     ],
 )
@@ -53,7 +53,7 @@ def _with_size(data: bytes, height: int, width: int) -> bytes:
 
 
 def test_colours_of_print_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(LeighError, match="4 components, as for print; convert it to RGB"):
+    with pytest.raises(LeighError, match="4 colour components, not 1 or 3; convert it to RGB"):
         read_image(picture(tmp_path / "a.jpg", mode="CMYK"))
 
 

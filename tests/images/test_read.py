@@ -313,5 +313,5 @@ def test_an_illumination_that_can_not_be_is_refused(light: np.ndarray, said: str
 
 def test_a_field_that_is_not_square_is_refused_with_its_remedy(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", GREY)
-    with pytest.raises(LeighError, match="40 x 48 pixels; square fields are needed"):
+    with pytest.raises(LeighError, match="40 x 48 pixels; fields must be square"):
         raw_at_size(read_image(tmp_path / "a.tif"), 32, (single(tmp_path / "a.tif"),))

@@ -64,7 +64,7 @@ def test_a_field_to_lead_to_is_read_before_the_job_begins(job: dict[str, Any], c
     file = sorted((class_folders / "DS").iterdir())[0]
     whole = file.read_bytes()
     file.write_bytes(b"no image")
-    with pytest.raises(LeighError, match=r"--towards-field plate/B03/1 can't be read: .*no readable image"):
+    with pytest.raises(LeighError, match=r"--towards-field plate/B03/1 can't be read: .*not a readable image"):
         ExplainJob(**job, options=asked).run()
     assert not job["out"].exists()
     file.write_bytes(whole)

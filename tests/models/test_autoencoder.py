@@ -6,7 +6,7 @@ from leigh_mlops.models import build_model
 
 def test_more_halvings_than_the_image_allows_are_refused():
     build_model("autoencoder", classes=[], image_size=32, widths=(2,) * 5)
-    with pytest.raises(LeighError, match=r"6 widths halve .* no multiple of 64; give fewer widths"):
+    with pytest.raises(LeighError, match=r"6 widths halve .* not a multiple of 64; give fewer widths"):
         build_model("autoencoder", classes=[], image_size=32, widths=(2,) * 6)
 
 

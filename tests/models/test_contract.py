@@ -118,14 +118,17 @@ def test_there_is_a_compact_version_of_each_family():
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"family": "vgg"}, "'vgg' is no family of networks; choose one of resnext, autoencoder, iresnet"),
-        ({"image_size": 100}, "image_size is 100, no multiple of 32 pixels; the nearest is 96"),
+        ({"family": "vgg"}, "'vgg' is not a family of networks; choose one of resnext, autoencoder, iresnet"),
+        ({"image_size": 100}, "image_size is 100, which is not a multiple of 32 pixels; the nearest is 96"),
         ({"image_size": 0}, "image_size is 0; give a whole number from 1"),
         ({"channels": 0}, "channels is 0"),
-        ({"classes": ["WT"]}, "was given 1; give images of at least 2 classes"),
-        ({"classes": ["WT", "WT"]}, "not all different"),
-        ({"depth": 3}, "'depth' is no part of a resnext's architecture; choose from layers, groups, width_per_group"),
-        ({"spec": 3}, "'spec' is no part"),
+        ({"classes": ["WT"]}, "got 1; give images of more classes"),
+        ({"classes": ["WT", "WT"]}, "are not unique"),
+        (
+            {"depth": 3},
+            "'depth' is not an architecture parameter of resnext; choose from layers, groups, width_per_group",
+        ),
+        ({"spec": 3}, "'spec' is not an architecture parameter"),
         ({"layers": [1, 2]}, r"layers is \[1, 2\]; give a list of 4 whole numbers"),
         ({"layers": "1111"}, "give a list of 4"),
         ({"layers": [1, 1, 1, True]}, r"layers\[3\] is True"),

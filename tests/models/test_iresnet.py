@@ -82,7 +82,7 @@ def test_images_of_another_size_are_refused():
         ({"widths": (4,)}, r"widths is \[4\]; give a list of 2"),
         ({"lipschitz": 1.0}, "lipschitz is 1.0; give a number from 0.01 to 0.99"),
         ({"power_iterations": 0}, "power_iterations is 0"),
-        ({"blocks": (1,) * 6, "widths": (4,) * 6}, "6 stages halve .* 32 pixels are no multiple of 64"),
+        ({"blocks": (1,) * 6, "widths": (4,) * 6}, "6 stages halve .* 32 pixels are not a multiple of 64"),
     ],
 )
 def test_an_architecture_that_cannot_be_is_refused(change, text):

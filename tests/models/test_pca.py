@@ -56,5 +56,5 @@ def test_arrays_bring_it_back():
 
 
 def test_fewer_images_than_components_are_refused():
-    with pytest.raises(LeighError, match="6 principal components need as many images, and there are 5"):
+    with pytest.raises(LeighError, match="6 principal components need 6 images, but there are 5"):
         fit_pca(cut(low_rank(5, 3), 2), 6)

@@ -94,10 +94,10 @@ def test_a_damaged_description_is_refused(saved, text):
     [
         ({"architecture": {"widths": [4, 9]}}, "does not belong to its model.json"),
         ({"family": "iresnet", "architecture": {}}, "does not belong"),
-        ({"family": "os.system"}, "no family"),
-        ({"architecture": {"evil": 1}}, "'evil' is no part"),
+        ({"family": "os.system"}, "not a family"),
+        ({"architecture": {"evil": 1}}, "'evil' is not an architecture parameter"),
         ({"architecture": {"widths": None}}, "widths is None"),
-        ({"classes": [1]}, "not all are names"),
+        ({"classes": [1]}, "but class names are strings"),
         ({"classes": "WT"}, "no valid classes"),
         ({"channels": 1.5}, "no valid channels"),
         ({"channels": 10**9}, "channels is 1000000000"),
@@ -132,7 +132,7 @@ def test_a_missing_and_a_foreign_tensor_are_named(saved):
     with pytest.raises(LeighError, match=f"{name} is missing"):
         load_model(saved)
     save_file(tensors | {name: tensor, "zz": tensor.clone()}, path)
-    with pytest.raises(LeighError, match=r"zz is a tensor of shape .* asks for no such tensor"):
+    with pytest.raises(LeighError, match=r"zz is a tensor of shape .* requires no such tensor"):
         load_model(saved)
 
 

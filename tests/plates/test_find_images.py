@@ -151,13 +151,13 @@ def test_two_files_for_one_channel(tmp_path):
 
 def test_a_well_in_two_classes(tmp_path):
     Image.new("L", (4, 4)).save(touch(tmp_path, "DS/B03_s1.png", "TT/B03_s2.png") / "DS/B03_s1.png")
-    with pytest.raises(LeighError, match="/B03 stands in two classes, DS and TT"):
+    with pytest.raises(LeighError, match="/B03 is in two classes, DS and TT"):
         find_images(tmp_path)
 
 
 def test_a_name_that_contradicts_its_folder(tmp_path):
     root = touch(class_folders(tmp_path), "DS/TT009004-1-001001combined.png")
-    with pytest.raises(LeighError, match=r"TT009004.*says class 'TT' in its name but lies in the folder of 'DS'"):
+    with pytest.raises(LeighError, match=r"TT009004.*has class 'TT' in its name but is in the folder of 'DS'"):
         find_images(root)
 
 
@@ -206,9 +206,9 @@ def test_one_plane_is_kept(tmp_path):
     assert found.table["Metadata_Z"].tolist() == [2]
     assert found.table.loc[0, "FileName_DAPI"] == "r02c02f01p02-ch1sk1fk1fl1.tiff"
     assert "; plane 2 is kept, 1, 3 left out; " in found.why
-    with pytest.raises(LeighError, match=r"no file has plane 4; the planes are 1, 2, 3, and max projects them"):
+    with pytest.raises(LeighError, match=r"no file has plane 4; choose from 1, 2, 3, or max"):
         find_images(tmp_path, z=4)
-    with pytest.raises(LeighError, match="no file has plane 1; the files have no numbers of planes"):
+    with pytest.raises(LeighError, match="no file has plane 1; the files have no plane numbers"):
         find_images(touch(tmp_path / "flat", "B03_s1_w1.tif"), z=1)
 
 
@@ -286,7 +286,7 @@ def test_channels_of_ome_keep_their_names(tmp_path):
 
 def test_pages_of_unknown_meaning_are_channels_only_where_they_are_named(tmp_path):
     write(tmp_path / "B03_s1.tif", STACK[0], metadata=None)
-    with pytest.raises(LeighError, match=r"holds 3 pages .*name the channels by the numbers of their pages \(DAPI=1"):
+    with pytest.raises(LeighError, match=r"holds 3 pages .*name the channels by their page numbers \(DAPI=1"):
         find_images(tmp_path)
     found = find_images(tmp_path, channels={"TMRM": 3, "DAPI": 1})
     assert found.table[["Frame_TMRM", "Frame_DAPI"]].to_numpy().tolist() == [["2", "0"]]
@@ -300,14 +300,14 @@ def test_pages_of_a_file_whose_name_says_a_channel(tmp_path):
         write(tmp_path / f"c/B03_s1_w{channel}.tif", STACK[0], imagej=True, metadata={"axes": "CYX"})
     table = find_images(tmp_path / "z").table
     assert table[["FileName_TMRM", "Frame_TMRM"]].to_numpy().tolist() == [["B03_s1_w2.tif", "0|1|2"]]
-    with pytest.raises(LeighError, match=r"holds 3 pages .* its name says one channel; export one page per file"):
+    with pytest.raises(LeighError, match=r"holds 3 pages .* its name gives one channel; export one page per file"):
         find_images(tmp_path / "c")
 
 
 def test_planes_counted_twice(tmp_path):
     for z in (1, 2):
         write(tmp_path / f"B03_s1_z{z}_w1.tif", STACK[0], imagej=True, metadata={"axes": "ZYX"})
-    with pytest.raises(LeighError, match="holds pages of several z, and the file names count z, too"):
+    with pytest.raises(LeighError, match="holds pages of several z, and the file names number z, too"):
         find_images(tmp_path)
 
 

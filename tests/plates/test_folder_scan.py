@@ -71,10 +71,12 @@ def test_reasons_why_a_file_is_left_out(tmp_path):
     said = {path.name: why for path, why in scan.reasons.items()}
     assert {path.name for path in scan.unmatched} == {*said, "cat.tif"}
     assert said[thumb] == "it is a thumbnail, not a field"
-    assert said["a|b_B03_s1_w1.tif"] == said["x|y"] == "its name holds a |, which parts names in the table; rename it"
+    assert (
+        said["a|b_B03_s1_w1.tif"] == said["x|y"] == "its name contains |, which separates names in the table; rename it"
+    )
     assert said["scan.czi"] == ".czi files cannot be read; export them as TIFF"
     assert "shading image" in said["DC_sCMOS #1_CAM1.tif"]
-    assert said["plate_B03_s3_w1.tif"] == "it is no regular file"
+    assert said["plate_B03_s3_w1.tif"] == "it is not a regular file"
     assert said["plate_B03_s4_w1.tif"] == "it is a link to nothing"
     assert "it cannot be read" in said["plate_B03_s5_w1.tif"]
     assert "OME-Zarr" in said["x.zarr"]
@@ -129,7 +131,7 @@ def test_a_class_without_a_known_image_is_said(tmp_path):
     scan = scan_folder(root)
     assert scan.empty_folders == ["TT", "WT"]
     assert scan.reasons[root / "TT"] == (
-        "none of the 1 images in this folder has a name that leigh_ds_tt knows, as 'one.png'"
+        "none of the 1 names in this folder matches leigh_ds_tt, for example 'one.png'"
     )
     assert scan.reasons[root / "WT"] == "this folder holds no image that can be read"
 
@@ -184,7 +186,7 @@ def test_every_image_is_in_the_table_or_unmatched_or_an_error(tmp_path_factory, 
 
 def test_a_message_keeps_to_one_line(tmp_path):
     with pytest.raises(
-        LeighError, match=r"none of the 1 image files .*'a\\nb.tif'; each name must say the well"
+        LeighError, match=r"none of the 1 image files .*'a\\nb.tif'; each name must contain the well"
     ) as caught:
         scan_folder(touch(tmp_path / "x\ny", "a\nb.tif"))
     assert "\n" not in str(caught.value)

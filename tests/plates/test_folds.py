@@ -111,11 +111,11 @@ def test_nested_folds_meet_each_pair_once():
     ("counts", "arguments", "message"),
     [
         ({"DS": 6, "TT": 4}, {"fold": 1}, "class 'TT' has 4 wells, and 5 are needed, one for each of 5 folds; add"),
-        ({"DS": 6, "TT": 6}, {"fold": 6}, "there is no fold 6 of 5; name one from 1 to 5"),
-        ({"DS": 6, "TT": 6}, {"fold": 0}, "there is no fold 0 of 5"),
-        ({"DS": 6, "TT": 6}, {"fold": 13, "folds": "all"}, "there is no fold 13 of 12"),
-        ({"DS": 6, "TT": 6}, {"fold": 1, "folds": 1}, "1 is no number of folds; give 2 or more, or all for one per"),
-        ({"DS": 6, "TT": 6}, {"fold": 1, "folds": "each"}, "'each' is no number of folds"),
+        ({"DS": 6, "TT": 6}, {"fold": 6}, "fold 6 of 5 does not exist; choose 1 to 5"),
+        ({"DS": 6, "TT": 6}, {"fold": 0}, "fold 0 of 5 does not exist"),
+        ({"DS": 6, "TT": 6}, {"fold": 13, "folds": "all"}, "fold 13 of 12 does not exist"),
+        ({"DS": 6, "TT": 6}, {"fold": 1, "folds": 1}, "1 is not a number of folds; give 2 or more, or all for one per"),
+        ({"DS": 6, "TT": 6}, {"fold": 1, "folds": "each"}, "'each' is not a number of folds"),
         ({"DS": 6, "TT": 6}, {"fold": 1, "validation": 1.0}, "a validation share of 1.0 leaves no training"),
         ({"DS": 6, "TT": 6}, {"fold": 1, "group": "plate"}, "class 'DS' has 1 plate, and 5 are needed"),
         ({"DS": 6, "TT": 6}, {"fold": 1, "group": "donor"}, "a split by donor needs Metadata_Donor for every image"),
@@ -143,7 +143,7 @@ def test_a_class_of_one_donor_cannot_be_split_by_donor(folds):
 def test_batches_that_cannot_be_dealt_are_refused():
     batches = {"DS": ["0", "1", "2"], "TT": ["0", "2", "3"], "WT": ["0", "1", "3"]}
     table = plate(dict.fromkeys(batches, 3), Batch=lambda name, i: batches[name][i])
-    with pytest.raises(LeighError, match="the 4 batches of DS, TT, WT cannot be dealt so that each of 3 folds"):
+    with pytest.raises(LeighError, match="the 4 batches of DS, TT, WT cannot be divided so that each of 3 folds"):
         assign_folds(table, "batch", 3)
 
 

@@ -65,7 +65,7 @@ def test_one_image_for_a_single_channel(tmp_path, where):
 
 def test_two_images_for_one_channel_are_refused(tmp_path):
     save(tmp_path, "IllumER.npy", "Illum_er.npy")
-    with pytest.raises(LeighError, match="are both of channel ER; remove one"):
+    with pytest.raises(LeighError, match="both belong to channel ER; remove one"):
         add_illumination(TABLE, ("ER",), tmp_path)
 
 

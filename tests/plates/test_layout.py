@@ -39,7 +39,7 @@ def test_the_smallest_plate_that_holds_all(place, shape):
 
 
 def test_wells_off_every_plate():
-    with pytest.raises(LeighError, match="row 33, column 1 is on no plate"):
+    with pytest.raises(LeighError, match="row 33, column 1 is outside any plate"):
         plate_shape(pd.DataFrame({"Metadata_Row": [33], "Metadata_Col": [1]}))
 
 

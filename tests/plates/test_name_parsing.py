@@ -20,7 +20,7 @@ def test_the_preset_that_knows_most_names_is_taken_and_said():
 
 
 def test_an_unknown_preset():
-    with pytest.raises(LeighError, match=r"'zeiss' is no preset.*ome-zarr"):
+    with pytest.raises(LeighError, match=r"'zeiss' is not a preset.*ome-zarr"):
         read_names(["B03.tif"], "zeiss")
 
 
@@ -48,8 +48,8 @@ def test_the_size_of_the_plate_can_be_said():
     read = read_names(scanr(13, 97), "scanr", 96)
     assert read.fields[1] is None
     assert read.reasons == {1: "its well is on no plate of 96 wells"}
-    assert "96 wells (as was said)" in read.why
-    with pytest.raises(LeighError, match="no plate of 100 wells; choose 6, 12, 24, 48, 96, 384, 1536"):
+    assert "96 wells (as requested)" in read.why
+    with pytest.raises(LeighError, match="plates of 100 wells are not supported; choose 6, 12, 24, 48, 96, 384, 1536"):
         read_names(scanr(1), "scanr", 100)
 
 

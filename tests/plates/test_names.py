@@ -137,27 +137,27 @@ def test_names_that_say_nothing(preset, name):
 
 @pytest.mark.parametrize("name", ["", "B0", "3B", "B49", "AG1", "B003", "B03x"])
 def test_what_is_no_well_is_refused(name):
-    with pytest.raises(LeighError, match="is no well; write letter and number"):
+    with pytest.raises(LeighError, match="is not a well; write a letter and a number"):
         parse_well(name)
 
 
 @pytest.mark.parametrize("place", [(0, 1), (33, 1), (1, 0), (1, 49)])
 def test_places_off_the_plate_are_refused(place):
-    with pytest.raises(LeighError, match="is no well; rows go to 32, columns to 48"):
+    with pytest.raises(LeighError, match="is not a well; rows end at 32, columns at 48"):
         well_name(*place)
 
 
 def test_an_unknown_preset_is_answered_with_the_known_ones():
-    with pytest.raises(LeighError, match=r"'zeiss' is no preset.*harmony.*generic"):
+    with pytest.raises(LeighError, match=r"'zeiss' is not a preset.*harmony.*generic"):
         parse_name("B03.png", "zeiss")
 
 
 @pytest.mark.parametrize(
     ("pattern", "said"),
     [
-        ("(?P<well>", "is no regular expression"),
-        (r"(?P<site>\d+)\.tif", "names no well"),
-        (r"(?P<row>\d+)\.tif", "names no well"),
+        ("(?P<well>", "is not a regular expression"),
+        (r"(?P<site>\d+)\.tif", "has no group for the well"),
+        (r"(?P<row>\d+)\.tif", "has no group for the well"),
         (r"(?P<well>\w+)(?P<dose>\d)", "has a group 'dose'; the groups are plate, well"),
     ],
 )

@@ -77,5 +77,5 @@ def test_what_cannot_be_is_said(tmp_path: Path) -> None:
     (tmp_path / "1.jpg").write_bytes(b"")
     with pytest.raises(LeighError, match="put the pictures of each class into a folder"):
         find_images(tmp_path, preset="pictures")
-    with pytest.raises(LeighError, match="stand on no plate; leave it out"):
+    with pytest.raises(LeighError, match="have no plate position; omit it"):
         find_images(tmp_path, tmp_path / "map.csv", preset="pictures")

@@ -69,20 +69,20 @@ def test_a_map_that_contradicts_the_folders_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("place,condition\nB03,DS\n", "has no column well_position but place, condition"),
-        ("well_position\nB03\nB3\n", "names well B03 twice"),
-        ("well_position\nZZ9\n", "'ZZ9' is no well"),
+        ("place,condition\nB03,DS\n", "has no column well_position, only place, condition"),
+        ("well_position\nB03\nB3\n", "lists well B03 twice"),
+        ("well_position\nZZ9\n", "'ZZ9' is not a well"),
         ("", "cannot be read"),
         ("plate,Assay_Plate_Barcode,well_position\n", "several columns for Metadata_Plate, plate, Assay_Plate_Barcode"),
-        ("plate,well_position\np,B03\n,B04\n", "names no plate for well B04"),
-        ("well_position,time\nB03,24\n", "has a column Time, which belongs to the images; rename it"),
+        ("plate,well_position\np,B03\n,B04\n", "gives a plate for other wells but none for B04"),
+        ("well_position,time\nB03,24\n", "has a column Time, which is reserved for the images; rename it"),
         ("well_position,condition\nB03,DS,7\nB04,DS,7\n", "has rows longer than its header"),
-        ("well_position,a\0\nB03,DS\n", "cannot be read .it is no text.; save it as CSV in UTF-8"),
-        ("Assay_Plate_Barcode,Plate_Map_Name\np,../m\n", "names the map '../m', which is no plain file name"),
-        ("Assay_Plate_Barcode,Plate_Map_Name\np,..\n", "names the map '..', which is no plain file name"),
-        ("Assay_Plate_Barcode,Plate_Map_Name\np,/etc/passwd\n", "which is no plain file name"),
+        ("well_position,a\0\nB03,DS\n", "cannot be read .it is not text.; save it as CSV in UTF-8"),
+        ("Assay_Plate_Barcode,Plate_Map_Name\np,../m\n", "names the map '../m', which is not a plain file name"),
+        ("Assay_Plate_Barcode,Plate_Map_Name\np,..\n", "names the map '..', which is not a plain file name"),
+        ("Assay_Plate_Barcode,Plate_Map_Name\np,/etc/passwd\n", "which is not a plain file name"),
         ("Assay_Plate_Barcode,Plate_Map_Name\np,m\n", "names the map 'm', but there is no .*m.csv; add it"),
-        ("Assay_Plate_Barcode,Plate_Map_Name\np,m\np,m\n", "names plate p twice"),
+        ("Assay_Plate_Barcode,Plate_Map_Name\np,m\np,m\n", "lists plate p twice"),
         ("Assay_Plate_Barcode,Plate_Map_Name\np,\n", "must name a plate and its map in each row"),
         ("Plate_Map_Name\nm\n", "must name a plate and its map in each row"),
         ("Assay_Plate_Barcode,Plate_Map_Name\n", "lists no plates"),
@@ -163,7 +163,7 @@ def test_a_list_of_plates_may_name_itself_as_a_map(tmp_path):
 def test_a_map_is_no_list_of_plates_again(tmp_path):
     for one, other in (("a", "b"), ("b", "a")):
         save(tmp_path, f"Assay_Plate_Barcode,Plate_Map_Name\np,{other}\n", f"{one}.csv")
-    with pytest.raises(LeighError, match="has no column well_position but Assay_Plate_Barcode, Plate_Map_Name"):
+    with pytest.raises(LeighError, match="has no column well_position, only Assay_Plate_Barcode, Plate_Map_Name"):
         read_platemap(tmp_path / "a.csv")
 
 

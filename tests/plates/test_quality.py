@@ -123,7 +123,7 @@ def test_a_class_without_tmrm_is_judged_by_the_channel_that_it_has():
     assert (flag_fields(table, quality)["Metadata_Flags"] == "").all()
     blurred = flag_fields(table, changed(quality, treated, focus_DAPI=0.1))
     assert blurred["Metadata_Flags"][treated] == "out of focus"
-    # A treatment after which all nuclei are less crisp is no flaw, though few wells of the plate have it.
+    # A treatment after which all nuclei are less crisp is not a flaw, though few wells of the plate have it.
     crisp = fields(120).assign(Metadata_Condition=["TT" if i < 20 else "DS" for i in range(120)])
     softened = measured(crisp)
     softened.loc[:19, "focus_DAPI"] *= 0.2
@@ -210,7 +210,7 @@ def test_exclusions_that_a_table_wrote_as_text(yes):
 @pytest.mark.parametrize(
     ("change", "exclude", "message"),
     [
-        ({}, ["blurred"], "'blurred' is no flaw to exclude by; choose from missing_channel, unreadable"),
+        ({}, ["blurred"], "'blurred' is not a flaw to exclude by; choose from missing_channel, unreadable"),
         ({"Metadata_Excluded": "maybe"}, [], "Metadata_Excluded holds 'maybe'; write true or false"),
     ],
 )

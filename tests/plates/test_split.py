@@ -109,7 +109,7 @@ def test_donors_on_two_sides_of_a_split_handed_in():
     assert leaked_wells(table, split, group="donor") == ["DS0", "DS1", "TT0", "TT1"]
     apart = table["Metadata_Donor"].map({"DS0": "train", "DS1": "val", "TT0": "train", "TT1": "test"})
     assert leaked_wells(table, apart, group="donor") == []
-    with pytest.raises(LeighError, match="'field' is no group"):
+    with pytest.raises(LeighError, match="'field' is not a group"):
         leaked_wells(table, split, group="field")
 
 
@@ -171,14 +171,14 @@ def test_groups_are_dealt_wherever_that_is_possible(held, seed):
         split = assign_split(table, "batch", seed=seed)
         assert (describe_split(table, split)["wells"] > 0).all()
     else:
-        with pytest.raises(LeighError, match=r"cannot be dealt|are needed"):
+        with pytest.raises(LeighError, match=r"cannot be divided|are needed"):
             assign_split(table, "batch", seed=seed)
 
 
 def test_batches_that_cannot_be_dealt_are_refused():
     # Batch 0 has all classes; of the others, each lacks one, so that only two of them fill a part.
     table = mixed_batches(DS=["0", "1", "2"], TT=["0", "2", "3"], WT=["0", "1", "3"])
-    with pytest.raises(LeighError, match="the 4 batches of DS, TT, WT cannot be dealt"):
+    with pytest.raises(LeighError, match="the 4 batches of DS, TT, WT cannot be divided"):
         assign_split(table, "batch")
 
 
@@ -219,7 +219,7 @@ def test_a_missing_val_is_cut_even_where_every_train_well_is_in_test():
 @pytest.mark.parametrize(
     ("change", "arguments", "message"),
     [
-        ({}, {"group": "field"}, "'field' is no group to split by; choose well, plate, batch, donor"),
+        ({}, {"group": "field"}, "'field' is not a group to split by; choose well, plate, batch, donor"),
         ({}, {"group": "donor"}, "a split by donor needs Metadata_Donor for every image"),
         ({}, {"group": "plate"}, "class 'DS' has 1 plate, and 3 are needed.*or split by well"),
         ({}, {"fractions": (0.8, 0.2, 0.0)}, "not three shares above 0"),
@@ -227,7 +227,7 @@ def test_a_missing_val_is_cut_even_where_every_train_well_is_in_test():
         ({"Metadata_Condition": "DS"}, {}, "the images have only the class 'DS', and two are needed"),
         ({"Metadata_Condition": None}, {}, "the images have no class, and two are needed"),
         ({"Metadata_Split": "holdout"}, {}, "Metadata_Split holds holdout; its values are train, val, test"),
-        ({"Metadata_Split": "train"}, {}, "the split handed in has no test"),
+        ({"Metadata_Split": "train"}, {}, "the split of the table has no test"),
     ],
 )
 def test_what_cannot_be_split(change, arguments, message):

@@ -128,7 +128,7 @@ def test_more_cores_than_any_machine_has_are_refused_at_once(place: Path, algori
 def test_an_objective_that_no_epoch_has_is_said(place: Path) -> None:
     searched = space(algorithm="optuna", objectives=[{"metric": "val/beauty"}], trials=1)
     _, trials, _ = found(SearchRequest(searched, place / "data", place / "beauty"))
-    assert "'val/beauty' is no score of autoencoder; choose one of" in str(trials[0].error)
+    assert "'val/beauty' is not a score of autoencoder; choose one of" in str(trials[0].error)
 
 
 def test_a_search_goes_on_where_it_was(place: Path) -> None:

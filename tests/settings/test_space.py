@@ -70,7 +70,7 @@ def test_choices_that_cannot_be_combined_are_refused(tmp_path: Path) -> None:
 def test_an_unknown_hyperparameter_of_the_command_line_gets_a_near_name() -> None:
     space = SearchSpace.model_validate(GOOD)
     for wrong, near in {"architecure": "architecture", "architecure.groups": "architecture.groups"}.items():
-        with pytest.raises(LeighError, match=f"resnext: '{wrong}' is no hyperparameter; did you mean '{near}'"):
+        with pytest.raises(LeighError, match=f"resnext: '{wrong}' is not a hyperparameter; did you mean '{near}'"):
             space.fix_hyperparameters({wrong: 8})
 
 

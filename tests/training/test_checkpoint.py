@@ -63,5 +63,5 @@ def test_a_checkpoint_of_another_number_of_folds_is_refused(data: PreparedData, 
     again = run_trial(
         "autoencoder", settings("autoencoder"), data, metric="val/mse", checkpoint=tmp_path / "c", folds=2
     )
-    with pytest.raises(LeighError, match="is one of 1 folds, not of 2"):
+    with pytest.raises(LeighError, match="has 1 folds, not 2"):
         next(again)

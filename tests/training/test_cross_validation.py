@@ -54,7 +54,9 @@ def torn(data: PreparedData) -> set[str]:
 
 
 def test_too_many_folds_are_refused(data: PreparedData) -> None:
-    with pytest.raises(LeighError, match=r"folds is 9, .* makes the other 8: class 'DS' has 4 wells"):
+    with pytest.raises(
+        LeighError, match=r"folds is 9, .* must make 8 folds besides the validation part: class 'DS' has 4 wells"
+    ):
         divide_folds(data, 9)
 
 

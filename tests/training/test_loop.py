@@ -107,7 +107,7 @@ def test_a_divergence_is_said(data: PreparedData) -> None:
 
 
 def test_an_unknown_metric_names_the_known_ones(data: PreparedData) -> None:
-    with pytest.raises(LeighError, match="'val/beauty' is no score of resnext; choose one of"):
+    with pytest.raises(LeighError, match="'val/beauty' is not a score of resnext; choose one of"):
         next(iter(run_trial("resnext", settings("resnext"), data, metric="val/beauty")))
 
 

@@ -120,7 +120,7 @@ class ResidualBlock(nn.Module):
         if self.training:
             raise InverseError(f"{self.name} is in training mode, where its weights vary; call eval() on the model.")
         if not bool(y.isfinite().all()):
-            raise InverseError(f"{self.name} has nothing to invert: the latent is not finite; look at the image.")
+            raise InverseError(f"{self.name} can't invert a latent that is not finite; check the image.")
         # Channels last, as forward has them, where convolutions with few channels are faster.
         target = y.permute(0, 2, 3, 1).flatten(1)
         pixels = y.shape[2], y.shape[3], y.shape[1]
@@ -138,8 +138,8 @@ class ResidualBlock(nn.Module):
         if not bool((solved.residual <= asked).all()):
             missed, taken = float(solved.residual.max()), int(solved.iterations.max())
             raise InverseError(
-                f"The inverse of {self.name} still misses by {missed:.3g} of its largest value after {taken} steps,"
-                f" where a tolerance of {tolerance:g} asks for {asked:.3g}; allow more iterations, raise the tolerance,"
+                f"The inverse of {self.name} has an error of {missed:.3g} of its largest value after {taken} steps,"
+                f" but a tolerance of {tolerance:g} needs {asked:.3g}; allow more iterations, raise the tolerance,"
                 " or train with a smaller lipschitz."
             )
         return BlockInverse(solved.x.view(-1, *pixels).permute(0, 3, 1, 2), solved.residual, solved.iterations)

@@ -65,21 +65,19 @@ class DemoDesign:
         self._check_bounds()
         if self.confounder == "plate" and self.plates < max(2, len(self.classes)):
             needed = max(2, len(self.classes))
-            raise LeighError(
-                f"{needed} classes need {needed} plates to have one each, not {self.plates}; ask for more."
-            )
+            raise LeighError(f"{needed} classes need {needed} plates, one for each, not {self.plates}; add plates.")
         if sum(self.flaws.values()) > 1 + 1e-9:
             said = ", ".join(f"{name} {share:g}" for name, share in self.flaws.items() if share)
-            raise LeighError(f"the shares of flawed fields ({said}) add up to more than 1; make them smaller.")
+            raise LeighError(f"the shares of flawed fields ({said}) add up to more than 1; reduce them.")
         _ = self.grid  # says whether a plate has room
 
     def _check_classes(self) -> None:
         known = EFFECTS["both"]
         if set(self.classes) - set(known) or not self.classes or len(set(self.classes)) < len(self.classes):
             given = ",".join(self.classes) or "none"
-            raise LeighError(f"classes {given} cannot be drawn; choose different ones of {', '.join(known)}.")
+            raise LeighError(f"classes {given} are unknown or repeated; choose different ones from {', '.join(known)}.")
         if self.confounder != "none" and len(self.classes) < 2:
-            raise LeighError(f"the confounder {self.confounder!r} needs two classes to tell apart; add a class.")
+            raise LeighError(f"the confounder {self.confounder!r} needs at least two classes; add one.")
 
     def _check_bounds(self) -> None:
         bounds = {
@@ -102,7 +100,7 @@ class DemoDesign:
         for name, (choice, known) in choices.items():
             if choice not in known:
                 said = ", ".join(str(one) for one in known if one is not None)
-                raise LeighError(f"{name} {choice} cannot be drawn; choose one of {said}.")
+                raise LeighError(f"{name} {choice} is unknown; choose one of {said}.")
 
     @property
     def phenotypes(self) -> Mapping[str, Phenotype]:

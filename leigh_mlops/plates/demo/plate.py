@@ -69,7 +69,7 @@ def write_demo_plate(
     """
     out, plan = Path(out), replace(design or DemoDesign(), **options)
     if out.is_file() or (out.is_dir() and any(out.iterdir()) and not is_demo(out)):
-        raise LeighError(f"{out} exists and is no demo plate; name a new folder.")
+        raise LeighError(f"{out} exists and is not a demo plate; choose a new folder.")
     temporary = out.absolute().with_name(f".{out.absolute().name}.{os.getpid()}")
     temporary.mkdir(parents=True)
     try:
@@ -125,7 +125,7 @@ def flawed_fields(out: str | os.PathLike[str]) -> pd.DataFrame:
         LeighError: The folder is no demo plate.
     """
     if not is_demo(Path(out)):
-        raise LeighError(f"{out} is no demo plate; name a folder that synthesize wrote.")
+        raise LeighError(f"{out} is not a demo plate; choose a folder that synthesize wrote.")
     truth = json.loads((Path(out) / "truth.json").read_text(encoding="utf-8"))
     flawed = pd.DataFrame(truth["flawed_fields"], columns=["plate", "well", "site", "flaw"])
     return flawed.rename(columns={name: f"Metadata_{name.capitalize()}" for name in ("plate", "well", "site")})

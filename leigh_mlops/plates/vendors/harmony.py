@@ -66,7 +66,7 @@ def _build_plate(
         number = {key: whole_number(record[key].text) if key in record else None for key in _NUMBERS}
         reason = rejection_reason(name, {key: number[key] for key in _NEEDED}, row="Row", col="Col")
         if reason or "/" in name:
-            reasons[path.parent / name] = reason or "its name in the index is no plain file name"
+            reasons[path.parent / name] = reason or "its name in the index is not a plain file name"
             continue
         channel = str(number["ChannelID"])
         about = channels.get(channel, {}) | record

@@ -43,14 +43,14 @@ def _scan(root: Path, index: Index) -> Scan:
     parted = index.files["name"].str.contains("|", regex=False)
     files = index.files[~parted].reset_index(drop=True)
     if files.empty:
-        raise LeighError(f"no image that the index in {root} lists can be taken; name a preset for the file names.")
+        raise LeighError(f"no image in the index of {root} can be used; choose a preset for the file names.")
     refused = {Path(f, n): _JOINER for f, n in zip(index.files["folder"], index.files["name"], strict=True) if "|" in n}
     listing = Listing() if root.suffix.lower() == ".zarr" else list_images(root)
     real = {folder: os.path.realpath(folder) for folder in {*files["folder"], *(f for f, _ in listing.images)}}
     listed = {os.path.join(real[folder], name) for folder, name in zip(files["folder"], files["name"], strict=True)}
     other = [Path(f, n) for f, n in listing.images if os.path.join(real[f], n) not in listed]
     other += [path for path in listing.refused if path.suffix.lower() != ".zarr" or index.preset != _ZARR]
-    reason = "it is in no OME-Zarr plate" if index.preset == _ZARR else f"not in {index.source.name}"
+    reason = "it is not part of an OME-Zarr plate" if index.preset == _ZARR else f"not in {index.source.name}"
     reasons = {path: listing.refused.get(path, reason) for path in other} | refused | index.reasons
     return Scan(
         files,

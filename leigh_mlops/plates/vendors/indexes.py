@@ -215,6 +215,6 @@ def merge_channel_names(named: Iterable[tuple[dict[str, str], Path]]) -> dict[st
             known, where = names.setdefault(number, (name, source))
             if known != name:
                 raise LeighError(
-                    f"channel {number} is {known!r} in {where} but {name!r} in {source}; read these plates one by one."
+                    f"channel {number} is {known!r} in {where} but {name!r} in {source}; read these plates separately."
                 )
     return {number: name for number, (name, _) in names.items()}

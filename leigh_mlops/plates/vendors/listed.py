@@ -78,7 +78,7 @@ def rejection_reason(name: str, numbers: dict[str, int | None], *, row: str, col
     if absent := [key for key, number in numbers.items() if number is None]:
         return f"the index gives no number for its {', '.join(absent)}"
     if not (1 <= (numbers[row] or 0) <= MAX_ROWS and 1 <= (numbers[col] or 0) <= MAX_COLS):
-        return f"row {numbers[row]}, column {numbers[col]} is no well"
+        return f"row {numbers[row]}, column {numbers[col]} is not a well"
     return None
 
 

@@ -46,7 +46,7 @@ def read_zarr_plates(root: Path) -> Index | None:
     reasons = broken | {path: reason for plate in listed for path, reason in plate.reasons.items()}
     if not rows:
         first = next((f" ({path}: {reason})" for path, reason in reasons.items()), "")
-        raise LeighError(f"the OME-Zarr plate {plates[0].folder} holds no image that can be read{first}; mend it.")
+        raise LeighError(f"the OME-Zarr plate {plates[0].folder} has no readable image{first}; export it again.")
     files = pd.DataFrame(rows, columns=list(FILE_COLUMNS))
     fields, many = files["folder"].nunique(), len(plates) > 1
     return Index(
@@ -101,7 +101,9 @@ def _plates(root: Path) -> tuple[list[_Plate], dict[Path, str]]:
             plates += [plate] if plate else []
     if broken and not plates:
         folder, reason = next(iter(broken.items()))
-        raise LeighError(f"{folder} is no OME-Zarr plate, since {reason}; export it again, or move it away.")
+        raise LeighError(
+            f"{folder} is not a readable OME-Zarr plate, because {reason}; export it again, or move it elsewhere."
+        )
     return plates, broken
 
 

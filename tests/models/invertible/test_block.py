@@ -53,7 +53,7 @@ def test_a_sample_stops_when_it_has_converged_whatever_the_others_do():
 def test_what_does_not_converge_is_named_with_the_remedy():
     made, y = block(), batch()
     made.inverse(y, max_iterations=200)
-    with pytest.raises(InverseError, match=r"block 1 of stage 2 still misses by .* after 2 steps.*allow more"):
+    with pytest.raises(InverseError, match=r"block 1 of stage 2 has an error of .* after 2 steps.*allow more"):
         made.inverse(y, max_iterations=2)
     assert issubclass(InverseError, LeighError)
 
@@ -63,7 +63,7 @@ def test_numbers_that_are_not_finite_do_not_converge():
     y[1, 0, 0, 0] = torch.nan
     made = block()
     made.inverse(y[:1])
-    with pytest.raises(InverseError, match="block 1 of stage 2 has nothing to invert: the latent is not finite"):
+    with pytest.raises(InverseError, match="block 1 of stage 2 can't invert a latent that is not finite"):
         made.inverse(y)
 
 

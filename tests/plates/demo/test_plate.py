@@ -113,7 +113,7 @@ def test_flawed_fields_are_told(tmp_path):
     assert empty.sum() == 3
     peaks = [tifffile.imread(f"{row.PathName_DAPI}/{row.FileName_DAPI}").max() for row in table.itertuples()]
     assert np.max(np.array(peaks)[empty]) < np.min(np.array(peaks)[~empty])
-    with pytest.raises(LeighError, match="is no demo plate"):
+    with pytest.raises(LeighError, match="is not a demo plate"):
         flawed_fields(tmp_path)
 
 
@@ -150,7 +150,7 @@ def test_only_its_own_folder_is_replaced(tmp_path):
     assert find_twins(tmp_path / "demo") == {}
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("x")
-    with pytest.raises(LeighError, match="exists and is no demo plate"):
+    with pytest.raises(LeighError, match="exists and is not a demo plate"):
         write_demo_plate(tmp_path / "mine", **SMALL)
     assert not is_demo(tmp_path / "mine")
     assert {path.name for path in tmp_path.iterdir()} == {"demo", "mine"}

@@ -97,5 +97,5 @@ def test_a_zarr_plate_is_taken_where_no_index_is(tmp_path, index):
     found = find_images(root)
     assert found.preset == "ome-zarr"
     assert found.table[["FileName_ch1", "Frame_ch1"]].to_numpy().tolist() == [["0", "4"]]
-    assert found.reasons == {root / "B03_s1_w1.tif": "it is in no OME-Zarr plate"}
+    assert found.reasons == {root / "B03_s1_w1.tif": "it is not part of an OME-Zarr plate"}
     assert find_images(root, preset="generic").reasons[root / "p.zarr"].startswith("it is an OME-Zarr plate")

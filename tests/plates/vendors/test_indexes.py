@@ -134,7 +134,7 @@ def test_plates_whose_channels_differ_are_refused(tmp_path):
         )
         write(tmp_path / plate / "a.tiff")
         assert read_index(tmp_path / plate).channel_names["1"] == names[0]
-    with pytest.raises(LeighError, match=r"channel 1 is 'DAPI' in .* but 'TMRM' in .*; read these plates one by one"):
+    with pytest.raises(LeighError, match=r"channel 1 is 'DAPI' in .* but 'TMRM' in .*; read these plates separately"):
         read_index(tmp_path)
 
 
@@ -152,11 +152,11 @@ def test_what_is_no_image_is_left_out_with_a_reason(tmp_path):
     assert {path.name: reason for path, reason in index.reasons.items() if path.name != "x.tiff"} == {
         "passwd": "its name in the index leaves the folder",
         "C:\\x.tiff": "its name in the index leaves the folder",
-        "row.tiff": "row 33, column 3 is no well",
+        "row.tiff": "row 33, column 3 is not a well",
         "huge.tiff": "the index gives no number for its FieldID",
     }
     assert index.reasons[tmp_path / "../../x.tiff"] == "its name in the index leaves the folder"
-    assert index.reasons[tmp_path / "sub/x.tiff"] == "its name in the index is no plain file name"
+    assert index.reasons[tmp_path / "sub/x.tiff"] == "its name in the index is not a plain file name"
 
 
 def test_an_image_that_is_listed_twice_stays_twice(tmp_path):
