@@ -19,8 +19,8 @@ __all__ = ["JournalSearcher", "draw_population", "trial_config"]
 def trial_config(trial: Trial) -> dict[str, Any]:
     """Configuration of a trial for Tune, with its number and the checkpoint from which it resumes."""
     # Tune may be ahead of the journal and have deleted the checkpoint named there: the trial then starts over.
-    kept = trial.checkpoint if trial.checkpoint and (trial.checkpoint / "state.json").exists() else ""
-    return trial.config | {NUMBER_KEY: trial.number, CHECKPOINT_KEY: str(kept)}
+    checkpoint = trial.checkpoint if trial.checkpoint and (trial.checkpoint / "state.json").exists() else ""
+    return trial.config | {NUMBER_KEY: trial.number, CHECKPOINT_KEY: str(checkpoint)}
 
 
 class JournalSearcher(Searcher):  # type: ignore[misc]
@@ -47,7 +47,7 @@ class JournalSearcher(Searcher):  # type: ignore[misc]
             try:
                 self._resources.check(trial.config)
             except LeighError as error:
-                self._relay.publish("ended", trial.number, state="failed", error=str(error))
+                self._relay.publish_failure(trial.number, str(error))
             else:
                 return trial_config(trial)
         return Searcher.FINISHED
@@ -71,7 +71,7 @@ def draw_population(relay: Relay, resources: Resources) -> dict[str, Any]:
         try:
             resources.check(trial.config)
         except LeighError as error:
-            relay.publish("ended", trial.number, state="failed", error=str(error))
+            relay.publish_failure(trial.number, str(error))
     members = {trial.number: trial_config(trial) for trial in relay.unfinished_trials()}
     keys = sorted({key for member in members.values() for key in member} - {NUMBER_KEY})
     chosen = {key: tune.sample_from(functools.partial(_member_value, members=members, key=key)) for key in keys}
