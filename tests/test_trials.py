@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.events import Drawn, Ended, EpochDone, Resumed, Searched, Started
 from leigh_mlops.trials import Journal, Trial, collect_trials, update_trials
 
+OLD_JOURNAL = Path(__file__).parent / "artifacts" / "journal-0.1.0.jsonl"
 DRAWN = Drawn("resnext", 1, {"learning_rate": 0.1})
 
 
@@ -60,6 +62,17 @@ def test_a_journal_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert again.find_first(Ended) is None
     assert again.find_first(Searched, family="iresnet") == written[2]
     assert again.find_first(Searched, family="resnext") is None
+
+
+def test_a_journal_of_version_0_1_0_is_read_and_written_as_it_was(tmp_path: Path) -> None:
+    old = Journal(Path(shutil.copy(OLD_JOURNAL, tmp_path)))
+    assert [event.what for event in old.events] == ["opened", "started", "drawn", "epoch", "epoch", "paused"]
+    trial = collect_trials(old.events, "autoencoder")[1]
+    assert (len(trial.epochs), trial.best_epoch, trial.has_ended) == (2, 2, False)
+    new = Journal(tmp_path / "new.jsonl")
+    for event in old.events:
+        new.append(event)
+    assert new.path.read_text() == OLD_JOURNAL.read_text()
 
 
 @pytest.mark.parametrize(
