@@ -17,12 +17,12 @@ from leigh_mlops.search.request import NUMBER_KEY, EventHandler, SearchRequest
 from leigh_mlops.search.trainable import trial_hyperparameters
 from leigh_mlops.trials import Trial, update_trials
 
-__all__ = ["Relay"]
+__all__ = ["SearchCallback"]
 
 _MAX_DEATHS = 3
 
 
-class Relay(tune.Callback, tune.Stopper):  # type: ignore[misc]
+class SearchCallback(tune.Callback, tune.Stopper):  # type: ignore[misc]
     """Publishes the reports of Tune as events, keeps the state of all trials, and stops them on request."""
 
     def __init__(self, request: SearchRequest, handle: EventHandler, stop: threading.Event) -> None:
