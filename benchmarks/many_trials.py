@@ -17,6 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.report import report
+from leigh_mlops.events import Drawn, Ended, EpochDone
 from leigh_mlops.report.search.search_page import SearchRecords, search_page
 from leigh_mlops.sampling import draw
 from leigh_mlops.study.delivery import Delivery
@@ -64,13 +65,12 @@ def main() -> None:
 def _record_trial(journal: Journal, number: int, config: dict[str, object], epochs: int) -> None:
     """Record a trial in the journal as a search would."""
     dice, family = random.Random(number), "resnext"
-    journal.append("drawn", family=family, number=number, config=config)
+    journal.append(Drawn(family, number, config))
     for epoch in range(1, epochs + 1):
         loss = dice.random() / epoch
         metrics = {"val/log_loss": loss, "val/accuracy": 1 - loss, "val/wells/accuracy": 1 - loss, "train/seconds": 1.0}
-        facts = {"metrics": metrics, "best": metrics, "best_epoch": epoch, "config": config, "checkpoint": "c"}
-        journal.append("epoch", family=family, number=number, epoch=epoch, **facts)
-    journal.append("ended", family=family, number=number, state="finished", seconds=float(epochs))
+        journal.append(EpochDone(family, number, config, "c", epoch, metrics, best_epoch=epoch, best=metrics))
+    journal.append(Ended(family, number, "finished", seconds=float(epochs)))
 
 
 if __name__ == "__main__":

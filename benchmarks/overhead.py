@@ -20,6 +20,7 @@ from rich.console import Console
 
 from benchmarks.report import report
 from leigh_mlops.commands import ENVIRONMENT
+from leigh_mlops.events import Drawn, Ended, EpochDone, Event
 from leigh_mlops.search import SearchProcess, SearchRequest
 from leigh_mlops.settings import SearchSpace
 from leigh_mlops.study.delivery import Delivery
@@ -27,7 +28,7 @@ from leigh_mlops.study.dry_run import seconds_per_epoch
 from leigh_mlops.study.supervisor import Supervisor
 from leigh_mlops.tracking import Store
 from leigh_mlops.training import PreparedData
-from leigh_mlops.trials import Event, Journal, Trial
+from leigh_mlops.trials import Journal, Trial
 from tests.conftest import write_class_folders
 from tests.training.conftest import prepared
 
@@ -85,15 +86,15 @@ def main() -> None:
         started = time.monotonic()
         events, trials, _ = run_search(place / "few", place / "data", space, given.workers)
         whole_s = time.monotonic() - started
-        moments = [event["time"] for event in events if event["what"] in ("drawn", "ended")]
+        moments = [event.time for event in events if isinstance(event, Drawn | Ended)]
         wall, needed = max(moments) - min(moments), trial_seconds(trials).sum() / given.workers
-        first = next(event["time"] for event in events if event["what"] == "epoch") - events[0]["time"]
+        first = next(event.time for event in events if isinstance(event, EpochDone)) - events[0].time
         print(f"{given.trials} trials of {trial_seconds(trials).mean():.1f} s on {given.workers} workers: {wall:.1f} s")
         print(f"{whole_s:.1f} s with Ray's start; {first:.1f} s to the first epoch's metrics")
         crowded, trials, delivery_s = run_search(
             place / "many", place / "data", make_space(given.crowd, max(1, epochs // 4)), given.crowd
         )
-        epochs_done = sum(event["what"] == "epoch" for event in crowded)
+        epochs_done = sum(isinstance(event, EpochDone) for event in crowded)
         print(f"{given.crowd} trials at once, {epochs_done} epochs delivered in {delivery_s:.2f} s of processor time")
         share = delivery_s / len(trials) / trial_seconds(trials).mean()
     report("search overhead", ours=wall, reference=needed, unit="s", bar=1.15)

@@ -62,13 +62,13 @@ def train(
     ).fix_hyperparameters(values)
     with SearchProcess(ray_address, verbose=verbose) as process:
         process.start()
-        from leigh_mlops.study import DataSource, SearchStudy, check_spaces
+        from leigh_mlops.study import DataSource, SearchStudy, StudyOptions, check_spaces
 
         check_spaces([space])
         source = DataSource(
             data, platemap, group, seed, skip_broken, exclude=split_list(exclude), fold=fold, scale_by=scale_by
         )
-        SearchStudy(source, [space], store, console, seed, line=name, process=process).run()
+        SearchStudy(StudyOptions(source, [space], seed, line=name), console, store, process).run()
 
 
 def assignments(texts: list[str]) -> dict[str, object]:

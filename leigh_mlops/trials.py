@@ -2,18 +2,17 @@
 
 import json
 import os
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.events import Config, Drawn, Ended, EpochDone, Event, Metrics, TrialEvent
 
-__all__ = ["END_STATES", "Event", "Journal", "Trial", "collect_trials"]
+__all__ = ["END_STATES", "Journal", "Trial", "collect_trials", "update_trials"]
 
-Event = dict[str, Any]
-"""One line of a journal: ``what`` happened, to which ``family`` and ``number``, and at what ``time`` (s since 1970)."""
+E = TypeVar("E", bound=Event)
 
 END_STATES = ("finished", "failed")
 """States of a trial that has ended; any other trial continues when its search is resumed."""
@@ -37,10 +36,10 @@ class Trial:
 
     family: str
     number: int
-    config: dict[str, Any]
-    epochs: list[dict[str, float]] = field(default_factory=list)
+    config: Config
+    epochs: list[Metrics] = field(default_factory=list)
     best_epoch: int = 0
-    best: dict[str, float] = field(default_factory=dict)
+    best: Metrics = field(default_factory=dict)
     checkpoint: Path | None = None
     state: str = "drawn"
     error: str | None = None
@@ -60,7 +59,7 @@ class Trial:
         """Time that its epochs took."""
         return sum(epoch.get("train/seconds", 0.0) for epoch in self.epochs)
 
-    def apply_event(self, event: Event) -> bool:
+    def apply_event(self, event: TrialEvent) -> bool:
         """Apply an event of this trial; an epoch that is known already, or an event after the end, changes nothing.
 
         Returns:
@@ -68,27 +67,32 @@ class Trial:
         """
         if self.has_ended:
             return False
-        if event["what"] == "epoch":
-            if event["epoch"] <= len(self.epochs):
+        match event:
+            case EpochDone() if event.epoch > len(self.epochs):
+                self.epochs.append(event.metrics)
+                self.best_epoch, self.best = event.best_epoch, event.best
+                self.config, self.checkpoint = event.config, Path(event.checkpoint)
+            case Ended():
+                self.state, self.error = event.state, event.error
+            case _:
                 return False
-            self.epochs.append(event["metrics"])
-            self.best_epoch, self.best = event["best_epoch"], event["best"]
-            self.config, self.checkpoint = event["config"], Path(event["checkpoint"])
-        elif event["what"] == "ended":
-            self.state, self.error = event["state"], event.get("error")
         return True
+
+
+def update_trials(trials: dict[int, Trial], event: TrialEvent) -> bool:
+    """Apply an event to the trials of its family, by number; return whether it changed them."""
+    if isinstance(event, Drawn) and event.number not in trials:
+        trials[event.number] = Trial(event.family, event.number, event.config)
+        return True
+    return trials[event.number].apply_event(event)
 
 
 def collect_trials(events: Iterable[Event], family: str) -> dict[int, Trial]:
     """Collect the trials of one family, by number, from a journal's events."""
     trials: dict[int, Trial] = {}
     for event in events:
-        if event.get("family") != family:
-            continue
-        if event["what"] == "drawn":
-            trials.setdefault(event["number"], Trial(family, event["number"], event["config"]))
-        elif "number" in event:
-            trials[event["number"]].apply_event(event)
+        if isinstance(event, TrialEvent) and event.family == family:
+            update_trials(trials, event)
     return trials
 
 
@@ -99,6 +103,9 @@ class Journal:
 
     Args:
         path: Its file; created where it does not exist yet.
+
+    Raises:
+        LeighError: A line is no event.
     """
 
     def __init__(self, path: Path) -> None:
@@ -107,14 +114,13 @@ class Journal:
         self._cut_torn_line()
         self.events = list(self._read())
 
-    def append(self, what: str, **facts: Any) -> Event:  # noqa: ANN401
-        """Append an event and return it with its time.
+    def append(self, event: Event) -> None:
+        """Append an event.
 
         Raises:
             LeighError: The disk is full, or the file can't be written; the journal is as before then.
         """
-        event = {"what": what, "time": time.time()} | facts
-        line = (json.dumps(event) + "\n").encode()
+        line = (json.dumps(event.to_json()) + "\n").encode()
         size = self.path.stat().st_size if self.path.exists() else 0
         try:
             with self.path.open("ab", buffering=0) as file:
@@ -129,12 +135,13 @@ class Journal:
                 f"{self.path} can't be written ({error.strerror or error}); make space, then go on with --resume."
             ) from None
         self.events.append(event)
-        return event
 
-    def find_first(self, what: str, **facts: Any) -> Event | None:  # noqa: ANN401
+    def find_first(self, kind: type[E], **facts: object) -> E | None:
         """Find the first event of a kind with the given facts, if there is one."""
-        wanted = {"what": what} | facts
-        return next((event for event in self.events if wanted.items() <= event.items()), None)
+        for event in self.events:
+            if isinstance(event, kind) and all(getattr(event, key) == value for key, value in facts.items()):
+                return event
+        return None
 
     def _cut_torn_line(self) -> None:
         if not self.path.exists():
@@ -144,7 +151,14 @@ class Journal:
             os.truncate(self.path, content.rfind(b"\n") + 1)
 
     def _read(self) -> Iterator[Event]:
-        if self.path.exists():
-            with self.path.open(encoding="utf-8") as file:
-                for line in file:
-                    yield json.loads(line)
+        if not self.path.exists():
+            return
+        with self.path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                try:
+                    yield Event.from_json(json.loads(line))
+                except ValueError as error:
+                    raise LeighError(
+                        f"{self.path}:{number} can't be read ({error}); move {self.path.parent} away to give this "
+                        "search up."
+                    ) from None

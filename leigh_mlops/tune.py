@@ -93,21 +93,14 @@ def tune(
         ]
         if not dry_run:
             process.start()
-        from leigh_mlops.study import DataSource, SearchStudy, check_spaces
+        from leigh_mlops.study import DataSource, SearchStudy, StudyOptions, check_spaces
 
         check_spaces(spaces)
-        study = SearchStudy(
-            source=DataSource(
-                data, platemap, group, seed, skip_broken, exclude=split_list(exclude), fold=fold, scale_by=scale_by
-            ),
-            spaces=spaces,
-            store=store,
-            console=console,
-            seed=seed,
-            time_budget_s=None if time_budget is None else 60 * time_budget,
-            line=name,
-            process=process,
+        source = DataSource(
+            data, platemap, group, seed, skip_broken, exclude=split_list(exclude), fold=fold, scale_by=scale_by
         )
+        time_budget_s = None if time_budget is None else 60 * time_budget
+        study = SearchStudy(StudyOptions(source, spaces, seed, time_budget_s, name), console, store, process)
         if dry_run:
             study.show()
         elif resume:

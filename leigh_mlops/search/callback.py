@@ -11,21 +11,22 @@ from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.events import Drawn, Ended, EpochDone, Outcome, TrialEvent
 from leigh_mlops.sampling import draw
 from leigh_mlops.search.request import NUMBER_KEY, EventHandler, SearchRequest
 from leigh_mlops.search.trainable import trial_hyperparameters
-from leigh_mlops.trials import Trial
+from leigh_mlops.trials import Trial, update_trials
 
-__all__ = ["Relay"]
+__all__ = ["SearchCallback"]
 
 _MAX_DEATHS = 3
 
 
-class Relay(tune.Callback, tune.Stopper):  # type: ignore[misc]
+class SearchCallback(tune.Callback, tune.Stopper):  # type: ignore[misc]
     """Publishes the reports of Tune as events, keeps the state of all trials, and stops them on request."""
 
-    def __init__(self, request: SearchRequest, tell: EventHandler, stop: threading.Event) -> None:
-        self.request, self.space, self._tell, self.stopping = request, request.space, tell, stop
+    def __init__(self, request: SearchRequest, handle: EventHandler, stop: threading.Event) -> None:
+        self.request, self.space, self._handle, self.stopping = request, request.space, handle, stop
         self.trials = {trial.number: trial for trial in request.trials}
         # A member of a population that continues from another takes over its configuration, including its number.
         self._numbers: dict[str, int] = {}
@@ -50,16 +51,20 @@ class Relay(tune.Callback, tune.Stopper):  # type: ignore[misc]
         """Mark the search as idle if it was asked to stop and no trial is running."""
         self._idle = self.stopping.is_set() and not any(trial.status == TuneTrial.RUNNING for trial in trials)
 
-    def publish(self, what: str, number: int, **facts: Any) -> None:  # noqa: ANN401
+    def publish(self, event: TrialEvent) -> None:
         """Publish an event and update its trial, unless it is known already."""
-        event = {"what": what, "family": self.space.family, "number": number} | facts
-        if what == "drawn":
-            self.trials[number] = Trial(self.space.family, number, facts["config"])
-        elif not self.trials[number].apply_event(event):
-            return
-        if what == "ended":
-            event["seconds"] = self.trials[number].seconds
-        self._tell(event)
+        if update_trials(self.trials, event):
+            self._handle(event)
+
+    def publish_finish(self, number: int, stopped: str | None = None) -> None:
+        """Publish that a trial finished, or which limit stopped it."""
+        seconds = self.trials[number].seconds
+        self.publish(Ended(self.space.family, number, state="finished", stopped=stopped, seconds=seconds))
+
+    def publish_failure(self, number: int, error: str, trace: str | None = None) -> None:
+        """Publish why a trial failed."""
+        seconds = self.trials[number].seconds
+        self.publish(Ended(self.space.family, number, state="failed", error=error, trace=trace, seconds=seconds))
 
     def unfinished_trials(self) -> list[Trial]:
         """Trials that were drawn and have not ended."""
@@ -71,7 +76,7 @@ class Relay(tune.Callback, tune.Stopper):  # type: ignore[misc]
         if number > self.space.trials:
             return None
         config = draw(self.space, number, self.trials.values(), seed=self.request.seed)
-        self.publish("drawn", number, config=config)
+        self.publish(Drawn(self.space.family, number, config))
         return self.trials[number]
 
     def _trial_number(self, trial: TuneTrial) -> int:
@@ -94,12 +99,19 @@ class Relay(tune.Callback, tune.Stopper):  # type: ignore[misc]
         if result.get("halt"):
             self._halt = result["halt"]
         elif "failed" in result:
-            self.publish("ended", number, state="failed", error=result["failed"], trace=result["trace"])
+            self.publish_failure(number, result["failed"], result["trace"])
         else:
-            config = trial_hyperparameters(trial.config)
-            facts = {key: result[key] for key in ("epoch", "metrics", "best_epoch", "best")}
-            place = Path(trial.storage.trial_fs_path, result["checkpoint_dir_name"])
-            self.publish("epoch", number, config=config, checkpoint=str(place), **facts)
+            event = EpochDone(
+                self.space.family,
+                number,
+                config=trial_hyperparameters(trial.config),
+                checkpoint=str(Path(trial.storage.trial_fs_path, result["checkpoint_dir_name"])),
+                epoch=result["epoch"],
+                metrics=result["metrics"],
+                best_epoch=result["best_epoch"],
+                best=result["best"],
+            )
+            self.publish(event)
             self._deaths[number], trial.max_failures = 0, -1
 
     def on_trial_recover(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:  # noqa: ANN401
@@ -111,16 +123,16 @@ class Relay(tune.Callback, tune.Stopper):  # type: ignore[misc]
     def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:  # noqa: ANN401
         """Publish the end of a trial, unless it was stopped."""
         if not self.stopping.is_set() and not self._halt:
-            self.publish("ended", self._trial_number(trial), state="finished")
+            self.publish_finish(self._trial_number(trial))
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:  # noqa: ANN401
         """Publish the failure of a trial whose worker died too often."""
         number = self._trial_number(trial)
         epoch = len(self.trials[number].epochs) + 1
-        error = f"its worker died {_MAX_DEATHS} times in epoch {epoch}, as it does where memory runs out"
-        self.publish("ended", number, state="failed", error=error)
+        reason = f"its worker died {_MAX_DEATHS} times in epoch {epoch}, as it does where memory runs out"
+        self.publish_failure(number, reason)
 
-    def close(self) -> str:
+    def close(self) -> Outcome:
         """Return how the search ended, and end the remaining trials if its time is over.
 
         Raises:
@@ -134,7 +146,7 @@ class Relay(tune.Callback, tune.Stopper):  # type: ignore[misc]
             return "complete"
         for trial in self.unfinished_trials():
             if trial.epochs:
-                self.publish("ended", trial.number, state="finished", stopped="time budget")
+                self.publish_finish(trial.number, stopped="time budget")
             else:
-                self.publish("ended", trial.number, state="failed", error="the time ended before its first epoch")
+                self.publish_failure(trial.number, "the time ended before its first epoch")
         return "time"

@@ -6,12 +6,12 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from leigh_mlops.search.request import STOP, SearchRequest
-from leigh_mlops.trials import Event
+from leigh_mlops.search.request import STOP, Alive, Message, SearchRequest
 
 __all__ = ["SILENCE_S", "START_S", "SearchProcess"]
 
@@ -29,6 +29,23 @@ def _run_in_own_group(serve: Callable[..., None], *arguments: Any) -> None:  # n
     """Run in a process group of its own, so that Ctrl-C reaches the driver alone."""
     os.setsid()
     serve(*arguments)
+
+
+@dataclass
+class _RunningProcess:
+    """Process with the driver's end of its pipe, and how long it may be silent."""
+
+    process: BaseProcess
+    pipe: Connection
+    patience_s: float
+
+    def kill_group(self) -> None:
+        """Kill the process and all its children without waiting."""
+        if self.process.pid is None:
+            return
+        for kill in (os.killpg, os.kill):  # a process that has just started leads no group yet
+            with suppress(ProcessLookupError, PermissionError):
+                kill(self.process.pid, signal.SIGKILL)
 
 
 class SearchProcess:
@@ -52,9 +69,7 @@ class SearchProcess:
     ) -> None:
         self.address, self.workers, self.verbose = address, workers, verbose
         self._serve = serve
-        self._process: BaseProcess | None = None
-        self._pipe: Connection | None = None
-        self._patience = START_S
+        self._running: _RunningProcess | None = None
 
     def __enter__(self) -> "SearchProcess":
         return self
@@ -64,56 +79,54 @@ class SearchProcess:
 
     def start(self) -> None:
         """Start the process unless it runs; it needs some seconds to become ready, in which the caller can go on."""
-        if self._process is not None:
+        if self._running is not None:
             return
         context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
+        ours, theirs = context.Pipe()
         arguments = self._serve, theirs, self.address, self.workers, self.verbose
         process = context.Process(target=_run_in_own_group, args=arguments, name="search")
-        process.start()
         # A process that did not start has no PID, and killing a group without a PID would kill the driver's own.
-        self._process = process
+        process.start()
         theirs.close()
-        self._patience = START_S
+        self._running = _RunningProcess(process, ours, START_S)
 
     def send(self, message: SearchRequest | str) -> None:
         """Send a request or the stop message to the process; ignored if it is dead."""
-        assert self._pipe is not None
-        with suppress(OSError):
-            self._pipe.send(message)
+        if self._running is not None:
+            with suppress(OSError):
+                self._running.pipe.send(message)
 
     def stop(self) -> None:
         """Ask the process to stop after the running epochs."""
         self.send(STOP)
 
-    def messages(self) -> Iterator[Event]:
-        """Yield the events of the process until it dies or stops responding; events sent before are not lost."""
-        assert self._pipe is not None
-        heard = time.monotonic()
+    def messages(self) -> Iterator[Message]:
+        """Yield the messages of the process until it dies or stops responding; those sent before are not lost."""
+        running, last_message = self._running, time.monotonic()
+        if running is None:
+            return
         with suppress(EOFError, OSError):
             while True:
-                if self._pipe.poll(0.5):
-                    message = self._pipe.recv()
-                    heard, self._patience = time.monotonic(), SILENCE_S
+                if running.pipe.poll(0.5):
+                    message = running.pipe.recv()
+                    last_message, running.patience_s = time.monotonic(), SILENCE_S
                     yield message
-                elif time.monotonic() > heard + self._patience:
+                elif time.monotonic() > last_message + running.patience_s:
                     return
                 else:
-                    yield {"what": "alive"}
+                    yield Alive()
 
     def kill_group(self) -> None:
         """Kill the process and all its children without waiting; safe in a signal handler."""
-        if self._process is not None and self._process.pid is not None:
-            for kill in (os.killpg, os.kill):  # a process that has just started leads no group yet
-                with suppress(ProcessLookupError, PermissionError):
-                    kill(self._process.pid, signal.SIGKILL)
+        if self._running is not None:
+            self._running.kill_group()
 
     def terminate(self) -> None:
         """Terminate the process and all its children."""
-        if self._process is None or self._pipe is None:
+        if self._running is None:
             return
-        self.kill_group()
-        self._process.kill()
-        self._process.join()
-        self._pipe.close()
-        self._process = None
+        self._running.kill_group()
+        self._running.process.kill()
+        self._running.process.join()
+        self._running.pipe.close()
+        self._running = None

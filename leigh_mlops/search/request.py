@@ -4,16 +4,58 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from leigh_mlops.events import Outcome, TrialEvent
 from leigh_mlops.settings import SearchSpace
-from leigh_mlops.trials import Event, Trial
+from leigh_mlops.trials import Trial
 
-__all__ = ["CHECKPOINT_KEY", "NUMBER_KEY", "STOP", "SearchRequest", "EventHandler"]
+__all__ = [
+    "CHECKPOINT_KEY",
+    "NUMBER_KEY",
+    "STOP",
+    "Alive",
+    "Broken",
+    "Done",
+    "EventHandler",
+    "Message",
+    "Refused",
+    "SearchRequest",
+]
 
 STOP = "stop"
 NUMBER_KEY, CHECKPOINT_KEY = "trial.number", "trial.checkpoint"
 """Keys of a trial's configuration that are not hyperparameters."""
 
-EventHandler = Callable[[Event], None]
+EventHandler = Callable[[TrialEvent], None]
+
+
+@dataclass(frozen=True)
+class Alive:
+    """The process and its cluster respond."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """The search of a request ended."""
+
+    how: Outcome
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The search can't go on before the user has acted; the reason says how."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Broken:
+    """The process is of no more use, and another may succeed; the reason is empty where it just ended."""
+
+    reason: str = ""
+
+
+Message = TrialEvent | Alive | Done | Refused | Broken
+"""Message of the search's process to the driver; only events of trials go to the journal."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ import threading
 from ray import tune
 from ray.tune.search import BasicVariantGenerator
 
-from leigh_mlops.search.callback import Relay
+from leigh_mlops.events import Outcome
+from leigh_mlops.search.callback import SearchCallback
 from leigh_mlops.search.request import NUMBER_KEY, EventHandler, SearchRequest
 from leigh_mlops.search.resources import Resources, concurrent_trials
 from leigh_mlops.search.schedulers import build_scheduler, checkpoints_to_keep
@@ -15,14 +16,14 @@ from leigh_mlops.search.trainable import build_trainable
 __all__ = ["run_search"]
 
 
-def run_search(request: SearchRequest, tell: EventHandler, stop: threading.Event | None = None) -> str:
+def run_search(request: SearchRequest, handle: EventHandler, stop: threading.Event | None = None) -> Outcome:
     """Search one family on the connected cluster.
 
     Args:
         request: The search to run.
-        tell: Event handler, called for every trial ``drawn``, every ``epoch`` whose checkpoint is on the disk, and
-            every trial that ``ended``.
-        stop: Once set, no trial starts, and running trials stop after their epoch without an ``ended`` event.
+        handle: Event handler, called for every trial drawn, every epoch whose checkpoint is on the disk, and every
+            trial that ended.
+        stop: Once set, no trial starts, and running trials stop after their epoch without an event of their end.
 
     Returns:
         ``complete``, ``time`` if the time budget ended the search, or ``stopped``.
@@ -31,23 +32,23 @@ def run_search(request: SearchRequest, tell: EventHandler, stop: threading.Event
         LeighError: The disk is full; a machine can't read the data; or a trial, new or resumed, fits on no machine.
     """
     space, stop = request.space, stop or threading.Event()
-    relay, resources = Relay(request, tell, stop), Resources(request)
-    for trial in relay.unfinished_trials():
+    callback, resources = SearchCallback(request, handle, stop), Resources(request)
+    for trial in callback.unfinished_trials():
         resources.check_resumed(trial)
-    whole = space.algorithm == "pbt"
-    members = draw_population(relay, resources) if whole else {}
-    if not relay.unfinished_trials() and len(relay.trials) >= space.trials:
-        return relay.close()
+    population = space.algorithm == "pbt"
+    members = draw_population(callback, resources) if population else {}
+    if not callback.unfinished_trials() and len(callback.trials) >= space.trials:
+        return callback.close()
     tuner = tune.Tuner(
         tune.with_resources(build_trainable(request), resources),
         param_space=members,
         tune_config=tune.TuneConfig(
             metric=space.metric,
             mode=space.mode,
-            num_samples=1 if whole else space.trials + len(relay.unfinished_trials()),
-            search_alg=BasicVariantGenerator() if whole else JournalSearcher(relay, resources),
+            num_samples=1 if population else space.trials + len(callback.unfinished_trials()),
+            search_alg=BasicVariantGenerator() if population else JournalSearcher(callback, resources),
             scheduler=build_scheduler(request),
-            max_concurrent_trials=None if whole else concurrent_trials(request),
+            max_concurrent_trials=None if population else concurrent_trials(request),
             time_budget_s=request.time_budget_s,
             reuse_actors=True,
             trial_name_creator=lambda trial: trial.trial_id,
@@ -57,11 +58,11 @@ def run_search(request: SearchRequest, tell: EventHandler, stop: threading.Event
             name=request.folder.name,
             storage_path=str(request.folder.parent),
             verbose=0,
-            callbacks=[relay],
-            stop=relay,
+            callbacks=[callback],
+            stop=callback,
             failure_config=tune.FailureConfig(max_failures=-1),
             checkpoint_config=tune.CheckpointConfig(num_to_keep=checkpoints_to_keep(space)),
         ),
     )
     tuner.fit()
-    return relay.close()
+    return callback.close()

@@ -8,7 +8,7 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.search.callback import Relay
+from leigh_mlops.search.callback import SearchCallback
 from leigh_mlops.search.request import CHECKPOINT_KEY, NUMBER_KEY
 from leigh_mlops.search.resources import Resources
 from leigh_mlops.trials import Trial
@@ -19,17 +19,17 @@ __all__ = ["JournalSearcher", "draw_population", "trial_config"]
 def trial_config(trial: Trial) -> dict[str, Any]:
     """Configuration of a trial for Tune, with its number and the checkpoint from which it resumes."""
     # Tune may be ahead of the journal and have deleted the checkpoint named there: the trial then starts over.
-    kept = trial.checkpoint if trial.checkpoint and (trial.checkpoint / "state.json").exists() else ""
-    return trial.config | {NUMBER_KEY: trial.number, CHECKPOINT_KEY: str(kept)}
+    checkpoint = trial.checkpoint if trial.checkpoint and (trial.checkpoint / "state.json").exists() else ""
+    return trial.config | {NUMBER_KEY: trial.number, CHECKPOINT_KEY: str(checkpoint)}
 
 
 class JournalSearcher(Searcher):  # type: ignore[misc]
     """Suggests the unfinished trials of an earlier search first, then new ones."""
 
-    def __init__(self, relay: Relay, resources: Resources) -> None:
+    def __init__(self, callback: SearchCallback, resources: Resources) -> None:
         super().__init__()
-        self._relay, self._resources = relay, resources
-        self._waiting = relay.unfinished_trials()
+        self._callback, self._resources = callback, resources
+        self._waiting = callback.unfinished_trials()
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
@@ -40,14 +40,14 @@ class JournalSearcher(Searcher):  # type: ignore[misc]
 
     def suggest(self, trial_id: str) -> Any:  # noqa: ANN401
         """Return the next configuration, or ``Searcher.FINISHED`` if there is none."""
-        while not self._relay.stopping.is_set():
-            trial = self._waiting.pop(0) if self._waiting else self._relay.draw_trial()
+        while not self._callback.stopping.is_set():
+            trial = self._waiting.pop(0) if self._waiting else self._callback.draw_trial()
             if trial is None:
                 break
             try:
                 self._resources.check(trial.config)
             except LeighError as error:
-                self._relay.publish("ended", trial.number, state="failed", error=str(error))
+                self._callback.publish_failure(trial.number, str(error))
             else:
                 return trial_config(trial)
         return Searcher.FINISHED
@@ -63,16 +63,16 @@ class JournalSearcher(Searcher):  # type: ignore[misc]
         """Do nothing: a search resumes from its journal."""
 
 
-def draw_population(relay: Relay, resources: Resources) -> dict[str, Any]:
+def draw_population(callback: SearchCallback, resources: Resources) -> dict[str, Any]:
     """Draw a whole population, whose members are compared with each other, as a parameter space for Tune."""
-    while relay.draw_trial():
+    while callback.draw_trial():
         pass
-    for trial in relay.unfinished_trials():
+    for trial in callback.unfinished_trials():
         try:
             resources.check(trial.config)
         except LeighError as error:
-            relay.publish("ended", trial.number, state="failed", error=str(error))
-    members = {trial.number: trial_config(trial) for trial in relay.unfinished_trials()}
+            callback.publish_failure(trial.number, str(error))
+    members = {trial.number: trial_config(trial) for trial in callback.unfinished_trials()}
     keys = sorted({key for member in members.values() for key in member} - {NUMBER_KEY})
     chosen = {key: tune.sample_from(functools.partial(_member_value, members=members, key=key)) for key in keys}
     return {NUMBER_KEY: tune.grid_search(list(members))} | chosen

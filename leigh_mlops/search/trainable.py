@@ -44,10 +44,10 @@ def _run_safely(config: dict[str, Any], *, space: SearchSpace, data: str, seed: 
     try:
         _train_and_report(config, space, prepared, seed)
     except Exception as error:
-        ill = is_disk_full(error) or is_machine_lost(error)
+        machine_fault = is_disk_full(error) or is_machine_lost(error)
         trace = "" if isinstance(error, LeighError) else traceback.format_exc()
         failed = " ".join(str(error).split()) or type(error).__name__
-        report = {"failed": failed, "trace": trace, "halt": halt_reason(error) if ill else ""}
+        report = {"failed": failed, "trace": trace, "halt": halt_reason(error) if machine_fault else ""}
         tune.report({space.metric: math.nan} | report)
 
 

@@ -6,6 +6,7 @@ import queue
 import signal
 import threading
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 
@@ -14,16 +15,15 @@ import ray
 from leigh_mlops.errors import LeighError
 from leigh_mlops.search.cluster import ray_cluster
 from leigh_mlops.search.machine_faults import disk_full_message, is_disk_full
-from leigh_mlops.search.request import STOP, EventHandler, SearchRequest
-from leigh_mlops.trials import Event
+from leigh_mlops.search.request import STOP, Alive, Broken, Done, Message, Refused, SearchRequest
 
-__all__ = ["failure_event", "serve"]
+__all__ = ["failure_message", "serve"]
 
 _HEARTBEAT_S = 5.0
 
 
 def serve(connection: Connection, address: str | None, workers: int | None, verbose: bool) -> None:
-    """Run the searches received through a pipe and send back their events; the target of a process.
+    """Run the searches received through a pipe and send back their messages; the target of a process.
 
     The process leads a process group, which is killed when the driver ends.
     """
@@ -31,9 +31,9 @@ def serve(connection: Connection, address: str | None, workers: int | None, verb
     stop = threading.Event()
     sending = threading.Lock()
 
-    def tell(event: Event) -> None:
+    def send(message: Message) -> None:
         with sending:
-            connection.send(event)
+            connection.send(message)
 
     def listen() -> None:
         try:
@@ -46,27 +46,27 @@ def serve(connection: Connection, address: str | None, workers: int | None, verb
     threading.Thread(target=listen, daemon=True).start()
     try:
         with ray_cluster(address, workers=workers, verbose=verbose):
-            threading.Thread(target=_heartbeat, args=(tell,), daemon=True).start()
+            threading.Thread(target=_heartbeat, args=(send,), daemon=True).start()
             for _ in range(int(ray.cluster_resources().get("CPU", 1)) if address is None else 0):
                 ray.remote(_preload_trial_module).remote()
             from leigh_mlops.search.run_search import run_search  # imported while Ray starts workers
 
             while True:
-                tell({"what": "done", "how": run_search(requests.get(), tell, stop)})
+                send(Done(run_search(requests.get(), send, stop)))
     except LeighError as error:
-        tell({"what": "refused", "reason": str(error)})
+        send(Refused(str(error)))
     except Exception as error:
         if verbose:
             traceback.print_exc()
-        tell(failure_event(error))
+        send(failure_message(error))
 
 
-def failure_event(error: Exception) -> Event:
-    """Last event of the process before an error ends it."""
+def failure_message(error: Exception) -> Refused | Broken:
+    """Last message of the process before an error ends it."""
     if is_disk_full(error):
-        return {"what": "refused", "reason": disk_full_message(error)}
+        return Refused(disk_full_message(error))
     # Ray's own processes may be gone: the driver restarts everything.
-    return {"what": "broken", "reason": f"{type(error).__name__}: {error}".strip().splitlines()[-1]}
+    return Broken(f"{type(error).__name__}: {error}".strip().splitlines()[-1])
 
 
 def _preload_trial_module() -> None:
@@ -74,9 +74,9 @@ def _preload_trial_module() -> None:
     importlib.import_module("leigh_mlops.search.trainable")
 
 
-def _heartbeat(tell: EventHandler) -> None:
+def _heartbeat(send: Callable[[Message], None]) -> None:
     """Signal that the cluster is alive; without its control process a search would wait for ever."""
     with suppress(Exception):  # whatever the error, the missing heartbeat informs the driver
         while any(node["Alive"] for node in ray.nodes()):
-            tell({"what": "alive"})
+            send(Alive())
             threading.Event().wait(_HEARTBEAT_S)

@@ -74,24 +74,24 @@ def neighbour_scores(
     Returns:
         Names under ``beside/``, ``beside/wells`` among them; empty where no well, or every well, is one.
     """
-    near = has_other_class_neighbour(data.table).to_numpy(bool)[rows]
-    if near.all() or not near.any():
+    mask = has_other_class_neighbour(data.table).to_numpy(bool)[rows]
+    if mask.all() or not mask.any():
         return {}
-    wells = data.wells[rows][near]
-    scores = all_scores(list(wells), data.labels[rows][near], log_probs[near], data.classes)
-    of_wells = {n.removeprefix("wells/"): value for n, value in scores.items() if n.startswith("wells/")}
-    return {f"beside/{name}": value for name, value in (of_wells | {"wells": len(np.unique(wells))}).items()}
+    wells = data.wells[rows][mask]
+    scores = all_scores(list(wells), data.labels[rows][mask], log_probs[mask], data.classes)
+    well_scores = {n.removeprefix("wells/"): value for n, value in scores.items() if n.startswith("wells/")}
+    return {f"beside/{name}": value for name, value in (well_scores | {"wells": len(np.unique(wells))}).items()}
 
 
 def fit_baselines(data: PreparedData, seed: int = 0) -> Baselines:
     """Fit both on the training wells; linear or forest is chosen on the validation wells."""
     train, val = data.rows("train"), data.rows("val")
-    features, held = _intensities(data, train), _intensities(data, val)
+    features, val_features = _intensities(data, train), _intensities(data, val)
     labels, count = data.labels[train], len(data.classes)
     kinds = [fit_baseline(features, labels, count, kind=kind, seed=seed) for kind in ("linear", "forest")]
 
     def loss(baseline: Baseline) -> float:
-        return classification_scores(data.labels[val], baseline.log_probs(held), data.classes)["log_loss"]
+        return classification_scores(data.labels[val], baseline.log_probs(val_features), data.classes)["log_loss"]
 
     position = fit_baseline(_positions(data, train), labels, count, kind="linear", seed=seed)
     return Baselines(min(kinds, key=loss), position)

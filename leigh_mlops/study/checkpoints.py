@@ -21,9 +21,9 @@ def drop_checkpoints(space: SearchSpace, trials: Iterable[Trial]) -> None:
     """
     if space.algorithm == "pbt":
         return
-    over = [trial for trial in trials if trial.has_ended and trial.checkpoint is not None]
-    kept = {trial.checkpoint for trial in rank_trials(space, over)[: space.keep]}
-    for trial in over:
+    ended = [trial for trial in trials if trial.has_ended and trial.checkpoint is not None]
+    kept = {trial.checkpoint for trial in rank_trials(space, ended)[: space.keep]}
+    for trial in ended:
         assert trial.checkpoint is not None
         for folder in trial.checkpoint.parent.glob("checkpoint_*"):
             if folder not in kept:

@@ -1,37 +1,127 @@
 """Console output of a study."""
 
 import shlex
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.table import Table
 
+from leigh_mlops.events import Opened
 from leigh_mlops.plates import leaked_wells
 from leigh_mlops.plates.columns import Metadata
-from leigh_mlops.report.sentences import comparison_sentences, confound_sentences
+from leigh_mlops.report.sentences import comparison_sentences, confound_sentences, format_count
 from leigh_mlops.report.terminal_tables import REFERENCE_NAMES, leaderboard, score_table
+from leigh_mlops.settings import Choice, SearchSpace, TrainingSettings
+from leigh_mlops.study.dry_run import FamilyPlan
 from leigh_mlops.study.evaluation import Evaluation, select_scores
 from leigh_mlops.study.model_selection import Winner
 from leigh_mlops.training import PreparedData
 
-__all__ = ["Confounds", "evaluation_lines", "print_baseline", "print_result", "winner_lines"]
+__all__ = [
+    "Confounds",
+    "evaluation_lines",
+    "print_baseline",
+    "print_family",
+    "print_interrupted",
+    "print_place",
+    "print_plan",
+    "print_result",
+    "print_resumed",
+    "print_undelivered",
+    "winner_lines",
+]
 
 Confounds = dict[str, dict[str, float]]
 
 
-def print_baseline(console: Console, beside: dict[str, dict[str, float]], confounds: Confounds) -> None:
+def print_baseline(console: Console, references: Mapping[str, Mapping[str, float]], confounds: Confounds) -> None:
     """Print the scores known before training; a confounded layout comes first."""
     for sentence in confound_sentences(confounds):
         console.print(sentence, style="bold", markup=False)
-    rows = {REFERENCE_NAMES[kind]: scores for kind, scores in beside.items()}
+    rows = {REFERENCE_NAMES[kind]: scores for kind, scores in references.items()}
     console.print(score_table(rows, title="Baselines without a network, on validation wells"))
+
+
+def print_family(console: Console, space: SearchSpace, time_budget_s: float | None) -> None:
+    """Print the extent of a family's search."""
+    budget = f", at most {time_budget_s / 60:.1f} minutes" if time_budget_s else ""
+    epochs = TrainingSettings.from_flat(space.published).epochs
+    console.print(
+        f"[bold]{space.family}[/]: {format_count(space.trials, 'trial')} of {format_count(epochs, 'epoch')} "
+        f"at {space.image_size} px{budget}"
+    )
+
+
+def print_place(console: Console, address: str | None, cores: int, gpus: int) -> None:
+    """Print where a dry run would search."""
+    here = f"this machine ({format_count(cores, 'core')}, {format_count(gpus, 'GPU')})"
+    where = f"the Ray cluster {address}" if address else here
+    console.print(f"Would search on {where}; times and memory are of the published configurations here.", markup=False)
+
+
+def print_plan(console: Console, plans: Sequence[FamilyPlan], time_budget_s: float | None) -> None:
+    """Print each family's trials, memory, time and varied settings, and the time of all."""
+    table = Table("family", "trials", "epochs", "px", "at once", "memory", "s per epoch", "in all, at most")
+    for plan in plans:
+        space, memory = plan.space, f"{plan.memory_bytes / 2**30:.1f} GiB"
+        cells = space.trials, plan.epochs, space.image_size, plan.concurrent_trials, memory, f"{plan.epoch_s:.1f}"
+        table.add_row(space.family, *map(str, cells), _format_duration(plan.search_s))
+    console.print(table)
+    for plan in plans:
+        varied = ", ".join(map(_describe_domain, plan.space.ordered_space)) or "nothing"
+        console.print(f"{plan.space.family} varies {varied}.", markup=False)
+    total_s = sum(plan.search_s for plan in plans)
+    total = _format_duration(min(total_s, time_budget_s or total_s))
+    stopping = any(plan.space.early_stopping != "none" for plan in plans)
+    stops = " (early stopping ends most trials before)" if stopping else ""
+    console.print(f"In all at most {total}{stops}. Nothing was trained; leave out --dry-run to begin.")
+
+
+def _describe_domain(item: tuple[str, object]) -> str:
+    key, domain = item
+    return f"{key} ({len(domain.values)} choices)" if isinstance(domain, Choice) else key
+
+
+def _format_duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def print_interrupted(console: Console, opened: Opened) -> None:
+    """Print that a search did not reach its end."""
+    console.print(
+        f"A search of {opened.facts['data']} that was begun {_format_elapsed(opened.time)} did not reach its end; "
+        "--resume goes on with it.",
+        markup=False,
+    )
+
+
+def print_resumed(console: Console, opened: Opened, ended: int, trials: int) -> None:
+    """Print that a search goes on, and how many of its trials have ended."""
+    console.print(
+        f"Going on with the search that was begun {_format_elapsed(opened.time)}: {ended} of {trials} trials are over."
+    )
+
+
+def print_undelivered(console: Console, events: int) -> None:
+    """Print how many events the store lacks."""
+    console.print(f"{format_count(events, 'event')} wait for the store; --resume delivers them.")
+
+
+def _format_elapsed(moment: float) -> str:
+    """Describe the time since a moment in words."""
+    minutes = (time.time() - moment) / 60
+    return f"{minutes:.0f} minutes ago" if minutes < 120 else f"{minutes / 60:.0f} hours ago"
 
 
 def print_result(
     console: Console,
-    rows: list[dict[str, Any]],
+    rows: Sequence[dict[str, Any]],
     winners: Sequence[Winner],
     data: PreparedData,
     confounds: Confounds,
@@ -56,20 +146,12 @@ def print_result(
         for line in winner_lines(winner, data, confounds):
             console.print(line, markup=False)
     console.print()
-    shown = shlex.join(["python", "-m", "leigh_mlops.ui", *store])
-    console.print(f"Results are stored in {where}. To open them, run: {shown}", markup=False)
+    viewer = shlex.join(["python", "-m", "leigh_mlops.ui", *store])
+    console.print(f"Results are stored in {where}. To open them, run: {viewer}", markup=False)
     best = next((winner for winner in winners if winner.version.name.endswith("iresnet")), winners[-1])
     folder = f"out-{best.version.name}-{best.version.version}"
-    command = [
-        "python",
-        "-m",
-        "leigh_mlops.explain",
-        best.version.uri,
-        "--data",
-        str(source or "demo"),
-        "--out",
-        folder,
-    ]
+    command = ["python", "-m", "leigh_mlops.explain", best.version.uri]
+    command += ["--data", str(source or "demo"), "--out", folder]
     console.print(f"Next: {shlex.join([*command, *store])}", markup=False)
 
 
@@ -113,7 +195,12 @@ def evaluation_lines(
     model, baseline, position = (select_scores("wells/", scores) | {"wells": wells} for scores in kinds)
     # A handful of test wells says little about the layout, unlike all wells together.
     position |= {"auc": confounds["position"]["auc"]} if confounds["position"] else {}
-    near = [select_scores("beside/", scores) for scores in kinds]
+    neighbours = [select_scores("beside/", scores) for scores in kinds]
     return comparison_sentences(
-        model, baseline, position, difference=difference, beside=(near[0], near[1], near[2]), which=which
+        model,
+        baseline,
+        position,
+        difference=difference,
+        beside=(neighbours[0], neighbours[1], neighbours[2]),
+        which=which,
     )

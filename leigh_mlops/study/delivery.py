@@ -1,18 +1,18 @@
 """Delivery of the journal to the store by a thread that catches up when the store answers and never blocks a trial."""
 
-import functools
 import json
 import os
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.events import Drawn, Ended, EpochDone, Event, Paused, Resumed
 from leigh_mlops.tracking import Measurement, Run, Store, StoreUnavailableError
-from leigh_mlops.trials import Event, Journal
+from leigh_mlops.trials import Journal
 
 __all__ = ["Delivery"]
 
@@ -42,7 +42,7 @@ class Delivery:
         store: Store,
         parent: Run,
         *,
-        facts: Mapping[str, Any],
+        facts: Mapping[str, object],
         image_sizes: Mapping[str, int],
         done: Path,
     ) -> None:
@@ -53,8 +53,8 @@ class Delivery:
         self._done = done
         self._position = _delivered_count(done, parent)
         self._runs: dict[str, Run] | None = None
-        self._drawn = {_trial_name(event): event for event in journal.events if event["what"] == "drawn"}
-        self._latest = {_trial_name(event): event for event in journal.events if event["what"] == "epoch"}
+        self._drawn = {event.trial_name: event for event in journal.events if isinstance(event, Drawn)}
+        self._latest = {event.trial_name: event for event in journal.events if isinstance(event, EpochDone)}
         self._more = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._work, name="delivery", daemon=True)
@@ -96,7 +96,7 @@ class Delivery:
         """Return a trial's run, started first if the store has none.
 
         Raises:
-            StoreAwayError: The store does not answer.
+            StoreUnavailableError: The store does not answer.
         """
         if name not in self._known_runs():
             self._start(self._drawn[name])
@@ -128,21 +128,20 @@ class Delivery:
     def _deliver(self, events: Sequence[Event]) -> None:
         """Deliver some events, the metrics of a run in one request."""
         measured: defaultdict[str, list[Measurement]] = defaultdict(list)
-        later: list[Callable[[], None]] = []
+        later: list[Ended | Paused | Resumed] = []
         for event in events:
-            if event["what"] == "drawn":
-                self._begin(event)
-            elif event["what"] == "epoch":
-                self._latest[_trial_name(event)] = event
-                measured[_trial_name(event)] += self._numbers(event)
-            elif event["what"] == "ended":
-                later.append(lambda event=event: self._end(event))  # type: ignore[misc]
-            elif event["what"] in ("paused", "resumed"):
-                later.append(lambda event=event: self._interrupt(event))  # type: ignore[misc]
-        for name, numbers in measured.items():
-            self._try_step(lambda name=name, numbers=numbers: self.run(name).log_measurements(numbers))  # type: ignore[misc]
-        for step in later:
-            step()
+            match event:
+                case Drawn():
+                    self._begin(event)
+                case EpochDone():
+                    self._latest[event.trial_name] = event
+                    measured[event.trial_name] += self._measurements(event)
+                case Ended() | Paused() | Resumed():
+                    later.append(event)
+        for name, measurements in measured.items():
+            self._try_step(partial(self._log_measurements, name, measurements))
+        for event in later:
+            self._end(event) if isinstance(event, Ended) else self._interrupt(event)
         temporary = self._done.with_suffix(".part")
         temporary.write_text(json.dumps({"run": self.parent.id, "events": self._position + len(events)}))
         os.replace(temporary, self._done)
@@ -162,53 +161,56 @@ class Delivery:
             self._runs = self.store.children(self.parent)
         return self._runs
 
-    def _begin(self, event: Event) -> None:
-        self._drawn[_trial_name(event)] = event
-        self._try_step(lambda: self.run(_trial_name(event)))
+    def _begin(self, event: Drawn) -> None:
+        self._drawn[event.trial_name] = event
+        self._try_step(lambda: self.run(event.trial_name))
 
-    def _start(self, event: Event) -> None:
-        name, family = _trial_name(event), event["family"]
-        tags = {"model": family, "trial": event["number"]} | self.facts
-        run = self.store.start(name, parent=self.parent, at=event["time"], **tags)
-        self._known_runs()[name] = run
-        facts = {"family": family, "image_size": self.image_sizes[family]}
-        self._try_step(lambda: run.log_params(facts | event["config"]))
+    def _start(self, event: Drawn) -> None:
+        tags = {"model": event.family, "trial": event.number} | self.facts
+        run = self.store.start(event.trial_name, parent=self.parent, at=event.time, **tags)
+        self._known_runs()[event.trial_name] = run
+        params = {"family": event.family, "image_size": self.image_sizes[event.family]} | event.config
+        self._try_step(lambda: run.log_params(params))
 
-    def _numbers(self, event: Event) -> list[Measurement]:
+    def _measurements(self, event: EpochDone) -> list[Measurement]:
         """An epoch's metrics, with the hyperparameters that a population has changed since the trial was drawn."""
-        drawn = self._drawn[_trial_name(event)]["config"]
+        drawn = self._drawn[event.trial_name].config
         changed = {
             f"population/{key}": value
-            for key, value in event["config"].items()
+            for key, value in event.config.items()
             if isinstance(value, int | float) and drawn[key] != value
         }
-        numbers = event["metrics"] | changed
-        return [Measurement(name, value, event["epoch"], event["time"]) for name, value in numbers.items()]
+        metrics = event.metrics | changed
+        return [Measurement(name, value, event.epoch, event.time) for name, value in metrics.items()]
 
-    def _end(self, event: Event) -> None:
-        name, failed = _trial_name(event), event["state"] == "failed"
-        tags = {"error": event["error"][:_LONGEST_TAG] if failed else ""}
-        tags |= {"stopped": event["stopped"]} if "stopped" in event else {}
+    def _log_measurements(self, name: str, measurements: Sequence[Measurement]) -> None:
+        self.run(name).log_measurements(measurements)
+
+    def _end(self, event: Ended) -> None:
+        name, failed = event.trial_name, event.state == "failed"
+        tags: dict[str, object] = {"error": (event.error or "")[:_LONGEST_TAG]}
+        if event.stopped is not None:
+            tags["stopped"] = event.stopped
         if (latest := self._latest.get(name)) is not None:
-            best = {f"best/{key}": value for key, value in latest["best"].items()} | {"seconds": event["seconds"]}
-            self._try_step(lambda: self.run(name).log_metrics(best, at=event["time"]))
-            tags["best_epoch"] = latest["best_epoch"]
+            best = {f"best/{key}": value for key, value in latest.best.items()} | {"seconds": event.seconds}
+            self._try_step(lambda: self.run(name).log_metrics(best, at=event.time))
+            tags["best_epoch"] = latest.best_epoch
         self._try_step(lambda: self.run(name).set_tags(tags))
-        if event.get("trace"):
-            self._try_step(lambda: self.run(name).log_text(event["trace"], "error.txt"))
-        self._try_step(lambda: self.run(name).end("FAILED" if failed else "FINISHED", at=event["time"]))
+        if trace := event.trace:
+            self._try_step(lambda: self.run(name).log_text(trace, "error.txt"))
+        self._try_step(lambda: self.run(name).end("FAILED" if failed else "FINISHED", at=event.time))
 
-    def _interrupt(self, event: Event) -> None:
+    def _interrupt(self, event: Paused | Resumed) -> None:
         """End open runs when the search is paused, and resume them when it is resumed."""
-        over = {_trial_name(each) for each in self.journal.events if each["what"] == "ended"}
-        left = [run for name, run in self._known_runs().items() if name in self._drawn and name not in over]
-        reason = event.get("reason", "")[:_LONGEST_TAG]
-        for run in [self.parent, *left]:
-            self._try_step(functools.partial(run.set_tags, {"error": reason}))
-            if event["what"] == "resumed":
+        ended = {each.trial_name for each in self.journal.events if isinstance(each, Ended)}
+        open_runs = [run for name, run in self._known_runs().items() if name in self._drawn and name not in ended]
+        for run in [self.parent, *open_runs]:
+            if isinstance(event, Resumed):
+                self._try_step(partial(run.set_tags, {"error": ""}))
                 self._try_step(run.resume)
             else:
-                self._try_step(functools.partial(run.end, event["status"], at=event["time"]))
+                self._try_step(partial(run.set_tags, {"error": event.reason[:_LONGEST_TAG]}))
+                self._try_step(partial(run.end, event.status, at=event.time))
 
 
 def _delivered_count(done: Path, parent: Run) -> int:
@@ -218,7 +220,3 @@ def _delivered_count(done: Path, parent: Run) -> int:
     except (FileNotFoundError, json.JSONDecodeError):
         return 0
     return int(about["events"]) if about["run"] == parent.id else 0
-
-
-def _trial_name(event: Event) -> str:
-    return f"{event['family']}-{event['number']}"

@@ -54,13 +54,13 @@ class VersionEvaluation:
         scored = self.evaluation
         if not scored.position:
             return {self.version.uri: scored.scores, "PCA with as many numbers": scored.baseline}
-        beside = {REFERENCE_NAMES["baseline"]: scored.baseline, REFERENCE_NAMES["position"]: scored.position}
-        return {self.version.uri: scored.scores} | beside
+        references = {REFERENCE_NAMES["baseline"]: scored.baseline, REFERENCE_NAMES["position"]: scored.position}
+        return {self.version.uri: scored.scores} | references
 
     def to_json(self) -> dict[str, Any]:
         """The JSON of the ``evaluate`` command."""
-        said = {"seen": self.seen, "n_wells": self.wells, "sentences": self.sentences}
-        return self.evaluation.to_json(self.version.uri) | said
+        words = {"seen": self.seen, "n_wells": self.wells, "sentences": self.sentences}
+        return self.evaluation.to_json(self.version.uri) | words
 
 
 def evaluate_version(store: Store, uri: str, data: Path, platemap: Path | None, console: Console) -> VersionEvaluation:

@@ -40,12 +40,12 @@ class Evaluation:
     def to_json(self, model: str) -> dict[str, Any]:
         """The JSON of the ``evaluate`` command."""
         fields = {name: value for name, value in self.scores.items() if "/" not in name or name.startswith("z_prime/")}
-        wells, near = (select_scores(prefix, self.scores) for prefix in ("wells/", "beside/"))
+        wells, neighbours = (select_scores(prefix, self.scores) for prefix in ("wells/", "beside/"))
         return {
             "model": model,
             "fields": fields,
             "wells": wells,
-            "beside": near,
+            "beside": neighbours,
             "baseline": self.baseline,
             "position": self.position,
         }
@@ -56,18 +56,17 @@ def evaluate_package(package: ModelPackage, data: PreparedData, rows: npt.NDArra
     model, outputs = package.model, predict_rows(package, data, rows)
     wells = list(data.wells[outputs.rows])
     scores = select_objective(model).scores(outputs, wells, data.classes)
-    few = next(
-        iter(data.batches_from_rows(rows[:_INVERTED_FIELDS], IntensityScale.from_json(package.scale), _INVERTED_FIELDS))
-    )
-    error = inverse_error(model, few.images)
+    scale = IntensityScale.from_json(package.scale)
+    batch = next(iter(data.batches_from_rows(rows[:_INVERTED_FIELDS], scale, _INVERTED_FIELDS)))
+    error = inverse_error(model, batch.images)
     # An inverse that does not converge has no error; jobs report it field by field.
     if error is not None and math.isfinite(error):
         scores["inverse_error"] = error
     if model.task == "reconstruct":
         return Evaluation(scores, {"mse": _latent_mse(package, data, rows)}, {}, outputs)
     scores |= neighbour_scores(data, outputs.rows, outputs.values)
-    beside = Baselines.from_arrays(package.arrays).scores(data, rows)
-    return Evaluation(scores, beside["baseline"], beside["position"], outputs)
+    baselines = Baselines.from_arrays(package.arrays).scores(data, rows)
+    return Evaluation(scores, baselines["baseline"], baselines["position"], outputs)
 
 
 def select_scores(prefix: str, scores: dict[str, float]) -> dict[str, float]:
@@ -82,8 +81,8 @@ def predict_rows(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np
 
 
 def _latent_mse(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64]) -> float:
-    kept = {name.removeprefix("pca/"): a for name, a in package.arrays.items() if name.startswith("pca/")}
-    pca, scale = PCABaseline.from_arrays(kept), IntensityScale.from_json(package.scale)
+    arrays = {name.removeprefix("pca/"): a for name, a in package.arrays.items() if name.startswith("pca/")}
+    pca, scale = PCABaseline.from_arrays(arrays), IntensityScale.from_json(package.scale)
     errors = [pca.mse(batch.images.numpy()) for batch in data.batches_from_rows(rows, scale, _BATCH)]
     return float(np.concatenate(errors).mean())
 

@@ -31,16 +31,16 @@ def example_sheet(package: ModelPackage, data: PreparedData, per_class: int = 2)
     sheet = [
         explained_row(
             f"{data.wells[row]}, field {data.table[Metadata.SITE].iloc[row]}, class {data.classes[data.labels[row]]}",
-            raw[place],
+            raw[index],
             package.channels,
             limits,
-            explained[place].numbers,
-            images=explained[place].images,
-            maps=explained[place].maps,
-            frames=explained[place].frames,
+            explained[index].numbers,
+            images=explained[index].images,
+            maps=explained[index].maps,
+            frames=explained[index].frames,
             scale=scale,
         )
-        for place, row in enumerate(rows)
+        for index, row in enumerate(rows)
     ]
     heading = f"Validation fields as the {package.model.spec.family} sees them"
     return contact_sheet(sheet, heading, "All images on one intensity scale.", scale=scale)

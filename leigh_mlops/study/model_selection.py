@@ -170,8 +170,8 @@ def _version_tags(
     gain: tuple[float, float] | None,
 ) -> dict[str, Any]:
     tags = comparison_key(package) | decision.tags() | {"demo": data.demo, "wells": len(set(data.wells))}
-    known = ("data_fingerprint", "split_fingerprint", "git")
-    tags |= {key: package.about[key] for key in known if key in package.about}
+    facts = ("data_fingerprint", "split_fingerprint", "git")
+    tags |= {key: package.about[key] for key in facts if key in package.about}
     if gain is not None:
         ours, theirs = test.scores["wells/accuracy"], test.baseline["wells/accuracy"]
         beats = "beats" if gain[0] > 0 else "does not beat"

@@ -212,27 +212,27 @@ def measure_confounds(data: PreparedData) -> dict[str, dict[str, float]]:
 
 
 def _show_split(table: pd.DataFrame, console: Console, group: str) -> None:
-    shown = Table(title="Wells (fields) in each part; no well stands in two", title_justify="left")
+    summary = Table(title="Wells (fields) in each part; no well stands in two", title_justify="left")
     counts = describe_split(table, table[Metadata.SPLIT])
-    shown.add_column("class")
+    summary.add_column("class")
     for part in PARTS:
-        shown.add_column(part, justify="right")
+        summary.add_column(part, justify="right")
     for name, rows in counts.groupby("class"):
         cells = {row["part"]: f"{row['wells']} ({row['fields']})" for _, row in rows.iterrows()}
-        shown.add_row(str(name), *(cells.get(part, "0") for part in PARTS))
+        summary.add_row(str(name), *(cells.get(part, "0") for part in PARTS))
     leaked = leaked_wells(table, table[Metadata.SPLIT])
-    torn = [] if group == "well" else leaked_wells(table, table[Metadata.SPLIT], group)
-    left = table[Metadata.CONDITION].notna() & table[Metadata.SPLIT].isna()
+    divided = [] if group == "well" else leaked_wells(table, table[Metadata.SPLIT], group)
+    unassigned = table[Metadata.CONDITION].notna() & table[Metadata.SPLIT].isna()
     if leaked:
-        shown.title = "Wells (fields) in each part"
-    console.print(shown)
-    if torn:
+        summary.title = "Wells (fields) in each part"
+    console.print(summary)
+    if divided:
         console.print(
-            f"The given split divides {format_count(len(torn), group)} (for example {torn[0]}) that "
+            f"The given split divides {format_count(len(divided), group)} (for example {divided[0]}) that "
             f"--group {group} requires to be whole."
         )
-    if left.any():
-        console.print(f"{left.sum()} fields are in no part of the given split and are not used.")
+    if unassigned.any():
+        console.print(f"{unassigned.sum()} fields are in no part of the given split and are not used.")
     if leaked:
         console.print(
             f"[bold red]Leak: {len(leaked)} wells are in more than one part of the given split "

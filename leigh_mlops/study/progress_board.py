@@ -4,9 +4,10 @@ from collections.abc import Iterable
 
 from rich.console import Console
 
+from leigh_mlops.events import Ended, EpochDone, TrialEvent
 from leigh_mlops.progress import Progress
 from leigh_mlops.settings import SearchSpace
-from leigh_mlops.trials import Event, Trial
+from leigh_mlops.trials import Trial
 
 __all__ = ["ProgressBoard"]
 
@@ -37,17 +38,18 @@ class ProgressBoard:
     def __exit__(self, *error: object) -> None:
         self._progress.__exit__()
 
-    def update(self, event: Event) -> None:
+    def update(self, event: TrialEvent) -> None:
         """Show an event of the search."""
-        name = f"{event['family']}-{event['number']}"
-        if event["what"] == "epoch":
-            self._best[name] = event["best"][self.space.metric]
-            self._progress.advance(what=f"{self._leader()}, epochs")
-        elif event["what"] == "ended" and event["state"] == "failed":
-            self.console.print(f"  {name} failed: {event['error']}", style="red", markup=False)
-        elif event["what"] == "ended":
-            stopped = f" ({event['stopped']})" if "stopped" in event else ""
-            self.console.print(f"  {name} done: best {self.space.metric} {self._best[name]:.4g}{stopped}", markup=False)
+        match event:
+            case EpochDone():
+                self._best[event.trial_name] = event.best[self.space.metric]
+                self._progress.advance(what=f"{self._leader()}, epochs")
+            case Ended(state="failed"):
+                self.console.print(f"  {event.trial_name} failed: {event.error}", style="red", markup=False)
+            case Ended():
+                best = f"best {self.space.metric} {self._best[event.trial_name]:.4g}"
+                stopped = f" ({event.stopped})" if event.stopped else ""
+                self.console.print(f"  {event.trial_name} done: {best}{stopped}", markup=False)
 
     def _leader(self) -> str:
         better = min if self.space.mode == "min" else max

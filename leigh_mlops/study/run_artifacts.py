@@ -80,12 +80,12 @@ def log_data(
 
 
 def log_references(
-    store: Store, parent: Run, beside: Mapping[str, Mapping[str, float]], facts: Mapping[str, Any], *, at: float
+    store: Store, parent: Run, scores_by_kind: Mapping[str, Mapping[str, float]], facts: Mapping[str, Any], *, at: float
 ) -> list[dict[str, Any]]:
     """Log the baselines as runs of the same search; return their rows of the leaderboard."""
-    known, rows = store.children(parent), []
-    for kind, scores in beside.items():
-        run = known.get(kind) or store.start(kind, parent=parent, at=at, model=kind, **facts)
+    existing, rows = store.children(parent), []
+    for kind, scores in scores_by_kind.items():
+        run = existing.get(kind) or store.start(kind, parent=parent, at=at, model=kind, **facts)
         run.log_metrics({f"val/{name}": value for name, value in scores.items()}, at=at)
         run.end(at=at)
         rows.append({"model": kind, "family": kind, "kind": kind} | dict(scores))
@@ -132,7 +132,7 @@ def metric_curves(trials: Sequence[Trial]) -> pd.DataFrame:
 
 def search_page_row(trial: Trial, winner: bool) -> dict[str, Any]:
     """A trial's row of the search's page."""
-    known = {"name": trial.name, "number": trial.number, "family": trial.family, "status": trial.state}
-    known |= {"error": trial.error or "", "seconds": trial.seconds}
-    known |= {"epochs": len(trial.epochs), "best_epoch": trial.best_epoch, "winner": winner}
-    return known | {"config": trial.config, "metrics": trial.best}
+    row: dict[str, Any] = {"name": trial.name, "number": trial.number, "family": trial.family, "status": trial.state}
+    row |= {"error": trial.error or "", "seconds": trial.seconds}
+    row |= {"epochs": len(trial.epochs), "best_epoch": trial.best_epoch, "winner": winner}
+    return row | {"config": trial.config, "metrics": trial.best}

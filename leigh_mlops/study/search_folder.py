@@ -10,7 +10,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.trials import Event, Journal
+from leigh_mlops.events import Opened, Resumed
+from leigh_mlops.trials import Journal
 
 __all__ = ["SavedSearch", "interrupted_searches", "locked_search", "new_search", "state_folder"]
 
@@ -42,19 +43,19 @@ class SavedSearch:
         self.journal = Journal(folder / "journal.jsonl")
 
     @property
-    def opening_event(self) -> Event | None:
+    def opening_event(self) -> Opened | None:
         """Event that opened the search, with the study's settings."""
-        return self.journal.find_first("opened")
+        return self.journal.find_first(Opened)
 
     @property
     def spent_s(self) -> float:
         """Seconds spent on searching so far, without pauses."""
         spent, since = 0.0, None
         for event in self.journal.events:
-            if event["what"] in ("opened", "resumed"):
-                since = event["time"]
+            if isinstance(event, Opened | Resumed):
+                since = event.time
             elif since is not None:
-                spent, since = spent + event["time"] - since, event["time"]
+                spent, since = spent + event.time - since, event.time
         return spent
 
     def remove(self) -> None:
@@ -108,18 +109,23 @@ def _release(lock: FileLock, folder: Path) -> None:
         Path(lock.lock_file).unlink(missing_ok=True)
 
 
-def interrupted_searches() -> list[Path]:
-    """Folders of opened searches that no process has locked, the newest last; leftovers of others are removed."""
-    dead = []
+def interrupted_searches() -> dict[Path, Opened]:
+    """Folders of opened searches that no process has locked, the newest last; leftovers of others are removed.
+
+    Returns:
+        The event that opened each search, by its folder.
+    """
+    interrupted = {}
     for folder in sorted(path for path in (state_folder() / "searches").glob("*") if path.is_dir()):
         try:
             lock = _acquire_lock(folder)
         except Timeout:
             continue
         saved = SavedSearch(folder)
-        if saved.opening_event is None:
+        opened = saved.opening_event
+        if opened is None:
             saved.remove()
         else:
-            dead.append(folder)
+            interrupted[folder] = opened
         _release(lock, folder)
-    return dead
+    return interrupted

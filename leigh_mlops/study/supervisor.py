@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from types import FrameType
@@ -10,9 +10,12 @@ from types import FrameType
 from rich.console import Console
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.events import Ended, EpochDone, Searched, Started, TrialEvent
 from leigh_mlops.search import SearchProcess, SearchRequest
+from leigh_mlops.search.request import Broken, Done, EventHandler, Refused
+from leigh_mlops.settings import SearchSpace
 from leigh_mlops.study.checkpoints import drop_checkpoints
-from leigh_mlops.trials import Event, Journal, Trial, collect_trials
+from leigh_mlops.trials import Journal, Trial, collect_trials, update_trials
 
 __all__ = ["StoppedError", "Supervisor"]
 
@@ -36,14 +39,13 @@ class Supervisor:
     def __init__(self, journal: Journal, console: Console, process: SearchProcess) -> None:
         self.journal, self.console, self.process = journal, console, process
         self._stops = 0
-        self._reason = ""
 
-    def search(self, request: SearchRequest, hear: Callable[[Event], None]) -> list[Trial]:
+    def search(self, request: SearchRequest, handle: EventHandler) -> list[Trial]:
         """Search one family, or the rest of it according to the journal.
 
         Args:
             request: Request of the search; its folder gets a number for each start.
-            hear: Called with each new event, after the journal.
+            handle: Called with each new event, after the journal.
 
         Returns:
             All trials in the order in which they were drawn.
@@ -55,67 +57,64 @@ class Supervisor:
         family, deaths = request.space.family, 0
         deadline = None if request.time_budget_s is None else time.monotonic() + request.time_budget_s
         with self._handle_signals():
-            while self.journal.find_first("searched", family=family) is None:
+            while self.journal.find_first(Searched, family=family) is None:
                 left = None if deadline is None else max(1.0, deadline - time.monotonic())
                 before = self._progress()
-                how = self._attempt(replace(request, time_budget_s=left), hear)
+                result = self._attempt(replace(request, time_budget_s=left), handle)
                 if self._stops:
                     raise StoppedError
-                if how is not None:
-                    self.journal.append("searched", family=family, how=how)
-                    break
-                deaths = 1 if self._progress() > before else deaths + 1
-                self._restart_after_death(deaths)
+                if isinstance(result, Done):
+                    self.journal.append(Searched(family, result.how))
+                else:
+                    deaths = 1 if self._progress() > before else deaths + 1
+                    self._restart_after_death(deaths, result.reason)
         return list(collect_trials(self.journal.events, family).values())
 
     def _progress(self) -> int:
-        return sum(event["what"] in ("epoch", "ended") for event in self.journal.events)
+        return sum(isinstance(event, EpochDone | Ended) for event in self.journal.events)
 
-    def _attempt(self, request: SearchRequest, hear: Callable[[Event], None]) -> str | None:
-        """Search until the end and return how it ended; return ``None`` if the process died."""
-        family = request.space.family
-        start = self.journal.append("started", family=family, start=len(self.journal.events))["start"]
-        known = list(collect_trials(self.journal.events, family).values())
+    def _attempt(self, request: SearchRequest, handle: EventHandler) -> Done | Broken:
+        """Search until the end, or until the process dies."""
+        family, start = request.space.family, len(self.journal.events)
+        self.journal.append(Started(family, start))
+        trials = collect_trials(self.journal.events, family)
         self.process.start()
-        place = request.folder.with_name(f"{request.folder.name}-{start}")
-        self.process.send(replace(request, folder=place, trials=known))
-        trials, asked = {trial.number: trial for trial in known}, False
+        folder = request.folder.with_name(f"{request.folder.name}-{start}")
+        self.process.send(replace(request, folder=folder, trials=list(trials.values())))
+        stop_sent = False
         for message in self.process.messages():
-            if self._stops and not asked:
-                asked = True
+            if self._stops and not stop_sent:
+                stop_sent = True
                 self.process.stop()
-            if message["what"] == "done":
-                over = all(trial.has_ended for trial in trials.values())
-                return message["how"] if over or message["how"] == "stopped" else None
-            if message["what"] == "refused":
-                raise LeighError(message["reason"])
-            if message["what"] == "broken":
-                self._reason = message["reason"]
-                break
-            if message["what"] != "alive":
-                hear(self._record_event(message, trials))
-                if message["what"] == "ended":
-                    drop_checkpoints(request.space, trials.values())
+            match message:
+                case TrialEvent():
+                    self._record_event(message, request.space, trials)
+                    handle(message)
+                case Done(how):
+                    all_ended = all(trial.has_ended for trial in trials.values())
+                    return message if all_ended or how == "stopped" else Broken()
+                case Refused(reason):
+                    raise LeighError(reason)
+                case Broken():
+                    self.process.terminate()
+                    return message
         self.process.terminate()
-        return None
+        return Broken()
 
-    def _record_event(self, message: Event, trials: dict[int, Trial]) -> Event:
-        event = self.journal.append(**message)
-        if event["what"] == "drawn":
-            trials[event["number"]] = Trial(event["family"], event["number"], event["config"])
-        else:
-            trials[event["number"]].apply_event(event)
-        return event
+    def _record_event(self, event: TrialEvent, space: SearchSpace, trials: dict[int, Trial]) -> None:
+        self.journal.append(event)
+        update_trials(trials, event)
+        if isinstance(event, Ended):
+            drop_checkpoints(space, trials.values())
 
-    def _restart_after_death(self, deaths: int) -> None:
-        why = f" ({self._reason})" if self._reason else ""
+    def _restart_after_death(self, deaths: int, reason: str) -> None:
+        why = f" ({reason})" if reason else ""
         if deaths >= _MAX_DEATHS:
             raise LeighError(
                 f"The search's process died {deaths} times without finishing an epoch{why}; look at the machine's "
                 "memory, then go on with --resume."
             )
         self.console.print(f"  the search's process died{why}; it goes on where it was", style="yellow", markup=False)
-        self._reason = ""
         wait = time.monotonic() + RESTART_WAIT_S * 2 ** (deaths - 1)
         while time.monotonic() < wait and not self._stops:
             time.sleep(0.05)

@@ -4,10 +4,11 @@ import copy
 import threading
 from typing import Any
 
+from leigh_mlops.events import Outcome, TrialEvent
 from leigh_mlops.search import SearchRequest
 from leigh_mlops.search.run_search import run_search
 from leigh_mlops.settings import SearchSpace
-from leigh_mlops.trials import Event, Trial
+from leigh_mlops.trials import Trial, update_trials
 
 
 def space(**changes: Any) -> SearchSpace:
@@ -23,14 +24,11 @@ def space(**changes: Any) -> SearchSpace:
     return SearchSpace.model_validate(values | changes)
 
 
-def found(request: SearchRequest, stop: threading.Event | None = None) -> tuple[str, list[Trial], list[Event]]:
+def found(request: SearchRequest, stop: threading.Event | None = None) -> tuple[Outcome, list[Trial], list[TrialEvent]]:
     """Search; returns how it ended, its trials and what was told."""
-    told: list[Event] = []
+    told: list[TrialEvent] = []
     trials = {trial.number: trial for trial in copy.deepcopy(request.trials)}
     how = run_search(request, told.append, stop)
     for event in told:
-        if event["what"] == "drawn":
-            trials[event["number"]] = Trial(event["family"], event["number"], event["config"])
-        else:
-            trials[event["number"]].apply_event(event)
+        update_trials(trials, event)
     return how, [trials[number] for number in sorted(trials)], told

@@ -8,9 +8,10 @@ import psutil
 import pytest
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.events import Drawn, Ended, EpochDone, TrialEvent
 from leigh_mlops.search import SearchRequest
 from leigh_mlops.search.run_search import run_search
-from leigh_mlops.trials import Event, Trial, collect_trials
+from leigh_mlops.trials import Trial, collect_trials
 from tests.search.searches import found, space
 
 
@@ -22,8 +23,8 @@ def test_the_published_configuration_comes_first_and_every_trial_is_heard_of(
     how, trials, told = found(SearchRequest(searched, place / "data", place / f"{algorithm}-{stopping}", seed=1))
     assert how == "complete"
     assert [trial.number for trial in trials] == [1, 2, 3]
-    first = next(event for event in told if event["what"] == "drawn")
-    assert (first["number"], first["config"]) == (1, searched.published)
+    first = next(event for event in told if isinstance(event, Drawn))
+    assert (first.number, first.config) == (1, searched.published)
     for trial in trials:
         assert (trial.state, trial.error) == ("finished", None)
         assert trial.checkpoint is not None
@@ -39,12 +40,12 @@ def test_a_population_changes_hyperparameters_and_goes_on_from_the_better(place:
     how, trials, told = found(SearchRequest(searched, place / "data", place / "population", seed=1))
     assert how == "complete"
     assert [len(trial.epochs) for trial in trials] == [15] * 4
-    drawn = {event["number"]: event["config"] for event in told if event["what"] == "drawn"}
+    drawn = {event.number: event.config for event in told if isinstance(event, Drawn)}
     assert any(trial.config != drawn[trial.number] for trial in trials)
     for event in told:
-        if event["what"] == "epoch":
-            assert 1e-4 <= event["config"]["learning_rate"] <= 1e-2
-            assert event["config"]["batch_size"] == 8
+        if isinstance(event, EpochDone):
+            assert 1e-4 <= event.config["learning_rate"] <= 1e-2
+            assert event.config["batch_size"] == 8
 
 
 def test_a_trial_that_fails_fails_alone(place: Path) -> None:
@@ -57,7 +58,7 @@ def test_a_trial_that_fails_fails_alone(place: Path) -> None:
     assert 0 < len(failed) < len(trials)
     assert all("nowhere.safetensors" in str(trial.error) for trial in failed)
     assert all(trial.best for trial in trials if not trial.error)
-    assert not any(event["trace"] for event in told if event.get("state") == "failed")
+    assert not any(event.trace for event in told if isinstance(event, Ended))
 
 
 def test_a_population_outlives_a_member_that_fails_stops_and_goes_on(place: Path) -> None:
@@ -68,11 +69,11 @@ def test_a_population_outlives_a_member_that_fails_stops_and_goes_on(place: Path
         published=published,
         space=space().model_dump()["space"] | {"init": ["random", "/nowhere.safetensors"]},
     )
-    stop, known = threading.Event(), list[Event]()
+    stop, known = threading.Event(), list[TrialEvent]()
 
-    def hear(event: Event) -> None:
+    def hear(event: TrialEvent) -> None:
         known.append(event)
-        if {"epoch", "ended"} <= {each["what"] for each in known}:
+        if {EpochDone, Ended} <= {type(each) for each in known}:
             stop.set()
 
     request = SearchRequest(searched, place / "data", place / "outlived", seed=1)
@@ -86,9 +87,8 @@ def test_a_population_outlives_a_member_that_fails_stops_and_goes_on(place: Path
     assert how == "complete"
     for trial in again:
         assert trial.state == trials[trial.number].state if trial.error else trial.state == "finished"
-        heard = [
-            event["epoch"] for event in [*known, *told] if (event["what"], event["number"]) == ("epoch", trial.number)
-        ]
+        mine = [event for event in [*known, *told] if event.number == trial.number]
+        heard = [event.epoch for event in mine if isinstance(event, EpochDone)]
         assert heard == ([] if trial.error else [1, 2, 3, 4, 5, 6])
 
 
@@ -110,7 +110,7 @@ def test_members_that_ask_for_more_memory_than_there_is_fail_alone(place: Path) 
 def test_a_trial_that_ran_and_no_longer_fits_into_memory_waits_for_it(place: Path) -> None:
     greedy = space(resources={"memory_gib": 1e6}, trials=2)
     ran = Trial("autoencoder", 1, dict(greedy.published), epochs=[{"val/mse": 0.1}])
-    told: list[Event] = []
+    told: list[TrialEvent] = []
     with pytest.raises(LeighError, match=r"^autoencoder-1 needs .* free; free memory, then go on with --resume\.$"):
         run_search(SearchRequest(greedy, place / "data", place / "waits", trials=[ran]), told.append)
     assert not told
@@ -119,7 +119,7 @@ def test_a_trial_that_ran_and_no_longer_fits_into_memory_waits_for_it(place: Pat
 @pytest.mark.parametrize("algorithm", ["random", "pbt"])
 def test_more_cores_than_any_machine_has_are_refused_at_once(place: Path, algorithm: str) -> None:
     wide = space(resources={"cpus": 1000}, algorithm=algorithm)
-    told: list[Event] = []
+    told: list[TrialEvent] = []
     with pytest.raises(LeighError, match="A trial asks for 1000 CPUs and 0 GPUs of one machine, and the largest has"):
         run_search(SearchRequest(wide, place / "data", place / "wide"), told.append)
     assert not told
@@ -136,21 +136,21 @@ def test_a_search_goes_on_where_it_was(place: Path) -> None:
     published = space().published | {"epochs": 4}
     searched = space(published=published)
     _, whole, told = found(SearchRequest(searched, place / "data", place / "whole", seed=1))
-    second = [event for event in told if event.get("number") == 2]
+    second = [event for event in told if event.number == 2]
     known = [
-        *(event for event in told if event.get("number") == 1),
-        *(event for event in second if event["what"] == "drawn" or event.get("epoch", 9) <= 2),
+        *(event for event in told if event.number == 1),
+        *(event for event in second if isinstance(event, Drawn) or (isinstance(event, EpochDone) and event.epoch <= 2)),
     ]
     trials = list(collect_trials(known, "autoencoder").values())
     assert [len(trial.epochs) for trial in trials] == [4, 2]
     # The checkpoint of the second epoch is gone by now: the oldest that is kept is the third to last.
-    kept = next(event for event in second if event.get("epoch") == 2)["checkpoint"]
+    kept = next(event for event in second if isinstance(event, EpochDone) and event.epoch == 2).checkpoint
     assert Path(kept).exists()
-    more: list[Event] = []
+    more: list[TrialEvent] = []
     request = SearchRequest(searched, place / "data", place / "rest", seed=1, trials=trials)
     assert run_search(request, more.append) == "complete"
-    assert {event["number"] for event in more} == {2, 3}
-    assert [event["epoch"] for event in more if event["what"] == "epoch" and event["number"] == 2] == [3, 4]
+    assert {event.number for event in more} == {2, 3}
+    assert [event.epoch for event in more if isinstance(event, EpochDone) and event.number == 2] == [3, 4]
     again = collect_trials([*known, *more], "autoencoder")
     for trial in whole:
         assert again[trial.number].config == trial.config
@@ -188,7 +188,7 @@ def test_a_worker_that_dies_starts_again_and_one_that_dies_thrice_fails(place: P
     assert len(killed) >= min(deaths, 3)
     assert trials[0].state == state
     if state == "finished":
-        assert [event["epoch"] for event in told if event["what"] == "epoch"] == [1, 2, 3]
+        assert [event.epoch for event in told if isinstance(event, EpochDone)] == [1, 2, 3]
     else:
         assert trials[0].error == "its worker died 3 times in epoch 1, as it does where memory runs out"
 
@@ -209,11 +209,11 @@ def test_a_budget_of_time_ends_it(place: Path) -> None:
 
 def test_a_search_that_is_asked_to_stop_ends_with_its_epochs_and_goes_on(place: Path) -> None:
     stop = threading.Event()
-    told: list[Event] = []
+    told: list[TrialEvent] = []
 
-    def hear(event: Event) -> None:
+    def hear(event: TrialEvent) -> None:
         told.append(event)
-        if event["what"] == "epoch":
+        if isinstance(event, EpochDone):
             stop.set()
 
     request = SearchRequest(space(published=space().published | {"epochs": 5}), place / "data", place / "stopped")
@@ -236,10 +236,10 @@ def test_a_full_disk_is_no_trials_fault(place: Path) -> None:
 @pytest.mark.parametrize("memory_gib", [None, 0.1])
 def test_a_machine_that_cant_read_the_data_is_no_trials_fault(place: Path, memory_gib: float | None) -> None:
     # Memory that is given needs no look at the data before a worker has one.
-    searched, told = space(resources={"memory_gib": memory_gib}), list[Event]()
+    searched, told = space(resources={"memory_gib": memory_gib}), list[TrialEvent]()
     with pytest.raises(LeighError, match=r"data\.json.*; mend it, then go on with --resume\.$"):
         run_search(SearchRequest(searched, place / "nothing", place / "unreadable"), told.append)
-    assert {event["what"] for event in told} == ({"drawn"} if memory_gib else set())
+    assert {type(event) for event in told} == ({Drawn} if memory_gib else set())
 
 
 @pytest.mark.parametrize("workers", [2, 1])
@@ -248,7 +248,7 @@ def test_as_many_trials_run_at_once_as_there_are_workers(place: Path, workers: i
     _, _, told = found(request)
     running, most = set(), 0
     for event in told:
-        running.add(event["number"]) if event["what"] == "drawn" else None
-        running.discard(event["number"]) if event["what"] == "ended" else None
+        running.add(event.number) if isinstance(event, Drawn) else None
+        running.discard(event.number) if isinstance(event, Ended) else None
         most = max(most, len(running))
     assert most == workers

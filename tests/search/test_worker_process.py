@@ -3,7 +3,8 @@ import os
 
 import pytest
 
-from leigh_mlops.search.worker_process import failure_event
+from leigh_mlops.search.request import Broken, Refused
+from leigh_mlops.search.worker_process import failure_message
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
@@ -12,8 +13,8 @@ def test_a_disk_that_is_full_for_tune_itself_is_said(code: int) -> None:
     wrapped = RuntimeError("the state can't be saved")
     wrapped.__cause__ = full
     for error in (full, wrapped, RuntimeError(f"Traceback ...\n{full}")):
-        words = failure_event(error)
-        assert words["what"] == "refused"
-        assert words["reason"].startswith("The disk is full (")
-        assert words["reason"].endswith("); make space, then go on with --resume.")
-    assert failure_event(OSError(errno.EPIPE, "Broken pipe"))["what"] == "broken"
+        message = failure_message(error)
+        assert isinstance(message, Refused)
+        assert message.reason.startswith("The disk is full (")
+        assert message.reason.endswith("); make space, then go on with --resume.")
+    assert isinstance(failure_message(OSError(errno.EPIPE, "Broken pipe")), Broken)

@@ -11,6 +11,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from leigh_mlops.events import Drawn, Ended, EpochDone
+from leigh_mlops.search.request import Broken, Done, Refused
+
 EPOCHS = 4
 
 
@@ -25,16 +28,14 @@ def begin(connection: Connection) -> int:
 
 def tell(connection: Connection, done: int, epochs: int) -> bool:
     """Tell some epochs more; returns whether the trial is over."""
-    trial = {"family": "resnext", "number": 1}
     if not done:
-        connection.send(trial | {"what": "drawn", "config": {}})
+        connection.send(Drawn("resnext", 1, {}))
     for epoch in range(done + 1, min(done + epochs, EPOCHS) + 1):
-        facts = {"metrics": {}, "best": {}, "best_epoch": 1, "config": {}, "checkpoint": "c"}
-        connection.send(trial | {"what": "epoch", "epoch": epoch} | facts)
+        connection.send(EpochDone("resnext", 1, {}, "c", epoch, metrics={}, best_epoch=1, best={}))
     if done + epochs < EPOCHS:
         return False
-    connection.send(trial | {"what": "ended", "state": "finished"})
-    connection.send({"what": "done", "how": "complete"})
+    connection.send(Ended("resnext", 1, "finished"))
+    connection.send(Done("complete"))
     return True
 
 
@@ -66,7 +67,7 @@ def barren(connection: Connection, *arguments: Any) -> None:
 def refusing(connection: Connection, *arguments: Any) -> None:
     """Can't begin."""
     begin(connection)
-    connection.send({"what": "refused", "reason": "The cluster is gone; start it."})
+    connection.send(Refused("The cluster is gone; start it."))
     time.sleep(60)
 
 
@@ -74,7 +75,7 @@ def obedient(connection: Connection, *arguments: Any) -> None:
     """Stops when it is asked to."""
     tell(connection, begin(connection), 1)
     connection.recv_bytes()
-    connection.send({"what": "done", "how": "stopped"})
+    connection.send(Done("stopped"))
     time.sleep(60)
 
 
@@ -87,5 +88,5 @@ def deaf(connection: Connection, *arguments: Any) -> None:
 def broken(connection: Connection, *arguments: Any) -> None:
     """Finds its cluster gone."""
     begin(connection)
-    connection.send({"what": "broken", "reason": "RayError: the head is gone"})
+    connection.send(Broken("RayError: the head is gone"))
     time.sleep(60)

@@ -8,6 +8,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.events import Drawn, Ended, EpochDone, Paused, Resumed
 from leigh_mlops.study.delivery import Delivery
 from leigh_mlops.tracking import Run, Store, StoreUnavailableError
 from leigh_mlops.trials import Journal
@@ -61,17 +62,16 @@ def delivering(journal: Journal, store: Store, parent: Run) -> Iterator[Delivery
 
 
 def begin(journal: Journal, number: int = 1) -> None:
-    journal.append("drawn", family="resnext", number=number, config={"learning_rate": 0.1, "init": "random"})
+    journal.append(Drawn("resnext", number, {"learning_rate": 0.1, "init": "random"}))
 
 
 def epoch(journal: Journal, epoch: int, number: int = 1, **config: Any) -> None:
     config = {"learning_rate": 0.1, "init": "random"} | config
-    facts = {"metrics": NUMBERS, "best": NUMBERS, "best_epoch": 1, "config": config, "checkpoint": "c"}
-    journal.append("epoch", family="resnext", number=number, epoch=epoch, **facts)
+    journal.append(EpochDone("resnext", number, config, "c", epoch, NUMBERS, best_epoch=1, best=NUMBERS))
 
 
 def end(journal: Journal, number: int = 1, **facts: Any) -> None:
-    journal.append("ended", family="resnext", number=number, **({"state": "finished", "seconds": 2.0} | facts))
+    journal.append(Ended("resnext", number, **({"state": "finished", "seconds": 2.0} | facts)))
 
 
 def steps(store: Store, run: Run, metric: str = "val/mse") -> list[int]:
@@ -93,8 +93,8 @@ def test_a_journal_becomes_a_run_per_trial(store: Store, journal: Journal) -> No
     assert steps(store, first, "population/learning_rate") == [2]
     known = store.client.get_run(first.id)
     assert known.info.status == "FINISHED"
-    assert known.info.start_time == int(1000 * journal.events[0]["time"])
-    assert known.info.end_time == int(1000 * journal.events[3]["time"])
+    assert known.info.start_time == int(1000 * journal.events[0].time)
+    assert known.info.end_time == int(1000 * journal.events[3].time)
     assert known.data.params == {"family": "resnext", "image_size": "32", "learning_rate": "0.1", "init": "random"}
     assert known.data.metrics["best/val/mse"] == 0.5
     assert known.data.metrics["seconds"] == 2.0
@@ -220,7 +220,7 @@ def test_a_refusal_leaves_no_run_running(store: Store, flaky: Flaky, journal: Jo
     begin(journal)
     end(journal, state="failed", error="it burst" * 1000, trace="Traceback")
     begin(journal, 2)
-    journal.append("paused", reason="the search was stopped", status="KILLED")
+    journal.append(Paused("the search was stopped", "KILLED"))
     flaky.refuses = "log_text"
     with delivering(journal, store, parent) as delivery:
         assert delivery.flush(30)
@@ -238,12 +238,12 @@ def test_runs_stop_and_go_on_with_their_search(store: Store, journal: Journal) -
     begin(journal)
     begin(journal, 2)
     end(journal, 2)
-    journal.append("paused", reason="the search was stopped", status="KILLED")
+    journal.append(Paused("the search was stopped", "KILLED"))
     with delivering(journal, store, parent) as delivery:
         assert delivery.flush(30)
         assert status("search") == status("resnext-1") == ("KILLED", "the search was stopped")
         assert status("resnext-2") == ("FINISHED", "")
-        journal.append("resumed")
+        journal.append(Resumed())
         assert delivery.flush(30)
         assert status("search") == status("resnext-1") == ("RUNNING", "")
         end(journal)

@@ -1,20 +1,22 @@
 import io
-import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.console import Console
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.events import DataFacts, Drawn, Opened
 from leigh_mlops.settings import SearchSpace
-from leigh_mlops.study import DataSource, SearchStudy, resume_newest
+from leigh_mlops.study import DataSource, SearchStudy, StudyOptions, resume_newest
 from leigh_mlops.study.delivery import Delivery
 from leigh_mlops.study.interrupted import close_interrupted
 from leigh_mlops.study.search_folder import interrupted_searches, locked_search, new_search
 from leigh_mlops.tracking import Store
 
-FACTS = {"data": "plate", "data_fingerprint": "other", "split_fingerprint": "other"}
+FACTS: DataFacts = {
+    "demo": False, "data": "plate", "data_fingerprint": "other", "split_fingerprint": "other", "git": "unknown"
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -35,16 +37,16 @@ def study(class_folders: Path, tmp_path: Path, said: io.StringIO) -> SearchStudy
             "space": {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}, "batch_size": [4, 8]},
         }
     )
-    return SearchStudy(DataSource(class_folders), [space], str(tmp_path / "store"), Console(file=said, width=200))
+    options = StudyOptions(DataSource(class_folders), [space])
+    return SearchStudy(options, Console(file=said, width=200), str(tmp_path / "store"))
 
 
-def begun(study: SearchStudy, store: Store, **settings: Any) -> Path:
-    """A search that was begun with a study's settings, and whose process is gone."""
-    study._tracking = store
+def begun(options: StudyOptions, store: Store) -> Path:
+    """A search that was begun with some options, and whose process is gone."""
     with new_search() as saved:
-        saved.journal.append("opened", study=study.settings() | settings, facts=FACTS)
+        saved.journal.append(Opened(options.to_settings(store.location), FACTS))
         store.start("search", kind="search", search=saved.folder.name)
-        saved.journal.append("drawn", family="autoencoder", number=1, config={"learning_rate": 0.001})
+        saved.journal.append(Drawn("autoencoder", 1, {"learning_rate": 0.001}))
         return saved.folder
 
 
@@ -56,46 +58,35 @@ def test_a_plan_says_what_would_run_and_trains_nothing(study: SearchStudy, said:
     assert "Nothing was trained; leave out --dry-run to begin." in shown
     assert "early stopping" not in shown
     assert not Path(str(study.store)).exists()
-    assert interrupted_searches() == []
-    study.spaces = [study.spaces[0].replace_fields(early_stopping="asha")]
-    study.show()
+    assert interrupted_searches() == {}
+    halving = study.options.spaces[0].replace_fields(early_stopping="asha")
+    replace(study, options=replace(study.options, spaces=[halving])).show()
     assert "early stopping ends most trials before" in said.getvalue()
-    study.time_budget_s = 0.5
-    study.show()
+    replace(study, options=replace(study.options, time_budget_s=0.5)).show()
     assert "In all at most 0 s" in said.getvalue()
-
-
-def test_settings_come_back_as_they_were_saved(study: SearchStudy, tmp_path: Path) -> None:
-    study._tracking = Store.open(study.store)
-    saved = json.loads(json.dumps(study.settings()))
-    again = SearchStudy.from_settings(saved, study.console, store=study.store)
-    again._tracking = study._tracking
-    assert again.settings() == study.settings()
-    assert again.source.path == study.source.path
-    assert list(again.spaces) == list(study.spaces)
 
 
 def test_there_is_nothing_to_go_on_with(study: SearchStudy, said: io.StringIO) -> None:
     with pytest.raises(LeighError, match="No search waits to be gone on with"):
         resume_newest(study.console)
-    begun(study, Store.open(study.store), seed=7)
+    begun(replace(study.options, seed=7), Store.open(study.store))
     with pytest.raises(LeighError, match="No search that was begun with these options waits"):
         study.resume()
 
 
 @pytest.mark.parametrize("alone", [True, False])
 def test_a_search_of_images_that_changed_is_not_gone_on_with(study: SearchStudy, alone: bool) -> None:
-    folder = begun(study, Store.open(study.store))
+    folder = begun(study.options, Store.open(study.store))
     with pytest.raises(LeighError, match=f"The images of plate changed since the search {folder.name} began; bring"):
         resume_newest(study.console) if alone else study.resume()
-    assert interrupted_searches() == [folder]
+    assert list(interrupted_searches()) == [folder]
 
 
 def test_runs_of_a_search_whose_process_is_gone_are_closed(
     study: SearchStudy, said: io.StringIO, tmp_path: Path
 ) -> None:
     store = Store.open(study.store)
-    folder = begun(study, store)
+    folder = begun(study.options, store)
     parent = store.find_search_run(folder.name)
     assert parent is not None
     with locked_search(folder) as saved:
@@ -118,15 +109,15 @@ def test_runs_of_a_search_whose_process_is_gone_are_closed(
     assert "A search of plate that was begun 0 minutes ago did not reach its end; --resume goes on with it." in (
         said.getvalue()
     )
-    assert interrupted_searches() == [folder]
+    assert list(interrupted_searches()) == [folder]
     with locked_search(folder) as saved:
         # The night for which it lay there was no search.
-        assert saved.journal.events[-1]["time"] == saved.journal.events[-2]["time"]
+        assert saved.journal.events[-1].time == saved.journal.events[-2].time
 
 
 def test_a_store_of_another_name_is_found_again(study: SearchStudy, tmp_path: Path) -> None:
     place = tmp_path / "elsewhere" / "runs.db"
-    folder = begun(study, Store.open(f"sqlite:///{place}"))
+    folder = begun(study.options, Store.open(f"sqlite:///{place}"))
     with pytest.raises(LeighError, match=f"the search {folder.name} began; bring"):
         resume_newest(study.console)
     assert [path.name for path in place.parent.glob("*.db")] == ["runs.db"]

@@ -8,11 +8,12 @@ import pytest
 from rich.console import Console
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.events import EpochDone, TrialEvent
 from leigh_mlops.search import SearchProcess, SearchRequest, process
 from leigh_mlops.settings import SearchSpace
 from leigh_mlops.study import supervisor
 from leigh_mlops.study.supervisor import StoppedError, Supervisor
-from leigh_mlops.trials import Event, Journal
+from leigh_mlops.trials import Journal
 from tests.study import processes
 from tests.study.processes import EPOCHS
 
@@ -25,14 +26,14 @@ class Study:
         space = SearchSpace.model_validate({"family": "resnext", "metric": "val/log_loss", "published": published})
         self.request = SearchRequest(space, folder / "data", folder / "resnext")
         self.journal = Journal(folder / "journal.jsonl")
-        self.heard: list[Event] = []
+        self.heard: list[TrialEvent] = []
 
     def search(self, serve: Any) -> Any:
         with SearchProcess(serve=serve) as searching:
             return Supervisor(self.journal, Console(quiet=True), searching).search(self.request, self.heard.append)
 
     def whats(self) -> list[str]:
-        return [event["what"] for event in self.journal.events]
+        return [event.what for event in self.journal.events]
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_a_process_that_is_gone_is_started_again_where_it_was(serve: Any, study:
     assert [(trial.number, len(trial.epochs), trial.state) for trial in trials] == [(1, EPOCHS, "finished")]
     assert study.whats().count("started") == 2
     assert study.whats().count("drawn") == 1
-    assert [event["epoch"] for event in study.journal.events if event["what"] == "epoch"] == [1, 2, 3, 4]
+    assert [event.epoch for event in study.journal.events if isinstance(event, EpochDone)] == [1, 2, 3, 4]
 
 
 def test_a_process_that_dies_again_and_again_ends_it_with_a_sentence(study: Study) -> None:
@@ -85,8 +86,8 @@ def test_one_signal_lets_the_epochs_end_and_two_stop_at_once(
     monkeypatch.setattr(process, "SILENCE_S", 30.0)
     before = signal.getsignal(signal.SIGINT)
 
-    def hear(event: Event) -> None:
-        if event["what"] == "epoch":
+    def hear(event: TrialEvent) -> None:
+        if isinstance(event, EpochDone):
             for _ in range(signals):
                 os.kill(os.getpid(), signal.SIGINT)
 

@@ -1,0 +1,195 @@
+"""Events of a search: one frozen dataclass for each kind of line in its journal."""
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, TypedDict
+
+__all__ = [
+    "Config",
+    "DataFacts",
+    "Drawn",
+    "Ended",
+    "EpochDone",
+    "Event",
+    "Metrics",
+    "Opened",
+    "Outcome",
+    "Paused",
+    "Resumed",
+    "Searched",
+    "Started",
+    "StudySettings",
+    "TrialEvent",
+]
+
+Config = dict[str, Any]
+"""Flat hyperparameters, JSON values."""
+
+Metrics = dict[str, float]
+
+Outcome = Literal["complete", "time", "stopped"]
+"""End of a family's search: all trials are done, its time is over, or the user stopped it."""
+
+
+class StudySettings(TypedDict):
+    """Settings that determine the result of a study."""
+
+    source: dict[str, Any]
+    spaces: list[dict[str, Any]]
+    store: str
+    seed: int
+    time_budget_s: float | None
+    line: str
+
+
+class DataFacts(TypedDict):
+    """Facts about the data of a study."""
+
+    demo: bool
+    data: str
+    data_fingerprint: str
+    split_fingerprint: str
+    git: str
+
+
+@dataclass(frozen=True)
+class Event:
+    """Event of a search; of a kind that only later versions know, where it is of no subclass.
+
+    Attributes:
+        what: Name of the kind in the journal.
+        time: Its moment in seconds since 1970.
+    """
+
+    what: ClassVar[str] = ""
+    time: float = field(default_factory=time.time, kw_only=True)
+
+    def to_json(self) -> dict[str, Any]:
+        """Line of the journal, in which values that are None are left out."""
+        values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        return {"what": self.what} | {key: value for key, value in values.items() if value is not None}
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> "Event":
+        """Create the event of a line; keys of later versions are ignored.
+
+        Raises:
+            ValueError: A key is missing.
+        """
+        kind = _KINDS.get(values.get("what", ""), Event)
+        facts = {}
+        for each in dataclasses.fields(kind):
+            if each.name in values:
+                facts[each.name] = values[each.name]
+            elif each.default is dataclasses.MISSING and each.name != "time":
+                raise ValueError(f"an event {kind.what!r} without {each.name!r}")
+        return kind(**facts)
+
+
+@dataclass(frozen=True)
+class Opened(Event):
+    """A search was opened.
+
+    Attributes:
+        study: Settings of its study.
+        facts: Facts about its data.
+    """
+
+    what = "opened"
+    study: StudySettings
+    facts: DataFacts
+
+
+@dataclass(frozen=True)
+class Paused(Event):
+    """A search was interrupted, for a ``reason``; ``status`` is that of its open runs."""
+
+    what = "paused"
+    reason: str
+    status: Literal["KILLED", "FAILED"]
+
+
+@dataclass(frozen=True)
+class Resumed(Event):
+    """A search was resumed."""
+
+    what = "resumed"
+
+
+@dataclass(frozen=True)
+class Started(Event):
+    """The process of a family's search was started; ``start`` numbers the folders of trials."""
+
+    what = "started"
+    family: str
+    start: int
+
+
+@dataclass(frozen=True)
+class Searched(Event):
+    """The search of a family ended."""
+
+    what = "searched"
+    family: str
+    how: Outcome
+
+
+@dataclass(frozen=True)
+class TrialEvent(Event):
+    """Event of one trial; see :class:`leigh_mlops.trials.Trial` for its attributes."""
+
+    family: str
+    number: int
+
+    @property
+    def trial_name(self) -> str:
+        """Name of the trial, such as ``resnext-1``."""
+        return f"{self.family}-{self.number}"
+
+
+@dataclass(frozen=True)
+class Drawn(TrialEvent):
+    """The configuration of a trial was drawn."""
+
+    what = "drawn"
+    config: Config
+
+
+@dataclass(frozen=True)
+class EpochDone(TrialEvent):
+    """An epoch of a trial was done, and its checkpoint is on the disk."""
+
+    what = "epoch"
+    config: Config
+    checkpoint: str
+    epoch: int
+    metrics: Metrics
+    best_epoch: int
+    best: Metrics
+
+
+@dataclass(frozen=True)
+class Ended(TrialEvent):
+    """A trial ended.
+
+    Attributes:
+        state: Whether it finished or failed.
+        error: Reason of its failure.
+        trace: Traceback of its failure.
+        stopped: Limit that ended it early.
+        seconds: Time that its epochs took.
+    """
+
+    what = "ended"
+    state: Literal["finished", "failed"]
+    error: str | None = None
+    trace: str | None = None
+    stopped: str | None = None
+    seconds: float = 0.0
+
+
+_KINDS: dict[str, type[Event]] = {
+    kind.what: kind for kind in (Opened, Paused, Resumed, Started, Searched, Drawn, EpochDone, Ended)
+}

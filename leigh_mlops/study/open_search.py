@@ -1,0 +1,198 @@
+"""Open search: families are searched, and their winners are tested and registered."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.events import DataFacts, Opened, Searched, TrialEvent
+from leigh_mlops.models import ModelPackage
+from leigh_mlops.search import SearchProcess, SearchRequest
+from leigh_mlops.settings import SearchSpace, TrainingSettings
+from leigh_mlops.study.baselines import fit_latent_baseline
+from leigh_mlops.study.console_summary import Confounds, print_baseline, print_family, winner_lines
+from leigh_mlops.study.delivery import Delivery
+from leigh_mlops.study.model_selection import Winner, evaluate_and_register, log_package, make_package
+from leigh_mlops.study.prepare import measure_confounds
+from leigh_mlops.study.progress_board import ProgressBoard
+from leigh_mlops.study.revision import revision
+from leigh_mlops.study.run_artifacts import leaderboard_row, log_data, log_references, log_summary, rank_trials
+from leigh_mlops.study.search_folder import SavedSearch
+from leigh_mlops.study.spaces import latent_size
+from leigh_mlops.study.study_data import StudyData
+from leigh_mlops.study.study_options import StudyOptions
+from leigh_mlops.study.supervisor import Supervisor
+from leigh_mlops.tracking import Run, Store, StoreUnavailableError
+from leigh_mlops.training import load_trained_network
+from leigh_mlops.trials import Trial, collect_trials
+
+__all__ = ["NoNetworkError", "OpenSearch", "SearchResult"]
+
+STORE_WAIT_S = 600.0
+
+
+class NoNetworkError(LeighError):
+    """No trial gave a network; resuming the search would not help."""
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """Result of a search.
+
+    Attributes:
+        winners: One winner per family that has a network.
+        rows: Leaderboard of all trials and references.
+        confounds: Scores of position, plate and background alone.
+    """
+
+    winners: Sequence[Winner]
+    rows: Sequence[dict[str, Any]]
+    confounds: Confounds
+
+
+@dataclass(frozen=True)
+class OpenSearch:
+    """Search whose data are prepared and whose run is open.
+
+    Attributes:
+        options: Options of the study.
+        data: Its data.
+        facts: Facts about the data.
+        store: Store of all runs.
+        saved: Locked folder of the search.
+        opened: Event that opened it.
+        parent: Its run.
+        delivery: Delivery of its journal.
+        process: Process that runs the trials.
+        console: Console to print to.
+    """
+
+    options: StudyOptions
+    data: StudyData
+    facts: DataFacts
+    store: Store
+    saved: SavedSearch
+    opened: Opened
+    parent: Run
+    delivery: Delivery
+    process: SearchProcess
+    console: Console
+
+    def run(self) -> SearchResult:
+        """Log the references, search all families, register their winners, and log the summary.
+
+        Raises:
+            LeighError: The store or a search can't be used, or no family gave a network.
+        """
+        data, options, moment = self.data.data, self.options, self.opened.time
+        reference_scores = self.data.baselines_for_size(data.image_size).scores(data, data.rows("val"))
+        confounds = measure_confounds(data)
+        print_baseline(self.console, reference_scores, confounds)
+        log_data(self.parent, options.source, data, options.spaces, confounds, seed=options.seed, at=moment)
+        reference_scores |= self._latent_baseline()
+        references = log_references(self.store, self.parent, reference_scores, self.facts, at=moment)
+        searched = self._search_families()
+        self._wait_for_delivery()
+        winners = self._register_winners(searched)
+        trials = [trial for trials in searched.values() for trial in trials]
+        rows = [leaderboard_row(trial, winners) for trial in trials] + references
+        lines = [line for winner in winners for line in winner_lines(winner, data, confounds)]
+        log_summary(self.parent, options.spaces, trials, rows, lines, self.facts)
+        return SearchResult(winners, rows, confounds)
+
+    def _latent_baseline(self) -> dict[str, dict[str, float]]:
+        """Scores of PCA, the baseline of an autoencoder."""
+        for space in self.options.spaces:
+            if space.family == "autoencoder":
+                data = self.data.at_size(space.image_size)
+                scale = data.scale(TrainingSettings.from_flat(space.published).intensity)
+                return {"pca": {"mse": fit_latent_baseline(data, scale, latent_size(space, len(data.channels)))[1]}}
+        return {}
+
+    def _search_families(self) -> dict[str, list[Trial]]:
+        """Search one family after another; return all trials by family."""
+        supervisor = Supervisor(self.saved.journal, self.console, self.process)
+        budget_s = self.options.time_budget_s
+        deadline = None if budget_s is None else time.monotonic() + budget_s - self.saved.spent_s
+        searched = {}
+        for number, space in enumerate(self.options.spaces):
+            folder = self.saved.folder / f"data-{space.image_size}"
+            self.data.at_size(space.image_size).save(folder)
+            share = space.time_share / sum(later.time_share for later in self.options.spaces[number:])
+            left_s = None if deadline is None else max(1.0, share * (deadline - time.monotonic()))
+            request = SearchRequest(
+                space,
+                folder,
+                self.saved.folder / space.family,
+                seed=self.options.seed,
+                workers=self.process.workers,
+                time_budget_s=left_s,
+            )
+            print_family(self.console, space, left_s)
+            searched[space.family] = self._search_family(supervisor, request)
+        self.process.terminate()
+        return searched
+
+    def _search_family(self, supervisor: Supervisor, request: SearchRequest) -> list[Trial]:
+        known = collect_trials(self.saved.journal.events, request.space.family).values()
+        with ProgressBoard(request.space, known, self.console) as board:
+
+            def handle(event: TrialEvent) -> None:
+                self.delivery.wake()
+                board.update(event)
+
+            return supervisor.search(request, handle)
+
+    def _wait_for_delivery(self) -> None:
+        if not self.delivery.flush(1.0):
+            self.console.print("  waiting for the store")
+        if not self.delivery.flush(STORE_WAIT_S):
+            why = f" ({self.delivery.problem})" if self.delivery.problem else ""
+            raise StoreUnavailableError(
+                f"The store {self.store.location} has not answered for {STORE_WAIT_S / 60:.0f} minutes{why}; start "
+                "it, and go on with --resume: all trials are kept."
+            )
+
+    def _register_winners(self, searched: Mapping[str, list[Trial]]) -> list[Winner]:
+        """Register one winner per family; a family without one is reported and does not stop the others."""
+        winners = []
+        problem = None
+        for space in self.options.spaces:
+            try:
+                winners.append(self._register_winner(space, searched[space.family]))
+            except NoNetworkError as error:
+                problem = error
+                self.console.print(f"{space.family}: {error}", style="red", markup=False)
+        if problem is not None and not winners:
+            raise problem
+        return winners
+
+    def _register_winner(self, space: SearchSpace, trials: Sequence[Trial]) -> Winner:
+        ended = self.saved.journal.find_first(Searched, family=space.family)
+        moment = time.time() if ended is None else ended.time
+        ranked = rank_trials(space, trials)
+        if not ranked:
+            reason = next((trial.error for trial in trials if trial.error), "no trial finished an epoch")
+            raise NoNetworkError(
+                f"No trial of {space.family} gave a network ({reason}); give it more time or mend its file."
+            )
+        packaged = [self._package_trial(space, trial) for trial in ranked[: space.keep]]
+        run, package, uri = packaged[0]
+        data, name = self.data.at_size(space.image_size), f"{self.options.line}-{space.family}"
+        winner = evaluate_and_register(self.store, run, package, uri, name, data, self.data.at_size, at=moment)
+        return replace(winner, trial=ranked[0].name)
+
+    def _package_trial(self, space: SearchSpace, trial: Trial) -> tuple[Run, ModelPackage, str]:
+        """Package a trial and log it once; return its run, package and address in the store."""
+        run = self.delivery.run(trial.name)
+        data, settings = self.data.at_size(space.image_size), TrainingSettings.from_flat(trial.config)
+        model, scale, epoch = load_trained_network(space.family, settings, data, Path(trial.checkpoint or ""))
+        about = {"run": run.id, "best_epoch": epoch, "val": trial.best, "seed": self.options.seed, "git": revision()}
+        about |= {"exclude": list(self.options.source.excluded_flaws), "beta": settings.beta}
+        baselines = self.data.baselines_for_size(space.image_size)
+        package = make_package(model, scale, data, baselines, about, [*data.starts.values()])
+        return run, package, log_package(self.store, run, package)

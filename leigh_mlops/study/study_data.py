@@ -1,0 +1,43 @@
+"""Data of a study at the image sizes of its networks."""
+
+from dataclasses import replace
+
+from rich.console import Console
+
+from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.study.baselines import Baselines, fit_baselines
+from leigh_mlops.study.prepare import add_pixels
+from leigh_mlops.training import PreparedData
+
+__all__ = ["StudyData"]
+
+
+class StudyData:
+    """Data of a study at any image size, and the baselines fitted on them; both are made once.
+
+    Args:
+        data: Data at one image size.
+        console: Console for the progress.
+        seed: Seed of the baselines.
+    """
+
+    def __init__(self, data: PreparedData, console: Console, seed: int) -> None:
+        self.data, self.console, self.seed = data, console, seed
+        self._by_size = {data.image_size: data}
+        self._baselines: dict[int, Baselines] = {}
+
+    def at_size(self, image_size: int) -> PreparedData:
+        """Return the data at an image size, with the same rows and split."""
+        if image_size not in self._by_size:
+            first = self.data
+            data = add_pixels(first.table, first.channels, first.classes, image_size, self.console, demo=first.demo)
+            if first.controls is not None:
+                data = data.scale_by_controls((data.table[Metadata.SPLIT] == "train").to_numpy(bool))
+            self._by_size[image_size] = replace(data, starts=first.starts, group=first.group)
+        return self._by_size[image_size]
+
+    def baselines_for_size(self, image_size: int) -> Baselines:
+        """Return the baselines fitted at the image size of a network."""
+        if image_size not in self._baselines:
+            self._baselines[image_size] = fit_baselines(self.at_size(image_size), self.seed)
+        return self._baselines[image_size]

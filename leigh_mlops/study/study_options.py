@@ -1,0 +1,88 @@
+"""Options of a study: everything that determines its result."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.events import DataFacts, StudySettings
+from leigh_mlops.settings import SearchSpace, parse_settings
+from leigh_mlops.study.prepare import DataSource
+from leigh_mlops.study.revision import revision
+from leigh_mlops.training import PreparedData
+
+__all__ = ["StudyOptions"]
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """Options of one search over several families.
+
+    Attributes:
+        source: Images and split.
+        spaces: One search space per family.
+        seed: Seed of trials; the split has its own in ``source``.
+        time_budget_s: For all searches together; families share it by their ``time_share``.
+        line: First part of the registered names.
+    """
+
+    source: DataSource
+    spaces: Sequence[SearchSpace]
+    seed: int = 0
+    time_budget_s: float | None = None
+    line: str = "leigh"
+
+    @property
+    def title(self) -> str:
+        """Title of the search's run."""
+        return f"search {', '.join(space.family for space in self.spaces)}"
+
+    def check_line(self) -> None:
+        """Refuse a first part of names that the registry does not take.
+
+        Raises:
+            LeighError: It has other characters.
+        """
+        if not re.fullmatch(r"[\w.-]+", self.line):
+            raise LeighError(f"--name {self.line!r} is no name; use letters, digits, '-', '_' and '.'.")
+
+    def facts(self, data: PreparedData) -> DataFacts:
+        """Facts about the study's data, as tags of its runs."""
+        return {
+            "demo": data.demo,
+            "data": self.source.path.name if self.source.path else "demo",
+            "data_fingerprint": data.fingerprint,
+            "split_fingerprint": data.split_fingerprint,
+            "git": revision(),
+        }
+
+    def to_settings(self, store: str) -> StudySettings:
+        """Settings for the journal, as JSON values.
+
+        Args:
+            store: Location of the study's store, without passwords.
+        """
+        source = {
+            key: str(value.absolute()) if isinstance(value, Path) else value for key, value in vars(self.source).items()
+        }
+        settings: StudySettings = {
+            "source": source | {"exclude": list(self.source.excluded_flaws)},
+            "spaces": [space.model_dump(mode="json") for space in self.spaces],
+            "store": store,
+            "seed": self.seed,
+            "time_budget_s": self.time_budget_s,
+            "line": self.line,
+        }
+        as_read: StudySettings = json.loads(json.dumps(settings))
+        return as_read
+
+    @classmethod
+    def from_settings(cls, settings: StudySettings) -> "StudyOptions":
+        """Create the options from the settings of a journal."""
+        source: dict[str, Any] = dict(settings["source"])
+        source |= {key: Path(source[key]) for key in ("path", "platemap") if source[key]}
+        spaces = [parse_settings(SearchSpace, space, space["family"]) for space in settings["spaces"]]
+        return cls(DataSource(**source), spaces, settings["seed"], settings["time_budget_s"], settings["line"])

@@ -1,0 +1,48 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.events import Opened
+from leigh_mlops.settings import SearchSpace
+from leigh_mlops.study import DataSource, StudyOptions
+from leigh_mlops.trials import Journal
+
+SPACE = SearchSpace.model_validate(
+    {
+        "family": "autoencoder",
+        "metric": "val/mse",
+        "published": {"learning_rate": 0.001, "batch_size": 4, "architecture.widths": [8, 8]},
+        "space": {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}, "batch_size": [4, 8]},
+    }
+)
+
+
+def test_settings_come_back_as_they_were_saved(tmp_path: Path) -> None:
+    options = StudyOptions(DataSource(tmp_path, exclude=("none",)), [SPACE], seed=3, time_budget_s=60.0, line="mito")
+    settings = options.to_settings("mlruns")
+    assert json.loads(json.dumps(settings)) == settings
+    again = StudyOptions.from_settings(settings)
+    assert again.to_settings("mlruns") == settings
+    assert again.to_settings("elsewhere") != settings
+    assert again.source.path == options.source.path
+    assert list(again.spaces) == list(options.spaces)
+    assert (again.seed, again.time_budget_s, again.line) == (3, 60.0, "mito")
+
+
+def test_the_settings_of_version_0_1_0_are_read(tmp_path: Path) -> None:
+    journal = Path(__file__).parents[1] / "artifacts" / "journal-0.1.0.jsonl"
+    opened = Journal(Path(shutil.copy(journal, tmp_path))).find_first(Opened)
+    assert opened is not None
+    options = StudyOptions.from_settings(opened.study)
+    assert options.title == "search autoencoder"
+    assert options.source.path == Path("/data/plate")
+    assert options.to_settings("/data/mlruns/mlflow.db") == opened.study
+
+
+def test_a_line_that_the_registry_does_not_take_is_refused() -> None:
+    StudyOptions(DataSource(None), [SPACE], line="mito-2").check_line()
+    with pytest.raises(LeighError, match=r"--name 'a/b' is no name; use letters"):
+        StudyOptions(DataSource(None), [SPACE], line="a/b").check_line()
