@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 from xml.etree.ElementTree import fromstring, tostring
 
 from markupsafe import Markup
@@ -23,8 +24,9 @@ def inline_svg(chart: PageChart) -> Markup:
     for artist in chart.figure.findobj():
         artist.set_clip_on(False)  # whole dots also on the edge of the axes
     text = io.StringIO()
-    # The identifiers of markers must be unique on the page.
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": ascii(chart.description)}):
+    # The identifiers of markers must be unique on the page; a browser has letters that matplotlib's font lacks.
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": ascii(chart.description)}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         chart.figure.savefig(text, format="svg", metadata={"Date": None})
     root = fromstring(text.getvalue())
     # Metadata, and a style for all elements, which would be one for the whole page.

@@ -40,6 +40,10 @@ def test_colours_and_font_are_those_of_the_page() -> None:
     assert re.search(f"<text [^>]*>{INK}</text>", svg)
 
 
+def test_text_is_text_in_any_script() -> None:
+    assert ">健康</text>" in inline_svg(chart("健康"))
+
+
 def test_role_and_name_are_those_of_the_chart() -> None:
     assert re.match(r'<svg viewBox="0 0 216 144" role="img" aria-label="dots of wells">', inline_svg(chart()))
 
