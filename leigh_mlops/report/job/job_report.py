@@ -123,7 +123,7 @@ def _tables(report: JobReport, hrefs: Sequence[str], meanings: Callable[[str], s
         ("plates", "One row per plate", report.plates),
         ("doses", "One row per compound and dose", report.doses),
         ("methods", "One row per method", report.methods),
-        ("scores", "One row per way of telling the classes apart", _score_frame(report)),
+        ("scores", "One row per predictor of the class", _score_frame(report)),
         ("failures", "Files that could not be explained", report.failures),
     ]
     tables = []
