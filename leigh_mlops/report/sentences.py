@@ -44,7 +44,7 @@ def format_count(number: int, noun: str) -> str:
     """Format a number with its noun, singular or plural.
 
     Example:
-        >>> counted(1, "well"), counted(2, "well")
+        >>> format_count(1, "well"), format_count(2, "well")
         ('1 well', '2 wells')
     """
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
@@ -102,7 +102,7 @@ def comparison_sentences(
         ValueError: ``difference`` is not ordered or not finite.
 
     Example:
-        >>> verdict({"accuracy": 1.0, "wells": 25}, {"accuracy": 1.0, "wells": 25}, None)[0][:48]
+        >>> comparison_sentences({"accuracy": 1.0, "wells": 25}, {"accuracy": 1.0, "wells": 25}, None)[0][:48]
         'A threshold on intensity does as well as the net'
     """
     if difference is not None and not -1 <= difference[0] <= difference[1] <= 1:

@@ -65,7 +65,7 @@ def escape_dollars(text: str) -> str:
     r"""Escape dollar signs, which matplotlib would take for a formula.
 
     Example:
-        >>> plain("a$b$")
+        >>> escape_dollars("a$b$")
         'a\\$b\\$'
     """
     return text.replace("$", r"\$")

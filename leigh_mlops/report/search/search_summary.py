@@ -91,7 +91,7 @@ def metric_phrase(metric: str) -> str:
     """Name of a metric within a sentence, without its unit.
 
     Example:
-        >>> in_words("val/log_loss"), in_words("val/wells/accuracy"), in_words("train/seconds")
+        >>> metric_phrase("val/log_loss"), metric_phrase("val/wells/accuracy"), metric_phrase("train/seconds")
         ('log loss on validation fields', 'accuracy on validation wells', 'seconds per epoch')
     """
     name, _, rest = metric_title(metric).partition(" (")
