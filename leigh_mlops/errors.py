@@ -15,7 +15,7 @@ def escape_unprintable(text: object) -> str:
     r"""Escape line breaks and bytes that are no text, for a path or reason in a message of one line.
 
     Example:
-        >>> printable("Plätte\n1")
+        >>> escape_unprintable("Plätte\n1")
         'Plätte\\n1'
     """
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in str(text))

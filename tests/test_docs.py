@@ -50,5 +50,5 @@ def test_the_commands_of_the_page_on_plates_work(tmp_path: Path) -> None:
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         said.append(done.stdout)
-    assert "The position on the plate alone tells the classes apart" in said[-1]
+    assert "The position on the plate alone predicts the class" in said[-1]
     assert not any("The position on the plate alone" in each for each in said[:-1])

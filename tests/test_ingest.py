@@ -69,7 +69,7 @@ def test_a_drawn_plate_is_ingested(tmp_path):
 
 
 def test_a_layout_that_misleads_is_told_first(tmp_path):
-    warning = "The position on the plate alone tells the classes apart (AUC 1.00)"
+    warning = "The position on the plate alone predicts the class (AUC 1.00)"
     good = call(ingest, class_folders(tmp_path / "good", alternate), "--names-only")
     assert warning not in good
     assert "alternate by column" in good

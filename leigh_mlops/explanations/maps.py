@@ -161,7 +161,7 @@ def map_unit(name: str) -> str:
     """Unit of a map by its name.
 
     Example:
-        >>> unit_of("occlusion_TMRM"), unit_of("counterfactual_confident_map")
+        >>> map_unit("occlusion_TMRM"), map_unit("counterfactual_confident_map")
         ('logits', 'nats of log-odds per pixel')
     """
     return next((unit for method, unit in MAP_UNITS.items() if name.startswith(method)), "no unit")

@@ -16,7 +16,7 @@ def check_integer(name: str, value: Any, low: int, high: int) -> int:  # noqa: A
         LeighError: The value is no integer or lies outside.
 
     Example:
-        >>> whole("groups", 32, 1, 1024)
+        >>> check_integer("groups", 32, 1, 1024)
         32
     """
     try:

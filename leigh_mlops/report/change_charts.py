@@ -14,7 +14,7 @@ from leigh_mlops.scores.paired_changes import PairedChange
 
 __all__ = ["ChangeDirection", "change_figure", "change_sentences", "measure_name"]
 
-_REAL, _CHANGE = ("real difference of the classes", PALETTE[1], "D"), ("counterfactual change", PALETTE[0], "o")
+_REAL, _CHANGE = ("real difference between the classes", PALETTE[1], "D"), ("counterfactual change", PALETTE[0], "o")
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def change_sentences(direction: ChangeDirection) -> list[str]:
     Args:
         direction: The measures and the wells they come from.
     """
-    which = "that the model had not seen" if direction.unseen else "among them some that it was trained on"
+    which = "none seen in training" if direction.unseen else "some of them seen in training"
     way = f"Towards {direction.target} (from {direction.source}, {format_count(direction.wells, 'well')}, {which})"
     said = [
         f"{way}, {_effect_clause(name, change)}."
@@ -110,8 +110,8 @@ def change_sentences(direction: ChangeDirection) -> list[str]:
     if differ:
         agree = sum(change.has_matching_sign is True for change in differ)
         said.append(
-            f"Towards {direction.target}, signs agree in {agree} of the {format_count(len(differ), 'measure')} "
-            "in which the classes really differ (false discovery rate below 5 %)."
+            f"Towards {direction.target}, the signs agree in {agree} of the {format_count(len(differ), 'measure')} "
+            "in which the classes differ (false discovery rate below 5 %)."
         )
     if direction.left_out:
         said.append(
@@ -126,7 +126,9 @@ def _effect_clause(measure: str, change: PairedChange) -> str:
     name = measure_name(measure).partition(" (")[0]
     low, high = sorted((abs(change.low), abs(change.high)))
     if not change.is_significant or change.low <= 0 <= change.high:
-        return f"{name} changes by {change.change:.3g} ({change.low:.3g} to {change.high:.3g}), which may be nothing"
+        return (
+            f"{name} changes by {change.change:.3g} ({change.low:.3g} to {change.high:.3g}), which is not significant"
+        )
     said = f"{name} {_trend_verb(change.change)} by {abs(change.change):.3g} ({low:.3g} to {high:.3g})"
     if math.isnan(change.real_q):
         return said
@@ -134,7 +136,7 @@ def _effect_clause(measure: str, change: PairedChange) -> str:
         return f"{said}, where the classes are not known to differ ({change.real:.3g})"
     if change.has_matching_sign:
         return f"{said}, {100 * change.ratio:.0f} % of the real difference of {abs(change.real):.3g}"
-    return f"{said}, where it really {_trend_verb(change.real)} by {abs(change.real):.3g}"
+    return f"{said}, but between the classes it {_trend_verb(change.real)} by {abs(change.real):.3g}"
 
 
 def _trend_verb(change: float) -> str:
@@ -167,4 +169,4 @@ def _ratio_text(change: PairedChange) -> str:
         return "not measured"
     if not change.has_class_difference:
         return "classes not\n" + ("known to differ" if math.isfinite(change.real_q) else "compared")
-    return f"{100 * change.ratio:.0f} %" + ("" if change.has_matching_sign else "\nwrong way")
+    return f"{100 * change.ratio:.0f} %" + ("" if change.has_matching_sign else "\nopposite sign")

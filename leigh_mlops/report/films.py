@@ -19,7 +19,7 @@ def ping_pong_frames(frames: Sequence[Rgb]) -> list[Rgb]:
     """Append the frames between the ends in reverse order, so that a looping film never jumps.
 
     Example:
-        >>> [frame.size for frame in there_and_back([np.zeros(n, np.uint8) for n in (1, 2, 3)])]
+        >>> [frame.size for frame in ping_pong_frames([np.zeros(n, np.uint8) for n in (1, 2, 3)])]
         [1, 2, 3, 2]
     """
     return [*frames, *frames[-2:0:-1]]

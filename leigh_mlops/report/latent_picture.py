@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from leigh_mlops.plates import well_name
 from leigh_mlops.plates.columns import Metadata
-from leigh_mlops.report.style import INK, MUTED, PALETTE, class_colours, escape_dollars, new_figure, style_axes
+from leigh_mlops.report.style import GRID, INK, MUTED, PALETTE, class_colours, escape_dollars, new_figure, style_axes
 
 __all__ = ["MAX_NAMED_OUTLIERS", "outlying_fields", "latent_picture", "variance_share"]
 
@@ -93,7 +93,7 @@ def latent_picture(fields: pd.DataFrame, explained: Sequence[float], limit: floa
             y=_axis_label(explained, 2),
             title=escape_dollars(f"{title}{_variance_text(fields, group)}"),
         )
-        each.grid(color="#EEEEEE", linewidth=0.7)
+        each.grid(color=GRID, linewidth=0.7)
         each.set_axisbelow(True)
     figure.supxlabel(escape_dollars(_footnote(fields, named, limit)), fontsize=9, color=INK, ha="left", x=0.02)
     return figure

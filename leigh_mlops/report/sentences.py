@@ -1,4 +1,4 @@
-"""Sentences on scores, in the words of a biologist."""
+"""Sentences on scores for biologists."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -44,7 +44,7 @@ def format_count(number: int, noun: str) -> str:
     """Format a number with its noun, singular or plural.
 
     Example:
-        >>> counted(1, "well"), counted(2, "well")
+        >>> format_count(1, "well"), format_count(2, "well")
         ('1 well', '2 wells')
     """
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
@@ -92,7 +92,7 @@ def comparison_sentences(
             threshold's, such as a 95 % paired bootstrap over wells.
         beside: ``accuracy`` and ``wells`` of the network, the threshold and the
             position on those wells that have a well of another class as neighbour;
-            used if the position alone tells the classes apart.
+            used if the position alone predicts the class.
         which: Name of the wells in the sentences.
 
     Returns:
@@ -102,7 +102,7 @@ def comparison_sentences(
         ValueError: ``difference`` is not ordered or not finite.
 
     Example:
-        >>> verdict({"accuracy": 1.0, "wells": 25}, {"accuracy": 1.0, "wells": 25}, None)[0][:48]
+        >>> comparison_sentences({"accuracy": 1.0, "wells": 25}, {"accuracy": 1.0, "wells": 25}, None)[0][:48]
         'A threshold on intensity does as well as the net'
     """
     if difference is not None and not -1 <= difference[0] <= difference[1] <= 1:
@@ -117,7 +117,7 @@ def comparison_sentences(
 
 def _neighbour_sentence(beside: tuple[Scores, Scores, Scores] | None) -> str:
     if beside is None or any("accuracy" not in scores for scores in beside):
-        return "No scored well has a neighbour of another class, where the position would help least."
+        return "No scored well has a neighbour of another class; on such wells the position would help least."
     model, baseline, position = (scores["accuracy"] for scores in beside)
     wells = int(beside[0]["wells"])
     return (
@@ -128,23 +128,23 @@ def _neighbour_sentence(beside: tuple[Scores, Scores, Scores] | None) -> str:
 
 def _position_sentence(scores: Scores | None) -> str:
     if scores is None or "auc" not in scores:
-        return "Whether the position on the plate alone tells the classes apart could not be computed."
+        return "Whether the position on the plate alone predicts the class could not be computed."
     auc = f"(AUC {scores['auc']:.2f})"
     if scores["auc"] > CONFOUNDED_AUC:
         return (
-            f"The position on the plate alone tells the classes apart {auc}: "
-            "no score on these images can tell biology from position."
+            f"The position on the plate alone predicts the class {auc}: "
+            "no score on these images can separate biology from position."
         )
     if scores["auc"] > CHANCE_AUC:
         return (
-            f"The position on the plate alone tells the classes apart in part {auc}: "
-            "some of every score below may be position, not biology."
+            f"The position on the plate alone partly predicts the class {auc}: "
+            "part of every score below may come from position, not biology."
         )
-    return f"No smooth trend of position over the plate tells the classes apart {auc}."
+    return f"No smooth trend over the plate predicts the class {auc}."
 
 
 def confound_sentences(confounds: Mapping[str, Scores]) -> list[str]:
-    """Sentences on confounders that tell the classes apart: position, plate, background; empty if none does.
+    """Sentences on confounders that predict the class: position, plate, background; empty if none does.
 
     Args:
         confounds: ``auc`` of ``position``, ``plate`` and ``background``, each if it could be computed.
@@ -157,12 +157,12 @@ def confound_sentences(confounds: Mapping[str, Scores]) -> list[str]:
     sentences = {
         "position": _position_sentence(confounds.get("position")),
         "plate": (
-            f"The plate alone tells the classes apart (AUC {found.get('plate', 0):.2f}): what differs between plates "
-            "can pass for what differs between classes."
+            f"The plate alone predicts the class (AUC {found.get('plate', 0):.2f}): differences between plates "
+            "can look like differences between classes."
         ),
         "background": (
-            f"Pixels without cells alone tell the classes apart (AUC {found.get('background', 0):.2f}): medium, "
-            "illumination or the haze of bright cells may do what biology is thought to do."
+            f"Pixels without cells alone predict the class (AUC {found.get('background', 0):.2f}): medium, "
+            "illumination or haze from bright cells, not biology, may separate the classes."
         ),
     }
     return [sentence for name, sentence in sentences.items() if name in found]
@@ -191,8 +191,8 @@ def effect_lines(effects: Sequence[Mapping[str, Any]]) -> list[str]:
     strong = [each for each in effects if each["explained"] >= MIN_EXPLAINED and each["p"] < MAX_P_VALUE]
     ranked = sorted(strong, key=lambda effect: -effect["explained"])[:MAX_NAMED_PLATES]
     return [
-        f"Plate {each['plate']}: the {EFFECT_NAMES[each['effect']]} explains {100 * each['explained']:.0f} % of how "
-        f"{each['measure']} differs between wells of one class."
+        f"Plate {each['plate']}: the {EFFECT_NAMES[each['effect']]} explains {100 * each['explained']:.0f} % of the "
+        f"variance of {each['measure']} between wells of one class."
         for each in ranked
     ]
 
@@ -211,7 +211,7 @@ def _network_sentence(
     if baseline is None or "accuracy" not in baseline:
         return (
             f"The network's accuracy on {which} is {model['accuracy']:.3f}; no threshold on intensity "
-            "was scored beside it, so this does not show that a network is needed."
+            "was scored for comparison, so this does not show that a network is needed."
         )
     gain = model["accuracy"] - baseline["accuracy"]
     against = f"accuracy on {which} {model['accuracy']:.3f} against {baseline['accuracy']:.3f}"
@@ -229,25 +229,22 @@ def _network_sentence(
 
 def _tie_sentence(baseline: float, gain: float, against: str, difference: tuple[float, float] | None) -> str:
     if abs(gain) >= 0.0005:
-        reason = "no interval of the difference is known"
+        reason = "the interval of the difference is unknown"
         if difference is not None:
             reason = f"the difference lies between {difference[0]:.3f} and {difference[1]:.3f}"
         return f"These wells do not show that the network and a threshold on intensity differ ({against}; {reason})."
     ending = (
-        "the images do not need a network to be told apart"
+        "these images can be classified without a network"
         if baseline >= SEPARABLE_ACCURACY
-        else "the network has not shown that it is needed"
+        else "this does not show that a network is needed"
     )
     return f"A threshold on intensity does as well as the network ({against}): {ending}."
 
 
 def _sample_size_sentence(scores: Scores) -> str:
     if not scores.get("wells"):
-        return "The number of test wells is not known: do not build on these scores."
+        return "The number of test wells is unknown: do not rely on these scores."
     wells = int(scores["wells"])
     few = "Only " if wells < FEW_WELLS else ""
     verb = "was" if wells == 1 else "were"
-    return (
-        f"{few}{format_count(wells, 'well')} {verb} scored: "
-        f"one well more or less moves the accuracy by {1 / wells:.3f}."
-    )
+    return f"{few}{format_count(wells, 'well')} {verb} scored: each well changes the accuracy by {1 / wells:.3f}."

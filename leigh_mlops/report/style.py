@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from leigh_mlops.report.image_files import atomic_write
 
 __all__ = [
+    "GRID",
     "INK",
     "MUTED",
     "PALETTE",
@@ -27,6 +28,7 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F
 
 INK = "#222222"
 MUTED = "#6B6B6B"
+GRID = "#eeeeee"
 
 
 def class_colours(names: Sequence[str]) -> dict[str, str]:
@@ -63,7 +65,7 @@ def escape_dollars(text: str) -> str:
     r"""Escape dollar signs, which matplotlib would take for a formula.
 
     Example:
-        >>> plain("a$b$")
+        >>> escape_dollars("a$b$")
         'a\\$b\\$'
     """
     return text.replace("$", r"\$")

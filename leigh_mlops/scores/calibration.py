@@ -28,7 +28,7 @@ def scale_by_temperature(log_probs: ArrayLike, temperature: float) -> Array:
         ValueError: The temperature is not above 0, or a log-probability is NaN.
 
     Example:
-        >>> np.exp(calibrated(np.log([[0.8, 0.2]]), 2.0)).round(3).tolist()
+        >>> np.exp(scale_by_temperature(np.log([[0.8, 0.2]]), 2.0)).round(3).tolist()
         [[0.667, 0.333]]
     """
     if not temperature > 0:

@@ -160,7 +160,7 @@ def quality_status(
             that class's own root mean square distance.
 
     Example:
-        >>> light(valid=True, probability=0.96, asked=0.95, half=None, reencoding_error=0.01,
+        >>> quality_status(valid=True, probability=0.96, asked=0.95, half=None, reencoding_error=0.01,
         ...       padding_energy=0.0, clipped=0.0, distance=1.0)
         'green'
     """
@@ -179,7 +179,7 @@ def is_confidence_reached(probability: float, asked: float | None) -> bool:
     """Return whether a probability reaches the requested one, with at most 1.2 times its doubt (1 - probability).
 
     Example:
-        >>> arrived(0.945, 0.95), arrived(0.98, 0.999), arrived(0.51, None)
+        >>> is_confidence_reached(0.945, 0.95), is_confidence_reached(0.98, 0.999), is_confidence_reached(0.51, None)
         (True, False, True)
     """
     return asked is None or 1 - probability <= MAX_DOUBT_RATIO * (1 - asked)

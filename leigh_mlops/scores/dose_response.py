@@ -68,7 +68,7 @@ def four_parameter_logistic(doses: Array, bottom: float, top: float, log_ec50: f
         hill: Steepness, above 0.
 
     Example:
-        >>> four_parameters(np.array([0.0, 1.0, 10.0]), 0.0, 100.0, 0.0, 1.0).round(2).tolist()
+        >>> four_parameter_logistic(np.array([0.0, 1.0, 10.0]), 0.0, 100.0, 0.0, 1.0).round(2).tolist()
         [0.0, 50.0, 90.91]
     """
     share = np.zeros(np.shape(doses))

@@ -60,7 +60,7 @@ def suggest_key(key: object, known: Iterable[str]) -> str:
     """Suggest the key that an unknown one was meant to be, or list the known ones.
 
     Example:
-        >>> hint("trails", ["trials", "epochs"])
+        >>> suggest_key("trails", ["trials", "epochs"])
         "did you mean 'trials'?"
     """
     near = difflib.get_close_matches(str(key), known, n=1)

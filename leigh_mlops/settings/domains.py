@@ -18,7 +18,7 @@ def hyperparameter_value(config: Mapping[str, Any], key: str) -> Any:  # noqa: A
         KeyError: There is none.
 
     Example:
-        >>> value_in({"architecture": "head=gaussian, log_det=series"}, "architecture.log_det")
+        >>> hyperparameter_value({"architecture": "head=gaussian, log_det=series"}, "architecture.log_det")
         'series'
     """
     if key not in config and key.startswith(ARCHITECTURE) and JOINT in config:

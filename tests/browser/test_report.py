@@ -200,7 +200,7 @@ def test_a_report_of_scores_alone_has_no_empty_sections(visit: Open, tmp_path: P
     report = JobReport("Scores", scores={"the model": {"accuracy": 0.9}, "position": {"accuracy": 0.5}}, root=".")
     seen = visit(write_job_report(tmp_path, report))
     headings = seen.page.locator("h2").all_inner_texts()
-    assert headings == ["Summary", "Can it be trusted?", "Methods and citation", "Failures"]
+    assert headings == ["Summary", "Reliability", "Methods and citation", "Failures"]
     assert "0.900" in seen.page.locator("#scores-table").inner_text()
     assert not (tmp_path / "wells").exists()
     assert seen.quiet()

@@ -27,9 +27,9 @@ def test_measures_in_words():
 def test_a_change_is_said_with_its_interval_and_beside_the_real_difference():
     said = change_sentences(way(intensity_TMRM=FALLS, nuclei_area=FALLS))
     assert said == [
-        "Towards TT (from DS, 12 wells, that the model had not seen), mean TMRM falls by 3.1 (2.8 to 3.4), "
+        "Towards TT (from DS, 12 wells, none seen in training), mean TMRM falls by 3.1 (2.8 to 3.4), "
         "91 % of the real difference of 3.4.",
-        "Towards TT, signs agree in 2 of the 2 measures in which the classes really differ "
+        "Towards TT, the signs agree in 2 of the 2 measures in which the classes differ "
         "(false discovery rate below 5 %).",
     ]
 
@@ -37,10 +37,10 @@ def test_a_change_is_said_with_its_interval_and_beside_the_real_difference():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (replace(FALLS, real=3.4), "falls by 3.1 (2.8 to 3.4), where it really rises by 3.4."),
+        (replace(FALLS, real=3.4), "falls by 3.1 (2.8 to 3.4), but between the classes it rises by 3.4."),
         (replace(FALLS, real_q=0.3), "where the classes are not known to differ (-3.4)."),
-        (replace(FALLS, low=-6.0, high=1.0), "changes by -3.1 (-6 to 1), which may be nothing."),
-        (replace(FALLS, q=0.06), "changes by -3.1 (-3.4 to -2.8), which may be nothing."),
+        (replace(FALLS, low=-6.0, high=1.0), "changes by -3.1 (-6 to 1), which is not significant."),
+        (replace(FALLS, q=0.06), "changes by -3.1 (-3.4 to -2.8), which is not significant."),
         (UNKNOWN, "mean TMRM falls by 3.1 (2.8 to 3.4)."),
     ],
 )
@@ -52,7 +52,7 @@ def test_what_is_not_known_is_not_claimed(change, words):
 def test_signs_are_counted_among_real_differences_alone():
     changes = {"a": FALLS, "b": replace(FALLS, real=3.4), "c": replace(FALLS, real_q=0.3), "d": UNKNOWN}
     assert change_sentences(way(**changes)) == [
-        "Towards TT, signs agree in 1 of the 2 measures in which the classes really differ "
+        "Towards TT, the signs agree in 1 of the 2 measures in which the classes differ "
         "(false discovery rate below 5 %)."
     ]
     assert change_sentences(way(d=UNKNOWN)) == []
@@ -60,10 +60,10 @@ def test_signs_are_counted_among_real_differences_alone():
 
 def test_one_well_and_trained_wells_and_fields_left_out():
     few = replace(FALLS, low=NAN, high=NAN)
-    assert change_sentences(way(intensity_TMRM=few))[0].startswith("Towards TT, signs agree")
+    assert change_sentences(way(intensity_TMRM=few))[0].startswith("Towards TT, the signs agree")
     seen = replace(way(intensity_TMRM=FALLS), unseen=False, left_out=1)
     said = change_sentences(seen)
-    assert "among them some that it was trained on" in said[0]
+    assert "some of them seen in training" in said[0]
     assert said[-1] == "Towards TT, 1 field with a red counterfactual is left out of these measures."
 
 
@@ -79,7 +79,7 @@ def test_one_row_for_each_measure_and_one_column_for_each_way(tmp_path):
     assert [axes.get_title(loc="left") for axes in figure.axes[:2]] == [
         "from DS towards TT (12 wells)", "from TT towards DS (1 well)",
     ]  # fmt: skip
-    assert [texts(axes) for axes in figure.axes[::2]] == [["91 %"], ["classes not\ncompared"], ["-91 %\nwrong way"]]
+    assert [texts(axes) for axes in figure.axes[::2]] == [["91 %"], ["classes not\ncompared"], ["-91 %\nopposite sign"]]
     nothing = replace(FALLS, change=NAN, low=NAN, high=NAN)
     assert texts(change_figure([way(nuclei_area=nothing)], "").axes[0]) == ["not measured"]
     assert texts(figure.axes[1]) == ["classes not\nknown to differ"]

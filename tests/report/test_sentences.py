@@ -27,13 +27,13 @@ def test_network_wins_only_with_an_interval_above_zero():
 def test_tie():
     assert comparison_sentences(scores(1.0), scores(1.0), FREE)[0] == (
         "A threshold on intensity does as well as the network (accuracy on test wells 1.000 against 1.000): "
-        "the images do not need a network to be told apart."
+        "these images can be classified without a network."
     )
 
 
-def test_tie_at_chance_does_not_call_the_classes_told_apart():
+def test_tie_at_chance_does_not_call_a_network_unneeded():
     assert comparison_sentences(scores(0.5), scores(0.5), FREE)[0].endswith(
-        "the network has not shown that it is needed."
+        "this does not show that a network is needed."
     )
 
 
@@ -46,18 +46,18 @@ def test_baseline_wins():
 def test_position_stands_first_whoever_wins(network):
     sentences = comparison_sentences(scores(network), scores(0.8), {"auc": 0.98}, difference=(0.1, 0.3))
     assert sentences[0] == (
-        "The position on the plate alone tells the classes apart (AUC 0.98): "
-        "no score on these images can tell biology from position."
+        "The position on the plate alone predicts the class (AUC 0.98): "
+        "no score on these images can separate biology from position."
     )
 
 
 def test_position_that_explains_nothing_stands_later():
-    assert comparison_sentences(scores(1.0), scores(1.0), FREE)[1].startswith("No smooth trend of position")
+    assert comparison_sentences(scores(1.0), scores(1.0), FREE)[1].startswith("No smooth trend over the plate")
 
 
 def test_number_of_wells_is_said():
     assert comparison_sentences(scores(1.0), None, None)[-1] == (
-        "25 wells were scored: one well more or less moves the accuracy by 0.040."
+        "25 wells were scored: each well changes the accuracy by 0.040."
     )
     assert comparison_sentences(scores(1.0, wells=5), None, None)[-1].startswith("Only 5 wells")
 
@@ -65,7 +65,7 @@ def test_number_of_wells_is_said():
 def test_missing_scores_are_said_to_be_missing():
     sentences = " ".join(comparison_sentences({}, None, None))
     assert sentences.count("could not be computed") == 2
-    assert "number of test wells is not known" in sentences
+    assert "number of test wells is unknown" in sentences
 
 
 def test_interval_must_be_ordered():
@@ -134,7 +134,7 @@ def test_without_such_wells_it_is_said():
     )
 
 
-def test_confounds_are_said_only_where_they_tell_the_classes_apart():
+def test_confounds_are_named_only_where_they_predict_the_class():
     harmless = {"position": {"auc": 0.5}, "plate": {"auc": 0.5}, "background": {"auc": 0.79}}
     assert confound_sentences(harmless) == []
     found = confound_sentences({name: {"auc": 0.97} for name in ("position", "plate", "background")})

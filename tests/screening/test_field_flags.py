@@ -187,7 +187,7 @@ def test_a_confounded_position_is_a_warning(package: ModelPackage) -> None:
     assert not any("position" in warning for warning in screen(scattered, package).warnings)
     blocks = scattered.assign(Metadata_Condition=np.where(scattered["Metadata_Col"] <= 2, "DS", "WT"))
     found = screen(blocks, package)
-    assert any("position on the plate alone tells the classes apart" in warning for warning in found.warnings)
+    assert any("position on the plate alone predicts the class" in warning for warning in found.warnings)
     assert found.confounds["position"]["auc"] > 0.9
     assert set(found.confounds) == {"model", "intensity", "position"}
 

@@ -15,7 +15,7 @@ def add_step(z: Tensor, delta: Tensor, alpha: Tensor) -> Tensor:
         alpha: Length of each step, in lengths of ``delta``, shape (N,).
 
     Example:
-        >>> along(torch.zeros(2, 1), torch.ones(2, 1), torch.tensor([0.5, 2.0])).tolist()
+        >>> add_step(torch.zeros(2, 1), torch.ones(2, 1), torch.tensor([0.5, 2.0])).tolist()
         [[0.5], [2.0]]
     """
     return z + alpha.to(z.dtype).view(-1, *[1] * (z.dim() - 1)) * delta

@@ -57,7 +57,7 @@ class Span(NamedTuple):
         then counts as touched nevertheless.
 
         Example:
-            >>> span = Span(torch.tensor([0, 5]), torch.tensor([3, 8]), side=8).through(Sliding(3, 2, 1))
+            >>> span = Span(torch.tensor([0, 5]), torch.tensor([3, 8]), side=8).propagate(SlidingWindow(3, 2, 1))
             >>> span.low.tolist(), span.high.tolist(), span.side
             ([0, 2], [2, 4], 4)
         """

@@ -43,7 +43,7 @@ class WindowGrid(NamedTuple):
             LeighError: Window or stride do not fit.
 
         Example:
-            >>> WindowGrid.over(5, 4, window=2, stride=2).boxes().tolist()[-1]
+            >>> WindowGrid.for_image(5, 4, window=2, stride=2).boxes().tolist()[-1]
             [4, 2, 5, 4]
         """
         if not 1 <= window <= min(height, width):

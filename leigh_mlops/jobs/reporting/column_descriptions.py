@@ -181,7 +181,7 @@ def column_meaning(column: str) -> str:
     """Return the meaning of one column; empty for an unknown column.
 
     Example:
-        >>> meaning_of("predicted"), meaning_of("mine")
+        >>> column_meaning("predicted"), column_meaning("mine")
         ('the most probable class', '')
     """
     return COLUMNS.get(_match_pattern(column) or "", "")

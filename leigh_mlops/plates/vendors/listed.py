@@ -91,7 +91,7 @@ def is_subpath(path: str, folder: Path) -> bool:
     """Return whether a relative path stays in a folder, with links followed.
 
     Example:
-        >>> is_inside("B/3", Path("plate.zarr")), is_inside("B/../../3", Path("plate.zarr"))
+        >>> is_subpath("B/3", Path("plate.zarr")), is_subpath("B/../../3", Path("plate.zarr"))
         (True, False)
     """
     real = os.path.realpath(folder)

@@ -1,104 +1,64 @@
-"""Charts of a report as coordinates of an SVG drawing; the page needs no plotting library."""
+"""Charts of a job's page, drawn with matplotlib: wells by class, latent map, learning curves and dose responses."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.job.job_records import PlateMetric
 from leigh_mlops.report.sentences import format_count, metric_name
-from leigh_mlops.report.style import PALETTE
+from leigh_mlops.report.style import (
+    GRID,
+    INK,
+    PALETTE,
+    add_figure_legend,
+    class_colours,
+    escape_dollars,
+    new_figure,
+    style_axes,
+)
 
-__all__ = [
-    "ChartAxis",
-    "CurveChart",
-    "LatentChart",
-    "Strip",
-    "StripChart",
-    "curve_charts",
-    "latent_chart",
-    "linear_scale",
-    "strip_chart",
-    "axis_ticks",
-]
+__all__ = ["PageChart", "curve_charts", "dose_charts", "latent_chart", "strip_chart"]
 
-Floats = NDArray[np.float64]
+WIDTH, SMALL_WIDTH = 8.4, 3.9
+"""Inches; a page shows about 90 pixels for each where it has room."""
 
-WIDTH, LEFT, RIGHT = 720, 130, 20
-STRIP_HEIGHT = 44
 NO_LABEL = "no label"
 NO_LABEL_COLOUR = "#8A8A8A"
-LATENT_HEIGHT, LATENT_LEFT, LATENT_FOOT = 460, 60, 46
-CURVE_WIDTH, CURVE_HEIGHT, CURVE_LEFT, CURVE_FOOT = 340, 200, 52, 34
-DASHES = {"train": "4 3", "val": "", "test": "1 3"}
+MAX_NAME_LENGTH = 18
+LINE_STYLES = {"train": "--", "test": ":"}
+MIN_RESCUE, MAX_RESCUE = -50.0, 150.0
+MIN_DOSES = 3
+MAX_DOSE_CHARTS = 24
 
 
 @dataclass(frozen=True)
-class ChartAxis:
-    """Axis of a chart: its ticks as position and text, and its label."""
+class PageChart:
+    """Chart of a page.
 
-    ticks: Sequence[tuple[float, str]]
-    label: str
-
-
-@dataclass(frozen=True)
-class Strip:
-    """Strip of one class: its name, its wells as dots ``(x, y)``, and the positions of its quartiles and median."""
-
-    name: str
-    top: float
-    colour: str
-    dots: Sequence[tuple[float, float]]
-    quartiles: tuple[float, float, float]
-    description: str
-
-
-@dataclass(frozen=True)
-class StripChart:
-    """Distribution of the wells of each class along one metric."""
-
-    height: int
-    strips: Sequence[Strip]
-    axis: ChartAxis
-    caption: str
-
-
-@dataclass(frozen=True)
-class LatentGroup:
-    """Fields and wells of one class: ``path`` draws a dot for each field; ``wells`` are (x, y, number of the well)."""
-
-    name: str
-    colour: str
-    path: str
-    wells: Sequence[tuple[float, float, int]]
-
-
-@dataclass(frozen=True)
-class LatentChart:
-    """Latent map: fields as small dots, wells as large ones that link to their pages."""
-
-    groups: Sequence[LatentGroup]
-    x: ChartAxis
-    y: ChartAxis
-
-
-@dataclass(frozen=True)
-class CurveChart:
-    """Learning curve of one score, with a line for each part of the data: name, colour, dashes and points."""
+    Attributes:
+        title: Title of the chart.
+        figure: Drawing with a transparent background, in the colours of ``report.style``.
+        description: The content of the drawing in words.
+        links: URL of each link in the drawing, to the attributes of the link.
+    """
 
     title: str
-    lines: Sequence[tuple[str, str, str, str]]
-    x: ChartAxis
-    y: ChartAxis
+    figure: Figure
     description: str
+    links: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
-def strip_chart(wells: pd.DataFrame, metric: PlateMetric) -> StripChart | None:
-    """Build the strip chart of a metric, one strip for each label; None if no well has a value.
+def strip_chart(wells: pd.DataFrame, metric: PlateMetric) -> PageChart | None:
+    """Draw the wells along a metric, one strip with the quartiles for each label; None if no well has a value.
 
     Args:
         wells: One row per well, with ``Metadata_Condition`` where labels are known.
@@ -108,71 +68,76 @@ def strip_chart(wells: pd.DataFrame, metric: PlateMetric) -> StripChart | None:
     labels, known = _labels(wells), np.isfinite(values)
     if not known.any():
         return None
-    place = linear_scale(metric.low, metric.high, LEFT, WIDTH - RIGHT)
-    strips = []
-    for number, name in enumerate(_label_names(labels[known])):
+    colours = _label_colours(labels[known])
+    figure, axes = _new_axes(WIDTH, 0.5 * len(colours) + 0.7, x=metric.title)
+    descriptions = []
+    for place, (name, colour) in enumerate(colours.items()):
         own = values[known & (labels == name)]
-        top = 8 + number * STRIP_HEIGHT
-        quartiles = np.percentile(own, [25, 50, 75])
-        spread = np.random.default_rng(0).uniform(-1, 1, len(own))
-        dots = list(zip(map(place, own), top + STRIP_HEIGHT * (0.5 + 0.32 * spread), strict=True))
-        lower, middle, upper = (place(quartile) for quartile in quartiles)
-        strips.append(
-            Strip(
-                name,
-                top,
-                _colour(number, name),
-                dots,
-                (lower, middle, upper),
-                _strip_description(name, len(own), quartiles, metric),
-            )
-        )
-    axis = ChartAxis([(place(tick), f"{tick:g}") for tick in axis_ticks(metric.low, metric.high)], metric.title)
-    description = "; ".join(strip.description for strip in strips)
-    return StripChart(8 + STRIP_HEIGHT * len(strips) + 44, strips, axis, description)
+        _draw_strip(axes, place, np.clip(own, metric.low, metric.high), colour)
+        lower, middle, upper = (f"{quartile:.{metric.digits}f}" for quartile in np.percentile(own, [25, 50, 75]))
+        wells_text = format_count(len(own), "well")
+        descriptions.append(f"{name}: {wells_text}, median {middle}, middle half {lower} to {upper}")
+    axes.set_xlim(metric.low, metric.high)
+    axes.set_ylim(len(colours) - 0.5, -0.5)
+    axes.set_yticks(range(len(colours)), [_short_name(name) for name in colours])
+    axes.grid(visible=False, axis="y")
+    return PageChart(metric.title, figure, "; ".join(descriptions))
 
 
-def _strip_description(name: str, count: int, quartiles: Floats, metric: PlateMetric) -> str:
-    lower, middle, upper = (f"{quartile:.{metric.digits}f}" for quartile in quartiles)
-    return f"{name}: {format_count(count, 'well')}, median {middle}, middle half {lower} to {upper}"
+def _draw_strip(axes: Axes, place: int, values: NDArray[np.float64], colour: str) -> None:
+    """Draw values (N,) as dots along a row of the axes, with a box from the lower to the upper quartile."""
+    heights = place + 0.32 * np.random.default_rng(0).uniform(-1, 1, len(values))
+    axes.scatter(values, heights, s=28, c=colour, alpha=0.75, linewidths=0)
+    low, median, high = np.percentile(values, [25, 50, 75])
+    axes.barh(place, high - low, left=low, height=0.64, facecolor="none", edgecolor=INK, linewidth=1.2)
+    axes.vlines(median, place - 0.32, place + 0.32, color=INK, linewidth=2)
 
 
-def latent_chart(fields: pd.DataFrame, wells: pd.DataFrame) -> LatentChart | None:
-    """Build the map of the first two latent components; None if there are fewer than two.
+def latent_chart(fields: pd.DataFrame, wells: pd.DataFrame, hrefs: Sequence[str]) -> PageChart | None:
+    """Draw fields and wells on the first two latent components; None if there are fewer than two.
 
-    A well is placed at the medians of its fields. The frame holds 99 % of the fields; those
-    beyond are drawn on its edge.
+    A well is placed at the medians of its fields and links to its page. The frame holds 99 % of
+    the fields; those beyond are drawn on its edge.
 
     Args:
         fields: One row per field.
-        wells: One row per well; its position in the table is its number.
+        wells: One row per well, with ``Metadata_Plate`` and ``Metadata_Well``.
+        hrefs: URL of each well's page.
     """
     columns = ["latent_1", "latent_2"]
     if fields.empty or not set(columns) <= set(fields) or not set(columns) <= set(wells):
         return None
-    of_fields, of_wells = fields[columns].to_numpy(float), wells[columns].to_numpy(float)
-    low, high = np.nanpercentile(of_fields, [0.5, 99.5], axis=0)
+    low, high = np.nanpercentile(fields[columns].to_numpy(float), [0.5, 99.5], axis=0)
     margin = 0.04 * np.maximum(high - low, 1e-9)
     low, high = low - margin, high + margin
-    x = linear_scale(low[0], high[0], LATENT_LEFT, WIDTH - RIGHT)
-    y = linear_scale(low[1], high[1], LATENT_HEIGHT - LATENT_FOOT, 10)
+    of_fields, of_wells = (np.clip(table[columns].to_numpy(float), low, high) for table in (fields, wells))
     field_labels, well_labels = _labels(fields), _labels(wells)
-    groups = []
-    for number, name in enumerate(_label_names(np.concatenate([field_labels, well_labels]))):
-        dots = "".join(f"M{x(a):.1f} {y(b):.1f}h0" for a, b in of_fields[field_labels == name] if np.isfinite(a + b))
-        places = [
-            (x(of_wells[at, 0]), y(of_wells[at, 1]), int(at))
-            for at in np.flatnonzero(well_labels == name)
-            if np.isfinite(of_wells[at]).all()
-        ]
-        groups.append(LatentGroup(name, _colour(number, name), dots, places))
-    across = [(x(tick), f"{tick:g}") for tick in axis_ticks(low[0], high[0])]
-    up = [(y(tick), f"{tick:g}") for tick in axis_ticks(low[1], high[1])]
-    return LatentChart(groups, ChartAxis(across, "latent component 1"), ChartAxis(up, "latent component 2"))
+    figure, axes = _new_axes(WIDTH, 5.5, x="latent component 1", y="latent component 2")
+    for name, colour in _label_colours(np.concatenate([field_labels, well_labels])).items():
+        _draw_fields(axes, of_fields[(field_labels == name) & np.isfinite(of_fields).all(axis=1)], colour)
+        own = (well_labels == name) & np.isfinite(of_wells).all(axis=1)
+        dots = axes.scatter(of_wells[own, 0], of_wells[own, 1], s=60, color=colour, edgecolors=INK, zorder=3)
+        dots.set(urls=np.asarray(hrefs)[own].tolist(), label=_short_name(name))
+    axes.set_xlim(low[0], high[0])
+    axes.set_ylim(low[1], high[1])
+    add_figure_legend(figure, axes)
+    names = zip(hrefs, wells[Metadata.PLATE], wells[Metadata.WELL], well_labels, strict=True)
+    links = {
+        href: {"data-well": str(number), "aria-label": f"{plate}, {well}, {label}"}
+        for number, (href, plate, well, label) in enumerate(names)
+    }
+    return PageChart("Latent map", figure, "Latent map; each large dot is a well and leads to its page", links)
 
 
-def curve_charts(curves: pd.DataFrame) -> list[CurveChart]:
-    """Build a chart for each score, with a line for each part of the data on which it was measured.
+def _draw_fields(axes: Axes, places: NDArray[np.float64], colour: str) -> None:
+    """Draw positions (N, 2) as lines of no length with round ends, a tenth of the size of markers in a page."""
+    path = Path(np.repeat(places, 2, axis=0), [Path.MOVETO, Path.LINETO] * len(places))
+    path.should_simplify = False
+    axes.add_patch(PathPatch(path, edgecolor=colour, facecolor="none", linewidth=3, capstyle="round", alpha=0.45))
+
+
+def curve_charts(curves: pd.DataFrame) -> list[PageChart]:
+    """Draw the learning curves of each score, with a line for each part of the data on which it was measured.
 
     Args:
         curves: Columns ``epoch``, ``metric`` (such as ``val/log_loss``) and ``value``.
@@ -185,21 +150,75 @@ def curve_charts(curves: pd.DataFrame) -> list[CurveChart]:
     return [_curve_chart(str(score), of_score) for score, of_score in named.groupby("score", sort=True)]
 
 
-def _curve_chart(score: str, curves: pd.DataFrame) -> CurveChart:
-    values, epochs = curves["value"].to_numpy(float), curves["epoch"].to_numpy(float)
-    y_low, y_high = _nonempty_range(values.min(), values.max())
-    x_low, x_high = _nonempty_range(epochs.min(), epochs.max())
-    x = linear_scale(x_low, x_high, CURVE_LEFT, CURVE_WIDTH - 10)
-    y = linear_scale(y_low, y_high, CURVE_HEIGHT - CURVE_FOOT, 10)
-    lines, said = [], []
+def _curve_chart(score: str, curves: pd.DataFrame) -> PageChart:
+    figure, axes = _new_axes(SMALL_WIDTH, 2.5, x="epoch")
+    texts = []
     for number, (part, own) in enumerate(curves.groupby("part", sort=True)):
-        ordered = own.sort_values("epoch")
-        points = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in zip(ordered["epoch"], ordered["value"], strict=True))
-        lines.append((str(part), PALETTE[number % len(PALETTE)], DASHES.get(str(part), ""), points))
-        said.append(f"{part} from {ordered['value'].iloc[0]:.3g} to {ordered['value'].iloc[-1]:.3g}")
-    ticks = [(y(tick), f"{tick:g}") for tick in axis_ticks(y_low, y_high, 4)]
-    below = [(x(tick), f"{tick:g}") for tick in axis_ticks(x_low, x_high, 5) if tick == round(tick)]
-    return CurveChart(metric_name(score), lines, ChartAxis(below, "epoch"), ChartAxis(ticks, ""), ", ".join(said))
+        epochs, values = own.sort_values("epoch")[["epoch", "value"]].to_numpy(float).T
+        style, colour = LINE_STYLES.get(str(part), "-"), PALETTE[number % len(PALETTE)]
+        marker = "o" if len(values) == 1 else None
+        axes.plot(epochs, values, style, color=colour, linewidth=2, label=_short_name(str(part)), marker=marker)
+        texts.append(f"{part} from {values[0]:.3g} to {values[-1]:.3g}")
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(4))
+    add_figure_legend(figure, axes)
+    return PageChart(metric_name(score), figure, f"{metric_name(score)} over epochs: {', '.join(texts)}")
+
+
+def dose_charts(doses: pd.DataFrame) -> list[PageChart]:
+    """Draw the rescue of each compound with at least three doses above 0, the strongest rescue first.
+
+    All share one scale of rescue, -50 to 150 %; values beyond are clipped. At most 24 charts are drawn.
+
+    Args:
+        doses: Columns ``compound``, ``dose``, ``rescue`` and, where they are known, ``rescue_low``,
+            ``rescue_high`` and ``fitted``, percent.
+    """
+    if not {"compound", "dose", "rescue"} <= set(doses):
+        return []
+    known = doses[(doses["dose"] > 0) & doses["rescue"].notna()]
+    several = [(str(name), rows) for name, rows in known.groupby("compound") if len(rows) >= MIN_DOSES]
+    ranked = sorted(several, key=lambda each: -float(each[1]["rescue"].max()))
+    return [_dose_chart(name, rows.sort_values("dose")) for name, rows in ranked[:MAX_DOSE_CHARTS]]
+
+
+def _dose_chart(name: str, rows: pd.DataFrame) -> PageChart:
+    figure, axes = _new_axes(SMALL_WIDTH, 2.0, x="dose", y="rescue (%)")
+    dose, rescue = rows["dose"].to_numpy(float), rows["rescue"]
+    low, high = (rows.get(end, rescue).fillna(rescue) for end in ("rescue_low", "rescue_high"))
+    axes.vlines(dose, _clip_rescue(low), _clip_rescue(high), color=PALETTE[0], linewidth=3, alpha=0.5)
+    if "fitted" in rows:
+        axes.plot(dose, _clip_rescue(rows["fitted"]), color=PALETTE[1], linewidth=2)
+    axes.scatter(dose, _clip_rescue(rescue), s=32, c=PALETTE[0], edgecolors=INK, zorder=3)
+    axes.set_xscale("log")
+    axes.set_xlim(dose.min() / 1.4, dose.max() * 1.4)
+    axes.set_ylim(MIN_RESCUE, MAX_RESCUE)
+    axes.minorticks_off()
+    powers = 10.0 ** np.arange(np.ceil(np.log10(dose.min() / 1.4)), np.log10(dose.max() * 1.4))
+    ticks = powers if len(powers) else np.unique([dose.min(), dose.max()])
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_yticks(np.arange(MIN_RESCUE, MAX_RESCUE + 1, 50))
+    texts = ", ".join(f"{each:g}: {value:.0f} %" for each, value in zip(dose, rescue, strict=True))
+    return PageChart(name, figure, f"{name}: rescue by dose, {texts}")
+
+
+def _clip_rescue(values: "pd.Series[float]") -> "pd.Series[float]":
+    return values.clip(MIN_RESCUE, MAX_RESCUE)
+
+
+def _new_axes(width: float, height: float, *, x: str, y: str = "") -> tuple[Figure, Axes]:
+    """Create transparent axes with grid lines and no frame, so that they read on light and dark pages."""
+    figure = new_figure(width, height)
+    axes = figure.subplots()
+    figure.patch.set_visible(False)
+    axes.patch.set_visible(False)
+    style_axes(axes, x=x, y=y)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.tick_params(bottom=False, left=False)
+    axes.grid(color=GRID, linewidth=1)
+    axes.set_axisbelow(True)
+    return figure, axes
 
 
 def _labels(table: pd.DataFrame) -> NDArray[np.object_]:
@@ -209,24 +228,14 @@ def _labels(table: pd.DataFrame) -> NDArray[np.object_]:
     return labels.astype(object).where(labels.notna(), NO_LABEL).map(str).to_numpy(object)
 
 
-def _label_names(labels: NDArray[np.object_]) -> list[str]:
-    """Names in alphabetical order; the group without a label comes last."""
-    return sorted({str(name) for name in labels}, key=lambda name: (name == NO_LABEL, name))
+def _label_colours(labels: NDArray[np.object_]) -> dict[str, str]:
+    """Colour of each name in alphabetical order; the group without a label comes last."""
+    names = sorted({str(name) for name in labels}, key=lambda name: (name == NO_LABEL, name))
+    colours = class_colours(names)
+    return colours | ({NO_LABEL: NO_LABEL_COLOUR} if NO_LABEL in colours else {})
 
 
-def _colour(number: int, name: str) -> str:
-    return NO_LABEL_COLOUR if name == NO_LABEL else PALETTE[number % len(PALETTE)]
-
-
-def linear_scale(low: float, high: float, first: float, last: float) -> Callable[[float], float]:
-    """Build a linear map from values to coordinates, clipped at both ends."""
-    return lambda value: first + (last - first) * min(1.0, max(0.0, (value - low) / (high - low)))
-
-
-def axis_ticks(low: float, high: float, count: int = 6) -> list[float]:
-    """Return about ``count`` round numbers between two ends."""
-    return [float(tick) for tick in MaxNLocator(count).tick_values(low, high) if low <= tick <= high]
-
-
-def _nonempty_range(low: float, high: float) -> tuple[float, float]:
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
+def _short_name(name: str) -> str:
+    """Name as a label of limited length; control characters, which no SVG may contain, are replaced."""
+    printable = "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
+    return escape_dollars(printable if len(printable) <= MAX_NAME_LENGTH else f"{printable[: MAX_NAME_LENGTH - 1]}…")

@@ -69,7 +69,7 @@ def bibtex_entries(used: Iterable[str]) -> list[str]:
     """BibTeX entries of the methods used, each once; methods without an entry are left out.
 
     Example:
-        >>> len(references_for(["grad_cam", "guided_grad_cam", "of nobody"]))
+        >>> len(bibtex_entries(["grad_cam", "guided_grad_cam", "of nobody"]))
         1
     """
     keys = dict.fromkeys(_ALIASES.get(name, name) for name in used)

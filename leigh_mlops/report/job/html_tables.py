@@ -50,7 +50,7 @@ def heading(column: object) -> str:
     """Readable heading of a column.
 
     Example:
-        >>> heading(Metadata.WELL), heading("probability_TT"), heading("z_prime")
+        >>> heading("Metadata_Well"), heading("probability_TT"), heading("z_prime")
         ('Well', 'probability TT', "Z'")
     """
     name = str(column).removeprefix("Metadata_")
@@ -85,7 +85,7 @@ def column_text(name: object, value: object) -> str:
     """Format a value of a named column as text; probabilities get three decimals, however small.
 
     Example:
-        >>> named_text("probability_TT", 2e-7), named_text("distance", 2e-7)
+        >>> column_text("probability_TT", 2e-7), column_text("distance", 2e-7)
         ('0.000', '2.0e-07')
     """
     if str(name).startswith("probability") and isinstance(value, float) and not math.isnan(value):

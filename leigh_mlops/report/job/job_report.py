@@ -8,8 +8,7 @@ from typing import Any
 import pandas as pd
 
 from leigh_mlops.plates.columns import Metadata
-from leigh_mlops.report.job.charts import curve_charts, latent_chart, strip_chart
-from leigh_mlops.report.job.dose_charts import dose_charts
+from leigh_mlops.report.job.charts import PageChart, curve_charts, dose_charts, latent_chart, strip_chart
 from leigh_mlops.report.job.html_tables import Table, cell_text, table_from_frame
 from leigh_mlops.report.job.job_records import CounterfactualStep, FieldSection, JobReport, PlateMetric, ReportPicture
 from leigh_mlops.report.job.links import page_names, relative_url
@@ -62,21 +61,13 @@ def write_job_report(folder: Path, report: JobReport) -> Path:
         map_data=_map_data(report, hrefs),
         tables={table.key: table for table in _tables(report, hrefs, meanings)},
         strips=_score_strip_chart(report),
-        latents=latent_chart(report.fields, report.wells),
-        hrefs=hrefs,
-        well_names=_well_names(report.wells),
+        latents=latent_chart(report.fields, report.wells, hrefs),
         curves=curve_charts(report.curves),
         doses=dose_charts(report.doses),
         pictures=[_picture_context(each, folder, report.root) for each in report.pictures],
         downloads=[(relative_url(report.root, path), path, what) for path, what in report.downloads.items()],
         inside=f"{report.root}/",
     )
-
-
-def _well_names(wells: pd.DataFrame) -> list[str]:
-    if wells.empty:
-        return []
-    return [f"{plate}, {well}" for plate, well in zip(*(wells[name] for name in _WELL), strict=True)]
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -132,7 +123,7 @@ def _tables(report: JobReport, hrefs: Sequence[str], meanings: Callable[[str], s
         ("plates", "One row per plate", report.plates),
         ("doses", "One row per compound and dose", report.doses),
         ("methods", "One row per method", report.methods),
-        ("scores", "One row per way of telling the classes apart", _score_frame(report)),
+        ("scores", "One row per predictor of the class", _score_frame(report)),
         ("failures", "Files that could not be explained", report.failures),
     ]
     tables = []
@@ -173,7 +164,7 @@ def _link_wells(
     return frame.assign(**{"its wells": texts}), {"its wells": [each[:_MAX_LINKS] for each in found]}
 
 
-def _score_strip_chart(report: JobReport) -> Any:  # noqa: ANN401
+def _score_strip_chart(report: JobReport) -> PageChart | None:
     """Strip chart of the score of each class's wells, or else of the first numeric metric."""
     numeric = [each for each in report.metrics if pd.api.types.is_numeric_dtype(report.wells[each.column])]
     chosen = sorted(numeric, key=lambda metric: metric.column != "score")

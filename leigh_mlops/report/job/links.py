@@ -22,7 +22,7 @@ def relative_url(root: str, path: str) -> str:
         ValueError: ``path`` is absolute.
 
     Example:
-        >>> address("..", "images/a b#1.png")
+        >>> relative_url("..", "images/a b#1.png")
         '../images/a%20b%231.png'
     """
     if path.startswith(("/", "\\")):

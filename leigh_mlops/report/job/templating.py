@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from leigh_mlops.report.image_files import atomic_write
 from leigh_mlops.report.job.html_tables import cell_text
+from leigh_mlops.report.job.inline_svg import inline_svg
 from leigh_mlops.report.job.plate_map import ramp_styles, signed_gradient
 
 __all__ = ["write_page"]
@@ -45,6 +46,7 @@ def _environment() -> Environment:
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["cell"] = cell_text
+    environment.filters["svg"] = inline_svg
     environment.filters["json"] = lambda value: htmlsafe_json_dumps(value, dumps=_strict_json)
     return environment
 

@@ -73,7 +73,7 @@ def importance_chart(found: SearchRecords, space: SearchSpace) -> Chart | str:
     height = 130 + 28 * len(shares)
     caption = (
         f"From {format_count(count, 'trial')} of {space.family}. A pale, hatched bar is no larger than bars become "
-        f"where scores are shuffled among trials ({SHUFFLES} times). Importance is no direction, and no proof."
+        f"where scores are shuffled among trials ({SHUFFLES} times). Importance gives no direction and proves no cause."
     )
     return Chart(space.family, caption, {"": figure(traces, height=height, yaxis=y, xaxis=x, barmode="overlay")})
 

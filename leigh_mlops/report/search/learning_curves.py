@@ -73,7 +73,7 @@ def learning_curves(found: SearchRecords, space: SearchSpace) -> Chart | None:
 
 def _curve_caption(trials: pd.DataFrame, curves: pd.DataFrame, *, thinned: bool) -> str:
     drawn = trials["name"].isin(set(curves["run"]))
-    text = f"One line per trial of {trials['family'].iloc[0]}; the mark at its end says how it ended."
+    text = f"One line per trial of {trials['family'].iloc[0]}; the mark at its end shows its status."
     if not drawn.all():
         text += f" {format_count(int((~drawn).sum()), 'trial')} ended before the first epoch and can't be drawn."
     return text + (" Long curves are thinned out." if thinned else "")
@@ -139,7 +139,9 @@ def reference_comparison(found: SearchRecords) -> Chart | None:
             figures[metric_title(f"val/{metric}")] = _comparison_figure(families, rows, metric)
     if not figures:
         return None
-    return Chart("", "One mark per trial; lines are what needs no network, on the same validation part.", figures)
+    return Chart(
+        "", "One mark per trial; lines are references that need no network, on the same validation data.", figures
+    )
 
 
 def _family_scores(found: SearchRecords, space: SearchSpace, metric: str) -> list[tuple[str, float]]:

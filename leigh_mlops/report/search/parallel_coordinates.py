@@ -92,7 +92,7 @@ def hyperparameter_label(key: str) -> str:
     """Readable name of a hyperparameter.
 
     Example:
-        >>> spoken("architecture.power_iterations")
+        >>> hyperparameter_label("architecture.power_iterations")
         'power iterations'
     """
     return key.removeprefix("architecture.").replace("_", " ")

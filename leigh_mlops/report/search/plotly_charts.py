@@ -80,7 +80,7 @@ def wrap_title(title: str) -> str:
     """Wrap the name of a metric for Plotly, with its unit and its part of the data on lines of their own.
 
     Example:
-        >>> wrapped("log loss (nats), validation fields")
+        >>> wrap_title("log loss (nats), validation fields")
         'log loss<br>(nats),<br>validation fields'
     """
     return html.escape(title).replace(" (", "<br>(").replace(", ", ",<br>")
@@ -101,7 +101,7 @@ def json_number(value: float) -> float | None:
     """Round a number to five digits for JSON; None if it is not finite.
 
     Example:
-        >>> number(0.12345678), number(float("nan"))
+        >>> json_number(0.12345678), json_number(float("nan"))
         (0.12346, None)
     """
     return float(f"{value:.5g}") if math.isfinite(value) else None
@@ -111,7 +111,7 @@ def padded_range(values: Sequence[float]) -> list[float]:
     """Range (low, high) for an axis of :func:`axis` that leaves a margin of a tenth beyond the values.
 
     Example:
-        >>> padded([0.0, 1.0])
+        >>> padded_range([0.0, 1.0])
         [-0.1, 1.1]
     """
     ends = [math.log10(value) if needs_log_axis(values) else value for value in (min(values), max(values))]

@@ -34,13 +34,13 @@ __all__ = ["SearchRecords", "search_page"]
 
 SHARED_METRICS = ("val/wells/accuracy", "val/wells/z_prime", "val/log_loss", "val/mse")
 HEADINGS = {
-    "beside": "Beside what needs no network",
+    "beside": "Comparison with references that need no network",
     "axes": "Hyperparameters and scores",
     "curves": "Learning curves",
     "importance": "Importance of hyperparameters",
     "front": "Pareto front",
 }
-LEADING_COLUMNS, TRAILING_COLUMNS = ("trial", "family", "how it ended"), ("minutes", "epochs", "best epoch")
+LEADING_COLUMNS, TRAILING_COLUMNS = ("trial", "family", "status"), ("minutes", "epochs", "best epoch")
 
 
 def search_page(found: SearchRecords) -> str:
@@ -68,7 +68,7 @@ def search_page(found: SearchRecords) -> str:
 def _content(found: SearchRecords) -> dict[str, Any]:
     several = [space for space in found.spaces if space.objectives]
     sections = [
-        _section("beside", [reference_comparison(found) or "No trial and no reference have a score in common."]),
+        _section("beside", [reference_comparison(found) or "No score is known for both a trial and a reference."]),
         _section("axes", [_coordinates_chart(found, space) for space in found.spaces]),
         _section("curves", [_curves_chart(found, space) for space in found.spaces]),
         _section("importance", [importance_chart(found, space) for space in found.spaces]),

@@ -116,7 +116,7 @@ def finite_value(values: Mapping[str, Any], key: str) -> float:
     """Return a value as a float; NaN if it is missing or not finite.
 
     Example:
-        >>> finite({"a": 1, "b": float("inf")}, "a"), finite({"b": float("inf")}, "b")
+        >>> finite_value({"a": 1, "b": float("inf")}, "a"), finite_value({"b": float("inf")}, "b")
         (1.0, nan)
     """
     value = values.get(key)
@@ -127,7 +127,7 @@ def format_value(value: object) -> str:
     """Format a value as text, numbers with four digits.
 
     Example:
-        >>> short(0.00012345), short(20), short(None), short([1, 2])
+        >>> format_value(0.00012345), format_value(20), format_value(None), format_value([1, 2])
         ('0.0001234', '20', 'null', '[1, 2]')
     """
     if value is None:

@@ -23,8 +23,8 @@ from leigh_mlops.settings import SearchSpace
 __all__ = ["summary"]
 
 SELECTION_BIAS_NOTE = (
-    "Each best trial was chosen on this validation part, which flatters its scores here, the more so the more trials "
-    "there were; whether it is better than a reference is for the test wells to say, which are scored once."
+    "Each best trial was selected on these validation data, so its scores here are optimistic, the more so the more "
+    "trials there are. Only the test wells, which are scored once, show whether it is better than a reference."
 )
 
 
@@ -42,27 +42,27 @@ def summary(found: SearchRecords) -> list[str]:
 
 def _status_sentence(trials: pd.DataFrame, families: int) -> str:
     if trials.empty:
-        return "No trial has begun."
+        return "No trial has started."
     counts = trials["status"].value_counts()
     parts = [f"{counts[status]} {words}" for status, words in STATUSES.items() if status in counts]
     where = "1 family" if families == 1 else f"{families} families"
     hours = np.nansum(trials["seconds"].to_numpy(dtype=float)) / 3600
     spent = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"
-    return f"{format_count(len(trials), 'trial')} in {where} ({', '.join(parts)}), {spent} of training in all."
+    return f"{format_count(len(trials), 'trial')} in {where} ({', '.join(parts)}), {spent} of training in total."
 
 
 def _best_trial_sentences(found: SearchRecords, space: SearchSpace, best: Mapping[str, Any] | None) -> str:
     if best is None:
-        return f"{space.family}: no trial gave a score."
+        return f"{space.family}: no trial has a score."
     first = (
-        f"{space.family}: the best is {best['name']}, "
+        f"{space.family}: the best trial is {best['name']}, "
         f"whose {metric_phrase(space.metric)} is {format_value(best['score'])}."
     )
     for metric in COMPARED_METRICS:
         value = finite_value(best["metrics"], f"val/{metric}")
         if not math.isnan(value) and not math.isnan(found.best_reference(metric)):
             return f"{first} {_mse_sentence(found, value) if metric == 'mse' else _accuracy_sentence(found, value)}"
-    return f"{first} Nothing that needs no network was scored beside it, so this does not show that it is needed."
+    return f"{first} No reference was scored for comparison, so this does not show that a network is needed."
 
 
 def _accuracy_sentence(found: SearchRecords, value: float) -> str:
@@ -71,19 +71,19 @@ def _accuracy_sentence(found: SearchRecords, value: float) -> str:
     said = " and ".join(f"{REFERENCE_NAMES[kind]} {score:.3f}" for kind, score in known.items())
     text = f"Its accuracy on validation wells is {value:.3f}, that of {said}: "
     if value <= known.get("baseline", -math.inf):
-        return text + "it does not beat the threshold, and has not shown that a network is needed."
+        return text + "it does not beat the threshold, so this does not show that a network is needed."
     if value <= known.get("position", -math.inf):
-        return text + "it does not beat the position, so that it may have learnt the layout of the plate."
-    beaten = "it beats both, by" if len(known) > 1 else "it beats that by"
-    return f"{text}{beaten} {value - max(known.values()):.3f}{' at least' if len(known) > 1 else ''}."
+        return text + "it does not beat the position, so it may have learned the layout of the plate."
+    beaten = "it beats both by at least" if len(known) > 1 else "it beats this reference by"
+    return f"{text}{beaten} {value - max(known.values()):.3f}."
 
 
 def _mse_sentence(found: SearchRecords, value: float) -> str:
     reference = found.best_reference("mse")
     beats = "which it beats" if value < reference else "which it does not beat"
     return (
-        f"A mean squared error of {format_value(value)} on validation fields stands beside "
-        f"{format_value(reference)} of PCA with as many numbers, {beats}."
+        f"Its mean squared error on validation fields is {format_value(value)}; that of PCA with as many numbers is "
+        f"{format_value(reference)}, {beats}."
     )
 
 
@@ -91,7 +91,7 @@ def metric_phrase(metric: str) -> str:
     """Name of a metric within a sentence, without its unit.
 
     Example:
-        >>> in_words("val/log_loss"), in_words("val/wells/accuracy"), in_words("train/seconds")
+        >>> metric_phrase("val/log_loss"), metric_phrase("val/wells/accuracy"), metric_phrase("train/seconds")
         ('log loss on validation fields', 'accuracy on validation wells', 'seconds per epoch')
     """
     name, _, rest = metric_title(metric).partition(" (")

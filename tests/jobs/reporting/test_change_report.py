@@ -82,7 +82,7 @@ def test_without_labels_nothing_is_said_of_the_classes() -> None:
 def test_table_figure_and_sentences(tmp_path: Path) -> None:
     table = fields(3.0).join(fields(1.0, kind="boundary").filter(like="boundary"))
     said = write_changes(tmp_path, table, PACKAGE)
-    assert said[0].startswith("Towards TT (from DS, 6 wells, that the model had not seen), mean TMRM falls by 2.9")
+    assert said[0].startswith("Towards TT (from DS, 6 wells, none seen in training), mean TMRM falls by 2.9")
     written = pd.read_csv(tmp_path / "changes.csv")
     assert written["kind"].tolist() == ["confident"] * 2 + ["boundary"] * 2
     assert written["signs_agree"].all()

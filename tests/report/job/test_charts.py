@@ -1,68 +1,119 @@
 import numpy as np
 import pandas as pd
+import pytest
+from matplotlib.axes import Axes
 
-from leigh_mlops.report.job.charts import curve_charts, latent_chart, strip_chart
-from leigh_mlops.report.job.dose_charts import dose_charts
+from leigh_mlops.report.job.charts import PageChart, curve_charts, dose_charts, latent_chart, strip_chart
 from leigh_mlops.report.job.job_records import PlateMetric
 
 METRIC = PlateMetric("score", "Score", low=0, high=10, digits=0)
 WELLS = pd.DataFrame({"Metadata_Condition": ["DS", "DS", "DS", None, "WT"], "score": [1.0, 2.0, 3.0, 20.0, np.nan]})
+HREFS = [f"wells/{number}.html" for number in range(4)]
 
 
-def test_a_strip_says_median_and_quartiles_of_each_label() -> None:
+def axes_of(chart: PageChart) -> Axes:
+    (axes,) = chart.figure.axes
+    return axes
+
+
+def tick_texts(axes: Axes) -> list[str]:
+    axes.figure.draw_without_rendering()
+    return [label.get_text() for label in axes.get_xticklabels()]
+
+
+def legend_texts(chart: PageChart) -> list[str]:
+    return [text.get_text() for text in chart.figure.legends[0].get_texts()]
+
+
+@pytest.fixture
+def fields() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    fields = pd.DataFrame(rng.normal(size=(200, 2)), columns=["latent_1", "latent_2"])
+    return fields.assign(Metadata_Plate="P1", Metadata_Well="B03", Metadata_Condition=["DS", "WT"] * 100)
+
+
+def test_strip_chart_has_a_strip_with_median_and_quartiles_for_each_label() -> None:
     chart = strip_chart(WELLS, METRIC)
-    assert [strip.name for strip in chart.strips] == ["DS", "no label"]
+    axes = axes_of(chart)
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["DS", "no label"]
     assert (
-        chart.caption == "DS: 3 wells, median 2, middle half 2 to 2; no label: 1 well, median 20, middle half 20 to 20"
+        chart.description
+        == "DS: 3 wells, median 2, middle half 2 to 2; no label: 1 well, median 20, middle half 20 to 20"
     )
-    assert len(chart.strips[0].dots) == 3
+    box = axes.patches[0]
+    assert (box.get_x(), box.get_width()) == (1.5, 1.0)
+    assert axes.collections[1].get_segments()[0][:, 0].tolist() == [2.0, 2.0]
 
 
-def test_what_lies_beyond_the_axis_stands_on_its_edge() -> None:
-    ds, unlabelled = strip_chart(WELLS, METRIC).strips
-    assert [round(x) for x, _ in ds.dots] == [187, 244, 301]
-    assert unlabelled.dots[0][0] == 700
+def test_strip_chart_draws_values_beyond_the_axis_on_its_edge() -> None:
+    axes = axes_of(strip_chart(WELLS, METRIC))
+    assert axes.get_xlim() == (0, 10)
+    assert axes.collections[0].get_offsets()[:, 0].tolist() == [1.0, 2.0, 3.0]
+    assert axes.collections[2].get_offsets()[:, 0].tolist() == [10.0]
 
 
-def test_without_values_there_is_no_strip() -> None:
+def test_strip_chart_needs_a_value() -> None:
     assert strip_chart(WELLS.assign(score=np.nan), METRIC) is None
 
 
-def test_a_latent_map_has_a_dot_for_each_field_and_a_place_for_each_well() -> None:
-    rng = np.random.default_rng(0)
-    fields = pd.DataFrame(rng.normal(size=(200, 2)), columns=["latent_1", "latent_2"])
-    fields["Metadata_Condition"] = ["DS", "WT"] * 100
-    chart = latent_chart(fields, fields[:4])
-    assert [group.name for group in chart.groups] == ["DS", "WT"]
-    assert sum(group.path.count("M") for group in chart.groups) == 200
-    assert sorted(number for group in chart.groups for *_, number in group.wells) == [0, 1, 2, 3]
-    far = latent_chart(pd.concat([fields, pd.DataFrame({"latent_1": [1e6], "latent_2": [0.0]})]), fields[:4])
-    assert float(far.x.ticks[-1][1]) < 5
-    assert latent_chart(fields[["latent_1"]], fields) is None
+def test_strip_chart_shortens_names_and_takes_no_formula_from_them() -> None:
+    wells = WELLS.assign(Metadata_Condition="$a$ and a very long name", score=1.0)
+    (label,) = axes_of(strip_chart(wells, METRIC)).get_yticklabels()
+    assert label.get_text() == r"\$a\$ and a very lo…"
+    bell = strip_chart(wells.assign(Metadata_Condition="a\x07"), METRIC)
+    assert axes_of(bell).get_yticklabels()[0].get_text() == "a\ufffd"
 
 
-def test_curves_have_a_line_for_each_part() -> None:
+def test_latent_chart_has_a_dot_for_each_field_and_a_link_for_each_well(fields: pd.DataFrame) -> None:
+    chart = latent_chart(fields, fields[:4], HREFS)
+    axes = axes_of(chart)
+    assert legend_texts(chart) == ["DS", "WT"]
+    assert sum(len(patch.get_path()) // 2 for patch in axes.patches) == 200
+    assert [dots.get_urls() for dots in axes.collections] == [HREFS[::2], HREFS[1::2]]
+    np.testing.assert_array_equal(axes.collections[0].get_offsets(), fields[["latent_1", "latent_2"]][:4:2])
+    assert chart.links[HREFS[1]] == {"data-well": "1", "aria-label": "P1, B03, WT"}
+
+
+def test_latent_chart_draws_outliers_on_its_edge(fields: pd.DataFrame) -> None:
+    far = pd.concat([fields, pd.DataFrame({"latent_1": [1e6, np.nan], "latent_2": [0.0, 0.0]})])
+    axes = axes_of(latent_chart(far, fields[:4], HREFS))
+    assert axes.get_xlim()[1] < 5
+    unlabelled = axes.patches[2].get_path().vertices
+    assert unlabelled.tolist() == [[axes.get_xlim()[1], 0.0]] * 2
+
+
+def test_latent_chart_needs_two_components(fields: pd.DataFrame) -> None:
+    assert latent_chart(fields[["latent_1"]], fields[:4], HREFS) is None
+
+
+def test_curve_charts_have_a_line_for_each_part() -> None:
     curves = pd.DataFrame({
         "epoch": [1, 2, 1, 2, 1], "metric": ["train/log_loss"] * 2 + ["val/log_loss"] * 2 + ["val/accuracy"],
         "value": [1.0, 0.5, 1.2, np.nan, 0.9],
     })  # fmt: skip
     accuracy, loss = curve_charts(curves)
-    assert [name for name, *_ in accuracy.lines] == ["val"]
-    assert [name for name, *_ in loss.lines] == ["train", "val"]
-    assert loss.description == "train from 1 to 0.5, val from 1.2 to 1.2"
+    assert (legend_texts(accuracy), legend_texts(loss)) == (["val"], ["train", "val"])
+    assert [line.get_ydata().tolist() for line in axes_of(loss).lines] == [[1.0, 0.5], [1.2]]
+    assert [line.get_marker() for line in axes_of(loss).lines] == ["None", "o"]
+    assert loss.description == "log loss (nats) over epochs: train from 1 to 0.5, val from 1.2 to 1.2"
     assert curve_charts(pd.DataFrame()) == []
 
 
-def test_doses_of_a_compound_stand_in_their_order() -> None:
+def test_dose_charts_sort_and_clip() -> None:
     doses = pd.DataFrame(
         {"compound": ["A"] * 3 + ["B"] * 2, "dose": [10.0, 0.1, 1.0, 1.0, 2.0], "rescue": [90, 0, 400, 1, 2]}
     )
     (chart,) = dose_charts(doses)
-    assert chart.name == "A"
-    assert chart.description == "0.1: 0 %, 1: 400 %, 10: 90 %"
-    xs, ys = [x for x, *_ in chart.points], [y for _, y, *_ in chart.points]
-    assert xs == sorted(xs)
-    assert ys[1] == 10
-    assert [text for _, text in chart.x.ticks] == ["0.1", "1", "10"]
-    assert chart.curve == ""
+    axes = axes_of(chart)
+    assert (chart.title, chart.description) == ("A", "A: rescue by dose, 0.1: 0 %, 1: 400 %, 10: 90 %")
+    assert axes.collections[-1].get_offsets().tolist() == [[0.1, 0.0], [1.0, 150.0], [10.0, 90.0]]
+    assert tick_texts(axes) == ["0.1", "1", "10"]
+    assert not axes.lines
     assert dose_charts(pd.DataFrame()) == []
+
+
+def test_dose_charts_label_the_ends_where_no_power_of_ten_is_near() -> None:
+    doses = pd.DataFrame({"compound": "A", "dose": [2.0, 3.0, 5.0], "rescue": [1, 2, 3], "fitted": [1.0, 2.0, np.nan]})
+    axes = axes_of(dose_charts(doses)[0])
+    assert tick_texts(axes) == ["2", "5"]
+    np.testing.assert_array_equal(axes.lines[0].get_ydata(), [1.0, 2.0, np.nan])

@@ -96,8 +96,8 @@ def test_a_win_is_said_only_where_the_baseline_is_beaten():
     lost = records(trial(1, 0.4, metrics={"val/log_loss": 0.4, "val/wells/accuracy": 0.8}))
     assert "does not beat the threshold" in summary(lost)[1]
     won = records(trial(1, 0.4))
-    assert "it beats both, by 0.100 at least" in summary(won)[1]
-    assert "flatters" in summary(won)[2]
+    assert "it beats both by at least 0.100" in summary(won)[1]
+    assert "optimistic" in summary(won)[2]
 
 
 def test_a_position_that_does_better_comes_before_a_win():
@@ -113,15 +113,15 @@ def test_an_autoencoder_stands_beside_pca():
 
 
 def test_a_search_without_scores_says_so():
-    assert summary(records()) == ["No trial has begun.", "resnext: no trial gave a score."]
+    assert summary(records()) == ["No trial has started.", "resnext: no trial has a score."]
     alone = summary(records(trial(1, 0.4), references=[]))[1]
-    assert "does not show that it is needed" in alone
+    assert "does not show that a network is needed" in alone
 
 
 def test_endings_are_counted():
     rows = [trial(1, 0.4), trial(2, 0.5, status="stopped"), trial(3, 0.5, status="failed", error="nan", metrics={})]
     first = summary(records(*rows))[0]
-    assert first == "3 trials in 1 family (1 finished, 1 stopped early, 1 failed), 3.0 minutes of training in all."
+    assert first == "3 trials in 1 family (1 finished, 1 stopped early, 1 failed), 3.0 minutes of training in total."
 
 
 def test_the_winner_is_the_best_and_else_the_best_score():
@@ -315,7 +315,7 @@ def test_front_has_a_section_only_where_there_are_several_objectives():
 
 def test_page_of_a_search_that_has_just_begun():
     page = search_page(records())
-    assert "No trial has begun." in page
+    assert "No trial has started." in page
     assert "No trial failed." in page
     assert figures(page) == {}
     assert "still running" in search_page(records(trial(1, 0.0, status="running", epochs=0, metrics={})))
