@@ -1,6 +1,7 @@
-"""Reading of the fields of a job, and of their twins on a demo plate."""
+"""Reading of the fields of a job, of their twins on a demo plate, and of the field that a user named."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +18,9 @@ from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates import find_twins
 from leigh_mlops.plates.columns import Metadata
 
-__all__ = ["Adjust", "Field", "FieldReader", "select_adjustment"]
+__all__ = [
+    "Adjust", "Field", "FieldReader", "find_field_row", "read_interpolation_target", "select_adjustment",
+]  # fmt: skip
 
 _QUALITY_PREFIXES = ("focus_", "foreground_", "at_max_", "max_", "bits_")
 Floats = npt.NDArray[np.float32]
@@ -134,3 +137,47 @@ def select_adjustment(adjust: Adjust, plate: str, channels: int) -> Floats:
     if adjust is None:
         return np.tile(np.array([0, 1], np.float32), (channels, 1))
     return np.asarray(adjust[plate], np.float32)
+
+
+def read_interpolation_target(reader: FieldReader, name: str) -> Field:
+    """Read the field that a user named.
+
+    Args:
+        reader: Reader of the fields of the table.
+        name: Name of the field, see `find_field_row`.
+
+    Raises:
+        LeighError: There is no such field, or it cannot be read.
+    """
+    row = find_field_row(reader.table, name)
+    try:
+        return reader.read(row)
+    except LeighError as error:
+        raise LeighError(f"--towards-field {name} can't be read: {error}") from None
+
+
+def find_field_row(table: pd.DataFrame, name: str) -> int:
+    """Find the row of a field that a user named.
+
+    Of several planes or times the first is taken. The plate's name may hold slashes.
+
+    Args:
+        table: Image table.
+        name: ``PLATE/WELL/SITE``, such as ``plate1/B03/2``.
+
+    Raises:
+        LeighError: The name is malformed, or the table has no such field.
+    """
+    found = re.fullmatch(r"(.+)/([^/]+)/(\d+)", name)
+    if not found:
+        raise LeighError(f"--towards-field {name!r} names no field; write it as PLATE/WELL/SITE, such as plate1/B03/2.")
+    keys = [(Metadata.PLATE, found[1]), (Metadata.WELL, found[2]), (Metadata.SITE, str(int(found[3])))]
+    rows = table
+    for column, value in keys:
+        chosen = rows[rows[column].astype(str) == value]
+        if chosen.empty:
+            # The example shares as many parts of the name as possible, to show how it is written.
+            near = "/".join(str(rows[key].iloc[0]) for key, _ in keys)
+            raise LeighError(f"There is no field {name}; name one of the table's, such as {near}.")
+        rows = chosen
+    return int(table.index.get_indexer(rows.index[:1])[0])

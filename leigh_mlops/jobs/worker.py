@@ -12,23 +12,27 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import psutil
 import torch
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import ExplanationContext, FieldExplanation, counterfactual_sweep, explain_fields
 from leigh_mlops.images import IntensityScale, apply_adjustment, invert_adjustment
-from leigh_mlops.jobs.context import build_context
 from leigh_mlops.jobs.counterfactual_metrics import CounterfactualEvaluator, SavedCounterfactual
 from leigh_mlops.jobs.field_folder import FieldFolder
-from leigh_mlops.jobs.field_reader import Adjust, Field, FieldReader
-from leigh_mlops.jobs.options import ExplainOptions
+from leigh_mlops.jobs.field_reader import Adjust, Field, FieldReader, read_interpolation_target
+from leigh_mlops.jobs.options import ExplainOptions, build_context
 from leigh_mlops.jobs.sample import scale_fields
-from leigh_mlops.jobs.towards import read_interpolation_target
-from leigh_mlops.models import InverseError, ModelPackage, load_package
+from leigh_mlops.models import InverseError, ModelPackage, Network, load_package
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.image_files import atomic_write
+from leigh_mlops.training import image_bytes
 
-__all__ = ["FieldWorker", "WorkOrder", "field_id"]
+__all__ = ["FieldWorker", "WorkOrder", "field_id", "fit_batch_size"]
+
+_MAX_BATCH, _MAX_GPU_BATCH = 8, 32
+_MEMORY_SHARE = 0.5
+"""Share of the free memory to use; the rest is for Ray, files and what explanations keep besides a pass."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -214,6 +218,24 @@ def _load_package(folder: str) -> ModelPackage:
     if torch.cuda.is_available():
         package.model.to("cuda")
     return package
+
+
+def fit_batch_size(model: Network, workers: int, gpus: float = 0.0) -> int:
+    """Return the number of fields that fit into memory, from what one takes in a forward and a backward pass.
+
+    Args:
+        model: Network to explain.
+        workers: Number of workers that share this machine's memory.
+        gpus: Share of a GPU that each worker has; 0 without a GPU.
+
+    Returns:
+        Batch size, 1 to 8, or 1 to 32 on a GPU.
+    """
+    if gpus and torch.cuda.is_available():
+        free, most = gpus * torch.cuda.get_device_properties(0).total_memory, _MAX_GPU_BATCH
+    else:
+        free, most = psutil.virtual_memory().available / workers, _MAX_BATCH
+    return max(1, min(most, int(_MEMORY_SHARE * free / image_bytes(model))))
 
 
 def field_id(row: "pd.Series[Any]") -> str:
