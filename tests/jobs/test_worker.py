@@ -101,7 +101,7 @@ def test_counterfactuals_are_saved_in_the_units_of_the_acquisition(worker: Field
     plate = str(worker.table["Metadata_Plate"].iloc[0])
     levels = [[20.0, 2.0]] * 3
     ask(worker, ("counterfactual",))
-    worker.reader.adjust = {plate: levels}
+    worker.reader.preparation.adjust = {plate: levels}
     (record,) = worker.explain([0])
     image = worker.reader.read(0)
     np.testing.assert_allclose(image.raw, 20 + 2 * image.acquired, rtol=1e-5)
@@ -132,7 +132,7 @@ def test_certificates_judge_what_the_file_holds(
 ) -> None:
     plate = str(worker.table["Metadata_Plate"].iloc[0])
     ask(worker, ("counterfactual",), counts=True)
-    worker.reader.adjust = levels and {plate: levels}
+    worker.reader.preparation.adjust = levels and {plate: levels}
     (before,) = worker.explain([0])
     monkeypatch.setattr(folder_module, "write_tiff16", black)
     (after,) = worker.explain([0])
