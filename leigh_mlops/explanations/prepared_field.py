@@ -72,16 +72,24 @@ class FieldPreparation:
             LeighError: The image's bit depth differs from the model's, it is not square, or an illumination image
                 does not fit.
         """
+        self.check_bit_depth(image, files)
+        acquired = raw_at_size(image, self.package.model.spec.image_size, files)
+        adjust = select_adjustment(self.adjust, plate, len(self.package.channels))
+        seen = int(pixel_digest(image)) in self._seen
+        return Field(row, acquired, adjust, seen, stamp, self._measure_quality(image))
+
+    def check_bit_depth(self, image: Pixels, files: FieldFiles) -> None:
+        """Refuse an image of another bit depth than the model's.
+
+        Raises:
+            LeighError: It is.
+        """
         full_scale = self.package.scale["full_scale"]
         if np.iinfo(image.dtype).max != full_scale:
             raise LeighError(
                 f"{escape_unprintable(files[0].planes[0].path)} reaches {np.iinfo(image.dtype).max} where the model's "
                 f"images reach {full_scale}; give images of the same bit depth."
             )
-        acquired = raw_at_size(image, self.package.model.spec.image_size, files)
-        adjust = select_adjustment(self.adjust, plate, len(self.package.channels))
-        seen = int(pixel_digest(image)) in self._seen
-        return Field(row, acquired, adjust, seen, stamp, self._measure_quality(image))
 
     def _measure_quality(self, image: Pixels) -> dict[str, float]:
         measured = measure_field(image, self.package.channels)
