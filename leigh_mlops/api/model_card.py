@@ -13,7 +13,7 @@ __all__ = ["ModelCard", "read_card"]
 Scores = Mapping[str, float]
 
 _SHOWN_SCORES = ("wells/accuracy", "wells/auc", "wells/log_loss", "wells/z_prime", "mse")
-_DEMO = "It was trained on a demo plate: its scores say nothing about cells."
+_DEMO = "The model was trained on a demo plate, so its scores say nothing about real cells."
 
 
 @dataclass(frozen=True)
@@ -64,27 +64,21 @@ class ModelCard:
 
     def to_html(self) -> str:
         """HTML of the card; every text is escaped."""
-        facts = "".join(
-            f"<tr><th{_LEFT}>{_escape(k)}</th><td{_LEFT}>{_escape(v)}</td></tr>" for k, v in self.facts().items()
-        )
+        facts = "".join(_html_row(name, [text], "left") for name, text in self.facts().items())
         names, rows = self.score_rows()
-        heads = "".join(f"<th>{_escape(name)}</th>" for name in names)
-        body = "".join(
-            f"<tr><th{_LEFT}>{_escape(name)}</th>{''.join(f'<td>{_escape(value)}</td>' for value in values)}</tr>"
-            for name, values in rows.items()
-        )
-        scores = f"<table><tr><th{_LEFT}>{_escape(self.scored)}</th>{heads}</tr>{body}</table>" if names else ""
+        heads = "".join(f"<th>{_escape(name)}</th>" for name in [self.scored, *names])
+        scores = "".join(_html_row(name, values, "right") for name, values in rows.items())
+        table = f"<table><tr>{heads}</tr>{scores}</table>" if names else ""
         warnings = "".join(f"<p><strong>Warning:</strong> {_escape(sentence)}</p>" for sentence in self.warnings)
-        return f"<div><p><strong>{_escape(self.name)}</strong></p>{warnings}<table>{facts}</table>{scores}</div>"
-
-
-_LEFT = ' style="text-align: left"'
+        return f"<div><p><strong>{_escape(self.name)}</strong></p>{warnings}<table>{facts}</table>{table}</div>"
 
 
 def read_card(package: ModelPackage, name: str) -> ModelCard:
     """Card of a package by what it stores: validation scores; those of references stand in the registry."""
     stored = package.about.get("val")
-    scores = {key.removeprefix("val/"): value for key, value in stored.items()} if isinstance(stored, dict) else {}
+    known = stored.items() if isinstance(stored, dict) else ()
+    # What a foreign package holds under this name may be anything.
+    scores = {key.removeprefix("val/"): float(value) for key, value in known if isinstance(value, int | float)}
     return ModelCard(
         name=name,
         package=package,
@@ -96,6 +90,11 @@ def read_card(package: ModelPackage, name: str) -> ModelCard:
 
 def _format_score(value: float | None) -> str:
     return "-" if value is None or not math.isfinite(value) else f"{value:.3f}"
+
+
+def _html_row(name: str, values: Sequence[str], align: str) -> str:
+    cells = "".join(f'<td style="text-align: {align}">{_escape(value)}</td>' for value in values)
+    return f'<tr><th style="text-align: left">{_escape(name)}</th>{cells}</tr>'
 
 
 def _escape(text: object) -> str:

@@ -56,11 +56,9 @@ def _tag_warnings(version: Version) -> list[str]:
     warnings = []
     baseline, leaked = version.tags.get("baseline", ""), version.tags.get("leaked_wells", "0")
     if leaked != "0":
-        warnings.append(
-            f"{leaked} wells stood in more than one part of its split: its scores say how well it remembers."
-        )
+        warnings.append(f"{leaked} wells stood in more than one part of the split, so the scores measure memory, too.")
     if baseline.startswith("does not"):
-        warnings.append(f"It {baseline}.")
+        warnings.append(f"The model {baseline}.")
     return warnings
 
 

@@ -41,6 +41,13 @@ def test_scores_and_warnings_are_part_of_the_card(model: Model) -> None:
         assert "trained on a demo plate" in text
 
 
+def test_scores_that_are_no_numbers_are_not_shown(model: Model) -> None:
+    package = replace(model.package, about={"val": {"val/wells/accuracy": "high", "val/wells/auc": 0.5}})
+    assert "AUC 0.500" in str(read_card(package, "here"))
+    assert "high" not in str(read_card(package, "here"))
+    assert "scores" not in str(read_card(replace(package, about={"val": "high"}), "here"))
+
+
 def test_an_autoencoder_has_no_classes(packages: dict[str, Path]) -> None:
     assert "none: it reconstructs" in repr(load(packages["autoencoder"]))
 

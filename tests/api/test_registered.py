@@ -61,7 +61,7 @@ def test_what_speaks_against_the_scores_is_a_warning(
     text = load_from(OneRun(packages["iresnet"], tags, {"data/position_auc": 0.99}), monkeypatch)
     assert "Warning: The position on the plate alone tells the classes apart (AUC 0.99)" in text
     assert "Warning: 2 wells stood in more than one part" in text
-    assert "Warning: It does not beat the intensity baseline" in text
+    assert "Warning: The model does not beat the intensity baseline" in text
 
 
 def test_a_version_whose_run_is_gone_can_be_loaded(packages: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
