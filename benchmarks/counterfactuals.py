@@ -40,7 +40,8 @@ from leigh_mlops.report.rendering import composite
 from leigh_mlops.report.sheets import Panel, SheetRow, contact_sheet
 from leigh_mlops.report.style import save_figure
 from leigh_mlops.scores.paired_changes import paired_changes, well_means
-from leigh_mlops.study import DataSource, matching_data
+from leigh_mlops.study.evaluate_version import matching_data
+from leigh_mlops.study.prepare import DataSource
 from leigh_mlops.training import PreparedData
 
 BATCH = 8

@@ -197,7 +197,8 @@ def load_trained(options: Options) -> tuple[InvertibleResNet, Tensor]:
     """Load the network of a package and a batch of images in its units."""
     from benchmarks.counterfactuals import unseen_rows
     from leigh_mlops.images import IntensityScale
-    from leigh_mlops.study import DataSource, matching_data
+    from leigh_mlops.study.evaluate_version import matching_data
+    from leigh_mlops.study.prepare import DataSource
 
     package = load_package(options.package)
     model, spec = package.model.to(options.device), package.model.spec

@@ -22,13 +22,12 @@ from rich.console import Console
 from benchmarks.report import report
 from leigh_mlops.commands import ENVIRONMENT
 from leigh_mlops.explanations import explain_fields
-from leigh_mlops.jobs import ExplainJob
+from leigh_mlops.jobs.explain_job import ExplainJob
 from leigh_mlops.jobs.field_reader import FieldReader
 from leigh_mlops.models import ModelPackage, build_model
-from leigh_mlops.study import DataSource, prepare_data
 from leigh_mlops.study.baselines import fit_baselines
 from leigh_mlops.study.model_selection import log_package, make_package
-from leigh_mlops.study.prepare import divided_table
+from leigh_mlops.study.prepare import DataSource, divided_table, prepare_data
 from leigh_mlops.tracking import Store
 from leigh_mlops.training import PreparedData
 from tests.conftest import write_class_folders

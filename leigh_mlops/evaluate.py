@@ -23,7 +23,7 @@ def evaluate(
 ) -> None:
     """Score a registered model on labelled images, with the intensity baseline and plate position for comparison."""
     from leigh_mlops.report.terminal_tables import score_table
-    from leigh_mlops.study import evaluate_version
+    from leigh_mlops.study.evaluate_version import evaluate_version
     from leigh_mlops.tracking import Store as Tracking
 
     tracking = Tracking.open(store)

@@ -95,8 +95,9 @@ def explain(
     Exit codes: 0 if the job finished, even if single images could not be explained; 1 if it could not finish, with a
     sentence on what to do; 3 if more than half of the fields failed; 130 if it was stopped.
     """
-    from leigh_mlops.jobs import ExplainJob, ExplainOptions
-    from leigh_mlops.study import DataSource
+    from leigh_mlops.jobs.explain_job import ExplainJob
+    from leigh_mlops.jobs.options import ExplainOptions
+    from leigh_mlops.study.prepare import DataSource
     from leigh_mlops.tracking import Store as Tracking
 
     options = ExplainOptions(

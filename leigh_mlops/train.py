@@ -62,7 +62,10 @@ def train(
     ).fix_hyperparameters(values)
     with SearchProcess(ray_address, verbose=verbose) as process:
         process.start()
-        from leigh_mlops.study import DataSource, SearchStudy, StudyOptions, check_spaces
+        from leigh_mlops.study.prepare import DataSource
+        from leigh_mlops.study.search_study import SearchStudy
+        from leigh_mlops.study.spaces import check_spaces
+        from leigh_mlops.study.study_options import StudyOptions
 
         check_spaces([space])
         source = DataSource(

@@ -82,7 +82,7 @@ def tune(
     with SearchProcess(ray_address, workers, verbose) as process:
         if resume and _given_options(context) <= _RESUME_OPTIONS:
             process.start()
-            from leigh_mlops.study import resume_newest
+            from leigh_mlops.study.search_study import resume_newest
 
             resume_newest(console, store=store, process=process)
             return
@@ -93,7 +93,10 @@ def tune(
         ]
         if not dry_run:
             process.start()
-        from leigh_mlops.study import DataSource, SearchStudy, StudyOptions, check_spaces
+        from leigh_mlops.study.prepare import DataSource
+        from leigh_mlops.study.search_study import SearchStudy
+        from leigh_mlops.study.spaces import check_spaces
+        from leigh_mlops.study.study_options import StudyOptions
 
         check_spaces(spaces)
         source = DataSource(

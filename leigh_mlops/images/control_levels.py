@@ -18,6 +18,7 @@ __all__ = [
     "control_levels",
     "fit_control_reference",
     "invert_adjustment",
+    "measure_level",
 ]
 
 Floats = npt.NDArray[np.float32]
@@ -43,13 +44,20 @@ def control_levels(cache: PixelCache, rows_by_plate: Mapping[str, npt.NDArray[np
         cache: The pixel cache.
         rows_by_plate: Rows of each plate's readable control fields; a plate without any gets no level.
     """
-    raw = np.tile(np.arange(65536.0) * cache.unit, (cache.pixels.shape[1], 1))
-    levels = {}
-    for plate, rows in rows_by_plate.items():
-        if len(rows):
-            mean, std = moments(histogram(cache, rows), raw)
-            levels[plate] = ControlLevel(tuple(mean.tolist()), tuple(std.tolist()))
-    return levels
+    return {plate: measure_level(cache.pixels, rows, cache.unit) for plate, rows in rows_by_plate.items() if len(rows)}
+
+
+def measure_level(pixels: npt.NDArray[np.uint16], rows: npt.NDArray[np.int64], unit: float) -> ControlLevel:
+    """Measure the level of some fields.
+
+    Args:
+        pixels: Counts, shape (N, C, S, S).
+        rows: Rows of the fields, shape (n,), n at least 1.
+        unit: Raw intensity per count.
+    """
+    raw = np.tile(np.arange(65536.0) * unit, (pixels.shape[1], 1))
+    mean, std = moments(histogram(pixels, rows), raw)
+    return ControlLevel(tuple(mean.tolist()), tuple(std.tolist()))
 
 
 def fit_control_reference(levels: Mapping[str, ControlLevel]) -> ControlReference:

@@ -71,7 +71,7 @@ def fit_thresholds(cache: PixelCache, rows: npt.NDArray[np.int64]) -> list[float
     Returns:
         C raw intensities in the units of `PixelCache.raw`, adjusted where the cache is.
     """
-    parts = [(raw, histogram(cache, some)) for some, raw in group_by_adjustment(cache, rows)]
+    parts = [(raw, histogram(cache.pixels, some)) for some, raw in group_by_adjustment(cache, rows)]
     values, counts = (np.concatenate(each, axis=1) for each in zip(*parts, strict=True))
     return [otsu(*channel) for channel in zip(values, counts, strict=True)]
 

@@ -126,11 +126,11 @@ def transform_intensities(raw: AnyFloats, transform: str, full_scale: int) -> An
     return raw / np.float32(full_scale)
 
 
-def histogram(cache: PixelCache, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Count how often each value occurs in some rows of a cache, shape (C, 65536); memory is one field."""
-    found = np.zeros((cache.pixels.shape[1], 65536), np.int64)
+def histogram(pixels: npt.NDArray[np.uint16], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Count how often each value occurs in some rows of (N, C, S, S), shape (C, 65536); memory is one field."""
+    found = np.zeros((pixels.shape[1], 65536), np.int64)
     for row in rows:
-        for channel, plane in enumerate(cache.pixels[row]):
+        for channel, plane in enumerate(pixels[row]):
             found[channel] += np.bincount(plane.ravel(), minlength=65536)
     return found
 
@@ -160,7 +160,7 @@ def fit_scale(cache: PixelCache, rows: npt.NDArray[np.int64], transform: Literal
     """
     shares, means, stds = [], [], []
     for some, raw in group_by_adjustment(cache, rows):
-        mean, std = moments(histogram(cache, some), transform_intensities(raw, transform, cache.full_scale))
+        mean, std = moments(histogram(cache.pixels, some), transform_intensities(raw, transform, cache.full_scale))
         shares.append(len(some) / len(rows))
         means.append(mean)
         stds.append(std)

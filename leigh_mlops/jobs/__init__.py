@@ -1,6 +1,1 @@
-"""Batch jobs over a registry version."""
-
-from leigh_mlops.jobs.explain_job import ExplainJob
-from leigh_mlops.jobs.options import ExplainOptions
-
-__all__ = ["ExplainJob", "ExplainOptions"]
+"""Batch jobs over a registry version; nothing is imported here, since only `explain_job` needs Ray."""

@@ -1,6 +1,6 @@
 """Smoothing and colour limits of the maps of a job."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from leigh_mlops.explanations import FieldExplanation, map_unit
 from leigh_mlops.report.image_files import write_png
 from leigh_mlops.report.rendering import colour_bar
 
-__all__ = ["colour_limits", "select_colour_limit", "smooth_map", "write_colour_bars"]
+__all__ = ["colour_limits", "map_colour_limit", "select_colour_limit", "smooth_map", "write_colour_bars"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -40,9 +40,14 @@ def colour_limits(found: Iterable[FieldExplanation]) -> dict[str, float]:
     maps: dict[str, list[Floats]] = {}
     for explanation in found:
         for name, heat in explanation.maps.items():
-            maps.setdefault(name, []).append(np.abs(smooth_map(name, heat)).ravel())
-    limits = {name: float(np.percentile(np.concatenate(each), _PERCENTILE)) for name, each in maps.items()}
-    return {name: limit if limit > 0 else 1.0 for name, limit in limits.items()}
+            maps.setdefault(name, []).append(smooth_map(name, heat))
+    return {name: map_colour_limit(each) for name, each in maps.items()}
+
+
+def map_colour_limit(maps: Sequence[Floats]) -> float:
+    """Compute the value at full colour of maps as drawn: the 99.5th percentile of absolute values, 1 if it is 0."""
+    limit = float(np.percentile(np.concatenate([np.abs(heat).ravel() for heat in maps]), _PERCENTILE))
+    return limit if limit > 0 else 1.0
 
 
 def select_colour_limit(name: str, limits: Mapping[str, float]) -> float:

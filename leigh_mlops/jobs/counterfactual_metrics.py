@@ -1,23 +1,32 @@
 """Metrics of saved counterfactuals beyond the prediction of their own model."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from leigh_mlops.explanations import FieldExplanation, predict_fields
+from leigh_mlops.explanations import ExplanationContext, FieldExplanation, explain_fields, predict_fields
+from leigh_mlops.explanations.prepared_field import Adjust, Field, select_adjustment
 from leigh_mlops.images import apply_adjustment, image_thresholds, invert_adjustment, region_features
-from leigh_mlops.jobs.field_reader import Adjust, Field, FieldReader, select_adjustment
+from leigh_mlops.jobs.field_reader import FieldReader
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.scores import background_noise, changed_share, clipped_share, mean_change, quality_status
 
-__all__ = ["CounterfactualEvaluator", "SavedCounterfactual"]
+__all__ = [
+    "CounterfactualEvaluator",
+    "SaveCounterfactual",
+    "SavedCounterfactual",
+    "explain_and_save",
+    "measure_changes",
+]
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Numbers = dict[str, float | int | str | bool]
+SaveCounterfactual = Callable[[Field, str, Floats], Floats]
+"""From a field, a kind and raw intensities (C, S, S) as acquired to those that are read back from the file."""
 
 
 class SavedCounterfactual(NamedTuple):
@@ -44,6 +53,65 @@ class SavedCounterfactual(NamedTuple):
     def target(self) -> str:
         """Target class."""
         return str(self.explanation.numbers["counterfactual_target"])
+
+
+def explain_and_save(
+    package: ModelPackage,
+    fields: Sequence[Field],
+    methods: Sequence[str],
+    context: ExplanationContext,
+    save: SaveCounterfactual,
+) -> tuple[list[FieldExplanation], list[SavedCounterfactual]]:
+    """Explain fields, and verify their counterfactuals as they are saved, in the units of the acquisition.
+
+    Args:
+        package: The model.
+        fields: Fields that are explained together.
+        methods: Names of explanations.
+        context: Options of the explanations.
+        save: Saves a counterfactual and reads it back.
+
+    Returns:
+        One explanation per field, and their saved counterfactuals.
+    """
+    files: dict[tuple[int, str], Floats] = {}
+
+    def as_saved(place: int, kind: str, image: Floats) -> Floats:
+        field = fields[place]
+        files[place, kind] = save(field, kind, invert_adjustment(image, field.adjust))
+        return apply_adjustment(files[place, kind], field.adjust)
+
+    explained = explain_fields(package, np.stack([field.raw for field in fields]), methods, context, as_saved)
+    saved = [SavedCounterfactual(fields[place], kind, file, explained[place]) for (place, kind), file in files.items()]
+    return explained, saved
+
+
+def measure_changes(package: ModelPackage, saved: SavedCounterfactual, confidence: float) -> Numbers:
+    """Columns on the saved image of a counterfactual: clipped and changed share, status, change of each channel.
+
+    Args:
+        package: The model that made it.
+        saved: The counterfactual.
+        confidence: Target probability of ``confident`` counterfactuals.
+    """
+    name, before, file = saved.column_prefix, saved.field.acquired, saved.explanation.verified[saved.kind]
+    clipped = clipped_share(saved.acquired, package.scale["full_scale"])
+    measured: Numbers = {
+        f"{name}_clipped": clipped,
+        f"{name}_changed": changed_share(before, saved.acquired, background_noise(before)),
+        f"{name}_light": quality_status(
+            valid=file.predicted_class == file.target,
+            probability=file.probability,
+            asked=confidence if saved.kind == "confident" else None,
+            half=float(expit(file.margin)) if saved.kind == "boundary" else None,
+            reencoding_error=file.reencoding_error,
+            padding_energy=file.padding_energy,
+            clipped=clipped,
+            distance=file.distance,
+        ),
+    }
+    changes = zip(package.channels, mean_change(before, saved.acquired), strict=True)
+    return measured | {f"{name}_change_{channel}": float(change) for channel, change in changes}
 
 
 class CounterfactualEvaluator:
@@ -78,7 +146,9 @@ class CounterfactualEvaluator:
         """Add all columns that are computed from the saved files of some counterfactuals, at least one."""
         for each in saved:
             each.explanation.numbers |= (
-                self._measure_changes(each) | self._measure_regions(each) | self._measure_twin_error(each)
+                measure_changes(self.package, each, self.confidence)
+                | self._measure_regions(each)
+                | self._measure_twin_error(each)
             )
         limits = np.asarray(self.package.about["display_limits"], np.float32)
         views = [_quantise_to_8_bits(apply_adjustment(each.acquired, each.field.adjust), limits) for each in saved]
@@ -90,26 +160,6 @@ class CounterfactualEvaluator:
         """Add the class that the model predicts for the same images as whole counts (C, S, S) of the camera."""
         views = [apply_adjustment(view, each.field.adjust) for view, each in zip(counts, saved, strict=True)]
         self._predict_views(saved, "counts", views)
-
-    def _measure_changes(self, saved: SavedCounterfactual) -> Numbers:
-        name, before, file = saved.column_prefix, saved.field.acquired, saved.explanation.verified[saved.kind]
-        clipped = clipped_share(saved.acquired, self.package.scale["full_scale"])
-        measured: Numbers = {
-            f"{name}_clipped": clipped,
-            f"{name}_changed": changed_share(before, saved.acquired, background_noise(before)),
-            f"{name}_light": quality_status(
-                valid=file.predicted_class == file.target,
-                probability=file.probability,
-                asked=self.confidence if saved.kind == "confident" else None,
-                half=float(expit(file.margin)) if saved.kind == "boundary" else None,
-                reencoding_error=file.reencoding_error,
-                padding_energy=file.padding_energy,
-                clipped=clipped,
-                distance=file.distance,
-            ),
-        }
-        changes = zip(self.package.channels, mean_change(before, saved.acquired), strict=True)
-        return measured | {f"{name}_change_{channel}": float(change) for channel, change in changes}
 
     def _measure_regions(self, saved: SavedCounterfactual) -> Numbers:
         measured = region_features(

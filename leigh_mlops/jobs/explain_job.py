@@ -20,15 +20,14 @@ from rich.console import Console
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import check_kinds, default_explainers, select_explainers
-from leigh_mlops.jobs.batch_size import fit_batch_size
-from leigh_mlops.jobs.field_reader import Adjust, FieldReader
+from leigh_mlops.explanations.prepared_field import Adjust
+from leigh_mlops.jobs.field_reader import FieldReader, read_interpolation_target
 from leigh_mlops.jobs.map_checks import check_maps, report_checks, select_map_methods
 from leigh_mlops.jobs.options import ExplainOptions
 from leigh_mlops.jobs.reporting.outputs import build_tables, collect_records, write_outputs
 from leigh_mlops.jobs.sample import read_sample
-from leigh_mlops.jobs.towards import read_interpolation_target
 from leigh_mlops.jobs.validation import check_channels, check_options, check_oracle
-from leigh_mlops.jobs.worker import FieldWorker, WorkOrder, field_id
+from leigh_mlops.jobs.worker import FieldWorker, WorkOrder, field_id, fit_batch_size
 from leigh_mlops.models import ModelPackage, load_package
 from leigh_mlops.plates import find_twins
 from leigh_mlops.progress import Progress
@@ -36,7 +35,8 @@ from leigh_mlops.report.image_files import atomic_write
 from leigh_mlops.report.sentences import format_count
 from leigh_mlops.screening.screen import check_screen
 from leigh_mlops.search.cluster import ray_cluster
-from leigh_mlops.study import DataSource, find_data, plate_adjustments
+from leigh_mlops.study.plate_levels import plate_adjustments
+from leigh_mlops.study.prepare import DataSource, find_data
 from leigh_mlops.tracking import Run, Store, Version
 
 __all__ = ["ExplainJob"]

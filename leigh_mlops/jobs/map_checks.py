@@ -11,11 +11,10 @@ import torch
 from rich.console import Console
 
 from leigh_mlops.explanations import MAP_METHODS, FieldExplanation, MethodCheck, check_methods, explain_fields
+from leigh_mlops.explanations.prepared_field import Field
 from leigh_mlops.images import IntensityScale
 from leigh_mlops.jobs.colour_limits import colour_limits, write_colour_bars
-from leigh_mlops.jobs.context import build_context
-from leigh_mlops.jobs.field_reader import Field
-from leigh_mlops.jobs.options import ExplainOptions
+from leigh_mlops.jobs.options import ExplainOptions, build_context
 from leigh_mlops.jobs.sample import scale_fields
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates import write_table

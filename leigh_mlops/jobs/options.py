@@ -1,10 +1,12 @@
-"""Options of a job, beside the model and the images."""
+"""Options of a job, beside the model and the images, and the context of explanations that follows from them."""
 
 from dataclasses import dataclass
 
-from leigh_mlops.explanations import DEFAULT_CONFIDENCE, DEFAULT_COUNTERFACTUAL_KINDS
+import torch
 
-__all__ = ["ExplainOptions"]
+from leigh_mlops.explanations import DEFAULT_CONFIDENCE, DEFAULT_COUNTERFACTUAL_KINDS, ExplanationContext
+
+__all__ = ["ExplainOptions", "build_context"]
 
 
 @dataclass(frozen=True)
@@ -43,3 +45,31 @@ class ExplainOptions:
     rescue_from: str | None = None
     rescue_to: str | None = None
     doses: str | None = None
+
+
+def build_context(
+    options: ExplainOptions,
+    *,
+    labels: torch.Tensor | None = None,
+    towards: torch.Tensor | None = None,
+    references: torch.Tensor | None = None,
+) -> ExplanationContext:
+    """Build the context in which some fields are explained.
+
+    Args:
+        options: Options of the job.
+        labels: See `ExplanationContext`.
+        towards: See `ExplanationContext`.
+        references: See `ExplanationContext`.
+    """
+    return ExplanationContext(
+        target=options.target,
+        labels=labels,
+        kinds=options.counterfactual,
+        confidence=options.confidence,
+        window=options.window,
+        stride=options.stride,
+        occlusion_budget=options.occlusion_budget,
+        towards=towards,
+        references=references,
+    )

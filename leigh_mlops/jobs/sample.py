@@ -8,8 +8,9 @@ import pandas as pd
 import torch
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.explanations.prepared_field import Field
 from leigh_mlops.images import IntensityScale
-from leigh_mlops.jobs.field_reader import Field, FieldReader
+from leigh_mlops.jobs.field_reader import FieldReader
 from leigh_mlops.plates.columns import Metadata
 
 __all__ = ["MAX_SAMPLE", "read_sample", "scale_fields"]

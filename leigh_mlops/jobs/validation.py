@@ -91,7 +91,7 @@ def _refuse_counterfactual_options(options: ExplainOptions, package: ModelPackag
             )
 
 
-def check_channels(source: Path | None, package: ModelPackage, channels: Sequence[str]) -> None:
+def check_channels(source: Path | str | None, package: ModelPackage, channels: Sequence[str]) -> None:
     """Refuse images that lack a channel of the model; their order does not matter, as channels go by name.
 
     Raises:

@@ -12,23 +12,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import psutil
 import torch
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.explanations import ExplanationContext, FieldExplanation, counterfactual_sweep, explain_fields
-from leigh_mlops.images import IntensityScale, apply_adjustment, invert_adjustment
-from leigh_mlops.jobs.context import build_context
-from leigh_mlops.jobs.counterfactual_metrics import CounterfactualEvaluator, SavedCounterfactual
+from leigh_mlops.explanations import ExplanationContext, FieldExplanation, counterfactual_sweep
+from leigh_mlops.explanations.prepared_field import Adjust, Field
+from leigh_mlops.images import IntensityScale
+from leigh_mlops.jobs.counterfactual_metrics import CounterfactualEvaluator, explain_and_save
 from leigh_mlops.jobs.field_folder import FieldFolder
-from leigh_mlops.jobs.field_reader import Adjust, Field, FieldReader
-from leigh_mlops.jobs.options import ExplainOptions
+from leigh_mlops.jobs.field_reader import FieldReader, read_interpolation_target
+from leigh_mlops.jobs.options import ExplainOptions, build_context
 from leigh_mlops.jobs.sample import scale_fields
-from leigh_mlops.jobs.towards import read_interpolation_target
-from leigh_mlops.models import InverseError, ModelPackage, load_package
+from leigh_mlops.models import InverseError, ModelPackage, Network, load_package
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.image_files import atomic_write
+from leigh_mlops.training import image_bytes
 
-__all__ = ["FieldWorker", "WorkOrder", "field_id"]
+__all__ = ["FieldWorker", "WorkOrder", "check_prediction", "field_id", "fit_batch_size", "load_to_device"]
+
+_MAX_BATCH, _MAX_GPU_BATCH = 8, 32
+_MEMORY_SHARE = 0.5
+"""Share of the free memory to use; the rest is for Ray, files and what explanations keep besides a pass."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -69,10 +74,10 @@ class FieldWorker:
 
     def __init__(self, order: WorkOrder) -> None:
         self.order = order
-        self.package = _load_package(order.package)
+        self.package = load_to_device(Path(order.package))
         self.table = pd.read_parquet(order.table)
         self.reader = FieldReader(self.package, self.table, order.adjust, Path(order.demo) if order.demo else None)
-        oracle = _load_package(order.oracle) if order.oracle else None
+        oracle = load_to_device(Path(order.oracle)) if order.oracle else None
         self.evaluator = CounterfactualEvaluator(
             self.package, self.reader, order.options.confidence, oracle, order.oracle_adjust
         )
@@ -128,20 +133,12 @@ class FieldWorker:
     def _explain_together(self, fields: list[Field]) -> list[dict[str, Any]]:
         if not fields:
             return []
-        files: dict[tuple[int, str], Floats] = {}
 
-        def as_saved(place: int, kind: str, image: Floats) -> Floats:
-            """Save in the units of the acquisition, and read back."""
-            field = fields[place]
-            files[place, kind] = self._folder(field).write_counterfactual(kind, invert_adjustment(image, field.adjust))
-            return apply_adjustment(files[place, kind], field.adjust)
+        def save(field: Field, kind: str, acquired: Floats) -> Floats:
+            return self._folder(field).write_counterfactual(kind, acquired)
 
-        raw = np.stack([field.raw for field in fields])
-        explained = explain_fields(self.package, raw, self.order.methods, self._context(fields), as_saved)
+        explained, saved = explain_and_save(self.package, fields, self.order.methods, self._context(fields), save)
         self.evaluator.measure_originals(fields, explained)
-        saved = [
-            SavedCounterfactual(fields[place], kind, file, explained[place]) for (place, kind), file in files.items()
-        ]
         if saved:
             self.evaluator.evaluate(saved)
             if self.order.options.counts:
@@ -179,9 +176,7 @@ class FieldWorker:
 
     def _save(self, field: Field, found: FieldExplanation) -> dict[str, Any]:
         folder, options = self._folder(field), self.order.options
-        probabilities = [value for name, value in found.numbers.items() if name.startswith("probability_")]
-        if not np.isfinite(np.array(probabilities, float)).all():
-            raise LeighError("The network's answer is not a number; look at the field's intensities.")
+        check_prediction(found)
         pictures = folder.write_pictures(field.raw, found)
         if "interpolation" in found.frames and options.towards_field:
             found.numbers["interpolation_towards"] = options.towards_field
@@ -209,11 +204,41 @@ class FieldWorker:
         )
 
 
-def _load_package(folder: str) -> ModelPackage:
-    package = load_package(Path(folder))
+def load_to_device(folder: Path) -> ModelPackage:
+    """Load a package, its network on the GPU if there is one."""
+    package = load_package(folder)
     if torch.cuda.is_available():
         package.model.to("cuda")
     return package
+
+
+def check_prediction(found: FieldExplanation) -> None:
+    """Refuse probabilities that are not finite.
+
+    Raises:
+        LeighError: One is not.
+    """
+    probabilities = [value for name, value in found.numbers.items() if name.startswith("probability_")]
+    if not np.isfinite(np.array(probabilities, float)).all():
+        raise LeighError("The network's answer is not a number; look at the field's intensities.")
+
+
+def fit_batch_size(model: Network, workers: int, gpus: float = 0.0) -> int:
+    """Return the number of fields that fit into memory, from what one takes in a forward and a backward pass.
+
+    Args:
+        model: Network to explain.
+        workers: Number of workers that share this machine's memory.
+        gpus: Share of a GPU that each worker has; 0 without a GPU.
+
+    Returns:
+        Batch size, 1 to 8, or 1 to 32 on a GPU.
+    """
+    if gpus and torch.cuda.is_available():
+        free, most = gpus * torch.cuda.get_device_properties(0).total_memory, _MAX_GPU_BATCH
+    else:
+        free, most = psutil.virtual_memory().available / workers, _MAX_BATCH
+    return max(1, min(most, int(_MEMORY_SHARE * free / image_bytes(model))))
 
 
 def field_id(row: "pd.Series[Any]") -> str:

@@ -19,6 +19,7 @@ __all__ = [
     "read_tiff16",
     "atomic_write",
     "require_one_size",
+    "round_trip_tiff16",
     "write_counts",
     "write_gif",
     "write_png",
@@ -112,14 +113,9 @@ def write_tiff16(path: Path, image: ArrayLike, channels: Sequence[str], full_sca
     Raises:
         ValueError: The shape does not fit the channels, or a value is not finite.
     """
-    raw = np.asarray(image, dtype=np.float64)
-    if raw.ndim != 3 or len(raw) != len(channels) or not raw.size:
-        raise ValueError(f"image {raw.shape} does not fit {len(channels)} channels: pass (C, H, W).")
-    if not np.isfinite(raw).all():
-        raise ValueError(f"{(~np.isfinite(raw)).sum()} pixels are not finite: a 16-bit file cannot hold them.")
-    offset = float(raw.min())
-    step = float(raw.max() - offset) / STEPS or 1.0
-    counts = np.clip(np.rint((raw - offset) / step), 0, STEPS).astype(np.uint16)
+    if np.ndim(image) != 3 or np.shape(image)[0] != len(channels) or not np.size(image):
+        raise ValueError(f"image {np.shape(image)} does not fit {len(channels)} channels: pass (C, H, W).")
+    counts, offset, step = _quantise_to_16_bits(image)
     stated = {
         "scale": DESCRIPTION, "channels": list(channels), "full_scale": full_scale,
         "offset": offset, "step": step,
@@ -130,6 +126,29 @@ def write_tiff16(path: Path, image: ArrayLike, channels: Sequence[str], full_sca
             photometric="minisblack", compression="zlib", predictor=True,
         )  # fmt: skip
     return stated
+
+
+def round_trip_tiff16(image: ArrayLike) -> NDArray[np.float64]:
+    """Raw intensities (C, H, W) as `read_tiff16` returns them from a file of `write_tiff16`, without the file."""
+    return _restore_intensities(*_quantise_to_16_bits(image))
+
+
+def _quantise_to_16_bits(image: ArrayLike) -> tuple[NDArray[np.uint16], float, float]:
+    """Quantise raw intensities to 16-bit counts with an offset and a step.
+
+    Raises:
+        ValueError: A value is not finite.
+    """
+    raw = np.asarray(image, dtype=np.float64)
+    if not np.isfinite(raw).all():
+        raise ValueError(f"{(~np.isfinite(raw)).sum()} pixels are not finite: a 16-bit file cannot hold them.")
+    offset = float(raw.min())
+    step = float(raw.max() - offset) / STEPS or 1.0
+    return np.clip(np.rint((raw - offset) / step), 0, STEPS).astype(np.uint16), offset, step
+
+
+def _restore_intensities(counts: NDArray[np.uint16], offset: float, step: float) -> NDArray[np.float64]:
+    return offset + step * counts.astype(np.float64)
 
 
 def write_counts(path: Path, image: ArrayLike, channels: Sequence[str], full_scale: int) -> Path:
@@ -170,4 +189,4 @@ def read_tiff16(path: Path) -> tuple[NDArray[np.float64], dict[str, Any]]:
         offset, step = float(stated["offset"]), float(stated["step"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LeighError(f"{path} states no intensity scale: pass a TIFF that an explanation wrote.") from error
-    return offset + step * counts.astype(np.float64), stated
+    return _restore_intensities(counts, offset, step), stated

@@ -19,7 +19,7 @@ from leigh_mlops.report.rendering import (
 )
 from leigh_mlops.report.style import INK, MUTED, new_figure
 
-__all__ = ["HeatScale", "Panel", "SheetRow", "contact_sheet", "reconstructions"]
+__all__ = ["HeatScale", "Panel", "SheetRow", "contact_sheet", "limits_sentence", "reconstructions"]
 
 DPI = 100
 SIDE, GAP, MARGIN = 224, 16, 24
@@ -38,7 +38,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class SheetRow:
-    """Row of one field: a title and its panels, left to right."""
+    """Row of one field: a title, which may be empty, and its panels, left to right."""
 
     title: str
     panels: Sequence[Panel]
@@ -127,11 +127,12 @@ def reconstructions(
         ]
         rows.append(SheetRow(name, panels))
     scale = HeatScale(limit, "reconstruction minus image, mean of the channels (raw intensity)")
-    note = f"{_limits_sentence(channels, limits)} One scale for all fields."
+    note = f"{limits_sentence(channels, limits)} One scale for all fields."
     return contact_sheet(rows, "Images and their reconstructions", note, scale=scale)
 
 
-def _limits_sentence(channels: Sequence[str], limits: ArrayLike) -> str:
+def limits_sentence(channels: Sequence[str], limits: ArrayLike) -> str:
+    """Sentence on the intensity scale of pictures from `composite`."""
     scales = dict(zip(channels, np.asarray(limits, dtype=float), strict=True))
     parts = [f"{name} {scales[name][0]:.4g} to {scales[name][1]:.4g}" for name in channel_colours(channels)]
     return f"Raw intensity from black to full colour: {', '.join(parts)}."
@@ -144,7 +145,11 @@ def _wrap_caption(caption: str) -> list[str]:
 
 def _row_height(row: SheetRow) -> int:
     lines = max((len(_wrap_caption(panel.caption)) for panel in row.panels), default=0)
-    return TITLE + SIDE + 4 + LINE * lines + GAP
+    return _title_height(row) + SIDE + 4 + LINE * lines + GAP
+
+
+def _title_height(row: SheetRow) -> int:
+    return TITLE if row.title else 0
 
 
 class _Sheet:
@@ -167,13 +172,15 @@ class _Sheet:
         return left / self.width, bottom / self.height, width / self.width, height / self.height
 
     def draw_row(self, row: SheetRow, top: int) -> None:
-        self.write_lines([row.title], MARGIN, top + 4, size=10.5, weight="bold")
+        if row.title:
+            self.write_lines([row.title], MARGIN, top + 4, size=10.5, weight="bold")
+        below = top + _title_height(row)
         for place, panel in enumerate(row.panels):
             left = MARGIN + place * (SIDE + GAP)
-            axes = self.figure.add_axes(self.axes_box(left, top + TITLE, SIDE, SIDE))
+            axes = self.figure.add_axes(self.axes_box(left, below, SIDE, SIDE))
             axes.imshow(panel.picture)
             axes.set_axis_off()
-            self.write_lines(_wrap_caption(panel.caption), left, top + TITLE + SIDE + 4)
+            self.write_lines(_wrap_caption(panel.caption), left, below + SIDE + 4)
 
     def draw_scale(self, scale: HeatScale, top: int) -> None:
         axes = self.figure.add_axes(self.axes_box(MARGIN, top, 2 * SIDE, 12))
@@ -184,4 +191,7 @@ class _Sheet:
         axes.set_xticks(np.linspace(low, scale.limit, 5))
         axes.xaxis.set_major_formatter("{x:.3g}")
         axes.tick_params(labelsize=9, colors=INK)
+        first, *_, last = axes.get_xticklabels()
+        first.set_horizontalalignment("left")  # long numbers would leave the sheet
+        last.set_horizontalalignment("right")
         axes.set_xlabel(scale.label, fontsize=9, color=INK, loc="left", parse_math=False)

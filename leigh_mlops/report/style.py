@@ -1,5 +1,6 @@
 """Common style of all figures: colours, sizes, and the way of saving them."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -44,6 +45,15 @@ def class_colours(names: Sequence[str]) -> dict[str, str]:
     return {name: PALETTE[place % len(PALETTE)] for place, name in enumerate(names)}
 
 
+class NotebookFigure(Figure):
+    """Figure that a notebook shows by itself, also where pyplot, which registers figures there, was never imported."""
+
+    def _repr_png_(self) -> bytes:
+        picture = io.BytesIO()
+        self.savefig(picture, format="png", dpi="figure")
+        return picture.getvalue()
+
+
 def new_figure(
     width: float, height: float, *, dpi: int = 120, layout: Literal["constrained", "compressed"] | None = "constrained"
 ) -> Figure:
@@ -56,7 +66,7 @@ def new_figure(
         layout: ``compressed`` if axes keep their aspect, None if they are
             placed by hand.
     """
-    figure = Figure(figsize=(width, height), dpi=dpi, facecolor="white", layout=layout)
+    figure = NotebookFigure(figsize=(width, height), dpi=dpi, facecolor="white", layout=layout)
     FigureCanvasAgg(figure)
     return figure
 

@@ -6,24 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 from rich.console import Console
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.images import IntensityScale, adjustment
+from leigh_mlops.images import IntensityScale
 from leigh_mlops.models import ModelPackage, load_package
-from leigh_mlops.plates import EXCLUDED_BY_DEFAULT
-from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.terminal_tables import REFERENCE_NAMES
 from leigh_mlops.study.console_summary import evaluation_lines
 from leigh_mlops.study.evaluation import Evaluation, evaluate_package
 from leigh_mlops.study.model_selection import accuracy_gain
+from leigh_mlops.study.plate_levels import stored_excluded_flaws, training_mask
 from leigh_mlops.study.prepare import DataSource, add_flags, add_pixels, find_data, measure_confounds
 from leigh_mlops.tracking import Store, Version
 from leigh_mlops.training import PreparedData
 
-__all__ = ["VersionEvaluation", "evaluate_version", "matching_data", "plate_adjustments"]
+__all__ = ["VersionEvaluation", "evaluate_version", "matching_data"]
 
 
 @dataclass(frozen=True)
@@ -116,43 +113,4 @@ def matching_data(package: ModelPackage, source: DataSource, console: Console) -
     for failure in data.failures:
         console.print(f"  left out: {failure.reason}", markup=False)
     controls = IntensityScale.from_json(package.scale).controls
-    return data if controls is None else data.scale_by_controls(_training_mask(package, data), controls)
-
-
-def _training_mask(package: ModelPackage, data: PreparedData) -> npt.NDArray[np.bool_]:
-    """Mask of the fields on which a package was trained, shape (N,)."""
-    return np.isin(data.cache.digests, package.arrays["training_digests"].astype(np.uint64))
-
-
-def plate_adjustments(
-    package: ModelPackage, table: pd.DataFrame, console: Console
-) -> dict[str, list[list[float]]] | None:
-    """Offset and gain of each channel by plate, from the plates' own negative controls.
-
-    They equal those of an evaluation on the same table: every image is read once, since flaws, for
-    which a control is left out, are found by comparing fields.
-
-    Returns:
-        ``None`` for a package that is not scaled by controls.
-
-    Raises:
-        LeighError: A plate has no negative control well that can be read.
-    """
-    controls = IntensityScale.from_json(package.scale).controls
-    if controls is None:
-        return None
-    spec = package.model.spec
-    data = add_pixels(table, package.channels, spec.classes, spec.image_size, console)
-    data = add_flags(data, stored_excluded_flaws(package), console)
-    levels = data.control_levels(_training_mask(package, data))
-    if absent := sorted(set(table[Metadata.PLATE].astype(str)) - set(levels)):
-        raise LeighError(
-            f"The model is scaled by negative controls, and plate {absent[0]} has none that can be read; add "
-            "pert_type=negcon to its plate map."
-        )
-    return {plate: adjustment(controls, level).tolist() for plate, level in levels.items()}
-
-
-def stored_excluded_flaws(package: ModelPackage) -> tuple[str, ...]:
-    """Flaws for which fields were left out when a package was made; the default rule if they are not stored."""
-    return tuple(package.about.get("exclude", EXCLUDED_BY_DEFAULT))
+    return data if controls is None else data.scale_by_controls(training_mask(package, data), controls)

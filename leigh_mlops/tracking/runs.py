@@ -81,6 +81,11 @@ class Run:
         with translate_store_errors(self.client):
             self.client.log_batch(self.id, tags=[RunTag(key, tag_text(value)) for key, value in tags.items()])
 
+    def metrics(self) -> dict[str, float]:
+        """Latest value of each metric of the run."""
+        with translate_store_errors(self.client):
+            return dict(self.client.get_run(self.id).data.metrics)
+
     def tags(self) -> dict[str, str]:
         """Current tags of the run."""
         with translate_store_errors(self.client):

@@ -15,14 +15,15 @@ from rich.console import Console
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explain import EXIT_MOST_FAILED, explain
-from leigh_mlops.jobs import ExplainJob, ExplainOptions
-from leigh_mlops.jobs import worker as worker_module
+from leigh_mlops.jobs import counterfactual_metrics
+from leigh_mlops.jobs.explain_job import ExplainJob
+from leigh_mlops.jobs.options import ExplainOptions
 from leigh_mlops.jobs.reporting.evaluation_report import write_evaluation
 from leigh_mlops.jobs.worker import FieldWorker, WorkOrder
 from leigh_mlops.models import ModelPackage, build_model, save_package
-from leigh_mlops.study import DataSource
 from leigh_mlops.study.baselines import fit_baselines
 from leigh_mlops.study.model_selection import make_package
+from leigh_mlops.study.prepare import DataSource
 from tests.training.conftest import prepared
 
 
@@ -182,7 +183,7 @@ def test_a_network_that_gives_no_number_is_a_failure_of_its_field(
     ExplainJob(**job).run()
     worker = FieldWorker(orders[0])
     assert not any("failure" in record for record in worker.explain([0, 1]))
-    explained = worker_module.explain_fields
+    explained = counterfactual_metrics.explain_fields
 
     def wild(package: ModelPackage, raw: Any, *given: Any) -> Any:
         found = explained(package, raw, *given)
@@ -190,7 +191,7 @@ def test_a_network_that_gives_no_number_is_a_failure_of_its_field(
             each.numbers["probability_DS"] = float("nan") if (image == worker.reader.read(0).raw).all() else 0.5
         return found
 
-    monkeypatch.setattr(worker_module, "explain_fields", wild)
+    monkeypatch.setattr(counterfactual_metrics, "explain_fields", wild)
     records = worker.explain([0, 1])
     assert ["failure" in record for record in records] == [True, False]
     assert "is not a number" in records[0]["failure"]

@@ -12,15 +12,16 @@ import torch
 from rich.console import Console
 
 from leigh_mlops.explanations import MethodCheck
-from leigh_mlops.jobs import ExplainJob, ExplainOptions
 from leigh_mlops.jobs import map_checks as map_checks_module
+from leigh_mlops.jobs.explain_job import ExplainJob
 from leigh_mlops.jobs.map_checks import select_map_methods, write_checks
+from leigh_mlops.jobs.options import ExplainOptions
 from leigh_mlops.jobs.reporting.outputs import collect_records
 from leigh_mlops.jobs.worker import FieldWorker, WorkOrder
 from leigh_mlops.models import build_model, save_package
-from leigh_mlops.study import DataSource
 from leigh_mlops.study.baselines import fit_baselines
 from leigh_mlops.study.model_selection import make_package
+from leigh_mlops.study.prepare import DataSource
 from tests.jobs.test_explain_job import OneVersion
 from tests.training.conftest import prepared
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.jobs.field_reader import Field
+from leigh_mlops.explanations.prepared_field import Field
 from leigh_mlops.jobs.sample import MAX_SAMPLE, read_sample
 
 

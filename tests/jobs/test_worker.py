@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import tifffile
 import torch
@@ -17,16 +18,17 @@ from leigh_mlops.explanations import (
     explain_fields,
     predict_fields,
 )
-from leigh_mlops.explanations import counterfactuals as counterfactuals_module
+from leigh_mlops.explanations.counterfactuals import generation as generation_module
 from leigh_mlops.explanations.counterfactuals.decoding import DecodedImages
 from leigh_mlops.jobs import field_folder as folder_module
 from leigh_mlops.jobs import worker as worker_module
 from leigh_mlops.jobs.options import ExplainOptions
-from leigh_mlops.jobs.worker import FieldWorker, WorkOrder
+from leigh_mlops.jobs.worker import FieldWorker, WorkOrder, fit_batch_size
 from leigh_mlops.models import InverseError, build_model, save_package
 from leigh_mlops.report.image_files import read_tiff16
 from leigh_mlops.study.baselines import fit_baselines
 from leigh_mlops.study.model_selection import make_package
+from leigh_mlops.training import image_bytes
 from tests.training.conftest import prepared
 
 
@@ -99,7 +101,7 @@ def test_counterfactuals_are_saved_in_the_units_of_the_acquisition(worker: Field
     plate = str(worker.table["Metadata_Plate"].iloc[0])
     levels = [[20.0, 2.0]] * 3
     ask(worker, ("counterfactual",))
-    worker.reader.adjust = {plate: levels}
+    worker.reader.preparation.adjust = {plate: levels}
     (record,) = worker.explain([0])
     image = worker.reader.read(0)
     np.testing.assert_allclose(image.raw, 20 + 2 * image.acquired, rtol=1e-5)
@@ -112,6 +114,7 @@ def test_counterfactuals_are_saved_in_the_units_of_the_acquisition(worker: Field
     np.testing.assert_allclose(20 + 2 * saved, wanted, atol=1e-2 * np.ptp(wanted))
 
 
+GIB = 2**30
 LEVELS = [[20.0, 2.0]] * 3
 
 
@@ -129,7 +132,7 @@ def test_certificates_judge_what_the_file_holds(
 ) -> None:
     plate = str(worker.table["Metadata_Plate"].iloc[0])
     ask(worker, ("counterfactual",), counts=True)
-    worker.reader.adjust = levels and {plate: levels}
+    worker.reader.preparation.adjust = levels and {plate: levels}
     (before,) = worker.explain([0])
     monkeypatch.setattr(folder_module, "write_tiff16", black)
     (after,) = worker.explain([0])
@@ -195,7 +198,7 @@ def test_fields_that_are_the_target_already_get_a_note(worker: FieldWorker) -> N
 def test_a_kind_that_cannot_be_inverted_takes_neither_the_field_nor_its_other_kinds(
     worker: FieldWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decode = counterfactuals_module.decode_all
+    decode = generation_module.decode_all
 
     def fails(model: torch.nn.Module, latents: torch.Tensor) -> DecodedImages:
         """The last kind of a field is the second half."""
@@ -204,7 +207,7 @@ def test_a_kind_that_cannot_be_inverted_takes_neither_the_field_nor_its_other_ki
 
     ask(worker, ("counterfactual",), sweep=3)
     (whole,) = worker.explain([0])
-    monkeypatch.setattr(counterfactuals_module, "decode_all", fails)
+    monkeypatch.setattr(generation_module, "decode_all", fails)
     (record,) = worker.explain([0])
     numbers = record["numbers"]
     assert numbers["counterfactual_confident_note"] == "block 1 of stage 1 did not converge"
@@ -307,3 +310,25 @@ def test_a_reconstruction_says_its_error_in_raw_intensity(worker: FieldWorker) -
     (record,) = worker.explain([0])
     for channel in worker.package.channels:
         assert 0 <= record["numbers"][f"reconstruction_error_{channel}"] < 1e-2
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_batches_are_as_large_as_memory_and_no_larger(workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build_model("resnext", classes=["A", "B"], image_size=64, channels=3)
+    one = image_bytes(model)
+    sizes = []
+    for images in (0.5, 2, 6, 1000):
+        free = SimpleNamespace(available=int(2 * images * one * workers))
+        monkeypatch.setattr(psutil, "virtual_memory", lambda free=free: free)
+        sizes.append(fit_batch_size(model, workers))
+    assert sizes == [1, 2, 6, 8]
+
+
+def test_an_image_takes_more_where_it_is_larger() -> None:
+    sizes = [
+        image_bytes(build_model("resnext", classes=["A", "B"], image_size=size, channels=3)) for size in (32, 64, 224)
+    ]
+    assert sizes[0] < sizes[1] < sizes[2]
+    assert 3 < sizes[1] / sizes[0] < 5
+    # Activations of ResNeXt50 at 224 px, kept for the way back: some 25 million numbers of four bytes.
+    assert 0.08 * GIB < sizes[2] < 0.3 * GIB

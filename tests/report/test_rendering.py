@@ -7,7 +7,7 @@ from matplotlib import colormaps
 from PIL import Image
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.report.image_files import atomic_write
+from leigh_mlops.report.image_files import atomic_write, round_trip_tiff16
 from leigh_mlops.report.rendering import (
     SIGNED_MAP,
     channel_colours,
@@ -168,6 +168,14 @@ def test_tiff_gives_an_unclipped_image_back(tmp_path, channels):
     assert read.shape == image.shape
     assert np.abs(read - image).max() <= stated["step"] / 2 * (1 + 1e-6)
     assert stated["step"] == pytest.approx(np.ptp(image) / 65535)
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-3, 200.0])
+def test_the_round_trip_in_memory_is_that_of_the_file(tmp_path, spread):
+    image = np.random.default_rng(0).normal(100, spread, (2, 6, 7))
+    write_tiff16(tmp_path / "a.tif", image, ["A", "B"], full_scale=255)
+    np.testing.assert_array_equal(round_trip_tiff16(image), read_tiff16(tmp_path / "a.tif")[0])
+    assert spread == 0 or (round_trip_tiff16(image) != image).any()
 
 
 def test_tiff_states_its_scale_to_any_reader(tmp_path):

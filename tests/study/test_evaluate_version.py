@@ -11,9 +11,10 @@ from leigh_mlops.images import IntensityScale
 from leigh_mlops.models import ModelPackage, build_model
 from leigh_mlops.plates import find_images, write_demo_plate
 from leigh_mlops.study.baselines import fit_baselines
-from leigh_mlops.study.evaluate_version import matching_data, plate_adjustments
+from leigh_mlops.study.evaluate_version import matching_data
 from leigh_mlops.study.evaluation import evaluate_package
 from leigh_mlops.study.model_selection import make_package
+from leigh_mlops.study.plate_levels import plate_adjustments
 from leigh_mlops.study.prepare import DataSource, divided_table, prepare_data
 from leigh_mlops.training import PreparedData
 

@@ -8,10 +8,12 @@ from rich.console import Console
 from leigh_mlops.errors import LeighError
 from leigh_mlops.events import DataFacts, Drawn, Opened
 from leigh_mlops.settings import SearchSpace
-from leigh_mlops.study import DataSource, SearchStudy, StudyOptions, resume_newest
 from leigh_mlops.study.delivery import Delivery
 from leigh_mlops.study.interrupted import close_interrupted
+from leigh_mlops.study.prepare import DataSource
 from leigh_mlops.study.search_folder import interrupted_searches, locked_search, new_search
+from leigh_mlops.study.search_study import SearchStudy, resume_newest
+from leigh_mlops.study.study_options import StudyOptions
 from leigh_mlops.tracking import Store
 
 FACTS: DataFacts = {

@@ -7,7 +7,8 @@ import pytest
 from leigh_mlops.errors import LeighError
 from leigh_mlops.events import Opened
 from leigh_mlops.settings import SearchSpace
-from leigh_mlops.study import DataSource, StudyOptions
+from leigh_mlops.study.prepare import DataSource
+from leigh_mlops.study.study_options import StudyOptions
 from leigh_mlops.trials import Journal
 
 SPACE = SearchSpace.model_validate(

@@ -1,0 +1,1 @@
+"""Python API for notebooks; `leigh_mlops` itself exposes what is used."""

@@ -1,0 +1,221 @@
+"""Images of a notebook, an image table or arrays, as the fields that a job would make of them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from rich.console import Console
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.explanations.prepared_field import Adjust, Field, FieldPreparation
+from leigh_mlops.images import ChannelFiles, ControlReference, FieldFiles, IntensityScale, Plane, adjustment
+from leigh_mlops.images.control_levels import measure_level
+from leigh_mlops.images.sizes import counts_at_size, intensity_per_count
+from leigh_mlops.images.source import Pixels
+from leigh_mlops.jobs.field_reader import FieldReader
+from leigh_mlops.jobs.validation import check_channels
+from leigh_mlops.models import ModelPackage
+from leigh_mlops.plates import table_channels
+from leigh_mlops.plates.columns import Metadata, is_metadata
+from leigh_mlops.study.plate_levels import plate_adjustments
+
+__all__ = ["FieldSource", "check_arrays", "check_table", "open_fields"]
+
+_NO_PLATE = ""
+_KEY = (Metadata.PLATE, Metadata.WELL, Metadata.SITE)
+
+
+class FieldSource(Protocol):
+    """Fields that can be read one by one.
+
+    Attributes:
+        index: Labels of the fields.
+        metadata: Metadata columns of the fields, by the index; no column for arrays.
+    """
+
+    index: pd.Index
+    metadata: pd.DataFrame
+
+    def read(self, row: int) -> Field:
+        """Read one field.
+
+        Raises:
+            LeighError: It can't be read, or does not fit the model.
+        """
+
+
+def open_fields(package: ModelPackage, images: Any, channels: Sequence[str] | None, controls: Any) -> FieldSource:  # noqa: ANN401
+    """Open the images that a user handed in.
+
+    Args:
+        package: The model.
+        images: An image table; or raw uint8 or uint16 arrays, (N, C, H, W) or a sequence of (C, H, W).
+        channels: Names of the channels of arrays; None for the model's, in its order.
+        controls: Negative controls of the plates, a table or arrays, for a model that is scaled by controls.
+
+    Raises:
+        LeighError: They do not fit the model.
+    """
+    if isinstance(images, pd.DataFrame):
+        if channels is not None:
+            raise LeighError("channels= names the channels of arrays, and a table names its own; leave it out.")
+        return _TableFields(package, images, controls)
+    return _ArrayFields(package, images, channels, controls)
+
+
+class _TableFields:
+    def __init__(self, package: ModelPackage, table: pd.DataFrame, controls: Any) -> None:  # noqa: ANN401
+        check_table(table)
+        check_channels("The table", package, table_channels(table))
+        self.index = table.index
+        self.metadata = table[[name for name in table if is_metadata(name)]]
+        # Rows of a part of a table keep their labels, while a reader counts rows.
+        rows = table.reset_index(drop=True)
+        self._reader = FieldReader(package, rows, _table_adjustment(package, rows, controls), None)
+
+    def read(self, row: int) -> Field:
+        return self._reader.read(row)
+
+
+class _ArrayFields:
+    def __init__(self, package: ModelPackage, images: Any, channels: Sequence[str] | None, controls: Any) -> None:  # noqa: ANN401
+        self._images = _order_channels(package, check_arrays(images), channels, "images")
+        self.index: pd.Index = pd.RangeIndex(len(self._images))
+        self.metadata = pd.DataFrame(index=self.index)
+        self._preparation = FieldPreparation(package, _array_adjustment(package, channels, controls))
+
+    def read(self, row: int) -> Field:
+        image = self._images[row]
+        return self._preparation.prepare(row, image, _name_array(f"images[{row}]", len(image)), _NO_PLATE)
+
+
+def check_table(table: pd.DataFrame) -> None:
+    """Refuse a table that is no image table, or has no row.
+
+    Raises:
+        LeighError: It is not, or it is empty.
+    """
+    missing = [name for name in _KEY if name not in table] or ([] if table_channels(table) else ["FileName_<Channel>"])
+    if missing:
+        raise LeighError(f"The table lacks the columns {', '.join(missing)}; pass one that read_plate returns.")
+    if table.empty:
+        raise LeighError("The table has no rows; pass at least one.")
+
+
+def check_arrays(images: Any, name: str = "images") -> list[Pixels]:  # noqa: ANN401
+    """Check raw images as a camera wrote them.
+
+    Args:
+        images: Shape (N, C, H, W), or a list of (C, H, W); uint8 or uint16.
+        name: Name of the argument, for messages.
+
+    Returns:
+        N images (C, H, W) in the machine's byte order.
+
+    Raises:
+        LeighError: Their shape or type is another one, or there is none.
+    """
+    arrays = images if isinstance(images, list | tuple) else np.asarray(images)
+    if isinstance(arrays, np.ndarray) and arrays.ndim != 4:
+        raise LeighError(f"The {name} have the shape {arrays.shape}; pass (N, C, H, W), a single image as image[None].")
+    if not len(arrays):
+        raise LeighError(f"There are no {name}; pass at least one.")
+    return [_check_array(np.asarray(image), f"{name}[{number}]") for number, image in enumerate(arrays)]
+
+
+def _check_array(image: npt.NDArray[Any], name: str) -> Pixels:
+    if image.ndim != 3 or not image.size:
+        raise LeighError(f"{name} has the shape {image.shape}; pass (C, H, W) with at least one pixel.")
+    if image.dtype.kind != "u" or image.dtype.itemsize > 2:
+        broken = image.dtype.kind == "f" and not np.isfinite(image).all()
+        raise LeighError(
+            f"{name} is {image.dtype}{', and not all of it is finite' if broken else ''}; pass the raw counts of the "
+            "camera as uint8 or uint16, such as image.astype(numpy.uint16) for whole numbers."
+        )
+    native: Pixels = image.astype(image.dtype.newbyteorder("="), copy=False)
+    return native
+
+
+def _order_channels(
+    package: ModelPackage, images: list[Pixels], channels: Sequence[str] | None, name: str
+) -> list[Pixels]:
+    """Reorder the channels of images to those of the model."""
+    names = list(package.channels if channels is None else channels)
+    check_channels("channels=", package, names)
+    if len(set(names)) != len(names):
+        raise LeighError(f"channels={names!r} names a channel twice; name each once.")
+    for number, image in enumerate(images):
+        if len(image) != len(names):
+            raise LeighError(
+                f"{name}[{number}] has {len(image)} channels for the names {', '.join(names)}; "
+                "name those of the images, in their order, by channels=."
+            )
+    order = [names.index(channel) for channel in package.channels]
+    return images if order == list(range(len(names))) else [image[order] for image in images]
+
+
+def _name_array(name: str, channels: int) -> FieldFiles:
+    """Files of an image that has none: a name for messages, and no illumination image."""
+    return (ChannelFiles((Plane(Path(name), None, 0, 1),), None),) * channels
+
+
+def _table_adjustment(package: ModelPackage, table: pd.DataFrame, controls: Any) -> Adjust:  # noqa: ANN401
+    """Offset and gain by plate, from the controls or those of the table itself; None for a model without a level."""
+    if _reference(package) is None:
+        return None
+    if controls is not None and not isinstance(controls, pd.DataFrame):
+        raise LeighError("The images are a table and controls= are not; pass the table of the whole plate.")
+    whole = table if controls is None else controls.reset_index(drop=True)
+    check_table(whole)
+    named = whole[Metadata.PLATE].astype(str)
+    negative = set(named[whole[Metadata.CONTROL] == "negcon"]) if Metadata.CONTROL in whole else set()
+    if absent := sorted(set(table[Metadata.PLATE].astype(str)) - negative):
+        raise LeighError(
+            f"The model is scaled by negative controls, and there is none of plate {absent[0]} in the table; pass the "
+            "table of the whole plate as controls=, with pert_type=negcon in its plate map."
+        )
+    return plate_adjustments(package, whole, Console(quiet=True))
+
+
+def _array_adjustment(package: ModelPackage, channels: Sequence[str] | None, controls: Any) -> Adjust:  # noqa: ANN401
+    reference = _reference(package)
+    if reference is None:
+        return None
+    if controls is None:
+        raise LeighError(
+            "The model is scaled by each plate's own negative controls, and arrays do not say which they are; pass "
+            "raw images of the plate's negative controls, or the table of the plate, as controls=."
+        )
+    if not isinstance(controls, pd.DataFrame):
+        return {_NO_PLATE: _measure_adjustment(package, reference, channels, controls)}
+    check_table(controls)
+    if len(controls[Metadata.PLATE].unique()) > 1:
+        raise LeighError("controls= has several plates, and arrays do not say theirs; pass the table of one plate.")
+    (levels,) = (plate_adjustments(package, controls.reset_index(drop=True), Console(quiet=True)) or {}).values()
+    return {_NO_PLATE: levels}
+
+
+def _measure_adjustment(
+    package: ModelPackage,
+    reference: ControlReference,
+    channels: Sequence[str] | None,
+    controls: Any,  # noqa: ANN401
+) -> list[list[float]]:
+    """Offset and gain of each channel by which the controls get the model's level, shape (C, 2)."""
+    images = _order_channels(package, check_arrays(controls, "controls"), channels, "controls")
+    preparation = FieldPreparation(package, None)
+    counts = []
+    for number, image in enumerate(images):
+        files = _name_array(f"controls[{number}]", len(image))
+        preparation.check_bit_depth(image, files)
+        counts.append(np.stack(counts_at_size(image, package.model.spec.image_size, files)))
+    level = measure_level(np.stack(counts), np.arange(len(counts)), intensity_per_count(images[0].dtype))
+    found: list[list[float]] = adjustment(reference, level).tolist()
+    return found
+
+
+def _reference(package: ModelPackage) -> ControlReference | None:
+    return IntensityScale.from_json(package.scale).controls

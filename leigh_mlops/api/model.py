@@ -1,0 +1,318 @@
+"""A trained model in a notebook: predictions, heatmaps and counterfactuals of raw images."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+
+from leigh_mlops.api.field_sources import FieldSource, open_fields
+from leigh_mlops.api.model_card import ModelCard, read_card
+from leigh_mlops.api.results import Counterfactuals, Heatmaps
+from leigh_mlops.errors import LeighError
+from leigh_mlops.explanations import (
+    DEFAULT_CONFIDENCE,
+    MAP_METHODS,
+    ExplanationContext,
+    FieldExplanation,
+    map_names,
+    map_unit,
+    require_capabilities,
+    select_explainers,
+)
+from leigh_mlops.explanations.prepared_field import Field
+from leigh_mlops.jobs.counterfactual_metrics import SavedCounterfactual, explain_and_save, measure_changes
+from leigh_mlops.jobs.options import ExplainOptions
+from leigh_mlops.jobs.reporting.captions import field_title
+from leigh_mlops.jobs.validation import check_options
+from leigh_mlops.jobs.worker import check_prediction, fit_batch_size, load_to_device
+from leigh_mlops.report.image_files import round_trip_tiff16
+
+__all__ = ["Model", "load"]
+
+Floats = npt.NDArray[np.float32]
+
+_REGISTRY = "models:/"
+_CHANNEL_MAPS = "occlusion_channels"
+_FIRST_MEASURES = (
+    "predicted", "target", "class", "probability", "valid", "status", "reencoding_error", "clipped", "changed",
+)  # fmt: skip
+
+
+def load(model: str | os.PathLike[str], *, store: str | None = None) -> "Model":
+    """Load a trained model; its network is put on the GPU if there is one.
+
+    Args:
+        model: ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION`` of a registered version, or the folder of a package.
+        store: Address of an MLflow server, or folder of an embedded store; by default ``./mlruns``.
+
+    Raises:
+        LeighError: There is no such model, or it is damaged.
+    """
+    if str(model).startswith(_REGISTRY):
+        # A folder needs no MLflow, which a machine that only predicts may lack.
+        from leigh_mlops.api.registered import load_registered
+
+        return Model(load_registered(str(model), store))
+    folder = Path(model)
+    if not folder.is_dir():
+        raise LeighError(
+            f"{folder} is no folder; give the folder of a model package, or the address of a registered version, such "
+            "as models:/leigh-iresnet@champion."
+        )
+    return Model(read_card(load_to_device(folder), str(folder)))
+
+
+@dataclass(frozen=True)
+class _Explained:
+    row: int
+    field: Field
+    explanation: FieldExplanation
+    saved: SavedCounterfactual | None
+
+
+class Model:
+    """A trained model, made by `load`.
+
+    ``images`` are everywhere an image table, such as `read_plate` returns, or raw arrays: uint8 or uint16 counts as the
+    camera wrote them, (N, C, H, W) of any square size, or a list of (C, H, W). Size, bit depth, channels and the
+    level of the plate are handled as the ``explain`` command does. ``channels`` names the channels of arrays where
+    they are not the model's in its order. ``controls`` is for models that are scaled by controls: the table of the
+    whole plate, or raw arrays of its negative controls; other models ignore it.
+
+    Attributes:
+        card: Facts about the model.
+        package: The network with its intensity scale, class means and arrays.
+    """
+
+    def __init__(self, card: ModelCard) -> None:
+        self.card, self.package = card, card.package
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the probabilities."""
+        return self.package.model.spec.classes
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the channels, in the order of the axis C."""
+        return self.package.channels
+
+    @property
+    def image_size(self) -> int:
+        """Side of the model's images in pixels; others are resized by area averaging."""
+        return self.package.model.spec.image_size
+
+    def __repr__(self) -> str:
+        return str(self.card)
+
+    def _repr_html_(self) -> str:
+        return self.card.to_html()
+
+    def predict(
+        self,
+        images: Any,  # noqa: ANN401
+        *,
+        channels: Sequence[str] | None = None,
+        controls: Any = None,  # noqa: ANN401
+    ) -> pd.DataFrame:
+        """Predict the class of each image.
+
+        Args:
+            images: Image table or raw arrays.
+            channels: Channels of arrays.
+            controls: Negative controls of the plate.
+
+        Returns:
+            One row per image, for a table with its index and its Metadata columns: ``predicted``,
+            ``probability_<class>``, and ``seen``, whether the model was trained or chosen with these pixels. An image
+            of a table that can't be read has a ``failure`` instead.
+
+        Raises:
+            LeighError: The images do not fit the model, or none can be read.
+        """
+        require_capabilities(self.package.model, ("classify",), "a prediction")
+        source = open_fields(self.package, images, channels, controls)
+        names = ["predicted", *(f"probability_{name}" for name in self.classes)]
+        records: list[dict[str, Any]] = [{} for _ in source.index]
+        failures: dict[int, LeighError] = {}
+        skipped = failures if isinstance(images, pd.DataFrame) else None
+        for one in self._explain(source, (), ExplanationContext(), skipped):
+            records[one.row] = {name: one.explanation.numbers[name] for name in names} | {"seen": one.field.seen}
+        if len(failures) == len(records):
+            raise failures[0]
+        for row, error in failures.items():
+            records[row] = {"failure": str(error)}
+        columns = [*names, "seen", *(["failure"] if failures else [])]
+        return pd.concat([source.metadata, pd.DataFrame(records, columns=columns, index=source.index)], axis=1)
+
+    def heatmap(
+        self,
+        images: Any,  # noqa: ANN401
+        method: str = "integrated_gradients",
+        target: str | None = None,
+        *,
+        channels: Sequence[str] | None = None,
+        controls: Any = None,  # noqa: ANN401
+        window: int = 15,
+        stride: int = 6,
+    ) -> Heatmaps:
+        """Map where each image speaks for a class.
+
+        Args:
+            images: Image table or raw arrays.
+            method: ``integrated_gradients``, ``smooth_grad``, ``grad_cam``, ``guided_grad_cam``, ``deep_lift``,
+                ``lrp``, ``occlusion``, ``occlusion_<channel>`` or ``prediction_difference``.
+            target: Class whose logit is explained; by default the predicted one.
+            channels: Channels of arrays.
+            controls: Negative controls of the plate.
+            window: Side of the window of ``occlusion`` and ``prediction_difference`` in pixels.
+            stride: Step of that window in pixels.
+
+        Raises:
+            LeighError: The method is unknown or does not fit the model, or the images do not fit it.
+        """
+        explainer = self._map_explainer(method)
+        check_options(ExplainOptions(target=target, window=window, stride=stride), self.package, (explainer,))
+        source = open_fields(self.package, images, channels, controls)
+        context = ExplanationContext(target=target, window=window, stride=stride)
+        found = list(self._explain(source, (explainer,), context))
+        table = pd.DataFrame([_map_numbers(one.explanation, method) for one in found], index=source.index)
+        return Heatmaps(
+            maps=np.stack([one.explanation.maps[method] for one in found]),
+            method=method,
+            unit=map_unit(method),
+            table=table,
+            images=np.stack([one.field.raw for one in found]),
+            titles=_titles(source),
+            package=self.package,
+        )
+
+    def counterfactual(
+        self,
+        images: Any,  # noqa: ANN401
+        target: str | None = None,
+        *,
+        confidence: float = DEFAULT_CONFIDENCE,
+        kind: str = "confident",
+        channels: Sequence[str] | None = None,
+        controls: Any = None,  # noqa: ANN401
+    ) -> Counterfactuals:
+        """Make each image as it would look in another class, and verify it as a 16-bit file would hold it.
+
+        Args:
+            images: Image table or raw arrays.
+            target: The other class; by default the second most probable.
+            confidence: Probability of the target that ``confident`` ones have, above 0.5 and below 1.
+            kind: ``confident``, ``boundary`` (as probable as the largest other class), ``alpha_0`` or ``alpha_1``.
+            channels: Channels of arrays.
+            controls: Negative controls of the plate.
+
+        Raises:
+            LeighError: The model makes no counterfactuals, an option is unknown, or the images do not fit the model.
+        """
+        (explainer,) = select_explainers(self.package.model, ("counterfactual",))
+        options = ExplainOptions(target=target, counterfactual=(kind,), confidence=confidence)
+        check_options(options, self.package, (explainer,))
+        source = open_fields(self.package, images, channels, controls)
+        context = ExplanationContext(target=target, kinds=(kind,), confidence=confidence, change_maps=False)
+        found = list(self._explain(source, (explainer,), context))
+        nothing = np.full_like(found[0].field.acquired, np.nan)
+        return Counterfactuals(
+            images=np.stack([nothing if one.saved is None else one.saved.acquired for one in found]),
+            measures=self._measure(found, kind, confidence).set_axis(source.index),
+            kind=kind,
+            fields=[one.field for one in found],
+            titles=_titles(source),
+            package=self.package,
+        )
+
+    def _map_explainer(self, method: str) -> str:
+        """Name of the explainer that computes the map of a method."""
+        by_map = {name: explainer for explainer in MAP_METHODS for name in map_names(explainer, self.channels)}
+        if method not in by_map:
+            raise LeighError(f"Unknown heatmap {method!r}; choose from {', '.join(by_map)}.")
+        (explainer,) = select_explainers(self.package.model, (by_map[method],))
+        return explainer
+
+    @cached_property
+    def _batch_size(self) -> int:
+        return fit_batch_size(self.package.model, 1, float(torch.cuda.is_available()))
+
+    def _explain(
+        self,
+        source: FieldSource,
+        methods: Sequence[str],
+        context: ExplanationContext,
+        skipped: dict[int, LeighError] | None = None,
+    ) -> Iterator[_Explained]:
+        """Read and explain fields batch by batch; errors of single fields are put into ``skipped``, or raised."""
+        for start in range(0, len(source.index), self._batch_size):
+            fields = list(_read_fields(source, range(start, start + self._batch_size), skipped))
+            if not fields:
+                continue
+            explained, saved = explain_and_save(self.package, fields, methods, context, _save)
+            by_row = {each.field.row: each for each in saved}
+            for field, explanation in zip(fields, explained, strict=True):
+                try:
+                    check_prediction(explanation)
+                except LeighError as error:
+                    _skip(field.row, error, skipped)
+                else:
+                    yield _Explained(field.row, field, explanation, by_row.get(field.row))
+
+    def _measure(self, found: Sequence[_Explained], kind: str, confidence: float) -> pd.DataFrame:
+        """Table of the columns that a job has of a kind of counterfactual, under their names without its prefix."""
+        rows = []
+        for one in found:
+            numbers = one.explanation.numbers
+            if one.saved is not None:
+                numbers |= measure_changes(self.package, one.saved, confidence)
+            prefix = f"counterfactual_{kind}_"
+            row: dict[str, Any] = {
+                name.removeprefix(prefix): value for name, value in numbers.items() if name.startswith(prefix)
+            }
+            row["status"] = row.pop("light", None)
+            row |= {"predicted": numbers["predicted"], "target": numbers.get("counterfactual_target")}
+            row["note"] = numbers.get("counterfactual_note", row.get("note"))
+            rows.append(row)
+        table = pd.DataFrame(rows)
+        last = [name for name in table if name not in (*_FIRST_MEASURES, "note")]
+        return table.reindex(columns=[*_FIRST_MEASURES, *last, "note"])
+
+
+def _read_fields(source: FieldSource, rows: range, skipped: dict[int, LeighError] | None) -> Iterator[Field]:
+    for row in rows[: max(0, len(source.index) - rows.start)]:
+        try:
+            yield source.read(row)
+        except LeighError as error:
+            _skip(row, error, skipped)
+
+
+def _skip(row: int, error: LeighError, skipped: dict[int, LeighError] | None) -> None:
+    if skipped is None:
+        raise error
+    skipped[row] = error
+
+
+def _save(_: Field, __: str, acquired: Floats) -> Floats:
+    return round_trip_tiff16(acquired).astype(np.float32)
+
+
+def _map_numbers(explanation: FieldExplanation, method: str) -> dict[str, Any]:
+    """Predicted class, and the columns of a map under their names without its prefix."""
+    numbers, prefix = explanation.numbers, f"{method}_"
+    own = {name.removeprefix(prefix): value for name, value in numbers.items() if name.startswith(prefix)}
+    return {"predicted": numbers["predicted"]} | own
+
+
+def _titles(source: FieldSource) -> list[str]:
+    if source.metadata.empty:
+        return [f"image {number}" for number in source.index]
+    return [field_title(row) for _, row in source.metadata.iterrows()]
