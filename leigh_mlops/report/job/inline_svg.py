@@ -53,7 +53,8 @@ def _page_attributes(tag: str, attributes: dict[str, str]) -> dict[str, str]:
         kept[name] = re.sub(r"M (\S+ \S+) L \1(?= |$)", r"M\1h0", short)
     if tag == "text":
         size, anchor = re.search(r"[\d.]+px", kept["style"]), re.search(r"text-anchor: \w+", kept["style"])
-        kept["style"] = "; ".join([f"font-size: {size[0]}"] * bool(size) + [anchor[0]] * bool(anchor))
+        parts = [f"font-size: {size[0]}" if size else "", anchor[0] if anchor else ""]
+        kept["style"] = "; ".join(filter(None, parts))
     if "style" in kept:
         kept["style"] = kept["style"].replace(INK, "var(--ink)").replace(GRID, "var(--line)")
     return kept
