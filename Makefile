@@ -1,6 +1,7 @@
 # `make tune` runs the main job on a demo plate, `make check` checks what needs no Ray, server or browser, `make test` all.
 PYTHON ?= python3
 JOBS ?= 2
+PARALLEL := -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 BIN := .venv/bin
 
 .PHONY: tune check test lint types bench lock clean
@@ -9,10 +10,10 @@ tune: .venv
 	$(BIN)/python -m leigh_mlops.tune
 
 check: lint types .venv
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not ray and not server and not browser"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not ray and not server and not browser"
 
 test: lint types .venv
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+	$(BIN)/python -m pytest $(PARALLEL)
 
 lint: .venv
 	$(BIN)/ruff check .
