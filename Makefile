@@ -1,14 +1,19 @@
-# Two commands: `make tune` runs the main job on a demo plate, `make test` checks everything.
+# `make tune` runs the main job on a demo plate, `make check` checks what needs no Ray, server or browser, `make test` all.
 PYTHON ?= python3
+JOBS ?= 2
+PARALLEL := -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 BIN := .venv/bin
 
-.PHONY: tune test lint types bench lock clean
+.PHONY: tune check test lint types bench lock clean
 
 tune: .venv
 	$(BIN)/python -m leigh_mlops.tune
 
+check: lint types .venv
+	$(BIN)/python -m pytest $(PARALLEL) -m "not ray and not server and not browser"
+
 test: lint types .venv
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 lint: .venv
 	$(BIN)/ruff check .

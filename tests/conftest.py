@@ -1,6 +1,8 @@
 """Plates that tests make in a moment, and the real ones where they are."""
 
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,53 @@ from PIL import Image
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+# Networks this small are slower on several threads, most of all beside other processes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+NO_RAY = "no-cluster-because-the-test-has-no-marker-ray"
+"""Address that Ray refuses at once, in this process and in those that a test starts."""
+
+os.environ["RAY_ADDRESS"] = NO_RAY
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs a browser, and keep together what shares a cluster or the fixtures of a module.
+
+    What needs Ray takes longest and waits most, so that it comes first, and the rest runs beside it.
+    """
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.browser)
+        group = "ray" if item.get_closest_marker("ray") else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: item.get_closest_marker("ray") is None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let Ray start in tests that have its marker, before any fixture begins."""
+    if item.get_closest_marker("ray"):
+        os.environ.pop("RAY_ADDRESS", None)
+    else:
+        os.environ["RAY_ADDRESS"] = NO_RAY
+
+
+@pytest.fixture(scope="session")
+def ray_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a cluster for all tests that leave it alive; this process is connected to it."""
+    import ray
+
+    from leigh_mlops.commands import ENVIRONMENT
+    from leigh_mlops.search.cluster import ray_cluster
+
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in ENVIRONMENT.items():
+                patch.setenv(name, value)
+            patch.setenv("LEIGH_CACHE", str(tmp_path_factory.mktemp("ray") / "cache"))
+            stack.enter_context(ray_cluster(workers=2))
+        yield ray.get_runtime_context().gcs_address
 
 
 @pytest.fixture(autouse=True)

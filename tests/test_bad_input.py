@@ -130,6 +130,7 @@ def test_models_that_do_not_exist(model: str, said: str, tmp_path: Path) -> None
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.ray
 def test_the_command_line_says_it_in_one_line_and_fails(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "leigh_mlops.tune", "--data", "nowhere"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

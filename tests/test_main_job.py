@@ -19,6 +19,8 @@ from leigh_mlops.explain import explain
 from leigh_mlops.promote import promote
 from tests.conftest import write_class_folders
 
+pytestmark = pytest.mark.ray
+
 FAMILIES = ("autoencoder", "iresnet", "resnext")
 TUNE = ["tune", "--preset", "quick", "--trials", "2", "--epochs", "2", "--image-size", "32", "--seed", "3"]
 
@@ -36,15 +38,17 @@ class Workshop:
         folder.mkdir(parents=True, exist_ok=True)
         self.data = folder / "plate"
 
-    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, ray_address: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a command on the cluster named, or on one that it starts itself, as it does by default."""
         environment = os.environ | {
             "LEIGH_CACHE": str(self.folder / "cache"),
             "LEIGH_STATE": str(self.folder / "state"),
         }
         environment.pop("MLFLOW_TRACKING_URI", None)
         command = [sys.executable, "-m", f"leigh_mlops.{arguments[0]}", *arguments[1:]]
+        command += ["--ray-address", ray_address] if ray_address else []
         done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
-        assert not check or done.returncode == 0, done.stdout + done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
         return done
 
     @property
@@ -127,11 +131,13 @@ def test_pictures_stand_beside_the_numbers(searched: tuple[Workshop, str]) -> No
     )
 
 
-def test_the_same_seed_gives_the_same_trials_and_metrics(searched: tuple[Workshop, str], tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_trials_and_metrics(
+    searched: tuple[Workshop, str], tmp_path: Path, ray_address: str
+) -> None:
     first, _ = searched
     second = Workshop(tmp_path / "again")
     shutil.copytree(first.data, second.data)
-    second.run(*TUNE, "tuning/resnext.yaml", "--data", "plate")
+    second.run(*TUNE, "tuning/resnext.yaml", "--data", "plate", ray_address=ray_address)
 
     def numbers(shop: Workshop) -> list[dict[str, float]]:
         runs = shop.runs("resnext")[:2]
@@ -256,7 +262,9 @@ def test_an_oracle_is_another_classifier(searched: tuple[Workshop, str], tmp_pat
     assert not (tmp_path / "out").exists()
 
 
-def test_started_again_it_does_what_is_left_and_what_was_mended(explained: tuple[Workshop, Path]) -> None:
+def test_started_again_it_does_what_is_left_and_what_was_mended(
+    explained: tuple[Workshop, Path], ray_address: str
+) -> None:
     shop, out = explained
     before = pd.read_parquet(out / "fields.parquet")
     part = next(part for part in (out / "parts").iterdir() if "failure" not in part.read_text())
@@ -264,7 +272,7 @@ def test_started_again_it_does_what_is_left_and_what_was_mended(explained: tuple
     part.unlink()
     broken = next(path for path in (shop.folder / "broken" / "DS").iterdir() if path.stat().st_size < 100)
     shutil.copy(shop.data / "DS" / broken.name, broken)
-    said = shop.run(*EXPLAIN).stdout
+    said = shop.run(*EXPLAIN, ray_address=ray_address).stdout
     assert f"{39 - lost} of 40 fields were done before; {lost + 1} are left" in said
     assert said.strip().splitlines()[-1] == "40 of 40 fields explained."
     assert len(pd.read_csv(out / "failures.csv")) == 0
@@ -286,10 +294,11 @@ def test_started_again_it_does_what_is_left_and_what_was_mended(explained: tuple
     ],
 )
 def test_other_families_explain_in_their_way(
-    searched: tuple[Workshop, str], family: str, columns: list[str], files: list[str]
+    searched: tuple[Workshop, str], family: str, columns: list[str], files: list[str], ray_address: str
 ) -> None:
     shop, _ = searched
-    shop.run("explain", f"models:/leigh-{family}@champion", "--data", "plate", "--out", family)
+    model = f"models:/leigh-{family}@champion"
+    shop.run("explain", model, "--data", "plate", "--out", family, ray_address=ray_address)
     fields = pd.read_parquet(shop.folder / family / "fields.parquet")
     assert set(columns) <= set(fields.columns)
     folder = shop.folder / family / "images" / fields["field"].iloc[0]
@@ -304,11 +313,12 @@ def test_promote_moves_the_champion(searched: tuple[Workshop, str], capsys: pyte
         promote("leigh-resnext", 99, store=shop.uri)
 
 
-def test_a_registered_version_is_a_starting_point(searched: tuple[Workshop, str]) -> None:
+def test_a_registered_version_is_a_starting_point(searched: tuple[Workshop, str], ray_address: str) -> None:
     shop, _ = searched
     said = shop.run(
         *("train", "resnext", "--data", "plate", "--preset", "quick", "--epochs", "1", "--image-size", "32"),
         *("--init", "models:/leigh-resnext/1", "--set", "learning_rate=0.0001", "--seed", "3"),
+        ray_address=ray_address,
     ).stdout
     assert "models:/leigh-resnext/2 (resnext-1):" in said
     run = shop.runs("resnext")[-1]

@@ -20,6 +20,8 @@ from leigh_mlops.tracking import Store
 from tests.conftest import write_class_folders
 from tests.deploy import services
 
+pytestmark = [pytest.mark.ray, pytest.mark.server]
+
 TUNE = [
     "leigh_mlops.tune", "tuning/autoencoder.yaml", "--data", "plate", "--preset", "quick", "--trials", "2",
     "--epochs", "1", "--image-size", "32",

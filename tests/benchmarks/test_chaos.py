@@ -39,6 +39,8 @@ def test_whatever_is_lost_or_doubled_is_a_fault(change: dict[str, Any]) -> None:
     assert len(find_faults(CALM | change, CALM, **SIZE)) == 1
 
 
+@pytest.mark.ray
+@pytest.mark.server
 def test_a_search_that_is_killed_again_and_again_ends_as_one_that_is_not(tmp_path: Path) -> None:
     with prepare_search(tmp_path / "calm", fields=30, **SIZE) as calm:
         calm.start()

@@ -6,39 +6,27 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
 
-from leigh_mlops.commands import ENVIRONMENT
 from leigh_mlops.models import build_model
-from leigh_mlops.search.cluster import ray_cluster
 from leigh_mlops.study.baselines import fit_baselines
 from leigh_mlops.study.model_selection import log_package, make_package
 from leigh_mlops.tracking import Store
 from tests.conftest import write_class_folders
 from tests.training.conftest import prepared
 
+pytestmark = pytest.mark.ray
+
 KILLS = 10
 
 
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Address of a local cluster that outlives the jobs."""
-    import ray
-
-    for name, value in ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
-    with ray_cluster(workers=2):
-        yield ray.get_runtime_context().gcs_address
-
-
-def begun(place: Path, out: str, cluster: str) -> "subprocess.Popen[bytes]":
+def begun(place: Path, out: str, address: str) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "leigh_mlops.explain", "models:/killed/1", "--data", str(place / "plate")]
-    command += ["--out", str(place / out), "--store", str(place / "store"), "--ray-address", cluster]
+    command += ["--out", str(place / out), "--store", str(place / "store"), "--ray-address", address]
     command += ["--methods", "occlusion", "--batch-size", "2"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with (place / "log").open("ab") as log:
@@ -53,7 +41,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in (folder / "images").rglob("*.png")}
 
 
-def test_the_union_of_records_is_that_of_an_undisturbed_job(tmp_path: Path, cluster: str) -> None:
+def test_the_union_of_records_is_that_of_an_undisturbed_job(tmp_path: Path, ray_address: str) -> None:
     data = prepared(write_class_folders(tmp_path / "plate", size=32, wells=6, fields=12))
     torch.manual_seed(0)
     model = build_model("iresnet", classes=data.classes, image_size=32, channels=3, blocks=(1, 1), widths=(8, 8)).eval()
@@ -61,11 +49,11 @@ def test_the_union_of_records_is_that_of_an_undisturbed_job(tmp_path: Path, clus
     run = store.start("killed", kind="search")
     package = make_package(model, data.scale("linear"), data, fit_baselines(data), {})
     store.register("killed", log_package(store, run, package), run, {})
-    calm = begun(tmp_path, "calm", cluster)
+    calm = begun(tmp_path, "calm", ray_address)
     assert calm.wait(300) == 0, (tmp_path / "log").read_text()
     moments, killed = random.Random(0), 0
     while killed < KILLS:
-        job = begun(tmp_path, "stormy", cluster)
+        job = begun(tmp_path, "stormy", ray_address)
         before = parts(tmp_path / "stormy")
         # Every other kill waits for something to lose; the rest may hit a job that is just beginning.
         goal = before + moments.randint(1, 4) * (killed % 2)
@@ -77,7 +65,7 @@ def test_the_union_of_records_is_that_of_an_undisturbed_job(tmp_path: Path, clus
         job.wait()
         killed += 1
     assert 0 < parts(tmp_path / "stormy") < parts(tmp_path / "calm")
-    last = begun(tmp_path, "stormy", cluster)
+    last = begun(tmp_path, "stormy", ray_address)
     assert last.wait(300) == 0, (tmp_path / "log").read_text()
     tables = [
         pd.read_parquet(tmp_path / name / "fields.parquet").sort_values("field", ignore_index=True)

@@ -14,6 +14,8 @@ from leigh_mlops.search.run_search import run_search
 from leigh_mlops.trials import Trial, collect_trials
 from tests.search.searches import found, space
 
+pytestmark = pytest.mark.ray
+
 
 @pytest.mark.parametrize(("algorithm", "stopping"), [("optuna", "asha"), ("pbt", "none")])
 def test_the_published_configuration_comes_first_and_every_trial_is_heard_of(

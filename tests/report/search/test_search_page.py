@@ -372,6 +372,7 @@ def test_only_the_pages_own_scripts_may_run_and_nothing_is_asked_for():
     assert 'showSendToCloud: false, plotlyServerURL: ""' in bodies[1]
 
 
+@pytest.mark.browser
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium on this machine")
 def test_charts_are_drawn_in_a_browser(tmp_path):
     rows = [row | {"name": f"{SCRIPT}{row['number']}"} for row in drawn(10, by_rate)]
