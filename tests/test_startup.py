@@ -38,3 +38,8 @@ def test_help_of_a_command_imports_no_heavy_library(command: str) -> None:
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"]])
 def test_the_list_of_commands_imports_no_heavy_library(arguments: list[str]) -> None:
     assert heavy_imports("leigh_mlops", *arguments) == []
+
+
+def test_reading_images_imports_no_torch() -> None:
+    assert "torch" in heavy_imports("leigh_mlops.models.bounds")
+    assert "torch" not in heavy_imports("leigh_mlops.images.failure")

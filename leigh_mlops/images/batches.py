@@ -6,15 +6,18 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from leigh_mlops.images.augmentation import Augmentation, Variation, warp
 from leigh_mlops.images.cache import PixelCache
 from leigh_mlops.images.scale import IntensityScale
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["Augmentation", "Batch", "FieldBatches", "derived_seed"]
 
@@ -23,8 +26,8 @@ __all__ = ["Augmentation", "Batch", "FieldBatches", "derived_seed"]
 class Batch:
     """Some fields: images (n, C, S, S) float32 in network units, labels (n,), row numbers (n,)."""
 
-    images: torch.Tensor
-    labels: torch.Tensor
+    images: "torch.Tensor"
+    labels: "torch.Tensor"
     rows: npt.NDArray[np.int64]
 
 
@@ -77,6 +80,8 @@ class FieldBatches:
         return [slice(start, min(start + self.batch_size, len(self.rows))) for start in starts]
 
     def _batch(self, chosen: npt.NDArray[np.int64], part: slice, drawn: Variation | None) -> Batch:
+        import torch  # whoever reads images for their quality needs none
+
         rows = self.rows[chosen]
         images = np.empty((len(rows), *self.cache.pixels.shape[1:]), np.float32)
         prepare = self._scale_counts if self.cache.adjust is None else self._scale_raw
