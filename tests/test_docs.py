@@ -37,6 +37,7 @@ def test_every_file_that_a_document_points_to_is_there(document: Path) -> None:
     assert [link for link in links if not (document.parent / link).exists()] == []
 
 
+@pytest.mark.ray
 def test_the_commands_of_the_page_on_plates_work(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "plates.md").read_text(encoding="utf-8")
     commands = [line for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) for line in block.splitlines()]
