@@ -9,8 +9,8 @@ from leigh_mlops.explanations import COUNTERFACTUAL_KINDS, map_unit
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.sentences import format_count
-from leigh_mlops.screening.field_table import counterfactual_kinds, is_valid_counterfactual
 from leigh_mlops.screening.reference_classes import well_compounds
+from leigh_mlops.screening.well_table import counterfactual_kinds, is_valid_counterfactual
 
 __all__ = ["JobSummary", "captions", "field_title", "map_title", "describe_map", "summarise_job"]
 

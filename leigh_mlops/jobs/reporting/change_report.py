@@ -14,7 +14,7 @@ from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.change_charts import ChangeDirection, change_figure, change_sentences
 from leigh_mlops.report.style import save_figure
 from leigh_mlops.scores.paired_changes import paired_changes, well_means
-from leigh_mlops.screening.field_table import counterfactual_kinds, is_valid_counterfactual, well_names
+from leigh_mlops.screening.well_table import counterfactual_kinds, is_valid_counterfactual, well_names
 
 __all__ = ["change_directions", "write_changes"]
 

@@ -55,7 +55,7 @@ def evaluation_report(folder: Path, scored: VersionEvaluation, data: Path, curve
     wells = well_table(fields, classes)
     calibration = scored.package.about.get("calibration")
     # Scores of plates need all of their wells; only those that the version has not seen are here.
-    screened = Screen(fields, wells, misclassified_wells(wells, classes), nothing, nothing, calibration=calibration)
+    screened = Screen(fields, wells, misclassified_wells(wells, classes), calibration=calibration)
     job = {"model": scored.version.uri, "data": str(data), "methods": []}
     none = pd.DataFrame(columns=FAILURE_COLUMNS)
     report = build_report(

@@ -14,6 +14,7 @@ from leigh_mlops.jobs.reporting.captions import JobSummary, captions, field_titl
 from leigh_mlops.jobs.reporting.change_report import write_changes
 from leigh_mlops.jobs.reporting.column_descriptions import write_columns
 from leigh_mlops.jobs.reporting.latent_report import write_latents
+from leigh_mlops.jobs.reporting.screen_summary import ScreenSummary, summarise_screen
 from leigh_mlops.jobs.worker import field_id
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates import write_table
@@ -62,7 +63,8 @@ def write_outputs(
     out: Path, fields: pd.DataFrame, failures: pd.DataFrame, package: ModelPackage, job: dict[str, Any]
 ) -> None:
     """Write all tables of a job, the meanings of their columns, the figures and the report."""
-    screened = screen(fields, package, **{name: job.get(key) for name, key in _SCREEN_OPTIONS.items()})
+    summary = summarise_screen(screen(fields, package, **{name: job.get(key) for name, key in _SCREEN_OPTIONS.items()}))
+    screened = summary.screen
     fields, wells = screened.fields, screened.wells
     _write_tables(out, screened, failures)
     if len(fields):
@@ -76,18 +78,19 @@ def write_outputs(
         compounds=(out / "plates.csv").exists(),
     )
     findings = Findings(
-        sentences=[*_order_sentences(screened, said), *said.counterfactuals],
+        sentences=[*_order_sentences(summary, said), *said.counterfactuals],
         changes=changed,
-        warnings=screened.warnings,
+        warnings=summary.warnings,
         details=[*said.details, *write_latents(out, fields, package)],
     )
     methods = pd.read_csv(out / "methods.csv") if (out / "methods.csv").exists() else pd.DataFrame()
     write_job_report(out / "report", build_report(out, screened, failures, methods, package, job, findings))
 
 
-def _order_sentences(screened: Screen, said: JobSummary) -> list[str]:
+def _order_sentences(summary: ScreenSummary, said: JobSummary) -> list[str]:
     """Order the sentences: those on compounds come first, if there are any."""
-    parts = (screened.sentences, said.job) if "compound" in screened.hits else (said.job[::-1], screened.sentences)
+    has_compounds = "compound" in summary.screen.hits
+    parts = (summary.sentences, said.job) if has_compounds else (said.job[::-1], summary.sentences)
     return [sentence for part in parts for sentence in part]
 
 
