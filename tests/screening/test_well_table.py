@@ -39,7 +39,7 @@ def test_medians_of_numbers_and_shares_of_facts() -> None:
 
 def test_ways_to_different_classes_are_not_averaged() -> None:
     table = fields(
-        counterfactual_confident_light="green",
+        counterfactual_confident_status="green",
         counterfactual_confident_attempts=[1, 2, 5, 1],
         counterfactual_confident_change_TMRM=[-1.0, -3.0, 50.0, 4.0],
     )
@@ -55,7 +55,7 @@ def test_ways_to_different_classes_are_not_averaged() -> None:
 def test_what_changes_is_told_by_counterfactuals_that_are_not_red() -> None:
     table = fields(
         counterfactual_target="TT",
-        counterfactual_confident_light=["green", "amber", "red", "red"],
+        counterfactual_confident_status=["green", "amber", "red", "red"],
         counterfactual_confident_length=[1.0, 2.0, 9.0, 9.0],
         counterfactual_confident_after_intensity_TMRM=[1.0, 2.0, 90.0, 90.0],
     )

@@ -18,6 +18,7 @@ from leigh_mlops.report.job.job_records import JobReport, ReportPicture
 from leigh_mlops.scores import QUALITY_RULE
 from leigh_mlops.screening.reference_classes import choose_reference_classes, well_compounds
 from leigh_mlops.screening.screen import Screen
+from leigh_mlops.screening.well_table import counterfactual_kinds
 
 __all__ = ["Findings", "build_report"]
 
@@ -104,7 +105,6 @@ def build_report(
         choose_reference_classes(wells, classes, job.get("rescue_from"), job.get("rescue_to")) if classes else None
     )
     probable = probability_columns(wells, classes, direction)
-    lights = any(str(name).endswith("_light") for name in screened.fields)
     names = [*screened.fields, *wells]
     meanings = {str(name): meaning for name in names if (meaning := column_meaning(str(name)))}
     return JobReport(
@@ -130,7 +130,7 @@ def build_report(
         pictures=[ReportPicture(name, *words) for name, words in _PICTURES.items() if (out / name).exists()],
         failures=failures[["path", "reason"]],
         columns=TABLE_COLUMNS | meanings | explain_columns(names),
-        rules={"What green, amber and red mean": QUALITY_RULE} if lights else {},
+        rules={"What green, amber and red mean": QUALITY_RULE} if counterfactual_kinds(screened.fields) else {},
         citation=_citation(package, job),
         references=bibtex_entries(_reference_keys(package, job, screened, methods)),
         downloads={name: what for name, what in _FILES.items() if (out / name).exists()},

@@ -186,8 +186,8 @@ def _change_caption(name: str, row: "Mapping[Any, Any] | pd.Series[Any]") -> str
 def _counterfactual_caption(name: str, kind: str, row: "pd.Series[Any]") -> str:
     target = row["counterfactual_target"]
     said = f"towards {target} ({kind}); saved file: {row[f'{name}_class']}"
-    light = row.get(f"{name}_light")
-    colour = f"; {light}" if light in _STATUS_MEANINGS else ""
+    status = row.get(f"{name}_status")
+    colour = f"; {status}" if status in _STATUS_MEANINGS else ""
     return f"{said} ({target} {row[f'{name}_probability']:.3f}){colour}"
 
 
@@ -199,7 +199,7 @@ def _describe_counterfactuals(fields: pd.DataFrame) -> tuple[list[str], list[str
     if not kinds:
         return said, details
     key = f"counterfactual_{kinds[0]}"
-    for target, tried in fields.dropna(subset=[f"{key}_light"]).groupby("counterfactual_target"):
+    for target, tried in fields.dropna(subset=[f"{key}_status"]).groupby("counterfactual_target"):
         arrived = int(is_valid_counterfactual(tried, kinds[0]).sum())
         there = "at the boundary to {} or past it" if kinds[0] == "boundary" else "like {} to it"
         does = {"boundary": "lie", "confident": "look"}.get(kinds[0], "look") + ("s" if arrived == 1 else "")
@@ -225,7 +225,7 @@ def _describe_missing(fields: pd.DataFrame) -> Iterator[str]:
     for kind in reversed(COUNTERFACTUAL_KINDS):
         name = f"counterfactual_{kind}"
         if f"{name}_note" in fields:
-            made = fields[f"{name}_light"].notna() if f"{name}_light" in fields else False
+            made = fields[f"{name}_status"].notna() if f"{name}_status" in fields else False
             lacking = fields[f"{name}_note"].notna() & ~pd.Series(made, fields.index)
             yield from _missing_sentence(int(lacking.sum()), f"{kind} counterfactual", f"{name}_note")
 
@@ -237,10 +237,10 @@ def _missing_sentence(number: int, what: str, column: str) -> Iterator[str]:
 
 
 def _describe_quality(target: str, of_them: dict[str, "pd.Series[Any]"]) -> Iterator[str]:
-    lights = ", ".join(
-        f"{(of_them['light'] == light).sum()} {light} ({means})" for light, means in _STATUS_MEANINGS.items()
+    counts = ", ".join(
+        f"{(of_them['status'] == status).sum()} {status} ({means})" for status, means in _STATUS_MEANINGS.items()
     )
-    yield f"How far those towards {target} can be trusted: {lights}."
+    yield f"How far those towards {target} can be trusted: {counts}."
     if "oracle_class" in of_them and (judged := of_them["oracle_class"].dropna()).size:
         believed = int((judged == target).sum())
         yield (

@@ -74,7 +74,7 @@ def change_directions(fields: pd.DataFrame, kind: str, classes: Sequence[str]) -
     found = []
     for source, target in pairs:
         tried = fields[(fields["predicted"] == source) & (fields["counterfactual_target"] == target)]
-        tried = tried.dropna(subset=[f"counterfactual_{kind}_light"])
+        tried = tried.dropna(subset=[f"counterfactual_{kind}_status"])
         holds = is_valid_counterfactual(tried, kind)
         if holds.any():
             found.append(_change_direction(fields, tried, holds, (source, target), measures, after))

@@ -25,7 +25,7 @@ _FILM_SUFFIXES = (".gif", ".webp")
 _CERTIFICATE_LABELS = {
     "class": "the model says",
     "probability": "probability of the target",
-    "light": "light",
+    "status": "status",
     "oracle_class": "an independent classifier says",
     "clipped": "share outside the camera's range",
     "reencoding_error": "re-encoding error",
@@ -126,7 +126,7 @@ def _map_warning(name: str, doubts: Mapping[str, str]) -> str:
 
 def _available_kinds(row: Row) -> list[str]:
     """Kinds of counterfactuals of the field, the shortest step first."""
-    made = [kind for kind in COUNTERFACTUAL_KINDS if isinstance(row.get(f"counterfactual_{kind}_light"), str)]
+    made = [kind for kind in COUNTERFACTUAL_KINDS if isinstance(row.get(f"counterfactual_{kind}_status"), str)]
     return sorted(made, key=lambda kind: row.get(f"counterfactual_{kind}_length", 0.0))
 
 
@@ -139,7 +139,7 @@ def _steps(row: Row, pictures: Mapping[str, str]) -> list[CounterfactualStep]:
     for kind in kinds:
         name = f"counterfactual_{kind}"
         probability = float(row.get(f"{name}_probability", float("nan")))
-        steps.append(CounterfactualStep(pictures[name], _KIND_NAMES[kind], probability, row[f"{name}_light"]))
+        steps.append(CounterfactualStep(pictures[name], _KIND_NAMES[kind], probability, row[f"{name}_status"]))
     return steps
 
 

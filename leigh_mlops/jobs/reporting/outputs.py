@@ -9,6 +9,8 @@ import pandas as pd
 from PIL import Image
 
 from leigh_mlops.errors import escape_unprintable
+from leigh_mlops.explanations import COUNTERFACTUAL_KINDS
+from leigh_mlops.explanations.job_columns import PICTURE, JobColumn, counterfactual_family
 from leigh_mlops.jobs.reporting.build_report import Findings, build_report
 from leigh_mlops.jobs.reporting.captions import JobSummary, captions, field_title, summarise_job
 from leigh_mlops.jobs.reporting.change_report import write_changes
@@ -31,14 +33,25 @@ _SHEET_ROWS = 8
 _SHEET_PANELS = 8
 _WIDE_PICTURES = ("sweep.png", "interpolation.png")
 _SCREEN_OPTIONS = {"source": "rescue_from", "target": "rescue_to", "doses": "doses"}
+_RENAMED = {
+    counterfactual_family(kind)("light"): counterfactual_family(kind)("status") for kind in COUNTERFACTUAL_KINDS
+}
+"""Column of a record of version 0.1.0 to its name of today."""
+
 FAILURE_COLUMNS = ["field", "path", "reason"]
 
 
 def collect_records(out: Path) -> list[dict[str, Any]]:
-    """Read the newest record of each field."""
+    """Read the newest record of each field; columns of version 0.1.0 get their names of today."""
     parts = sorted((out / "parts").glob("[!.]*.json"), key=lambda path: path.stat().st_mtime_ns)
     records = {record["field"]: record for part in parts for record in json.loads(part.read_text())}
-    return list(records.values())
+    return [_rename_columns(record) for record in records.values()]
+
+
+def _rename_columns(record: dict[str, Any]) -> dict[str, Any]:
+    if "numbers" not in record:
+        return record
+    return record | {"numbers": {_RENAMED.get(name, name): value for name, value in record["numbers"].items()}}
 
 
 def build_tables(out: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -52,11 +65,11 @@ def build_tables(out: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataF
                 [record["field"], escape_unprintable(record["path"]), escape_unprintable(record["failure"])]
             )
             continue
-        pictures = {f"picture_{name}": path for name, path in record["pictures"].items()}
-        fields.append({"field": record["field"], "seen": record["seen"]} | record["numbers"] | pictures)
-    explained = pd.DataFrame(fields, columns=None if fields else ["field", "seen"])
+        pictures = {PICTURE(name): path for name, path in record["pictures"].items()}
+        fields.append({JobColumn.FIELD: record["field"], JobColumn.SEEN: record["seen"]} | record["numbers"] | pictures)
+    explained = pd.DataFrame(fields, columns=None if fields else [JobColumn.FIELD, JobColumn.SEEN])
     known = pd.DataFrame(failures, columns=FAILURE_COLUMNS)
-    return metadata.merge(explained, on="field"), known[known["field"].isin(metadata["field"])]
+    return metadata.merge(explained, on=JobColumn.FIELD), known[known["field"].isin(metadata["field"])]
 
 
 def write_outputs(

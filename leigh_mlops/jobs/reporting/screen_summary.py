@@ -114,7 +114,7 @@ def summarise_screen(screened: Screen) -> ScreenSummary:
     sentences = [
         *_describe_compounds(written),
         f"Rescue is measured from {reference.source} (0 %) to {reference.target} (100 %), {_RULES[reference.rule]}.",
-        *_describe_controls_left_out(screened),
+        *_describe_unused_controls(screened),
         *plates_said,
         *said,
     ]
@@ -181,7 +181,7 @@ def _describe_seen_controls(screened: Screen) -> Iterator[str]:
         )
 
 
-def _describe_controls_left_out(screened: Screen) -> Iterator[str]:
+def _describe_unused_controls(screened: Screen) -> Iterator[str]:
     counts = screened.controls
     if counts.left_out:
         yield (

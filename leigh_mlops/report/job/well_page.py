@@ -15,7 +15,7 @@ from leigh_mlops.report.job.templating import write_page
 
 __all__ = ["Neighbour", "WellPage", "write_well_page"]
 
-LIGHT_TEXTS = {
+STATUS_TEXTS = {
     "green": "● green: holds",
     "amber": "▲ amber: holds, with a measure beyond its limit",
     "red": "■ red: did not arrive, explains nothing",
@@ -120,14 +120,14 @@ def _picture_context(picture: ReportPicture, way: str) -> dict[str, str]:
 
 def _step_context(step: CounterfactualStep, target: str, way: str) -> dict[str, str]:
     known = "" if math.isnan(step.probability) else f"probability of {target} {step.probability:.3f}"
-    light = LIGHT_TEXTS[step.light]
+    status = STATUS_TEXTS[step.status]
     return {
         "src": relative_url(way, step.path),
         "name": step.name,
         "probability": known,
-        "light": light,
-        "kind": step.light or "none",
-        "said": ", ".join(part for part in (step.name, known, light) if part),
+        "status": status,
+        "kind": step.status or "none",
+        "said": ", ".join(part for part in (step.name, known, status) if part),
     }
 
 
