@@ -90,7 +90,7 @@ def test_confounds_calibration_and_unused_fields() -> None:
     assert "named rightly" not in said(replace(SCREEN, confounds={"model": scores}))
     confounded = replace(SCREEN, confounds={"model": scores, "position": scores | {"accuracy": 0.9}})
     assert "the model on 15 wells that it has not seen 1.00; the position on the plate alone" in said(confounded)
-    assert warned(confounded).startswith("The position on the plate alone tells the classes apart (AUC 0.95)")
+    assert warned(confounded).startswith("The position on the plate alone predicts the class (AUC 0.95)")
     calibration = {"temperature": 2.0, "ece_before": 0.1, "ece_after": 0.02, "wells": 30}
     told = said(replace(SCREEN, calibration=calibration))
     assert "On 30 validation wells the model's certainty was off by 10.0 points of 100 on average, and by 2.0" in told
