@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from leigh_mlops.explanations.job_columns import PICTURE
 from leigh_mlops.report.job.html_tables import cell_text, column_text, heading, table_from_records
 from leigh_mlops.report.job.job_records import CounterfactualStep, FieldSection, ReportPicture
 from leigh_mlops.report.job.links import relative_url
@@ -133,7 +134,7 @@ def _step_context(step: CounterfactualStep, target: str, way: str) -> dict[str, 
 
 def _number_rows(page: WellPage) -> list[dict[str, Any]]:
     """Rows of all columns except paths of pictures: values of the well and of each of its fields."""
-    columns = [str(name) for name in dict.fromkeys([*page.well, *page.fields]) if not str(name).startswith("picture_")]
+    columns = [str(name) for name in dict.fromkeys([*page.well, *page.fields]) if name not in PICTURE]
     return [
         {
             "name": name,
