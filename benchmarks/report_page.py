@@ -55,7 +55,7 @@ def simulate_fields(rng: np.random.Generator) -> pd.DataFrame:
         numbers = ("reencoding_error", "padding_energy", "clipped", "distance", *(f"after_{name}" for name in MEASURES))
         fields |= {f"{key}_{name}": rng.uniform(0, 2, len(rows)) for name in numbers}
         fields |= {
-            f"{key}_length": 1.0 + place, f"{key}_class": fields["counterfactual_target"], f"{key}_light": "green",
+            f"{key}_length": 1.0 + place, f"{key}_class": fields["counterfactual_target"], f"{key}_status": "green",
             f"{key}_probability": 0.5 + 0.45 * place, f"{key}_way": "line", f"{key}_attempts": 1,
             f"picture_{key}": [f"images/{name}/{key}.png" for name in names],
         }  # fmt: skip

@@ -202,7 +202,7 @@ def test_every_field_has_its_row_and_its_counterfactuals(explained: tuple[Worksh
             "probability",
             "valid",
             "reencoding_error",
-            "light",
+            "status",
             "attempts",
             "way",
             "distance",

@@ -26,6 +26,7 @@ from leigh_mlops.explanations import (
     require_capabilities,
     select_explainers,
 )
+from leigh_mlops.explanations.job_columns import JobColumn, counterfactual_family
 from leigh_mlops.explanations.prepared_field import Field
 from leigh_mlops.jobs.counterfactual_metrics import SavedCounterfactual, explain_and_save, measure_changes
 from leigh_mlops.jobs.options import ExplainOptions
@@ -274,13 +275,10 @@ class Model:
             numbers = one.explanation.numbers
             if one.saved is not None:
                 numbers |= measure_changes(self.package, one.saved, confidence)
-            prefix = f"counterfactual_{kind}_"
-            row: dict[str, Any] = {
-                name.removeprefix(prefix): value for name, value in numbers.items() if name.startswith(prefix)
-            }
-            row["status"] = row.pop("light", None)
-            row |= {"predicted": numbers["predicted"], "target": numbers.get("counterfactual_target")}
-            row["note"] = numbers.get("counterfactual_note", row.get("note"))
+            row: dict[str, Any] = {"status": None}
+            row |= {name: numbers[column] for name, column in counterfactual_family(kind).select(numbers).items()}
+            row |= {"predicted": numbers[JobColumn.PREDICTED], "target": numbers.get(JobColumn.TARGET)}
+            row["note"] = numbers.get(JobColumn.NOTE, row.get("note"))
             rows.append(row)
         table = pd.DataFrame(rows)
         last = [name for name in table if name not in (*_FIRST_MEASURES, "note")]

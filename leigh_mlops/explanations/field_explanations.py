@@ -20,6 +20,7 @@ from leigh_mlops.explanations.counterfactuals.verification import SaveRoundTrip
 from leigh_mlops.explanations.eval_mode import evaluating
 from leigh_mlops.explanations.explainers import ExplanationContext, select_explainers
 from leigh_mlops.explanations.field_batch import FieldBatch, FieldExplanation
+from leigh_mlops.explanations.job_columns import PROBABILITY, JobColumn
 from leigh_mlops.explanations.latent_map import LatentMap
 from leigh_mlops.explanations.maps import MAP_METHODS
 from leigh_mlops.explanations.reconstruction import reconstruction_columns
@@ -109,10 +110,10 @@ def _add_predictions(batch: FieldBatch) -> None:
     for explanation, probabilities, energy in zip(
         batch.found, batch.logits.double().softmax(1).cpu().numpy(), energies.tolist(), strict=True
     ):
-        explanation.numbers["energy"] = energy
-        explanation.numbers["predicted"] = batch.classes[int(probabilities.argmax())]
+        explanation.numbers[JobColumn.ENERGY] = energy
+        explanation.numbers[JobColumn.PREDICTED] = batch.classes[int(probabilities.argmax())]
         for name, probability in zip(batch.classes, probabilities, strict=True):
-            explanation.numbers[f"probability_{name}"] = float(probability)
+            explanation.numbers[PROBABILITY(name)] = float(probability)
 
 
 def _add_latent_columns(batch: FieldBatch) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.explanations.job_columns import LATENT, JobColumn
 
 __all__ = ["LatentMap", "PooledLatents"]
 
@@ -68,8 +69,8 @@ class LatentMap:
         """``latent_1`` to ``latent_P`` and ``latent_distance`` of each of N latents."""
         coordinates = self.project(latents)
         return [
-            {f"latent_{number}": float(value) for number, value in enumerate(row, start=1)}
-            | {"latent_distance": float(distance)}
+            {LATENT(number): float(value) for number, value in enumerate(row, start=1)}
+            | {JobColumn.LATENT_DISTANCE: float(distance)}
             for row, distance in zip(coordinates, self.distance(coordinates), strict=True)
         ]
 

@@ -99,7 +99,7 @@ def measure_changes(package: ModelPackage, saved: SavedCounterfactual, confidenc
     measured: Numbers = {
         f"{name}_clipped": clipped,
         f"{name}_changed": changed_share(before, saved.acquired, background_noise(before)),
-        f"{name}_light": quality_status(
+        f"{name}_status": quality_status(
             valid=file.predicted_class == file.target,
             probability=file.probability,
             asked=confidence if saved.kind == "confident" else None,

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-__all__ = ["Metadata", "is_metadata"]
+__all__ = ["Metadata", "add_metadata_prefix", "is_metadata", "strip_metadata_prefix"]
 
 _PREFIX = "Metadata_"
 
@@ -34,3 +34,23 @@ class Metadata:
 def is_metadata(name: object) -> bool:
     """Return whether a column describes the field instead of measuring it."""
     return str(name).startswith(_PREFIX)
+
+
+def add_metadata_prefix(name: str) -> str:
+    """Return the metadata column of a name.
+
+    Example:
+        >>> add_metadata_prefix("Donor")
+        'Metadata_Donor'
+    """
+    return f"{_PREFIX}{name}"
+
+
+def strip_metadata_prefix(column: object) -> str:
+    """Return a column's name without the prefix of metadata.
+
+    Example:
+        >>> strip_metadata_prefix("Metadata_Donor"), strip_metadata_prefix("energy")
+        ('Donor', 'energy')
+    """
+    return str(column).removeprefix(_PREFIX)

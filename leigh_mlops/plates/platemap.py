@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.plates.columns import Metadata, add_metadata_prefix, is_metadata, strip_metadata_prefix
 from leigh_mlops.plates.control_labels import standard_controls
 from leigh_mlops.plates.names import parse_well, well_name
 from leigh_mlops.plates.text_table import read_text_table
@@ -16,12 +16,12 @@ __all__ = ["TEXT_COLUMNS", "JoinedPlatemap", "find_platemap", "join_platemap", "
 
 # Plates, batches and donors are often called 1 and 2, which are still names.
 TEXT_COLUMNS = tuple(
-    f"Metadata_{name}"
+    add_metadata_prefix(name)
     for name in ("Plate", "Well", "Condition", "Split", "Batch", "Donor", "Control", "Compound", "Plate_Map_Name")
 )
 _KNOWN = {
     "well_position": Metadata.WELL,
-    "Metadata_well_position": Metadata.WELL,
+    add_metadata_prefix("well_position"): Metadata.WELL,
     "plate": Metadata.PLATE,
     "Assay_Plate_Barcode": Metadata.PLATE,
 }
@@ -99,9 +99,9 @@ def _rename_columns(raw: pd.DataFrame, path: Path) -> pd.DataFrame:
 
 
 def _column(name: str) -> str:
-    if name in _KNOWN or name.startswith("Metadata_"):
+    if name in _KNOWN or is_metadata(name):
         return _KNOWN.get(name, name)
-    return f"Metadata_{name.capitalize() if name.isalpha() and name.islower() else name}"
+    return add_metadata_prefix(name.capitalize() if name.isalpha() and name.islower() else name)
 
 
 def _parse_map(raw: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -109,7 +109,7 @@ def _parse_map(raw: pd.DataFrame, path: Path) -> pd.DataFrame:
     if Metadata.WELL not in wells:
         raise LeighError(f"the plate map {path} has no column well_position, only {', '.join(raw.columns)}; add it.")
     if taken := sorted(set(_IMAGE_COLUMNS) & set(wells.columns)):
-        name = taken[0].removeprefix("Metadata_")
+        name = strip_metadata_prefix(taken[0])
         raise LeighError(f"the plate map {path} has a column {name}, which is reserved for the images; rename it.")
     wells = wells[wells[Metadata.WELL].notna()].drop(columns=list(_POSITION_COLUMNS), errors="ignore")
     wells = wells.assign(Metadata_Well=_standard_wells(wells[Metadata.WELL], path))

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from leigh_mlops.explanations.job_columns import LATENT, JobColumn
 from leigh_mlops.plates import well_name
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.style import GRID, INK, MUTED, PALETTE, class_colours, escape_dollars, new_figure, style_axes
@@ -27,7 +28,7 @@ _WELL = [Metadata.PLATE, Metadata.WELL]
 
 def outlying_fields(fields: pd.DataFrame, limit: float) -> pd.DataFrame:
     """Fields with a ``latent_distance`` above the limit, the farthest first."""
-    return fields[fields["latent_distance"] > limit].sort_values("latent_distance", ascending=False)
+    return fields[fields[JobColumn.LATENT_DISTANCE] > limit].sort_values(JobColumn.LATENT_DISTANCE, ascending=False)
 
 
 def variance_share(fields: pd.DataFrame, column: str, group: str) -> float:
@@ -74,8 +75,8 @@ def latent_picture(fields: pd.DataFrame, explained: Sequence[float], limit: floa
     """
     if fields.empty or not len(explained):
         raise ValueError(f"{len(fields)} fields and {len(explained)} components: there is nothing to draw.")
-    vertical = "latent_2" if len(explained) > 1 else "latent_distance"
-    places = fields[["latent_1", vertical]].to_numpy(float)
+    vertical = LATENT(2) if len(explained) > 1 else JobColumn.LATENT_DISTANCE
+    places = fields[[LATENT(1), vertical]].to_numpy(float)
     # Drawn in a random order, or the last class would cover the others.
     shuffled = np.random.default_rng(0).permutation(len(fields))
     fields, places = fields.iloc[shuffled], _clip_outliers(places)[shuffled]
@@ -132,7 +133,7 @@ def _axis_label(explained: Sequence[float], number: int) -> str:
 def _variance_text(fields: pd.DataFrame, group: str) -> str:
     if group not in fields:
         return ""
-    shares = [variance_share(fields, name, group) for name in ("latent_1", "latent_2") if name in fields]
+    shares = [variance_share(fields, name, group) for name in (LATENT(1), LATENT(2)) if name in fields]
     if not np.isfinite(shares).any():
         return ""
     return ": " + ", ".join(f"{share:.0%} of component {n}" for n, share in enumerate(shares, start=1))
@@ -188,7 +189,7 @@ def _draw_dots(
 
 
 def _training_mask(fields: pd.DataFrame) -> NDArray[np.bool_]:
-    return fields["seen"].to_numpy(bool) if "seen" in fields else np.zeros(len(fields), bool)
+    return fields[JobColumn.SEEN].to_numpy(bool) if JobColumn.SEEN in fields else np.zeros(len(fields), bool)
 
 
 def _marker_size(count: int) -> float:
@@ -255,7 +256,7 @@ def _footnote(fields: pd.DataFrame, named: pd.DataFrame, limit: float) -> str:
         lines += [
             f"{number}  {field}, distance {distance:.1f}"
             for number, (field, distance) in enumerate(
-                zip(named["field"], named["latent_distance"], strict=True), start=1
+                zip(named[JobColumn.FIELD], named[JobColumn.LATENT_DISTANCE], strict=True), start=1
             )
         ]
     return "\n".join(lines)

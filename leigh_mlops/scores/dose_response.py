@@ -3,25 +3,55 @@
 import math
 import warnings
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from scipy.optimize import OptimizeWarning, curve_fit
 
-__all__ = ["DoseResponse", "fit_dose_response", "four_parameter_logistic"]
+__all__ = ["CurveRefusal", "DoseResponse", "FitProblem", "fit_dose_response", "four_parameter_logistic"]
 
 MIN_DOSES = 4
 FIT_SIGNIFICANCE = 0.05
 """p of the F test against a flat line below which a curve is accepted."""
 
 _PARAMETER_COUNT = 4
+MIN_CURVE_WELLS = _PARAMETER_COUNT + 2
 _GRID_POINTS = 25
 _REFINEMENT_P = 4 * FIT_SIGNIFICANCE  # the best curve of the grid is close to the optimum
 _MAX_HILL, _MIN_HILL = 10.0, 0.1
 _EC50_MARGIN = 10.0  # factor beyond the doses within which EC50 is fitted, to detect one outside of them
 
 Array = NDArray[np.float64]
+
+
+class FitProblem(StrEnum):
+    """Reasons why there is no curve."""
+
+    FEW_DOSES = "few doses"
+    FEW_WELLS = "few wells"
+    ALIKE = "all wells respond alike"
+    NO_FIT = "no fit"
+    FLAT = "no better than a flat line"
+    OUTSIDE = "half of the effect lies outside of the doses"
+
+
+@dataclass(frozen=True)
+class CurveRefusal:
+    """Reason why there is no curve, with its numbers.
+
+    Attributes:
+        problem: The reason.
+        doses: Number of different doses above 0.
+        wells: Number of wells.
+        p: p of the F test against a flat line; NaN where it was not reached.
+    """
+
+    problem: FitProblem
+    doses: int
+    wells: int
+    p: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -37,7 +67,7 @@ class DoseResponse:
         hill: Steepness, above 0.
         p: p of the F test against a flat line, 0 to 1.
         doses: Number of different doses.
-        reason: Reason why there is no curve; empty if there is one.
+        refusal: Reason why there is no curve; None if there is one.
     """
 
     bottom: float
@@ -48,7 +78,7 @@ class DoseResponse:
     hill: float
     p: float
     doses: int
-    reason: str = ""
+    refusal: CurveRefusal | None = None
 
     def __call__(self, doses: ArrayLike) -> Array:
         """Return the responses at some doses; NaN if there is no curve."""
@@ -97,8 +127,8 @@ def fit_dose_response(doses: ArrayLike, responses: ArrayLike) -> DoseResponse:
     """
     x, y = np.asarray(doses, dtype=np.float64), np.asarray(responses, dtype=np.float64)
     given = np.unique(x[x > 0])
-    if reason := _refusal_reason(given, y):
-        return _refused_fit(given.size, reason)
+    if (problem := _find_problem(given, y)) is not None:
+        return _refused_fit(problem, given.size, y.size)
     flat, free = float(np.square(y - y.mean()).sum()), y.size - _PARAMETER_COUNT
     start, left = _search_grid(x, y, given)
     found: Array | None = None
@@ -106,26 +136,26 @@ def fit_dose_response(doses: ArrayLike, responses: ArrayLike) -> DoseResponse:
     if _f_test(flat, left, free) < _REFINEMENT_P:
         found, covariance = _refine_fit(x, y, given, start)
         if found is None:
-            return _refused_fit(given.size, "no curve could be fitted")
+            return _refused_fit(FitProblem.NO_FIT, given.size, y.size)
         left = float(np.square(y - four_parameter_logistic(x, *found)).sum())
     p = _f_test(flat, left, free)
     if found is None or p >= FIT_SIGNIFICANCE:
-        return _refused_fit(given.size, f"no better than a flat line (F test, p {p:.2g}, {y.size} wells)", p)
+        return _refused_fit(FitProblem.FLAT, given.size, y.size, p)
     bottom, top, log_ec50, hill = map(float, found)
     if not math.log10(given[0]) <= log_ec50 <= math.log10(given[-1]):
-        return _refused_fit(given.size, "half of the effect lies outside of the doses given", p)
+        return _refused_fit(FitProblem.OUTSIDE, given.size, y.size, p)
     error = math.sqrt(covariance[2, 2]) if np.isfinite(covariance[2, 2]) else math.nan
     reach = float(stats.t.ppf(0.975, free)) * error
     low, high = (_dose_from_log(log_ec50 + sign * reach) for sign in (-1, 1))
     return DoseResponse(bottom, top, 10**log_ec50, low, high, hill, p, given.size)
 
 
-def _refusal_reason(given: Array, y: Array) -> str:
+def _find_problem(given: Array, y: Array) -> FitProblem | None:
     if given.size < MIN_DOSES:
-        return f"{given.size} different doses; a curve needs {MIN_DOSES}"
-    if y.size < _PARAMETER_COUNT + 2:
-        return f"{y.size} wells; a curve of four parameters needs {_PARAMETER_COUNT + 2}"
-    return "all wells respond alike" if np.ptp(y) <= 1e-9 * np.abs(y).max() else ""
+        return FitProblem.FEW_DOSES
+    if y.size < MIN_CURVE_WELLS:
+        return FitProblem.FEW_WELLS
+    return FitProblem.ALIKE if np.ptp(y) <= 1e-9 * np.abs(y).max() else None
 
 
 def _search_grid(x: Array, y: Array, given: Array) -> tuple[Array, float]:
@@ -178,6 +208,6 @@ def _dose_from_log(log_dose: float) -> float:
     return math.inf if log_dose > 300 else 10**log_dose
 
 
-def _refused_fit(doses: int, reason: str, p: float = math.nan) -> DoseResponse:
+def _refused_fit(problem: FitProblem, doses: int, wells: int, p: float = math.nan) -> DoseResponse:
     nan = math.nan
-    return DoseResponse(nan, nan, nan, nan, nan, nan, p, doses, reason)
+    return DoseResponse(nan, nan, nan, nan, nan, nan, p, doses, CurveRefusal(problem, doses, wells, p))

@@ -1,11 +1,22 @@
 """Effects of row and column on a plate's scores, and their removal where the layout allows it."""
 
+import math
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["BScores", "MedianPolish", "b_scores", "line_share", "median_polish"]
+__all__ = [
+    "MIN_LINES",
+    "BScoreRefusal",
+    "BScores",
+    "MedianPolish",
+    "RefusalReason",
+    "b_scores",
+    "line_share",
+    "median_polish",
+]
 
 MAX_LINE_SHARE = 0.25
 """Share of the controls' variance between lines above which rows and columns are design, not nuisance."""
@@ -33,17 +44,49 @@ class MedianPolish:
     residuals: Array
 
 
+class RefusalReason(StrEnum):
+    """Reasons why a plate has no B-scores."""
+
+    FEW_LINES = "few lines"
+    CONTROLS_FILL_LINES = "controls fill lines"
+    FEW_SAMPLES = "few samples"
+    NO_SPREAD = "no spread"
+
+
+@dataclass(frozen=True)
+class BScoreRefusal:
+    """Reason why a plate has no B-scores, with its numbers.
+
+    Attributes:
+        reason: The reason.
+        line: ``row`` or ``column``, of the first two reasons.
+        lines: Number of lines that hold wells, where these are few.
+        group: Group of controls that fills lines.
+        share: Share of that group's variance between lines, 0 to 1.
+        controls: Number of wells that are no samples, where samples are few.
+        wells: Number of all wells.
+    """
+
+    reason: RefusalReason
+    line: str = ""
+    lines: int = 0
+    group: str = ""
+    share: float = math.nan
+    controls: int = 0
+    wells: int = 0
+
+
 @dataclass(frozen=True)
 class BScores:
     """B-scores of a plate, or why there are none.
 
     Attributes:
         scores: One per well, shape (N,); None if they are refused.
-        reason: Reason of the refusal; empty if there are scores.
+        refusal: Reason of the refusal; None if there are scores.
     """
 
     scores: Array | None
-    reason: str
+    refusal: BScoreRefusal | None = None
 
 
 def median_polish(plate: ArrayLike, *, iterations: int = 10, tolerance: float = 0.01) -> MedianPolish:
@@ -123,13 +166,13 @@ def b_scores(scores: ArrayLike, rows: ArrayLike, columns: ArrayLike, groups: Arr
             sample, shape (N,).
 
     Returns:
-        The scores, or a sentence on why there are none.
+        The scores, or why there are none.
     """
     values, names = np.asarray(scores, dtype=np.float64), np.asarray(groups, dtype=object)
     lines = {"row": np.asarray(rows, dtype=np.int64), "column": np.asarray(columns, dtype=np.int64)}
-    reason = _refusal_reason(names, lines)
-    if reason:
-        return BScores(None, reason)
+    refusal = _find_refusal(names, lines)
+    if refusal is not None:
+        return BScores(None, refusal)
     plate = np.full([int(line.max()) + 1 for line in lines.values()], np.nan)
     plate[lines["row"], lines["column"]] = values
     used = plate[np.ix_(*(np.unique(line) for line in lines.values()))]
@@ -138,27 +181,21 @@ def b_scores(scores: ArrayLike, rows: ArrayLike, columns: ArrayLike, groups: Arr
     residuals = polished[lines["row"], lines["column"]]
     spread = _MAD_TO_SD * float(np.median(np.abs(residuals - np.median(residuals))))
     if spread == 0:
-        return BScores(None, "No B-score: more than half of the wells have one value, so that there is no spread.")
-    return BScores(residuals / spread, "")
+        return BScores(None, BScoreRefusal(RefusalReason.NO_SPREAD))
+    return BScores(residuals / spread)
 
 
-def _refusal_reason(names: NDArray[np.object_], lines: dict[str, NDArray[np.int64]]) -> str:
+def _find_refusal(names: NDArray[np.object_], lines: dict[str, NDArray[np.int64]]) -> BScoreRefusal | None:
     for kind, line in lines.items():
         if np.unique(line).size < MIN_LINES:
-            return f"No B-score: the wells fill {np.unique(line).size} {kind}s, and medians need {MIN_LINES}."
+            return BScoreRefusal(RefusalReason.FEW_LINES, line=kind, lines=np.unique(line).size)
         for name in sorted({str(each) for each in names if each}):
             share = line_share(names == name, line)
             if share > MAX_LINE_SHARE:
-                return (
-                    f"No B-score: the {kind} says where {name} stands ({share:.0%} of its variance lies between "
-                    f"{kind}s), so that taking {kind}s out would take the effect out."
-                )
+                return BScoreRefusal(RefusalReason.CONTROLS_FILL_LINES, line=kind, group=name, share=share)
     if 2 * int((names == "").sum()) < names.size:
-        return (
-            f"No B-score: {int((names != '').sum())} of {names.size} wells are controls or classes, and a median "
-            "polish needs most wells to be samples that do nothing."
-        )
-    return ""
+        return BScoreRefusal(RefusalReason.FEW_SAMPLES, controls=int((names != "").sum()), wells=names.size)
+    return None
 
 
 def _line_medians(values: Array, axis: int) -> Array:

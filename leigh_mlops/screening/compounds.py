@@ -1,26 +1,33 @@
 """Compounds: pooled replicates, tests for rescue, and dose responses."""
 
 import math
+import re
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
-from leigh_mlops.plates.columns import Metadata
-from leigh_mlops.report.sentences import format_count
+from leigh_mlops.errors import LeighError
+from leigh_mlops.explanations.job_columns import JobColumn
+from leigh_mlops.plates.columns import Metadata, add_metadata_prefix, is_metadata
 from leigh_mlops.scores.dose_response import fit_dose_response
 from leigh_mlops.scores.fdr import false_discovery_rate
 from leigh_mlops.scores.rescue import PlateWells, Rescue, no_effect_p, percent_rescue, rescue
 
 __all__ = [
-    "HIT_FDR",
     "DOSE_COLUMNS",
     "HIT_COLUMNS",
+    "HIT_FDR",
+    "CompoundOutcome",
+    "DoseColumn",
     "TreatedWells",
+    "UnscoredWells",
     "compound_tables",
-    "describe_compounds",
-    "describe_unscored_wells",
+    "count_unscored_wells",
+    "dose_column",
 ]
 
 HIT_FDR = 0.05
@@ -31,12 +38,29 @@ MIN_HIT_WELLS = 2
 
 HIT_COLUMNS = [
     "compound", "dose", "wells", "plates", "rescue", "rescue_low", "rescue_high", "interval", "z", "p", "q", "hit",
-    "reason",
+    "outcome",
 ]  # fmt: skip
 DOSE_COLUMNS = ["compound", "dose", *HIT_COLUMNS[2:11], "fitted"]
-_CURVE_COLUMNS = ["ec50", "ec50_low", "ec50_high", "hill", "curve_note"]
+_CURVE_COLUMNS = ["ec50", "ec50_low", "ec50_high", "hill", "curve_refusal"]
+
+# The unit is part of the name, as in plate maps of Cell Painting (mmoles_per_liter, mg_per_ml).
+_DOSE_WORDS = re.compile(r"dose|concentration|moles_per_lit|g_per_ml", re.IGNORECASE)
+_DOSE_UNITS = re.compile(r"_(?:[pnumµμ]?M|[nuµμm]?g_m[lL])$")
 
 Doubles = npt.NDArray[np.float64]
+
+
+class CompoundOutcome(StrEnum):
+    """Outcomes of a compound's test; their numbers are those of its row."""
+
+    HIT = "hit"
+    NO_RESCUE = "no well has a rescue"
+    SEEN_CONTROLS = "seen controls"
+    ONE_WELL = "one well"
+    UNTESTED = "untested"
+    NO_DIFFERENCE = "no difference"
+    AWAY = "away from health"
+    UNSURE = "interval holds 0"
 
 
 class TreatedWells(NamedTuple):
@@ -54,14 +78,38 @@ class TreatedWells(NamedTuple):
     seen: frozenset[str] = frozenset()
 
 
+class UnscoredWells(NamedTuple):
+    """Treated wells that are left out of the compounds.
+
+    Attributes:
+        lost: Number of wells without a rescue.
+        undosed: Number of wells without a dose, or with dose 0, of compounds that have doses.
+    """
+
+    lost: int = 0
+    undosed: int = 0
+
+
+class DoseColumn(NamedTuple):
+    """Column of doses.
+
+    Attributes:
+        name: The column; None if there is none.
+        candidates: Columns among which one must be named, if several are possible.
+    """
+
+    name: str | None
+    candidates: tuple[str, ...] = ()
+
+
 def compound_tables(treated: TreatedWells, *, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return a table of compounds, the surest hits first, and one of their doses, empty if no doses are given.
 
     A compound that was given in several doses is tested at its strongest one: the dose with the
     smallest p among those with two wells and a rescue above 0, else among all; p is multiplied by
     the number of doses (Bonferroni). The interval is of that dose alone. A dose of 0 does not count
-    as a dose. q is adjusted over all compounds. A compound of which no well has a rescue has a row
-    that gives the reason.
+    as a dose. q is adjusted over all compounds. Each row has its `CompoundOutcome`, also that of a
+    compound of which no well has a rescue.
 
     Args:
         treated: The wells and their controls.
@@ -71,12 +119,8 @@ def compound_tables(treated: TreatedWells, *, seed: int = 0) -> tuple[pd.DataFra
     hits, doses = _test_compounds(treated, seed)
     table = pd.DataFrame(hits, columns=[*HIT_COLUMNS[:-2], *(_CURVE_COLUMNS if with_doses else []), "seen"])
     table["q"] = false_discovery_rate(table["p"].to_numpy(float))
-    called = [_no_hit_reason(row) for _, row in table.iterrows()]
-    table["hit"] = pd.Series([not reason for reason in called], table.index, dtype=bool)
-    table["reason"] = [
-        f"{reason or _describe_hit(row)}{_describe_curve(row)}"
-        for reason, (_, row) in zip(called, table.iterrows(), strict=True)
-    ]
+    table["outcome"] = pd.Series([_find_outcome(row) for _, row in table.iterrows()], table.index, dtype=object)
+    table["hit"] = table["outcome"] == CompoundOutcome.HIT
     ordered = [*HIT_COLUMNS, *(_CURVE_COLUMNS if with_doses else [])]
     if not with_doses:
         ordered.remove("dose")
@@ -86,60 +130,47 @@ def compound_tables(treated: TreatedWells, *, seed: int = 0) -> tuple[pd.DataFra
     return table[ordered].reset_index(drop=True), by_dose
 
 
-def describe_unscored_wells(treated: TreatedWells) -> list[str]:
-    """Describe in sentences how many treated wells are left out of the compounds, and why."""
-    wells, said = treated.wells, []
-    if lost := int(wells["rescue"].isna().sum()):
-        said.append(
-            f"No rescue for {format_count(lost, 'treated well')}, for want of controls on the same plate that "
-            "differ or of fields that count; no compound is judged by such a well."
-        )
-    if "dose" in wells:
-        dosed = wells["dose"] > 0
-        elsewhere = dosed.groupby(wells["compound"]).transform("any").astype(bool)
-        if undosed := int((elsewhere & ~dosed).sum()):
-            has = "has" if undosed == 1 else "have"
-            said.append(
-                f"{format_count(undosed, 'well')} of compounds with doses {has} none, or dose 0; "
-                "such wells are tested with no dose of their compound."
-            )
-    return said
+def count_unscored_wells(treated: TreatedWells) -> UnscoredWells:
+    """Count the treated wells that are left out of the compounds."""
+    wells = treated.wells
+    lost = int(wells[JobColumn.RESCUE].isna().sum())
+    if "dose" not in wells:
+        return UnscoredWells(lost)
+    dosed = wells["dose"] > 0
+    elsewhere = dosed.groupby(wells["compound"]).transform("any").astype(bool)
+    return UnscoredWells(lost, int((elsewhere & ~dosed).sum()))
 
 
-def describe_compounds(hits: pd.DataFrame, dose_column: str | None) -> list[str]:
-    """Summarise the table of compounds in sentences."""
-    everything, hits = hits, hits[hits["q"].notna()]
-    if hits.empty:
-        return ["No compound could be judged; the column reason of hits.csv says why."]
-    called = hits[hits["hit"]]
-    named = "; ".join(f"{row.compound} ({row.reason})" for row in called.head(3).itertuples())
-    more = " and others" if len(called) > 3 else ""
-    said = [
-        f"{len(called)} of {format_count(len(hits), 'compound')} {'is a hit' if len(called) == 1 else 'are hits'} at a "
-        f"false discovery rate of {HIT_FDR:.0%}" + (f": {named}{more}." if len(called) else ".")
-    ]
-    if others := len(everything) - len(hits):
-        said.append(f"{format_count(others, 'further compound')} could not be judged; hits.csv says why.")
-    few = int(hits["wells"].between(2, 3).sum())
-    if few:
-        said.append(
-            f"Intervals of {format_count(few, 'compound')} with two or three wells are Student's and a little "
-            "too narrow; repeat these before you build on them."
-        )
-    if dose_column is not None:
-        fitted = int(hits["ec50"].notna().sum())
-        has = "has" if fitted == 1 else "have"
-        said.append(
-            f"{fitted} of {format_count(len(hits), 'compound')} {has} a dose response with an EC50, in the unit of "
-            f"{dose_column.removeprefix('Metadata_')}. A compound is judged by its strongest dose, and its interval "
-            "is of that dose alone."
-        )
-    return said
+def dose_column(table: pd.DataFrame, asked: str | None = None) -> DoseColumn:
+    """Find the column of doses.
+
+    If no name is given, it is the one numeric ``Metadata_`` column whose name contains ``dose``,
+    ``concentration``, ``moles_per_liter`` or ``g_per_ml``, or ends in ``_M``, ``_mM``, ``_uM`` or
+    ``_nM``, and which has at least two different values above 0.
+
+    Args:
+        table: One row per field or well.
+        asked: Name of the column, with or without ``Metadata_``.
+
+    Returns:
+        The column; none if several are possible.
+
+    Raises:
+        LeighError: The given column does not exist or is not numeric.
+
+    Example:
+        >>> dose_column(pd.DataFrame({"Metadata_mmoles_per_liter": [0.1, 1.0]}))
+        DoseColumn(name='Metadata_mmoles_per_liter', candidates=())
+    """
+    if asked is not None:
+        return DoseColumn(_requested_column(table, asked))
+    found = [str(name) for name in table if is_metadata(name) and _is_dose_name(str(name)) and _has_doses(table[name])]
+    return DoseColumn(found[0]) if len(found) == 1 else DoseColumn(None, tuple(found))
 
 
 def _test_compounds(treated: TreatedWells, seed: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows of the compounds and rows of their doses."""
-    wells = treated.wells[treated.wells["rescue"].notna()]
+    wells = treated.wells[treated.wells[JobColumn.RESCUE].notna()]
     new = ~wells[Metadata.PLATE].astype(str).isin(treated.seen)
     # Plates with unseen controls are more reliable; the others count only for compounds that have no such plate.
     wells = wells[new | ~new.groupby(wells["compound"]).transform("any").astype(bool)]
@@ -174,13 +205,13 @@ def _test_doses(
         "p": float(np.minimum(1.0, best["p"] * tested))
     }
     fit = {"ec50": curve.ec50, "ec50_low": curve.low, "ec50_high": curve.high, "hill": curve.hill}
-    return each, found | fit | {"curve_note": curve.reason}
+    return each, found | fit | {"curve_refusal": curve.refusal}
 
 
 def _test_treatment(rows: pd.DataFrame, controls: dict[str, dict[str, Doubles]], seed: int) -> dict[str, Any]:
     """Rescue, z and p of wells with the same treatment."""
     plates = [
-        PlateWells(each["score"].to_numpy(float), **controls[str(plate)])
+        PlateWells(each[JobColumn.SCORE].to_numpy(float), **controls[str(plate)])
         for plate, each in rows.groupby(Metadata.PLATE, sort=True)
     ]
     found: Rescue = rescue(plates, seed=seed)
@@ -188,7 +219,7 @@ def _test_treatment(rows: pd.DataFrame, controls: dict[str, dict[str, Doubles]],
         [percent_rescue(plate.wells, plate.source, plate.target) for plate in plates],
         [percent_rescue(plate.source, plate.source, plate.target) for plate in plates],
     )
-    z = rows["robust_z"].dropna()
+    z = rows[JobColumn.ROBUST_Z].dropna()
     return {
         "wells": found.wells,
         "plates": found.plates,
@@ -201,43 +232,32 @@ def _test_treatment(rows: pd.DataFrame, controls: dict[str, dict[str, Doubles]],
     }
 
 
-def _untested_reason(row: "pd.Series[Any]") -> str:
-    """Return the reason why a compound was not tested; empty if it was."""
-    if not row["wells"]:
-        return "no well has a rescue, for want of controls on its plates that differ or of fields that count"
-    if row["seen"]:
-        return "not judged, as the model has seen the controls of its plates: without effect it could look rescued"
-    if row["wells"] < MIN_HIT_WELLS:
-        return "one well alone; repeat it"
-    if math.isnan(row["q"]):
-        return "no test, as the controls do not vary"
-    return ""
+def _find_outcome(row: "pd.Series[Any]") -> CompoundOutcome:
+    """Return the outcome of a compound, from its row."""
+    checks = {
+        CompoundOutcome.NO_RESCUE: not row["wells"],
+        CompoundOutcome.SEEN_CONTROLS: row["seen"],
+        CompoundOutcome.ONE_WELL: row["wells"] < MIN_HIT_WELLS,
+        CompoundOutcome.UNTESTED: math.isnan(row["q"]),
+        CompoundOutcome.NO_DIFFERENCE: row["q"] >= HIT_FDR,
+        CompoundOutcome.AWAY: row["rescue"] <= 0,
+        CompoundOutcome.UNSURE: not row["rescue_low"] > 0,
+    }
+    return next((outcome for outcome, holds in checks.items() if holds), CompoundOutcome.HIT)
 
 
-def _no_hit_reason(row: "pd.Series[Any]") -> str:
-    """Return the reason why a compound is not a hit; empty if it is one."""
-    if reason := _untested_reason(row):
-        return reason
-    if row["q"] >= HIT_FDR:
-        return f"not told from the diseased controls (q {row['q']:.2g}, {row['wells']} wells)"
-    if row["rescue"] <= 0:
-        return f"away from health (rescue {row['rescue']:.0f} %, {row['wells']} wells)"
-    if not row["rescue_low"] > 0:
-        return f"the interval of its rescue holds 0 ({_format_interval(row)}, {row['wells']} wells)"
-    return ""
+def _requested_column(table: pd.DataFrame, asked: str) -> str:
+    name = asked if asked in table else add_metadata_prefix(asked)
+    if name not in table:
+        raise LeighError(f"--doses {asked!r} is no column of the data; name one of its plate map.")
+    if not is_numeric_dtype(table[name]):
+        raise LeighError(f"--doses {asked!r} holds something else than numbers; correct the plate map.")
+    return name
 
 
-def _describe_hit(row: "pd.Series[Any]") -> str:
-    dose = row.get("dose", math.nan)
-    of_dose = "" if math.isnan(dose) else f" at dose {dose:g}"
-    return f"rescue {row['rescue']:.0f} % ({_format_interval(row)}){of_dose}, q {row['q']:.2g}, {row['wells']} wells"
+def _is_dose_name(name: str) -> bool:
+    return bool(_DOSE_WORDS.search(name) or _DOSE_UNITS.search(name))
 
 
-def _describe_curve(row: "pd.Series[Any]") -> str:
-    if math.isnan(row.get("ec50", math.nan)):
-        return ""
-    return f"; dose response with EC50 {row['ec50']:.2g} ({row['ec50_low']:.2g} to {row['ec50_high']:.2g})"
-
-
-def _format_interval(row: "pd.Series[Any]") -> str:
-    return f"{row['rescue_low']:.0f} to {row['rescue_high']:.0f}"
+def _has_doses(column: "pd.Series[float]") -> bool:
+    return is_numeric_dtype(column) and len(np.unique(column[column > 0])) > 1

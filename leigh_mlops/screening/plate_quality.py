@@ -1,38 +1,177 @@
-"""Plate quality: separation of the controls, and effects of rows, columns and edges on the scores."""
+"""Plate quality: the control wells that define a plate's scale, their separation, and effects of position."""
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from leigh_mlops.explanations.job_columns import JobColumn
 from leigh_mlops.plates import position_effects
 from leigh_mlops.plates.columns import Metadata
-from leigh_mlops.report.sentences import format_count
 from leigh_mlops.scores import ssmd, z_prime
-from leigh_mlops.scores.plate_effects import b_scores
-from leigh_mlops.screening.plate_controls import MIN_CONTROLS, controls_problem
-from leigh_mlops.screening.reference_classes import ReferenceClasses
+from leigh_mlops.scores.plate_effects import BScoreRefusal, b_scores
+from leigh_mlops.scores.screening import welch_p
 
-__all__ = ["describe_plate_quality", "plate_table", "add_b_scores"]
+__all__ = [
+    "MIN_CONTROLS",
+    "ControlCounts",
+    "ControlsFault",
+    "ControlsProblem",
+    "PlateControls",
+    "PlateFlags",
+    "add_b_scores",
+    "count_controls",
+    "find_controls_problem",
+    "flag_plates",
+    "plate_controls",
+    "plate_table",
+]
+
+MIN_CONTROLS = 2
+"""Fewest control wells of each role on a plate: the spread of a single one is not known."""
+
+CONTROLS_SIGNIFICANCE = 0.05
+"""p of Welch's t test below which the two groups of controls of a plate count as different."""
 
 PLATE_COLUMNS = [
     Metadata.PLATE, "positive_wells", "negative_wells", "z_prime", "robust_z_prime", "ssmd",
-    "row_share", "column_share", "edge_share", "note",
+    "row_share", "column_share", "edge_share",
 ]  # fmt: skip
-_MAX_SENTENCES = 4
+_ROLES = ("source", "target")
 _POSITION_COLUMNS = {Metadata.ROW, Metadata.COLUMN}
 
 Doubles = npt.NDArray[np.float64]
 
 
+class PlateControls(NamedTuple):
+    """Scores of the control wells of each plate.
+
+    Attributes:
+        scores: Scores of the ``source`` and ``target`` controls, by plate and role, shape (n,), nats.
+        seen: Plates for which controls that the model has seen are used, as too few others exist.
+    """
+
+    scores: dict[str, dict[str, Doubles]]
+    seen: frozenset[str] = frozenset()
+
+
+class ControlsFault(StrEnum):
+    """Reasons why the controls of a plate cannot define rescue."""
+
+    FEW = "few"
+    REVERSED = "reversed"
+    ALIKE = "alike"
+
+
+@dataclass(frozen=True)
+class ControlsProblem:
+    """Reason why a plate's controls cannot define rescue, with its numbers.
+
+    Attributes:
+        fault: The reason.
+        source: Number of diseased controls.
+        target: Number of healthy controls.
+        p: p of Welch's t test, where they do not differ.
+    """
+
+    fault: ControlsFault
+    source: int
+    target: int
+    p: float = math.nan
+
+
+@dataclass(frozen=True)
+class ControlCounts:
+    """Number of control wells that the model has seen.
+
+    Attributes:
+        plates: Plates on which they are used, as too few others exist.
+        used: Number of control wells of these plates.
+        seen: Number of those that the model has seen.
+        others: Number of control wells of the other plates.
+        left_out: Number of those that the model has seen.
+    """
+
+    plates: tuple[str, ...] = ()
+    used: int = 0
+    seen: int = 0
+    others: int = 0
+    left_out: int = 0
+
+
+@dataclass(frozen=True)
+class PlateFlags:
+    """Flags of a plate.
+
+    Attributes:
+        problem: Reason why its controls cannot define rescue; None if they can.
+        refusal: Reason why there are no B-scores; None if there are, or if nothing is screened on it.
+        seen: Whether the model has seen the controls that are used.
+    """
+
+    problem: ControlsProblem | None = None
+    refusal: BScoreRefusal | None = None
+    seen: bool = False
+
+
+def plate_controls(wells: pd.DataFrame, roles: "pd.Series[str]") -> PlateControls:
+    """Select each plate's controls that the model has not seen, or all if fewer than two of a role are unseen.
+
+    A well on which the model was trained has a more extreme score than an unseen one of its class, so
+    that an unseen well without any effect would lie between such controls.
+
+    Args:
+        wells: Table with ``score`` and ``seen``; wells without a score are not used as controls.
+        roles: Roles of the wells, from `control_roles`.
+    """
+    scores, seen = {}, set()
+    scored = wells[wells[JobColumn.SCORE].notna()]
+    for plate, rows in wells.groupby(Metadata.PLATE, sort=True):
+        own = scored.loc[scored.index.intersection(rows.index)]
+        seen_wells = own[JobColumn.SEEN].astype(bool)
+        by_role = _by_role(own.loc[~seen_wells, JobColumn.SCORE], roles)
+        if min(map(len, by_role.values())) < MIN_CONTROLS:
+            by_role = _by_role(own[JobColumn.SCORE], roles)
+            enough = min(map(len, by_role.values())) >= MIN_CONTROLS
+            if enough and (seen_wells & (roles[own.index] != "")).any():
+                seen.add(str(plate))
+        scores[str(plate)] = by_role
+    return PlateControls(scores, frozenset(seen))
+
+
+def count_controls(wells: pd.DataFrame, roles: "pd.Series[str]", controls: PlateControls) -> ControlCounts:
+    """Count the control wells with a score that the model has seen."""
+    own = wells[(roles != "") & wells[JobColumn.SCORE].notna()]
+    seen = own[JobColumn.SEEN].astype(bool)
+    used = own[Metadata.PLATE].astype(str).isin(controls.seen)
+    counts = (int(each.sum()) for each in (used, seen & used, ~used, seen & ~used))
+    return ControlCounts(tuple(sorted(controls.seen)), *counts)
+
+
+def find_controls_problem(own: Mapping[str, Doubles]) -> ControlsProblem | None:
+    """Return the reason why a plate's controls cannot define rescue; None if they can.
+
+    Args:
+        own: Scores of the plate's ``source`` and ``target`` controls.
+    """
+    source, target = (own[role] for role in _ROLES)
+    counts = len(source), len(target)
+    if min(counts) < MIN_CONTROLS:
+        return ControlsProblem(ControlsFault.FEW, *counts)
+    if target.mean() <= source.mean():
+        return ControlsProblem(ControlsFault.REVERSED, *counts)
+    if (p := welch_p(target, source)) >= CONTROLS_SIGNIFICANCE:
+        return ControlsProblem(ControlsFault.ALIKE, *counts, p)
+    return None
+
+
 def plate_table(
-    fields: pd.DataFrame,
-    odds: "pd.Series[float]",
-    controls: dict[str, dict[str, Doubles]],
-    notes: dict[str, str],
-    direction: ReferenceClasses,
+    fields: pd.DataFrame, odds: "pd.Series[float]", controls: dict[str, dict[str, Doubles]]
 ) -> pd.DataFrame:
     """Build a table of one row per plate.
 
@@ -40,27 +179,36 @@ def plate_table(
         fields: Fields that count, with their positions.
         odds: Scores of the fields, whose medians are those of the wells.
         controls: Scores of the control wells by plate and role.
-        notes: Further notes on plates, such as why there is no B-score.
-        direction: Classes of the negative (diseased) and the positive (healthy) controls.
     """
     shares: dict[tuple[str, str], float] = {}
     if set(fields) >= _POSITION_COLUMNS and len(fields):
         classed = fields.assign(Metadata_Condition=fields.get(Metadata.CONDITION, pd.Series(None, fields.index)))
-        effects = position_effects(classed, odds.rename("score").to_frame())
+        effects = position_effects(classed, odds.rename(JobColumn.SCORE).to_frame())
         places = zip(effects["plate"], effects["effect"], effects["explained"], strict=True)
         shares = {(str(plate), str(effect)): float(share) for plate, effect, share in places}
     rows = []
     for plate, own in controls.items():
-        known, note = _separation(own["target"], own["source"]), controls_problem(own, direction)
         lines = {f"{effect}_share": shares.get((plate, effect), math.nan) for effect in ("row", "column", "edge")}
-        said = " ".join(each for each in (note, notes.get(plate, "")) if each)
-        rows.append({Metadata.PLATE: plate} | known | lines | {"note": said})
+        rows.append({Metadata.PLATE: plate} | _separation(own["target"], own["source"]) | lines)
     return pd.DataFrame(rows, columns=PLATE_COLUMNS)
+
+
+def flag_plates(controls: PlateControls, refusals: Mapping[str, BScoreRefusal]) -> dict[str, PlateFlags]:
+    """Return the flags of each plate.
+
+    Args:
+        controls: The plates' controls.
+        refusals: Reasons why plates have no B-scores, from `add_b_scores`.
+    """
+    return {
+        plate: PlateFlags(find_controls_problem(own), refusals.get(plate), plate in controls.seen)
+        for plate, own in controls.scores.items()
+    }
 
 
 def add_b_scores(
     wells: pd.DataFrame, roles: "pd.Series[str]", treated: "pd.Series[bool]"
-) -> tuple[pd.DataFrame, dict[str, str]]:
+) -> tuple[pd.DataFrame, dict[str, BScoreRefusal]]:
     """Add ``b_score`` where a plate's layout allows it; also return, by plate, why it does not.
 
     Plates without treated wells are skipped, as nothing is screened on them.
@@ -70,57 +218,29 @@ def add_b_scores(
         roles: Roles of the wells, from `control_roles`.
         treated: Whether each well is treated.
     """
-    reasons: dict[str, str] = {}
+    refusals: dict[str, BScoreRefusal] = {}
     if not set(wells) >= _POSITION_COLUMNS:
-        return wells, reasons
+        return wells, refusals
     scores = pd.Series(np.nan, wells.index)
-    names = roles.map({"source": "the diseased control", "target": "the healthy control", "": ""})
-    for plate, rows in wells[wells["score"].notna()].groupby(Metadata.PLATE, sort=True):
+    for plate, rows in wells[wells[JobColumn.SCORE].notna()].groupby(Metadata.PLATE, sort=True):
         if not treated[rows.index].any():
             continue
         found = b_scores(
-            rows["score"].to_numpy(float),
+            rows[JobColumn.SCORE].to_numpy(float),
             rows[Metadata.ROW],
             rows[Metadata.COLUMN],
-            names[rows.index].to_numpy(object),
+            roles[rows.index].to_numpy(object),
         )
-        if found.scores is None:
-            reasons[str(plate)] = found.reason
+        if found.refusal is not None:
+            refusals[str(plate)] = found.refusal
         else:
             scores[rows.index] = found.scores
-    return (wells.assign(b_score=scores) if scores.notna().any() else wells), reasons
+    return (wells.assign(**{JobColumn.B_SCORE: scores}) if scores.notna().any() else wells), refusals
 
 
-def describe_plate_quality(plates: pd.DataFrame, direction: ReferenceClasses) -> tuple[list[str], list[str]]:
-    """Return warnings and sentences on the controls of the plates, the worst plates first."""
-    ranked = plates.sort_values("z_prime", na_position="first")
-    warned = [f"Plate {row[Metadata.PLATE]}: {row['note']}" for _, row in ranked[ranked["note"] != ""].iterrows()]
-    known = ranked.dropna(subset="z_prime")
-    said = [
-        f"Plate {row[Metadata.PLATE]}: {_format_factors(row)}, from {row['positive_wells']} wells of "
-        f"{direction.target} and {row['negative_wells']} of {direction.source}; {_interpret_z_prime(row['z_prime'])}."
-        for _, row in known.iterrows()
-    ]
-    return _shorten(warned), _shorten(said)
-
-
-def _shorten(lines: list[str]) -> list[str]:
-    more = len(lines) - _MAX_SENTENCES
-    return lines if more < 1 else [*lines[:_MAX_SENTENCES], f"On {format_count(more, 'further plate')} see plates.csv."]
-
-
-def _format_factors(row: "pd.Series[Any]") -> str:
-    robust = "" if math.isnan(row["robust_z_prime"]) else f" (robust {row['robust_z_prime']:.2f})"
-    difference = "" if math.isnan(row["ssmd"]) else f", SSMD {row['ssmd']:.1f}"
-    return f"Z' {row['z_prime']:.2f}{robust}{difference}"
-
-
-def _interpret_z_prime(factor: float) -> str:
-    if factor >= 0.5:
-        return "the controls lie far apart, as a screen should have them"
-    if factor > 0:
-        return "the controls part, but less than the usual bar of 0.5"
-    return "their bands of three standard deviations overlap"
+def _by_role(scores: "pd.Series[float]", roles: "pd.Series[str]") -> dict[str, Doubles]:
+    own = roles[scores.index]
+    return {role: np.asarray(scores[own == role], np.float64) for role in _ROLES}
 
 
 def _separation(positive: Doubles, negative: Doubles) -> dict[str, Any]:

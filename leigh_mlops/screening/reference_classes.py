@@ -2,13 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import pandas as pd
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.plates.columns import Metadata
 
-__all__ = ["COMPOUND_COLUMNS", "ReferenceClasses", "well_compounds", "control_roles", "choose_reference_classes"]
+__all__ = [
+    "COMPOUND_COLUMNS",
+    "ReferenceClasses",
+    "ReferenceRule",
+    "choose_reference_classes",
+    "control_roles",
+    "well_compounds",
+]
 
 COMPOUND_COLUMNS = (
     "Metadata_Compound",
@@ -24,6 +32,15 @@ _UNTREATED_NAMES = ("", "dmso", "vehicle", "none", "untreated")
 _ROLES = {"negcon": "source", "poscon": "target"}
 
 
+class ReferenceRule(StrEnum):
+    """Rules by which the two classes are chosen."""
+
+    ASKED = "asked"
+    DISEASE_AND_HEALTH = "disease and health"
+    CONTROLS = "controls"
+    ONLY_CLASSES = "only classes"
+
+
 @dataclass(frozen=True)
 class ReferenceClasses:
     """Diseased and healthy class, between which rescue is measured.
@@ -31,12 +48,12 @@ class ReferenceClasses:
     Attributes:
         source: The class of diseased cells, 0 % rescue.
         target: The class of healthy cells, 100 % rescue.
-        sentence: A sentence on how they were chosen.
+        rule: Rule by which they were chosen.
     """
 
     source: str
     target: str
-    sentence: str
+    rule: ReferenceRule = ReferenceRule.ASKED
 
 
 def choose_reference_classes(
@@ -61,10 +78,18 @@ def choose_reference_classes(
             raise LeighError(f"{option} {name!r} is no class of the model; choose from {', '.join(classes)}.")
     if source is not None and source == target:
         raise LeighError(f"--rescue-from and --rescue-to are both {source!r}; give two classes.")
-    chosen, why = _choose_classes(wells, classes, source, target)
-    if chosen is None:
+    if source is not None and target is not None:
+        return ReferenceClasses(source, target, ReferenceRule.ASKED)
+    if source is None and target is None:
+        if set(_DEFAULT_CLASSES) <= set(classes):
+            return ReferenceClasses(*_DEFAULT_CLASSES, ReferenceRule.DISEASE_AND_HEALTH)
+        if by_controls := _classes_from_controls(wells, classes):
+            return ReferenceClasses(*by_controls, ReferenceRule.CONTROLS)
+    if len(classes) != 2:
         return None
-    return ReferenceClasses(*chosen, f"Rescue is measured from {chosen[0]} (0 %) to {chosen[1]} (100 %), {why}.")
+    first = source or next(name for name in classes if name != target)
+    second = target or next(name for name in classes if name != first)
+    return ReferenceClasses(first, second, ReferenceRule.ONLY_CLASSES)
 
 
 def control_roles(wells: pd.DataFrame, direction: ReferenceClasses) -> "pd.Series[str]":
@@ -76,7 +101,7 @@ def control_roles(wells: pd.DataFrame, direction: ReferenceClasses) -> "pd.Serie
     For a class without any controls, all its labelled wells without a compound are used.
     """
     nothing = pd.Series(pd.NA, wells.index, dtype=object)
-    control, condition = (wells.get(f"Metadata_{name}", nothing) for name in ("Control", "Condition"))
+    control, condition = (wells.get(name, nothing) for name in (Metadata.CONTROL, Metadata.CONDITION))
     of_class = condition.map({direction.source: "source", direction.target: "target"})
     roles = of_class.where(condition.notna(), control.map(_ROLES)).where(control.isin(_ROLES))
     roles = roles.mask((control == "poscon") & (roles == "source"))
@@ -96,23 +121,6 @@ def well_compounds(wells: pd.DataFrame) -> "pd.Series[str]":
     return names.map(
         lambda name: None if str(name).strip().casefold() in _UNTREATED_NAMES else str(name), na_action="ignore"
     )
-
-
-def _choose_classes(
-    wells: pd.DataFrame, classes: Sequence[str], source: str | None, target: str | None
-) -> tuple[tuple[str, str] | None, str]:
-    if source is not None and target is not None:
-        return (source, target), "as asked"
-    if source is None and target is None:
-        if set(_DEFAULT_CLASSES) <= set(classes):
-            return _DEFAULT_CLASSES, "as these are the classes of disease and health"
-        if by_controls := _classes_from_controls(wells, classes):
-            return by_controls, "as the plate map's negative and positive controls are of these classes"
-    if len(classes) != 2:
-        return None, ""
-    first = source or next(name for name in classes if name != target)
-    second = target or next(name for name in classes if name != first)
-    return (first, second), "the two classes of the model; give --rescue-from and --rescue-to for another way"
 
 
 def _classes_from_controls(wells: pd.DataFrame, classes: Sequence[str]) -> tuple[str, str] | None:

@@ -1,18 +1,65 @@
-"""Tables of a job's wells and of misclassified wells, from its fields."""
+"""Tables of a job's wells: their class, score, rescue between their plate's controls, and misclassified wells."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from pandas.api.types import is_bool_dtype
 
+from leigh_mlops.explanations import COUNTERFACTUAL_KINDS
+from leigh_mlops.explanations.job_columns import (
+    AFTER,
+    CALIBRATED,
+    CHANGE,
+    COUNTERFACTUAL,
+    PROBABILITY,
+    JobColumn,
+    counterfactual_family,
+)
 from leigh_mlops.plates.columns import Metadata, is_metadata
 from leigh_mlops.scores import aggregate_wells
-from leigh_mlops.screening.field_table import WELL_COLUMNS, counterfactual_kinds, is_valid_counterfactual, well_names
+from leigh_mlops.scores.calibration import scale_by_temperature
+from leigh_mlops.scores.rescue import percent_rescue, robust_z
+from leigh_mlops.screening.plate_quality import find_controls_problem
+from leigh_mlops.screening.reference_classes import ReferenceClasses
 
-__all__ = ["misclassified_wells", "well_table"]
+__all__ = [
+    "WELL_COLUMNS",
+    "add_rescue",
+    "counterfactual_kinds",
+    "field_log_odds",
+    "is_valid_counterfactual",
+    "misclassified_wells",
+    "score_wells",
+    "well_names",
+    "well_table",
+]
+
+WELL_COLUMNS = [Metadata.PLATE, Metadata.WELL]
+"""Columns that identify a well."""
 
 _PICTURE_SUFFIX = "_full_colour"
+_MIN_FIELDS = 6  # the median of fewer reaches their least and largest within the 95 % of its draws
+_RESAMPLES = 1000
+
+Doubles = npt.NDArray[np.float64]
+
+
+def well_names(fields: pd.DataFrame) -> list[str]:
+    """Names ``plate/well`` of the rows."""
+    return [f"{plate}/{well}" for plate, well in zip(*(fields[name] for name in WELL_COLUMNS), strict=True)]
+
+
+def counterfactual_kinds(fields: pd.DataFrame) -> list[str]:
+    """Kinds of counterfactuals in a table of fields, the most informative first."""
+    return [kind for kind in reversed(COUNTERFACTUAL_KINDS) if counterfactual_family(kind)("status") in fields]
+
+
+def is_valid_counterfactual(fields: pd.DataFrame, kind: str) -> "pd.Series[bool]":
+    """Return whether each field has a valid counterfactual of a kind: one whose status is green or amber."""
+    return fields[counterfactual_family(kind)("status")].isin(["green", "amber"])
 
 
 def well_table(fields: pd.DataFrame, classes: Sequence[str], out: "pd.Series[bool] | None" = None) -> pd.DataFrame:
@@ -31,44 +78,140 @@ def well_table(fields: pd.DataFrame, classes: Sequence[str], out: "pd.Series[boo
     own = [str(name) for name in fields if not is_metadata(name)]
     kept = [str(name) for name in fields if is_metadata(name) and name not in WELL_COLUMNS]
     constant = [name for name in kept if grouped[name].nunique(dropna=False).max() <= 1]
-    wells = grouped[constant].first().join(grouped.size().rename("fields"))
+    wells = grouped[constant].first().join(grouped.size().rename(JobColumn.FIELDS))
     if not len(fields):
         return wells.reset_index()
     counted = _mask_incomparable(fields)
     numbers = [name for name in counted[own].select_dtypes("number") if not str(name).endswith(_PICTURE_SUFFIX)]
-    facts = [name for name in own if name != "seen" and is_bool_dtype(fields[name].dropna().infer_objects())]
+    facts = [name for name in own if name != JobColumn.SEEN and is_bool_dtype(fields[name].dropna().infer_objects())]
     wells = wells.join(counted.groupby(WELL_COLUMNS)[numbers].median())
     wells = wells.join(
         counted[facts].astype("Float64").groupby([fields[name] for name in WELL_COLUMNS]).mean().astype(float)
     )
-    if "counterfactual_target" in fields:
-        wells = wells.join(counted.groupby(WELL_COLUMNS)["counterfactual_target"].first())
+    if JobColumn.TARGET in fields:
+        wells = wells.join(counted.groupby(WELL_COLUMNS)[JobColumn.TARGET].first())
     used = fields if out is None else fields[~out]
-    return _classify_wells(wells.join(grouped["seen"].any()), used, classes, len(constant)).reset_index()
+    return _classify_wells(wells.join(grouped[JobColumn.SEEN].any()), used, classes, len(constant)).reset_index()
 
 
 def misclassified_wells(wells: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     """Wells that are classified as another class than their label, the most probable first."""
-    columns = [Metadata.PLATE, Metadata.WELL, Metadata.CONDITION, "predicted", "probability", "fields"]
+    columns = [Metadata.PLATE, Metadata.WELL, Metadata.CONDITION, JobColumn.PREDICTED, "probability", JobColumn.FIELDS]
     if not classes or Metadata.CONDITION not in wells:
         return pd.DataFrame(columns=columns)
-    probability = wells[[f"probability_{name}" for name in classes]].max(axis=1)
-    known = wells[Metadata.CONDITION].notna() & wells["predicted"].notna()
-    hits = wells.assign(probability=probability)[known & (wells[Metadata.CONDITION] != wells["predicted"])]
+    probability = wells[[PROBABILITY(name) for name in classes]].max(axis=1)
+    known = wells[Metadata.CONDITION].notna() & wells[JobColumn.PREDICTED].notna()
+    hits = wells.assign(probability=probability)[known & (wells[Metadata.CONDITION] != wells[JobColumn.PREDICTED])]
     return hits.reindex(columns=columns).sort_values("probability", ascending=False)
+
+
+def field_log_odds(fields: pd.DataFrame, direction: ReferenceClasses) -> "pd.Series[float]":
+    """Log-odds of the healthy class over the diseased one for each field, in nats."""
+    pair = [PROBABILITY(name) for name in (direction.target, direction.source)]
+    logs = np.log(fields[pair].to_numpy(float).clip(min=1e-300))
+    return pd.Series(logs[:, 0] - logs[:, 1], fields.index)
+
+
+def score_wells(
+    wells: pd.DataFrame,
+    fields: pd.DataFrame,
+    out: "pd.Series[bool]",
+    classes: Sequence[str],
+    direction: ReferenceClasses | None,
+    temperature: float | None,
+) -> pd.DataFrame:
+    """Add the number of fields that count, their median score, and calibrated probabilities.
+
+    Args:
+        wells: Wells from `well_table`.
+        fields: The table of fields.
+        out: Whether each field is left out.
+        classes: The model's classes; none if it does not classify.
+        direction: Classes whose log-odds are the score; None for no score.
+        temperature: Temperature of the model's calibration; None for no calibrated probabilities.
+
+    Returns:
+        The wells with ``fields``, ``fields_left_out`` and, if they can be computed, ``score`` and
+        ``calibrated_<class>``; NaN where no field counts.
+    """
+    keys = pd.MultiIndex.from_frame(wells[WELL_COLUMNS])
+    used = fields[~out]
+
+    scored = wells.assign(
+        **{
+            name: rows.groupby(WELL_COLUMNS).size().reindex(keys, fill_value=0).to_numpy(int)
+            for name, rows in ((JobColumn.FIELDS, used), (JobColumn.FIELDS_LEFT_OUT, fields[out]))
+        }
+    )
+    if direction is not None:
+        odds = field_log_odds(used, direction).groupby([used[name] for name in WELL_COLUMNS]).median()
+        scored[JobColumn.SCORE] = odds.reindex(keys).to_numpy(float)
+    if temperature is not None and classes and len(used):
+        log_probs = np.log(used[[PROBABILITY(name) for name in classes]].to_numpy(float).clip(min=1e-300))
+        merged = aggregate_wells(well_names(used), np.zeros(len(used), int), log_probs)
+        probabilities = pd.DataFrame(
+            np.exp(scale_by_temperature(merged.log_probs, temperature)), index=list(merged.wells)
+        )
+        scored[[CALIBRATED(name) for name in classes]] = probabilities.reindex(well_names(wells)).to_numpy()
+    return scored
+
+
+def add_rescue(
+    wells: pd.DataFrame,
+    fields: pd.DataFrame,
+    out: "pd.Series[bool]",
+    direction: ReferenceClasses,
+    controls: dict[str, dict[str, Doubles]],
+    *,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Add ``rescue`` with its interval and ``robust_z``, each on the controls of the well's own plate.
+
+    The interval is a bootstrap of the well's fields and the plate's control wells: it is the uncertainty
+    of this well, not the variation between wells of its kind. It needs six fields. There is no rescue on
+    plates for which `find_controls_problem` returns a reason.
+
+    Args:
+        wells: Table with a column ``score``.
+        fields: The table of fields.
+        out: Whether each field is left out.
+        direction: The diseased and the healthy class.
+        controls: Scores by plate and role, from `plate_controls`.
+        seed: The same seed gives the same intervals.
+    """
+    names = [JobColumn.RESCUE, JobColumn.RESCUE_LOW, JobColumn.RESCUE_HIGH, JobColumn.ROBUST_Z]
+    found = pd.DataFrame(np.nan, index=wells.index, columns=pd.Index(names))
+    used = fields[~out]
+    odds = {
+        key: rows.to_numpy(np.float64)
+        for key, rows in field_log_odds(used, direction).groupby([used[name] for name in WELL_COLUMNS])
+    }
+    rng, nothing = np.random.default_rng(seed), np.asarray([], np.float64)
+    for plate, rows in wells.groupby(Metadata.PLATE, sort=True):
+        own, scores = controls[str(plate)], rows[JobColumn.SCORE].to_numpy(float)
+        if len(own["source"]):
+            found.loc[rows.index, JobColumn.ROBUST_Z] = robust_z(scores, own["source"])
+        if find_controls_problem(own) is not None:
+            continue
+        found.loc[rows.index, JobColumn.RESCUE] = percent_rescue(scores, **own)
+        ends = [_resample(own[role], rng, np.mean) for role in ("source", "target")]
+        of_wells = [odds.get(key, nothing) for key in rows[WELL_COLUMNS].itertuples(index=False, name=None)]
+        intervals = np.array([_rescue_interval(values, ends[0], ends[1], rng) for values in of_wells])
+        found.loc[rows.index, [JobColumn.RESCUE_LOW, JobColumn.RESCUE_HIGH]] = intervals
+    return wells.assign(**{name: found[name] for name in names})
 
 
 def _mask_incomparable(fields: pd.DataFrame) -> pd.DataFrame:
     """Mask the counterfactuals of each well that cannot be averaged with the others."""
-    if "counterfactual_target" not in fields:
+    if JobColumn.TARGET not in fields:
         return fields
     counted = fields.copy()
-    columns = [str(name) for name in fields if str(name).startswith("counterfactual_")]
-    usual = fields.groupby(WELL_COLUMNS)["counterfactual_target"].transform(lambda each: next(iter(each.mode()), None))
-    counted[columns] = counted[columns].where(counted["counterfactual_target"] == usual)
+    columns = [str(name) for name in fields if name in COUNTERFACTUAL]
+    usual = fields.groupby(WELL_COLUMNS)[JobColumn.TARGET].transform(lambda each: next(iter(each.mode()), None))
+    counted[columns] = counted[columns].where(counted[JobColumn.TARGET] == usual)
     for kind in counterfactual_kinds(fields):
-        prefixes = tuple(f"counterfactual_{kind}_{what}_" for what in ("change", "after"))
-        measures = [name for name in columns if name.startswith(prefixes)]
+        of_kind = counterfactual_family(kind).select(columns)
+        measures = [column for name, column in of_kind.items() if name in CHANGE or name in AFTER]
         counted[measures] = counted[measures].where(is_valid_counterfactual(counted, kind))
     return counted
 
@@ -77,15 +220,33 @@ def _classify_wells(wells: pd.DataFrame, fields: pd.DataFrame, classes: Sequence
     """Add the probabilities and the class of each well, from the mean log-probability of its fields."""
     if not classes:
         return wells
-    columns = [f"probability_{name}" for name in classes]
+    columns = [PROBABILITY(name) for name in classes]
     wells[columns] = np.nan
-    wells.insert(place, "predicted", pd.Series(None, wells.index, dtype=object))
+    wells.insert(place, JobColumn.PREDICTED, pd.Series(None, wells.index, dtype=object))
     if fields.empty:
         return wells
     log_probs = np.log(fields[columns].to_numpy(float).clip(min=1e-300))
     merged = aggregate_wells(well_names(fields), np.zeros(len(fields), int), log_probs)
     found = pd.DataFrame(np.exp(merged.log_probs), index=list(merged.wells))
-    found["predicted"] = np.asarray(classes, object)[merged.log_probs.argmax(axis=1)]
-    wells[[*columns, "predicted"]] = found.reindex(well_names(wells.reset_index())).to_numpy()
+    found[JobColumn.PREDICTED] = np.asarray(classes, object)[merged.log_probs.argmax(axis=1)]
+    wells[[*columns, JobColumn.PREDICTED]] = found.reindex(well_names(wells.reset_index())).to_numpy()
     wells[columns] = wells[columns].astype(float)
     return wells
+
+
+def _rescue_interval(
+    values: npt.NDArray[np.floating[Any]], source: Doubles, target: Doubles, rng: np.random.Generator
+) -> Doubles:
+    if len(values) < _MIN_FIELDS:
+        return np.full(2, np.nan)
+    width = target - source
+    drawn = 100 * (_resample(values, rng, np.median) - source) / np.where(width == 0, np.finfo(float).tiny, width)
+    low_high: Doubles = np.quantile(drawn, [0.025, 0.975])
+    return low_high
+
+
+def _resample(
+    values: npt.NDArray[np.floating[Any]], rng: np.random.Generator, centre: Callable[..., Doubles]
+) -> Doubles:
+    drawn = values[rng.integers(len(values), size=(_RESAMPLES, len(values)))]
+    return centre(drawn, axis=1)

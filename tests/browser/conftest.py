@@ -84,7 +84,7 @@ def story(name: str, picture: str, number: int) -> FieldSection:
         f"Field {number}", {"the model says": name}, ("defocus",) if number == 1 else (),
         ReportPicture(picture, "Image", name), [ReportPicture(picture, "DAPI", name)],
         [ReportPicture(picture, "Occlusion", name, "It has not passed.")], name, steps,
-        [{"counterfactual": "past the boundary", "light": "amber", "note": name}],
+        [{"counterfactual": "past the boundary", "status": "amber", "note": name}],
         [{"measure": name, "image": 1.0, "change": -0.5}], [ReportPicture(picture, name, name)], [name],
     )  # fmt: skip
 

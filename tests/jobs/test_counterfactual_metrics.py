@@ -67,7 +67,7 @@ def saved(
 
 
 @pytest.mark.parametrize(
-    ("kind", "share", "measured", "light"),
+    ("kind", "share", "measured", "status"),
     [
         ("boundary", 0.5, {}, "green"),
         ("boundary", 0.46, {}, "green"),
@@ -82,17 +82,17 @@ def saved(
         ("confident", 0.95, {"reencoding_error": 0.5}, "amber"),
     ],
 )
-def test_the_light_is_given_what_was_measured(
-    package: ModelPackage, demo: Path, kind: str, share: float, measured: dict[str, float], light: str
+def test_the_status_is_given_what_was_measured(
+    package: ModelPackage, demo: Path, kind: str, share: float, measured: dict[str, float], status: str
 ) -> None:
     reads = reader(package, demo)
     image = reads.read(0).acquired
     each = saved(package, reads, 0, "TT", image, certified(share, **measured), kind)
     CounterfactualEvaluator(package, reads, 0.95).evaluate([each])
-    assert each.explanation.numbers[f"counterfactual_{kind}_light"] == light
+    assert each.explanation.numbers[f"counterfactual_{kind}_status"] == status
     CounterfactualEvaluator(package, reads, 0.95).evaluate([each._replace(acquired=image - 1000)])
-    expected = "red" if light == "red" else "amber"  # beyond the camera's range
-    assert each.explanation.numbers[f"counterfactual_{kind}_light"] == expected
+    expected = "red" if status == "red" else "amber"  # beyond the camera's range
+    assert each.explanation.numbers[f"counterfactual_{kind}_status"] == expected
 
 
 def test_the_twin_is_no_error_and_the_original_is_as_good_as_nothing(package: ModelPackage, demo: Path) -> None:

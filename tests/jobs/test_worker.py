@@ -175,7 +175,7 @@ def test_every_saved_counterfactual_has_the_columns_of_its_kind(worker: FieldWor
     assert {"image_intensity_DAPI", "image_nuclei_area"} <= set(numbers)
     measured = {
         "class", "probability", "valid", "length", "way", "attempts", "reencoding_error", "padding_energy", "residual",
-        "clipped", "changed", "change_DAPI", "change_TMRM", "distance", "light", "eight_bit_class",
+        "clipped", "changed", "change_DAPI", "change_TMRM", "distance", "status", "eight_bit_class",
         "after_intensity_DAPI", "after_nuclei_area",
     }  # fmt: skip
     for kind in COUNTERFACTUAL_KINDS:
@@ -211,7 +211,7 @@ def test_a_kind_that_cannot_be_inverted_takes_neither_the_field_nor_its_other_ki
     (record,) = worker.explain([0])
     numbers = record["numbers"]
     assert numbers["counterfactual_confident_note"] == "block 1 of stage 1 did not converge"
-    assert numbers["counterfactual_boundary_light"] == whole["numbers"]["counterfactual_boundary_light"]
+    assert numbers["counterfactual_boundary_status"] == whole["numbers"]["counterfactual_boundary_status"]
     lost = set(whole["pictures"]) - set(record["pictures"])
     assert {"counterfactual_confident", "sweep_strip", "sweep_film"} <= lost
     assert "counterfactual_boundary_map" in record["pictures"]

@@ -86,7 +86,7 @@ GOOD = {
         ({"valid": True, "probability": 0.6, "asked": None, "half": 0.56}, "amber"),
     ],
 )
-def test_the_light_follows_its_rule(changed, expected):
+def test_the_status_follows_its_rule(changed, expected):
     assert quality_status(**GOOD | changed) == expected
 
 

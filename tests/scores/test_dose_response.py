@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import curve_fit
 
-from leigh_mlops.scores.dose_response import fit_dose_response, four_parameter_logistic
+from leigh_mlops.scores.dose_response import FitProblem, fit_dose_response, four_parameter_logistic
 
 DOSES = np.repeat([0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0], 3)
 
@@ -19,7 +19,7 @@ def test_the_curve_by_hand() -> None:
 @pytest.mark.parametrize(("bottom", "top", "ec50", "hill"), [(0, 100, 0.5, 1), (-5, 80, 2, 2.5), (90, 10, 0.2, 1.5)])
 def test_known_parameters_are_found(bottom: float, top: float, ec50: float, hill: float) -> None:
     found = fit_dose_response(DOSES, four_parameter_logistic(DOSES, bottom, top, math.log10(ec50), hill))
-    assert found.reason == ""
+    assert found.refusal is None
     np.testing.assert_allclose(
         [found.bottom, found.top, found.ec50, found.hill], [bottom, top, ec50, hill], rtol=1e-3, atol=1e-3
     )
@@ -30,7 +30,7 @@ def test_ec50_lies_in_its_interval_as_often_as_it_says() -> None:
     rng = np.random.default_rng(0)
     truth = four_parameter_logistic(DOSES, 0, 80, 0.2, 1.2)
     found = [fit_dose_response(DOSES, truth + rng.normal(0, 8, DOSES.size)) for _ in range(100)]
-    assert not any(each.reason for each in found)
+    assert not any(each.refusal for each in found)
     assert sum(each.low <= 10**0.2 <= each.high for each in found) >= 88
 
 
@@ -44,26 +44,29 @@ def test_it_is_the_least_squares_curve() -> None:
 
 def test_noise_is_rarely_called_a_curve() -> None:
     rng = np.random.default_rng(2)
-    called = sum(not fit_dose_response(DOSES, rng.normal(0, 8, DOSES.size)).reason for _ in range(60))
+    called = sum(not fit_dose_response(DOSES, rng.normal(0, 8, DOSES.size)).refusal for _ in range(60))
     assert called <= 8
 
 
 @pytest.mark.parametrize(
-    ("doses", "responses", "reason"),
+    ("doses", "responses", "problem"),
     [
-        ([0, 1, 2, 3, 3, 1, 2], [0, 1, 2, 3, 3, 1, 2], "3 different doses"),
-        ([1, 2, 3, 4, 4], [0, 1, 2, 3, 3], "5 wells"),
-        ([1, 2, 3, 4, 1, 2, 3, 4], [5.0] * 8, "respond alike"),
-        ([1, 2, 3, 4] * 3, [1, -1, 1, -1, -1, 1, -1, 1, 0, 0, 0, 0], "flat line"),
+        ([0, 1, 2, 3, 3, 1, 2], [0, 1, 2, 3, 3, 1, 2], FitProblem.FEW_DOSES),
+        ([1, 2, 3, 4, 4], [0, 1, 2, 3, 3], FitProblem.FEW_WELLS),
+        ([1, 2, 3, 4, 1, 2, 3, 4], [5.0] * 8, FitProblem.ALIKE),
+        ([1, 2, 3, 4] * 3, [1, -1, 1, -1, -1, 1, -1, 1, 0, 0, 0, 0], FitProblem.FLAT),
     ],
 )
-def test_what_is_no_curve_is_refused(doses: list[float], responses: list[float], reason: str) -> None:
+def test_what_is_no_curve_is_refused(doses: list[float], responses: list[float], problem: FitProblem) -> None:
     found = fit_dose_response(doses, responses)
-    assert reason in found.reason
+    assert found.refusal is not None
+    assert found.refusal.problem == problem
+    assert (found.refusal.doses, found.refusal.wells) == (len({dose for dose in doses if dose > 0}), len(doses))
     assert math.isnan(found.ec50)
     assert np.isnan(found([1.0])).all()
 
 
 def test_half_of_the_effect_must_have_been_seen() -> None:
     found = fit_dose_response(DOSES, four_parameter_logistic(DOSES, 0, 100, 2.3, 1.0))
-    assert "outside of the doses" in found.reason
+    assert found.refusal is not None
+    assert found.refusal.problem == FitProblem.OUTSIDE

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from leigh_mlops.scores.plate_effects import b_scores, line_share, median_polish
+from leigh_mlops.scores.plate_effects import BScoreRefusal, RefusalReason, b_scores, line_share, median_polish
 
 
 def grid(rows: int = 8, columns: int = 12) -> tuple[np.ndarray, np.ndarray]:
@@ -56,7 +56,7 @@ def test_a_hit_stands_out_once_rows_and_columns_are_gone() -> None:
     names = np.full(96, "", object)
     names[rng.permutation(96)[:16]] = "DS"
     found = b_scores(scores, row, column, names)
-    assert found.reason == ""
+    assert found.refusal is None
     assert found.scores is not None
     assert np.argmax(found.scores) == 40
     polished = median_polish(scores.reshape(8, 12)).residuals.ravel()
@@ -71,15 +71,20 @@ def test_controls_that_fill_columns_refuse_it() -> None:
         names = np.where(line <= 2, "DS", "").astype(object)
         found = b_scores(scores, row, column, names)
         assert found.scores is None
-        assert f"the {kind} says where DS stands" in found.reason
+        assert found.refusal is not None
+        assert (found.refusal.reason, found.refusal.line) == (RefusalReason.CONTROLS_FILL_LINES, kind)
+        assert found.refusal.group == "DS"
+        assert found.refusal.share > 0.25
 
 
 def test_a_plate_of_controls_refuses_it() -> None:
     rng = np.random.default_rng(0)
     row, column = grid()
     names = np.where(rng.random(96) < 0.7, "DS", "").astype(object)
-    assert "most wells to be samples" in b_scores(rng.normal(size=96), row, column, names).reason
+    few = b_scores(rng.normal(size=96), row, column, names).refusal
+    assert few == BScoreRefusal(RefusalReason.FEW_SAMPLES, controls=int((names == "DS").sum()), wells=96)
     names[:] = ""
-    assert "one value" in b_scores(np.zeros(96), row, column, names).reason
+    assert b_scores(np.zeros(96), row, column, names).refusal == BScoreRefusal(RefusalReason.NO_SPREAD)
     two = row <= 2
-    assert "2 rows" in b_scores(np.zeros(24), row[two], column[two], names[two]).reason
+    lines = b_scores(np.zeros(24), row[two], column[two], names[two]).refusal
+    assert lines == BScoreRefusal(RefusalReason.FEW_LINES, line="row", lines=2)

@@ -3,13 +3,16 @@ import pandas as pd
 import pytest
 from statsmodels.stats.multitest import multipletests
 
+from leigh_mlops.errors import LeighError
+from leigh_mlops.scores.dose_response import FitProblem
 from leigh_mlops.scores.rescue import no_effect_p
 from leigh_mlops.screening.compounds import (
     DOSE_COLUMNS,
+    CompoundOutcome,
     TreatedWells,
     compound_tables,
-    describe_compounds,
-    describe_unscored_wells,
+    count_unscored_wells,
+    dose_column,
 )
 
 CONTROLS = {"P": {"source": np.array([-1.0, 0.0, 1.0, 0.0]), "target": np.array([9.0, 10.0, 11.0, 10.0])}}
@@ -28,8 +31,7 @@ def test_replicates_are_joined() -> None:
     assert good["rescue"] == pytest.approx(60)
     assert good["z"] == pytest.approx(6 / 0.7413)
     assert (good["wells"], good["plates"], good["interval"], bool(good["hit"])) == (3, 1, "t", True)
-    assert good["reason"].startswith("rescue 60 % (")
-    assert good["reason"].endswith("3 wells")
+    assert good["outcome"] == CompoundOutcome.HIT
     assert doses.columns.tolist() == DOSE_COLUMNS
     assert doses.empty
 
@@ -46,18 +48,18 @@ def test_q_is_that_of_statsmodels() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scores", "reason"),
+    ("scores", "outcome"),
     [
-        ([9.0], "one well alone"),
-        ([0.5, -0.5], "not told from the diseased controls"),
-        ([-9.0, -8.0, -9.5], "away from health"),
-        ([4.0, 8.0], "the interval of its rescue holds 0"),
+        ([9.0], CompoundOutcome.ONE_WELL),
+        ([0.5, -0.5], CompoundOutcome.NO_DIFFERENCE),
+        ([-9.0, -8.0, -9.5], CompoundOutcome.AWAY),
+        ([4.0, 8.0], CompoundOutcome.UNSURE),
     ],
 )
-def test_why_a_compound_is_no_hit(scores: list[float], reason: str) -> None:
+def test_why_a_compound_is_no_hit(scores: list[float], outcome: CompoundOutcome) -> None:
     hits, _ = compound_tables(treated(it=scores))
     assert not hits["hit"].iloc[0]
-    assert reason in hits["reason"].iloc[0]
+    assert hits["outcome"].tolist() == [outcome]
 
 
 def test_the_strongest_dose_pays_for_the_number_of_doses() -> None:
@@ -67,7 +69,8 @@ def test_the_strongest_dose_pays_for_the_number_of_doses() -> None:
     assert doses["wells"].tolist() == [2, 2, 2]
     assert hits["dose"].iloc[0] == 3
     assert hits["p"].iloc[0] == pytest.approx(3 * doses["p"].min())
-    assert "3 different doses" in hits["curve_note"].iloc[0]
+    refusal = hits["curve_refusal"].iloc[0]
+    assert (refusal.problem, refusal.doses) == (FitProblem.FEW_DOSES, 3)
     assert hits["ec50"].isna().all()
 
 
@@ -84,34 +87,36 @@ def test_the_strongest_dose_rescues_in_two_wells() -> None:
     assert hits["dose"].iloc[0] == 2
     assert hits["p"].iloc[0] == pytest.approx(2 * doses["p"][1])
     assert hits["hit"].iloc[0]
-    assert "at dose 2, q" in hits["reason"].iloc[0]
     single, _ = compound_tables(dosed([1.0, 2.0, 2.0], [9.0, 4.0, 4.4]))
     assert (single["dose"].iloc[0], single["wells"].iloc[0]) == (2, 2)
     nowhere, _ = compound_tables(dosed([1.0, 1.0, 2.0, 2.0], [-4.0, -4.1, -9.0, -9.1]))
     assert nowhere["dose"].iloc[0] == 2
-    assert "away from health" in nowhere["reason"].iloc[0]
+    assert nowhere["outcome"].tolist() == [CompoundOutcome.AWAY]
 
 
-def test_the_reason_names_the_curve() -> None:
+def test_a_compound_has_its_curve_beside_its_outcome() -> None:
     doses = [0.1, 0.1, 1.0, 1.0, 10.0, 10.0, 100.0, 100.0, 1000.0, 1000.0]
     rising = [0.0, 0.1, 0.9, 1.0, 5.0, 5.1, 9.0, 9.1, 9.9, 10.0]
-    reason = compound_tables(dosed(doses, rising))[0]["reason"].iloc[0]
-    assert "; dose response with EC50 9.8 (" in reason
-    flat = compound_tables(dosed(doses, [0.3, -0.3] * 5))[0]["reason"].iloc[0]
-    assert "EC50" not in flat
-    alone = compound_tables(dosed([*doses[::2], 0.3], [*rising[::2], 0.3]))[0]["reason"].iloc[0]
-    assert alone.startswith("one well alone; repeat it; dose response with EC50")
+    row = compound_tables(dosed(doses, rising))[0].iloc[0]
+    assert row["ec50"] == pytest.approx(9.8, abs=0.05)
+    assert row["curve_refusal"] is None
+    flat = compound_tables(dosed(doses, [0.3, -0.3] * 5))[0].iloc[0]
+    assert np.isnan(flat["ec50"])
+    assert flat["curve_refusal"].problem == FitProblem.FLAT
+    alone = compound_tables(dosed([*doses[::2], 0.3], [*rising[::2], 0.3]))[0].iloc[0]
+    assert alone["outcome"] == CompoundOutcome.ONE_WELL
+    assert np.isfinite(alone["ec50"])
 
 
 def test_wells_without_a_dose_are_counted() -> None:
     both = dosed([3.0, 3.0], [4.0, 4.4])
-    assert describe_unscored_wells(both) == []
+    assert count_unscored_wells(both) == (0, 0)
     some = dosed([0.0, float("nan"), 3.0, 3.0], [9.0, 9.5, 4.0, 4.4], other=[4.0, 4.2])
     hits, doses = compound_tables(some)
     assert doses["dose"].tolist() == [3]
     assert hits.set_index("compound")["wells"].to_dict() == {"it": 2, "other": 2}
     assert hits.set_index("compound").loc["it", "p"] == pytest.approx(doses["p"].iloc[0])
-    assert describe_unscored_wells(some)[0].startswith("2 wells of compounds with doses have none, or dose 0;")
+    assert count_unscored_wells(some) == (0, 2)
 
 
 def test_a_compound_without_a_rescue_has_a_row() -> None:
@@ -121,12 +126,8 @@ def test_a_compound_without_a_rescue_has_a_row() -> None:
     hits, _ = compound_tables(found)
     lost = hits.set_index("compound").loc["lost"]
     assert (lost["wells"], bool(lost["hit"])) == (0, False)
-    assert lost["reason"].startswith("no well has a rescue")
-    said = describe_compounds(hits, None)
-    assert said[0].startswith("1 of 1 compound is a hit")
-    assert said[1].startswith("1 further compound could not be judged")
-    assert describe_unscored_wells(found)[0].startswith("No rescue for 3 treated wells")
-    assert describe_compounds(hits[hits["compound"] == "lost"], None)[0].startswith("No compound could be judged")
+    assert lost["outcome"] == CompoundOutcome.NO_RESCUE
+    assert count_unscored_wells(found) == (3, 0)
 
 
 def test_plates_whose_controls_are_new_count_before_others() -> None:
@@ -136,12 +137,35 @@ def test_plates_whose_controls_are_new_count_before_others() -> None:
     assert compound_tables(both)[0].set_index("compound")["wells"].to_dict() == {"it": 4, "alone": 2}
     hits = compound_tables(both._replace(seen=frozenset("Q")))[0].set_index("compound")
     assert (hits.loc["it", "wells"], bool(hits.loc["it", "hit"])) == (2, True)
-    assert "not judged" in hits.loc["alone", "reason"]
+    assert hits.loc["alone", "outcome"] == CompoundOutcome.SEEN_CONTROLS
     assert "seen" not in hits
 
 
-def test_what_is_said_has_its_numbers() -> None:
-    hits, _ = compound_tables(treated(good=[5.0, 6.0, 7.0], inert=[0.5, -0.5]))
-    said = describe_compounds(hits, None)
-    assert said[0].startswith("1 of 2 compounds is a hit at a false discovery rate of 5%: good (rescue 60 % (")
-    assert "2 compounds with two or three wells" in said[1]
+TABLE = pd.DataFrame(
+    {"Metadata_Row": [1, 2], "Metadata_mmoles_per_liter": [0.1, 1.0], "Metadata_Compound": ["a", "b"], "energy": [1, 2]}
+)
+
+
+def test_the_unit_in_the_name_says_what_a_dose_is() -> None:
+    assert dose_column(TABLE) == ("Metadata_mmoles_per_liter", ())
+    for name in ("Metadata_dose", "Metadata_Concentration_uM", "Metadata_drug_nM", "Metadata_mg_per_ml"):
+        assert dose_column(TABLE.rename(columns={"Metadata_mmoles_per_liter": name})) == (name, ())
+    assert dose_column(TABLE.rename(columns={"Metadata_mmoles_per_liter": "Metadata_Donor"})) == (None, ())
+
+
+def test_one_dose_for_all_is_no_series() -> None:
+    assert dose_column(TABLE.assign(Metadata_mmoles_per_liter=[0.0, 1.0])) == (None, ())
+
+
+def test_several_must_be_named() -> None:
+    both = TABLE.assign(Metadata_dose=[1.0, 2.0])
+    assert dose_column(both) == (None, ("Metadata_mmoles_per_liter", "Metadata_dose"))
+    assert dose_column(both, "dose") == ("Metadata_dose", ())
+    assert dose_column(both, "Metadata_Row") == ("Metadata_Row", ())
+
+
+def test_what_is_no_dose_is_refused() -> None:
+    with pytest.raises(LeighError, match="no column of the data"):
+        dose_column(TABLE, "uM")
+    with pytest.raises(LeighError, match="something else than numbers"):
+        dose_column(TABLE, "Compound")

@@ -7,10 +7,12 @@ from leigh_mlops.explanations import LatentMap
 from leigh_mlops.models import ModelPackage, build_model
 from leigh_mlops.screening.field_flags import (
     TRUST_FLAGS,
+    FlagCounts,
+    UnknownPlates,
     confound_table,
-    describe_confounds,
-    describe_flags,
-    describe_unknown_plates,
+    count_flags,
+    count_swapped_stains,
+    find_unknown_plates,
     is_unusable,
     trust_flags,
 )
@@ -107,10 +109,8 @@ def test_a_plate_with_swapped_stains_is_found(package: ModelPackage) -> None:
     assert set(found) == {"stain order"}
     assert set(found["stain order"]) <= set(np.flatnonzero(plate))
     assert len(found["stain order"]) > 15
-    warned, _ = describe_unknown_plates(table, trust_flags(table, package), plate)
-    assert len(warned) == 1
-    assert "Plate Q" in warned[0]
-    assert "another order" in warned[0]
+    assert count_swapped_stains(table, trust_flags(table, package)) == {"Q": (len(found["stain order"]), 20)}
+    assert find_unknown_plates(table, trust_flags(table, package), plate) is None
 
 
 def test_a_single_odd_field_is_no_other_stain_order(package: ModelPackage) -> None:
@@ -137,14 +137,10 @@ def test_a_plate_is_known_by_its_pixels(package: ModelPackage) -> None:
     flags = trust_flags(table, package)
     assert np.flatnonzero(flags["far from training"]).tolist() == [30, 31, 32]
     controls = pd.Series(True, table.index)
-    warned, said = describe_unknown_plates(table, flags, controls)
-    assert "Plate Q is none" in warned[0]
-    assert "3 of 20 fields of controls there lie farther out than 99% of the training fields" in warned[0]
-    assert said == []
+    assert find_unknown_plates(table, flags, controls) == UnknownPlates(("Q",), 20, 3)
     controls[[30, 31, 32]] = False
-    warned, said = describe_unknown_plates(table, flags, controls)
-    assert warned == []
-    assert "0 of 17 fields of controls" in said[0]
+    assert find_unknown_plates(table, flags, controls) == UnknownPlates(("Q",), 17, 0)
+    assert find_unknown_plates(table, flags, ~controls & (table["Metadata_Plate"] == "P")) == UnknownPlates(("Q",))
 
 
 def test_unusual_energies_need_the_package_s_limit(package: ModelPackage) -> None:
@@ -164,30 +160,25 @@ def test_what_is_blurred_empty_or_excluded_counts_in_no_score(package: ModelPack
     assert np.flatnonzero(is_unusable(table, flags)).tolist() == [1, 2, 4]
 
 
-def test_many_flags_are_a_warning_and_few_a_sentence(package: ModelPackage) -> None:
+def test_flags_of_fields_are_counted_and_that_of_their_plate_is_not(package: ModelPackage) -> None:
     flags = trust_flags(fields(), package)
-    assert describe_flags(flags) == ([], [])
+    nothing = dict.fromkeys(flags.columns.drop("other plate"), 0)
+    assert count_flags(flags) == FlagCounts(40, 0, nothing)
     flags["other plate"] = True
-    assert describe_flags(flags) == ([], [])
+    assert count_flags(flags) == FlagCounts(40, 0, nothing)
     flags.loc[:3, "defocus"] = True
-    warned, said = describe_flags(flags)
-    assert warned == []
-    assert said[0].startswith("4 of 40 fields (10%) have a flag (4 defocus)")
-    flags.loc[4, "saturation"] = True
-    warned, said = describe_flags(flags)
-    assert warned[0].startswith("5 of 40 fields (12%) have a flag (4 defocus, 1 saturation)")
-    assert said == []
+    flags.loc[3:4, "saturation"] = True
+    assert count_flags(flags) == FlagCounts(40, 5, nothing | {"defocus": 4, "saturation": 2})
 
 
-def test_a_confounded_position_is_a_warning(package: ModelPackage) -> None:
+def test_a_confounded_position_is_found(package: ModelPackage) -> None:
     scattered = fields(80).assign(Metadata_Plate="P")
     rng = np.random.default_rng(0)
     names = np.repeat(rng.permutation(np.repeat(["DS", "WT"], 20)), 2)
     scattered["Metadata_Condition"] = names
-    assert not any("position" in warning for warning in screen(scattered, package).warnings)
+    assert screen(scattered, package).confounds["position"]["auc"] < 0.8
     blocks = scattered.assign(Metadata_Condition=np.where(scattered["Metadata_Col"] <= 2, "DS", "WT"))
     found = screen(blocks, package)
-    assert any("position on the plate alone predicts the class" in warning for warning in found.warnings)
     assert found.confounds["position"]["auc"] > 0.9
     assert set(found.confounds) == {"model", "intensity", "position"}
 
@@ -203,7 +194,6 @@ def test_the_model_is_scored_on_wells_that_it_has_not_seen(package: ModelPackage
     found = confound_table(table, everything, package)
     assert found["model"] == {"accuracy": 1.0, "auc": 1.0, "wells": 15}
     assert found["position"]["wells"] == 20
-    assert "the model on 15 wells that it has not seen 1.00" in describe_confounds(found)[0]
     treated = table.index >= 20
     assert confound_table(table, pd.Series(~treated, table.index), package)["model"]["wells"] == 5
     assert confound_table(table.drop(columns="Metadata_Condition"), everything, package) == {}

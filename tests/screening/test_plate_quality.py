@@ -1,10 +1,22 @@
 import numpy as np
 import pandas as pd
+import pytest
 
-from leigh_mlops.screening.plate_quality import add_b_scores, describe_plate_quality, plate_table
-from leigh_mlops.screening.reference_classes import ReferenceClasses
+from leigh_mlops.screening.plate_quality import (
+    ControlCounts,
+    ControlsFault,
+    ControlsProblem,
+    PlateControls,
+    add_b_scores,
+    count_controls,
+    find_controls_problem,
+    flag_plates,
+    plate_controls,
+    plate_table,
+)
 
-WAY = ReferenceClasses("DS", "WT", "")
+ROLES = pd.Series(["source", "source", "source", "target", "target", "target", ""])
+WELLS = pd.DataFrame({"Metadata_Plate": "P", "score": [-9.0, -1.0, 1.0, 9.0, 10.0, 30.0, 5.0], "seen": False})
 
 
 def plate(row_effect: float = 0.0) -> pd.DataFrame:
@@ -24,8 +36,11 @@ def plate(row_effect: float = 0.0) -> pd.DataFrame:
 
 
 def table(wells: pd.DataFrame) -> pd.DataFrame:
-    controls = {"P": {role: wells.loc[wells["role"] == role, "score"].to_numpy() for role in ("source", "target")}}
-    return plate_table(wells.drop(columns=["role", "score"]), wells["score"], controls, {}, WAY)
+    return plate_table(wells.drop(columns=["role", "score"]), wells["score"], {"P": controls(wells)})
+
+
+def controls(wells: pd.DataFrame) -> dict[str, np.ndarray]:
+    return {role: wells.loc[wells["role"] == role, "score"].to_numpy() for role in ("source", "target")}
 
 
 def test_rows_take_their_share() -> None:
@@ -35,14 +50,13 @@ def test_rows_take_their_share() -> None:
     assert tilted["z_prime"] < table(plate())["z_prime"].iloc[0]
 
 
-def test_plates_without_controls_say_so() -> None:
+def test_plates_without_controls_are_flagged() -> None:
     wells = plate().assign(role="")
-    found = table(wells).iloc[0]
-    assert np.isnan(found["z_prime"])
-    assert found["note"].startswith("It has 0 control wells of DS and 0 of WT")
+    assert np.isnan(table(wells).iloc[0]["z_prime"])
+    assert find_controls_problem(controls(wells)) == ControlsProblem(ControlsFault.FEW, 0, 0)
     turned = plate()
     turned["score"] *= -1
-    assert "score no higher" in table(turned)["note"].iloc[0]
+    assert find_controls_problem(controls(turned)) == ControlsProblem(ControlsFault.REVERSED, 20, 20)
 
 
 def test_only_screens_have_b_scores() -> None:
@@ -57,24 +71,53 @@ def test_only_screens_have_b_scores() -> None:
     assert "b_score" not in nothing
 
 
-def test_many_plates_do_not_fill_the_page() -> None:
-    one = table(plate())
-    many = pd.concat([one.assign(Metadata_Plate=f"P{number}", z_prime=number / 10) for number in range(9)])
-    warned, said = describe_plate_quality(many, WAY)
-    assert warned == []
-    assert len(said) == 5
-    assert said[0].startswith("Plate P0: Z' 0.00")
-    assert "their bands of three standard deviations overlap." in said[0]
-    assert "SSMD" in said[0]
-    _, said = describe_plate_quality(many.assign(ssmd=np.nan), WAY)
-    assert not any("SSMD" in line for line in said)
-    assert said[-1] == "On 5 further plates see plates.csv."
-
-
 def test_controls_that_do_not_differ_are_no_yardstick() -> None:
-    wells = plate()
-    assert table(wells)["note"].iloc[0] == ""
+    assert find_controls_problem(controls(plate())) is None
     source = np.linspace(-1, 1, 20)
-    controls = {"P": {"source": source, "target": source + 0.01}}
-    found = plate_table(wells.drop(columns=["role", "score"]), wells["score"], controls, {}, WAY).iloc[0]
-    assert "20 control wells of DS and 20 of WT do not differ (Welch's t test, p 0.9" in found["note"]
+    problem = find_controls_problem({"source": source, "target": source + 0.01})
+    assert problem is not None
+    assert (problem.fault, problem.source, problem.target) == (ControlsFault.ALIKE, 20, 20)
+    assert 0.9 < problem.p < 1
+
+
+def test_plates_have_their_flags() -> None:
+    found = flag_plates(PlateControls({"P": controls(plate()), "Q": controls(plate().assign(role=""))}), {})
+    assert found["P"].problem is None
+    assert not found["P"].seen
+    assert found["Q"].problem is not None
+    assert flag_plates(PlateControls({"P": controls(plate())}, frozenset("P")), {})["P"].seen
+
+
+def test_controls_that_the_model_has_seen_are_left_out_where_two_others_are_left() -> None:
+    assert plate_controls(WELLS, ROLES).scores["P"]["target"].tolist() == [9, 10, 30]
+    assert count_controls(WELLS, ROLES, plate_controls(WELLS, ROLES)) == ControlCounts(others=6)
+    wells = WELLS.assign(seen=WELLS.index.isin([0, 5]))
+    found = plate_controls(wells, ROLES)
+    assert found.scores["P"]["source"].tolist() == [-1, 1]
+    assert found.scores["P"]["target"].tolist() == [9, 10]
+    assert not found.seen
+    assert count_controls(wells, ROLES, found) == ControlCounts(others=6, left_out=2)
+
+
+def test_a_plate_without_enough_others_keeps_them_with_a_warning() -> None:
+    wells = WELLS.assign(seen=WELLS.index.isin([0, 1]))
+    found = plate_controls(wells, ROLES)
+    assert found.scores["P"]["source"].tolist() == [-9, -1, 1]
+    assert found.seen == {"P"}
+    assert count_controls(wells, ROLES, found) == ControlCounts(("P",), used=6, seen=2)
+
+
+def test_a_plate_without_enough_controls_of_any_sort_has_no_yardstick() -> None:
+    wells = WELLS.assign(seen=True).iloc[2:]
+    found = plate_controls(wells, ROLES[2:])
+    assert not found.seen
+    assert find_controls_problem(found.scores["P"]) == ControlsProblem(ControlsFault.FEW, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("target", "fault"),
+    [([9.0, 11.0], None), ([0.2, 1.1], ControlsFault.ALIKE), ([-3.0, -2.0], ControlsFault.REVERSED)],
+)
+def test_why_controls_are_no_yardstick(target: list[float], fault: ControlsFault | None) -> None:
+    found = find_controls_problem({"source": np.array([-1.0, 1.0]), "target": np.array(target)})
+    assert (None if found is None else found.fault) == fault

@@ -2,7 +2,12 @@ import pandas as pd
 import pytest
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.screening.reference_classes import choose_reference_classes, control_roles, well_compounds
+from leigh_mlops.screening.reference_classes import (
+    ReferenceRule,
+    choose_reference_classes,
+    control_roles,
+    well_compounds,
+)
 
 
 def wells(**columns: list[object]) -> pd.DataFrame:
@@ -16,23 +21,23 @@ def test_disease_to_health_by_default() -> None:
     found = choose_reference_classes(NOTHING, ("TT", "WT", "DS"))
     assert found is not None
     assert (found.source, found.target) == ("DS", "WT")
-    assert "classes of disease and health" in found.sentence
+    assert found.rule == ReferenceRule.DISEASE_AND_HEALTH
 
 
 def test_controls_say_it_before_the_order_of_the_classes() -> None:
     table = wells(Condition=["B", "A", "A"], Control=["negcon", "poscon", "poscon"])
     found = choose_reference_classes(table, ("A", "B"))
     assert found is not None
-    assert (found.source, found.target) == ("B", "A")
+    assert (found.source, found.target, found.rule) == ("B", "A", ReferenceRule.CONTROLS)
     plain = choose_reference_classes(table.drop(columns="Metadata_Control"), ("A", "B"))
     assert plain is not None
-    assert (plain.source, plain.target) == ("A", "B")
+    assert (plain.source, plain.target, plain.rule) == ("A", "B", ReferenceRule.ONLY_CLASSES)
 
 
 def test_what_is_asked_for_counts_first() -> None:
     found = choose_reference_classes(NOTHING, ("DS", "TT", "WT"), "WT", "TT")
     assert found is not None
-    assert found.sentence == "Rescue is measured from WT (0 %) to TT (100 %), as asked."
+    assert (found.source, found.target, found.rule) == ("WT", "TT", ReferenceRule.ASKED)
     one = choose_reference_classes(NOTHING, ("A", "B"), target="A")
     assert one is not None
     assert (one.source, one.target) == ("B", "A")

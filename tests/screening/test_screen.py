@@ -9,6 +9,10 @@ import torch
 from leigh_mlops.errors import LeighError
 from leigh_mlops.models import ModelPackage, build_model
 from leigh_mlops.scores import z_prime
+from leigh_mlops.scores.dose_response import FitProblem
+from leigh_mlops.scores.plate_effects import RefusalReason
+from leigh_mlops.screening.compounds import CompoundOutcome
+from leigh_mlops.screening.plate_quality import ControlCounts, ControlsFault, ControlsProblem, PlateFlags
 from leigh_mlops.screening.screen import check_screen, screen
 
 with warnings.catch_warnings():
@@ -75,11 +79,10 @@ def test_the_compound_that_rescues_is_the_hit(package: ModelPackage) -> None:
     assert 70 < good["rescue"] < 130
     assert good["ec50"] == pytest.approx(1, rel=0.7)
     assert good["ec50_low"] < 1 < good["ec50_high"]
-    assert "flat line" in hits.loc["inert", "curve_note"]
+    assert hits.loc["inert", "curve_refusal"].problem == FitProblem.FLAT
     assert hits["q"].is_monotonic_increasing
     assert found.doses.groupby("compound")["dose"].nunique().tolist() == [6, 6, 6]
     assert found.doses["plates"].max() == 2
-    assert found.sentences[0].startswith("1 of 3 compounds is a hit at a false discovery rate of 5%: good (rescue")
 
 
 def test_without_doses_replicates_are_joined_over_wells_and_plates(package: ModelPackage) -> None:
@@ -132,7 +135,7 @@ def test_a_well_s_score_is_the_median_of_the_fields_that_count(package: ModelPac
     assert after["probability_WT"] == pytest.approx(1 / (1 + math.exp(-healthy)))
     assert math.isnan(after["rescue_low"])
     assert found.fields["trust"].value_counts().to_dict() == {"": len(fields) - 1, "defocus": 1}
-    assert "2 of 384 fields are excluded, out of focus or empty, and count in no score." in found.sentences
+    assert found.unused == 2
 
 
 def test_plates_have_their_factors(package: ModelPackage) -> None:
@@ -141,7 +144,8 @@ def test_plates_have_their_factors(package: ModelPackage) -> None:
     row = found.plates.iloc[0]
     assert row["z_prime"] == pytest.approx(z_prime(scores["poscon"], scores["negcon"]))
     assert row["robust_z_prime"] == pytest.approx(z_prime(scores["poscon"], scores["negcon"], robust=True))
-    assert (row["positive_wells"], row["negative_wells"], row["note"]) == (8, 8, "")
+    assert (row["positive_wells"], row["negative_wells"]) == (8, 8)
+    assert found.plate_flags == {"P": PlateFlags()}
     assert 0 <= row["row_share"] <= 1
     assert found.wells["b_score"].notna().all()
 
@@ -160,8 +164,9 @@ def test_controls_in_columns_refuse_a_b_score(package: ModelPackage) -> None:
     )
     found = screen(fields, package)
     assert "b_score" not in found.wells
-    assert "No B-score: the column says where the diseased control stands" in found.plates["note"].iloc[0]
-    assert any("No B-score" in warning for warning in found.warnings)
+    refusal = found.plate_flags["P"].refusal
+    assert refusal is not None
+    assert (refusal.reason, refusal.line, refusal.group) == (RefusalReason.CONTROLS_FILL_LINES, "column", "source")
 
 
 def test_too_few_controls_are_no_yardstick(package: ModelPackage) -> None:
@@ -173,12 +178,10 @@ def test_too_few_controls_are_no_yardstick(package: ModelPackage) -> None:
     assert found.wells["robust_z"].notna().all()
     assert set(found.hits["compound"]) == {"good", "inert", "other"}
     assert set(found.hits["wells"]) == {0}
-    assert found.hits["reason"].str.startswith("no well has a rescue").all()
-    assert found.sentences[0] == "No compound could be judged; the column reason of hits.csv says why."
+    assert set(found.hits["outcome"]) == {CompoundOutcome.NO_RESCUE}
     assert math.isnan(found.plates["z_prime"].iloc[0])
-    said = " ".join(found.warnings)
-    assert "8 control wells of DS and 1 of WT, and needs 2 of each" in said
-    assert "No rescue for 80 treated wells" in said
+    assert found.plate_flags["P"].problem == ControlsProblem(ControlsFault.FEW, 8, 1)
+    assert found.unscored.lost == 80
 
 
 def test_calibrated_probabilities_stand_beside_the_plain_ones(package: ModelPackage) -> None:
@@ -188,7 +191,6 @@ def test_calibrated_probabilities_stand_beside_the_plain_ones(package: ModelPack
     odds = np.log(found.wells["probability_WT"] / found.wells["probability_DS"])
     np.testing.assert_allclose(found.wells["calibrated_WT"], 1 / (1 + np.exp(-odds / 2)))
     assert found.calibration == package.about["calibration"]
-    assert any(sentence.startswith("On 30 validation wells the model's certainty") for sentence in found.sentences)
 
 
 def test_without_compounds_hits_are_wells_that_look_otherwise(package: ModelPackage) -> None:
@@ -230,19 +232,17 @@ def surer(fields: pd.DataFrame, there: "pd.Series[bool]") -> pd.DataFrame:
 def test_controls_that_the_model_has_seen_do_not_make_compounds_look_rescued(package: ModelPackage) -> None:
     fields = plate()
     clean = screen(fields, package)
-    assert not any("trained or chosen on" in line for line in [*clean.sentences, *clean.warnings])
+    assert clean.controls == ControlCounts(others=16)
     controls = fields["Metadata_Control"].notna()
     found = screen(surer(fields, controls), package)
     inert = found.hits.set_index("compound").loc["inert"]
     assert inert["rescue"] > 20
     assert not found.hits["hit"].any()
-    assert found.hits["reason"].str.contains("not judged, as the model has seen the controls").all()
+    assert set(found.hits["outcome"]) == {CompoundOutcome.SEEN_CONTROLS}
     assert found.hits["p"].isna().all()
     assert found.doses["p"].isna().all()
-    assert "trained or chosen on 16 of the 16 control wells" in found.warnings[0]
-    assert "can look rescued" in found.warnings[0]
-    assert found.plates["note"].iloc[0].startswith("The model has seen its controls: Z' is too good")
-    assert found.sentences[0].startswith("No compound could be judged")
+    assert found.controls == ControlCounts(("P",), used=16, seen=16)
+    assert found.plate_flags["P"].seen
 
 
 def test_controls_that_the_model_has_not_seen_are_the_yardstick(package: ModelPackage) -> None:
@@ -254,8 +254,7 @@ def test_controls_that_the_model_has_not_seen_are_the_yardstick(package: ModelPa
     assert hits["hit"].to_dict() == {"good": True, "inert": False, "other": False}
     assert abs(hits.loc["inert", "rescue"]) < 15
     assert (found.plates["positive_wells"].iloc[0], found.plates["negative_wells"].iloc[0]) == (4, 4)
-    assert not any("seen its controls" in line for line in found.warnings)
-    assert any("on 8 of 16 control wells; they are left out" in line for line in found.sentences)
+    assert found.controls == ControlCounts(others=16, left_out=8)
 
 
 def test_a_job_without_fields_or_classes_has_no_screen(package: ModelPackage) -> None:

@@ -17,6 +17,7 @@ from leigh_mlops.explanations.counterfactuals.verification import (
     verify_counterfactuals,
 )
 from leigh_mlops.explanations.field_batch import FieldBatch
+from leigh_mlops.explanations.job_columns import COUNTERFACTUAL, JobColumn
 from leigh_mlops.explanations.targets import choose_reachable_target
 
 __all__ = ["add_counterfactuals"]
@@ -37,7 +38,7 @@ def add_counterfactuals(batch: FieldBatch) -> None:
     rows = []
     for row, (start, end) in enumerate(zip(batch.logits.argmax(dim=1).tolist(), target.tolist(), strict=True)):
         if note := _refusal_reason(start, end, means, batch.classes):
-            batch.found[row].numbers["counterfactual_note"] = note
+            batch.found[row].numbers[JobColumn.NOTE] = note
         else:
             rows.append(row)
     if not rows:
@@ -68,10 +69,10 @@ def _refusal_reason(source: int, target: int, means: Means, classes: tuple[str, 
 
 
 def _add_notes(batch: FieldBatch, rows: list[int], kind: str, made: Counterfactual) -> None:
-    name = f"counterfactual_{kind}"
+    name = COUNTERFACTUAL(kind)
     for place, row in enumerate(rows):
         target, numbers = batch.classes[int(made.target[place])], batch.found[row].numbers
-        numbers["counterfactual_target"] = target
+        numbers[JobColumn.TARGET] = target
         if made.failures[place]:
             numbers[f"{name}_note"] = made.failures[place]
             continue
@@ -91,7 +92,7 @@ def _add_unsaved_images(batch: FieldBatch, rows: list[int], made: dict[str, Coun
         pictures, failures = raw_images(each.images, each.failures, batch.scale)
         for place, row in enumerate(rows):
             if not failures[place]:
-                batch.found[row].images[f"counterfactual_{kind}"] = pictures[place]
+                batch.found[row].images[COUNTERFACTUAL(kind)] = pictures[place]
 
 
 def _add_verified(
@@ -106,8 +107,8 @@ def _add_verified(
         for place, file in files.items():
             found = batch.found[rows[place]]
             found.verified[kind] = file
-            found.images[f"counterfactual_{kind}"] = file.saved
-            found.numbers |= _verified_columns(f"counterfactual_{kind}", file, batch.classes)
+            found.images[COUNTERFACTUAL(kind)] = file.saved
+            found.numbers |= _verified_columns(COUNTERFACTUAL(kind), file, batch.classes)
 
 
 def _verified_columns(
@@ -134,4 +135,4 @@ def _add_change_maps(batch: FieldBatch, target: Tensor) -> None:
         kind, file = list(explanation.verified.items())[-1]  # in the order of KINDS
         saved = torch.from_numpy(batch.scale.apply(file.saved)[None]).to(batch.images)
         heat = change_map(batch.package.model, batch.images[row : row + 1], saved, target[row : row + 1])
-        explanation.maps[f"counterfactual_{kind}_map"] = heat[0].cpu().numpy()
+        explanation.maps[COUNTERFACTUAL(f"{kind}_map")] = heat[0].cpu().numpy()

@@ -12,6 +12,7 @@ from leigh_mlops.explanations.capabilities import require_capabilities
 from leigh_mlops.explanations.counterfactuals.interpolation import Interpolation
 from leigh_mlops.explanations.counterfactuals.latent_steps import latent_norms
 from leigh_mlops.explanations.eval_mode import evaluating
+from leigh_mlops.explanations.job_columns import INTERPOLATION
 from leigh_mlops.models import has_capability
 
 __all__ = ["FrameMeasures", "measure_frames", "summarise_frames"]
@@ -70,7 +71,7 @@ def summarise_frames(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """
     worst = max(row["reencoding_error"] for row in rows)
     last = {name: value for name, value in rows[-1].items() if name != "share"}
-    return {f"interpolation_{name}": value for name, value in (last | {"reencoding_error": worst}).items()}
+    return {INTERPOLATION(name): value for name, value in (last | {"reencoding_error": worst}).items()}
 
 
 def measure_frames(model: nn.Module, way: Interpolation, raw: npt.NDArray[np.float32]) -> FrameMeasures:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from leigh_mlops.explanations.counterfactuals.change_map import change_map
 from leigh_mlops.explanations.counterfactuals.generation import COUNTERFACTUAL_KINDS
 from leigh_mlops.explanations.field_batch import FieldBatch
+from leigh_mlops.explanations.job_columns import COUNTERFACTUAL
 from leigh_mlops.explanations.maps import MAP_METHODS, map_names
 from leigh_mlops.explanations.tasks import build_map_task
 
@@ -56,7 +57,7 @@ def evaluated_maps(batch: FieldBatch, methods: Sequence[str]) -> Iterator[Evalua
             for place, name in enumerate(map_names(method, batch.package.channels)):
                 yield _method_map(batch, method, name, place if method == "occlusion_channels" else None)
     for kind in COUNTERFACTUAL_KINDS:
-        if rows := [row for row, each in enumerate(batch.found) if f"counterfactual_{kind}_map" in each.maps]:
+        if rows := [row for row, each in enumerate(batch.found) if COUNTERFACTUAL(f"{kind}_map") in each.maps]:
             yield _change_maps(batch, kind, rows)
 
 
@@ -83,6 +84,6 @@ def _change_maps(batch: FieldBatch, kind: str, rows: list[int]) -> EvaluatedMap:
     def recompute(model: nn.Module, images: Tensor, places: list[int]) -> Tensor:
         return change_map(model, originals[places], images, target[places])
 
-    name = f"counterfactual_{kind}_map"
+    name = COUNTERFACTUAL(f"{kind}_map")
     maps = torch.from_numpy(np.stack([batch.found[row].maps[name] for row in rows])).to(batch.images)
     return EvaluatedMap(name, torch.from_numpy(saved).to(batch.images), target, maps, recompute, fill=originals)

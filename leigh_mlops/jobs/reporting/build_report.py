@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from leigh_mlops.explanations.job_columns import JobColumn
 from leigh_mlops.jobs.reporting.column_descriptions import TABLE_COLUMNS, column_meaning, explain_columns
 from leigh_mlops.jobs.reporting.field_sections import build_field_sections
 from leigh_mlops.jobs.reporting.method_table import format_checks, method_warnings
@@ -18,12 +19,13 @@ from leigh_mlops.report.job.job_records import JobReport, ReportPicture
 from leigh_mlops.scores import QUALITY_RULE
 from leigh_mlops.screening.reference_classes import choose_reference_classes, well_compounds
 from leigh_mlops.screening.screen import Screen
+from leigh_mlops.screening.well_table import counterfactual_kinds
 
 __all__ = ["Findings", "build_report"]
 
 _ESSENTIAL_COLUMNS = [
-    Metadata.PLATE, Metadata.WELL, Metadata.CONDITION, Metadata.CONTROL, "predicted", "score", "rescue",
-    "rescue_interval", "robust_z", "fields", "flagged",
+    Metadata.PLATE, Metadata.WELL, Metadata.CONDITION, Metadata.CONTROL, JobColumn.PREDICTED, JobColumn.SCORE,
+    JobColumn.RESCUE, JobColumn.RESCUE_INTERVAL, JobColumn.ROBUST_Z, JobColumn.FIELDS, JobColumn.FLAGGED,
 ]  # fmt: skip
 _HIDDEN_COLUMNS = {
     Metadata.ROW,
@@ -104,7 +106,6 @@ def build_report(
         choose_reference_classes(wells, classes, job.get("rescue_from"), job.get("rescue_to")) if classes else None
     )
     probable = probability_columns(wells, classes, direction)
-    lights = any(str(name).endswith("_light") for name in screened.fields)
     names = [*screened.fields, *wells]
     meanings = {str(name): meaning for name in names if (meaning := column_meaning(str(name)))}
     return JobReport(
@@ -130,7 +131,7 @@ def build_report(
         pictures=[ReportPicture(name, *words) for name, words in _PICTURES.items() if (out / name).exists()],
         failures=failures[["path", "reason"]],
         columns=TABLE_COLUMNS | meanings | explain_columns(names),
-        rules={"What green, amber and red mean": QUALITY_RULE} if lights else {},
+        rules={"What green, amber and red mean": QUALITY_RULE} if counterfactual_kinds(screened.fields) else {},
         citation=_citation(package, job),
         references=bibtex_entries(_reference_keys(package, job, screened, methods)),
         downloads={name: what for name, what in _FILES.items() if (out / name).exists()},
@@ -139,16 +140,18 @@ def build_report(
 
 def _prepare_wells(wells: pd.DataFrame) -> pd.DataFrame:
     """Add to the wells the share of their fields that counts, and their compound."""
-    if "fields_left_out" in wells:
-        wells = wells.assign(quality=wells["fields"] / (wells["fields"] + wells["fields_left_out"]))
+    if JobColumn.FIELDS_LEFT_OUT in wells:
+        wells = wells.assign(
+            quality=wells[JobColumn.FIELDS] / (wells[JobColumn.FIELDS] + wells[JobColumn.FIELDS_LEFT_OUT])
+        )
     return _add_interval(wells.assign(compound=well_compounds(wells)))
 
 
 def _add_interval(table: pd.DataFrame) -> pd.DataFrame:
     """Add a column with both ends of the interval of rescue as text."""
-    if not {"rescue_low", "rescue_high"} <= set(table):
+    if not {JobColumn.RESCUE_LOW, JobColumn.RESCUE_HIGH} <= set(table):
         return table
-    ends = zip(table["rescue_low"], table["rescue_high"], strict=True)
+    ends = zip(table[JobColumn.RESCUE_LOW], table[JobColumn.RESCUE_HIGH], strict=True)
     texts = [None if pd.isna(low + high) else f"{low:.0f} to {high:.0f}" for low, high in ends]
     return table.assign(rescue_interval=pd.Series(texts, table.index, dtype=object))
 
@@ -158,8 +161,8 @@ def _facts(wells: pd.DataFrame, fields: pd.DataFrame, failures: pd.DataFrame) ->
     if Metadata.PLATE in wells:
         facts["plates"] = wells[Metadata.PLATE].nunique()
     facts |= {"wells": len(wells), "fields": len(fields), "failed fields": len(failures)}
-    if "trust" in fields:
-        facts["flagged fields"] = int((fields["trust"].fillna("") != "").sum())
+    if JobColumn.TRUST in fields:
+        facts["flagged fields"] = int((fields[JobColumn.TRUST].fillna("") != "").sum())
     return facts
 
 
@@ -202,8 +205,8 @@ def _well_columns(wells: pd.DataFrame, probable: Sequence[str]) -> list[str]:
         and len(wells[name].dropna().unique()) > 1
     ][:_MAX_METADATA_COLUMNS]
     shown = [name for name in _ESSENTIAL_COLUMNS if name in wells and not wells[name].isna().all()]
-    place = shown.index("predicted") if "predicted" in shown else len(shown)
-    after = place + 1 if "predicted" in shown else place
+    place = shown.index(JobColumn.PREDICTED) if JobColumn.PREDICTED in shown else len(shown)
+    after = place + 1 if JobColumn.PREDICTED in shown else place
     return [*shown[:place], *mapped, *shown[place:after], *probable[:_MAX_PROBABILITY_COLUMNS], *shown[after:]]
 
 

@@ -6,11 +6,19 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from leigh_mlops.explanations import COUNTERFACTUAL_KINDS, map_unit
+from leigh_mlops.explanations.job_columns import (
+    COUNTERFACTUAL,
+    INTERPOLATION,
+    PICTURE,
+    PROBABILITY,
+    JobColumn,
+    counterfactual_family,
+)
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.sentences import format_count
-from leigh_mlops.screening.field_table import counterfactual_kinds, is_valid_counterfactual
 from leigh_mlops.screening.reference_classes import well_compounds
+from leigh_mlops.screening.well_table import counterfactual_kinds, is_valid_counterfactual
 
 __all__ = ["JobSummary", "captions", "field_title", "map_title", "describe_map", "summarise_job"]
 
@@ -81,13 +89,13 @@ def summarise_job(
         f"{format_count(len(fields), 'field')} of {format_count(len(wells), 'well')} {were} explained; "
         f"{len(failures)} could not be explained."
     ]
-    if "predicted" in wells and Metadata.CONDITION in wells:
+    if JobColumn.PREDICTED in wells and Metadata.CONDITION in wells:
         treated = well_compounds(wells).notna()
-        known = wells[Metadata.CONDITION].isin(package.model.spec.classes) & wells["predicted"].notna()
+        known = wells[Metadata.CONDITION].isin(package.model.spec.classes) & wells[JobColumn.PREDICTED].notna()
         labelled = wells[known & ~treated]
         without = " without a compound" if treated.any() else ""
-        unseen = labelled[~labelled["seen"].astype(bool)]
-        right = int((unseen["predicted"] == unseen[Metadata.CONDITION]).sum())
+        unseen = labelled[~labelled[JobColumn.SEEN].astype(bool)]
+        right = int((unseen[JobColumn.PREDICTED] == unseen[Metadata.CONDITION]).sum())
         is_ = "is" if right == 1 else "are"
         if len(labelled):
             said.append(
@@ -101,7 +109,7 @@ def summarise_job(
 
 def captions(row: "pd.Series[Any]") -> list[tuple[str, str]]:
     """Return path and caption of every picture of a field that a sheet can show."""
-    paths = {str(name).removeprefix("picture_"): path for name, path in row.items() if str(name).startswith("picture_")}
+    paths = {name: row[column] for name, column in PICTURE.select(row.index).items()}
     return [
         (path, _caption(name, row))
         for name, path in paths.items()
@@ -123,8 +131,8 @@ def map_title(name: str) -> str | None:
         >>> map_title("occlusion_TMRM"), map_title("image")
         ('Occlusion of TMRM alone', None)
     """
-    if name.startswith("counterfactual_") and name.endswith("_map"):
-        kind = name.removeprefix("counterfactual_").removesuffix("_map")
+    if name in COUNTERFACTUAL and name.endswith("_map"):
+        kind = name.removeprefix(COUNTERFACTUAL.prefix).removesuffix("_map")
         return f"Where the change counts ({kind})" if kind in COUNTERFACTUAL_KINDS else None
     method = _map_method(name)
     if method not in _METHODS:
@@ -157,7 +165,7 @@ def _map_method(name: str) -> str:
 
 
 def _caption(name: str, row: "pd.Series[Any]") -> str:
-    kind = name.removeprefix("counterfactual_")
+    kind = name.removeprefix(COUNTERFACTUAL.prefix)
     if kind in COUNTERFACTUAL_KINDS:
         return _counterfactual_caption(name, kind, row)
     if name.startswith(("counterfactual_", "sweep")):
@@ -165,16 +173,16 @@ def _caption(name: str, row: "pd.Series[Any]") -> str:
     if (words := describe_map(name, row)) is not None:
         return words[0]
     if name.startswith("interpolation"):
-        towards = row.get("interpolation_towards")
-        end = towards if isinstance(towards, str) else f"the mean of {row['interpolation_target']}"
+        towards = row.get(INTERPOLATION("towards"))
+        end = towards if isinstance(towards, str) else f"the mean of {row[INTERPOLATION('target')]}"
         return f"from the image to {end}"
-    if name == "image" and isinstance(row.get("predicted"), str):
-        return f"image: {row['predicted']}, {row['probability_' + row['predicted']]:.3f}"
+    if name == "image" and isinstance(row.get(JobColumn.PREDICTED), str):
+        return f"image: {row[JobColumn.PREDICTED]}, {row[PROBABILITY(row[JobColumn.PREDICTED])]:.3f}"
     return name.replace("_", " ")
 
 
 def _change_caption(name: str, row: "Mapping[Any, Any] | pd.Series[Any]") -> str:
-    target, kind = row["counterfactual_target"], name.removeprefix("counterfactual_").removesuffix("_map")
+    target, kind = row[JobColumn.TARGET], name.removeprefix(COUNTERFACTUAL.prefix).removesuffix("_map")
     if name.startswith("sweep"):
         return f"from the image through the counterfactual towards {target} and past it"
     return (
@@ -184,10 +192,10 @@ def _change_caption(name: str, row: "Mapping[Any, Any] | pd.Series[Any]") -> str
 
 
 def _counterfactual_caption(name: str, kind: str, row: "pd.Series[Any]") -> str:
-    target = row["counterfactual_target"]
+    target = row[JobColumn.TARGET]
     said = f"towards {target} ({kind}); saved file: {row[f'{name}_class']}"
-    light = row.get(f"{name}_light")
-    colour = f"; {light}" if light in _STATUS_MEANINGS else ""
+    status = row.get(f"{name}_status")
+    colour = f"; {status}" if status in _STATUS_MEANINGS else ""
     return f"{said} ({target} {row[f'{name}_probability']:.3f}){colour}"
 
 
@@ -198,8 +206,8 @@ def _describe_counterfactuals(fields: pd.DataFrame) -> tuple[list[str], list[str
     details: list[str] = []
     if not kinds:
         return said, details
-    key = f"counterfactual_{kinds[0]}"
-    for target, tried in fields.dropna(subset=[f"{key}_light"]).groupby("counterfactual_target"):
+    of_kind = counterfactual_family(kinds[0])
+    for target, tried in fields.dropna(subset=[of_kind("status")]).groupby(JobColumn.TARGET):
         arrived = int(is_valid_counterfactual(tried, kinds[0]).sum())
         there = "at the boundary to {} or past it" if kinds[0] == "boundary" else "like {} to it"
         does = {"boundary": "lie", "confident": "look"}.get(kinds[0], "look") + ("s" if arrived == 1 else "")
@@ -208,7 +216,7 @@ def _describe_counterfactuals(fields: pd.DataFrame) -> tuple[list[str], list[str
             f"Of {format_count(len(tried), 'field')} the model made an image that looks like {target}; "
             f"{arrived} of these {does} {there.format(target)} when the saved file is read again{end}."
         )
-        of_them = {str(name).removeprefix(f"{key}_"): tried[name] for name in tried if str(name).startswith(f"{key}_")}
+        of_them = {name: tried[column] for name, column in of_kind.select(tried).items()}
         said += _describe_quality(str(target), of_them)
         details += _describe_generation(str(target), of_them)
     return said, details
@@ -216,16 +224,16 @@ def _describe_counterfactuals(fields: pd.DataFrame) -> tuple[list[str], list[str
 
 def _describe_missing(fields: pd.DataFrame) -> Iterator[str]:
     """Describe how many fields have no counterfactual, or none of one kind."""
-    notes = fields.get("counterfactual_note", pd.Series(dtype=object)).dropna()
+    notes = fields.get(JobColumn.NOTE, pd.Series(dtype=object)).dropna()
     already = notes[notes.str.startswith("already ")]
     for note, number in already.value_counts().items():
         are, have = ("is", "has") if number == 1 else ("are", "have")
         yield f"{format_count(number, 'field')} {are} {note} and {have} no counterfactual."
-    yield from _missing_sentence(len(notes) - len(already), "counterfactual", "counterfactual_note")
+    yield from _missing_sentence(len(notes) - len(already), "counterfactual", JobColumn.NOTE)
     for kind in reversed(COUNTERFACTUAL_KINDS):
-        name = f"counterfactual_{kind}"
+        name = COUNTERFACTUAL(kind)
         if f"{name}_note" in fields:
-            made = fields[f"{name}_light"].notna() if f"{name}_light" in fields else False
+            made = fields[f"{name}_status"].notna() if f"{name}_status" in fields else False
             lacking = fields[f"{name}_note"].notna() & ~pd.Series(made, fields.index)
             yield from _missing_sentence(int(lacking.sum()), f"{kind} counterfactual", f"{name}_note")
 
@@ -237,10 +245,10 @@ def _missing_sentence(number: int, what: str, column: str) -> Iterator[str]:
 
 
 def _describe_quality(target: str, of_them: dict[str, "pd.Series[Any]"]) -> Iterator[str]:
-    lights = ", ".join(
-        f"{(of_them['light'] == light).sum()} {light} ({means})" for light, means in _STATUS_MEANINGS.items()
+    counts = ", ".join(
+        f"{(of_them['status'] == status).sum()} {status} ({means})" for status, means in _STATUS_MEANINGS.items()
     )
-    yield f"How far those towards {target} can be trusted: {lights}."
+    yield f"How far those towards {target} can be trusted: {counts}."
     if "oracle_class" in of_them and (judged := of_them["oracle_class"].dropna()).size:
         believed = int((judged == target).sum())
         yield (

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from leigh_mlops.explanations.job_columns import AFTER, IMAGE, ColumnFamily, JobColumn, counterfactual_family
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates import write_table
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.change_charts import ChangeDirection, change_figure, change_sentences
 from leigh_mlops.report.style import save_figure
 from leigh_mlops.scores.paired_changes import paired_changes, well_means
-from leigh_mlops.screening.field_table import counterfactual_kinds, is_valid_counterfactual, well_names
+from leigh_mlops.screening.well_table import counterfactual_kinds, is_valid_counterfactual, well_names
 
 __all__ = ["change_directions", "write_changes"]
 
@@ -66,15 +67,15 @@ def change_directions(fields: pd.DataFrame, kind: str, classes: Sequence[str]) -
     Returns:
         One direction for each pair of classes with such a counterfactual; none if nothing was measured.
     """
-    after = f"counterfactual_{kind}_after_"
-    measures = [str(name).removeprefix(after) for name in fields if str(name).startswith(after)]
+    after = ColumnFamily(counterfactual_family(kind)(AFTER.prefix))
+    measures = list(after.select(fields))
     if not measures:
         return []
     pairs = [(source, target) for source in classes for target in classes if source != target]
     found = []
     for source, target in pairs:
-        tried = fields[(fields["predicted"] == source) & (fields["counterfactual_target"] == target)]
-        tried = tried.dropna(subset=[f"counterfactual_{kind}_light"])
+        tried = fields[(fields[JobColumn.PREDICTED] == source) & (fields[JobColumn.TARGET] == target)]
+        tried = tried.dropna(subset=[counterfactual_family(kind)("status")])
         holds = is_valid_counterfactual(tried, kind)
         if holds.any():
             found.append(_change_direction(fields, tried, holds, (source, target), measures, after))
@@ -87,16 +88,16 @@ def _change_direction(
     holds: "pd.Series[bool]",
     classes: tuple[str, str],
     measures: list[str],
-    after: str,
+    after: ColumnFamily,
 ) -> ChangeDirection:
-    new = ~tried["seen"].astype(bool)
+    new = ~tried[JobColumn.SEEN].astype(bool)
     unseen = len(set(well_names(tried[holds & new]))) >= 2
     of_wells = new | (not unseen)
     used = tried[holds & of_wells]
-    befores = [f"image_{measure}" for measure in measures]
+    befores = [IMAGE(measure) for measure in measures]
     changes = paired_changes(
         used[befores],
-        used[[f"{after}{measure}" for measure in measures]],
+        used[[after(measure) for measure in measures]],
         well_names(used),
         source=_labelled_well_means(fields, classes[0], befores),
         target=_labelled_well_means(fields, classes[1], befores),

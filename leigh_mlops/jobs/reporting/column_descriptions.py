@@ -36,7 +36,7 @@ COLUMNS = {
     "counterfactual_<kind>_class": "class that the model predicts for the saved file, read again",
     "counterfactual_<kind>_probability": "the target's probability for the saved file, read again, 0 to 1",
     "counterfactual_<kind>_valid": "whether the saved file, read again, is the target to the model",
-    "counterfactual_<kind>_light": (
+    "counterfactual_<kind>_status": (
         "green, amber or red: how far the counterfactual can be trusted; red is left out of every table of changes"
     ),
     "counterfactual_<kind>_length": "length of the step in the latent, in differences between the mean latents (alpha)",

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.explanations.job_columns import PROBABILITY, JobColumn
 from leigh_mlops.jobs.reporting.build_report import Findings, build_report
 from leigh_mlops.jobs.reporting.outputs import FAILURE_COLUMNS
 from leigh_mlops.jobs.worker import field_id
@@ -55,7 +56,7 @@ def evaluation_report(folder: Path, scored: VersionEvaluation, data: Path, curve
     wells = well_table(fields, classes)
     calibration = scored.package.about.get("calibration")
     # Scores of plates need all of their wells; only those that the version has not seen are here.
-    screened = Screen(fields, wells, misclassified_wells(wells, classes), nothing, nothing, calibration=calibration)
+    screened = Screen(fields, wells, misclassified_wells(wells, classes), calibration=calibration)
     job = {"model": scored.version.uri, "data": str(data), "methods": []}
     none = pd.DataFrame(columns=FAILURE_COLUMNS)
     report = build_report(
@@ -87,9 +88,9 @@ def scored_field_table(scored: VersionEvaluation) -> pd.DataFrame:
     fields = metadata.assign(field=[field_id(row) for _, row in table.iterrows()], seen=False)
     if scored.package.model.task == "reconstruct":
         return fields.assign(reconstruction_mse=said)
-    fields["predicted"] = np.asarray(spec.classes, object)[said.argmax(axis=1)]
+    fields[JobColumn.PREDICTED] = np.asarray(spec.classes, object)[said.argmax(axis=1)]
     for number, name in enumerate(spec.classes):
-        fields[f"probability_{name}"] = np.exp(said[:, number])
+        fields[PROBABILITY(name)] = np.exp(said[:, number])
     return fields
 
 

@@ -6,6 +6,16 @@ from typing import Any
 import pandas as pd
 
 from leigh_mlops.explanations import COUNTERFACTUAL_KINDS
+from leigh_mlops.explanations.job_columns import (
+    AFTER,
+    COUNTERFACTUAL,
+    IMAGE,
+    PICTURE,
+    PROBABILITY,
+    ColumnFamily,
+    JobColumn,
+    counterfactual_family,
+)
 from leigh_mlops.jobs.reporting.captions import describe_map
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.change_charts import measure_name
@@ -25,7 +35,7 @@ _FILM_SUFFIXES = (".gif", ".webp")
 _CERTIFICATE_LABELS = {
     "class": "the model says",
     "probability": "probability of the target",
-    "light": "light",
+    "status": "status",
     "oracle_class": "an independent classifier says",
     "clipped": "share outside the camera's range",
     "reencoding_error": "re-encoding error",
@@ -51,27 +61,23 @@ def build_field_sections(fields: pd.DataFrame, doubts: Mapping[str, str]) -> dic
 
 
 def _field_section(row: Row, title: str, doubts: Mapping[str, str]) -> FieldSection:
-    pictures = {
-        str(name).removeprefix("picture_"): path
-        for name, path in row.items()
-        if str(name).startswith("picture_") and isinstance(path, str)
-    }
+    pictures = {name: row[column] for name, column in PICTURE.select(row).items() if isinstance(row[column], str)}
     maps = {name: words for name in pictures if (words := describe_map(name, row)) is not None}
-    channels = [name for name in pictures if name.startswith("image_")]
-    told = {"image", *maps, *channels, *(f"counterfactual_{kind}" for kind in COUNTERFACTUAL_KINDS)}
+    channels = [name for name in pictures if name in IMAGE]
+    told = {"image", *maps, *channels, *(COUNTERFACTUAL(kind) for kind in COUNTERFACTUAL_KINDS)}
     return FieldSection(
         title=title,
         facts=dict(_facts(row)),
         flags=_flags(row),
         image=_image(pictures, title),
         channels=[
-            ReportPicture(pictures[name], name.removeprefix("image_"), f"{name.removeprefix('image_')} alone")
+            ReportPicture(pictures[name], name.removeprefix(IMAGE.prefix), f"{name.removeprefix('image_')} alone")
             for name in channels
         ],
         maps=[
             ReportPicture(pictures[name], *words, warning=_map_warning(name, doubts)) for name, words in maps.items()
         ],
-        target=str(row.get("counterfactual_target", "")),
+        target=str(row.get(JobColumn.TARGET, "")),
         steps=_steps(row, pictures),
         certificates=_certificates(row),
         changes=_changes(row),
@@ -102,15 +108,15 @@ def _titles(fields: pd.DataFrame) -> list[str]:
 def _facts(row: Row) -> Iterator[tuple[str, Any]]:
     if isinstance(row.get(Metadata.CONDITION), str):
         yield "labelled as", row[Metadata.CONDITION]
-    if isinstance(row.get("predicted"), str):
-        yield "the model says", row["predicted"]
-        yield "its probability", row[f"probability_{row['predicted']}"]
-    if row.get("seen"):
+    if isinstance(row.get(JobColumn.PREDICTED), str):
+        yield "the model says", row[JobColumn.PREDICTED]
+        yield "its probability", row[PROBABILITY(row[JobColumn.PREDICTED])]
+    if row.get(JobColumn.SEEN):
         yield "seen in training", "yes: says nothing about how good the model is"
 
 
 def _flags(row: Row) -> list[str]:
-    trust = row.get("trust")
+    trust = row.get(JobColumn.TRUST)
     return [flag for flag in trust.split("; ") if flag] if isinstance(trust, str) else []
 
 
@@ -126,27 +132,27 @@ def _map_warning(name: str, doubts: Mapping[str, str]) -> str:
 
 def _available_kinds(row: Row) -> list[str]:
     """Kinds of counterfactuals of the field, the shortest step first."""
-    made = [kind for kind in COUNTERFACTUAL_KINDS if isinstance(row.get(f"counterfactual_{kind}_light"), str)]
-    return sorted(made, key=lambda kind: row.get(f"counterfactual_{kind}_length", 0.0))
+    made = [kind for kind in COUNTERFACTUAL_KINDS if isinstance(row.get(counterfactual_family(kind)("status")), str)]
+    return sorted(made, key=lambda kind: row.get(counterfactual_family(kind)("length"), 0.0))
 
 
 def _steps(row: Row, pictures: Mapping[str, str]) -> list[CounterfactualStep]:
-    kinds = [kind for kind in _available_kinds(row) if f"counterfactual_{kind}" in pictures]
+    kinds = [kind for kind in _available_kinds(row) if COUNTERFACTUAL(kind) in pictures]
     if not kinds or "image" not in pictures:
         return []
-    before = row.get(f"probability_{row.get('counterfactual_target')}", float("nan"))
+    before = row.get(PROBABILITY(row.get(JobColumn.TARGET)), float("nan"))
     steps = [CounterfactualStep(pictures["image"], "image", float(before))]
     for kind in kinds:
-        name = f"counterfactual_{kind}"
+        name = COUNTERFACTUAL(kind)
         probability = float(row.get(f"{name}_probability", float("nan")))
-        steps.append(CounterfactualStep(pictures[name], _KIND_NAMES[kind], probability, row[f"{name}_light"]))
+        steps.append(CounterfactualStep(pictures[name], _KIND_NAMES[kind], probability, row[f"{name}_status"]))
     return steps
 
 
 def _certificates(row: Row) -> list[dict[str, Any]]:
     return [
         {"counterfactual": _KIND_NAMES[kind]}
-        | {words: row.get(f"counterfactual_{kind}_{name}") for name, words in _CERTIFICATE_LABELS.items()}
+        | {words: row.get(counterfactual_family(kind)(name)) for name, words in _CERTIFICATE_LABELS.items()}
         for kind in _available_kinds(row)
     ]
 
@@ -156,12 +162,11 @@ def _changes(row: Row) -> list[dict[str, Any]]:
     kinds = _available_kinds(row)
     if not kinds:
         return []
-    after = f"counterfactual_{max(kinds, key=COUNTERFACTUAL_KINDS.index)}_after_"
+    of_kind = counterfactual_family(max(kinds, key=COUNTERFACTUAL_KINDS.index))
     rows = []
-    for name in row:
-        measure = str(name).removeprefix(after)
-        if str(name).startswith(after) and f"image_{measure}" in row:
-            before, then = float(row[f"image_{measure}"]), float(row[name])
+    for measure, column in ColumnFamily(of_kind(AFTER.prefix)).select(row).items():
+        if IMAGE(measure) in row:
+            before, then = float(row[IMAGE(measure)]), float(row[column])
             share = 100 * (then - before) / before if before else float("nan")
             rows.append(
                 {
@@ -176,8 +181,8 @@ def _changes(row: Row) -> list[dict[str, Any]]:
 
 
 def _notes(row: Row) -> Iterator[str]:
-    if isinstance(note := row.get("counterfactual_note"), str):
+    if isinstance(note := row.get(JobColumn.NOTE), str):
         yield f"No counterfactual: {note}."
     for kind in COUNTERFACTUAL_KINDS:
-        if isinstance(note := row.get(f"counterfactual_{kind}_note"), str):
+        if isinstance(note := row.get(counterfactual_family(kind)("note")), str):
             yield f"Counterfactual {_KIND_NAMES[kind]}: {note}."

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from leigh_mlops.explanations import LatentMap
+from leigh_mlops.explanations.job_columns import LATENT, JobColumn
 from leigh_mlops.explanations.latent_map import OUTLIER_QUANTILE
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates.columns import Metadata
@@ -36,7 +37,7 @@ def write_latents(out: Path, fields: pd.DataFrame, package: ModelPackage) -> lis
         Sentences for the page; none, and no picture, if the model has no latent map.
     """
     latent_map = LatentMap.from_arrays(package.arrays)
-    if latent_map is None or not len(latent_map.explained) or "latent_1" not in fields or fields.empty:
+    if latent_map is None or not len(latent_map.explained) or LATENT(1) not in fields or fields.empty:
         return []
     limit = latent_map.limit(OUTLIER_QUANTILE)
     save_figure(latent_picture(fields, list(latent_map.explained), limit), out / PICTURE)
@@ -46,7 +47,7 @@ def write_latents(out: Path, fields: pd.DataFrame, package: ModelPackage) -> lis
 def _describe_components(fields: pd.DataFrame, latent_map: LatentMap) -> str:
     shown = min(2, len(latent_map.explained))
     said = [f"component {number} holds {latent_map.explained[number - 1]:.0%}" for number in range(1, shown + 1)]
-    shares = {name: variance_share(fields, "latent_1", column) for name, column in _GROUPS.items() if column in fields}
+    shares = {name: variance_share(fields, LATENT(1), column) for name, column in _GROUPS.items() if column in fields}
     known = [f"{share:.0%} with the {name}" for name, share in shares.items() if np.isfinite(share)]
     along = f"; between wells, of component 1 {_join_phrases(known)} go" if known else ""
     return f"Of the variance of the training fields' latents {_join_phrases(said)}{along} ({PICTURE})."
@@ -58,7 +59,7 @@ def _describe_outliers(fields: pd.DataFrame, latent_map: LatentMap, limit: float
     middle = f"farther from the middle of the latent map than {OUTLIER_QUANTILE:.0%} of the {count} training fields"
     if outside.empty:
         return f"No field lies {middle}."
-    named = ", ".join(outside["field"][:MAX_NAMED_OUTLIERS])
+    named = ", ".join(outside[JobColumn.FIELD][:MAX_NAMED_OUTLIERS])
     more = " and others" if len(outside) > MAX_NAMED_OUTLIERS else ""
     return (
         f"{len(outside)} of {len(fields)} fields ({len(outside) / len(fields):.1%}) lie {middle},"

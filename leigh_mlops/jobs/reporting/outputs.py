@@ -9,11 +9,14 @@ import pandas as pd
 from PIL import Image
 
 from leigh_mlops.errors import escape_unprintable
+from leigh_mlops.explanations import COUNTERFACTUAL_KINDS
+from leigh_mlops.explanations.job_columns import PICTURE, JobColumn, counterfactual_family
 from leigh_mlops.jobs.reporting.build_report import Findings, build_report
 from leigh_mlops.jobs.reporting.captions import JobSummary, captions, field_title, summarise_job
 from leigh_mlops.jobs.reporting.change_report import write_changes
 from leigh_mlops.jobs.reporting.column_descriptions import write_columns
 from leigh_mlops.jobs.reporting.latent_report import write_latents
+from leigh_mlops.jobs.reporting.screen_summary import ScreenSummary, summarise_screen
 from leigh_mlops.jobs.worker import field_id
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates import write_table
@@ -30,14 +33,25 @@ _SHEET_ROWS = 8
 _SHEET_PANELS = 8
 _WIDE_PICTURES = ("sweep.png", "interpolation.png")
 _SCREEN_OPTIONS = {"source": "rescue_from", "target": "rescue_to", "doses": "doses"}
+_RENAMED = {
+    counterfactual_family(kind)("light"): counterfactual_family(kind)("status") for kind in COUNTERFACTUAL_KINDS
+}
+"""Column of a record of version 0.1.0 to its name of today."""
+
 FAILURE_COLUMNS = ["field", "path", "reason"]
 
 
 def collect_records(out: Path) -> list[dict[str, Any]]:
-    """Read the newest record of each field."""
+    """Read the newest record of each field; columns of version 0.1.0 get their names of today."""
     parts = sorted((out / "parts").glob("[!.]*.json"), key=lambda path: path.stat().st_mtime_ns)
     records = {record["field"]: record for part in parts for record in json.loads(part.read_text())}
-    return list(records.values())
+    return [_rename_columns(record) for record in records.values()]
+
+
+def _rename_columns(record: dict[str, Any]) -> dict[str, Any]:
+    if "numbers" not in record:
+        return record
+    return record | {"numbers": {_RENAMED.get(name, name): value for name, value in record["numbers"].items()}}
 
 
 def build_tables(out: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -51,18 +65,19 @@ def build_tables(out: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataF
                 [record["field"], escape_unprintable(record["path"]), escape_unprintable(record["failure"])]
             )
             continue
-        pictures = {f"picture_{name}": path for name, path in record["pictures"].items()}
-        fields.append({"field": record["field"], "seen": record["seen"]} | record["numbers"] | pictures)
-    explained = pd.DataFrame(fields, columns=None if fields else ["field", "seen"])
+        pictures = {PICTURE(name): path for name, path in record["pictures"].items()}
+        fields.append({JobColumn.FIELD: record["field"], JobColumn.SEEN: record["seen"]} | record["numbers"] | pictures)
+    explained = pd.DataFrame(fields, columns=None if fields else [JobColumn.FIELD, JobColumn.SEEN])
     known = pd.DataFrame(failures, columns=FAILURE_COLUMNS)
-    return metadata.merge(explained, on="field"), known[known["field"].isin(metadata["field"])]
+    return metadata.merge(explained, on=JobColumn.FIELD), known[known["field"].isin(metadata["field"])]
 
 
 def write_outputs(
     out: Path, fields: pd.DataFrame, failures: pd.DataFrame, package: ModelPackage, job: dict[str, Any]
 ) -> None:
     """Write all tables of a job, the meanings of their columns, the figures and the report."""
-    screened = screen(fields, package, **{name: job.get(key) for name, key in _SCREEN_OPTIONS.items()})
+    summary = summarise_screen(screen(fields, package, **{name: job.get(key) for name, key in _SCREEN_OPTIONS.items()}))
+    screened = summary.screen
     fields, wells = screened.fields, screened.wells
     _write_tables(out, screened, failures)
     if len(fields):
@@ -76,18 +91,19 @@ def write_outputs(
         compounds=(out / "plates.csv").exists(),
     )
     findings = Findings(
-        sentences=[*_order_sentences(screened, said), *said.counterfactuals],
+        sentences=[*_order_sentences(summary, said), *said.counterfactuals],
         changes=changed,
-        warnings=screened.warnings,
+        warnings=summary.warnings,
         details=[*said.details, *write_latents(out, fields, package)],
     )
     methods = pd.read_csv(out / "methods.csv") if (out / "methods.csv").exists() else pd.DataFrame()
     write_job_report(out / "report", build_report(out, screened, failures, methods, package, job, findings))
 
 
-def _order_sentences(screened: Screen, said: JobSummary) -> list[str]:
+def _order_sentences(summary: ScreenSummary, said: JobSummary) -> list[str]:
     """Order the sentences: those on compounds come first, if there are any."""
-    parts = (screened.sentences, said.job) if "compound" in screened.hits else (said.job[::-1], screened.sentences)
+    has_compounds = "compound" in summary.screen.hits
+    parts = (summary.sentences, said.job) if has_compounds else (said.job[::-1], summary.sentences)
     return [sentence for part in parts for sentence in part]
 
 

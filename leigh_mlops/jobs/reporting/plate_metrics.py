@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
+from leigh_mlops.explanations.job_columns import CALIBRATED, PROBABILITY, JobColumn
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.job.job_records import PlateMetric
 from leigh_mlops.screening.reference_classes import ReferenceClasses
@@ -25,13 +26,12 @@ def probability_columns(wells: pd.DataFrame, classes: Sequence[str], direction: 
     names = list(classes)
     if len(names) == 2:
         names = [names[-1] if direction is None else direction.target]
-    kind = "calibrated" if all(f"calibrated_{name}" in wells for name in names) else "probability"
-    return [f"{kind}_{name}" for name in names if f"{kind}_{name}" in wells]
+    family = CALIBRATED if all(CALIBRATED(name) in wells for name in names) else PROBABILITY
+    return [family(name) for name in names if family(name) in wells]
 
 
 def _probability_metric(column: str) -> PlateMetric:
-    kind, _, name = column.partition("_")
-    how = ", calibrated" if kind == "calibrated" else ""
+    name, how = column.partition("_")[2], ", calibrated" if column in CALIBRATED else ""
     return PlateMetric(column, f"Probability of {name}", f"how sure the model is that a well is {name}{how}")
 
 
@@ -43,18 +43,24 @@ def plate_metrics(wells: pd.DataFrame, probable: Sequence[str]) -> list[PlateMet
         probable: Columns of probabilities, which are listed first.
     """
     z = "distance from the diseased controls; beyond 3 is unusual"
-    far = _upper_limit(wells, "latent_distance")
+    far = _upper_limit(wells, JobColumn.LATENT_DISTANCE)
     wanted = [
         *map(_probability_metric, probable),
-        PlateMetric("predicted", "Predicted class", "the most probable class"),
+        PlateMetric(JobColumn.PREDICTED, "Predicted class", "the most probable class"),
         PlateMetric(Metadata.CONDITION, "Label", "the class that the plate map or the folder says"),
         PlateMetric("compound", "Compound", "what was added"),
-        _signed_metric(wells, "score", "Score (log-odds)", "median of the fields' log-odds; 0 is undecided"),
-        PlateMetric("rescue", "Rescue (%)", "0 is the diseased controls, 100 the healthy ones", -50, 150, digits=0),
-        PlateMetric("robust_z", "Robust z", z, -6, 6, signed=True, digits=1),
+        _signed_metric(wells, JobColumn.SCORE, "Score (log-odds)", "median of the fields' log-odds; 0 is undecided"),
+        PlateMetric(
+            JobColumn.RESCUE, "Rescue (%)", "0 is the diseased controls, 100 the healthy ones", -50, 150, digits=0
+        ),
+        PlateMetric(JobColumn.ROBUST_Z, "Robust z", z, -6, 6, signed=True, digits=1),
         PlateMetric("quality", "Quality: share of fields used", "fields good enough to count, of all of the well"),
-        PlateMetric("flagged", "Flags: share of fields to look at twice", "fields with a flag, of all of the well"),
-        PlateMetric("latent_distance", "Distance from training images", "how unlike these the well looks", 0, far),
+        PlateMetric(
+            JobColumn.FLAGGED, "Flags: share of fields to look at twice", "fields with a flag, of all of the well"
+        ),
+        PlateMetric(
+            JobColumn.LATENT_DISTANCE, "Distance from training images", "how unlike these the well looks", 0, far
+        ),
     ]
     return [metric for metric in wanted if metric.column in wells and wells[metric.column].notna().any()]
 

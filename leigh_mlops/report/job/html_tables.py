@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
+from leigh_mlops.plates.columns import strip_metadata_prefix
+
 __all__ = ["Cell", "Column", "Table", "cell_text", "heading", "column_text", "table_from_frame", "table_from_records"]
 
 
@@ -53,7 +55,7 @@ def heading(column: object) -> str:
         >>> heading("Metadata_Well"), heading("probability_TT"), heading("z_prime")
         ('Well', 'probability TT', "Z'")
     """
-    name = str(column).removeprefix("Metadata_")
+    name = strip_metadata_prefix(column)
     named = {
         "Condition": "Label", "z_prime": "Z'", "robust_z_prime": "robust Z'", "ssmd": "SSMD", "q": "q (FDR)",
         "auc": "AUC", "ece_before": "calibration error before", "ece_after": "calibration error after",

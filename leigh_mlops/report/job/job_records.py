@@ -8,7 +8,7 @@ import pandas as pd
 
 __all__ = ["FieldSection", "JobReport", "PlateMetric", "ReportPicture", "CounterfactualStep"]
 
-Light = Literal["green", "amber", "red", ""]
+StepStatus = Literal["green", "amber", "red", ""]
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,13 @@ class CounterfactualStep:
         path: Path of the file, relative to the job's folder.
         name: Position on the path, such as ``at the boundary``.
         probability: Probability of the target class, 0 to 1; NaN if it is not known.
-        light: Status of its certificate; empty for the image itself.
+        status: Status of its certificate; empty for the image itself.
     """
 
     path: str
     name: str
     probability: float
-    light: Light = ""
+    status: StepStatus = ""
 
 
 @dataclass(frozen=True)

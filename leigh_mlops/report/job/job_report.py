@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from leigh_mlops.explanations.job_columns import JobColumn
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.job.charts import PageChart, curve_charts, dose_charts, latent_chart, strip_chart
 from leigh_mlops.report.job.html_tables import Table, cell_text, table_from_frame
@@ -137,7 +138,11 @@ def _tables(report: JobReport, hrefs: Sequence[str], meanings: Callable[[str], s
 
 def _drop_interval_ends(frame: pd.DataFrame) -> pd.DataFrame:
     """Drop the ends of an interval that is also given in one column."""
-    return frame.drop(columns=["rescue_low", "rescue_high"], errors="ignore") if "rescue_interval" in frame else frame
+    return (
+        frame.drop(columns=[JobColumn.RESCUE_LOW, JobColumn.RESCUE_HIGH], errors="ignore")
+        if JobColumn.RESCUE_INTERVAL in frame
+        else frame
+    )
 
 
 def _score_frame(report: JobReport) -> pd.DataFrame:
@@ -167,7 +172,7 @@ def _link_wells(
 def _score_strip_chart(report: JobReport) -> PageChart | None:
     """Strip chart of the score of each class's wells, or else of the first numeric metric."""
     numeric = [each for each in report.metrics if pd.api.types.is_numeric_dtype(report.wells[each.column])]
-    chosen = sorted(numeric, key=lambda metric: metric.column != "score")
+    chosen = sorted(numeric, key=lambda metric: metric.column != JobColumn.SCORE)
     return strip_chart(report.wells, chosen[0]) if chosen else None
 
 

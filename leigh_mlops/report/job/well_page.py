@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from leigh_mlops.explanations.job_columns import PICTURE
 from leigh_mlops.report.job.html_tables import cell_text, column_text, heading, table_from_records
 from leigh_mlops.report.job.job_records import CounterfactualStep, FieldSection, ReportPicture
 from leigh_mlops.report.job.links import relative_url
@@ -15,7 +16,7 @@ from leigh_mlops.report.job.templating import write_page
 
 __all__ = ["Neighbour", "WellPage", "write_well_page"]
 
-LIGHT_TEXTS = {
+STATUS_TEXTS = {
     "green": "● green: holds",
     "amber": "▲ amber: holds, with a measure beyond its limit",
     "red": "■ red: did not arrive, explains nothing",
@@ -120,20 +121,20 @@ def _picture_context(picture: ReportPicture, way: str) -> dict[str, str]:
 
 def _step_context(step: CounterfactualStep, target: str, way: str) -> dict[str, str]:
     known = "" if math.isnan(step.probability) else f"probability of {target} {step.probability:.3f}"
-    light = LIGHT_TEXTS[step.light]
+    status = STATUS_TEXTS[step.status]
     return {
         "src": relative_url(way, step.path),
         "name": step.name,
         "probability": known,
-        "light": light,
-        "kind": step.light or "none",
-        "said": ", ".join(part for part in (step.name, known, light) if part),
+        "status": status,
+        "kind": step.status or "none",
+        "said": ", ".join(part for part in (step.name, known, status) if part),
     }
 
 
 def _number_rows(page: WellPage) -> list[dict[str, Any]]:
     """Rows of all columns except paths of pictures: values of the well and of each of its fields."""
-    columns = [str(name) for name in dict.fromkeys([*page.well, *page.fields]) if not str(name).startswith("picture_")]
+    columns = [str(name) for name in dict.fromkeys([*page.well, *page.fields]) if name not in PICTURE]
     return [
         {
             "name": name,

@@ -38,10 +38,13 @@ def test_labelled_wells_are_those_without_a_compound() -> None:
 
 @pytest.mark.parametrize("kind", ["confident", "alpha_1"])
 def test_the_first_sentence_counts_what_arrived(kind: str) -> None:
-    lights = {f"counterfactual_{kind}_light": ["green", "amber", "red", None], "counterfactual_boundary_light": "green"}
+    statuses = {
+        f"counterfactual_{kind}_status": ["green", "amber", "red", None],
+        "counterfactual_boundary_status": "green",
+    }
     if kind == "alpha_1":
-        del lights["counterfactual_boundary_light"]
-    assert said(**lights)[0] == (
+        del statuses["counterfactual_boundary_status"]
+    assert said(**statuses)[0] == (
         "Of 3 fields the model made an image that looks like TT; 2 of these look like TT to it when the saved file is "
         "read again; the others explain nothing."
     )
@@ -50,25 +53,25 @@ def test_the_first_sentence_counts_what_arrived(kind: str) -> None:
 def test_a_boundary_picture_counts_by_how_near_it_lies_and_not_by_its_side() -> None:
     key = "counterfactual_boundary"
     sides = {f"{key}_valid": [True, False, False, True]}
-    assert said(**sides, **{f"{key}_light": "green"})[:2] == [
+    assert said(**sides, **{f"{key}_status": "green"})[:2] == [
         "Of 4 fields the model made an image that looks like TT; 4 of these lie at the boundary to TT or past it when "
         "the saved file is read again.",
         "How far those towards TT can be trusted: 4 green (all measures in order), 0 amber (a measure beyond its "
         "limit), 0 red (explains nothing).",
     ]
-    found = said(**sides, **{f"{key}_light": ["green", "red", "green", "amber"]})
+    found = said(**sides, **{f"{key}_status": ["green", "red", "green", "amber"]})
     assert found[0].startswith("Of 4 fields the model made an image that looks like TT; 3 of these lie")
     assert found[0].endswith("; the others explain nothing.")
 
 
 def test_trust_is_said_where_it_was_measured() -> None:
-    lights = {f"{KEY}_light": ["green", "green", "amber", "red"]}
-    assert len(said(**lights)) == 2
+    statuses = {f"{KEY}_status": ["green", "green", "amber", "red"]}
+    assert len(said(**statuses)) == 2
     measured = {
         f"{KEY}_way": ["line", "line", "gradient", "line"], f"{KEY}_attempts": [1, 3, 2, 5],
         f"{KEY}_oracle_class": ["TT", "TT", "TT", "DS"], f"{KEY}_twin_error": [0.2, 0.4, None, 0.9],
     }  # fmt: skip
-    assert said(**lights, **measured)[1:] == [
+    assert said(**statuses, **measured)[1:] == [
         "How far those towards TT can be trusted: 2 green (all measures in order), 1 amber (a measure beyond its "
         "limit), 1 red (explains nothing).",
         "An independently trained classifier takes 3 of 4 (75 %) for TT.",
@@ -78,7 +81,7 @@ def test_trust_is_said_where_it_was_measured() -> None:
 
 def test_how_they_were_made_stands_among_the_details() -> None:
     fields = pd.DataFrame({
-        "counterfactual_target": "TT", f"{KEY}_light": ["green", "red"], f"{KEY}_way": ["line", "gradient"],
+        "counterfactual_target": "TT", f"{KEY}_status": ["green", "red"], f"{KEY}_way": ["line", "gradient"],
         f"{KEY}_attempts": [1, 2],
     })  # fmt: skip
     found = summarise_job(fields, NONE, NONE, PACKAGE)
@@ -93,13 +96,13 @@ ALREADY = {"counterfactual_note": ["already TT", "already TT", None, "block 1 di
 
 
 def test_fields_without_a_counterfactual_are_counted() -> None:
-    lights = {f"{KEY}_light": [None, None, "green", None]}
-    assert said(**lights)[0] == (
+    statuses = {f"{KEY}_status": [None, None, "green", None]}
+    assert said(**statuses)[0] == (
         "Of 1 field the model made an image that looks like TT; 1 of these looks like TT to it when the saved file is "
         "read again."
     )
-    assert len(said(**lights)) == 2
-    assert said(**lights, **ALREADY)[2:] == [
+    assert len(said(**statuses)) == 2
+    assert said(**statuses, **ALREADY)[2:] == [
         "2 fields are already TT and have no counterfactual.",
         "1 field has no counterfactual; counterfactual_note in fields.parquet says why.",
     ]
@@ -114,13 +117,13 @@ def test_a_job_whose_fields_are_the_target_already_says_so() -> None:
 
 def test_a_kind_that_some_fields_lack_is_counted() -> None:
     lacking = {f"{KEY}_note": ["no step reaches TT", "block 1 did not converge", None, None]}
-    both = {"counterfactual_boundary_light": ["green"] * 4, f"{KEY}_light": ["red", None, "amber", "green"]}
+    both = {"counterfactual_boundary_status": ["green"] * 4, f"{KEY}_status": ["red", None, "amber", "green"]}
     found = said(**both, **lacking)
     assert found[0].startswith("Of 3 fields the model made an image that looks like TT; 2 of these")
     assert found[-1] == (
         "1 field has no confident counterfactual; counterfactual_confident_note in fields.parquet says why."
     )
-    assert said(counterfactual_boundary_light=["green"] * 4, **{f"{KEY}_note": ["block 1"] * 4})[-1].startswith(
+    assert said(counterfactual_boundary_status=["green"] * 4, **{f"{KEY}_note": ["block 1"] * 4})[-1].startswith(
         "4 fields have no confident counterfactual"
     )
 
@@ -130,7 +133,7 @@ def test_captions() -> None:
         {
             "predicted": "DS", "probability_DS": 0.9, "counterfactual_target": "TT",
             "counterfactual_boundary_class": "TT", "counterfactual_boundary_probability": 0.503,
-            f"{KEY}_class": "TT", f"{KEY}_probability": 0.96, f"{KEY}_light": "amber", f"{KEY}_map_full_colour": 0.02,
+            f"{KEY}_class": "TT", f"{KEY}_probability": 0.96, f"{KEY}_status": "amber", f"{KEY}_map_full_colour": 0.02,
             "picture_image": "a.png", "picture_counterfactual_boundary": "b.png", f"picture_{KEY}": "c.png",
             f"picture_{KEY}_map": "d.png", "picture_sweep_film": "e.webp",
             "picture_sweep_video": "f.mp4", "picture_reconstruction": float("nan"),

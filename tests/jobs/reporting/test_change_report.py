@@ -21,7 +21,7 @@ def fields(shift: float, *, wells: int = 6, kind: str = "confident") -> pd.DataF
                 {
                     "Metadata_Plate": "P", "Metadata_Well": f"{label}{well // 2:02d}", "Metadata_Site": well % 2,
                     "Metadata_Condition": label, "seen": False, "predicted": label, "counterfactual_target": other,
-                    "image_intensity_TMRM": before, f"counterfactual_{kind}_light": "green",
+                    "image_intensity_TMRM": before, f"counterfactual_{kind}_status": "green",
                     f"counterfactual_{kind}_after_intensity_TMRM": before + sign * shift + rng.normal(0, 0.1),
                 }
             )  # fmt: skip
@@ -44,24 +44,24 @@ def test_red_counterfactuals_are_left_out_and_counted() -> None:
     table = fields(3.0)
     table.loc[0, "counterfactual_confident_after_intensity_TMRM"] = 1000.0
     assert change_directions(table, "confident", ("DS", "TT"))[0].changes["intensity_TMRM"].change > 10
-    table.loc[:1, "counterfactual_confident_light"] = ["red", "amber"]
+    table.loc[:1, "counterfactual_confident_status"] = ["red", "amber"]
     there = change_directions(table, "confident", ("DS", "TT"))[0]
     assert there.changes["intensity_TMRM"].change == pytest.approx(-3, abs=0.1)
     assert there.left_out == 1
-    table["counterfactual_confident_light"] = "red"
+    table["counterfactual_confident_status"] = "red"
     assert change_directions(table, "confident", ("DS", "TT")) == []
 
 
 def test_fields_left_out_are_those_of_the_wells_that_are_used() -> None:
     table = fields(3.0)
     table["seen"] = ~table["Metadata_Well"].isin(["DS00", "DS01"])
-    table.loc[[0, 10, 11], "counterfactual_confident_light"] = "red"  # one of DS00, two of a well that was seen
+    table.loc[[0, 10, 11], "counterfactual_confident_status"] = "red"  # one of DS00, two of a well that was seen
     there = change_directions(table, "confident", ("DS", "TT"))[0]
     assert (there.wells, there.unseen, there.left_out) == (2, True, 1)
-    table.loc[1, "counterfactual_confident_light"] = None  # it has none
+    table.loc[1, "counterfactual_confident_status"] = None  # it has none
     there = change_directions(table, "confident", ("DS", "TT"))[0]
     assert (there.wells, there.unseen, there.left_out) == (4, False, 3)
-    table.loc[4, "counterfactual_confident_light"] = None
+    table.loc[4, "counterfactual_confident_status"] = None
     assert change_directions(table, "confident", ("DS", "TT"))[0].left_out == 3
 
 

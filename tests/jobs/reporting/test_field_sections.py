@@ -9,9 +9,9 @@ ROW = {
     "Metadata_Condition": "DS", "predicted": "DS", "probability_DS": 0.9, "probability_TT": 0.1, "seen": False,
     "counterfactual_target": "TT", "trust": "defocus; saturation",
     "picture_image": "i.png", "picture_image_DAPI": "d.png",
-    f"{KEY}_light": "amber", f"{KEY}_length": 2.0, f"{KEY}_probability": 0.96, f"{KEY}_clipped": 0.2,
+    f"{KEY}_status": "amber", f"{KEY}_length": 2.0, f"{KEY}_probability": 0.96, f"{KEY}_clipped": 0.2,
     f"picture_{KEY}": "c.png", f"picture_{KEY}_map": "m.png", f"{KEY}_map_full_colour": 0.02,
-    "counterfactual_boundary_light": "green", "counterfactual_boundary_length": 1.0,
+    "counterfactual_boundary_status": "green", "counterfactual_boundary_length": 1.0,
     "counterfactual_boundary_probability": 0.5, "picture_counterfactual_boundary": "b.png",
     "image_intensity_TMRM": 10.0, f"{KEY}_after_intensity_TMRM": 5.0, "picture_occlusion": "o.png",
     "occlusion_target": "DS", "occlusion_full_colour": 0.5, "picture_sweep_film": "s.webp",
@@ -25,7 +25,7 @@ def story(doubts: dict[str, str] | None = None, **changed: object):
 
 def test_steps_go_from_the_image_over_the_boundary() -> None:
     steps = story().steps
-    assert [(step.path, step.probability, step.light) for step in steps] == [
+    assert [(step.path, step.probability, step.status) for step in steps] == [
         ("i.png", 0.1, ""), ("b.png", 0.5, "green"), ("c.png", 0.96, "amber"),
     ]  # fmt: skip
     reached = {"counterfactual_boundary_length": 3.0}
@@ -60,7 +60,7 @@ def test_a_map_of_a_method_that_failed_its_checks_says_so() -> None:
 def test_changes_are_those_of_the_step_that_says_most() -> None:
     (change,) = story().changes
     assert (change["image"], change["counterfactual"], change["change (%)"]) == (10.0, 5.0, -50.0)
-    assert [row["light"] for row in story().certificates] == ["green", "amber"]
+    assert [row["status"] for row in story().certificates] == ["green", "amber"]
 
 
 def test_why_there_is_no_counterfactual_is_said() -> None:

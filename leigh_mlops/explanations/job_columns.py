@@ -1,0 +1,92 @@
+"""Column names of a job's tables of fields and wells, beside those of the image table."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = [
+    "AFTER",
+    "CALIBRATED",
+    "CHANGE",
+    "COUNTERFACTUAL",
+    "IMAGE",
+    "INTERPOLATION",
+    "LATENT",
+    "PICTURE",
+    "PROBABILITY",
+    "QUALITY",
+    "ColumnFamily",
+    "JobColumn",
+    "counterfactual_family",
+]
+
+
+class JobColumn:
+    """Columns with one name in every job."""
+
+    FIELD: Final = "field"
+    SEEN: Final = "seen"
+    PREDICTED: Final = "predicted"
+    ENERGY: Final = "energy"
+    TRUST: Final = "trust"
+    LATENT_DISTANCE: Final = "latent_distance"
+    TARGET: Final = "counterfactual_target"
+    NOTE: Final = "counterfactual_note"
+    FIELDS: Final = "fields"
+    FIELDS_LEFT_OUT: Final = "fields_left_out"
+    FLAGGED: Final = "flagged"
+    SCORE: Final = "score"
+    RESCUE: Final = "rescue"
+    RESCUE_LOW: Final = "rescue_low"
+    RESCUE_HIGH: Final = "rescue_high"
+    RESCUE_INTERVAL: Final = "rescue_interval"
+    ROBUST_Z: Final = "robust_z"
+    B_SCORE: Final = "b_score"
+
+
+@dataclass(frozen=True)
+class ColumnFamily:
+    """Columns with one prefix, such as ``probability_<class>``.
+
+    Example:
+        >>> PROBABILITY("WT"), "probability_WT" in PROBABILITY, PROBABILITY.select(["energy", "probability_WT"])
+        ('probability_WT', True, {'WT': 'probability_WT'})
+    """
+
+    prefix: str
+
+    def __call__(self, name: object) -> str:
+        """Return the column of a name."""
+        return f"{self.prefix}{name}"
+
+    def __contains__(self, column: object) -> bool:
+        """Return whether a column belongs to the family."""
+        return str(column).startswith(self.prefix)
+
+    def select(self, columns: Iterable[object]) -> dict[str, str]:
+        """Return those of some columns that belong to the family, by their names without the prefix."""
+        return {str(each).removeprefix(self.prefix): str(each) for each in columns if each in self}
+
+
+PROBABILITY = ColumnFamily("probability_")
+CALIBRATED = ColumnFamily("calibrated_")
+LATENT = ColumnFamily("latent_")
+COUNTERFACTUAL = ColumnFamily("counterfactual_")
+IMAGE = ColumnFamily("image_")
+QUALITY = ColumnFamily("quality_")
+PICTURE = ColumnFamily("picture_")
+INTERPOLATION = ColumnFamily("interpolation_")
+AFTER = ColumnFamily("after_")
+"""Measures of a counterfactual, within its family: ``counterfactual_<kind>_after_<measure>``."""
+CHANGE = ColumnFamily("change_")
+"""Change of each channel, within the same family and that of interpolations."""
+
+
+def counterfactual_family(kind: str) -> ColumnFamily:
+    """Return the columns of one kind of counterfactual, ``counterfactual_<kind>_<measure>``.
+
+    Example:
+        >>> counterfactual_family("confident")("status")
+        'counterfactual_confident_status'
+    """
+    return ColumnFamily(f"{COUNTERFACTUAL(kind)}_")
