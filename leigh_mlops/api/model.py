@@ -26,8 +26,8 @@ from leigh_mlops.explanations import (
     require_capabilities,
     select_explainers,
 )
-from leigh_mlops.explanations.job_columns import JobColumn, counterfactual_family
 from leigh_mlops.explanations.prepared_field import Field
+from leigh_mlops.job_columns import PROBABILITY, JobColumn, counterfactual_family
 from leigh_mlops.jobs.counterfactual_metrics import SavedCounterfactual, explain_and_save, measure_changes
 from leigh_mlops.jobs.options import ExplainOptions
 from leigh_mlops.jobs.reporting.captions import field_title
@@ -140,7 +140,7 @@ class Model:
         """
         require_capabilities(self.package.model, ("classify",), "a prediction")
         source = open_fields(self.package, images, channels, controls)
-        names = ["predicted", *(f"probability_{name}" for name in self.classes)]
+        names = [JobColumn.PREDICTED, *map(PROBABILITY, self.classes)]
         records: list[dict[str, Any]] = [{} for _ in source.index]
         failures: dict[int, LeighError] = {}
         skipped = failures if isinstance(images, pd.DataFrame) else None

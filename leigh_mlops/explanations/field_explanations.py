@@ -20,12 +20,12 @@ from leigh_mlops.explanations.counterfactuals.verification import SaveRoundTrip
 from leigh_mlops.explanations.eval_mode import evaluating
 from leigh_mlops.explanations.explainers import ExplanationContext, select_explainers
 from leigh_mlops.explanations.field_batch import FieldBatch, FieldExplanation
-from leigh_mlops.explanations.job_columns import PROBABILITY, JobColumn
 from leigh_mlops.explanations.latent_map import LatentMap
 from leigh_mlops.explanations.maps import MAP_METHODS
 from leigh_mlops.explanations.reconstruction import reconstruction_columns
 from leigh_mlops.explanations.tasks import build_map_task
 from leigh_mlops.images import IntensityScale
+from leigh_mlops.job_columns import INTERPOLATION, PROBABILITY, JobColumn
 from leigh_mlops.models import ModelPackage
 
 __all__ = ["classify_fields", "explain_fields", "predict_fields"]
@@ -167,7 +167,7 @@ def _add_interpolations(batch: FieldBatch) -> None:
         explanation.frames["interpolation"] = frames[:, row]
         explanation.numbers |= summarise_frames(measured.rows(row, batch.package.channels, batch.classes))
         if way.target[row] != NO_TARGET_CLASS:
-            explanation.numbers["interpolation_target"] = batch.classes[int(way.target[row])]
+            explanation.numbers[INTERPOLATION("target")] = batch.classes[int(way.target[row])]
 
 
 METHODS: dict[str, Callable[[FieldBatch], None]] = {

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.explanations.job_columns import LATENT, JobColumn
+from leigh_mlops.job_columns import LATENT, JobColumn
 
 __all__ = ["LatentMap", "PooledLatents"]
 

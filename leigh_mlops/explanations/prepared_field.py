@@ -9,6 +9,7 @@ import numpy.typing as npt
 from leigh_mlops.errors import LeighError, escape_unprintable
 from leigh_mlops.images import FieldFiles, apply_adjustment, measure_field, pixel_digest, raw_at_size
 from leigh_mlops.images.source import Pixels
+from leigh_mlops.job_columns import QUALITY
 from leigh_mlops.models import ModelPackage
 
 __all__ = ["Adjust", "Field", "FieldPreparation", "select_adjustment"]
@@ -93,7 +94,7 @@ class FieldPreparation:
 
     def _measure_quality(self, image: Pixels) -> dict[str, float]:
         measured = measure_field(image, self.package.channels)
-        return {f"quality_{name}": value for name, value in measured.items() if name.startswith(_QUALITY_PREFIXES)}
+        return {QUALITY(name): value for name, value in measured.items() if name.startswith(_QUALITY_PREFIXES)}
 
 
 def select_adjustment(adjust: Adjust, plate: str, channels: int) -> Floats:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
 from leigh_mlops.explanations import FieldExplanation, map_unit
+from leigh_mlops.job_columns import COUNTERFACTUAL
 from leigh_mlops.report.image_files import write_png
 from leigh_mlops.report.rendering import colour_bar
 
@@ -19,8 +20,6 @@ _PERCENTILE = 99.5
 _SMOOTH_METHODS = ("occlusion", "grad_cam", "prediction_difference")
 _SIGMA = 1 / 56
 """Sigma as a share of the side of an image; 4 pixels at 224."""
-
-_COUNTERFACTUAL_PREFIX = "counterfactual_"
 
 
 def smooth_map(name: str, heat: Floats) -> Floats:
@@ -59,8 +58,8 @@ def select_colour_limit(name: str, limits: Mapping[str, float]) -> float:
     """
     if name in limits:
         return limits[name]
-    others = [limit for key, limit in limits.items() if key.startswith(_COUNTERFACTUAL_PREFIX)]
-    return others[0] if others and name.startswith(_COUNTERFACTUAL_PREFIX) else 1.0
+    others = [limit for key, limit in limits.items() if key in COUNTERFACTUAL]
+    return others[0] if others and name in COUNTERFACTUAL else 1.0
 
 
 def write_colour_bars(out: Path, limits: Mapping[str, float]) -> None:

@@ -10,6 +10,7 @@ from scipy.special import expit
 from leigh_mlops.explanations import ExplanationContext, FieldExplanation, explain_fields, predict_fields
 from leigh_mlops.explanations.prepared_field import Adjust, Field, select_adjustment
 from leigh_mlops.images import apply_adjustment, image_thresholds, invert_adjustment, region_features
+from leigh_mlops.job_columns import COUNTERFACTUAL, IMAGE, JobColumn
 from leigh_mlops.jobs.field_reader import FieldReader
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.scores import background_noise, changed_share, clipped_share, mean_change, quality_status
@@ -47,12 +48,12 @@ class SavedCounterfactual(NamedTuple):
     @property
     def column_prefix(self) -> str:
         """Prefix of its columns."""
-        return f"counterfactual_{self.kind}"
+        return COUNTERFACTUAL(self.kind)
 
     @property
     def target(self) -> str:
         """Target class."""
-        return str(self.explanation.numbers["counterfactual_target"])
+        return str(self.explanation.numbers[JobColumn.TARGET])
 
 
 def explain_and_save(
@@ -140,7 +141,7 @@ class CounterfactualEvaluator:
         """Add measures ``image_<measure>`` of the regions of each field, as acquired."""
         for field, each in zip(fields, found, strict=True):
             measured = region_features(field.acquired, self.package.channels, self._region_thresholds(field))
-            each.numbers |= {f"image_{name}": value for name, value in measured.items()}
+            each.numbers |= {IMAGE(name): value for name, value in measured.items()}
 
     def evaluate(self, saved: Sequence[SavedCounterfactual]) -> None:
         """Add all columns that are computed from the saved files of some counterfactuals, at least one."""

@@ -19,6 +19,7 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import ExplanationContext, FieldExplanation, counterfactual_sweep
 from leigh_mlops.explanations.prepared_field import Adjust, Field
 from leigh_mlops.images import IntensityScale
+from leigh_mlops.job_columns import INTERPOLATION, PROBABILITY
 from leigh_mlops.jobs.counterfactual_metrics import CounterfactualEvaluator, explain_and_save
 from leigh_mlops.jobs.field_folder import FieldFolder
 from leigh_mlops.jobs.field_reader import FieldReader, read_interpolation_target
@@ -179,7 +180,7 @@ class FieldWorker:
         check_prediction(found)
         pictures = folder.write_pictures(field.raw, found)
         if "interpolation" in found.frames and options.towards_field:
-            found.numbers["interpolation_towards"] = options.towards_field
+            found.numbers[INTERPOLATION("towards")] = options.towards_field
         if options.sweep and "confident" in found.verified:
             pictures |= self._sweep(folder, found)
         about = {"field": folder.name, "files": field.stamp, "seen": field.seen}
@@ -218,7 +219,7 @@ def check_prediction(found: FieldExplanation) -> None:
     Raises:
         LeighError: One is not.
     """
-    probabilities = [value for name, value in found.numbers.items() if name.startswith("probability_")]
+    probabilities = [value for name, value in found.numbers.items() if name in PROBABILITY]
     if not np.isfinite(np.array(probabilities, float)).all():
         raise LeighError("The network's answer is not a number; look at the field's intensities.")
 

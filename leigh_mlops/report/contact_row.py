@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from leigh_mlops.job_columns import JobColumn
 from leigh_mlops.report.rendering import composite, heatmap_overlay
 from leigh_mlops.report.sheets import HeatScale, Panel, SheetRow
 
@@ -80,7 +81,7 @@ def _prediction(numbers: Mapping[str, Any]) -> str:
 
 
 def _caption(name: str, numbers: Mapping[str, Any]) -> str:
-    caption = _CAPTIONS.get(name, name).format(target=numbers.get("counterfactual_target", "?"))
+    caption = _CAPTIONS.get(name, name).format(target=numbers.get(JobColumn.TARGET, "?"))
     if f"{name}_mse" in numbers:
         caption += f", mean squared error {numbers[f'{name}_mse']:.3f}"
     return caption

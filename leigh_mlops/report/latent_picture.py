@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from leigh_mlops.explanations.job_columns import LATENT, JobColumn
+from leigh_mlops.job_columns import LATENT, JobColumn
 from leigh_mlops.plates import well_name
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.style import GRID, INK, MUTED, PALETTE, class_colours, escape_dollars, new_figure, style_axes

@@ -11,7 +11,7 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.explanations.job_columns import JobColumn
+from leigh_mlops.job_columns import JobColumn
 from leigh_mlops.plates.columns import Metadata, add_metadata_prefix, is_metadata
 from leigh_mlops.scores.dose_response import fit_dose_response
 from leigh_mlops.scores.fdr import false_discovery_rate

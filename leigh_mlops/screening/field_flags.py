@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from leigh_mlops.explanations import LatentMap
-from leigh_mlops.explanations.job_columns import IMAGE, PROBABILITY, QUALITY, ColumnFamily, JobColumn
 from leigh_mlops.explanations.latent_map import OUTLIER_QUANTILE
+from leigh_mlops.job_columns import IMAGE, PROBABILITY, QUALITY, ColumnFamily, JobColumn
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates import FLAGS, probe_background, probe_position
 from leigh_mlops.plates.columns import Metadata

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from leigh_mlops.explanations.job_columns import JobColumn
+from leigh_mlops.job_columns import JobColumn
 from leigh_mlops.plates import position_effects
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.scores import ssmd, z_prime

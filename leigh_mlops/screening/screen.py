@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from leigh_mlops.explanations.job_columns import JobColumn
+from leigh_mlops.job_columns import JobColumn
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.screening.compounds import (
     DoseColumn,

@@ -9,7 +9,7 @@ import pandas as pd
 from pandas.api.types import is_bool_dtype
 
 from leigh_mlops.explanations import COUNTERFACTUAL_KINDS
-from leigh_mlops.explanations.job_columns import (
+from leigh_mlops.job_columns import (
     AFTER,
     CALIBRATED,
     CHANGE,

@@ -17,8 +17,8 @@ from leigh_mlops.explanations.counterfactuals.verification import (
     verify_counterfactuals,
 )
 from leigh_mlops.explanations.field_batch import FieldBatch
-from leigh_mlops.explanations.job_columns import COUNTERFACTUAL, JobColumn
 from leigh_mlops.explanations.targets import choose_reachable_target
+from leigh_mlops.job_columns import COUNTERFACTUAL, JobColumn
 
 __all__ = ["add_counterfactuals"]
 

@@ -12,7 +12,7 @@ from leigh_mlops.explanations.capabilities import require_capabilities
 from leigh_mlops.explanations.counterfactuals.interpolation import Interpolation
 from leigh_mlops.explanations.counterfactuals.latent_steps import latent_norms
 from leigh_mlops.explanations.eval_mode import evaluating
-from leigh_mlops.explanations.job_columns import INTERPOLATION
+from leigh_mlops.job_columns import INTERPOLATION
 from leigh_mlops.models import has_capability
 
 __all__ = ["FrameMeasures", "measure_frames", "summarise_frames"]

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from leigh_mlops.explanations.counterfactuals.change_map import change_map
 from leigh_mlops.explanations.counterfactuals.generation import COUNTERFACTUAL_KINDS
 from leigh_mlops.explanations.field_batch import FieldBatch
-from leigh_mlops.explanations.job_columns import COUNTERFACTUAL
 from leigh_mlops.explanations.maps import MAP_METHODS, map_names
 from leigh_mlops.explanations.tasks import build_map_task
+from leigh_mlops.job_columns import COUNTERFACTUAL
 
 __all__ = ["EvaluatedMap", "evaluated_maps"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from leigh_mlops.explanations.job_columns import JobColumn
+from leigh_mlops.job_columns import JobColumn
 from leigh_mlops.jobs.reporting.column_descriptions import TABLE_COLUMNS, column_meaning, explain_columns
 from leigh_mlops.jobs.reporting.field_sections import build_field_sections
 from leigh_mlops.jobs.reporting.method_table import format_checks, method_warnings

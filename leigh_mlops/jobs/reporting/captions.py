@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from leigh_mlops.explanations import COUNTERFACTUAL_KINDS, map_unit
-from leigh_mlops.explanations.job_columns import (
+from leigh_mlops.job_columns import (
     COUNTERFACTUAL,
     INTERPOLATION,
     PICTURE,
@@ -168,7 +168,7 @@ def _caption(name: str, row: "pd.Series[Any]") -> str:
     kind = name.removeprefix(COUNTERFACTUAL.prefix)
     if kind in COUNTERFACTUAL_KINDS:
         return _counterfactual_caption(name, kind, row)
-    if name.startswith(("counterfactual_", "sweep")):
+    if name in COUNTERFACTUAL or name.startswith("sweep"):
         return _change_caption(name, row)
     if (words := describe_map(name, row)) is not None:
         return words[0]

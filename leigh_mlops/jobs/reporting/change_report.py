@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from leigh_mlops.explanations.job_columns import AFTER, IMAGE, ColumnFamily, JobColumn, counterfactual_family
+from leigh_mlops.job_columns import AFTER, IMAGE, ColumnFamily, JobColumn, counterfactual_family
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates import write_table
 from leigh_mlops.plates.columns import Metadata

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.explanations.job_columns import PROBABILITY, JobColumn
+from leigh_mlops.job_columns import PROBABILITY, JobColumn
 from leigh_mlops.jobs.reporting.build_report import Findings, build_report
 from leigh_mlops.jobs.reporting.outputs import FAILURE_COLUMNS
 from leigh_mlops.jobs.worker import field_id

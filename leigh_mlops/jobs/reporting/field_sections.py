@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from leigh_mlops.explanations import COUNTERFACTUAL_KINDS
-from leigh_mlops.explanations.job_columns import (
+from leigh_mlops.job_columns import (
     AFTER,
     COUNTERFACTUAL,
     IMAGE,

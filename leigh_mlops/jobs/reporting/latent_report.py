@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from leigh_mlops.explanations import LatentMap
-from leigh_mlops.explanations.job_columns import LATENT, JobColumn
 from leigh_mlops.explanations.latent_map import OUTLIER_QUANTILE
+from leigh_mlops.job_columns import LATENT, JobColumn
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.latent_picture import MAX_NAMED_OUTLIERS, latent_picture, outlying_fields, variance_share

@@ -10,7 +10,7 @@ from PIL import Image
 
 from leigh_mlops.errors import escape_unprintable
 from leigh_mlops.explanations import COUNTERFACTUAL_KINDS
-from leigh_mlops.explanations.job_columns import PICTURE, JobColumn, counterfactual_family
+from leigh_mlops.job_columns import PICTURE, JobColumn, counterfactual_family
 from leigh_mlops.jobs.reporting.build_report import Findings, build_report
 from leigh_mlops.jobs.reporting.captions import JobSummary, captions, field_title, summarise_job
 from leigh_mlops.jobs.reporting.change_report import write_changes

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from leigh_mlops.explanations.job_columns import CALIBRATED, PROBABILITY, JobColumn
+from leigh_mlops.job_columns import CALIBRATED, PROBABILITY, JobColumn
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.job.job_records import PlateMetric
 from leigh_mlops.screening.reference_classes import ReferenceClasses

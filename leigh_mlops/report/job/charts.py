@@ -12,6 +12,7 @@ from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from leigh_mlops.job_columns import LATENT
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.job.job_records import PlateMetric
 from leigh_mlops.report.sentences import format_count, metric_name
@@ -104,7 +105,7 @@ def latent_chart(fields: pd.DataFrame, wells: pd.DataFrame, hrefs: Sequence[str]
         wells: One row per well, with ``Metadata_Plate`` and ``Metadata_Well``.
         hrefs: URL of each well's page.
     """
-    columns = ["latent_1", "latent_2"]
+    columns = [LATENT(1), LATENT(2)]
     if fields.empty or not set(columns) <= set(fields) or not set(columns) <= set(wells):
         return None
     low, high = np.nanpercentile(fields[columns].to_numpy(float), [0.5, 99.5], axis=0)

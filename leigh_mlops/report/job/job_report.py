@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from leigh_mlops.explanations.job_columns import JobColumn
+from leigh_mlops.job_columns import JobColumn
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.job.charts import PageChart, curve_charts, dose_charts, latent_chart, strip_chart
 from leigh_mlops.report.job.html_tables import Table, cell_text, table_from_frame

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from leigh_mlops.explanations.job_columns import PICTURE
+from leigh_mlops.job_columns import PICTURE
 from leigh_mlops.report.job.html_tables import cell_text, column_text, heading, table_from_records
 from leigh_mlops.report.job.job_records import CounterfactualStep, FieldSection, ReportPicture
 from leigh_mlops.report.job.links import relative_url
