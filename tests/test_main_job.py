@@ -308,7 +308,7 @@ def test_other_families_explain_in_their_way(
 def test_promote_moves_the_champion(searched: tuple[Workshop, str], capsys: pytest.CaptureFixture[str]) -> None:
     shop, _ = searched
     promote("leigh-resnext", 1, store=shop.uri)
-    assert "is champion" in capsys.readouterr().out
+    assert "is now models:/leigh-resnext@champion" in capsys.readouterr().out
     with pytest.raises(LeighError, match="has no models:/leigh-resnext/99"):
         promote("leigh-resnext", 99, store=shop.uri)
 
