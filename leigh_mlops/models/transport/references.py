@@ -18,7 +18,7 @@ Floats = npt.NDArray[np.float32]
 Images = npt.NDArray[Any]
 Arrays = dict[str, npt.NDArray[Any]]
 
-_MOMENT_PIXELS = 2**24
+_MOMENT_PIXELS = 2**22
 _NEAREST_PIXELS = 2**21
 _GRID = 4
 
@@ -172,7 +172,7 @@ def fit_no_change(source: ClassFields, target: ClassFields, seed: int) -> NoChan
 
 
 def fit_moments(source: ClassFields, target: ClassFields, seed: int) -> MomentMap:
-    """Fit gains and offsets on at most 2^24 pixels of each class."""
+    """Fit gains and offsets on at most 2^22 pixels of each class."""
     rng, moments = np.random.default_rng(seed), []
     for fields in (source, target):
         images, _ = fields.read_sample(_MOMENT_PIXELS, rng)

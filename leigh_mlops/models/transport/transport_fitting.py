@@ -45,7 +45,7 @@ class TransportPlan:
     sides: tuple[int, ...] = (*(1, 8, 4, 2, 16, 4, 8, 2) * 2, 8, 4, 2, 1)
     mixes: tuple[bool, ...] = (*(False, *(True,) * 7) * 2, *(False,) * 4)
     knots: int = 160
-    most_pixels: int = 2**24
+    most_pixels: int = 2**23
     sample_numbers: int = 2**22
     least_blocks: int = 20_000
 
