@@ -31,7 +31,7 @@ from torch.nn import functional as F
 from benchmarks.cache import peak_mib
 from benchmarks.report import report
 from benchmarks.turns import median_seconds
-from leigh_mlops.explanations.occlusion.occlusion import occlusion, occlusion_with_budget
+from leigh_mlops.explanations.occlusion.exact import occlusion, occlusion_with_budget
 from leigh_mlops.images import IntensityScale
 from leigh_mlops.models import build_model, load_package
 

@@ -63,7 +63,7 @@ def is_poor_name(name: str) -> bool:
 
 
 def is_poor_opening(docstring: str) -> bool:
-    """Whether a docstring opens with a question word, a preposition, a pronoun, an adverb or a participle."""
+    """Whether a docstring opens with a question word, a preposition, a pronoun, a conjunction or an adverb."""
     first = docstring.split(maxsplit=1)[0].strip("`'\",.:;()*").lower()
     return first in QUESTIONS | PREPOSITIONS | PRONOUNS | CONJUNCTIONS | ADVERBS
 
@@ -117,5 +117,6 @@ def test_public_classes_have_names_of_their_own() -> None:
 
 
 def test_modules_have_names_of_their_own() -> None:
-    names = Counter(module.stem for module in MODULES if module.stem != "__init__")
+    packages = {module.parent.name for module in MODULES if module.stem == "__init__" and module.parent != PACKAGE}
+    names = Counter([*packages, *(module.stem for module in MODULES if module.stem != "__init__")])
     assert not {name: count for name, count in names.items() if count > 1}

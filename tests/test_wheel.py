@@ -92,6 +92,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: Built) -> None:
     assert "\nLicense-Expression: Apache-2.0\n" in metadata
 
 
+@pytest.mark.ray
 def test_the_wheel_does_the_main_job_where_no_checkout_is(installed: Path, tmp_path: Path) -> None:
     leigh = installed / "leigh"
     place = call(installed / "python", "-c", "import leigh_mlops; print(leigh_mlops.__file__)", cwd=tmp_path)
@@ -104,3 +105,5 @@ def test_the_wheel_does_the_main_job_where_no_checkout_is(installed: Path, tmp_p
     assert "autoencoder varies" in plan
     found = call(installed / "python", "-c", FOUND, cwd=tmp_path).splitlines()
     assert found == ["autoencoder", "iresnet", "resnext"]
+    call(leigh, "train", "resnext", *quick, "--image-size", "32", "--epochs", "1", cwd=tmp_path)
+    assert (tmp_path / "mlruns" / "mlflow.db").exists()

@@ -10,7 +10,7 @@ from leigh_mlops.explanations.attribution.gradients import grad_cam, guided_grad
 from leigh_mlops.explanations.attribution.lrp import deep_lift, lrp
 from leigh_mlops.explanations.attribution.prediction_difference import prediction_difference
 from leigh_mlops.explanations.explainers import ExplanationContext
-from leigh_mlops.explanations.occlusion.occlusion import occlusion, occlusion_with_budget
+from leigh_mlops.explanations.occlusion.exact import occlusion, occlusion_with_budget
 
 __all__ = ["MAP_METHODS", "MAP_UNITS", "MapTask", "MapResult", "map_names", "map_unit"]
 

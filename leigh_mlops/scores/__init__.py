@@ -2,6 +2,7 @@
 
 from leigh_mlops.scores.bootstrap import Difference, paired_bootstrap, per_well_log_loss, per_well_mean
 from leigh_mlops.scores.classification import classification_scores
+from leigh_mlops.scores.control_separation import ssmd, z_prime
 from leigh_mlops.scores.counterfactual import (
     QUALITY_RULE,
     QualityStatus,
@@ -13,7 +14,6 @@ from leigh_mlops.scores.counterfactual import (
     quality_status,
     reencoding_error,
 )
-from leigh_mlops.scores.screening import ssmd, z_prime
 from leigh_mlops.scores.wells import WellScores, aggregate_wells, all_scores
 
 __all__ = [

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import f1_score, roc_auc_score
 
+from leigh_mlops.scores.control_separation import z_prime
 from leigh_mlops.scores.log_probs import as_labels, as_log_probs, log_odds
-from leigh_mlops.scores.screening import z_prime
 
 __all__ = ["classification_scores"]
 

@@ -14,8 +14,8 @@ from leigh_mlops.job_columns import JobColumn
 from leigh_mlops.plates import position_effects
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.scores import ssmd, z_prime
+from leigh_mlops.scores.control_separation import welch_p
 from leigh_mlops.scores.plate_effects import BScoreRefusal, b_scores
-from leigh_mlops.scores.screening import welch_p
 
 __all__ = [
     "MIN_CONTROLS",

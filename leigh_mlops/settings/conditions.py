@@ -5,7 +5,7 @@ from typing import Any
 
 from leigh_mlops.settings.base import KeyedError, format_value, suggest_key
 from leigh_mlops.settings.domains import Choice, Domain, Range, has_wanted_value, hyperparameter_value
-from leigh_mlops.settings.training import ARCHITECTURE, JOINT
+from leigh_mlops.settings.training_settings import ARCHITECTURE, JOINT
 
 __all__ = ["check_conditions", "can_draw_together", "drawing_order", "resolve_conditions"]
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from leigh_mlops.settings.base import Settings, format_value
-from leigh_mlops.settings.training import ARCHITECTURE, JOINT, joint_parts
+from leigh_mlops.settings.training_settings import ARCHITECTURE, JOINT, joint_parts
 
 __all__ = ["Choice", "Domain", "Range", "has_wanted_value", "hyperparameter_value"]
 

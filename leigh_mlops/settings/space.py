@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from leigh_mlops.settings.base import KeyedError, Settings, SettingsError, format_value, parse_settings
 from leigh_mlops.settings.conditions import can_draw_together, check_conditions, drawing_order, resolve_conditions
 from leigh_mlops.settings.domains import Choice, Domain, Range
-from leigh_mlops.settings.training import ARCHITECTURE, JOINT, Flat, TrainingSettings, joint_parts, known_keys
+from leigh_mlops.settings.training_settings import ARCHITECTURE, JOINT, Flat, TrainingSettings, joint_parts, known_keys
 
 __all__ = ["SearchObjective", "SearchPreset", "TrialResources", "SearchSpace"]
 

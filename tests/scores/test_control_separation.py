@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from leigh_mlops.scores import ssmd, z_prime
-from leigh_mlops.scores.screening import welch_p
+from leigh_mlops.scores.control_separation import welch_p
 
 
 def test_z_prime_by_hand():

@@ -7,7 +7,7 @@ from captum.attr import Occlusion
 from torch import nn
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.explanations.occlusion.occlusion import occlusion, occlusion_with_budget
+from leigh_mlops.explanations.occlusion.exact import occlusion, occlusion_with_budget
 from leigh_mlops.models import build_model
 
 COMPACT = {
