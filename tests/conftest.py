@@ -23,6 +23,8 @@ os.environ["RAY_ADDRESS"] = NO_RAY
 
 
 @pytest.hookimpl(tryfirst=True)
+# First, as xdist reads the groups in the same hook.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs a browser, and keep together what shares a cluster or the fixtures of a module.
 
