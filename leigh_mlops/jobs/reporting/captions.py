@@ -24,7 +24,7 @@ __all__ = ["JobSummary", "captions", "field_title", "map_title", "describe_map",
 
 _IMAGE_SUFFIXES = (".png", ".gif", ".webp")
 _STATUS_MEANINGS = {
-    "green": "all measures in order",
+    "green": "all measures within their limits",
     "amber": "a measure beyond its limit",
     "red": "explains nothing",
 }
@@ -36,28 +36,28 @@ _METHODS = {
     ),
     "grad_cam": (
         "Grad-CAM",
-        "regions whose deep features speak for (red) or against (blue) {target}; coarse by nature",
+        "regions whose deep features support (red) or oppose (blue) {target}; coarse by design",
     ),
-    "guided_grad_cam": ("Guided Grad-CAM", "fine structures within the regions of Grad-CAM that speak for {target}"),
+    "guided_grad_cam": ("Guided Grad-CAM", "fine structures within the Grad-CAM regions that support {target}"),
     "integrated_gradients": (
         "Integrated gradients",
-        "what each pixel adds to (red) or takes from (blue) the score of {target} on the way from black to the image",
+        "how much each pixel raises (red) or lowers (blue) the score of {target} on the path from black to the image",
     ),
     "smooth_grad": (
         "SmoothGrad",
-        "pixels where more light would raise (red) or lower (blue) the score of {target}, averaged over noise",
+        "pixels that raise (red) or lower (blue) the score of {target} if brighter, averaged over noisy copies",
     ),
     "deep_lift": (
         "DeepLIFT",
-        "what each pixel adds to (red) or takes from (blue) the score of {target}, beside a reference",
+        "how much each pixel raises (red) or lowers (blue) the score of {target}, relative to a reference image",
     ),
     "lrp": (
         "Layer-wise relevance",
-        "how the score of {target} is shared out over the pixels, for (red) and against (blue) it",
+        "how the score of {target} is distributed over the pixels that support (red) or oppose (blue) it",
     ),
     "prediction_difference": (
         "Prediction difference",
-        "how much the score of {target} falls (red) or rises (blue) when a patch looks like its surroundings",
+        "how much the score of {target} falls (red) or rises (blue) when a patch is replaced by that of other fields",
     ),
 }
 """Title of each method and the meaning of its map."""
@@ -100,8 +100,8 @@ def summarise_job(
         if len(labelled):
             said.append(
                 f"{right} of the {len(unseen)} labelled wells{without} that the model had not seen {is_} classified as "
-                f"labelled; the {len(labelled) - len(unseen)} on which it was trained or chosen say nothing about how "
-                "good it is."
+                f"labelled; the {len(labelled) - len(unseen)} that it was trained or chosen on are no evidence of its "
+                "accuracy."
             )
     found, details = _describe_counterfactuals(fields)
     return JobSummary([*found, *_describe_missing(fields)], said, details)
@@ -133,7 +133,7 @@ def map_title(name: str) -> str | None:
     """
     if name in COUNTERFACTUAL and name.endswith("_map"):
         kind = name.removeprefix(COUNTERFACTUAL.prefix).removesuffix("_map")
-        return f"Where the change counts ({kind})" if kind in COUNTERFACTUAL_KINDS else None
+        return f"Where the change matters ({kind})" if kind in COUNTERFACTUAL_KINDS else None
     method = _map_method(name)
     if method not in _METHODS:
         return None
@@ -209,12 +209,12 @@ def _describe_counterfactuals(fields: pd.DataFrame) -> tuple[list[str], list[str
     of_kind = counterfactual_family(kinds[0])
     for target, tried in fields.dropna(subset=[of_kind("status")]).groupby(JobColumn.TARGET):
         arrived = int(is_valid_counterfactual(tried, kinds[0]).sum())
-        there = "at the boundary to {} or past it" if kinds[0] == "boundary" else "like {} to it"
+        there = "at or beyond the boundary to {}" if kinds[0] == "boundary" else "like {} to the model"
         does = {"boundary": "lie", "confident": "look"}.get(kinds[0], "look") + ("s" if arrived == 1 else "")
         end = "" if arrived == len(tried) else "; the others explain nothing"
         said.append(
-            f"Of {format_count(len(tried), 'field')} the model made an image that looks like {target}; "
-            f"{arrived} of these {does} {there.format(target)} when the saved file is read again{end}."
+            f"For {format_count(len(tried), 'field')}, the model generated an image that looks like {target}; "
+            f"read back from the saved file, {arrived} of these {does} {there.format(target)}{end}."
         )
         of_them = {name: tried[column] for name, column in of_kind.select(tried).items()}
         said += _describe_quality(str(target), of_them)
@@ -241,31 +241,30 @@ def _describe_missing(fields: pd.DataFrame) -> Iterator[str]:
 def _missing_sentence(number: int, what: str, column: str) -> Iterator[str]:
     if number:
         have = "has" if number == 1 else "have"
-        yield f"{format_count(number, 'field')} {have} no {what}; {column} in fields.parquet says why."
+        yield f"{format_count(number, 'field')} {have} no {what}; see {column} in fields.parquet."
 
 
 def _describe_quality(target: str, of_them: dict[str, "pd.Series[Any]"]) -> Iterator[str]:
     counts = ", ".join(
         f"{(of_them['status'] == status).sum()} {status} ({means})" for status, means in _STATUS_MEANINGS.items()
     )
-    yield f"How far those towards {target} can be trusted: {counts}."
+    yield f"Quality of the counterfactuals towards {target}: {counts}."
     if "oracle_class" in of_them and (judged := of_them["oracle_class"].dropna()).size:
         believed = int((judged == target).sum())
         yield (
-            f"An independently trained classifier takes {believed} of {len(judged)} "
-            f"({100 * believed / len(judged):.0f} %) for {target}."
+            f"An independently trained classifier predicts {target} for {believed} of {len(judged)} "
+            f"({100 * believed / len(judged):.0f} %)."
         )
     if "twin_error" in of_them and (errors := of_them["twin_error"].dropna()).size:
         yield (
-            f"The median distance to the true twin in {target} is {errors.median():.2f} of that of the image itself; "
-            "below 1 is nearer."
+            f"The median distance to the true twin in {target} is {errors.median():.2f} times that of the original "
+            "image; below 1 means closer."
         )
 
 
 def _describe_generation(target: str, of_them: dict[str, "pd.Series[Any]"]) -> Iterator[str]:
     if "way" in of_them and "attempts" in of_them:
         yield (
-            f"Of the counterfactuals towards {target}, {(of_them['way'] == 'gradient').sum()} left the straight way "
-            f"for the gradient, and {(of_them['attempts'] > 1).sum()} needed further attempts after their file was "
-            "read again."
+            f"Counterfactuals towards {target}: {(of_them['way'] == 'gradient').sum()} along the gradient instead of "
+            f"the straight line, {(of_them['attempts'] > 1).sum()} with more than one attempt."
         )

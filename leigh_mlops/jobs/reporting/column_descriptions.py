@@ -9,44 +9,44 @@ from leigh_mlops.report.image_files import atomic_write
 
 __all__ = ["CHANGE_COLUMNS", "COLUMNS", "TABLE_COLUMNS", "explain_columns", "column_meaning", "write_columns"]
 
-_WELL_INTERVAL_NOTE = "; in wells.parquet of the fields within this well and its plate's controls, not between wells"
+_WELL_INTERVAL_NOTE = "; in wells.parquet over the fields of this well and its plate's controls, not between wells"
 
 COLUMNS = {
-    "Metadata_<name>": "where the field is, and what stands in its well, as the image table says",
+    "Metadata_<name>": "position of the field and contents of its well, copied from the image table",
     "field": "name of the field's folder in images/",
-    "fields": "number of fields of the well that count",
-    "fields_left_out": "number of fields of the well that do not count: excluded, out of focus or empty",
+    "fields": "number of fields of the well that are scored",
+    "fields_left_out": "number of fields of the well that are not scored: excluded, out of focus or empty",
     "flagged": "share of the well's fields with a flag, 0 to 1",
-    "trust": "why the field may not be trusted, joined by `; `; empty for nothing",
-    "energy": "energy of the field to the model, minus the log of the summed exponentials of its logits, in nats",
+    "trust": "reasons not to trust the field, joined by `; `; empty if there are none",
+    "energy": "energy of the field: minus the log-sum-exp of the model's logits, in nats",
     "score": "log-odds of the healthy class over the diseased one, in nats",
     "calibrated_<class>": "calibrated probability of that class, 0 to 1",
-    "rescue": "where the score lies between the diseased (0 %) and the healthy controls (100 %) of the plate",
+    "rescue": "position of the score between the diseased (0 %) and the healthy controls (100 %) of the plate",
     "rescue_interval": f"its 95 % interval, percent{_WELL_INTERVAL_NOTE}",
     "rescue_low": f"lower end of its 95 % interval, percent{_WELL_INTERVAL_NOTE}",
     "rescue_high": f"upper end of its 95 % interval, percent{_WELL_INTERVAL_NOTE}",
-    "robust_z": "distance from the median of the plate's diseased controls, in 1.4826 times their median deviation",
-    "b_score": "score without the effects of row and column (median polish), where the plate's layout allows it",
-    "seen": "whether the model was trained or chosen with these pixels",
+    "robust_z": "distance from the median of the plate's diseased controls, in units of 1.4826 times their MAD",
+    "b_score": "score after row and column effects are removed (median polish), where the plate's layout allows it",
+    "seen": "whether the model was trained or chosen on these pixels",
     "predicted": "the most probable class",
     "probability_<class>": "probability of that class, 0 to 1; of a well, from the mean log-probability of its fields",
-    "counterfactual_target": "class that the counterfactuals lead to",
+    "counterfactual_target": "target class of the counterfactuals",
     "counterfactual_note": "why a field has no counterfactual",
-    "counterfactual_<kind>_note": "why there is none of that kind, or why it is not what was asked for",
-    "counterfactual_<kind>_class": "class that the model predicts for the saved file, read again",
-    "counterfactual_<kind>_probability": "the target's probability for the saved file, read again, 0 to 1",
-    "counterfactual_<kind>_valid": "whether the saved file, read again, is the target to the model",
+    "counterfactual_<kind>_note": "why there is none of that kind, or why it differs from the request",
+    "counterfactual_<kind>_class": "class that the model predicts for the saved file, after reading it back",
+    "counterfactual_<kind>_probability": "probability of the target for the saved file, after reading it back, 0 to 1",
+    "counterfactual_<kind>_valid": "whether the model predicts the target for the saved file, after reading it back",
     "counterfactual_<kind>_status": (
-        "green, amber or red: how far the counterfactual can be trusted; red is left out of every table of changes"
+        "quality of the counterfactual: green, amber or red; red ones are left out of every table of changes"
     ),
-    "counterfactual_<kind>_length": "length of the step in the latent, in differences between the mean latents (alpha)",
+    "counterfactual_<kind>_length": "length of the step in latent space, in differences between the class means (alpha)",
     "counterfactual_<kind>_falls_short": "whether the step ends before the hyperplane between the two classes",
     "counterfactual_<kind>_way": "line: straight from mean to mean; gradient: along the gradient of the head's margin",
-    "counterfactual_<kind>_attempts": "how many steps were tried until the saved file arrived, or until none was left",
+    "counterfactual_<kind>_attempts": "number of steps tried until the saved file reached the target or none was left",
     "counterfactual_<kind>_reencoding_error": (
-        "distance of the saved file's latent from where it was meant to be, over the length of the step; 0 is perfect"
+        "distance of the saved file's latent from the intended one, divided by the length of the step; 0 is perfect"
     ),
-    "counterfactual_<kind>_padding_energy": "share of energy in padding channels that an image cannot hold, 0 to 1",
+    "counterfactual_<kind>_padding_energy": "share of energy in padding channels, which images can't store, 0 to 1",
     "counterfactual_<kind>_residual": (
         "largest residual of the inverse before its last step, relative to the block's output (at least 1)"
     ),
@@ -54,111 +54,108 @@ COLUMNS = {
     "counterfactual_<kind>_changed": "share of pixels that change by more than the noise in some channel, 0 to 1",
     "counterfactual_<kind>_change_<channel>": "mean change of the channel, raw intensity",
     "counterfactual_<kind>_distance": (
-        "distance of the saved file's latent from the mean of the target class, over that class's own spread"
+        "distance of the saved file's latent from the mean of the target class, divided by the spread of that class"
     ),
     "counterfactual_<kind>_oracle_class": "class that an independently trained classifier predicts for the saved file",
-    "counterfactual_<kind>_oracle_probability": "the target's probability by that classifier, 0 to 1",
+    "counterfactual_<kind>_oracle_probability": "probability of the target according to that classifier, 0 to 1",
     "counterfactual_<kind>_eight_bit_class": (
         "class that the model predicts for each channel in 8 bits between the display limits"
     ),
-    "counterfactual_<kind>_counts_class": "class that the model predicts for the file of whole counts",
-    "counterfactual_<kind>_twin_error": "distance to the true twin, over that of the image itself; below 1 is nearer",
+    "counterfactual_<kind>_counts_class": "class that the model predicts for the file rounded to whole counts",
+    "counterfactual_<kind>_twin_error": "distance to the true twin, divided by that of the image; below 1 means closer",
     "counterfactual_<kind>_after_<measure>": (
-        "measure of the saved file (see image_<measure>); intensities in the regions of the image, areas in its own"
+        "measure of the saved file (see image_<measure>); intensities in the image's regions, areas of its own"
     ),
     "image_intensity_<channel>": "mean of the channel over the field, raw intensity as acquired",
     "image_texture_<channel>": (
-        "texture: standard deviation of the Laplacian of Gaussian (sigma 1 px) over the field's mean"
+        "texture: standard deviation of the Laplacian of Gaussian (sigma 1 px), divided by the field's mean"
     ),
     "image_area_<channel>": "share of the field above the channel's threshold, 0 to 1",
     "image_<region>_area": "share of the field in that region (nuclei by DAPI, mitochondria by TMRM), 0 to 1",
     "image_<region>_intensity_<channel>": "mean of the channel within that region, raw intensity",
-    "quality_<measure>_<channel>": (
-        "quality measure of the channel in the files at full size, from which flags are derived"
-    ),
-    "occlusion_agreement": "rank correlation of the coarse map with windows held back, -1 to 1",
-    "occlusion_evaluations": "windows and tiles that were measured",
-    "occlusion_target": "class whose logit is watched while parts of the image are covered",
-    "interpolation_target": "class whose mean latent the interpolation leads to",
-    "interpolation_towards": "field that the interpolation leads to",
+    "quality_<measure>_<channel>": ("quality measure of the channel, from the full-size files; the basis of the flags"),
+    "occlusion_agreement": "rank correlation of the coarse map with held-out windows, -1 to 1",
+    "occlusion_evaluations": "number of windows and tiles that were measured",
+    "occlusion_target": "class whose logit is recorded while parts of the image are covered",
+    "interpolation_target": "class whose mean latent is the end of the interpolation",
+    "interpolation_towards": "field that is the end of the interpolation",
     "interpolation_reencoding_error": (
-        "largest distance of a frame's latent from the one that was decoded, over the length of the way"
+        "largest distance of a frame's latent from the decoded one, divided by the length of the path"
     ),
     "interpolation_change_<channel>": "mean change from the first frame to the last, in raw intensity",
     "interpolation_probability_<class>": "probability of that class for the last frame",
     "reconstruction_error_<channel>": "root mean square error of the reconstruction, in raw intensity",
-    "reconstruction_pca_error_<channel>": "the same of as many principal components as the latent has numbers",
-    "sweep_video": "path of the film from the image through the counterfactual and past it",
-    "sweep_note": "why there is no such film, or no sweep at all",
+    "reconstruction_pca_error_<channel>": "the same for a PCA with as many components as the latent has values",
+    "sweep_video": "path of the video from the image to the counterfactual and beyond",
+    "sweep_note": "why there is no such video, or no sweep",
     "<method>_target": "class whose score the method's map explains",
     "<method>_clipped": "share of the map's pixels beyond full colour, 0 to 1",
     "<method>_completeness_error": (
-        "difference between the sum of the map and the change of the score that it is to explain, over that change"
+        "difference between the sum of the map and the change in score that it explains, divided by that change"
     ),
     "<method>_mse": "mean squared error of the reconstruction, in the model's units",
     "<picture>_full_colour": "value at full colour of that picture's map",
-    "latent_distance": "Mahalanobis distance of the field's latent from those of training",
+    "latent_distance": "Mahalanobis distance of the field's latent from those of the training fields",
     "latent_<number>": "principal component of the field's pooled latent",
-    "picture_<name>": "path of that picture in the job's folder",
+    "picture_<name>": "path of that picture within the job's folder",
 }
 """Meaning of each pattern of column names; the first pattern that matches a column applies."""
 
 CHANGE_COLUMNS = {
-    "kind": "of the counterfactuals",
+    "kind": "kind of the counterfactuals",
     "source": "class that the model predicts for the images",
-    "target": "class that their counterfactuals lead to",
-    "unseen_wells_only": "whether all wells are ones that the model has not seen",
+    "target": "target class of their counterfactuals",
+    "unseen_wells_only": "whether the table is limited to wells that the model has not seen",
     "fields_left_out": "fields of these wells whose counterfactual is red",
-    "measure": "what was measured, see image_<measure>",
-    "before": "mean over wells of the images",
-    "after": "mean over wells of their counterfactuals",
-    "change": "mean over wells of after - before",
+    "measure": "name of the measure, see image_<measure>",
+    "before": "mean of the images, over wells",
+    "after": "mean of their counterfactuals, over wells",
+    "change": "mean of after - before, over wells",
     "low": "lower end of its 95 % interval (bootstrap over wells)",
     "high": "upper end of its 95 % interval",
-    "wells": "number of wells that change is the mean of",
-    "p": "of a paired t test over wells, two-sided",
+    "wells": "number of wells in the mean",
+    "p": "p value of a two-sided paired t test over wells",
     "q": "p adjusted for the number of measures (Benjamini-Hochberg)",
-    "real": "mean of the wells that are labelled as target less that of those labelled as source",
+    "real": "mean of the wells labelled as target minus that of the wells labelled as source",
     "real_low": "lower end of its 95 % interval",
     "real_high": "upper end of its 95 % interval",
-    "real_p": "of Welch's t test over wells, two-sided",
+    "real_p": "p value of a two-sided Welch's t test over wells",
     "real_q": "real_p adjusted in the same way",
-    "classes_differ": "whether real_q is below 0.05; empty where it is not known",
-    "signs_agree": "whether change and real have the same sign; empty where one is not known",
-    "ratio": "change as a share of real",
+    "classes_differ": "whether real_q is below 0.05; empty if unknown",
+    "signs_agree": "whether change and real have the same sign; empty if one is unknown",
+    "ratio": "change divided by real",
 }
 """Meaning of each column of the table of changes."""
 
 
 TABLE_COLUMNS = {
-    "compound": "what was added to the wells",
-    "dose": "how much, in the unit of the plate map; of a hit, its strongest dose, of which rescue and interval are",
+    "compound": "compound that was added to the wells",
+    "dose": "dose, in the unit of the plate map; in hits.csv the strongest one, to which rescue and interval refer",
     "wells": "number of wells with a rescue",
     "plates": "number of plates",
-    "interval": "how the interval of the rescue was found",
+    "interval": "method of the rescue's interval",
     "z": "median robust z of the wells against the diseased controls of their plates",
-    "p": "probability of such a rescue without an effect, where the model has not seen the controls; over several "
-    "doses, times their number",
+    "p": "p value of the rescue, if the model has not seen the controls; multiplied by the number of doses",
     "q": "p adjusted for the number of rows (Benjamini-Hochberg): false discovery rate",
-    "hit": "whether the compound is called",
-    "reason": "why it is called, or why not",
-    "ec50": "dose of half the effect",
+    "hit": "whether the compound is called a hit",
+    "reason": "why it is a hit, or why not",
+    "ec50": "dose of half the maximal effect",
     "ec50_low": "lower end of its 95 % interval",
     "ec50_high": "upper end of its 95 % interval",
     "hill": "slope of the dose response",
     "curve_note": "why there is no dose response",
-    "fitted": "rescue by the fitted dose response, percent",
-    "probability": "of the predicted class, 0 to 1",
-    "positive_wells": "wells of healthy controls",
-    "negative_wells": "wells of diseased controls",
-    "z_prime": "separation of the controls: 1 is perfect, 0.5 the usual bar, below 0 their bands of three "
+    "fitted": "rescue according to the fitted dose response, percent",
+    "probability": "probability of the predicted class, 0 to 1",
+    "positive_wells": "number of wells of healthy controls",
+    "negative_wells": "number of wells of diseased controls",
+    "z_prime": "separation of the controls: 1 is perfect, 0.5 the usual bar; below 0, their bands of three "
     "standard deviations overlap",
-    "robust_z_prime": "the same with medians, which single wells do not move",
-    "ssmd": "difference of the controls over their spread; 3 is strong, 5 very strong",
-    "row_share": "share of the scores' variance between wells of one class that goes with the row, 0 to 1",
+    "robust_z_prime": "the same from medians, robust to single wells",
+    "ssmd": "difference between the controls, divided by their spread; 3 is strong, 5 very strong",
+    "row_share": "share of the variance of scores between wells of one class that the row explains, 0 to 1",
     "column_share": "the same for the column",
     "edge_share": "the same for the distance from the edge",
-    "note": "what to know of the plate",
+    "note": "remarks on the plate",
 }
 """Meaning of the columns of hits, doses and plates, beside those of `COLUMNS`."""
 
@@ -200,7 +197,7 @@ def write_columns(path: Path, columns: Iterable[object], *, changes: bool = Fals
         "# Columns of fields.parquet and wells.parquet",
         "",
         f"`<kind>` is one of {', '.join(f'`{kind}`' for kind in reversed(COUNTERFACTUAL_KINDS))}. In wells.parquet "
-        "a number is the median of the well's fields, and what is true or false is the share that is true.",
+        "numbers are medians over the well's fields, and true/false columns give the share that is true.",
         "",
         *_table(explain_columns(columns)),
     ]

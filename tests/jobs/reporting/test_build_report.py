@@ -74,7 +74,7 @@ def test_checks_of_methods_are_read_at_a_glance(tmp_path: Path) -> None:
     assert table["deletion (random, edges)"].tolist() == ["0.20 (0.50, 0.30)", "0.40 (0.50, -)"]
     assert "infidelity" not in table
     of_changes = reported(tmp_path, CHECKS.assign(method="counterfactual_confident_map")).methods
-    assert of_changes["method"].tolist()[0] == "Where the change counts (confident)"
+    assert of_changes["method"].tolist()[0] == "Where the change matters (confident)"
     assert "insertion (random, edges)" not in table
 
 

@@ -45,8 +45,8 @@ def test_the_first_sentence_counts_what_arrived(kind: str) -> None:
     if kind == "alpha_1":
         del statuses["counterfactual_boundary_status"]
     assert said(**statuses)[0] == (
-        "Of 3 fields the model made an image that looks like TT; 2 of these look like TT to it when the saved file is "
-        "read again; the others explain nothing."
+        "For 3 fields, the model generated an image that looks like TT; read back from the saved file, 2 of these look "
+        "like TT to the model; the others explain nothing."
     )
 
 
@@ -54,13 +54,15 @@ def test_a_boundary_picture_counts_by_how_near_it_lies_and_not_by_its_side() -> 
     key = "counterfactual_boundary"
     sides = {f"{key}_valid": [True, False, False, True]}
     assert said(**sides, **{f"{key}_status": "green"})[:2] == [
-        "Of 4 fields the model made an image that looks like TT; 4 of these lie at the boundary to TT or past it when "
-        "the saved file is read again.",
-        "How far those towards TT can be trusted: 4 green (all measures in order), 0 amber (a measure beyond its "
-        "limit), 0 red (explains nothing).",
+        "For 4 fields, the model generated an image that looks like TT; read back from the saved file, 4 of these lie "
+        "at or beyond the boundary to TT.",
+        "Quality of the counterfactuals towards TT: 4 green (all measures within their limits), 0 amber (a measure "
+        "beyond its limit), 0 red (explains nothing).",
     ]
     found = said(**sides, **{f"{key}_status": ["green", "red", "green", "amber"]})
-    assert found[0].startswith("Of 4 fields the model made an image that looks like TT; 3 of these lie")
+    assert found[0].startswith(
+        "For 4 fields, the model generated an image that looks like TT; read back from the saved file, 3 of these lie"
+    )
     assert found[0].endswith("; the others explain nothing.")
 
 
@@ -72,10 +74,10 @@ def test_trust_is_said_where_it_was_measured() -> None:
         f"{KEY}_oracle_class": ["TT", "TT", "TT", "DS"], f"{KEY}_twin_error": [0.2, 0.4, None, 0.9],
     }  # fmt: skip
     assert said(**statuses, **measured)[1:] == [
-        "How far those towards TT can be trusted: 2 green (all measures in order), 1 amber (a measure beyond its "
-        "limit), 1 red (explains nothing).",
-        "An independently trained classifier takes 3 of 4 (75 %) for TT.",
-        "The median distance to the true twin in TT is 0.40 of that of the image itself; below 1 is nearer.",
+        "Quality of the counterfactuals towards TT: 2 green (all measures within their limits), 1 amber (a measure "
+        "beyond its limit), 1 red (explains nothing).",
+        "An independently trained classifier predicts TT for 3 of 4 (75 %).",
+        "The median distance to the true twin in TT is 0.40 times that of the original image; below 1 means closer.",
     ]
 
 
@@ -87,8 +89,7 @@ def test_how_they_were_made_stands_among_the_details() -> None:
     found = summarise_job(fields, NONE, NONE, PACKAGE)
     assert not any("gradient" in sentence for sentence in found.counterfactuals)
     assert found.details == [
-        "Of the counterfactuals towards TT, 1 left the straight way for the gradient, and 1 needed further attempts "
-        "after their file was read again."
+        "Counterfactuals towards TT: 1 along the gradient instead of the straight line, 1 with more than one attempt."
     ]
 
 
@@ -98,13 +99,13 @@ ALREADY = {"counterfactual_note": ["already TT", "already TT", None, "block 1 di
 def test_fields_without_a_counterfactual_are_counted() -> None:
     statuses = {f"{KEY}_status": [None, None, "green", None]}
     assert said(**statuses)[0] == (
-        "Of 1 field the model made an image that looks like TT; 1 of these looks like TT to it when the saved file is "
-        "read again."
+        "For 1 field, the model generated an image that looks like TT; read back from the saved file, 1 of these looks "
+        "like TT to the model."
     )
     assert len(said(**statuses)) == 2
     assert said(**statuses, **ALREADY)[2:] == [
         "2 fields are already TT and have no counterfactual.",
-        "1 field has no counterfactual; counterfactual_note in fields.parquet says why.",
+        "1 field has no counterfactual; see counterfactual_note in fields.parquet.",
     ]
 
 
@@ -119,9 +120,11 @@ def test_a_kind_that_some_fields_lack_is_counted() -> None:
     lacking = {f"{KEY}_note": ["no step reaches TT", "block 1 did not converge", None, None]}
     both = {"counterfactual_boundary_status": ["green"] * 4, f"{KEY}_status": ["red", None, "amber", "green"]}
     found = said(**both, **lacking)
-    assert found[0].startswith("Of 3 fields the model made an image that looks like TT; 2 of these")
+    assert found[0].startswith(
+        "For 3 fields, the model generated an image that looks like TT; read back from the saved file, 2 of these"
+    )
     assert found[-1] == (
-        "1 field has no confident counterfactual; counterfactual_confident_note in fields.parquet says why."
+        "1 field has no confident counterfactual; see counterfactual_confident_note in fields.parquet."
     )
     assert said(counterfactual_boundary_status=["green"] * 4, **{f"{KEY}_note": ["block 1"] * 4})[-1].startswith(
         "4 fields have no confident counterfactual"

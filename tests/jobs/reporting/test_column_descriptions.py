@@ -66,7 +66,7 @@ def test_columns_of_the_table_of_changes_are_explained(tmp_path: Path) -> None:
 
 def test_how_fields_become_a_well_is_said_once(tmp_path: Path) -> None:
     written = write_columns(tmp_path / "columns.md", ["counterfactual_confident_valid"]).read_text()
-    assert "In wells.parquet a number is the median of the well's fields, and what is true or false" in written
+    assert "In wells.parquet numbers are medians over the well's fields, and true/false columns give" in written
     assert not any("of a well" in meaning for name, meaning in COLUMNS.items() if name != "probability_<class>")
 
 
@@ -77,5 +77,7 @@ def test_only_what_occurs_is_written(tmp_path: Path) -> None:
 
 
 def test_what_intervals_and_factors_do_not_say_is_said() -> None:
-    assert column_meaning("rescue_low").endswith("within this well and its plate's controls, not between wells")
+    assert column_meaning("rescue_low").endswith(
+        "over the fields of this well and its plate's controls, not between wells"
+    )
     assert "bands of three standard deviations overlap" in TABLE_COLUMNS["z_prime"]

@@ -54,7 +54,7 @@ def test_a_map_of_a_method_that_failed_its_checks_says_so() -> None:
         for each in story({"occlusion": "no better than edges"}, picture_occlusion_TMRM="t.png").maps
     }
     assert maps["Occlusion"] == maps["Occlusion of TMRM alone"] == "no better than edges"
-    assert maps["Where the change counts (confident)"] == ""
+    assert maps["Where the change matters (confident)"] == ""
 
 
 def test_changes_are_those_of_the_step_that_says_most() -> None:

@@ -2,11 +2,8 @@ import math
 from dataclasses import replace
 
 import pandas as pd
-import pytest
 
 from leigh_mlops.jobs.reporting.screen_summary import summarise_screen
-from leigh_mlops.scores.dose_response import CurveRefusal, FitProblem
-from leigh_mlops.scores.plate_effects import BScoreRefusal, RefusalReason
 from leigh_mlops.screening.compounds import CompoundOutcome, DoseColumn, UnscoredWells
 from leigh_mlops.screening.field_flags import FlagCounts, UnknownPlates
 from leigh_mlops.screening.plate_quality import ControlCounts, ControlsFault, ControlsProblem, PlateFlags
@@ -40,21 +37,17 @@ def compounds(*rows: dict[str, object], **changes: object) -> Screen:
     return replace(SCREEN, hits=hits, dose=DoseColumn("Metadata_uM"), **changes)
 
 
-def reason(**changes: object) -> str:
-    return str(summarise_screen(compounds(changes)).screen.hits["reason"].iloc[0])
-
-
 def test_a_sound_screen_has_no_warning() -> None:
     found = summarise_screen(SCREEN)
     assert found.warnings == []
-    assert found.sentences[0] == "Rescue is measured from DS (0 %) to WT (100 %), as asked."
+    assert found.sentences[0] == "Rescue is measured from DS (0 %) to WT (100 %), as requested."
     assert found.screen.plates["note"].tolist() == [""]
     assert len(found.sentences) == 2
 
 
 def test_rules_of_the_reference_classes() -> None:
     for rule in ReferenceRule:
-        assert f"to WT (100 %), {'as' if rule != ReferenceRule.ONLY_CLASSES else 'the two classes'}" in said(
+        assert f"to WT (100 %), {'as requested' if rule == ReferenceRule.ASKED else 'the '}" in said(
             replace(SCREEN, reference=ReferenceClasses("DS", "WT", rule))
         )
     nothing = summarise_screen(replace(SCREEN, reference=None))
@@ -64,87 +57,57 @@ def test_rules_of_the_reference_classes() -> None:
 def test_many_flags_are_a_warning_and_few_a_sentence() -> None:
     few = replace(SCREEN, flags=FlagCounts(40, 4, {"defocus": 4, "empty": 0}))
     assert warned(few) == ""
-    assert "4 of 40 fields (10%) have a flag (4 defocus); the column trust names them." in said(few)
+    assert "4 of 40 fields (10%) are flagged (4 defocus); see the column trust." in said(few)
     many = replace(SCREEN, flags=FlagCounts(40, 5, {"defocus": 4, "saturation": 1}), is_classified=False)
-    assert warned(many).startswith("5 of 40 fields (12%) have a flag (4 defocus, 1 saturation): look at these")
+    assert warned(many).startswith("5 of 40 fields (12%) are flagged (4 defocus, 1 saturation): inspect these")
     assert said(many) == ""
 
 
 def test_plates_unknown_to_the_model() -> None:
     near = replace(SCREEN, unknown_plates=UnknownPlates(("Q",), 17, 1))
     assert warned(near) == ""
-    assert "Plate Q is none of those" in said(near)
-    assert "1 of 17 fields of controls there lies farther out than 99% of the training fields" in said(near)
-    assert "3 of 20 fields of controls there lie" in warned(
-        replace(SCREEN, unknown_plates=UnknownPlates(("Q",), 20, 3))
-    )
+    assert "Plate Q is not among those" in said(near)
+    assert "1 of 17 control fields there lies farther out than 99% of the training fields" in said(near)
+    assert "3 of 20 control fields there lie" in warned(replace(SCREEN, unknown_plates=UnknownPlates(("Q",), 20, 3)))
     lost = warned(replace(SCREEN, unknown_plates=UnknownPlates(("Q", "R"))))
-    assert lost.startswith("2 plates (Q, R) are none of those")
-    assert "for want of controls or of a latent map" in lost
+    assert lost.startswith("2 plates (Q, R) are not among those")
+    assert "because controls or a latent map are missing" in lost
     swapped = warned(replace(SCREEN, swapped_stains={"Q": (18, 20)}))
-    assert swapped.startswith("Plate Q: 18 of 20 fields seem as if the channels stood in another order")
+    assert swapped.startswith("Plate Q: 18 of 20 fields look as if their channels were in another order")
 
 
 def test_confounds_calibration_and_unused_fields() -> None:
     scores = {"accuracy": 1.0, "auc": 0.95, "wells": 15}
-    assert "named rightly" not in said(replace(SCREEN, confounds={"model": scores}))
+    assert "Accuracy on" not in said(replace(SCREEN, confounds={"model": scores}))
     confounded = replace(SCREEN, confounds={"model": scores, "position": scores | {"accuracy": 0.9}})
-    assert "the model on 15 wells that it has not seen 1.00; the position on the plate alone" in said(confounded)
+    assert "the model 1.00 (15 wells that it has not seen); the position on the plate alone 0.90 (15 wells)." in said(
+        confounded
+    )
     assert warned(confounded).startswith("The position on the plate alone predicts the class (AUC 0.95)")
     calibration = {"temperature": 2.0, "ece_before": 0.1, "ece_after": 0.02, "wells": 30}
     told = said(replace(SCREEN, calibration=calibration))
-    assert "On 30 validation wells the model's certainty was off by 10.0 points of 100 on average, and by 2.0" in told
-    assert "nothing to calibrate by" in said(replace(SCREEN, calibration=calibration | {"temperature": 1}))
-    assert "2 of 40 fields are excluded, out of focus or empty, and count in no score." in said(
+    assert (
+        "On 30 validation wells, the model's confidence was off by 10.0 percentage points on average, and by 2.0"
+        in told
+    )
+    assert "so it could not be calibrated." in said(replace(SCREEN, calibration=calibration | {"temperature": 1}))
+    assert "2 of 40 fields are left out of every score (excluded, out of focus or empty)." in said(
         replace(SCREEN, unused=2)
     )
 
 
 def test_controls_that_the_model_has_seen() -> None:
     left_out = said(replace(SCREEN, controls=ControlCounts(others=6, left_out=2)))
-    assert "on 2 of 6 control wells; they are left out, and rescue is measured by the 4 that" in left_out
+    assert "on 2 of 6 control wells; these are left out, and rescue is measured with the remaining 4." in left_out
     seen = replace(SCREEN, controls=ControlCounts(("P",), used=6, seen=2), plate_flags={"P": PlateFlags(seen=True)})
-    assert "on 2 of the 6 control wells of P, where fewer than 2 new ones" in warned(seen)
+    assert "on 2 of the 6 control wells of P, which leaves fewer than 2 unseen ones" in warned(seen)
     assert summarise_screen(seen).screen.plates["note"].iloc[0].startswith("The model has seen its controls: Z'")
 
 
-@pytest.mark.parametrize(
-    ("flags", "note"),
-    [
-        (
-            PlateFlags(ControlsProblem(ControlsFault.FEW, 1, 8)),
-            "It has 1 control well of DS and 8 of WT, and needs 2 of each: no Z', no rescue.",
-        ),
-        (
-            PlateFlags(ControlsProblem(ControlsFault.REVERSED, 8, 8)),
-            "Wells of WT score no higher than those of DS: no rescue.",
-        ),
-        (
-            PlateFlags(ControlsProblem(ControlsFault.ALIKE, 20, 19, 0.94)),
-            "Its 20 control wells of DS and 19 of WT do not differ (Welch's t test, p 0.94): no rescue.",
-        ),
-        (
-            PlateFlags(refusal=BScoreRefusal(RefusalReason.CONTROLS_FILL_LINES, "column", group="source", share=0.9)),
-            "No B-score: the column says where the diseased control stands (90% of its variance lies between columns), "
-            "so that taking columns out would take the effect out.",
-        ),
-        (
-            PlateFlags(refusal=BScoreRefusal(RefusalReason.FEW_LINES, "row", lines=2)),
-            "No B-score: the wells fill 2 rows, and medians need 3.",
-        ),
-        (
-            PlateFlags(refusal=BScoreRefusal(RefusalReason.FEW_SAMPLES, controls=60, wells=96)),
-            "No B-score: 60 of 96 wells are controls or classes, and a median polish needs most wells to be samples "
-            "that do nothing.",
-        ),
-        (
-            PlateFlags(refusal=BScoreRefusal(RefusalReason.NO_SPREAD)),
-            "No B-score: more than half of the wells have one value, so that there is no spread.",
-        ),
-    ],
-)
-def test_notes_of_plates(flags: PlateFlags, note: str) -> None:
+def test_a_note_is_a_warning_about_its_plate() -> None:
+    flags = PlateFlags(ControlsProblem(ControlsFault.REVERSED, 8, 8))
     found = summarise_screen(replace(SCREEN, plate_flags={"P": flags}))
+    note = "Wells of WT score no higher than those of DS: no rescue."
     assert found.screen.plates["note"].tolist() == [note]
     assert found.warnings == [f"Plate P: {note}"]
 
@@ -156,50 +119,10 @@ def test_many_plates_do_not_fill_the_page() -> None:
     assert len(lines) == 5
     assert lines[0] == (
         "Plate P0: Z' 0.00 (robust 0.40), SSMD 4.0, from 8 wells of WT and 6 of DS; "
-        "their bands of three standard deviations overlap."
+        "the bands of three standard deviations around the controls overlap."
     )
-    assert lines[-1] == "On 5 further plates see plates.csv."
+    assert lines[-1] == "For 5 further plates, see plates.csv."
     assert "SSMD" not in said(replace(many, plates=plates.assign(ssmd=math.nan)))
-
-
-@pytest.mark.parametrize(
-    ("outcome", "text"),
-    [
-        (CompoundOutcome.HIT, "rescue 60 % (50 to 70) at dose 2, q 0.012, 3 wells"),
-        (CompoundOutcome.NO_RESCUE, "no well has a rescue, for want of controls on its plates that differ"),
-        (CompoundOutcome.SEEN_CONTROLS, "not judged, as the model has seen the controls of its plates"),
-        (CompoundOutcome.ONE_WELL, "one well alone; repeat it"),
-        (CompoundOutcome.UNTESTED, "no test, as the controls do not vary"),
-        (CompoundOutcome.NO_DIFFERENCE, "not told from the diseased controls (q 0.012, 3 wells)"),
-        (CompoundOutcome.AWAY, "away from health (rescue 60 %, 3 wells)"),
-        (CompoundOutcome.UNSURE, "the interval of its rescue holds 0 (50 to 70, 3 wells)"),
-    ],
-)
-def test_reasons_of_compounds(outcome: CompoundOutcome, text: str) -> None:
-    assert reason(outcome=outcome).startswith(text)
-    assert reason(outcome=outcome).endswith("; dose response with EC50 9.8 (5 to 20)")
-    assert "EC50" not in reason(outcome=outcome, ec50=math.nan)
-
-
-def test_a_hit_without_a_dose_names_none() -> None:
-    assert reason(dose=math.nan, ec50=math.nan) == "rescue 60 % (50 to 70), q 0.012, 3 wells"
-
-
-@pytest.mark.parametrize(
-    ("problem", "text"),
-    [
-        (FitProblem.FEW_DOSES, "3 different doses; a curve needs 4"),
-        (FitProblem.FEW_WELLS, "5 wells; a curve of four parameters needs 6"),
-        (FitProblem.ALIKE, "all wells respond alike"),
-        (FitProblem.NO_FIT, "no curve could be fitted"),
-        (FitProblem.FLAT, "no better than a flat line (F test, p 0.5, 5 wells)"),
-        (FitProblem.OUTSIDE, "half of the effect lies outside of the doses given"),
-    ],
-)
-def test_notes_of_curves(problem: FitProblem, text: str) -> None:
-    hits = summarise_screen(compounds({}, {"curve_refusal": CurveRefusal(problem, 3, 5, 0.5)})).screen.hits
-    assert hits["curve_note"].tolist() == ["", text]
-    assert "curve_refusal" not in hits
 
 
 def test_compounds_are_summed_up() -> None:
@@ -209,7 +132,7 @@ def test_compounds_are_summed_up() -> None:
     assert lines[0].startswith(
         "1 of 2 compounds is a hit at a false discovery rate of 5%: good (rescue 60 % (50 to 70)"
     )
-    assert lines[1] == "1 further compound could not be judged; hits.csv says why."
+    assert lines[1] == "1 further compound could not be judged; see hits.csv."
     assert lines[2].startswith("Intervals of 1 compound with two or three wells")
     assert lines[3].startswith("2 of 2 compounds have a dose response with an EC50, in the unit of uM.")
     assert summarise_screen(compounds(lost)).sentences[0].startswith("No compound could be judged")
@@ -217,7 +140,7 @@ def test_compounds_are_summed_up() -> None:
 
 def test_doses_in_doubt_and_wells_without_a_score() -> None:
     doubt = replace(compounds(), dose=DoseColumn(None, ("Metadata_a", "Metadata_b")))
-    assert warned(doubt) == "Doses could stand in Metadata_a or Metadata_b; name one with --doses."
+    assert warned(doubt) == "Doses may be in Metadata_a or Metadata_b; choose a column with --doses."
     lost = warned(compounds(unscored=UnscoredWells(3, 2)))
-    assert "No rescue for 3 treated wells, for want of controls" in lost
-    assert "2 wells of compounds with doses have none, or dose 0;" in lost
+    assert "No rescue for 3 treated wells: the plate lacks controls that differ" in lost
+    assert "2 wells of compounds with doses have no dose, or dose 0;" in lost

@@ -1,0 +1,116 @@
+"""Text columns of a screen's tables: reasons of compounds, and notes on curves and plates."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.report.sentences import format_count
+from leigh_mlops.scores.dose_response import MIN_CURVE_WELLS, MIN_DOSES, CurveRefusal, FitProblem
+from leigh_mlops.scores.plate_effects import MIN_LINES, RefusalReason
+from leigh_mlops.screening.compounds import CompoundOutcome
+from leigh_mlops.screening.plate_quality import MIN_CONTROLS, ControlsFault, PlateFlags
+from leigh_mlops.screening.reference_classes import ReferenceClasses
+
+__all__ = ["add_plate_notes", "add_reasons", "describe_plate_flags"]
+
+_CONTROL_NAMES = {"source": "the diseased control", "target": "the healthy control"}
+_OUTCOMES = {
+    CompoundOutcome.NO_RESCUE: (
+        "no well has a rescue: its plates lack controls that differ, or its wells lack usable fields"
+    ),
+    CompoundOutcome.SEEN_CONTROLS: (
+        "not judged: the model has seen the controls of its plates, so an inactive compound could appear to rescue"
+    ),
+    CompoundOutcome.ONE_WELL: "only one well; add replicates",
+    CompoundOutcome.UNTESTED: "not tested: the controls do not vary",
+    CompoundOutcome.NO_DIFFERENCE: "no significant difference from the diseased controls (q {q:.2g}, {wells} wells)",
+    CompoundOutcome.AWAY: "shifts away from health (rescue {rescue:.0f} %, {wells} wells)",
+    CompoundOutcome.UNSURE: (
+        "the interval of its rescue includes 0 ({rescue_low:.0f} to {rescue_high:.0f}, {wells} wells)"
+    ),
+    CompoundOutcome.HIT: (
+        "rescue {rescue:.0f} % ({rescue_low:.0f} to {rescue_high:.0f}){at_dose}, q {q:.2g}, {wells} wells"
+    ),
+}
+_CURVE_REFUSALS = {
+    FitProblem.FEW_DOSES: f"{{doses}} different doses; a curve needs at least {MIN_DOSES}",
+    FitProblem.FEW_WELLS: f"{{wells}} wells; a four-parameter curve needs at least {MIN_CURVE_WELLS}",
+    FitProblem.ALIKE: "all wells have the same response",
+    FitProblem.NO_FIT: "no curve could be fitted",
+    FitProblem.FLAT: "no better than a flat line (F test, p {p:.2g}, {wells} wells)",
+    FitProblem.OUTSIDE: "the EC50 lies outside the tested doses",
+}
+_CONTROLS_FAULTS = {
+    ControlsFault.FEW: f"It has {{controls}}, but needs at least {MIN_CONTROLS} of each: no Z', no rescue.",
+    ControlsFault.REVERSED: "Wells of {target} score no higher than those of {source}: no rescue.",
+    ControlsFault.ALIKE: "Its {controls} do not differ (Welch's t test, p {p:.2g}): no rescue.",
+}
+_B_SCORE_REFUSALS = {
+    RefusalReason.FEW_LINES: f"the wells fill {{lines}} {{line}}s; a median polish needs at least {MIN_LINES}",
+    RefusalReason.CONTROLS_FILL_LINES: (
+        "the position of {group} depends on the {line} ({share:.0%} of its variance lies between {line}s), so "
+        "removing {line} effects would remove the effect of interest"
+    ),
+    RefusalReason.FEW_SAMPLES: (
+        "{controls} of {wells} wells are controls or labelled with a class, but a median polish needs mostly inactive "
+        "samples"
+    ),
+    RefusalReason.NO_SPREAD: "more than half of the wells have the same value, so the spread is 0",
+}
+_SEEN_CONTROLS_NOTE = "The model has seen its controls: Z' is optimistic, and its wells are not used to call hits."
+
+
+def add_reasons(hits: pd.DataFrame) -> pd.DataFrame:
+    """Replace outcomes and refusals by the columns ``reason`` and ``curve_note``."""
+    if "outcome" not in hits:
+        return hits
+    written = hits.rename(columns={"outcome": "reason", "curve_refusal": "curve_note"})
+    written["reason"] = [_describe_outcome(row) for _, row in hits.iterrows()]
+    if "curve_note" in written:
+        written["curve_note"] = [_describe_fit(fit) for fit in hits["curve_refusal"]]
+    return written
+
+
+def _describe_fit(refusal: CurveRefusal | float | None) -> str | float:
+    """Return why there is no curve; empty if there is one, NaN for a compound without doses."""
+    if isinstance(refusal, CurveRefusal):
+        return _CURVE_REFUSALS[refusal.problem].format(**vars(refusal))
+    return "" if refusal is None else refusal
+
+
+def _describe_outcome(row: "pd.Series[Any]") -> str:
+    dose = row.get("dose", math.nan)
+    said = _OUTCOMES[row["outcome"]].format(**row, at_dose="" if math.isnan(dose) else f" at dose {dose:g}")
+    if math.isnan(row.get("ec50", math.nan)):
+        return said
+    return f"{said}; dose response with EC50 {row['ec50']:.2g} ({row['ec50_low']:.2g} to {row['ec50_high']:.2g})"
+
+
+def add_plate_notes(plates: pd.DataFrame, flags: Mapping[str, PlateFlags], notes: Mapping[str, str]) -> pd.DataFrame:
+    """Add the column ``note``.
+
+    Args:
+        plates: Table of plates.
+        flags: Flags of each plate.
+        notes: Text of :func:`describe_plate_flags` for each plate.
+    """
+    texts = [
+        f"{notes[plate]} {_SEEN_CONTROLS_NOTE if flags[plate].seen else ''}".strip() for plate in plates[Metadata.PLATE]
+    ]
+    return plates.assign(note=texts)
+
+
+def describe_plate_flags(flags: PlateFlags, reference: ReferenceClasses) -> str:
+    """Return why a plate has no rescue and no B-scores; empty if it has both."""
+    said = []
+    if (problem := flags.problem) is not None:
+        controls = f"{format_count(problem.source, 'control well')} of {reference.source} and {problem.target}"
+        names = vars(problem) | vars(reference) | {"controls": f"{controls} of {reference.target}"}
+        said.append(_CONTROLS_FAULTS[problem.fault].format(**names))
+    if (refusal := flags.refusal) is not None:
+        numbers = vars(refusal) | {"group": _CONTROL_NAMES.get(refusal.group, refusal.group)}
+        said.append(f"No B-score: {_B_SCORE_REFUSALS[refusal.reason].format(**numbers)}.")
+    return " ".join(said)
