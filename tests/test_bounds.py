@@ -30,7 +30,10 @@ SAFE = {
     "numpy": ("1.22.2", "CVE-2021-41495, CVE-2021-41496: null pointer dereference, buffer overflow"),
     "opencv-python-headless": ("4.8.1.78", "CVE-2023-4863: heap buffer overflow in libwebp"),
     "pandas": ("1.0.4", "CVE-2020-13091: code execution by an untrusted pickle"),
-    "pillow": ("12.3.0", "CVE-2026-25990, CVE-2026-59199, CVE-2026-59205: out-of-bounds write"),
+    "pillow": (
+        "13.0.0",
+        "CVE-2026-96639: out-of-bounds write; CVE-2026-112393, CVE-2026-112403: heap buffer overflow in TIFF and JPEG",
+    ),
     "playwright": ("1.56.0", "CVE-2025-59288: browsers are downloaded without certificate validation"),
     "plotly": ("5.16.1", "CVE-2023-46308: prototype pollution in plotly.js before 2.25.2"),
     "protobuf": ("6.33.5", "CVE-2025-4565, CVE-2026-0994: denial of service by unbounded recursion"),
@@ -58,7 +61,11 @@ SAFE = {
         "untrusted PT2 file",
     ),
     "urllib3": ("2.6.3", "CVE-2026-21441: denial of service by a decompression bomb in a redirect"),
-    "uv": ("0.11.6", "GHSA-pjjw-68hj-v9mw: arbitrary file deletion by path traversal in the RECORD of a wheel"),
+    "uv": (
+        "0.11.15",
+        "GHSA-pjjw-68hj-v9mw: arbitrary file deletion by the RECORD of a wheel; GHSA-4gg8-gxpx-9rph: arbitrary file "
+        "write by an entry point",
+    ),
     "werkzeug": (
         "3.1.5",
         "CVE-2024-34069: code execution through the debugger; CVE-2025-66221, CVE-2026-21860: denial of service by "
