@@ -96,8 +96,8 @@ def draw_contact_sheet(
         for record in counterfactual_records(package, image, found, given.oracle):
             kind, target = str(record["kind"]), record["target"]
             if kind in found.verified:
-                believed = {True: "; oracle agrees", False: "; oracle disagrees"}.get(record.get("oracle"), "")
-                caption = f"{kind}: {target} {record['probability']:.3f}{believed}"
+                agreement = {True: "; oracle agrees", False: "; oracle disagrees"}.get(record.get("oracle"), "")
+                caption = f"{kind}: {target} {record['probability']:.3f}{agreement}"
                 panels.append(Panel(composite(found.verified[kind].saved, package.channels, limits), caption))
         shown.append(SheetRow(f"well {data.wells[row]}, class {data.classes[data.labels[row]]}", panels))
     return contact_sheet(shown, "Counterfactuals of wells that the model has not seen", "All on one intensity scale.")

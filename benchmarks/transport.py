@@ -1,11 +1,13 @@
-"""Transport between the classes of a plate and the plain references beside it, judged on wells that nobody saw.
+"""Transport between the classes of a plate and the reference maps, evaluated on held-out wells.
 
-``python -m benchmarks.transport [DATA] [--size 64] [--sheet PICTURE]``: whole wells are divided in three: a third for
-the maps, a third for the judges, a third is judged. Two small networks and a forest on intensities say how many of the
-mapped fields they take for the other class; a fresh forest on intensity, texture and correlation is asked to tell them
-from real fields of that class (AUC, 0.5 is perfect), beside real against real. Mapped fields are kept in 16 bits.
-``--cost`` measures times and memory alone: processor time, as whatever else runs lengthens the other. ``ours`` is the
-smallest share that a judge believes of the transport, the reference that of the histogram.
+``python -m benchmarks.transport [DATA] [--size 64] [--sheet PICTURE]`` splits the wells into three parts: one to fit
+the maps, one to train the evaluators, one to evaluate. The evaluators are two small networks and a random forest on
+intensity features; the table gives the share of mapped fields that each predicts as the target class. The AUC is that
+of another forest, on intensity, texture and correlation, trained to distinguish mapped from real fields of the target
+class (0.5: indistinguishable); for comparison, real fields are compared with real fields. Mapped fields are rounded to
+16 bits. ``--cost`` measures only time and memory, as processor time, which other load does not lengthen. In the last
+line, ``ours`` is the smallest share of the transport over evaluators and directions, and ``reference`` that of the
+histogram.
 """
 
 import argparse
@@ -42,14 +44,14 @@ from leigh_mlops.report.style import save_figure
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
-ENDPOINT_BAR_MS = {64: 20.0, 224: 200.0}
+FIELD_BAR_MS = {64: 20.0, 224: 200.0}
 STEPS_16_BIT = 257
 SHOWN, COLUMNS = ("histogram", "transport"), 6
-Judges = dict[str, Callable[[Floats], npt.NDArray[np.int64]]]
+Evaluators = dict[str, Callable[[Floats], npt.NDArray[np.int64]]]
 
 
 class Plate(NamedTuple):
-    """Fields with class index, well and part: 0 for the maps, 1 for the judges, 2 to be judged."""
+    """Fields with class index, well and part: 0 fits the maps, 1 trains the evaluators, 2 evaluates."""
 
     cache: PixelCache
     classes: tuple[str, ...]
@@ -58,12 +60,12 @@ class Plate(NamedTuple):
     parts: npt.NDArray[np.int64]
 
     def rows(self, part: int, label: int | None = None) -> Rows:
-        """Rows of a part, of one class or of all."""
+        """Rows of a part, of one class or of all classes."""
         return np.flatnonzero((self.parts == part) & ((self.labels == label) | (label is None)))
 
 
 def open_plate(data: Path, size: int, folder: Path, seed: int) -> Plate:
-    """Read a folder of two classes and divide its wells in three, each class alike."""
+    """Read a folder of two classes and split the wells of each class into three parts."""
     found = find_images(data)
     table = found.table
     classes = tuple(sorted(set(table["Metadata_Condition"])))
@@ -83,8 +85,8 @@ def class_fields(plate: Plate, scale: IntensityScale, part: int, label: int) -> 
     return ClassFields(plate.classes[label], lambda some: scale.apply(plate.cache.raw(rows[some])), plate.wells[rows])
 
 
-def mapped(fitted: ClassMap, raw: Floats, scale: IntensityScale) -> Floats:
-    """Raw intensities after the map, without the smallest changes, as a 16-bit file would hold them."""
+def apply_map(fitted: ClassMap, raw: Floats, scale: IntensityScale) -> Floats:
+    """Mapped raw intensities without small changes, clipped and rounded to 16 bits."""
     changed = scale.invert(fitted.apply(scale.apply(raw)))
     changed = drop_small_changes(raw, changed, scale.full_scale)
     step = np.float32(1 if scale.full_scale > 255 else 1 / STEPS_16_BIT)
@@ -92,7 +94,7 @@ def mapped(fitted: ClassMap, raw: Floats, scale: IntensityScale) -> Floats:
 
 
 class SmallNetwork(nn.Sequential):
-    """Four strided convolutions and a linear layer on mean and maximum."""
+    """Four strided convolutions, then a linear layer on the mean and maximum of each channel."""
 
     def __init__(self, channels: int, width: int) -> None:
         parts: list[nn.Module] = []
@@ -113,7 +115,7 @@ class SmallNetwork(nn.Sequential):
 def train_network(
     images: Floats, labels: npt.NDArray[np.int64], seed: int, jitter: float, epochs: int
 ) -> Callable[[Floats], npt.NDArray[np.int64]]:
-    """Train a judge with flips, quarter turns, and random gains and offsets; returns its verdicts."""
+    """Train an evaluator with flips, quarter turns, random gains and offsets, and return its predictor."""
     torch.manual_seed(seed)
     network = SmallNetwork(images.shape[1], 16)
     optimizer = torch.optim.AdamW(network.parameters(), 2e-3, weight_decay=1e-3)
@@ -129,15 +131,15 @@ def train_network(
             optimizer.step()
     network.eval()
 
-    def verdicts(seen: Floats) -> npt.NDArray[np.int64]:
+    def predict(raw: Floats) -> npt.NDArray[np.int64]:
         with torch.no_grad():
-            return np.concatenate([network(some).argmax(1).numpy() for some in torch.from_numpy(seen).split(64)])
+            return np.concatenate([network(some).argmax(1).numpy() for some in torch.from_numpy(raw).split(64)])
 
-    return verdicts
+    return predict
 
 
-def train_judges(plate: Plate, seed: int, epochs: int) -> Judges:
-    """Judges of raw intensities by name, trained on the judges' wells with a scale of their own."""
+def train_evaluators(plate: Plate, seed: int, epochs: int) -> Evaluators:
+    """Evaluators of raw intensities by name, trained with an intensity scale of their own wells."""
     rows = plate.rows(1)
     raw, labels = plate.cache.raw(rows), plate.labels[rows]
     scale = fit_scale(plate.cache, rows, "log")
@@ -145,9 +147,9 @@ def train_judges(plate: Plate, seed: int, epochs: int) -> Judges:
     plain = train_network(scale.apply(raw), labels, seed + 1, 0.0, epochs)
     robust = train_network(scale.apply(raw), labels, seed + 2, 0.2, epochs)
     return {
-        "network": lambda seen: plain(scale.apply(seen)),
-        "network, jittered": lambda seen: robust(scale.apply(seen)),
-        "forest": lambda seen: forest.probabilities(intensity_features(seen).astype(np.float64)).argmax(1),
+        "network": lambda raw: plain(scale.apply(raw)),
+        "network, jittered": lambda raw: robust(scale.apply(raw)),
+        "forest": lambda raw: forest.probabilities(intensity_features(raw).astype(np.float64)).argmax(1),
     }
 
 
@@ -166,7 +168,7 @@ def realism_features(raw: Floats) -> npt.NDArray[np.float64]:
 
 
 def realism_auc(real: Floats, other: Floats, real_wells: Rows, other_wells: Rows, seed: int) -> float:
-    """AUC of a forest that tells two sets of fields apart, wells kept whole."""
+    """Cross-validated AUC of a forest that distinguishes two sets of fields, grouped by well."""
     features = np.concatenate([realism_features(real), realism_features(other)])
     truth = np.repeat([0, 1], [len(real), len(other)])
     forest = RandomForestClassifier(300, min_samples_leaf=2, random_state=seed)
@@ -177,7 +179,7 @@ def realism_auc(real: Floats, other: Floats, real_wells: Rows, other_wells: Rows
 
 
 def real_auc(plate: Plate, label: int, seed: int) -> float:
-    """AUC of the same forest for random halves of the judged wells of one class."""
+    """AUC of the same forest between random halves of the evaluation wells of one class."""
     rows = plate.rows(2, label)
     names = np.random.default_rng(seed).permutation(np.unique(plate.wells[rows]))
     first = np.isin(plate.wells[rows], names[::2])
@@ -188,7 +190,7 @@ def real_auc(plate: Plate, label: int, seed: int) -> float:
 def fit_all(
     plate: Plate, scale: IntensityScale, source: int, seed: int, shrink: float
 ) -> tuple[dict[str, ClassMap], dict[str, float]]:
-    """Every reference and the transport from one class to the other, and the processor seconds of each fit."""
+    """The references and the transport from one class to the other, with the processor seconds of each fit."""
     ours, theirs = (class_fields(plate, scale, 0, label) for label in (source, 1 - source))
     fits = {name: lambda each=each: each.fit(ours, theirs, seed) for name, each in REFERENCES.items()}
     fits["transport"] = lambda: fit_transport(ours, theirs, seed=seed, shrink=shrink)
@@ -200,8 +202,8 @@ def fit_all(
     return maps, seconds
 
 
-def endpoint_ms(fitted: ClassMap, images: Floats) -> float:
-    """Processor milliseconds per field, given one by one; the median of ten."""
+def milliseconds_per_field(fitted: ClassMap, images: Floats) -> float:
+    """Median processor milliseconds of ten fields, mapped one by one."""
     fitted.apply(images[:1])
     times = []
     for number in range(10):
@@ -211,37 +213,42 @@ def endpoint_ms(fitted: ClassMap, images: Floats) -> float:
     return float(np.median(times))
 
 
-def judge_direction(
-    plate: Plate, scale: IntensityScale, source: int, given: argparse.Namespace, judges: Judges
+def evaluate_direction(
+    plate: Plate, scale: IntensityScale, source: int, given: argparse.Namespace, evaluators: Evaluators
 ) -> tuple[list[dict[str, object]], dict[str, Floats]]:
-    """One row for every map from one class, and one for real fields of the other; and the mapped fields by title."""
+    """A row for each map from one class and one for real fields of the other; also the mapped fields by title."""
     target = 1 - source
     rows, real_rows = plate.rows(2, source), plate.rows(2, target)
     raw, real = plate.cache.raw(rows), plate.cache.raw(real_rows)
     maps, seconds = fit_all(plate, scale, source, given.seed, given.shrink)
-    way = f"{plate.classes[source]} to {plate.classes[target]}"
-    found, shown = [], {f"{way}: image": raw}
+    direction = f"{plate.classes[source]} to {plate.classes[target]}"
+    found, shown = [], {f"{direction}: image": raw}
     for name, fitted in maps.items():
-        record = {"way": way, "map": name, "fit s": seconds[name], "ms": endpoint_ms(fitted, scale.apply(raw[:10]))}
-        if judges:
-            changed = mapped(fitted, raw, scale)
-            record |= shares_believed(judges, changed, target)
+        record = {
+            "direction": direction,
+            "map": name,
+            "fit s": seconds[name],
+            "ms": milliseconds_per_field(fitted, scale.apply(raw[:10])),
+        }
+        if evaluators:
+            changed = apply_map(fitted, raw, scale)
+            record |= target_shares(evaluators, changed, target)
             record["AUC"] = realism_auc(real, changed, plate.wells[real_rows], plate.wells[rows], given.seed)
-            shown |= {f"{way}: {name}": changed} if name in SHOWN else {}
+            shown |= {f"{direction}: {name}": changed} if name in SHOWN else {}
         found.append(record)
-    if judges:
-        real_record = {"way": way, "map": "real fields", "AUC": real_auc(plate, target, given.seed)}
-        found.append(real_record | shares_believed(judges, real, target))
+    if evaluators:
+        real_record = {"direction": direction, "map": "real fields", "AUC": real_auc(plate, target, given.seed)}
+        found.append(real_record | target_shares(evaluators, real, target))
     return found, shown
 
 
-def shares_believed(judges: Judges, raw: Floats, target: int) -> dict[str, float]:
-    """Share of the fields that each judge takes for the target class."""
-    return {f"by {name}": float((verdicts(raw) == target).mean()) for name, verdicts in judges.items()}
+def target_shares(evaluators: Evaluators, raw: Floats, target: int) -> dict[str, float]:
+    """Share of the fields that each evaluator predicts as the target class."""
+    return {f"by {name}": float((predict(raw) == target).mean()) for name, predict in evaluators.items()}
 
 
 def draw_sheet(fields: dict[str, Floats]) -> Figure:
-    """Six fields of each row in colour, channels red, green and blue, on one intensity scale."""
+    """Six fields of each set in a row, the first two channels in red and green, on one intensity scale."""
     rows = [(title, images[:: max(len(images) // COLUMNS, 1)][:COLUMNS]) for title, images in fields.items()]
     figure = Figure(figsize=(13, 2.3 * len(rows)))
     limits = np.percentile(np.concatenate([images for _, images in rows]), 99.7, axis=(0, 2, 3))
@@ -257,37 +264,41 @@ def draw_sheet(fields: dict[str, Floats]) -> Figure:
 
 
 def main() -> None:
-    """Judge both directions and report."""
+    """Evaluate both directions and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, nargs="?", default=Path(os.environ.get("LEIGH_DATA", ".")) / "leigh_ds_tt")
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--shrink", type=float, default=1.0)
-    parser.add_argument("--epochs", type=int, default=15, help="of the judges")
-    parser.add_argument("--cost", action="store_true", help="times and memory alone")
-    parser.add_argument("--sheet", type=Path, help="PNG of six fields of each class, and their maps")
+    parser.add_argument("--epochs", type=int, default=15, help="epochs of the evaluator networks")
+    parser.add_argument("--cost", action="store_true", help="measure only time and memory")
+    parser.add_argument("--sheet", type=Path, help="PNG of six fields of each class, before and after the maps")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         plate = open_plate(given.data, given.size, Path(folder), given.seed)
         scale = fit_scale(plate.cache, plate.rows(0), "log")
-        judges = {} if given.cost else train_judges(plate, given.seed, given.epochs)
-        ways = [judge_direction(plate, scale, source, given, judges) for source in (0, 1)]
-    table = pd.DataFrame([record for found, _ in ways for record in found])
+        evaluators = {} if given.cost else train_evaluators(plate, given.seed, given.epochs)
+        directions = [evaluate_direction(plate, scale, source, given, evaluators) for source in (0, 1)]
+    table = pd.DataFrame([record for found, _ in directions for record in found])
     print(table.round(3).to_string(index=False))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     ours = table[table["map"] == "transport"]
-    print(f"both fits {ours['fit s'].sum():.1f} s of processor time, {peak:.0f} MiB at the peak of the whole process")
+    print(f"both fits {ours['fit s'].sum():.1f} s of processor time; peak memory of the process {peak:.0f} MiB")
     if given.sheet and not given.cost:
-        save_figure(draw_sheet({title: each for _, shown in ways for title, each in shown.items()}), given.sheet)
+        save_figure(draw_sheet({title: each for _, shown in directions for title, each in shown.items()}), given.sheet)
     if given.cost:
-        bar = ENDPOINT_BAR_MS.get(given.size, np.nan)
-        report(
-            "endpoint of the transport", ours=ours["ms"].max(), reference=bar, unit="processor ms per field", bar=1.0
-        )
+        bar = FIELD_BAR_MS.get(given.size, np.nan)
+        report("transport of one field", ours=ours["ms"].max(), reference=bar, unit="processor ms per field", bar=1.0)
         return
-    judged = [name for name in table if name.startswith("by ")]
-    least = {name: float(table[table["map"] == name][judged].min().min()) for name in ("transport", "histogram")}
-    report("transport", ours=least["transport"], reference=least["histogram"], unit="least share believed", bar=1.0)
+    shares = [name for name in table if name.startswith("by ")]
+    least = {name: float(table[table["map"] == name][shares].min().min()) for name in ("transport", "histogram")}
+    report(
+        "transport",
+        ours=least["transport"],
+        reference=least["histogram"],
+        unit="smallest share predicted as target",
+        bar=1.0,
+    )
 
 
 if __name__ == "__main__":
