@@ -39,7 +39,7 @@ COLUMNS = {
     "counterfactual_<kind>_status": (
         "quality of the counterfactual: green, amber or red; red ones are left out of every table of changes"
     ),
-    "counterfactual_<kind>_length": "length of the step in latent space, in differences between the class means (alpha)",
+    "counterfactual_<kind>_length": "length of the latent step, in differences between the class means (alpha)",
     "counterfactual_<kind>_falls_short": "whether the step ends before the hyperplane between the two classes",
     "counterfactual_<kind>_way": "line: straight from mean to mean; gradient: along the gradient of the head's margin",
     "counterfactual_<kind>_attempts": "number of steps tried until the saved file reached the target or none was left",
