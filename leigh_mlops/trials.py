@@ -132,7 +132,7 @@ class Journal:
             if self.path.exists():
                 os.truncate(self.path, size)
             raise LeighError(
-                f"{self.path} can't be written ({error.strerror or error}); make space, then go on with --resume."
+                f"{self.path} can't be written ({error.strerror or error}); free space, then continue with --resume."
             ) from None
         self.events.append(event)
 

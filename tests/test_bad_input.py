@@ -122,7 +122,10 @@ def test_a_store_that_cannot_be_reached(store: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("model", "said"),
-    [("leigh-resnext", "names no registered model"), ("models:/leigh-resnext@champion", "The store has no")],
+    [
+        ("leigh-resnext", "is not the address of a registered model"),
+        ("models:/leigh-resnext@champion", "The store has no"),
+    ],
 )
 def test_models_that_do_not_exist(model: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(LeighError, match=said):

@@ -102,7 +102,7 @@ def test_a_job_is_resumed(tmp_path: Path) -> None:
         )  # type: ignore[arg-type]  # fmt: skip
         return job._begin_or_resume(version, None, ["counterfactual"], {"adjust": None, "oracle_adjust": None}, 20)
 
-    with pytest.raises(LeighError, match=r"holds another job \(confidence is 0.95, asked for is 0.99\)"):
+    with pytest.raises(LeighError, match=r"holds another job \(confidence is 0.95, not 0.99\)"):
         begin(confidence=0.99)
     before = json.loads((OLD / "job" / "job.json").read_text())
     assert {name: begin()[name] for name in ("sample", "full_colour", "begun")} == {

@@ -117,7 +117,7 @@ def test_a_full_disk_leaves_the_journal_as_it_was(tmp_path: Path, monkeypatch: p
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(LeighError, match=r"journal.jsonl can't be written \(No space left on device\); make space"):
+        with pytest.raises(LeighError, match=r"journal.jsonl can't be written \(No space left on device\); free space"):
             journal.append(DRAWN)
     assert journal.events == [first]
     assert Journal(journal.path).events == [first]

@@ -61,7 +61,7 @@ def open_fields(package: ModelPackage, images: Any, channels: Sequence[str] | No
     """
     if isinstance(images, pd.DataFrame):
         if channels is not None:
-            raise LeighError("channels= names the channels of arrays, and a table names its own; leave it out.")
+            raise LeighError("channels= is for arrays only, since a table names its channels; leave it out.")
         return _TableFields(package, images, controls)
     return _ArrayFields(package, images, channels, controls)
 
@@ -132,7 +132,7 @@ def _check_array(image: npt.NDArray[Any], name: str) -> Pixels:
     if image.dtype.kind != "u" or image.dtype.itemsize > 2:
         broken = image.dtype.kind == "f" and not np.isfinite(image).all()
         raise LeighError(
-            f"{name} is {image.dtype}{', and not all of it is finite' if broken else ''}; pass the raw counts of the "
+            f"{name} is {image.dtype}{', and not all values are finite' if broken else ''}; pass the raw counts of the "
             "camera as uint8 or uint16, such as image.astype(numpy.uint16) for whole numbers."
         )
     native: Pixels = image.astype(image.dtype.newbyteorder("="), copy=False)
@@ -150,8 +150,8 @@ def _order_channels(
     for number, image in enumerate(images):
         if len(image) != len(names):
             raise LeighError(
-                f"{name}[{number}] has {len(image)} channels for the names {', '.join(names)}; "
-                "name those of the images, in their order, by channels=."
+                f"{name}[{number}] has {len(image)} channels, but the names are {', '.join(names)}; "
+                "name the channels of the images, in their order, with channels=."
             )
     order = [names.index(channel) for channel in package.channels]
     return images if order == list(range(len(names))) else [image[order] for image in images]
@@ -167,14 +167,14 @@ def _table_adjustment(package: ModelPackage, table: pd.DataFrame, controls: Any)
     if _reference(package) is None:
         return None
     if controls is not None and not isinstance(controls, pd.DataFrame):
-        raise LeighError("The images are a table and controls= are not; pass the table of the whole plate.")
+        raise LeighError("The images are a table but controls= is not; pass the table of the whole plate.")
     whole = table if controls is None else controls.reset_index(drop=True)
     check_table(whole)
     named = whole[Metadata.PLATE].astype(str)
     negative = set(named[whole[Metadata.CONTROL] == "negcon"]) if Metadata.CONTROL in whole else set()
     if absent := sorted(set(table[Metadata.PLATE].astype(str)) - negative):
         raise LeighError(
-            f"The model is scaled by negative controls, and there is none of plate {absent[0]} in the table; pass the "
+            f"The model is scaled by negative controls, but the table has none of plate {absent[0]}; pass the "
             "table of the whole plate as controls=, with pert_type=negcon in its plate map."
         )
     return plate_adjustments(package, whole, Console(quiet=True))
@@ -186,14 +186,14 @@ def _array_adjustment(package: ModelPackage, channels: Sequence[str] | None, con
         return None
     if controls is None:
         raise LeighError(
-            "The model is scaled by each plate's own negative controls, and arrays do not say which they are; pass "
+            "The model is scaled by each plate's own negative controls, but arrays do not tell which these are; pass "
             "raw images of the plate's negative controls, or the table of the plate, as controls=."
         )
     if not isinstance(controls, pd.DataFrame):
         return {_NO_PLATE: _measure_adjustment(package, reference, channels, controls)}
     check_table(controls)
     if len(controls[Metadata.PLATE].unique()) > 1:
-        raise LeighError("controls= has several plates, and arrays do not say theirs; pass the table of one plate.")
+        raise LeighError("controls= has several plates, but arrays do not name theirs; pass the table of one plate.")
     (levels,) = (plate_adjustments(package, controls.reset_index(drop=True), Console(quiet=True)) or {}).values()
     return {_NO_PLATE: levels}
 

@@ -64,8 +64,8 @@ def load(model: str | os.PathLike[str], *, store: str | None = None) -> "Model":
     folder = Path(model)
     if not folder.is_dir():
         raise LeighError(
-            f"{folder} is no folder; give the folder of a model package, or the address of a registered version, such "
-            "as models:/leigh-iresnet@champion."
+            f"{folder} is not a folder; give the folder of a model package, or the address of a registered version, "
+            "such as models:/leigh-iresnet@champion."
         )
     return Model(read_card(load_to_device(folder), str(folder)))
 

@@ -80,8 +80,8 @@ def _draw(
     for each in shown:
         if len(each.image) != len(names):
             raise LeighError(
-                f"{each.title} has {len(each.image)} channels for the names {', '.join(names)}; "
-                "give one name for each by channels=."
+                f"{each.title} has {len(each.image)} channels, but the names are {', '.join(names)}; "
+                "give one name for each with channels=."
             )
     scale = _estimate_limits(shown) if limits is None else np.asarray(limits, float)
     if scale.shape != (len(names), 2) or not (scale[:, 0] < scale[:, 1]).all():

@@ -98,7 +98,9 @@ class ExplainJob:
             with lock.acquire(timeout=0):
                 return self._run()
         except Timeout:
-            raise LeighError(f"Another job works on {self.out}; wait for its end, or give another --out.") from None
+            raise LeighError(
+                f"Another job is writing to {self.out}; wait until it ends, or give another --out."
+            ) from None
         finally:
             if not lock.is_locked and not self.out.exists():
                 Path(lock.lock_file).unlink(missing_ok=True)
@@ -135,7 +137,7 @@ class ExplainJob:
         if not before or before.get("asked", self.model) != self.model or before["model"] == version.uri:
             return version
         self.console.print(
-            f"{self.model} is {version.uri} by now; {self.out} was begun with {before['model']} and goes on with it. "
+            f"{self.model} is now {version.uri}; {self.out} was begun with {before['model']} and continues with it. "
             "Give another --out for the newer one.",
             markup=False,
         )
@@ -154,7 +156,7 @@ class ExplainJob:
         pinned = before.get("oracle") if before.get("oracle_asked") == self.options.oracle else None
         oracle = self.store.version(pinned or self.options.oracle)
         if oracle.uri == version.uri:
-            raise LeighError(f"{oracle.uri} is asked about its own counterfactuals; give another --oracle, or none.")
+            raise LeighError(f"--oracle {oracle.uri} is the explained model itself; give another --oracle, or none.")
         found = self.store.download(oracle, folder)
         judging = load_package(found)
         check_oracle(package, judging, oracle.uri)
@@ -190,14 +192,14 @@ class ExplainJob:
             other = [key for key in kept if before[key] != job[key]]
             if other:
                 raise LeighError(
-                    f"{self.out} holds another job ({other[0]} is {before.get(other[0])!r}, asked for is "
+                    f"{self.out} holds another job ({other[0]} is {before.get(other[0])!r}, not "
                     f"{job[other[0]]!r}); give another --out, or remove the folder."
                 )
             for name, levels in adjust.items():
                 adjust[name] = None if levels is None else {**levels, **(before.get(name) or {})}
             job |= {name: before[name] for name in (*_CHECK_KEYS, "asked", "begun", "run") if name in before}
         elif self.out.exists() and any(self.out.iterdir()):
-            raise LeighError(f"{self.out} is not empty and holds no job; give another --out.")
+            raise LeighError(f"{self.out} is not empty and does not hold a job; give another --out.")
         job = {"asked": self.model, "oracle_asked": self.options.oracle, "begun": _timestamp()} | job | adjust
         _write_json(file, job | {"fields": fields, "finished": False})
         return job
@@ -263,7 +265,7 @@ class ExplainJob:
             except ray.exceptions.RayError as error:
                 reason = str(error).strip().splitlines()[-1]
                 raise LeighError(
-                    f"A worker of the job failed ({reason}); start the same command again: it does what is left."
+                    f"A worker of the job failed ({reason}); run the same command again to finish the remaining fields."
                 ) from None
 
     def _map_batches(self, order: WorkOrder, left: list[int], package: ModelPackage) -> Iterable[dict[str, Any]]:

@@ -118,7 +118,7 @@ def find_field_row(table: pd.DataFrame, name: str) -> int:
     """
     found = re.fullmatch(r"(.+)/([^/]+)/(\d+)", name)
     if not found:
-        raise LeighError(f"--towards-field {name!r} names no field; write it as PLATE/WELL/SITE, such as plate1/B03/2.")
+        raise LeighError(f"--towards-field {name!r} is not a field; write it as PLATE/WELL/SITE, such as plate1/B03/2.")
     keys = [(Metadata.PLATE, found[1]), (Metadata.WELL, found[2]), (Metadata.SITE, str(int(found[3])))]
     rows = table
     for column, value in keys:
@@ -126,6 +126,6 @@ def find_field_row(table: pd.DataFrame, name: str) -> int:
         if chosen.empty:
             # The example shares as many parts of the name as possible, to show how it is written.
             near = "/".join(str(rows[key].iloc[0]) for key, _ in keys)
-            raise LeighError(f"There is no field {name}; name one of the table's, such as {near}.")
+            raise LeighError(f"There is no field {name}; choose one from the table, such as {near}.")
         rows = chosen
     return int(table.index.get_indexer(rows.index[:1])[0])

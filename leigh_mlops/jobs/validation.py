@@ -33,26 +33,26 @@ def check_options(options: ExplainOptions, package: ModelPackage, methods: Seque
         )
     if options.towards_field is not None and "interpolation" not in methods:
         raise LeighError(
-            f"--towards-field says where interpolations lead, and {', '.join(methods)} is asked for;"
-            " add interpolation to --methods, or leave it out."
+            f"--towards-field applies to interpolation only, but the methods are {', '.join(methods)}; "
+            "add interpolation to --methods, or leave it out."
         )
     check_metrics(options.metrics)
     if 0 < options.occlusion_budget < MIN_BUDGET:
         raise LeighError(
-            f"--occlusion-budget {options.occlusion_budget} shows nothing; give at least {MIN_BUDGET}, "
+            f"--occlusion-budget {options.occlusion_budget} is too small; give at least {MIN_BUDGET}, "
             "or 0 for all windows."
         )
     if options.occlusion_budget and "occlusion" not in methods:
         raise LeighError(
-            f"--occlusion-budget is about occlusion, and {', '.join(methods)} is asked for;"
-            " add occlusion to --methods, or leave it out."
+            f"--occlusion-budget applies to occlusion only, but the methods are {', '.join(methods)}; "
+            "add occlusion to --methods, or leave it out."
         )
     if not check_kinds(options.counterfactual):
-        raise LeighError("No kind of counterfactual is given; give --counterfactual boundary,confident or leave it.")
+        raise LeighError("--counterfactual names no kind; give some, such as boundary,confident, or leave it out.")
     check_confidence(options.confidence)
     if package.model.task != "classify" and (options.rescue_from or options.rescue_to):
         raise LeighError(
-            f"--rescue-from and --rescue-to name classes, and {package.model.spec.family} knows none; leave them out."
+            f"--rescue-from and --rescue-to name classes, but {package.model.spec.family} has none; leave them out."
         )
     _check_means(options, package, methods)
     if "counterfactual" in methods:
@@ -73,11 +73,10 @@ def _check_means(options: ExplainOptions, package: ModelPackage, methods: Sequen
 
 def _check_sweep(options: ExplainOptions) -> None:
     if options.sweep == 1 or options.sweep < 0:
-        raise LeighError(f"A sweep of {options.sweep} images shows no way; give at least 2, or 0 for none.")
+        raise LeighError(f"--sweep {options.sweep} is too small; give at least 2 images, or 0 for none.")
     if options.sweep and "confident" not in options.counterfactual:
         raise LeighError(
-            "--sweep shows the way to the confident counterfactual, and only "
-            f"{', '.join(options.counterfactual)} is asked for; "
+            f"--sweep needs the confident counterfactual, but the kinds are {', '.join(options.counterfactual)}; "
             "add confident to --counterfactual, or leave --sweep out."
         )
 
@@ -86,8 +85,8 @@ def _refuse_counterfactual_options(options: ExplainOptions, package: ModelPackag
     for option, given in {"counts": options.counts, "oracle": options.oracle, "sweep": options.sweep}.items():
         if given:
             raise LeighError(
-                f"--{option} is about counterfactuals, and {package.model.spec.family} is explained by "
-                f"{', '.join(methods)}; leave it out, or take an invertible model."
+                f"--{option} applies to counterfactuals only, but {package.model.spec.family} is explained by "
+                f"{', '.join(methods)}; leave it out, or use an invertible model."
             )
 
 

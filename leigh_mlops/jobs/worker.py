@@ -221,7 +221,7 @@ def check_prediction(found: FieldExplanation) -> None:
     """
     probabilities = [value for name, value in found.numbers.items() if name in PROBABILITY]
     if not np.isfinite(np.array(probabilities, float)).all():
-        raise LeighError("The network's answer is not a number; look at the field's intensities.")
+        raise LeighError("The network's output is not a number; check the field's intensities.")
 
 
 def fit_batch_size(model: Network, workers: int, gpus: float = 0.0) -> int:

@@ -249,9 +249,9 @@ def _find_outcome(row: "pd.Series[Any]") -> CompoundOutcome:
 def _requested_column(table: pd.DataFrame, asked: str) -> str:
     name = asked if asked in table else add_metadata_prefix(asked)
     if name not in table:
-        raise LeighError(f"--doses {asked!r} is no column of the data; name one of its plate map.")
+        raise LeighError(f"--doses {asked!r} is not a column of the data; name one of its plate map.")
     if not is_numeric_dtype(table[name]):
-        raise LeighError(f"--doses {asked!r} holds something else than numbers; correct the plate map.")
+        raise LeighError(f"--doses {asked!r} has values that are not numbers; correct the plate map.")
     return name
 
 

@@ -75,7 +75,7 @@ def choose_reference_classes(
     """
     for option, name in (("--rescue-from", source), ("--rescue-to", target)):
         if name is not None and name not in classes:
-            raise LeighError(f"{option} {name!r} is no class of the model; choose from {', '.join(classes)}.")
+            raise LeighError(f"{option} {name!r} is not a class of the model; choose from {', '.join(classes)}.")
     if source is not None and source == target:
         raise LeighError(f"--rescue-from and --rescue-to are both {source!r}; give two classes.")
     if source is not None and target is not None:

@@ -22,7 +22,7 @@ def is_disk_full(error: BaseException) -> bool:
 def disk_full_message(error: BaseException) -> str:
     """Error message for a full disk, with the remedy."""
     reason = (str(error) or type(error).__name__).strip().splitlines()[-1]
-    return f"The disk is full ({reason}); make space, then go on with --resume."
+    return f"The disk is full ({reason}); free space, then continue with --resume."
 
 
 def is_machine_lost(error: BaseException) -> bool:
@@ -34,4 +34,4 @@ def halt_reason(error: Exception) -> str:
     """Reason why a machine can't run any trial, with the remedy."""
     if is_disk_full(error):
         return disk_full_message(error)
-    return f"{socket.gethostname()}: {' '.join(str(error).split()).rstrip('.')}; mend it, then go on with --resume."
+    return f"{socket.gethostname()}: {' '.join(str(error).split()).rstrip('.')}; fix this, then continue with --resume."

@@ -44,8 +44,8 @@ class Resources:
         self.cpus = wanted.cpus if self.gpus else max(wanted.cpus, share)
         if not any(node.get("CPU", 0.0) >= self.cpus and node.get("GPU", 0.0) >= self.gpus for node in nodes):
             raise LeighError(
-                f"A trial asks for {self.cpus:g} CPUs and {self.gpus:g} GPUs of one machine, and the largest has "
-                f"{largest:g} and {max(node.get('GPU', 0.0) for node in nodes):g}; make resources smaller."
+                f"A trial requests {self.cpus:g} CPUs and {self.gpus:g} GPUs on one machine, but the largest has "
+                f"{largest:g} and {max(node.get('GPU', 0.0) for node in nodes):g}; request fewer resources."
             )
         self.max_memory = max(node.get("memory", 0.0) for node in nodes)
         # Tune pickles this object for every worker, so it must not hold the images.
@@ -79,8 +79,8 @@ class Resources:
         """
         if (memory := self.memory_bytes(config)) > self.max_memory:
             raise LeighError(
-                f"It asks for {memory / 2**30:.1f} GiB of memory, and the largest machine gives "
-                f"{self.max_memory / 2**30:.1f}; make batch_size smaller, or set resources.memory_gib."
+                f"It needs {memory / 2**30:.1f} GiB of memory, but the largest machine offers "
+                f"{self.max_memory / 2**30:.1f}; lower batch_size, or set resources.memory_gib."
             )
 
     def check_resumed(self, trial: Trial) -> None:
@@ -91,8 +91,8 @@ class Resources:
         """
         if trial.epochs and (memory := self.memory_bytes(trial.config)) > self.max_memory:
             raise LeighError(
-                f"{trial.name} needs {memory / 2**30:.1f} GiB of memory, and the largest machine has "
-                f"{self.max_memory / 2**30:.1f} free; free memory, then go on with --resume."
+                f"{trial.name} needs {memory / 2**30:.1f} GiB of memory, but the largest machine has "
+                f"{self.max_memory / 2**30:.1f} free; free memory, then continue with --resume."
             )
 
 

@@ -70,7 +70,7 @@ def _train_and_report(config: dict[str, Any], space: SearchSpace, data: Prepared
         for objective in space.all_objectives:
             if objective.metric not in epoch.metrics:
                 raise LeighError(
-                    f"{objective.metric!r} is no score of {space.family}; choose one of {', '.join(epoch.metrics)}."
+                    f"{objective.metric!r} is not a score of {space.family}; choose one of {', '.join(epoch.metrics)}."
                 )
         if epoch.state.best_epoch == epoch.number:
             best = epoch.metrics

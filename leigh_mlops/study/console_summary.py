@@ -60,7 +60,10 @@ def print_place(console: Console, address: str | None, cores: int, gpus: int) ->
     """Print where a dry run would search."""
     here = f"this machine ({format_count(cores, 'core')}, {format_count(gpus, 'GPU')})"
     where = f"the Ray cluster {address}" if address else here
-    console.print(f"Would search on {where}; times and memory are of the published configurations here.", markup=False)
+    console.print(
+        f"Would search on {where}; times and memory are those of the published configurations on this machine.",
+        markup=False,
+    )
 
 
 def print_plan(console: Console, plans: Sequence[FamilyPlan], time_budget_s: float | None) -> None:
@@ -95,17 +98,15 @@ def _format_duration(seconds: float) -> str:
 def print_interrupted(console: Console, opened: Opened) -> None:
     """Print that a search did not reach its end."""
     console.print(
-        f"A search of {opened.facts['data']} that was begun {_format_elapsed(opened.time)} did not reach its end; "
-        "--resume goes on with it.",
+        f"A search of {opened.facts['data']}, begun {_format_elapsed(opened.time)}, did not finish; "
+        "continue it with --resume.",
         markup=False,
     )
 
 
 def print_resumed(console: Console, opened: Opened, ended: int, trials: int) -> None:
-    """Print that a search goes on, and how many of its trials have ended."""
-    console.print(
-        f"Going on with the search that was begun {_format_elapsed(opened.time)}: {ended} of {trials} trials are over."
-    )
+    """Print that a search is resumed, and how many of its trials have ended."""
+    console.print(f"Resuming the search begun {_format_elapsed(opened.time)}: {ended} of {trials} trials have ended.")
 
 
 def print_undelivered(console: Console, events: int) -> None:

@@ -77,7 +77,9 @@ def evaluate_version(store: Store, uri: str, data: Path, platemap: Path | None, 
         )
     rows = prepared.rows_of_unseen_wells(package.seen_digests, part=None)
     if not len(rows):
-        raise LeighError(f"{uri} was trained or chosen on every well of {data}; give it wells that it has not seen.")
+        raise LeighError(
+            f"{uri} was trained or chosen on every well of {data}; evaluate it on wells that it has not seen."
+        )
     wells, left_out = (len(np.unique(prepared.wells[each])) for each in (rows, np.setdiff1d(everything, rows)))
     seen = f"{wells} wells that it has not seen"
     if left_out:
@@ -107,7 +109,7 @@ def matching_data(package: ModelPackage, source: DataSource, console: Console) -
     data = add_flags(data, stored_excluded_flaws(package), console)
     if data.cache.full_scale != package.scale["full_scale"]:
         raise LeighError(
-            f"The images of {source.path} reach {data.cache.full_scale}, those that the model was trained on "
+            f"The images of {source.path} reach {data.cache.full_scale}, but those of training reach "
             f"{package.scale['full_scale']}; give images of the same bit depth."
         )
     for failure in data.failures:

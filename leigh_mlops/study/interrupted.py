@@ -29,7 +29,7 @@ def close_interrupted(store: Store, console: Console) -> None:
             if not events or isinstance(events[-1], Paused):
                 continue
             # After the last sign of life no time was spent.
-            saved.journal.append(Paused("its process is gone; --resume goes on", "KILLED", time=events[-1].time))
+            saved.journal.append(Paused("its process is gone; continue with --resume", "KILLED", time=events[-1].time))
             with create_delivery(saved, opened, store, parent) as delivery:
                 delivery.flush(STOPPED_WAIT_S)
 

@@ -154,7 +154,7 @@ class OpenSearch:
             why = f" ({self.delivery.problem})" if self.delivery.problem else ""
             raise StoreUnavailableError(
                 f"The store {self.store.location} has not answered for {STORE_WAIT_S / 60:.0f} minutes{why}; start "
-                "it, and go on with --resume: all trials are kept."
+                "it, then continue with --resume; all trials are kept."
             )
 
     def _register_winners(self, searched: Mapping[str, list[Trial]]) -> list[Winner]:
@@ -178,7 +178,7 @@ class OpenSearch:
         if not ranked:
             reason = next((trial.error for trial in trials if trial.error), "no trial finished an epoch")
             raise NoNetworkError(
-                f"No trial of {space.family} gave a network ({reason}); give it more time or mend its file."
+                f"No trial of {space.family} produced a network ({reason}); give it more time, or fix its search file."
             )
         packaged = [self._package_trial(space, trial) for trial in ranked[: space.keep]]
         run, package, uri = packaged[0]

@@ -44,7 +44,7 @@ def plate_adjustments(
     levels = data.control_levels(training_mask(package, data))
     if absent := sorted(set(table[Metadata.PLATE].astype(str)) - set(levels)):
         raise LeighError(
-            f"The model is scaled by negative controls, and plate {absent[0]} has none that can be read; add "
+            f"The model is scaled by negative controls, but plate {absent[0]} has no readable ones; add "
             "pert_type=negcon to its plate map."
         )
     return {plate: adjustment(controls, level).tolist() for plate, level in levels.items()}

@@ -108,7 +108,7 @@ def _split(table: pd.DataFrame, source: DataSource) -> "pd.Series[str]":
         return assign_split(table, group=source.group, seed=source.seed)
     fold, _, folds = source.fold.partition("/")
     if not fold.isdecimal() or not (folds.isdecimal() or folds == "all"):
-        raise LeighError(f"--fold {source.fold!r} is no part; write it as 2/5, or as 2/all for one group each.")
+        raise LeighError(f"--fold {source.fold!r} is not a fold; write it as 2/5, or as 2/all for one group each.")
     return fold_split(table, int(fold), "all" if folds == "all" else int(folds), group=source.group, seed=source.seed)
 
 
@@ -130,7 +130,7 @@ def prepare_data(
     if data.failures and not source.skip_broken:
         raise LeighError(
             f"{len(data.failures)} of {len(table)} fields can't be used, the first because "
-            f"{data.failures[0].reason.rstrip('.')}; mend or remove them, or leave them out with --skip-broken."
+            f"{data.failures[0].reason.rstrip('.')}; fix or remove them, or leave them out with --skip-broken."
         )
     for failure in data.failures:
         console.print(f"  left out: {failure.reason}", markup=False)
@@ -146,7 +146,7 @@ def _check_class_coverage(data: PreparedData) -> None:
         if absent := [name for number, name in enumerate(data.classes) if number not in present]:
             raise LeighError(
                 f"no usable field of class {absent[0]!r} is left in the {part} part; add images of more wells, or "
-                "leave fewer out with --exclude."
+                "exclude fewer with --exclude."
             )
 
 

@@ -96,7 +96,9 @@ def locked_search(folder: Path) -> Iterator[SavedSearch]:
         # Other commands lock it for a moment, to check that no process does.
         lock = _acquire_lock(folder, _LOCK_TIMEOUT_S)
     except Timeout:
-        raise LeighError(f"The search {folder.name} runs already; wait for its end, or stop it first.") from None
+        raise LeighError(
+            f"The search {folder.name} is already running; wait until it ends, or stop it first."
+        ) from None
     try:
         yield SavedSearch(folder)
     finally:

@@ -93,8 +93,8 @@ class SearchStudy:
             if opened.study == wanted:
                 return folder
         raise LeighError(
-            "No search that was begun with these options waits; --resume alone goes on with the newest, and without "
-            "--resume a new one begins."
+            "There is no interrupted search with these options; pass --resume alone to continue the newest, or "
+            "leave it out to begin a new one."
         )
 
     def _search(self, saved: SavedSearch, store: Store, divided: DividedData) -> list[Winner]:
@@ -158,8 +158,8 @@ class SearchStudy:
         for part, is_same in unchanged.items():
             if not is_same:
                 raise LeighError(
-                    f"The {part} of {facts['data']} changed since the search {saved.folder.name} began; bring the old "
-                    "state back, or begin a new search without --resume."
+                    f"The {part} of {facts['data']} changed since the search {saved.folder.name} began; restore "
+                    "the old state, or begin a new search without --resume."
                 )
         ended = sum(isinstance(event, Ended) for event in saved.journal.events)
         print_resumed(self.console, opened, ended, sum(space.trials for space in self.options.spaces))
@@ -177,7 +177,7 @@ class SearchStudy:
         if hopeless and delivered:
             saved.remove()
         else:
-            self.console.print("Go on with: python -m leigh_mlops.tune --resume")
+            self.console.print("Continue with: python -m leigh_mlops.tune --resume")
 
     def _print_result(self, result: SearchResult, data: PreparedData, store: Store) -> None:
         where = store.location
@@ -207,12 +207,12 @@ def resume_newest(console: Console, *, store: str | None = None, process: Search
     """
     interrupted = list(interrupted_searches().items())
     if not interrupted:
-        raise LeighError("No search waits to be gone on with; begin one without --resume.")
+        raise LeighError("There is no interrupted search to resume; begin one without --resume.")
     folder, opened = interrupted[-1]
     location = opened.study["store"]
     if store is None:
         store = location if "://" in location else f"sqlite:///{location}"
     if "…" in store:
-        raise LeighError(f"The search's store {store} needs its password again; give it with --store.")
+        raise LeighError(f"The search's store {store} needs its password again; give its address with --store.")
     study = SearchStudy(StudyOptions.from_settings(opened.study), console, store, process or SearchProcess())
     return study.resume(folder)

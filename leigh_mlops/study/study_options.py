@@ -47,7 +47,7 @@ class StudyOptions:
             LeighError: It has other characters.
         """
         if not re.fullmatch(r"[\w.-]+", self.line):
-            raise LeighError(f"--name {self.line!r} is no name; use letters, digits, '-', '_' and '.'.")
+            raise LeighError(f"--name {self.line!r} is not a valid name; use letters, digits, '-', '_' and '.'.")
 
     def facts(self, data: PreparedData) -> DataFacts:
         """Facts about the study's data, as tags of its runs."""

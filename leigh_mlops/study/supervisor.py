@@ -111,10 +111,12 @@ class Supervisor:
         why = f" ({reason})" if reason else ""
         if deaths >= _MAX_DEATHS:
             raise LeighError(
-                f"The search's process died {deaths} times without finishing an epoch{why}; look at the machine's "
-                "memory, then go on with --resume."
+                f"The search's process died {deaths} times without finishing an epoch{why}; check the machine's "
+                "memory, then continue with --resume."
             )
-        self.console.print(f"  the search's process died{why}; it goes on where it was", style="yellow", markup=False)
+        self.console.print(
+            f"  the search's process died{why}; restarting it where it stopped", style="yellow", markup=False
+        )
         wait = time.monotonic() + RESTART_WAIT_S * 2 ** (deaths - 1)
         while time.monotonic() < wait and not self._stops:
             time.sleep(0.05)
@@ -128,7 +130,7 @@ class Supervisor:
         def handle(number: int, frame: FrameType | None) -> None:
             self._stops += 1
             if self._stops == 1:
-                self.console.print("  stopping when the epochs that run are saved; once more stops at once")
+                self.console.print("  stopping after the running epochs are saved; interrupt again to stop at once")
             else:
                 self.process.kill_group()
 

@@ -142,7 +142,9 @@ class Registry:
         """
         parts = re.fullmatch(r"models:/([^/@]+)(?:/(\d+)|@(\w+))", uri)
         if parts is None:
-            raise LeighError(f"{uri!r} names no registered model; write models:/NAME@champion or models:/NAME/3.")
+            raise LeighError(
+                f"{uri!r} is not the address of a registered model; write models:/NAME@champion or models:/NAME/3."
+            )
         name, number, alias = parts.groups()
         with translate_store_errors(self.client):
             try:
@@ -170,7 +172,8 @@ class Registry:
                     fetched = Path(mlflow.artifacts.download_artifacts(version.uri, dst_path=temporary))
             except (MlflowException, SQLAlchemyError, OSError) as error:
                 raise LeighError(
-                    f"The files of {version.uri} can't be had ({first_line(error)}); check the store that has them."
+                    f"The files of {version.uri} can't be downloaded ({first_line(error)}); check the store that holds "
+                    "them."
                 ) from None
             found = [path.parent for path in sorted(fetched.rglob("model.json"))]
             if len(found) != 1:

@@ -43,7 +43,7 @@ def translate_store_errors(client: MlflowClient) -> Iterator[None]:
         where = redact_secrets(str(client.tracking_uri))
         status = getattr(getattr(error, "response", None), "status_code", 0)
         if getattr(error, "error_code", None) in _REFUSALS or status in (400, 401, 403, 404):
-            raise LeighError(f"The store {where} refuses ({first_line(error)}); see its log.") from None
+            raise LeighError(f"The store {where} refused the request ({first_line(error)}); see its log.") from None
         raise StoreUnavailableError(
             f"The store {where} does not answer ({first_line(error)}); start it again, or give another --store."
         ) from None

@@ -26,11 +26,11 @@ def test_good_arrays_are_predicted(model: Model) -> None:
         ("plate", {}, r"have the shape \(\)"),
         ([GOOD[0, 0]], {}, r"images\[0\] has the shape \(40, 40\)"),
         (GOOD.astype(float), {}, r"images\[0\] is float64; pass the raw counts of the camera as uint8 or uint16"),
-        (np.full(GOOD.shape, np.nan), {}, "float64, and not all of it is finite; pass the raw counts"),
+        (np.full(GOOD.shape, np.nan), {}, "float64, and not all values are finite; pass the raw counts"),
         (GOOD.astype(np.int32), {}, "is int32"),
         (GOOD.astype(np.uint8), {}, "reaches 255 where the model's images reach 65535"),
-        (np.ones((1, 2, 40, 48), np.uint16), {}, "has 48 x 40 pixels; square fields are needed"),
-        (np.ones((1, 3, 40, 40), np.uint16), {}, r"images\[0\] has 3 channels for the names DAPI, TMRM; name those"),
+        (np.ones((1, 2, 40, 48), np.uint16), {}, "has 48 x 40 pixels; fields must be square"),
+        (np.ones((1, 3, 40, 40), np.uint16), {}, r"images\[0\] has 3 channels, but the names are DAPI, TMRM; name the"),
         (GOOD, {"channels": ["DAPI", "GFP"]}, "has the channels DAPI, GFP, but the model needs DAPI, TMRM"),
         (np.ones((1, 3, 40, 40), np.uint16), {"channels": ["DAPI", "TMRM", "TMRM"]}, "names a channel twice"),
         (pd.DataFrame({"a": [1]}), {}, "lacks the columns Metadata_Plate, Metadata_Well, Metadata_Site"),
@@ -44,7 +44,7 @@ def test_what_does_not_fit_is_refused_with_the_remedy(
 
 
 def test_tables_name_their_own_channels_and_have_rows(model: Model, table: pd.DataFrame) -> None:
-    with pytest.raises(LeighError, match="a table names its own; leave it out"):
+    with pytest.raises(LeighError, match="a table names its channels; leave it out"):
         model.predict(table, channels=["DAPI", "TMRM"])
     with pytest.raises(LeighError, match="The table has no rows"):
         model.predict(table.head(0))

@@ -217,7 +217,7 @@ def test_unknown_options_are_refused(
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(LeighError, match="is no folder; give the folder of a model package"):
+    with pytest.raises(LeighError, match="is not a folder; give the folder of a model package"):
         load(tmp_path / "absent")
 
 

@@ -77,7 +77,7 @@ def test_a_field_that_cannot_be_read_is_black_and_says_so(table: pd.DataFrame) -
         ([], {}, "There are no images"),
         ([np.ones((8, 8))], {}, r"pass numbers of shape \(C, H, W\)"),
         (np.array([[[["a"]]]]), {}, r"pass numbers of shape \(C, H, W\)"),
-        (np.ones((1, 2, 8, 8)), {"channels": ["DAPI"]}, "has 2 channels for the names DAPI"),
+        (np.ones((1, 2, 8, 8)), {"channels": ["DAPI"]}, "has 2 channels, but the names are DAPI"),
         (np.ones((1, 1, 8, 8)), {"limits": [(2, 1)]}, "limits="),
         (np.ones((1, 1, 8, 8)), {"titles": ["a", "b"]}, "There are 2 titles for 1 images"),
     ],

@@ -51,5 +51,5 @@ def test_a_search_that_is_killed_again_and_again_ends_as_one_that_is_not(tmp_pat
         assert code == 0, (storm.place / "out").read_text()
         assert find_faults(read_store(storm), undisturbed, **SIZE) == []
         assert len(storm.killed) >= 2
-        assert "driver" not in storm.killed or "Going on with the search" in (storm.place / "out").read_text()
+        assert "driver" not in storm.killed or "Resuming the search" in (storm.place / "out").read_text()
         assert not list((storm.place / "state" / "searches").iterdir())

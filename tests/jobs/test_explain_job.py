@@ -165,7 +165,9 @@ def test_what_a_screen_is_asked_may_change_and_later_options_may_be_missing(job:
 
 def test_two_jobs_do_not_work_on_one_folder(job: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     def second(*_: object) -> None:
-        with pytest.raises(LeighError, match=r"Another job works on .*; wait for its end, or give another --out"):
+        with pytest.raises(
+            LeighError, match=r"Another job is writing to .*; wait until it ends, or give another --out"
+        ):
             ExplainJob(**job).run()
         raise RuntimeError("refused")
 

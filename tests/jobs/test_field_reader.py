@@ -56,7 +56,7 @@ def test_a_field_is_found_by_its_name(table: pd.DataFrame, name: str, row: int) 
 
 @pytest.mark.parametrize("name", ["P", "P/B03", "P/B03/x", "B03/1"])
 def test_what_names_no_field_is_said(table: pd.DataFrame, name: str) -> None:
-    with pytest.raises(LeighError, match=r"names no field; write it as PLATE/WELL/SITE"):
+    with pytest.raises(LeighError, match=r"is not a field; write it as PLATE/WELL/SITE"):
         find_field_row(table, name)
 
 

@@ -165,7 +165,7 @@ def test_several_must_be_named() -> None:
 
 
 def test_what_is_no_dose_is_refused() -> None:
-    with pytest.raises(LeighError, match="no column of the data"):
+    with pytest.raises(LeighError, match="is not a column of the data"):
         dose_column(TABLE, "uM")
-    with pytest.raises(LeighError, match="something else than numbers"):
+    with pytest.raises(LeighError, match="values that are not numbers"):
         dose_column(TABLE, "Compound")

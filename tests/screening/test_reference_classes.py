@@ -49,7 +49,7 @@ def test_three_classes_without_names_say_nothing() -> None:
 
 
 def test_a_class_that_is_not_the_model_s_is_refused() -> None:
-    with pytest.raises(LeighError, match="--rescue-to 'KO' is no class of the model; choose from DS, WT"):
+    with pytest.raises(LeighError, match="--rescue-to 'KO' is not a class of the model; choose from DS, WT"):
         choose_reference_classes(NOTHING, ("DS", "WT"), "DS", "KO")
     with pytest.raises(LeighError, match="both 'DS'"):
         choose_reference_classes(NOTHING, ("DS", "WT"), "DS", "DS")

@@ -99,7 +99,7 @@ def test_a_trial_that_asks_for_more_memory_than_there_is_fails_alone(place: Path
     how, trials, _ = found(SearchRequest(greedy, place / "data", place / "greedy"))
     assert how == "complete"
     assert [trial.state for trial in trials] == ["failed", "failed"]
-    assert "asks for 1000000.0 GiB of memory, and the largest machine gives" in str(trials[0].error)
+    assert "needs 1000000.0 GiB of memory, but the largest machine offers" in str(trials[0].error)
 
 
 def test_members_that_ask_for_more_memory_than_there_is_fail_alone(place: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_trial_that_ran_and_no_longer_fits_into_memory_waits_for_it(place: Pat
     greedy = space(resources={"memory_gib": 1e6}, trials=2)
     ran = Trial("autoencoder", 1, dict(greedy.published), epochs=[{"val/mse": 0.1}])
     told: list[TrialEvent] = []
-    with pytest.raises(LeighError, match=r"^autoencoder-1 needs .* free; free memory, then go on with --resume\.$"):
+    with pytest.raises(LeighError, match=r"^autoencoder-1 needs .* free; free memory, then continue with --resume\.$"):
         run_search(SearchRequest(greedy, place / "data", place / "waits", trials=[ran]), told.append)
     assert not told
 
@@ -122,7 +122,7 @@ def test_a_trial_that_ran_and_no_longer_fits_into_memory_waits_for_it(place: Pat
 def test_more_cores_than_any_machine_has_are_refused_at_once(place: Path, algorithm: str) -> None:
     wide = space(resources={"cpus": 1000}, algorithm=algorithm)
     told: list[TrialEvent] = []
-    with pytest.raises(LeighError, match="A trial asks for 1000 CPUs and 0 GPUs of one machine, and the largest has"):
+    with pytest.raises(LeighError, match="A trial requests 1000 CPUs and 0 GPUs on one machine, but the largest has"):
         run_search(SearchRequest(wide, place / "data", place / "wide"), told.append)
     assert not told
 
@@ -231,7 +231,7 @@ def test_a_search_that_is_asked_to_stop_ends_with_its_epochs_and_goes_on(place: 
 def test_a_full_disk_is_no_trials_fault(place: Path) -> None:
     # A worker can't be given a full disk, but words as one would say them.
     searched = space(published=space().published | {"init": "/nowhere: No space left on device"}, space={})
-    with pytest.raises(LeighError, match=r"The disk is full .*; make space, then go on with --resume"):
+    with pytest.raises(LeighError, match=r"The disk is full .*; free space, then continue with --resume"):
         found(SearchRequest(searched, place / "data", place / "full"))
 
 
@@ -239,7 +239,7 @@ def test_a_full_disk_is_no_trials_fault(place: Path) -> None:
 def test_a_machine_that_cant_read_the_data_is_no_trials_fault(place: Path, memory_gib: float | None) -> None:
     # Memory that is given needs no look at the data before a worker has one.
     searched, told = space(resources={"memory_gib": memory_gib}), list[TrialEvent]()
-    with pytest.raises(LeighError, match=r"data\.json.*; mend it, then go on with --resume\.$"):
+    with pytest.raises(LeighError, match=r"data\.json.*; fix this, then continue with --resume\.$"):
         run_search(SearchRequest(searched, place / "nothing", place / "unreadable"), told.append)
     assert {type(event) for event in told} == ({Drawn} if memory_gib else set())
 

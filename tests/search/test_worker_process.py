@@ -16,5 +16,5 @@ def test_a_disk_that_is_full_for_tune_itself_is_said(code: int) -> None:
         message = failure_message(error)
         assert isinstance(message, Refused)
         assert message.reason.startswith("The disk is full (")
-        assert message.reason.endswith("); make space, then go on with --resume.")
+        assert message.reason.endswith("); free space, then continue with --resume.")
     assert isinstance(failure_message(OSError(errno.EPIPE, "Broken pipe")), Broken)

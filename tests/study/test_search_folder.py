@@ -27,7 +27,7 @@ def test_a_search_that_was_begun_waits_until_it_is_removed(tmp_path: Path) -> No
             saved.journal.append(Opened(SETTINGS, FACTS))
             assert saved.folder not in interrupted_searches()
             with (
-                pytest.raises(LeighError, match=f"The search {saved.folder.name} runs already"),
+                pytest.raises(LeighError, match=f"The search {saved.folder.name} is already running"),
                 locked_search(saved.folder),
             ):
                 pass

@@ -69,17 +69,19 @@ def test_a_plan_says_what_would_run_and_trains_nothing(study: SearchStudy, said:
 
 
 def test_there_is_nothing_to_go_on_with(study: SearchStudy, said: io.StringIO) -> None:
-    with pytest.raises(LeighError, match="No search waits to be gone on with"):
+    with pytest.raises(LeighError, match="There is no interrupted search to resume"):
         resume_newest(study.console)
     begun(replace(study.options, seed=7), Store.open(study.store))
-    with pytest.raises(LeighError, match="No search that was begun with these options waits"):
+    with pytest.raises(LeighError, match="There is no interrupted search with these options"):
         study.resume()
 
 
 @pytest.mark.parametrize("alone", [True, False])
 def test_a_search_of_images_that_changed_is_not_gone_on_with(study: SearchStudy, alone: bool) -> None:
     folder = begun(study.options, Store.open(study.store))
-    with pytest.raises(LeighError, match=f"The images of plate changed since the search {folder.name} began; bring"):
+    with pytest.raises(
+        LeighError, match=f"The images of plate changed since the search {folder.name} began; restore the old state"
+    ):
         resume_newest(study.console) if alone else study.resume()
     assert list(interrupted_searches()) == [folder]
 
@@ -107,10 +109,8 @@ def test_runs_of_a_search_whose_process_is_gone_are_closed(
         for run in (parent, trial):
             found = store.client.get_run(run.id)
             assert found.info.status == "KILLED"
-            assert found.data.tags["error"] == "its process is gone; --resume goes on"
-    assert "A search of plate that was begun 0 minutes ago did not reach its end; --resume goes on with it." in (
-        said.getvalue()
-    )
+            assert found.data.tags["error"] == "its process is gone; continue with --resume"
+    assert "A search of plate, begun 0 minutes ago, did not finish; continue it with --resume." in said.getvalue()
     assert list(interrupted_searches()) == [folder]
     with locked_search(folder) as saved:
         # The night for which it lay there was no search.
@@ -120,6 +120,6 @@ def test_runs_of_a_search_whose_process_is_gone_are_closed(
 def test_a_store_of_another_name_is_found_again(study: SearchStudy, tmp_path: Path) -> None:
     place = tmp_path / "elsewhere" / "runs.db"
     folder = begun(study.options, Store.open(f"sqlite:///{place}"))
-    with pytest.raises(LeighError, match=f"the search {folder.name} began; bring"):
+    with pytest.raises(LeighError, match=f"the search {folder.name} began; restore the old state"):
         resume_newest(study.console)
     assert [path.name for path in place.parent.glob("*.db")] == ["runs.db"]

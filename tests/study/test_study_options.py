@@ -45,5 +45,5 @@ def test_the_settings_of_version_0_1_0_are_read(tmp_path: Path) -> None:
 
 def test_a_line_that_the_registry_does_not_take_is_refused() -> None:
     StudyOptions(DataSource(None), [SPACE], line="mito-2").check_line()
-    with pytest.raises(LeighError, match=r"--name 'a/b' is no name; use letters"):
+    with pytest.raises(LeighError, match=r"--name 'a/b' is not a valid name; use letters"):
         StudyOptions(DataSource(None), [SPACE], line="a/b").check_line()

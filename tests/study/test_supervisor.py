@@ -64,13 +64,13 @@ def test_a_process_that_is_gone_is_started_again_where_it_was(serve: Any, study:
 
 
 def test_a_process_that_dies_again_and_again_ends_it_with_a_sentence(study: Study) -> None:
-    with pytest.raises(LeighError, match="died 5 times without finishing an epoch; look at the machine's memory"):
+    with pytest.raises(LeighError, match="died 5 times without finishing an epoch; check the machine's memory"):
         study.search(processes.barren)
     assert study.whats() == ["started"] * 5
 
 
 def test_a_process_that_breaks_says_why(study: Study) -> None:
-    with pytest.raises(LeighError, match=r"without finishing an epoch \(RayError: the head is gone\); look at"):
+    with pytest.raises(LeighError, match=r"without finishing an epoch \(RayError: the head is gone\); check the"):
         study.search(processes.broken)
 
 

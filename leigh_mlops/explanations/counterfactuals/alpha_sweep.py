@@ -37,7 +37,7 @@ def sweep_alphas(longest: Tensor, steps: int) -> Tensor:
         [[0.0, 0.0], [0.5, 1.0], [1.0, 2.0]]
     """
     if steps < 2:
-        raise LeighError(f"A sweep of {steps} steps shows no way; give at least 2, or 0 for none.")
+        raise LeighError(f"A sweep of {steps} steps is too short; give at least 2, or 0 for none.")
     return torch.linspace(0, OVERSHOOT, steps, dtype=longest.dtype, device=longest.device)[:, None] * longest
 
 

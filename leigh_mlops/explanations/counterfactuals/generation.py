@@ -138,7 +138,7 @@ def check_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
         if kind not in COUNTERFACTUAL_KINDS:
             raise LeighError(f"Unknown counterfactual {kind!r}; choose from {', '.join(COUNTERFACTUAL_KINDS)}.")
         if kind in kinds[:place]:
-            raise LeighError(f"The counterfactual {kind!r} is asked for twice; name each kind once.")
+            raise LeighError(f"The counterfactual {kind!r} is given twice; name each kind once.")
     return tuple(kind for kind in COUNTERFACTUAL_KINDS if kind in kinds)
 
 
@@ -149,7 +149,7 @@ def check_confidence(confidence: float) -> float:
         LeighError: It is not above 0.5 and below 1.
     """
     if not 0.5 < confidence < 1:
-        raise LeighError(f"A confidence of {confidence} can't be asked for; give one above 0.5 and below 1.")
+        raise LeighError(f"A confidence of {confidence} is out of range; give one above 0.5 and below 1.")
     return confidence
 
 

@@ -39,7 +39,7 @@ def interpolate(model: nn.Module, z_from: Tensor, z_to: Tensor, steps: int) -> T
     """
     network = require_capabilities(model, ("decode",), "interpolation")
     if steps < 1:
-        raise LeighError(f"An interpolation of {steps} steps has no way to go; give at least 1.")
+        raise LeighError(f"An interpolation of {steps} steps is too short; give at least 1.")
     if z_from.shape != z_to.shape:
         raise ValueError(f"the latents' shapes {tuple(z_from.shape)} and {tuple(z_to.shape)} differ")
     with evaluating(model):

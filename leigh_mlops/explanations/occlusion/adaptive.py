@@ -60,7 +60,7 @@ def refine(measure: Callable[[Tensor], Tensor], grid: WindowGrid, budget: int, s
     if budget >= rows * columns:
         return RefinedLosses(measure(grid.boxes()), rows * columns, 1.0)
     if budget < MIN_BUDGET:
-        raise LeighError(f"A budget of {budget} evaluations shows nothing; give at least {MIN_BUDGET}, or 0 for all.")
+        raise LeighError(f"A budget of {budget} evaluations is too small; give at least {MIN_BUDGET}, or 0 for all.")
     drawn = np.random.default_rng(seed).choice(rows * columns, size=budget // _HELD_OUT_DIVISOR, replace=False)
     held = torch.from_numpy(np.sort(drawn))
     estimates, spent = _estimate(measure, grid, budget - len(held), set(held.tolist()))

@@ -40,7 +40,7 @@ def test_alphas_go_from_the_original_past_the_step():
     assert alphas[0].tolist() == [0, 0]
     assert alphas[-1].tolist() == [1.25, -2.5]
     assert alphas[4].tolist() == [1.0, -2.0]
-    with pytest.raises(LeighError, match="1 steps shows no way"):
+    with pytest.raises(LeighError, match="1 steps is too short"):
         sweep_alphas(torch.ones(1), 1)
 
 

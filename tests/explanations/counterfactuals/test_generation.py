@@ -77,14 +77,14 @@ def test_what_cannot_be_asked(flow, classifier, images, means):
         counterfactual(flow, images, None, {"true": means["true"]})
     with pytest.raises(LeighError, match=r"cannot decode; take a model of the family iresnet"):
         counterfactual(classifier, images, None, means)
-    with pytest.raises(LeighError, match=r"confidence of 0\.5 can't be asked for"):
+    with pytest.raises(LeighError, match=r"confidence of 0\.5 is out of range"):
         counterfactual(flow, images, None, means, confidence=0.5)
     with pytest.raises(
         LeighError, match="Unknown counterfactual 'alpha_2'; choose from alpha_0, alpha_1, boundary, confident"
     ):
         counterfactual(flow, images, None, means, which="alpha_2")
     assert check_kinds(COUNTERFACTUAL_KINDS) == check_kinds(COUNTERFACTUAL_KINDS[::-1]) == COUNTERFACTUAL_KINDS
-    with pytest.raises(LeighError, match="'boundary' is asked for twice"):
+    with pytest.raises(LeighError, match="'boundary' is given twice"):
         check_kinds(["boundary", "confident", "boundary"])
 
 

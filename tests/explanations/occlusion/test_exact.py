@@ -164,7 +164,7 @@ def test_what_does_not_fit(coder):
         occlusion(Pooling(), images, target, window=3)
     with pytest.raises(LeighError, match="Channel 2 does not exist in images of 2; give 0 to 1"):
         occlusion(Pooling(), images, target, window=3, channel=2, stride=1)
-    with pytest.raises(LeighError, match="budget of 20 evaluations shows nothing; give at least 50"):
+    with pytest.raises(LeighError, match="budget of 20 evaluations is too small; give at least 50"):
         occlusion_with_budget(Pooling(), torch.zeros(1, 2, 16, 16), target, budget=20, window=1, stride=1)
     with pytest.raises(LeighError, match="cannot classify; take a model of the family resnext or iresnet"):
         occlusion(coder, images, target, window=3, stride=1)
