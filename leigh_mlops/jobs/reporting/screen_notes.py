@@ -27,7 +27,7 @@ _OUTCOMES = {
     CompoundOutcome.ONE_WELL: "only one well; add replicates",
     CompoundOutcome.UNTESTED: "not tested: the controls do not vary",
     CompoundOutcome.NO_DIFFERENCE: "no significant difference from the diseased controls (q {q:.2g}, {wells} wells)",
-    CompoundOutcome.AWAY: "shifts away from health (rescue {rescue:.0f} %, {wells} wells)",
+    CompoundOutcome.WORSENED: "shifts away from health (rescue {rescue:.0f} %, {wells} wells)",
     CompoundOutcome.UNSURE: (
         "the interval of its rescue includes 0 ({rescue_low:.0f} to {rescue_high:.0f}, {wells} wells)"
     ),

@@ -29,7 +29,7 @@ _CONFOUND_NAMES = {
     "position": "the position on the plate alone {accuracy:.2f} ({wells})",
 }
 _RULES = {
-    ReferenceRule.ASKED: "as requested",
+    ReferenceRule.REQUESTED: "as requested",
     ReferenceRule.DISEASE_AND_HEALTH: "the classes of disease and health",
     ReferenceRule.CONTROLS: "the classes of the plate map's negative and positive controls",
     ReferenceRule.ONLY_CLASSES: (
