@@ -14,8 +14,8 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from leigh_mlops.report.search.importance import importance_chart
-from leigh_mlops.report.search.learning_curves import learning_curves, reference_comparison
-from leigh_mlops.report.search.parallel_coordinates import hyperparameter_value, parallel_coordinates
+from leigh_mlops.report.search.learning_curves import learning_curves_chart, reference_comparison
+from leigh_mlops.report.search.parallel_coordinates import drawn_value, parallel_coordinates
 from leigh_mlops.report.search.pareto import front_chart, front_rows
 from leigh_mlops.report.search.plotly_charts import Chart
 from leigh_mlops.report.search.search_records import (
@@ -133,7 +133,7 @@ def _coordinates_chart(found: SearchRecords, space: SearchSpace) -> Chart | str:
 
 
 def _curves_chart(found: SearchRecords, space: SearchSpace) -> Chart | str:
-    return learning_curves(found, space) or f"{space.family}: no trial has finished an epoch."
+    return learning_curves_chart(found, space) or f"{space.family}: no trial has finished an epoch."
 
 
 def _front_table(found: SearchRecords, space: SearchSpace) -> dict[str, Any]:
@@ -165,7 +165,7 @@ def _leaderboard_row(
 ) -> dict[str, Any]:
     values = [finite_value(row["metrics"], name) for name in metrics]
     numbers = [*values, float(row["seconds"]) / 60, float(row["epochs"]), float(row["best_epoch"])]
-    drawn = {key: hyperparameter_value(key, space, row["config"]) for key in space.space}
+    drawn = {key: drawn_value(key, space, row["config"]) for key in space.space}
     config = ", ".join(f"{key} {format_value(value)}" for key, value in drawn.items() if value is not None)
     return {
         "name": row["name"],
