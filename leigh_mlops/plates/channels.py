@@ -61,7 +61,9 @@ def _default_names(present: list[str], called: Mapping[str, str]) -> dict[str, s
 
 def _wanted_names(present: list[str], wanted: Wanted, called: Mapping[str, str]) -> dict[str, str]:
     numbers = {name: number for number, name in called.items()}
-    found = {name: str(said) if str(said) in present else numbers.get(str(said), "") for name, said in wanted.items()}
+    found = {
+        name: str(given) if str(given) in present else numbers.get(str(given), "") for name, given in wanted.items()
+    }
     if absent := [f"{name} ({wanted[name]})" for name, number in found.items() if number not in present]:
         there = ", ".join(f"{number} {called[number]}" if number in called else number for number in present)
         raise LeighError(f"no file has channel {', '.join(absent)}; the files have {there}.")
@@ -124,7 +126,7 @@ def _expand_pages(files: pd.DataFrame, pages: Pages, meaning: tuple[Page, ...]) 
         raise LeighError(
             f"{escape_unprintable(pages.path)} holds {pages.count} colour pages; export one page per file."
         )
-    said = pd.DataFrame({"channel": [str(page.channel + 1) for page in meaning], "frame": range(len(meaning))})
+    page_columns = pd.DataFrame({"channel": [str(page.channel + 1) for page in meaning], "frame": range(len(meaning))})
     for axis, column in (("z", Metadata.Z), ("time", Metadata.TIME)):
         if pages.size(axis) > 1:
             if len(set(files[column].dropna())) > 1:
@@ -132,9 +134,9 @@ def _expand_pages(files: pd.DataFrame, pages: Pages, meaning: tuple[Page, ...]) 
                     f"{escape_unprintable(pages.path)} holds pages of several {axis}, "
                     f"and the file names number {axis}, too; export in one of the two ways."
                 )
-            said[column] = [getattr(page, axis) + 1 for page in meaning]
-    bare = files.drop(columns=list(said.columns))
-    return bare.merge(said, how="cross")[[*files.columns]]
+            page_columns[column] = [getattr(page, axis) + 1 for page in meaning]
+    bare = files.drop(columns=list(page_columns.columns))
+    return bare.merge(page_columns, how="cross")[[*files.columns]]
 
 
 def _paths(files: pd.DataFrame) -> "map[Path]":
