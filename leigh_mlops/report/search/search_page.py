@@ -1,18 +1,14 @@
 """HTML page of a search: one file that opens from disk, without a network."""
 
-import base64
-import hashlib
 import html
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from leigh_mlops.report.html_page import create_environment, script_hash
 from leigh_mlops.report.search.importance import importance_chart
 from leigh_mlops.report.search.learning_curves import learning_curves_chart, reference_comparison
 from leigh_mlops.report.search.parallel_coordinates import drawn_value, parallel_coordinates
@@ -56,10 +52,13 @@ def search_page(found: SearchRecords) -> str:
     Returns:
         A complete HTML document, which can be written as UTF-8.
     """
-    environment = _environment()
+    environment = create_environment(escaped_key=html.escape)
     plotly, script = get_plotlyjs(), environment.get_template("search_script.html").render()
     page = environment.get_template("search.html").render(
-        **_content(found), plotly=Markup(plotly), script=Markup(script), hashes=[_digest(plotly), _digest(script)]
+        **_content(found),
+        plotly=Markup(plotly),
+        script=Markup(script),
+        hashes=[script_hash(plotly), script_hash(script)],
     )
     # A file name in an error need not be valid UTF-8, but the page must be.
     return page.encode("utf-8", errors="replace").decode("utf-8")
@@ -95,25 +94,6 @@ def _failures(found: SearchRecords) -> list[dict[str, Any]]:
             failed["name"], failed["status"], failed["epochs"], failed["error"], strict=True
         )
     ]
-
-
-def _environment() -> Environment:
-    loader = PackageLoader("leigh_mlops.report", "templates")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["json"] = lambda value: htmlsafe_json_dumps(value, dumps=_strict_json)
-    environment.filters["escaped_key"] = html.escape
-    return environment
-
-
-def _strict_json(value: object, **_: object) -> str:
-    return json.dumps(value, allow_nan=False, separators=(",", ":"))
-
-
-def _digest(script: str) -> str:
-    """Hash of a script in the format of a content security policy."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
 
 
 def _section(key: str, drawn: Sequence[Chart | str]) -> dict[str, Any]:
