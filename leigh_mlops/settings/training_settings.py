@@ -101,11 +101,6 @@ class TrainingSettings(Settings):
         outer = {k: v for k, v in flat.items() if not k.startswith(ARCHITECTURE) and k != JOINT}
         return parse_settings(cls, {**outer, JOINT: together | inner}, "hyperparameters")
 
-    def to_flat(self) -> dict[str, Any]:
-        """Convert to a flat mapping; the inverse of :meth:`from_flat`."""
-        flat = self.model_dump(exclude={"architecture"})
-        return flat | {f"{ARCHITECTURE}{name}": value for name, value in self.architecture.items()}
-
 
 def joint_parts(text: object) -> dict[str, Any]:
     """Parts of the architecture that one text sets together, values as in YAML.
