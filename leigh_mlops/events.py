@@ -22,6 +22,7 @@ __all__ = [
     "Started",
     "StudySettings",
     "TrialEvent",
+    "format_trial_name",
 ]
 
 Config = dict[str, Any]
@@ -136,6 +137,16 @@ class Searched(Event):
     how: Outcome
 
 
+def format_trial_name(family: str, number: int) -> str:
+    """Format the name of a trial.
+
+    Example:
+        >>> format_trial_name("resnext", 1)
+        'resnext-1'
+    """
+    return f"{family}-{number}"
+
+
 @dataclass(frozen=True)
 class TrialEvent(Event):
     """Event of one trial; see :class:`leigh_mlops.trials.Trial` for its attributes."""
@@ -146,7 +157,7 @@ class TrialEvent(Event):
     @property
     def trial_name(self) -> str:
         """Name of the trial, such as ``resnext-1``."""
-        return f"{self.family}-{self.number}"
+        return format_trial_name(self.family, self.number)
 
 
 @dataclass(frozen=True)

@@ -83,17 +83,17 @@ def ingest(
         plate_size=plate_size,
     )
     rule = EXCLUDED_BY_DEFAULT if exclude is None else [name for name in split_list(exclude) or [] if name != "none"]
-    looked = QualityReport(found.table) if names_only else _check_quality(found, image_size, rule)
-    summary = summarize_images(found, looked)
-    print_summary(console, found, looked, summary)
+    quality_report = QualityReport(found.table) if names_only else _check_quality(found, image_size, rule)
+    summary = summarize_images(found, quality_report)
+    print_summary(console, found, quality_report, summary)
     if out is not None:
-        write_images(console, out, looked, summary)
+        write_images(console, out, quality_report, summary)
     if json_path is not None:
         with atomic_write(json_path) as temporary:
             temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     chosen = any(option is not None for option in (channels, pattern, illumination, plate_size, exclude))
     chosen |= z != "max" or found.preset == PICTURES
-    print_next_step(console, data, out, platemap, found, looked, chosen=chosen)
+    print_next_step(console, data, out, platemap, found, quality_report, chosen=chosen)
 
 
 def _named_channels(text: str | None) -> dict[str, int | str] | None:

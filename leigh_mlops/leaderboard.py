@@ -34,7 +34,7 @@ def leaderboard(
         with atomic_write(json_path) as temporary:
             temporary.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
     winners = {row["model"] for row in rows if row["winner"]}
-    console.print(terminal_tables.leaderboard(rows, winners=winners, top=top))
+    console.print(terminal_tables.leaderboard_table(rows, winners=winners, top=top))
     for status, count in Counter(row["status"] for row in rows if row["kind"] == "network").items():
         console.print(f"{format_count(count, 'trial')} {status.lower()}")
 

@@ -82,17 +82,17 @@ def _to_frozen_trial(trial: Trial, space: SearchSpace) -> "optuna.trial.FrozenTr
     )
 
 
-def _suggest(asked: "optuna.Trial", space: SearchSpace) -> dict[str, Any]:
+def _suggest(trial: "optuna.Trial", space: SearchSpace) -> dict[str, Any]:
     config = dict(space.published)
     for key, domain in space.ordered_space:
         if not domain.is_active(config):
             continue
         if isinstance(domain, Choice):
-            config[key] = domain.values[asked.suggest_categorical(key, range(len(domain.values)))]
+            config[key] = domain.values[trial.suggest_categorical(key, range(len(domain.values)))]
         elif domain.integer:
-            config[key] = asked.suggest_int(key, int(domain.low), int(domain.high), log=domain.log)
+            config[key] = trial.suggest_int(key, int(domain.low), int(domain.high), log=domain.log)
         else:
-            config[key] = asked.suggest_float(key, domain.low, domain.high, log=domain.log)
+            config[key] = trial.suggest_float(key, domain.low, domain.high, log=domain.log)
     return config
 
 

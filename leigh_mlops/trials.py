@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.events import Config, Drawn, Ended, EpochDone, Event, Metrics, TrialEvent
+from leigh_mlops.events import Config, Drawn, Ended, EpochDone, Event, Metrics, TrialEvent, format_trial_name
 
 __all__ = ["END_STATES", "Journal", "Trial", "collect_trials", "update_trials"]
 
@@ -47,7 +47,7 @@ class Trial:
     @property
     def name(self) -> str:
         """Name of the trial, such as ``resnext-1``."""
-        return f"{self.family}-{self.number}"
+        return format_trial_name(self.family, self.number)
 
     @property
     def has_ended(self) -> bool:

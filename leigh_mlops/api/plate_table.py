@@ -76,10 +76,10 @@ def _warn_of_losses(found: FoundImages, path: Path) -> None:
         "named but not there": ("file", [file.name for file in found.absent]),
         "not in the plate map": ("well", found.unjoined),
     }
-    said = [
+    phrases = [
         f"{format_count(len(names), noun)} {'is' if len(names) == 1 else 'are'} {what} (for example {names[0]})"
         for what, (noun, names) in losses.items()
         if names
     ]
-    if said:
-        warnings.warn(escape_unprintable(f"{path}: {'; '.join(said)}."), stacklevel=3)
+    if phrases:
+        warnings.warn(escape_unprintable(f"{path}: {'; '.join(phrases)}."), stacklevel=3)

@@ -129,8 +129,8 @@ class Counterfactuals:
 
 
 def _describe(measured: "pd.Series[Any]") -> str:
-    said = f"as {measured['target']}: p = {measured['probability']:.3f} ({measured['status']})"
-    return said if measured["valid"] else f"{said}, is still {measured['class']}"
+    text = f"as {measured['target']}: p = {measured['probability']:.3f} ({measured['status']})"
+    return text if measured["valid"] else f"{text}, is still {measured['class']}"
 
 
 def _draw(package: ModelPackage, raw: Floats) -> Rgb:

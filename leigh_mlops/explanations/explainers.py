@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
+from torch.nn.modules import activation
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.explanations.attribution.captum_adapter import feature_layer, unroll
+from leigh_mlops.explanations.attribution.lrp import layers_without_rule
 from leigh_mlops.explanations.capabilities import require_capabilities
 from leigh_mlops.explanations.counterfactuals.generation import DEFAULT_CONFIDENCE
-from leigh_mlops.explanations.obstacles import find_incompatibility
 from leigh_mlops.explanations.targets import Target
 from leigh_mlops.models import has_capability
 
@@ -28,7 +30,7 @@ EXPLAINERS = {
     "reconstruction": ("encode", "decode"),
     "interpolation": ("encode", "decode"),
 }
-"""Capabilities that each explanation needs; `find_incompatibility` checks the layers that some need as well."""
+"""Capabilities that each explanation needs; some also need certain layers, see `_find_incompatibility`."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +86,12 @@ def select_explainers(model: nn.Module, names: Sequence[str] | None = None) -> t
     """
     if names is None:
         able = [name for name, needs in EXPLAINERS.items() if all(has_capability(model, need) for need in needs)]
-        return tuple(name for name in able if find_incompatibility(model, name) is None)
+        return tuple(name for name in able if _find_incompatibility(model, name) is None)
     for name in names:
         if name not in EXPLAINERS:
             raise LeighError(f"Unknown explanation {name!r}; choose from {', '.join(EXPLAINERS)}.")
         require_capabilities(model, EXPLAINERS[name], name)
-        if why := find_incompatibility(model, name):
+        if why := _find_incompatibility(model, name):
             raise LeighError(why)
     return tuple(names)
 
@@ -103,3 +105,31 @@ def default_explainers(model: nn.Module) -> tuple[str, ...]:
     if not has_capability(model, "classify"):
         return ("reconstruction", "interpolation")
     return ("counterfactual",) if has_capability(model, "decode") else ("occlusion",)
+
+
+def _find_incompatibility(model: nn.Module, method: str) -> str | None:
+    """Sentence on why a method does not fit a network and what to take instead, None where it fits.
+
+    Args:
+        model: A classifier.
+        method: A key of `EXPLAINERS`.
+    """
+    family = getattr(model.spec, "family", type(model).__name__)
+    if method == "lrp" and (layers := layers_without_rule(model)):
+        return (
+            f"lrp has no rule for the layers {', '.join(layers)} of {family}; take deep_lift or integrated_gradients."
+        )
+    if method in ("grad_cam", "guided_grad_cam") and feature_layer(unroll(model)) is None:
+        return f"{method} needs a last map of features, and {family} names none; take integrated_gradients."
+    if method == "guided_grad_cam" and (others := _other_activations(model)):
+        return (
+            f"guided_grad_cam changes the gradients of ReLUs alone, and {family} has {', '.join(others)}; "
+            "take grad_cam or smooth_grad."
+        )
+    return None
+
+
+def _other_activations(model: nn.Module) -> list[str]:
+    """Class names of activations other than ReLU."""
+    kinds = {type(layer) for layer in model.modules() if type(layer).__module__ == activation.__name__}
+    return sorted(kind.__name__ for kind in kinds - {nn.ReLU})

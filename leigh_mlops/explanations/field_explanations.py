@@ -70,8 +70,8 @@ def explain_fields(
     Raises:
         LeighError: The model lacks a capability, or the fields do not have its size or channels.
     """
-    asked, batch = select_explainers(package.model, methods), classify_fields(package, raw, context, as_saved)
-    for method in asked:
+    explainers, batch = select_explainers(package.model, methods), classify_fields(package, raw, context, as_saved)
+    for method in explainers:
         METHODS[method](batch)
     return batch.found
 

@@ -105,10 +105,10 @@ def adjust_cache(
     names = sorted(set(plates))
     absent = [name for name in names if name not in levels]
     if absent:
-        said = f"plate {absent[0]} has" if len(absent) == 1 else f"plates {', '.join(absent)} have"
+        phrase = f"plate {absent[0]} has" if len(absent) == 1 else f"plates {', '.join(absent)} have"
         whose = "its plate map" if len(absent) == 1 else "their plate maps"
         raise LeighError(
-            f"{said} no negative control wells; add pert_type=negcon to {whose} or scale by training wells."
+            f"{phrase} no negative control wells; add pert_type=negcon to {whose} or scale by training wells."
         )
     by_plate = {name: adjustment(reference, levels[name]) for name in names}
     return replace(cache, adjust=np.stack([by_plate[plate] for plate in plates]))

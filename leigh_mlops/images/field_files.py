@@ -118,11 +118,11 @@ def _cell_text(value: object) -> str | None:
 
 
 def _channel_files(channel: str, texts: "dict[str, _ChannelColumns]") -> list[ChannelFiles | None]:
-    wanted, order = texts[channel], list(texts)
-    same = np.stack([texts[other].same_page(wanted) for other in order])
+    columns, order = texts[channel], list(texts)
+    same = np.stack([texts[other].same_page(columns) for other in order])
     samples = same.sum(axis=0).tolist()
     before = same[: order.index(channel)].sum(axis=0).tolist()
-    rows = zip(*wanted, before, samples, strict=True)
+    rows = zip(*columns, before, samples, strict=True)
     return [None if name is None else _row_files(name, *others) for name, *others in rows]
 
 

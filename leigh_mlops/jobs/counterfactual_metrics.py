@@ -103,7 +103,7 @@ def measure_changes(package: ModelPackage, saved: SavedCounterfactual, confidenc
         f"{name}_status": quality_status(
             valid=file.predicted_class == file.target,
             probability=file.probability,
-            asked=confidence if saved.kind == "confident" else None,
+            confidence=confidence if saved.kind == "confident" else None,
             half=float(expit(file.margin)) if saved.kind == "boundary" else None,
             reencoding_error=file.reencoding_error,
             padding_energy=file.padding_energy,

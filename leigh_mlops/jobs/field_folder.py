@@ -27,13 +27,13 @@ class FieldFolder:
         out: The job's folder.
         name: Name of the field.
         package: The model, for channels, full scale and the display limits of all pictures.
-        full_colour: Value at full colour of each kind of map, see `select_colour_limit`; none for a job without maps.
+        colour_limits: Value at full colour of each kind of map, see `select_colour_limit`; none for a job without maps.
     """
 
     def __init__(
-        self, out: Path, name: str, package: ModelPackage, full_colour: Mapping[str, float] | None = None
+        self, out: Path, name: str, package: ModelPackage, colour_limits: Mapping[str, float] | None = None
     ) -> None:
-        self.out, self.name, self.package, self.full_colour = out, name, package, full_colour or {}
+        self.out, self.name, self.package, self.colour_limits = out, name, package, colour_limits or {}
         self._path = out / "images" / name
 
     def write_counterfactual(self, kind: str, acquired: Floats) -> Floats:
@@ -60,7 +60,7 @@ class FieldFolder:
         for key, image in found.images.items():
             pictures[key] = self._save_png(key, self._draw(image))
         for key, heat in found.maps.items():
-            limit, shown = select_colour_limit(key, self.full_colour), smooth_map(key, heat)
+            limit, shown = select_colour_limit(key, self.colour_limits), smooth_map(key, heat)
             found.numbers[f"{key}_full_colour"] = limit
             found.numbers[f"{key}_clipped"] = float((np.abs(shown) > limit).mean())
             pictures[key] = self._save_png(key, heatmap_overlay(self._draw(raw), shown, limit))

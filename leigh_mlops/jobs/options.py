@@ -19,9 +19,9 @@ class ExplainOptions:
         window: Side of the window of occlusion and prediction difference in pixels.
         stride: Stride of that window in pixels.
         occlusion_budget: Evaluations of each field that occlusion may take; 0 for the exact map.
-        metrics: Metrics of maps to compute beside the checks, some of `explanations.METRICS`.
+        metrics: Metrics of maps to compute beside the checks, some of `explanations.FAITHFULNESS_METRICS`.
         counts: Whether counterfactuals are written as whole counts of the camera, too.
-        counterfactual: Kinds of counterfactuals, some of `explanations.KINDS`.
+        counterfactual: Kinds of counterfactuals, some of `explanations.COUNTERFACTUAL_KINDS`.
         confidence: Target probability of the confident ones, above 0.5 and below 1.
         oracle: ``models:/…`` of an independently trained classifier that evaluates counterfactuals, too.
         sweep: Images from the original to the confident counterfactual and past it; 0 for none.

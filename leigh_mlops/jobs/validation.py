@@ -64,11 +64,11 @@ def check_options(options: ExplainOptions, package: ModelPackage, methods: Seque
 def _check_means(options: ExplainOptions, package: ModelPackage, methods: Sequence[str]) -> None:
     """Require class means, with that of the target if given; without a target, fields use the available ones."""
     classes = package.model.spec.classes
-    asked = () if options.target is None else (classes.index(options.target),)
+    targets = () if options.target is None else (classes.index(options.target),)
     if "counterfactual" in methods:
-        require_means(package.class_means, ("true", "predicted"), asked, classes)
+        require_means(package.class_means, ("true", "predicted"), targets, classes)
     if "interpolation" in methods and options.towards_field is None:
-        require_means(package.class_means, ("true",), asked, classes)
+        require_means(package.class_means, ("true",), targets, classes)
 
 
 def _check_sweep(options: ExplainOptions) -> None:

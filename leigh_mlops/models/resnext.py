@@ -95,9 +95,9 @@ def load_imagenet_weights(model: Network) -> None:
     """
     architecture = model.spec.architecture
     if not isinstance(model, ResNeXt) or any(architecture[key] != value for key, value in _PUBLISHED.items()):
-        said = ", ".join(f"{key} {value}" for key, value in _PUBLISHED.items())
+        published = ", ".join(f"{key} {value}" for key, value in _PUBLISHED.items())
         raise LeighError(
-            f"ImageNet weights exist for a resnext of {said}, not for {model.spec.family} {architecture};"
+            f"ImageNet weights exist for a resnext of {published}, not for {model.spec.family} {architecture};"
             " take that architecture or train with --init random."
         )
     state = {name: tensor for name, tensor in _fetch().items() if not name.startswith("fc.")}

@@ -57,8 +57,8 @@ def load_model(folder: Path) -> Network:
     spec = ModelSpec.from_json(read_json(folder / DESCRIPTION))
     with torch.device("meta"):
         model = build_from_spec(spec)
-    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    _check_shapes(folder / WEIGHTS, wanted, read_shapes(folder / WEIGHTS))
+    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    _check_shapes(folder / WEIGHTS, expected, read_shapes(folder / WEIGHTS))
     model.to_empty(device="cpu")
     model.load_state_dict(read_tensors(folder / WEIGHTS), strict=True)
     return model.eval()
@@ -99,12 +99,12 @@ def _copy_tensors(own: dict[str, Tensor], new: dict[str, Tensor]) -> None:
         own[name].copy_(tensor)
 
 
-def _check_shapes(path: Path, wanted: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> None:
-    for name in sorted(wanted.keys() | found.keys()):
-        if wanted.get(name) != found.get(name):
+def _check_shapes(path: Path, expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> None:
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
             is_, should = (
                 _describe_shape(found.get(name), "missing"),
-                _describe_shape(wanted.get(name), "no such tensor"),
+                _describe_shape(expected.get(name), "no such tensor"),
             )
             raise LeighError(
                 f"{path} does not belong to its {DESCRIPTION}: {name} is {is_}, but the description requires {should};"

@@ -16,7 +16,7 @@ from leigh_mlops.plates.layout import Layout, describe_layout, has_other_class_n
 from leigh_mlops.plates.names import PRESETS, FieldName, parse_name, parse_well, well_name
 from leigh_mlops.plates.picture_folders import PICTURES
 from leigh_mlops.plates.platemap import join_platemap, read_platemap
-from leigh_mlops.plates.quality import EXCLUDED_BY_DEFAULT, FLAGS, count_flags, flag_fields
+from leigh_mlops.plates.quality import EXCLUDED_BY_DEFAULT, FLAGS, count_flags_by_class, flag_fields
 from leigh_mlops.plates.split import (
     assign_split,
     describe_split,
@@ -67,7 +67,7 @@ __all__ = [
     "EXCLUDED_BY_DEFAULT",
     "FLAGS",
     "flag_fields",
-    "count_flags",
+    "count_flags_by_class",
     "DemoDesign",
     "flawed_fields",
     "is_demo",

@@ -1,12 +1,12 @@
 """Channels: the file, page or plane of each, and its name."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import pandas as pd
 
 from leigh_mlops.errors import LeighError, escape_unprintable
 from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.plates.folder_scan import file_paths
 from leigh_mlops.plates.pages import Page, Pages, first_pages
 
 __all__ = ["ChannelNames", "find_channels", "name_channels", "pick_channels"]
@@ -61,7 +61,9 @@ def _default_names(present: list[str], called: Mapping[str, str]) -> dict[str, s
 
 def _wanted_names(present: list[str], wanted: Wanted, called: Mapping[str, str]) -> dict[str, str]:
     numbers = {name: number for number, name in called.items()}
-    found = {name: str(said) if str(said) in present else numbers.get(str(said), "") for name, said in wanted.items()}
+    found = {
+        name: str(given) if str(given) in present else numbers.get(str(given), "") for name, given in wanted.items()
+    }
     if absent := [f"{name} ({wanted[name]})" for name, number in found.items() if number not in present]:
         there = ", ".join(f"{number} {called[number]}" if number in called else number for number in present)
         raise LeighError(f"no file has channel {', '.join(absent)}; the files have {there}.")
@@ -72,7 +74,7 @@ def _wanted_names(present: list[str], wanted: Wanted, called: Mapping[str, str])
 
 def _planes(files: pd.DataFrame) -> pd.DataFrame:
     """One row per page of the files of one channel; the files themselves where each has one page."""
-    pages = first_pages(_paths(files))
+    pages = first_pages(file_paths(files))
     if pages is None or pages.count == 1:
         return files
     if pages.meaning is None or pages.size("channel") > 1:
@@ -95,9 +97,9 @@ def find_channels(
     Raises:
         LeighError: None of the first files can be read, or pages of unknown meaning.
     """
-    pages = first_pages(_paths(files))
+    pages = first_pages(file_paths(files))
     if pages is None:
-        first = next(_paths(files))
+        first = next(file_paths(files))
         raise LeighError(
             f"{escape_unprintable(first)} and the files next to it cannot be read as images; export them again."
         )
@@ -124,7 +126,7 @@ def _expand_pages(files: pd.DataFrame, pages: Pages, meaning: tuple[Page, ...]) 
         raise LeighError(
             f"{escape_unprintable(pages.path)} holds {pages.count} colour pages; export one page per file."
         )
-    said = pd.DataFrame({"channel": [str(page.channel + 1) for page in meaning], "frame": range(len(meaning))})
+    page_columns = pd.DataFrame({"channel": [str(page.channel + 1) for page in meaning], "frame": range(len(meaning))})
     for axis, column in (("z", Metadata.Z), ("time", Metadata.TIME)):
         if pages.size(axis) > 1:
             if len(set(files[column].dropna())) > 1:
@@ -132,13 +134,9 @@ def _expand_pages(files: pd.DataFrame, pages: Pages, meaning: tuple[Page, ...]) 
                     f"{escape_unprintable(pages.path)} holds pages of several {axis}, "
                     f"and the file names number {axis}, too; export in one of the two ways."
                 )
-            said[column] = [getattr(page, axis) + 1 for page in meaning]
-    bare = files.drop(columns=list(said.columns))
-    return bare.merge(said, how="cross")[[*files.columns]]
-
-
-def _paths(files: pd.DataFrame) -> "map[Path]":
-    return map(Path, files["folder"], files["name"])
+            page_columns[column] = [getattr(page, axis) + 1 for page in meaning]
+    bare = files.drop(columns=list(page_columns.columns))
+    return bare.merge(page_columns, how="cross")[[*files.columns]]
 
 
 def pick_channels(table: pd.DataFrame, names: ChannelNames, wanted: Wanted | None) -> tuple[pd.DataFrame, ChannelNames]:

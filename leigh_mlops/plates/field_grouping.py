@@ -11,7 +11,7 @@ import pandas as pd
 from leigh_mlops.errors import LeighError, escape_unprintable
 from leigh_mlops.plates.channels import ChannelNames, are_names_assumed, find_channels, name_channels, pick_channels
 from leigh_mlops.plates.columns import Metadata
-from leigh_mlops.plates.folder_scan import Scan
+from leigh_mlops.plates.folder_scan import Scan, file_paths
 from leigh_mlops.plates.names import PRESETS
 from leigh_mlops.plates.planes import project
 from leigh_mlops.plates.table import KEY, set_column_types
@@ -61,7 +61,7 @@ def gather_fields(
         files = files.assign(channel="")
     elif files["channel"].notna().any():
         alone = files["channel"].isna()
-        left_out = dict.fromkeys(_paths(files[alone]), "a file of a whole field among files of single channels")
+        left_out = dict.fromkeys(file_paths(files[alone]), "a file of a whole field among files of single channels")
         files = files[~alone]
     else:
         files, names, called = find_channels(files, channels)
@@ -83,12 +83,8 @@ def _project_planes(
 ) -> tuple[pd.DataFrame, list[str]]:
     _check_one_file_per_channel(files)
     files, note, without_plane = project(files, z)
-    left_out |= dict.fromkeys(_paths(without_plane), "a file without a plane among planes of its channel")
+    left_out |= dict.fromkeys(file_paths(without_plane), "a file without a plane among planes of its channel")
     return files, [note] if note else []
-
-
-def _paths(files: pd.DataFrame) -> "map[Path]":
-    return map(Path, files["folder"], files["name"])
 
 
 def _table(files: pd.DataFrame, channels: ChannelNames) -> pd.DataFrame:

@@ -155,11 +155,11 @@ def _describe_channels(found: pd.DataFrame, amounts: pd.DataFrame | None = None,
     """Describe fields with the flaw in any channel: the channels, each with its amount."""
     marks = found.to_numpy(bool)
     if amounts is None:
-        told = np.broadcast_to(found.columns.to_numpy(object), found.shape)
+        texts = np.broadcast_to(found.columns.to_numpy(object), found.shape)
     else:
-        told = np.full(found.shape, "", dtype=object)
+        texts = np.full(found.shape, "", dtype=object)
         for row, channel in np.argwhere(marks):
-            told[row, channel] = f"{found.columns[channel]} {words.format(amounts.iloc[row, channel])}"
+            texts[row, channel] = f"{found.columns[channel]} {words.format(amounts.iloc[row, channel])}"
     rows = np.flatnonzero(marks.any(axis=1))
-    details = [", ".join(told[row][marks[row]]) for row in rows]
+    details = [", ".join(texts[row][marks[row]]) for row in rows]
     return pd.Series(details, index=found.index[rows], dtype=object)

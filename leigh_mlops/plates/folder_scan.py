@@ -15,7 +15,7 @@ from leigh_mlops.plates.listing import IMAGE_SUFFIXES, Listing, list_images
 from leigh_mlops.plates.name_parsing import ParsedNames, read_names, read_with_pattern
 from leigh_mlops.plates.names import PRESETS, FieldName, compile_pattern, well_name
 
-__all__ = ["IMAGE_SUFFIXES", "SPLIT_PARTS", "Scan", "scan_folder", "split_part"]
+__all__ = ["IMAGE_SUFFIXES", "SPLIT_PARTS", "Scan", "file_paths", "scan_folder", "split_part"]
 
 SPLIT_PARTS = ("train", "val", "test")
 _PART_NAMES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
@@ -49,6 +49,11 @@ class Scan:
     empty_folders: list[str] = field(default_factory=list)
     absent: list[Path] = field(default_factory=list)
     channel_names: dict[str, str] = field(default_factory=dict)
+
+
+def file_paths(files: pd.DataFrame) -> "map[Path]":
+    """Paths of the files of a scan, or of some of its rows."""
+    return map(Path, files["folder"], files["name"])
 
 
 def scan_folder(

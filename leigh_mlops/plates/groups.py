@@ -164,29 +164,29 @@ def _deal_stratum(
     pairs: pd.DataFrame, quotas: Callable[[int], Mapping[Part, float]], rng: np.random.Generator
 ) -> dict[str, Part] | None:
     classes = pairs.groupby("group")["class"].agg(tuple)
-    wanted = {str(name): quotas(int(count)) for name, count in pairs["class"].value_counts().items()}
+    class_quotas = {str(name): quotas(int(count)) for name, count in pairs["class"].value_counts().items()}
     for attempt in range(_ATTEMPTS):
         order = classes.iloc[rng.permutation(len(classes))]
         if attempt < _ATTEMPTS // 2:  # groups of many classes first; where that fails, any order may do
             order = order.sort_values(key=lambda names: -names.map(len), kind="stable")
-        dealt, counts = _deal_in_order(order, wanted, rng)
-        if all(len(count) == len(wanted) for count in counts.values()):
+        dealt, counts = _deal_in_order(order, class_quotas, rng)
+        if all(len(count) == len(class_quotas) for count in counts.values()):
             return dealt
     return None
 
 
 def _deal_in_order(
-    classes: "pd.Series[str]", wanted: Mapping[str, Mapping[Part, float]], rng: np.random.Generator
+    classes: "pd.Series[str]", class_quotas: Mapping[str, Mapping[Part, float]], rng: np.random.Generator
 ) -> tuple[dict[str, Part], dict[Part, Counter[str]]]:
     """Give each group to the part that is furthest from its classes' quotas, then has fewest groups; ties at random."""
-    parts = list(next(iter(wanted.values())))
+    parts = list(next(iter(class_quotas.values())))
     ranks = dict(zip(parts, rng.permutation(len(parts)).tolist(), strict=True))
     counts: dict[Part, Counter[str]] = {part: Counter() for part in parts}
     dealt: dict[str, Part] = {}
     sizes = dict.fromkeys(parts, 0)
 
     def priority(part: Part, held: Sequence[str]) -> tuple[float, ...]:
-        filled = sum(counts[part][name] / wanted[name][part] for name in held)
+        filled = sum(counts[part][name] / class_quotas[name][part] for name in held)
         return filled, sizes[part], ranks[part]
 
     for name, held in classes.items():

@@ -61,14 +61,14 @@ def read_names(names: Sequence[str], preset: str = "auto", plate_size: int | Non
         why = f"the preset {chosen} was named and knows {counts[chosen]} of {len(names)} names"
     elif counts[ranked[1]]:
         why += f", {ranked[1]} {counts[ranked[1]]}"
-    sizes, said = _sizes(matches[chosen], plate_size)
+    sizes, note = _sizes(matches[chosen], plate_size)
     fields = [None if groups is None else build_field_name(groups, sizes) for groups in matches[chosen]]
     off = {
         number: f"its well is on no plate of {max(sizes)} wells"
         for number, groups in enumerate(matches[chosen])
         if sizes and groups is not None and fields[number] is None
     }
-    return ParsedNames(fields, chosen, why + said, off)
+    return ParsedNames(fields, chosen, why + note, off)
 
 
 def _matches(names: Sequence[str], preset: str) -> list[_Groups | None]:
@@ -92,8 +92,8 @@ def _sizes(matches: Sequence[_Groups | None], plate_size: int | None) -> tuple[d
     largest = max(indexes)
     size = plate_size or next((size for size in _DEFAULT_SIZES if largest <= size), _DEFAULT_SIZES[-1])
     how = "as requested" if plate_size else f"the smallest that has the largest number, {largest}"
-    said = f"; wells are numbered row by row on a plate of {size} wells ({how})"
-    return {size: PLATE_SHAPES[size][1]}, said
+    note = f"; wells are numbered row by row on a plate of {size} wells ({how})"
+    return {size: PLATE_SHAPES[size][1]}, note
 
 
 def _is_numbered(groups: _Groups) -> bool:

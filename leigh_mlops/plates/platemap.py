@@ -188,10 +188,10 @@ def join_platemap(table: pd.DataFrame, platemap: pd.DataFrame) -> JoinedPlatemap
     """
     key = _key(platemap)
     added = [str(name) for name in platemap if name not in key]
-    said = table[key].merge(platemap, on=key, how="left", indicator=True)
-    said.index = table.index
+    mapped = table[key].merge(platemap, on=key, how="left", indicator=True)
+    mapped.index = table.index
     wells = table[Metadata.PLATE] + "/" + table[Metadata.WELL]
-    absent = said["_merge"] == "left_only"
+    absent = mapped["_merge"] == "left_only"
     if absent.all():
         raise LeighError(
             f"no well of the images is in the plate map: it has {'/'.join(platemap[key].iloc[0].astype(str))}, "
@@ -200,11 +200,11 @@ def join_platemap(table: pd.DataFrame, platemap: pd.DataFrame) -> JoinedPlatemap
             else "the plate map is empty; add one row per well."
         )
     if Metadata.CONDITION in added:
-        said[Metadata.CONDITION] = _merge_classes(table[Metadata.CONDITION], said[Metadata.CONDITION], wells)
+        mapped[Metadata.CONDITION] = _merge_classes(table[Metadata.CONDITION], mapped[Metadata.CONDITION], wells)
     for name in set(added) & set(table) - {Metadata.CONDITION}:
-        said[name] = said[name].fillna(table[name])
-    joined = table.assign(**{name: said[name] for name in added})
-    controls, unknown = standard_controls(said[added])
+        mapped[name] = mapped[name].fillna(table[name])
+    joined = table.assign(**{name: mapped[name] for name in added})
+    controls, unknown = standard_controls(mapped[added])
     if controls is not None:
         joined[Metadata.CONTROL] = controls
     return JoinedPlatemap(joined, sorted(wells[absent].unique()), _unused_wells(table, platemap, key), unknown)
@@ -216,9 +216,9 @@ def _unused_wells(table: pd.DataFrame, platemap: pd.DataFrame, key: list[str]) -
     return sorted("/".join(map(str, well)) for well in mapped if well not in there)
 
 
-def _merge_classes(known: "pd.Series[str]", said: "pd.Series[str]", wells: "pd.Series[str]") -> "pd.Series[str]":
-    differ = known.notna() & said.notna() & (known != said)
+def _merge_classes(known: "pd.Series[str]", mapped: "pd.Series[str]", wells: "pd.Series[str]") -> "pd.Series[str]":
+    differ = known.notna() & mapped.notna() & (known != mapped)
     if differ.any():
-        well, ours, theirs = wells[differ].iloc[0], known[differ].iloc[0], said[differ].iloc[0]
+        well, ours, theirs = wells[differ].iloc[0], known[differ].iloc[0], mapped[differ].iloc[0]
         raise LeighError(f"well {well} is {ours!r} by its images but {theirs!r} in the plate map; correct one of them.")
-    return said.fillna(known)
+    return mapped.fillna(known)

@@ -8,7 +8,7 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.plates.flaws import FLAWS
 
-__all__ = ["EXCLUDED_BY_DEFAULT", "FLAGS", "count_flags", "flag_fields"]
+__all__ = ["EXCLUDED_BY_DEFAULT", "FLAGS", "count_flags_by_class", "flag_fields"]
 
 # A reason in a table is a flaw's words and, in brackets, where and how much.
 FLAGS = {
@@ -90,7 +90,7 @@ def flag_fields(
     )
 
 
-def count_flags(flags: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+def count_flags_by_class(flags: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """Count the fields of each class that have each flaw, so that a user sees a flaw that falls on one class.
 
     Args:

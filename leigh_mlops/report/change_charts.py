@@ -101,7 +101,7 @@ def change_sentences(direction: ChangeDirection) -> list[str]:
     """
     which = "none seen in training" if direction.unseen else "some of them seen in training"
     way = f"Towards {direction.target} (from {direction.source}, {format_count(direction.wells, 'well')}, {which})"
-    said = [
+    sentences = [
         f"{way}, {_effect_clause(name, change)}."
         for name, change in direction.changes.items()
         if name.startswith("intensity_") and math.isfinite(change.low)
@@ -109,16 +109,16 @@ def change_sentences(direction: ChangeDirection) -> list[str]:
     differ = [change for change in direction.changes.values() if change.has_class_difference]
     if differ:
         agree = sum(change.has_matching_sign is True for change in differ)
-        said.append(
+        sentences.append(
             f"Towards {direction.target}, the signs agree in {agree} of the {format_count(len(differ), 'measure')} "
             "in which the classes differ (false discovery rate below 5 %)."
         )
     if direction.left_out:
-        said.append(
+        sentences.append(
             f"Towards {direction.target}, {format_count(direction.left_out, 'field')} with a red counterfactual "
             f"{'is' if direction.left_out == 1 else 'are'} left out of these measures."
         )
-    return said
+    return sentences
 
 
 def _effect_clause(measure: str, change: PairedChange) -> str:
@@ -129,14 +129,14 @@ def _effect_clause(measure: str, change: PairedChange) -> str:
         return (
             f"{name} changes by {change.change:.3g} ({change.low:.3g} to {change.high:.3g}), which is not significant"
         )
-    said = f"{name} {_trend_verb(change.change)} by {abs(change.change):.3g} ({low:.3g} to {high:.3g})"
+    clause = f"{name} {_trend_verb(change.change)} by {abs(change.change):.3g} ({low:.3g} to {high:.3g})"
     if math.isnan(change.real_q):
-        return said
+        return clause
     if not change.has_class_difference:
-        return f"{said}, where the classes are not known to differ ({change.real:.3g})"
+        return f"{clause}, where the classes are not known to differ ({change.real:.3g})"
     if change.has_matching_sign:
-        return f"{said}, {100 * change.ratio:.0f} % of the real difference of {abs(change.real):.3g}"
-    return f"{said}, but between the classes it {_trend_verb(change.real)} by {abs(change.real):.3g}"
+        return f"{clause}, {100 * change.ratio:.0f} % of the real difference of {abs(change.real):.3g}"
+    return f"{clause}, but between the classes it {_trend_verb(change.real)} by {abs(change.real):.3g}"
 
 
 def _trend_verb(change: float) -> str:

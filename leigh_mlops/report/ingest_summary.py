@@ -15,7 +15,7 @@ from leigh_mlops.plates import (
     FoundImages,
     assign_split,
     bit_depths,
-    count_flags,
+    count_flags_by_class,
     describe_donors,
     describe_layout,
     position_effects,
@@ -63,12 +63,12 @@ class QualityReport:
         return self.quality[columns].rename(columns=lambda name: name.removeprefix(f"{measure}_"))
 
 
-def summarize_images(found: FoundImages, looked: QualityReport) -> dict[str, Any]:
+def summarize_images(found: FoundImages, quality_report: QualityReport) -> dict[str, Any]:
     """Summarize the images in plain numbers and names; a value that cannot be computed is empty."""
-    table = looked.table
+    table = quality_report.table
     classes = table.dropna(subset=Metadata.CONDITION).groupby(Metadata.CONDITION)
-    columns = [str(name) for name in looked.quality if str(name).startswith("background")]
-    background = looked.quality[columns] if columns else None
+    columns = [str(name) for name in quality_report.quality if str(name).startswith("background")]
+    background = quality_report.quality[columns] if columns else None
     donors = describe_donors(table)
     return {
         "fields": len(table),
@@ -82,13 +82,13 @@ def summarize_images(found: FoundImages, looked: QualityReport) -> dict[str, Any
         "absent": [str(path) for path in found.absent],
         "unjoined": found.unjoined,
         "unused": found.unused,
-        "failures": [{"path": path, "reason": reason} for path, reason in looked.failures],
+        "failures": [{"path": path, "reason": reason} for path, reason in quality_report.failures],
         "flags": _flag_counts(table) | {"missing_channel": int(has_missing_channel(found).sum())},
-        "bit_depth": {plate: str(depth) for plate, depth in _depths(looked).items()},
+        "bit_depth": {plate: str(depth) for plate, depth in _depths(quality_report).items()},
         "layout": describe_layout(table).sentence if len(classes) > 1 else "",
         "donors": donors.sentence if donors else "",
         "confounds": probe_confounds(table, background),
-        "effects": _effects(looked),
+        "effects": _effects(quality_report),
     }
 
 
@@ -105,29 +105,35 @@ def _flag_counts(table: pd.DataFrame) -> dict[str, int]:
     """Count the fields with each flaw; all counts are zero if no pixels were read."""
     if Metadata.FLAGS not in table:
         return {}
-    counts = count_flags(table, table).sum(axis=1)
+    counts = count_flags_by_class(table, table).sum(axis=1)
     return {str(name): int(count) for name, count in counts.items()}
 
 
-def _depths(looked: QualityReport) -> Mapping[str, object]:
-    return bit_depths(looked.table, looked.quality, file_bits=looked.file_bits) if len(looked.quality) else {}
+def _depths(quality_report: QualityReport) -> Mapping[str, object]:
+    return (
+        bit_depths(quality_report.table, quality_report.quality, file_bits=quality_report.file_bits)
+        if len(quality_report.quality)
+        else {}
+    )
 
 
-def _effects(looked: QualityReport) -> list[dict[str, Any]]:
+def _effects(quality_report: QualityReport) -> list[dict[str, Any]]:
     """Compute the share of variance between wells that row, column and edge explain, per plate and channel."""
-    if looked.quality.empty:
+    if quality_report.quality.empty:
         return []
-    effects = position_effects(looked.table, looked.measure_columns("mean"))
+    effects = position_effects(quality_report.table, quality_report.measure_columns("mean"))
     return [{str(key): value for key, value in effect.items()} for effect in effects.to_dict("records")]
 
 
-def print_summary(console: Console, found: FoundImages, looked: QualityReport, summary: Mapping[str, Any]) -> None:
+def print_summary(
+    console: Console, found: FoundImages, quality_report: QualityReport, summary: Mapping[str, Any]
+) -> None:
     """Print what was found, warnings first.
 
     Args:
         console: Where to print.
         found: The images.
-        looked: Their quality.
+        quality_report: Their quality.
         summary: From ``summarize_images``.
     """
     for sentence in confound_sentences(summary["confounds"]):
@@ -140,7 +146,7 @@ def print_summary(console: Console, found: FoundImages, looked: QualityReport, s
     console.print(f"Reason for {found.preset}: {found.why}.", markup=False)
     if found.platemap is not None:
         console.print(f"Plate map: {found.platemap}.", markup=False)
-    _print_problems(console, found, looked, summary)
+    _print_problems(console, found, quality_report, summary)
     if summary["classes"]:
         classes = Table("class", "wells", "fields")
         for name, counts in summary["classes"].items():
@@ -149,15 +155,17 @@ def print_summary(console: Console, found: FoundImages, looked: QualityReport, s
     if unclassed := summary["fields"] - sum(counts["fields"] for counts in summary["classes"].values()):
         console.print(f"Fields without a class, excluded from training: {unclassed}.")
     if summary["layout"]:
-        for plate in list(dict.fromkeys(looked.table[Metadata.PLATE]))[:_MAX_MAPS]:
+        for plate in list(dict.fromkeys(quality_report.table[Metadata.PLATE]))[:_MAX_MAPS]:
             console.print(f"Plate {plate}:", markup=False)
-            console.print(layout_letters(looked.table, plate))
+            console.print(layout_letters(quality_report.table, plate))
     for line in (summary["layout"], summary["donors"], *effect_lines(summary["effects"])):
         if line:
             console.print(line, markup=False)
 
 
-def _print_problems(console: Console, found: FoundImages, looked: QualityReport, summary: Mapping[str, Any]) -> None:
+def _print_problems(
+    console: Console, found: FoundImages, quality_report: QualityReport, summary: Mapping[str, Any]
+) -> None:
     _print_examples(console, "Image files not used", [_with_reason(path, found.reasons) for path in found.unmatched])
     _print_examples(console, "Folders without a usable image", found.empty_folders)
     _print_examples(console, "Listed files that do not exist", [path.name for path in found.absent])
@@ -169,11 +177,13 @@ def _print_problems(console: Console, found: FoundImages, looked: QualityReport,
     _print_examples(
         console, "Fields without all channels", [f"{plate}/{well}, field {site}" for plate, well, site in wells]
     )
-    _print_examples(console, "Fields that cannot be read", [reason.rstrip(".") for _, reason in looked.failures])
-    for line in depth_lines(_depths(looked)):
+    _print_examples(
+        console, "Fields that cannot be read", [reason.rstrip(".") for _, reason in quality_report.failures]
+    )
+    for line in depth_lines(_depths(quality_report)):
         console.print(line, markup=False)
     if any(count for name, count in summary["flags"].items() if name != "missing_channel"):
-        console.print(flag_table(count_flags(looked.table, looked.table)))
+        console.print(flag_table(count_flags_by_class(quality_report.table, quality_report.table)))
 
 
 def _with_reason(path: Path, reasons: Mapping[Path, str]) -> str:
@@ -187,14 +197,14 @@ def _print_examples(console: Console, what: str, names: Sequence[str]) -> None:
         console.print(f"{what}: {len(names)} ({shown}{more}).", markup=False)
 
 
-def write_images(console: Console, out: Path, looked: QualityReport, summary: Mapping[str, Any]) -> None:
+def write_images(console: Console, out: Path, quality_report: QualityReport, summary: Mapping[str, Any]) -> None:
     """Write the image table with its measures, and a picture of the layout beside it."""
-    measures = looked.quality.add_prefix("Metadata_Quality_")
-    write_table(pd.concat([looked.table, measures], axis=1), out)
+    measures = quality_report.quality.add_prefix("Metadata_Quality_")
+    write_table(pd.concat([quality_report.table, measures], axis=1), out)
     console.print(f"Wrote the image table to {out}.", markup=False)
     picture = out.with_suffix(".layout.png")
     headline = [*confound_sentences(summary["confounds"]), summary["layout"]]
-    save_figure(layout_picture(looked.table, "\n".join(headline)), picture)
+    save_figure(layout_picture(quality_report.table, "\n".join(headline)), picture)
     console.print(f"Wrote the plate layout to {picture}.", markup=False)
 
 
@@ -204,13 +214,13 @@ def print_next_step(
     out: Path | None,
     platemap: Path | None,
     found: FoundImages,
-    looked: QualityReport,
+    quality_report: QualityReport,
     *,
     chosen: bool,
 ) -> None:
     """Print the next command, or the problem to fix first."""
-    table = looked.table
-    if len(looked.failures) == len(table):
+    table = quality_report.table
+    if len(quality_report.failures) == len(table):
         console.print("No field can be read. Replace the images and run ingest again.")
         return
     if table[Metadata.CONDITION].nunique() < 2:

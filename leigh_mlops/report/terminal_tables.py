@@ -8,7 +8,7 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["REFERENCE_NAMES", "flag_table", "leaderboard", "leaderboard_rows", "score_table"]
+__all__ = ["REFERENCE_NAMES", "flag_table", "leaderboard_table", "leaderboard_rows", "score_table"]
 
 Record = Mapping[str, Any]
 
@@ -79,7 +79,9 @@ def flag_table(counts: pd.DataFrame) -> Table:
     return table
 
 
-def leaderboard(rows: Sequence[Record], *, winners: Collection[str] | None = None, top: int | None = None) -> Table:
+def leaderboard_table(
+    rows: Sequence[Record], *, winners: Collection[str] | None = None, top: int | None = None
+) -> Table:
     """Table of the trials of all families, the best of each marked, above the references that need no network.
 
     Args:

@@ -138,7 +138,7 @@ def quality_status(
     *,
     valid: bool,
     probability: float,
-    asked: float | None,
+    confidence: float | None,
     half: float | None,
     reencoding_error: float,
     padding_energy: float,
@@ -150,7 +150,7 @@ def quality_status(
     Args:
         valid: Whether the saved file, read again, is the target.
         probability: The target's probability for the saved file, 0 to 1.
-        asked: The requested probability; None if none was requested.
+        confidence: The requested probability; None if none was requested.
         half: At the boundary, the target's share of the probability of itself and the
             largest other class, 0 to 1; None elsewhere.
         reencoding_error: Error from `reencoding_error`.
@@ -160,7 +160,7 @@ def quality_status(
             that class's own root mean square distance.
 
     Example:
-        >>> quality_status(valid=True, probability=0.96, asked=0.95, half=None, reencoding_error=0.01,
+        >>> quality_status(valid=True, probability=0.96, confidence=0.95, half=None, reencoding_error=0.01,
         ...       padding_energy=0.0, clipped=0.0, distance=1.0)
         'green'
     """
@@ -172,17 +172,17 @@ def quality_status(
     }  # fmt: skip
     beyond = any(measured[name] > limit for name, limit in AMBER_LIMITS.items())
     past = half is not None and half > 0.5 + BOUNDARY_TOLERANCE
-    return "amber" if beyond or past or not is_confidence_reached(probability, asked) else "green"
+    return "amber" if beyond or past or not is_confidence_reached(probability, confidence) else "green"
 
 
-def is_confidence_reached(probability: float, asked: float | None) -> bool:
+def is_confidence_reached(probability: float, confidence: float | None) -> bool:
     """Return whether a probability reaches the requested one, with at most 1.2 times its doubt (1 - probability).
 
     Example:
         >>> is_confidence_reached(0.945, 0.95), is_confidence_reached(0.98, 0.999), is_confidence_reached(0.51, None)
         (True, False, True)
     """
-    return asked is None or 1 - probability <= MAX_DOUBT_RATIO * (1 - asked)
+    return confidence is None or 1 - probability <= MAX_DOUBT_RATIO * (1 - confidence)
 
 
 def _change(image: ArrayLike, counterfactual: ArrayLike) -> Array:

@@ -59,7 +59,7 @@ class CompoundOutcome(StrEnum):
     ONE_WELL = "one well"
     UNTESTED = "untested"
     NO_DIFFERENCE = "no difference"
-    AWAY = "away from health"
+    WORSENED = "away from health"
     UNSURE = "interval holds 0"
 
 
@@ -141,7 +141,7 @@ def count_unscored_wells(treated: TreatedWells) -> UnscoredWells:
     return UnscoredWells(lost, int((elsewhere & ~dosed).sum()))
 
 
-def dose_column(table: pd.DataFrame, asked: str | None = None) -> DoseColumn:
+def dose_column(table: pd.DataFrame, requested: str | None = None) -> DoseColumn:
     """Find the column of doses.
 
     If no name is given, it is the one numeric ``Metadata_`` column whose name contains ``dose``,
@@ -150,7 +150,7 @@ def dose_column(table: pd.DataFrame, asked: str | None = None) -> DoseColumn:
 
     Args:
         table: One row per field or well.
-        asked: Name of the column, with or without ``Metadata_``.
+        requested: Name of the column, with or without ``Metadata_``.
 
     Returns:
         The column; none if several are possible.
@@ -162,8 +162,8 @@ def dose_column(table: pd.DataFrame, asked: str | None = None) -> DoseColumn:
         >>> dose_column(pd.DataFrame({"Metadata_mmoles_per_liter": [0.1, 1.0]}))
         DoseColumn(name='Metadata_mmoles_per_liter', candidates=())
     """
-    if asked is not None:
-        return DoseColumn(_requested_column(table, asked))
+    if requested is not None:
+        return DoseColumn(_requested_column(table, requested))
     found = [str(name) for name in table if is_metadata(name) and _is_dose_name(str(name)) and _has_doses(table[name])]
     return DoseColumn(found[0]) if len(found) == 1 else DoseColumn(None, tuple(found))
 
@@ -240,18 +240,18 @@ def _find_outcome(row: "pd.Series[Any]") -> CompoundOutcome:
         CompoundOutcome.ONE_WELL: row["wells"] < MIN_HIT_WELLS,
         CompoundOutcome.UNTESTED: math.isnan(row["q"]),
         CompoundOutcome.NO_DIFFERENCE: row["q"] >= HIT_FDR,
-        CompoundOutcome.AWAY: row["rescue"] <= 0,
+        CompoundOutcome.WORSENED: row["rescue"] <= 0,
         CompoundOutcome.UNSURE: not row["rescue_low"] > 0,
     }
     return next((outcome for outcome, holds in checks.items() if holds), CompoundOutcome.HIT)
 
 
-def _requested_column(table: pd.DataFrame, asked: str) -> str:
-    name = asked if asked in table else add_metadata_prefix(asked)
+def _requested_column(table: pd.DataFrame, requested: str) -> str:
+    name = requested if requested in table else add_metadata_prefix(requested)
     if name not in table:
-        raise LeighError(f"--doses {asked!r} is not a column of the data; name one of its plate map.")
+        raise LeighError(f"--doses {requested!r} is not a column of the data; name one of its plate map.")
     if not is_numeric_dtype(table[name]):
-        raise LeighError(f"--doses {asked!r} has values that are not numbers; correct the plate map.")
+        raise LeighError(f"--doses {requested!r} has values that are not numbers; correct the plate map.")
     return name
 
 

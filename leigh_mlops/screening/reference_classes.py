@@ -35,7 +35,7 @@ _ROLES = {"negcon": "source", "poscon": "target"}
 class ReferenceRule(StrEnum):
     """Rules by which the two classes are chosen."""
 
-    ASKED = "asked"
+    REQUESTED = "asked"
     DISEASE_AND_HEALTH = "disease and health"
     CONTROLS = "controls"
     ONLY_CLASSES = "only classes"
@@ -53,7 +53,7 @@ class ReferenceClasses:
 
     source: str
     target: str
-    rule: ReferenceRule = ReferenceRule.ASKED
+    rule: ReferenceRule = ReferenceRule.REQUESTED
 
 
 def choose_reference_classes(
@@ -79,7 +79,7 @@ def choose_reference_classes(
     if source is not None and source == target:
         raise LeighError(f"--rescue-from and --rescue-to are both {source!r}; give two classes.")
     if source is not None and target is not None:
-        return ReferenceClasses(source, target, ReferenceRule.ASKED)
+        return ReferenceClasses(source, target, ReferenceRule.REQUESTED)
     if source is None and target is None:
         if set(_DEFAULT_CLASSES) <= set(classes):
             return ReferenceClasses(*_DEFAULT_CLASSES, ReferenceRule.DISEASE_AND_HEALTH)

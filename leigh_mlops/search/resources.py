@@ -21,9 +21,9 @@ __all__ = ["Resources", "concurrent_trials"]
 
 def concurrent_trials(request: SearchRequest) -> int:
     """Number of concurrent trials: as many as the cluster holds, unless the request limits it."""
-    cluster, wanted = ray.cluster_resources(), request.space.resources
+    cluster, required = ray.cluster_resources(), request.space.resources
     cpus, gpus = cluster.get("CPU", 1.0), cluster.get("GPU", 0.0)
-    fit = int(gpus / wanted.gpus) if gpus and wanted.gpus else int(cpus // wanted.cpus)
+    fit = int(gpus / required.gpus) if gpus and required.gpus else int(cpus // required.cpus)
     return max(1, min(request.workers or fit, fit, request.space.trials))
 
 
@@ -36,12 +36,12 @@ class Resources:
     """
 
     def __init__(self, request: SearchRequest) -> None:
-        cluster, wanted = ray.cluster_resources(), request.space.resources
+        cluster, required = ray.cluster_resources(), request.space.resources
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        self.gpus = wanted.gpus if cluster.get("GPU") else 0.0
+        self.gpus = required.gpus if cluster.get("GPU") else 0.0
         largest = max(node.get("CPU", 1.0) for node in nodes)
         share = min(largest, cluster.get("CPU", 1.0) // concurrent_trials(request))
-        self.cpus = wanted.cpus if self.gpus else max(wanted.cpus, share)
+        self.cpus = required.cpus if self.gpus else max(required.cpus, share)
         if not any(node.get("CPU", 0.0) >= self.cpus and node.get("GPU", 0.0) >= self.gpus for node in nodes):
             raise LeighError(
                 f"A trial requests {self.cpus:g} CPUs and {self.gpus:g} GPUs on one machine, but the largest has "
@@ -50,7 +50,7 @@ class Resources:
         self.max_memory = max(node.get("memory", 0.0) for node in nodes)
         # Tune pickles this object for every worker, so it must not hold the images.
         self.space, self.data = request.space, request.data
-        if not self.gpus and wanted.memory_gib is None:
+        if not self.gpus and required.memory_gib is None:
             try:  # checked early, since unreadable data is not the fault of a trial
                 _load_data(self.data)
             except (LeighError, OSError) as error:

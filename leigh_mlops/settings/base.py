@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from leigh_mlops.errors import LeighError, escape_unprintable
 
-__all__ = ["KeyedError", "Settings", "SettingsError", "suggest_key", "parse_settings", "format_value"]
+__all__ = ["KeyedError", "Settings", "SettingsError", "suggest_key", "parse_settings", "quote_value"]
 
 Model = TypeVar("Model", bound=BaseModel)
 Keys = tuple[str | int, ...]
@@ -52,7 +52,7 @@ class Settings(BaseModel):
     def _check_known_keys(cls, values: object) -> object:
         for key in values if isinstance(values, dict) else ():
             if key not in cls.model_fields:
-                raise KeyedError(f"{format_value(key)} is unknown; {suggest_key(key, cls.model_fields)}", str(key))
+                raise KeyedError(f"{quote_value(key)} is unknown; {suggest_key(key, cls.model_fields)}", str(key))
         return values
 
 
@@ -67,7 +67,7 @@ def suggest_key(key: object, known: Iterable[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
 
 
-def format_value(value: object) -> str:
+def quote_value(value: object) -> str:
     """Format a value for a message: shortened, on one line."""
     return escape_unprintable(_SHORT.repr(value))
 
@@ -95,4 +95,4 @@ def _first_complaint(found: ErrorDetails, source: str) -> SettingsError:
         return SettingsError(source, f"{where}: {cause}" if where else str(cause), keys)
     if found["type"] == "missing":
         return SettingsError(source, f"{where} is missing; give it.", keys)
-    return SettingsError(source, f"{where}: {found['msg']}; it is {format_value(found['input'])}.", keys)
+    return SettingsError(source, f"{where}: {found['msg']}; it is {quote_value(found['input'])}.", keys)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from leigh_mlops.settings.base import KeyedError, format_value, suggest_key
+from leigh_mlops.settings.base import KeyedError, quote_value, suggest_key
 from leigh_mlops.settings.domains import Choice, Domain, Range, has_wanted_value, hyperparameter_value
 from leigh_mlops.settings.training_settings import ARCHITECTURE, JOINT
 
@@ -72,7 +72,7 @@ def _refusal(name: str, wanted: list[Any], space: Space, published: Flat) -> str
     holds = domain.contains if isinstance(domain, Range) else possible.__contains__
     for value in wanted:
         if not holds(value):
-            return f"requires {format_value(value)}, not one of its values {', '.join(map(format_value, possible))}."
+            return f"requires {quote_value(value)}, not one of its values {', '.join(map(quote_value, possible))}."
     return ""
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from leigh_mlops.settings.base import Settings, format_value
+from leigh_mlops.settings.base import Settings, quote_value
 from leigh_mlops.settings.training_settings import ARCHITECTURE, JOINT, joint_parts
 
 __all__ = ["Choice", "Domain", "Range", "has_wanted_value", "hyperparameter_value"]
@@ -66,7 +66,7 @@ class Choice(_Conditional):
     def _check_unique(self) -> Self:
         for index, value in enumerate(self.values):
             if value in self.values[:index]:
-                raise ValueError(f"{format_value(value)} is listed twice; list it once.")
+                raise ValueError(f"{quote_value(value)} is listed twice; list it once.")
         return self
 
     def contains(self, value: Any) -> bool:  # noqa: ANN401
@@ -88,7 +88,7 @@ class Range(_Conditional):
         if isinstance(given, dict | Range):
             return given
         raise ValueError(
-            f"{format_value(given)} is neither a list of choices nor {{low: …, high: …}}; "
+            f"{quote_value(given)} is neither a list of choices nor {{low: …, high: …}}; "
             "put a fixed value under published only."
         )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.settings.base import Keys, SettingsError, format_value, parse_settings
+from leigh_mlops.settings.base import Keys, SettingsError, parse_settings, quote_value
 from leigh_mlops.settings.space import SearchSpace
 
 __all__ = ["find_line", "find_search_files", "load_space"]
@@ -135,7 +135,7 @@ def _duplicates(root: yaml.Node) -> Iterator[tuple[int, int, str]]:
                 if isinstance(name, yaml.ScalarNode):
                     line = name.start_mark.line + 1
                     if name.value in lines:
-                        yield lines[name.value], line, format_value(name.value)
+                        yield lines[name.value], line, quote_value(name.value)
                     lines[name.value] = line
         else:
             nodes.extend(node.value)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from leigh_mlops.settings.base import KeyedError, Settings, SettingsError, format_value, parse_settings
+from leigh_mlops.settings.base import KeyedError, Settings, SettingsError, parse_settings, quote_value
 from leigh_mlops.settings.conditions import can_draw_together, check_conditions, drawing_order, resolve_conditions
 from leigh_mlops.settings.domains import Choice, Domain, Range
 from leigh_mlops.settings.training_settings import ARCHITECTURE, JOINT, Flat, TrainingSettings, joint_parts, known_keys
@@ -18,14 +18,14 @@ _DEPENDENT = ["precision", JOINT, *(f"{ARCHITECTURE}{name}" for name in ("padded
 
 def _check_validation_metric(metric: str) -> str:
     if not metric.startswith("val/"):
-        raise ValueError(f"{format_value(metric)} is not a validation score; choose one such as val/log_loss.")
+        raise ValueError(f"{quote_value(metric)} is not a validation score; choose one such as val/log_loss.")
     return metric
 
 
 def _check_metric(metric: str) -> str:
     if not metric.startswith(("val/", "train/")):
         raise ValueError(
-            f"{format_value(metric)} must begin with val/ or train/, such as val/inverse_error or train/seconds."
+            f"{quote_value(metric)} must begin with val/ or train/, such as val/inverse_error or train/seconds."
         )
     return metric
 
@@ -139,7 +139,7 @@ class SearchSpace(Settings):
         for key, domain in self.space.items():
             if not domain.contains(self.published[key]):
                 reason = (
-                    f"published {key} = {format_value(self.published[key])} lies outside its space; widen the space."
+                    f"published {key} = {quote_value(self.published[key])} lies outside its space; widen the space."
                 )
                 raise KeyedError(reason, "space", key)
         check_conditions(self.space, self.published)

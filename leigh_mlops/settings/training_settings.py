@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import yaml
 from pydantic import BeforeValidator, Field, model_validator
 
-from leigh_mlops.settings.base import KeyedError, Settings, SettingsError, format_value, parse_settings, suggest_key
+from leigh_mlops.settings.base import KeyedError, Settings, SettingsError, parse_settings, quote_value, suggest_key
 
 __all__ = ["ARCHITECTURE", "JOINT", "Flat", "TrainingSettings", "joint_parts", "known_keys"]
 
@@ -101,11 +101,6 @@ class TrainingSettings(Settings):
         outer = {k: v for k, v in flat.items() if not k.startswith(ARCHITECTURE) and k != JOINT}
         return parse_settings(cls, {**outer, JOINT: together | inner}, "hyperparameters")
 
-    def to_flat(self) -> dict[str, Any]:
-        """Convert to a flat mapping; the inverse of :meth:`from_flat`."""
-        flat = self.model_dump(exclude={"architecture"})
-        return flat | {f"{ARCHITECTURE}{name}": value for name, value in self.architecture.items()}
-
 
 def joint_parts(text: object) -> dict[str, Any]:
     """Parts of the architecture that one text sets together, values as in YAML.
@@ -124,7 +119,7 @@ def joint_parts(text: object) -> dict[str, Any]:
             return dict(yaml.safe_load("{" + text.replace("=", ": ") + "}"))
     except yaml.YAMLError:
         pass  # reported below
-    reason = f"{format_value(text)} sets nothing; write it as padded_channels=null, head=gaussian."
+    reason = f"{quote_value(text)} sets nothing; write it as padded_channels=null, head=gaussian."
     raise SettingsError("hyperparameters", f"architecture: {reason}", (JOINT,))
 
 
@@ -133,7 +128,7 @@ def known_keys(values: object) -> object:
     for key in values if isinstance(values, dict) else ():
         if key not in TrainingSettings.model_fields and not str(key).startswith(ARCHITECTURE):
             raise KeyedError(
-                f"{format_value(key)} is not a hyperparameter; {_suggest_hyperparameter(str(key))}", str(key)
+                f"{quote_value(key)} is not a hyperparameter; {_suggest_hyperparameter(str(key))}", str(key)
             )
     return values
 

@@ -68,9 +68,9 @@ def decide_promotion(store: Store, name: str, package: ModelPackage, at_size: At
     ours, theirs = comparison_key(package), comparison_key(other)
     differing = [key for key in ours if ours[key] != theirs[key]]
     if differing:
-        said = "; ".join(f"{key} {theirs[key]} against {ours[key]}" for key in differing)
+        differences = "; ".join(f"{key} {theirs[key]} against {ours[key]}" for key in differing)
         return Decision(
-            False, f"version {champion.version} is of another kind ({said}); --name starts a line of its own"
+            False, f"version {champion.version} is of another kind ({differences}); --name starts a line of its own"
         )
     return _compare(package, other, champion, at_size)
 

@@ -14,7 +14,7 @@ from leigh_mlops.events import Opened
 from leigh_mlops.plates import leaked_wells
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.sentences import comparison_sentences, confound_sentences, format_count
-from leigh_mlops.report.terminal_tables import REFERENCE_NAMES, leaderboard, score_table
+from leigh_mlops.report.terminal_tables import REFERENCE_NAMES, leaderboard_table, score_table
 from leigh_mlops.settings import Choice, SearchSpace, TrainingSettings
 from leigh_mlops.study.dry_run import FamilyPlan
 from leigh_mlops.study.evaluation import Evaluation, select_scores
@@ -135,7 +135,7 @@ def print_result(
     console.print()
     for sentence in confound_sentences(confounds):
         console.print(sentence, style="bold", markup=False)
-    console.print(leaderboard(rows, winners={row["model"] for row in rows if row.get("winner")}))
+    console.print(leaderboard_table(rows, winners={row["model"] for row in rows if row.get("winner")}))
     classifiers = [winner for winner in winners if winner.test.position]
     if classifiers:
         tested = {winner.version.uri: winner.test.scores for winner in classifiers}

@@ -59,8 +59,8 @@ def plan_families(
 
 def _plan_family(space: SearchSpace, data: PreparedData, workers: int | None) -> FamilyPlan:
     cores, gpus = count_processors()
-    settings, wanted = TrainingSettings.from_flat(space.published), space.resources
-    fit_at_once = gpus / wanted.gpus if gpus and wanted.gpus else cores // wanted.cpus
+    settings, resources = TrainingSettings.from_flat(space.published), space.resources
+    fit_at_once = gpus / resources.gpus if gpus and resources.gpus else cores // resources.cpus
     return FamilyPlan(
         space=space,
         epochs=settings.epochs,

@@ -14,7 +14,7 @@ from leigh_mlops.plates import (
     EXCLUDED_BY_DEFAULT,
     assign_split,
     bit_depths,
-    count_flags,
+    count_flags_by_class,
     describe_donors,
     describe_layout,
     describe_split,
@@ -201,7 +201,7 @@ def add_flags(data: PreparedData, rule: Sequence[str], console: Console) -> Prep
     for line in depth_lines(bit_depths(table, data.cache.quality, file_bits=file_bits)):
         console.print(line, markup=False)
     if (table[Metadata.FLAGS] != "").any():
-        console.print(flag_table(count_flags(flags, table)))
+        console.print(flag_table(count_flags_by_class(flags, table)))
     return replace(data, table=table)
 
 

@@ -88,9 +88,9 @@ class SearchStudy:
         return divided
 
     def _find_interrupted(self, store: Store) -> Path:
-        wanted = self.options.to_settings(store.location)
+        requested = self.options.to_settings(store.location)
         for folder, opened in reversed(interrupted_searches().items()):
-            if opened.study == wanted:
+            if opened.study == requested:
                 return folder
         raise LeighError(
             "There is no interrupted search with these options; pass --resume alone to continue the newest, or "

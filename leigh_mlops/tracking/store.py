@@ -142,14 +142,14 @@ class Store(Registry):
             for found in self._iterate_runs(f"tags.mlflow.parentRunId = '{parent.id}'", "ASC")
         ]
 
-    def _iterate_runs(self, wanted: str, order: str) -> Iterator[Any]:
+    def _iterate_runs(self, filter_string: str, order: str) -> Iterator[Any]:
         """Iterate over all matching runs in the order of their start."""
         token = None
         while True:
             with translate_store_errors(self.client):
                 page = self.client.search_runs(
                     [self.experiment_id],
-                    wanted,
+                    filter_string,
                     max_results=1000,
                     order_by=[f"attributes.start_time {order}"],
                     page_token=token,

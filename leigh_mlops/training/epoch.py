@@ -62,16 +62,16 @@ def balanced_weights(labels: npt.NDArray[np.int64], classes: int) -> npt.NDArray
 
 
 def run_epoch(
-    state: TrainingState, train: FieldBatches, val: FieldBatches, wells: Sequence[str], regime: LossOptions
+    state: TrainingState, train: FieldBatches, val: FieldBatches, wells: Sequence[str], loss_options: LossOptions
 ) -> tuple[dict[str, float], Outputs]:
     """Train for one epoch and validate; returns ``train/…`` and ``val/…``, and the outputs of the validation fields.
 
     Raises:
         DivergenceError: The loss is not finite.
     """
-    means = _train(state, train, regime)
+    means = _train(state, train, loss_options)
     state.epoch += 1
-    outputs = predict(state.model, val, regime.beta)
+    outputs = predict(state.model, val, loss_options.beta)
     named = [wells[row] for row in outputs.rows]
     scores = select_objective(state.model).scores(outputs, named, state.model.spec.classes)
     error = inverse_error(state.model, next(iter(val)).images[:_INVERSE_ERROR_IMAGES])
@@ -82,37 +82,39 @@ def run_epoch(
     return metrics | {f"val/{name}": value for name, value in scores.items()}, outputs
 
 
-def _train(state: TrainingState, batches: FieldBatches, regime: LossOptions) -> dict[str, float]:
+def _train(state: TrainingState, batches: FieldBatches, loss_options: LossOptions) -> dict[str, float]:
     """Train for one epoch; returns means of the loss and of the objective's other measures over the fields."""
     device = next(state.model.parameters()).device
     weights = None
-    if regime.class_weights == "balanced":
+    if loss_options.class_weights == "balanced":
         balanced = balanced_weights(batches.labels, len(state.model.spec.classes))
         weights = torch.from_numpy(balanced).to(device, torch.float32)
     state.model.train()
     sums: defaultdict[str, float] = defaultdict(float)
     count = 0
-    still = freeze_stages(state.model.stages()[:-1]) if regime.trains_head_only(state.epoch) else nullcontext()
+    still = freeze_stages(state.model.stages()[:-1]) if loss_options.trains_head_only(state.epoch) else nullcontext()
     with still, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(derived_seed(state.seed, state.epoch))
         for batch in batches.epoch(state.epoch):
-            for name, total in _train_batch(state, move_batch(batch, device), regime, weights).items():
+            for name, total in _train_batch(state, move_batch(batch, device), loss_options, weights).items():
                 sums[name] += total
             count += len(batch.rows)
     return {name: total / count for name, total in sums.items()}
 
 
-def _train_batch(state: TrainingState, batch: Batch, regime: LossOptions, weights: Tensor | None) -> dict[str, float]:
+def _train_batch(
+    state: TrainingState, batch: Batch, loss_options: LossOptions, weights: Tensor | None
+) -> dict[str, float]:
     """One step of the optimizer; returns sums over the batch."""
-    with torch.autocast(batch.images.device.type, torch.bfloat16, enabled=regime.precision == "bf16"):
-        judged = select_objective(state.model).compute_losses(state.model, batch, regime.beta)
+    with torch.autocast(batch.images.device.type, torch.bfloat16, enabled=loss_options.precision == "bf16"):
+        batch_losses = select_objective(state.model).compute_losses(state.model, batch, loss_options.beta)
         if weights is not None:
-            judged = replace(judged, losses=judged.losses * weights[batch.labels])
-        loss = judged.losses.mean()
+            batch_losses = replace(batch_losses, losses=batch_losses.losses * weights[batch.labels])
+        loss = batch_losses.losses.mean()
     if not torch.isfinite(loss):
         raise DivergenceError(f"The loss of epoch {state.epoch + 1} is {loss.item()}; lower the learning rate.")
     loss.backward()  # type: ignore[no-untyped-call]
     state.optimizer.step()
     # Gradients are freed here, so that they do not take memory beside the next batch's activations.
     state.optimizer.zero_grad(set_to_none=True)
-    return {name: float(measured.detach().double().sum()) for name, measured in batch_measures(judged).items()}
+    return {name: float(measured.detach().double().sum()) for name, measured in batch_measures(batch_losses).items()}

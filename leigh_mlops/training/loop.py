@@ -83,7 +83,7 @@ def fit(
         DivergenceError: The loss or the metric is not finite.
         LeighError: The network's scores have no such metric.
     """
-    regime = LossOptions(class_weights, freeze_epochs, precision, beta)
+    loss_options = LossOptions(class_weights, freeze_epochs, precision, beta)
     each = list(zip((state, *state.others), ((train, val), *others), strict=True))
     sign = 1.0 if mode == "min" else -1.0
     while not state.is_finished(epochs, patience):
@@ -99,7 +99,7 @@ def fit(
         done = []
         for one, parts in each:
             _set_rates(one, factor)
-            done.append(run_epoch(one, *parts, wells, regime))
+            done.append(run_epoch(one, *parts, wells, loss_options))
         metrics = _average_folds([metrics for metrics, _ in done], metric)
         metrics["train/seconds"] = time.perf_counter() - started
         if metric not in metrics:

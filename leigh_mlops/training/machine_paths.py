@@ -47,9 +47,9 @@ def _describe_mismatch(cache: PixelCache, table: pd.DataFrame, digests: npt.NDAr
     row = int(np.flatnonzero(cache.digests != digests)[0])
     place = table.iloc[row]
     reasons = [failure.reason.rstrip(".") for failure in cache.failures if failure.row == row]
-    said = f" ({reasons[0]})" if reasons else ""
+    reason = f" ({reasons[0]})" if reasons else ""
     where = f"{place[Metadata.PLATE]}/{place[Metadata.WELL]}, site {place[Metadata.SITE]}"
-    return f"The field {where} reads differently{said}"
+    return f"The field {where} reads differently{reason}"
 
 
 def relative_path(folder: Path, path: Path) -> str:

@@ -168,11 +168,11 @@ def predict(model: Network, batches: Iterable[Batch], beta: float = 1.0) -> Outp
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(0)
             for batch in batches:
-                judged = objective.compute_losses(model, move_batch(batch, device), beta)
+                batch_losses = objective.compute_losses(model, move_batch(batch, device), beta)
                 rows.append(batch.rows)
                 labels.append(batch.labels.numpy())
-                values.append(judged.values.double().cpu().numpy())
-                for name, measured in batch_measures(judged).items():
+                values.append(batch_losses.values.double().cpu().numpy())
+                for name, measured in batch_measures(batch_losses).items():
                     sums[name] += float(measured.sum())
     finally:
         model.train(was_training)
@@ -209,6 +209,6 @@ def move_batch(batch: Batch, device: torch.device) -> Batch:
     return Batch(batch.images.to(device), batch.labels.to(device), batch.rows)
 
 
-def batch_measures(judged: BatchLosses) -> dict[str, Tensor]:
+def batch_measures(batch_losses: BatchLosses) -> dict[str, Tensor]:
     """``loss`` and the further measures, each of shape (n,)."""
-    return {"loss": judged.losses} | judged.extra_measures
+    return {"loss": batch_losses.losses} | batch_losses.extra_measures

@@ -75,7 +75,7 @@ def visit(browser: Any) -> Iterator[Callable[..., Visit]]:
         context.close()
 
 
-def story(name: str, picture: str, number: int) -> FieldSection:
+def make_section(name: str, picture: str, number: int) -> FieldSection:
     steps = [
         CounterfactualStep(picture, "image", 0.02), CounterfactualStep(picture, "at the boundary", 0.5, "green"),
         CounterfactualStep(picture, "past the boundary", 0.95, "amber"),
@@ -124,7 +124,9 @@ def write_job(out: Path, *, wells: int = 24, text: str = "", **changed: Any) -> 
             PlateMetric("probability_WT", f"Probability of {name}", name),
             PlateMetric("score", "Score", "", -6, 6, signed=True), PlateMetric("predicted", "Class", name),
         ],
-        field_sections={field: story(name, picture, number % 2 + 1) for number, field in enumerate(fields["field"])},
+        field_sections={
+            field: make_section(name, picture, number % 2 + 1) for number, field in enumerate(fields["field"])
+        },
         group="Metadata_Compound", hits=pd.DataFrame({"Metadata_Compound": compounds, "rescue": values, "why": name}),
         doses=pd.DataFrame(
             {"compound": [name] * 3, "dose": [0.1, 1.0, 10.0], "rescue": [0.0, 50.0, 90.0], "fitted": [1.0, 50.0, 95.0]}

@@ -5,7 +5,7 @@ import pytest
 from leigh_mlops.errors import LeighError
 from leigh_mlops.plates.bit_depth import bit_depths
 from leigh_mlops.plates.flaws import FLAWS
-from leigh_mlops.plates.quality import EXCLUDED_BY_DEFAULT, FLAGS, count_flags, flag_fields
+from leigh_mlops.plates.quality import EXCLUDED_BY_DEFAULT, FLAGS, count_flags_by_class, flag_fields
 
 CHANNELS = ("DAPI", "TMRM")
 
@@ -222,14 +222,14 @@ def test_what_cannot_be_flagged(change, exclude, message):
 def test_counts_show_a_flaw_that_falls_on_one_class():
     table = fields()
     quality = measured(table)
-    none = count_flags(flag_fields(table, quality), table)
+    none = count_flags_by_class(flag_fields(table, quality), table)
     assert none.index.tolist() == [*FLAGS, "excluded"]
     assert none.columns.tolist() == ["DS", "TT"]
     assert (none == 0).all(axis=None)
     quality = changed(quality, table.index[table["Metadata_Condition"] == "TT"][:3], foreground=0.0, debris=0.1)
     table.loc[39, "Metadata_Condition"] = None
     quality = changed(quality, 39, foreground=0.0)
-    counts = count_flags(flag_fields(table, quality), table)
+    counts = count_flags_by_class(flag_fields(table, quality), table)
     assert counts.columns.tolist() == ["DS", "TT", "no class"]
     assert counts.loc[["empty", "debris", "dim", "excluded"]].to_numpy().tolist() == [
         [0, 3, 1],

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from leigh_mlops.report.sentences import comparison_sentences, confound_sentences, depth_lines, effect_lines
-from leigh_mlops.report.terminal_tables import flag_table, leaderboard, score_table
+from leigh_mlops.report.terminal_tables import flag_table, leaderboard_table, score_table
 
 FREE = {"accuracy": 0.5, "auc": 0.49, "wells": 25}
 
@@ -93,7 +93,7 @@ def line(lines, word):
 
 
 def test_leaderboard_marks_the_best_of_each_family():
-    lines = printed(leaderboard(ROWS))
+    lines = printed(leaderboard_table(ROWS))
     assert "*" in line(lines, "resnext-[red]2")
     assert "*" not in line(lines, "resnext-1")
     assert "*" in line(lines, "autoencoder-1")
@@ -101,13 +101,13 @@ def test_leaderboard_marks_the_best_of_each_family():
 
 
 def test_leaderboard_takes_winners_from_the_caller():
-    lines = printed(leaderboard(ROWS, winners=["resnext-1"]))
+    lines = printed(leaderboard_table(ROWS, winners=["resnext-1"]))
     assert "*" in line(lines, "resnext-1")
     assert "*" not in line(lines, "resnext-[red]2")
 
 
 def test_references_stand_last():
-    lines = printed(leaderboard(ROWS[::-1]))
+    lines = printed(leaderboard_table(ROWS[::-1]))
     order = [
         place
         for word in ("autoencoder-1", "a threshold", "the position")

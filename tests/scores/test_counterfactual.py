@@ -58,7 +58,7 @@ def test_background_noise_is_its_spread_whatever_the_cells_do():
 
 
 GOOD = {
-    "valid": True, "probability": 0.95, "asked": 0.95, "half": None, "reencoding_error": 0.01, "padding_energy": 0.0,
+    "valid": True, "probability": 0.95, "confidence": 0.95, "half": None, "reencoding_error": 0.01, "padding_energy": 0.0,
     "clipped": 0.0, "distance": 1.0,
 }  # fmt: skip
 
@@ -69,10 +69,10 @@ GOOD = {
         ({}, "green"),
         ({"probability": 0.941}, "green"),
         ({"probability": 0.93}, "amber"),
-        ({"probability": 0.9985, "asked": 0.999}, "amber"),
-        ({"probability": 0.9989, "asked": 0.999}, "green"),
-        ({"probability": 0.55, "asked": 0.6}, "green"),
-        ({"probability": 0.51, "asked": None}, "green"),
+        ({"probability": 0.9985, "confidence": 0.999}, "amber"),
+        ({"probability": 0.9989, "confidence": 0.999}, "green"),
+        ({"probability": 0.55, "confidence": 0.6}, "green"),
+        ({"probability": 0.51, "confidence": None}, "green"),
         ({"reencoding_error": 0.11}, "amber"),
         ({"padding_energy": 0.011}, "amber"),
         ({"clipped": 0.011}, "amber"),
@@ -80,10 +80,10 @@ GOOD = {
         ({"distance": float("nan"), "padding_energy": float("nan")}, "green"),
         ({"valid": False}, "red"),
         ({"valid": False, "reencoding_error": 0.5}, "red"),
-        ({"valid": False, "probability": 0.49, "asked": None}, "red"),
-        ({"valid": False, "probability": 0.49, "asked": None, "half": 0.49}, "green"),
-        ({"valid": False, "probability": 0.3, "asked": None, "half": 0.44}, "red"),
-        ({"valid": True, "probability": 0.6, "asked": None, "half": 0.56}, "amber"),
+        ({"valid": False, "probability": 0.49, "confidence": None}, "red"),
+        ({"valid": False, "probability": 0.49, "confidence": None, "half": 0.49}, "green"),
+        ({"valid": False, "probability": 0.3, "confidence": None, "half": 0.44}, "red"),
+        ({"valid": True, "probability": 0.6, "confidence": None, "half": 0.56}, "amber"),
     ],
 )
 def test_the_status_follows_its_rule(changed, expected):

@@ -52,7 +52,7 @@ def test_q_is_that_of_statsmodels() -> None:
     [
         ([9.0], CompoundOutcome.ONE_WELL),
         ([0.5, -0.5], CompoundOutcome.NO_DIFFERENCE),
-        ([-9.0, -8.0, -9.5], CompoundOutcome.AWAY),
+        ([-9.0, -8.0, -9.5], CompoundOutcome.WORSENED),
         ([4.0, 8.0], CompoundOutcome.UNSURE),
     ],
 )
@@ -91,7 +91,7 @@ def test_the_strongest_dose_rescues_in_two_wells() -> None:
     assert (single["dose"].iloc[0], single["wells"].iloc[0]) == (2, 2)
     nowhere, _ = compound_tables(dosed([1.0, 1.0, 2.0, 2.0], [-4.0, -4.1, -9.0, -9.1]))
     assert nowhere["dose"].iloc[0] == 2
-    assert nowhere["outcome"].tolist() == [CompoundOutcome.AWAY]
+    assert nowhere["outcome"].tolist() == [CompoundOutcome.WORSENED]
 
 
 def test_a_compound_has_its_curve_beside_its_outcome() -> None:

@@ -37,7 +37,7 @@ def test_controls_say_it_before_the_order_of_the_classes() -> None:
 def test_what_is_asked_for_counts_first() -> None:
     found = choose_reference_classes(NOTHING, ("DS", "TT", "WT"), "WT", "TT")
     assert found is not None
-    assert (found.source, found.target, found.rule) == ("WT", "TT", ReferenceRule.ASKED)
+    assert (found.source, found.target, found.rule) == ("WT", "TT", ReferenceRule.REQUESTED)
     one = choose_reference_classes(NOTHING, ("A", "B"), target="A")
     assert one is not None
     assert (one.source, one.target) == ("B", "A")

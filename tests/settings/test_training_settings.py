@@ -27,11 +27,10 @@ def test_the_published_configurations() -> None:
     }  # fmt: skip
 
 
-def test_flat_hyperparameters_come_back() -> None:
-    flat = {"learning_rate": 0.01, "architecture.groups": 8}
-    settings = TrainingSettings.from_flat(flat)
-    assert settings.architecture == {"groups": 8}
-    assert settings.to_flat() | flat == settings.to_flat()
+def test_flat_hyperparameters_set_the_settings_and_the_architecture() -> None:
+    assert (TrainingSettings().learning_rate, TrainingSettings().architecture) != (0.01, {"groups": 8})
+    settings = TrainingSettings.from_flat({"learning_rate": 0.01, "architecture.groups": 8})
+    assert (settings.learning_rate, settings.architecture) == (0.01, {"groups": 8})
 
 
 def test_a_part_is_set_once() -> None:

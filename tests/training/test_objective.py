@@ -59,9 +59,9 @@ def test_nats_per_dimension_are_those_of_the_change_of_variables() -> None:
 def test_beta_weighs_the_cross_entropy(beta: float) -> None:
     fields, model = batch(), Doubling()
     plain = OBJECTIVES["classify"].compute_losses(model, fields, beta)
-    judged = OBJECTIVES["density"].compute_losses(model, fields, beta)
-    torch.testing.assert_close(judged.losses, beta * plain.losses + judged.extra_measures["nats_per_dim"])
-    torch.testing.assert_close(judged.values, plain.values)
+    batch_losses = OBJECTIVES["density"].compute_losses(model, fields, beta)
+    torch.testing.assert_close(batch_losses.losses, beta * plain.losses + batch_losses.extra_measures["nats_per_dim"])
+    torch.testing.assert_close(batch_losses.values, plain.values)
     assert plain.extra_measures == {}
 
 

@@ -10,7 +10,7 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations.capabilities import require_capabilities
 from leigh_mlops.explanations.eval_mode import evaluating
 
-__all__ = ["blur", "prediction_difference"]
+__all__ = ["box_blur", "prediction_difference"]
 
 _IMAGES_PER_PASS = 64
 
@@ -63,7 +63,7 @@ def prediction_difference(
     return torch.stack(maps)
 
 
-def blur(images: Tensor, window: int) -> Tensor:
+def box_blur(images: Tensor, window: int) -> Tensor:
     """Blur images by the mean over a square twice as wide as a window, shape (N, C, H, W) as ``images``."""
     return F.avg_pool2d(images, 2 * window + 1, stride=1, padding=window, count_include_pad=False)
 
@@ -73,7 +73,7 @@ def _replacements(image: Tensor, references: Tensor | None, window: int) -> Tens
         others = references[(references != image).flatten(1).any(dim=1)]
         if len(others):
             return others
-    return blur(image[None], window)
+    return box_blur(image[None], window)
 
 
 def _image_map(

@@ -157,8 +157,8 @@ def _take_step(
     network: ExplainedModel, z: Tensor, step: EcinnStep, target: Tensor, kind: str, confidence: float
 ) -> Crossing:
     if kind in ("boundary", "confident"):
-        asked = confidence if kind == "confident" else None
-        return find_boundary(network.classify, z, step.delta, target, asked)
+        required = confidence if kind == "confident" else None
+        return find_boundary(network.classify, z, step.delta, target, required)
     alpha = {"alpha_0": step.alpha_0, "alpha_1": step.alpha_1}[kind]
     shifted = add_step(z, step.delta, alpha)
     reached = network.classify(shifted).argmax(dim=1) == target

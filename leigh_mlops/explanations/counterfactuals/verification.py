@@ -135,15 +135,15 @@ def verify_counterfactuals(
         for attempt in range(2, MAX_ATTEMPTS + 1):
             open_ = [number for number in open_ if not _has_arrived(kept[number], confidence)]
             longer = _lengthen_steps(model, {number: drafts[number] for number in open_}, scale, attempt)
-            judged = _save_and_measure(network, list(longer.values()), scale, means, as_saved, attempt)
+            measured = _save_and_measure(network, list(longer.values()), scale, means, as_saved, attempt)
             kept |= {number: replace(kept[number], attempts=attempt) for number in open_}
-            for number, found in zip(longer, judged, strict=True):
+            for number, found in zip(longer, measured, strict=True):
                 kept[number] = _keep_better(kept[number], found, drafts[number], as_saved)
             open_ = list(longer)
-    certified: dict[str, dict[int, VerifiedCounterfactual]] = {kind: {} for kind in made}
+    verified: dict[str, dict[int, VerifiedCounterfactual]] = {kind: {} for kind in made}
     for number, draft in enumerate(drafts):
-        certified[draft.kind][draft.place] = kept[number]
-    return certified
+        verified[draft.kind][draft.place] = kept[number]
+    return verified
 
 
 def _drafts(kind: str, made: Counterfactual, scale: IntensityScale) -> list[_Draft]:

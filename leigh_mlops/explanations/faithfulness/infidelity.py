@@ -31,7 +31,7 @@ def check_metrics(names: tuple[str, ...]) -> None:
             raise LeighError(f"Unknown metric {name!r}; choose from {', '.join(FAITHFULNESS_METRICS)}.")
 
 
-def mean_infidelity(model: nn.Module, subject: EvaluatedMap, images: int, seed: int = 0) -> float:
+def mean_infidelity(model: nn.Module, evaluated_map: EvaluatedMap, images: int, seed: int = 0) -> float:
     """Error of a map as a predictor of the logit's loss where tiles are removed (Yeh et al. 2019, eq. 2).
 
     Half of the tiles, drawn at random, get the fill values of the subject. The map may be of any
@@ -40,16 +40,16 @@ def mean_infidelity(model: nn.Module, subject: EvaluatedMap, images: int, seed: 
 
     Args:
         model: The model that is explained.
-        subject: Its maps.
+        evaluated_map: Its maps.
         images: Number of images, from the first.
         seed: Seed of the tiles.
 
     Returns:
         Mean square over images, in logits squared.
     """
-    gone = torch.zeros_like(subject.images) if subject.fill is None else subject.fill
+    gone = torch.zeros_like(evaluated_map.images) if evaluated_map.fill is None else evaluated_map.fill
     generator = torch.Generator().manual_seed(seed)
-    channels = slice(None) if subject.channel is None else slice(subject.channel, subject.channel + 1)
+    channels = slice(None) if evaluated_map.channel is None else slice(evaluated_map.channel, evaluated_map.channel + 1)
 
     def remove(inputs: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
         side = min(TILES_PER_SIDE, inputs.shape[-1])
@@ -58,13 +58,13 @@ def mean_infidelity(model: nn.Module, subject: EvaluatedMap, images: int, seed: 
         mask[:, channels] = F.interpolate(drawn, inputs.shape[-2:], mode="nearest")
         return mask, torch.where(mask.bool(), gone[place], inputs)
 
-    shares = torch.zeros_like(subject.images[:images])
-    shares[:, channels] = subject.maps[:images, None] / shares[:, channels].shape[1]
+    shares = torch.zeros_like(evaluated_map.images[:images])
+    shares[:, channels] = evaluated_map.maps[:images, None] / shares[:, channels].shape[1]
     with evaluating(model):
         found = [
             infidelity(
                 model, lambda inputs, p=row: remove(inputs, torch.full((len(inputs),), p)),
-                subject.images[row : row + 1], shares[row : row + 1], target=subject.target[row : row + 1],
+                evaluated_map.images[row : row + 1], shares[row : row + 1], target=evaluated_map.target[row : row + 1],
                 n_perturb_samples=_SAMPLES, normalize=True,
             )
             for row in range(len(shares))
@@ -72,30 +72,30 @@ def mean_infidelity(model: nn.Module, subject: EvaluatedMap, images: int, seed: 
     return float(torch.cat(found).mean())
 
 
-def mean_sensitivity(model: nn.Module, subject: EvaluatedMap, images: int, seed: int = 0) -> float:
+def mean_sensitivity(model: nn.Module, evaluated_map: EvaluatedMap, images: int, seed: int = 0) -> float:
     """Largest relative change of a map under tiny changes of the image (Yeh et al. 2019, section 4.1).
 
     Each scaled intensity is changed by up to 0.02, four times.
 
     Args:
         model: The model that is explained.
-        subject: Its maps.
+        evaluated_map: Its maps.
         images: Number of images, from the first.
         seed: Seed of the changes.
 
     Returns:
         Mean over images of the change's norm over that of the map; 0 for a map that does not change.
     """
-    devices = [subject.images.device] if subject.images.device.type == "cuda" else []
+    devices = [evaluated_map.images.device] if evaluated_map.images.device.type == "cuda" else []
     changes = []
     with torch.random.fork_rng(devices):
         torch.manual_seed(seed)
-        for row, image in enumerate(torch.split(subject.images[:images], 1)):
+        for row, image in enumerate(torch.split(evaluated_map.images[:images], 1)):
 
             def explain(inputs: Tensor | tuple[Tensor, ...], row: int = row) -> tuple[Tensor, ...]:
                 """Compute maps; Captum passes first a tuple, then a tensor."""
                 pixels = inputs[0] if isinstance(inputs, tuple) else inputs
-                return (subject.recompute(model, pixels, [row] * len(pixels)),)
+                return (evaluated_map.recompute(model, pixels, [row] * len(pixels)),)
 
             found: Tensor = sensitivity_max(explain, image, perturb_radius=_RADIUS, n_perturb_samples=_NEIGHBOURS)
             changes.append(float(found))

@@ -117,12 +117,12 @@ def check_methods(
     model, checks = package.model, []
     twin: nn.Module | None = None
     blind: dict[tuple[str | None, int | None], list[tuple[float, float]]] = {}
-    for subject in evaluated_maps(batch, methods):
+    for evaluated_map in evaluated_maps(batch, methods):
         twin = randomise_weights(model, batch.images, seed) if twin is None else twin
-        key = (None if subject.fill is None else subject.name, subject.channel)
+        key = (None if evaluated_map.fill is None else evaluated_map.name, evaluated_map.channel)
         if key not in blind:
-            blind[key] = _baseline_areas(model, subject, seed)
-        checks.append(_check_map(model, twin, subject, blind[key], metrics, seed))
+            blind[key] = _baseline_areas(model, evaluated_map, seed)
+        checks.append(_check_map(model, twin, evaluated_map, blind[key], metrics, seed))
     return checks
 
 
@@ -143,41 +143,46 @@ def map_similarity(one: Floats, other: Floats) -> float:
 def _check_map(
     model: nn.Module,
     twin: nn.Module,
-    subject: EvaluatedMap,
+    evaluated_map: EvaluatedMap,
     blind: list[tuple[float, float]],
     metrics: tuple[str, ...],
     seed: int,
 ) -> MethodCheck:
-    own = _mean_areas(_curve_areas(model, subject, tile_means(subject.maps)))
+    own = _mean_areas(_curve_areas(model, evaluated_map, tile_means(evaluated_map.maps)))
     measured = {
-        name: measure(model, subject, _METRIC_IMAGES, seed) if name in metrics else float("nan")
+        name: measure(model, evaluated_map, _METRIC_IMAGES, seed) if name in metrics else float("nan")
         for name, measure in {"infidelity": mean_infidelity, "sensitivity": mean_sensitivity}.items()
     }
     check = MethodCheck(
-        subject.name, len(subject.images), *own, *blind[0], *blind[1],
-        randomised_similarity=_randomised_similarity(twin, subject),
-        completeness_error=subject.completeness_error, **measured, passed=False, why="",
+        evaluated_map.name, len(evaluated_map.images), *own, *blind[0], *blind[1],
+        randomised_similarity=_randomised_similarity(twin, evaluated_map),
+        completeness_error=evaluated_map.completeness_error, **measured, passed=False, why="",
     )  # fmt: skip
     passed, why = _verdict(check)
     return replace(check, passed=passed, why=why)
 
 
-def _baseline_areas(model: nn.Module, subject: EvaluatedMap, seed: int) -> list[tuple[float, float]]:
+def _baseline_areas(model: nn.Module, evaluated_map: EvaluatedMap, seed: int) -> list[tuple[float, float]]:
     """Deletion and insertion areas by random order and by edges, neither of which depends on the network."""
     orders = [
-        _mean_areas(_curve_areas(model, subject, random_tile_scores(subject.images, seed + number)))
+        _mean_areas(_curve_areas(model, evaluated_map, random_tile_scores(evaluated_map.images, seed + number)))
         for number in range(_RANDOM_ORDERS)
     ]
     random = tuple(float(np.mean(each)) for each in zip(*orders, strict=True))
     return [
         (random[0], random[1]),
-        _mean_areas(_curve_areas(model, subject, tile_means(edge_strength(subject.images)))),
+        _mean_areas(_curve_areas(model, evaluated_map, tile_means(edge_strength(evaluated_map.images)))),
     ]
 
 
-def _curve_areas(model: nn.Module, subject: EvaluatedMap, scores: Tensor) -> CurveAreas:
+def _curve_areas(model: nn.Module, evaluated_map: EvaluatedMap, scores: Tensor) -> CurveAreas:
     return deletion_insertion_areas(
-        model, subject.images, subject.target, scores, fill=subject.fill, channel=subject.channel
+        model,
+        evaluated_map.images,
+        evaluated_map.target,
+        scores,
+        fill=evaluated_map.fill,
+        channel=evaluated_map.channel,
     )
 
 
@@ -185,13 +190,13 @@ def _mean_areas(both: CurveAreas) -> tuple[float, float]:
     return float(both.deletion.mean()), float(both.insertion.mean())
 
 
-def _randomised_similarity(twin: nn.Module, subject: EvaluatedMap) -> float:
+def _randomised_similarity(twin: nn.Module, evaluated_map: EvaluatedMap) -> float:
     """Mean similarity over the first images; constant maps are left out."""
-    count = min(_SIMILARITY_IMAGES, len(subject.images))
-    random = subject.recompute(twin, subject.images[:count], list(range(count)))
+    count = min(_SIMILARITY_IMAGES, len(evaluated_map.images))
+    random = evaluated_map.recompute(twin, evaluated_map.images[:count], list(range(count)))
     each = [
         map_similarity(one, other)
-        for one, other in zip(subject.maps.float().cpu().numpy(), random.float().cpu().numpy(), strict=False)
+        for one, other in zip(evaluated_map.maps.float().cpu().numpy(), random.float().cpu().numpy(), strict=False)
     ]
     known = [value for value in each if not np.isnan(value)]
     return float(np.mean(known)) if known else float("nan")

@@ -85,7 +85,7 @@ def summarise_job(
     The number of valid counterfactuals comes first, since an invalid one explains nothing.
     """
     were = "was" if len(fields) == 1 else "were"
-    said = [
+    sentences = [
         f"{format_count(len(fields), 'field')} of {format_count(len(wells), 'well')} {were} explained; "
         f"{len(failures)} could not be explained."
     ]
@@ -98,13 +98,13 @@ def summarise_job(
         right = int((unseen[JobColumn.PREDICTED] == unseen[Metadata.CONDITION]).sum())
         is_ = "is" if right == 1 else "are"
         if len(labelled):
-            said.append(
+            sentences.append(
                 f"{right} of the {len(unseen)} labelled wells{without} that the model had not seen {is_} classified as "
                 f"labelled; the {len(labelled) - len(unseen)} that it was trained or chosen on are no evidence of its "
                 "accuracy."
             )
     found, details = _describe_counterfactuals(fields)
-    return JobSummary([*found, *_describe_missing(fields)], said, details)
+    return JobSummary([*found, *_describe_missing(fields)], sentences, details)
 
 
 def captions(row: "pd.Series[Any]") -> list[tuple[str, str]]:
@@ -154,10 +154,10 @@ def describe_map(name: str, row: "Mapping[Any, Any] | pd.Series[Any]") -> tuple[
     if method not in _METHODS:
         return title, _change_caption(name, row)
     target = row.get(f"{name}_target", row.get(f"{method}_target"))
-    said = _METHODS[method][1].format(target=target if isinstance(target, str) else "the predicted class")
+    text = _METHODS[method][1].format(target=target if isinstance(target, str) else "the predicted class")
     full = row.get(f"{name}_full_colour")
     scale = f"; full colour is {full:.2g} {map_unit(name)}" if isinstance(full, float) else ""
-    return title, f"{said}{scale}."
+    return title, f"{text}{scale}."
 
 
 def _map_method(name: str) -> str:
@@ -193,33 +193,33 @@ def _change_caption(name: str, row: "Mapping[Any, Any] | pd.Series[Any]") -> str
 
 def _counterfactual_caption(name: str, kind: str, row: "pd.Series[Any]") -> str:
     target = row[JobColumn.TARGET]
-    said = f"towards {target} ({kind}); saved file: {row[f'{name}_class']}"
+    text = f"towards {target} ({kind}); saved file: {row[f'{name}_class']}"
     status = row.get(f"{name}_status")
     colour = f"; {status}" if status in _STATUS_MEANINGS else ""
-    return f"{said} ({target} {row[f'{name}_probability']:.3f}){colour}"
+    return f"{text} ({target} {row[f'{name}_probability']:.3f}){colour}"
 
 
 def _describe_counterfactuals(fields: pd.DataFrame) -> tuple[list[str], list[str]]:
     """Describe, for each target, how many counterfactuals are valid and trusted; and how they were made."""
     kinds = counterfactual_kinds(fields)
-    said: list[str] = []
+    sentences: list[str] = []
     details: list[str] = []
     if not kinds:
-        return said, details
+        return sentences, details
     of_kind = counterfactual_family(kinds[0])
     for target, tried in fields.dropna(subset=[of_kind("status")]).groupby(JobColumn.TARGET):
         arrived = int(is_valid_counterfactual(tried, kinds[0]).sum())
         there = "at or beyond the boundary to {}" if kinds[0] == "boundary" else "like {} to the model"
         does = {"boundary": "lie", "confident": "look"}.get(kinds[0], "look") + ("s" if arrived == 1 else "")
         end = "" if arrived == len(tried) else "; the others explain nothing"
-        said.append(
+        sentences.append(
             f"For {format_count(len(tried), 'field')}, the model generated an image that looks like {target}; "
             f"read back from the saved file, {arrived} of these {does} {there.format(target)}{end}."
         )
         of_them = {name: tried[column] for name, column in of_kind.select(tried).items()}
-        said += _describe_quality(str(target), of_them)
+        sentences += _describe_quality(str(target), of_them)
         details += _describe_generation(str(target), of_them)
-    return said, details
+    return sentences, details
 
 
 def _describe_missing(fields: pd.DataFrame) -> Iterator[str]:
@@ -249,11 +249,11 @@ def _describe_quality(target: str, of_them: dict[str, "pd.Series[Any]"]) -> Iter
         f"{(of_them['status'] == status).sum()} {status} ({means})" for status, means in _STATUS_MEANINGS.items()
     )
     yield f"Quality of the counterfactuals towards {target}: {counts}."
-    if "oracle_class" in of_them and (judged := of_them["oracle_class"].dropna()).size:
-        believed = int((judged == target).sum())
+    if "oracle_class" in of_them and (oracle_classes := of_them["oracle_class"].dropna()).size:
+        believed = int((oracle_classes == target).sum())
         yield (
-            f"An independently trained classifier predicts {target} for {believed} of {len(judged)} "
-            f"({100 * believed / len(judged):.0f} %)."
+            f"An independently trained classifier predicts {target} for {believed} of {len(oracle_classes)} "
+            f"({100 * believed / len(oracle_classes):.0f} %)."
         )
     if "twin_error" in of_them and (errors := of_them["twin_error"].dropna()).size:
         yield (

@@ -42,15 +42,15 @@ def write_changes(out: Path, fields: pd.DataFrame, package: ModelPackage) -> lis
     kind, directions = next(iter(found.items()))
     most = sorted(range(len(directions)), key=lambda place: -directions[place].wells)[:_MAX_DRAWN]
     shown = [directions[place] for place in sorted(most)]
-    heading, said = f"What counterfactuals change ({kind})", []
+    heading, notes = f"What counterfactuals change ({kind})", []
     if len(directions) > len(shown):
         heading += f", the {len(shown)} of {len(directions)} directions with the most wells"
-        said = [
+        notes = [
             f"The figure and these sentences hold the {len(shown)} directions with the most wells; "
             f"changes.csv holds all {len(directions)}."
         ]
     save_figure(change_figure(shown, heading), out / "changes.png")
-    return [sentence for each in shown for sentence in change_sentences(each)] + said
+    return [sentence for each in shown for sentence in change_sentences(each)] + notes
 
 
 def change_directions(fields: pd.DataFrame, kind: str, classes: Sequence[str]) -> list[ChangeDirection]:

@@ -83,14 +83,14 @@ def evaluation_report(folder: Path, scored: VersionEvaluation, data: Path, curve
 def scored_field_table(scored: VersionEvaluation) -> pd.DataFrame:
     """Build a table of one row per scored field, with the columns of a job's table."""
     outputs, spec = scored.evaluation.outputs, scored.package.model.spec
-    table, said = scored.data.table.iloc[outputs.rows], np.asarray(outputs.values)
+    table, values = scored.data.table.iloc[outputs.rows], np.asarray(outputs.values)
     metadata = table[[name for name in table if is_metadata(name)]].reset_index(drop=True)
     fields = metadata.assign(field=[field_id(row) for _, row in table.iterrows()], seen=False)
     if scored.package.model.task == "reconstruct":
-        return fields.assign(reconstruction_mse=said)
-    fields[JobColumn.PREDICTED] = np.asarray(spec.classes, object)[said.argmax(axis=1)]
+        return fields.assign(reconstruction_mse=values)
+    fields[JobColumn.PREDICTED] = np.asarray(spec.classes, object)[values.argmax(axis=1)]
     for number, name in enumerate(spec.classes):
-        fields[PROBABILITY(name)] = np.exp(said[:, number])
+        fields[PROBABILITY(name)] = np.exp(values[:, number])
     return fields
 
 

@@ -32,7 +32,7 @@ _KIND_NAMES = {
     "alpha_1": "ECINN, longer step",
 }
 _FILM_SUFFIXES = (".gif", ".webp")
-_CERTIFICATE_LABELS = {
+_VERIFICATION_LABELS = {
     "class": "the model says",
     "probability": "probability of the target",
     "status": "status",
@@ -64,7 +64,7 @@ def _field_section(row: Row, title: str, doubts: Mapping[str, str]) -> FieldSect
     pictures = {name: row[column] for name, column in PICTURE.select(row).items() if isinstance(row[column], str)}
     maps = {name: words for name in pictures if (words := describe_map(name, row)) is not None}
     channels = [name for name in pictures if name in IMAGE]
-    told = {"image", *maps, *channels, *(COUNTERFACTUAL(kind) for kind in COUNTERFACTUAL_KINDS)}
+    placed = {"image", *maps, *channels, *(COUNTERFACTUAL(kind) for kind in COUNTERFACTUAL_KINDS)}
     return FieldSection(
         title=title,
         facts=dict(_facts(row)),
@@ -79,12 +79,12 @@ def _field_section(row: Row, title: str, doubts: Mapping[str, str]) -> FieldSect
         ],
         target=str(row.get(JobColumn.TARGET, "")),
         steps=_steps(row, pictures),
-        certificates=_certificates(row),
+        verification=_verification(row),
         changes=_changes(row),
         others=[
             ReportPicture(path, name.replace("_", " "), _other_caption(name, path))
             for name, path in pictures.items()
-            if name not in told and not path.endswith(".mp4")
+            if name not in placed and not path.endswith(".mp4")
         ],
         notes=list(_notes(row)),
     )
@@ -93,16 +93,16 @@ def _field_section(row: Row, title: str, doubts: Mapping[str, str]) -> FieldSect
 def _image(pictures: Mapping[str, str], title: str) -> ReportPicture | None:
     if "image" not in pictures:
         return None
-    said = f"{title} as it was taken; all fields on one scale of intensity"
-    return ReportPicture(pictures["image"], "Image, all channels", said)
+    caption = f"{title} as it was taken; all fields on one scale of intensity"
+    return ReportPicture(pictures["image"], "Image, all channels", caption)
 
 
 def _titles(fields: pd.DataFrame) -> list[str]:
     """Titles of the fields within their wells; plane and time are named if there are several."""
     named = {Metadata.SITE: "Field", Metadata.Z: "plane", Metadata.TIME: "time"}
-    told = [name for name in named if name == Metadata.SITE or (name in fields and len(fields[name].unique()) > 1)]
-    rows = zip(*(fields[name] for name in told), strict=True)
-    return [", ".join(f"{named[name]} {value}" for name, value in zip(told, row, strict=True)) for row in rows]
+    varying = [name for name in named if name == Metadata.SITE or (name in fields and len(fields[name].unique()) > 1)]
+    rows = zip(*(fields[name] for name in varying), strict=True)
+    return [", ".join(f"{named[name]} {value}" for name, value in zip(varying, row, strict=True)) for row in rows]
 
 
 def _facts(row: Row) -> Iterator[tuple[str, Any]]:
@@ -149,10 +149,10 @@ def _steps(row: Row, pictures: Mapping[str, str]) -> list[CounterfactualStep]:
     return steps
 
 
-def _certificates(row: Row) -> list[dict[str, Any]]:
+def _verification(row: Row) -> list[dict[str, Any]]:
     return [
         {"counterfactual": _KIND_NAMES[kind]}
-        | {words: row.get(counterfactual_family(kind)(name)) for name, words in _CERTIFICATE_LABELS.items()}
+        | {words: row.get(counterfactual_family(kind)(name)) for name, words in _VERIFICATION_LABELS.items()}
         for kind in _available_kinds(row)
     ]
 

@@ -46,11 +46,11 @@ def write_latents(out: Path, fields: pd.DataFrame, package: ModelPackage) -> lis
 
 def _describe_components(fields: pd.DataFrame, latent_map: LatentMap) -> str:
     shown = min(2, len(latent_map.explained))
-    said = [f"component {number} holds {latent_map.explained[number - 1]:.0%}" for number in range(1, shown + 1)]
+    phrases = [f"component {number} holds {latent_map.explained[number - 1]:.0%}" for number in range(1, shown + 1)]
     shares = {name: variance_share(fields, LATENT(1), column) for name, column in _GROUPS.items() if column in fields}
     known = [f"{share:.0%} with the {name}" for name, share in shares.items() if np.isfinite(share)]
     along = f"; between wells, of component 1 {_join_phrases(known)} go" if known else ""
-    return f"Of the variance of the training fields' latents {_join_phrases(said)}{along} ({PICTURE})."
+    return f"Of the variance of the training fields' latents {_join_phrases(phrases)}{along} ({PICTURE})."
 
 
 def _describe_outliers(fields: pd.DataFrame, latent_map: LatentMap, limit: float) -> str:

@@ -82,7 +82,7 @@ def write_outputs(
     _write_tables(out, screened, failures)
     if len(fields):
         save_figure(_draw_contact_sheet(out, fields, job), out / "contact_sheet.png")
-    said = summarise_job(fields, wells, failures, package)
+    job_summary = summarise_job(fields, wells, failures, package)
     changed = write_changes(out, fields, package)
     write_columns(
         out / "columns.md",
@@ -91,19 +91,19 @@ def write_outputs(
         compounds=(out / "plates.csv").exists(),
     )
     findings = Findings(
-        sentences=[*_order_sentences(summary, said), *said.counterfactuals],
+        sentences=[*_order_sentences(summary, job_summary), *job_summary.counterfactuals],
         changes=changed,
         warnings=summary.warnings,
-        details=[*said.details, *write_latents(out, fields, package)],
+        details=[*job_summary.details, *write_latents(out, fields, package)],
     )
     methods = pd.read_csv(out / "methods.csv") if (out / "methods.csv").exists() else pd.DataFrame()
     write_job_report(out / "report", build_report(out, screened, failures, methods, package, job, findings))
 
 
-def _order_sentences(summary: ScreenSummary, said: JobSummary) -> list[str]:
+def _order_sentences(summary: ScreenSummary, job_summary: JobSummary) -> list[str]:
     """Order the sentences: those on compounds come first, if there are any."""
     has_compounds = "compound" in summary.screen.hits
-    parts = (summary.sentences, said.job) if has_compounds else (said.job[::-1], summary.sentences)
+    parts = (summary.sentences, job_summary.job) if has_compounds else (job_summary.job[::-1], summary.sentences)
     return [sentence for part in parts for sentence in part]
 
 
@@ -127,9 +127,9 @@ def _select_spread_rows(fields: pd.DataFrame, count: int) -> pd.DataFrame:
 def _draw_contact_sheet(out: Path, fields: pd.DataFrame, job: dict[str, Any]) -> Any:  # noqa: ANN401
     rows = []
     for _, row in _select_spread_rows(fields, _SHEET_ROWS).iterrows():
-        stills = [(path, said) for path, said in captions(row) if path.endswith(".png")]
-        narrow = [(path, said) for path, said in stills if not path.endswith(_WIDE_PICTURES)]
-        panels = [Panel(_read_png(out / path), said) for path, said in narrow[:_SHEET_PANELS]]
+        stills = [(path, caption) for path, caption in captions(row) if path.endswith(".png")]
+        narrow = [(path, caption) for path, caption in stills if not path.endswith(_WIDE_PICTURES)]
+        panels = [Panel(_read_png(out / path), caption) for path, caption in narrow[:_SHEET_PANELS]]
         rows.append(SheetRow(field_title(row), panels))
     return contact_sheet(rows, f"{job['model']} on {job['data']}", "All images on one intensity scale.")
 

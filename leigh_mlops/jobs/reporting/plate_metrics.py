@@ -44,7 +44,7 @@ def plate_metrics(wells: pd.DataFrame, probable: Sequence[str]) -> list[PlateMet
     """
     z = "distance from the diseased controls; beyond 3 is unusual"
     far = _upper_limit(wells, JobColumn.LATENT_DISTANCE)
-    wanted = [
+    metrics = [
         *map(_probability_metric, probable),
         PlateMetric(JobColumn.PREDICTED, "Predicted class", "the most probable class"),
         PlateMetric(Metadata.CONDITION, "Label", "the class that the plate map or the folder says"),
@@ -62,7 +62,7 @@ def plate_metrics(wells: pd.DataFrame, probable: Sequence[str]) -> list[PlateMet
             JobColumn.LATENT_DISTANCE, "Distance from training images", "how unlike these the well looks", 0, far
         ),
     ]
-    return [metric for metric in wanted if metric.column in wells and wells[metric.column].notna().any()]
+    return [metric for metric in metrics if metric.column in wells and wells[metric.column].notna().any()]
 
 
 def _signed_metric(wells: pd.DataFrame, column: str, title: str, meaning: str) -> PlateMetric:

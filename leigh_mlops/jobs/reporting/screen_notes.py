@@ -27,7 +27,7 @@ _OUTCOMES = {
     CompoundOutcome.ONE_WELL: "only one well; add replicates",
     CompoundOutcome.UNTESTED: "not tested: the controls do not vary",
     CompoundOutcome.NO_DIFFERENCE: "no significant difference from the diseased controls (q {q:.2g}, {wells} wells)",
-    CompoundOutcome.AWAY: "shifts away from health (rescue {rescue:.0f} %, {wells} wells)",
+    CompoundOutcome.WORSENED: "shifts away from health (rescue {rescue:.0f} %, {wells} wells)",
     CompoundOutcome.UNSURE: (
         "the interval of its rescue includes 0 ({rescue_low:.0f} to {rescue_high:.0f}, {wells} wells)"
     ),
@@ -83,10 +83,10 @@ def _describe_fit(refusal: CurveRefusal | float | None) -> str | float:
 
 def _describe_outcome(row: "pd.Series[Any]") -> str:
     dose = row.get("dose", math.nan)
-    said = _OUTCOMES[row["outcome"]].format(**row, at_dose="" if math.isnan(dose) else f" at dose {dose:g}")
+    text = _OUTCOMES[row["outcome"]].format(**row, at_dose="" if math.isnan(dose) else f" at dose {dose:g}")
     if math.isnan(row.get("ec50", math.nan)):
-        return said
-    return f"{said}; dose response with EC50 {row['ec50']:.2g} ({row['ec50_low']:.2g} to {row['ec50_high']:.2g})"
+        return text
+    return f"{text}; dose response with EC50 {row['ec50']:.2g} ({row['ec50_low']:.2g} to {row['ec50_high']:.2g})"
 
 
 def add_plate_notes(plates: pd.DataFrame, flags: Mapping[str, PlateFlags], notes: Mapping[str, str]) -> pd.DataFrame:
@@ -105,12 +105,12 @@ def add_plate_notes(plates: pd.DataFrame, flags: Mapping[str, PlateFlags], notes
 
 def describe_plate_flags(flags: PlateFlags, reference: ReferenceClasses) -> str:
     """Return why a plate has no rescue and no B-scores; empty if it has both."""
-    said = []
+    sentences = []
     if (problem := flags.problem) is not None:
         controls = f"{format_count(problem.source, 'control well')} of {reference.source} and {problem.target}"
         names = vars(problem) | vars(reference) | {"controls": f"{controls} of {reference.target}"}
-        said.append(_CONTROLS_FAULTS[problem.fault].format(**names))
+        sentences.append(_CONTROLS_FAULTS[problem.fault].format(**names))
     if (refusal := flags.refusal) is not None:
         numbers = vars(refusal) | {"group": _CONTROL_NAMES.get(refusal.group, refusal.group)}
-        said.append(f"No B-score: {_B_SCORE_REFUSALS[refusal.reason].format(**numbers)}.")
-    return " ".join(said)
+        sentences.append(f"No B-score: {_B_SCORE_REFUSALS[refusal.reason].format(**numbers)}.")
+    return " ".join(sentences)

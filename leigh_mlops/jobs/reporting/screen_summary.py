@@ -29,7 +29,7 @@ _CONFOUND_NAMES = {
     "position": "the position on the plate alone {accuracy:.2f} ({wells})",
 }
 _RULES = {
-    ReferenceRule.ASKED: "as requested",
+    ReferenceRule.REQUESTED: "as requested",
     ReferenceRule.DISEASE_AND_HEALTH: "the classes of disease and health",
     ReferenceRule.CONTROLS: "the classes of the plate map's negative and positive controls",
     ReferenceRule.ONLY_CLASSES: (
@@ -54,18 +54,18 @@ class ScreenSummary(NamedTuple):
 
 def summarise_screen(screened: Screen) -> ScreenSummary:
     """Turn the numbers and flags of a screen into sentences and text columns."""
-    warned, said = _describe_flags(screened.flags)
+    warned, sentences = _describe_flags(screened.flags)
     if not screened.is_classified:
-        return ScreenSummary(screened, said, warned)
+        return ScreenSummary(screened, sentences, warned)
     warned += confound_sentences({"position": screened.confounds.get("position", {})})
-    said += [
+    sentences += [
         *_describe_confounds(screened.confounds),
         *_describe_calibration(screened.calibration),
         *_describe_unused_fields(screened),
     ]
     if (reference := screened.reference) is None:
         nothing = "No rescue: the model has more than two classes; choose two with --rescue-from and --rescue-to."
-        return ScreenSummary(screened, [nothing, *said], warned)
+        return ScreenSummary(screened, [nothing, *sentences], warned)
     notes = {plate: describe_plate_flags(flags, reference) for plate, flags in screened.plate_flags.items()}
     written = replace(
         screened, hits=add_reasons(screened.hits), plates=add_plate_notes(screened.plates, screened.plate_flags, notes)
@@ -76,7 +76,7 @@ def summarise_screen(screened: Screen) -> ScreenSummary:
         f"Rescue is measured from {reference.source} (0 %) to {reference.target} (100 %), {_RULES[reference.rule]}.",
         *_describe_unused_controls(screened),
         *plates_said,
-        *said,
+        *sentences,
     ]
     warnings = [*_describe_seen_controls(screened), *warned, *plates_warned, *_describe_unscored_wells(screened)]
     return ScreenSummary(written, sentences, warnings)
@@ -88,13 +88,13 @@ def _describe_flags(flags: FlagCounts) -> tuple[list[str], list[str]]:
         return [], []
     parts = [f"{count} {name}" for name, count in flags.by_flag.items() if count]
     is_ = "is" if flags.flagged == 1 else "are"
-    said = (
+    sentence = (
         f"{flags.flagged} of {format_count(flags.fields, 'field')} ({flags.flagged / flags.fields:.0%}) {is_} flagged "
         f"({', '.join(parts)})"
     )
     if flags.flagged <= FLAGGED_WARNING_SHARE * flags.fields:
-        return [], [f"{said}; see the column trust."]
-    return [f"{said}: inspect these fields before you trust the results of their wells."], []
+        return [], [f"{sentence}; see the column trust."]
+    return [f"{sentence}: inspect these fields before you trust the results of their wells."], []
 
 
 def _describe_confounds(table: dict[str, Any]) -> Iterator[str]:
@@ -111,14 +111,14 @@ def _describe_calibration(calibration: dict[str, Any] | None) -> Iterator[str]:
     if calibration is None:
         return
     before, after = (100 * calibration[f"ece_{when}"] for when in ("before", "after"))
-    said = (
+    sentence = (
         f"On {format_count(calibration['wells'], 'validation well')}, the model's confidence was off by {before:.1f} "
         "percentage points on average"
     )
     if calibration["temperature"] == 1:
-        yield f"{said}; all of them are classified as labelled, so it could not be calibrated."
+        yield f"{sentence}; all of them are classified as labelled, so it could not be calibrated."
     else:
-        yield f"{said}, and by {after:.1f} after calibration (temperature {calibration['temperature']:.2f})."
+        yield f"{sentence}, and by {after:.1f} after calibration (temperature {calibration['temperature']:.2f})."
 
 
 def _describe_unused_fields(screened: Screen) -> Iterator[str]:
@@ -159,10 +159,10 @@ def _describe_plates(
         "were in another order than in training; compare the stains with the model's channel order."
         for plate, (swapped, fields) in screened.swapped_stains.items()
     ]
-    said: list[str] = []
+    sentences: list[str] = []
     if (unknown := screened.unknown_plates) is not None:
         is_warning = unknown.controls is None or unknown.far > FLAGGED_WARNING_SHARE * unknown.controls
-        (warned if is_warning else said).append(_describe_unknown_plates(unknown))
+        (warned if is_warning else sentences).append(_describe_unknown_plates(unknown))
     ranked = screened.plates.sort_values("z_prime", na_position="first")
     doubts = [f"Plate {plate}: {notes[plate]}" for plate in ranked[Metadata.PLATE] if notes[plate]]
     factors = [
@@ -170,7 +170,7 @@ def _describe_plates(
         f"{reference.target} and {row['negative_wells']} of {reference.source}; {_interpret_z_prime(row['z_prime'])}."
         for _, row in ranked.dropna(subset="z_prime").iterrows()
     ]
-    return [*warned, *_shorten(doubts)], [*said, *_shorten(factors)]
+    return [*warned, *_shorten(doubts)], [*sentences, *_shorten(factors)]
 
 
 def _describe_unknown_plates(unknown: UnknownPlates) -> str:

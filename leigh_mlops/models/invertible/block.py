@@ -133,13 +133,13 @@ class ResidualBlock(nn.Module):
 
         resolution = torch.finfo(y.dtype).eps
         contraction = max(self.lipschitz(), resolution)
-        asked = max(tolerance * (1 - contraction) / contraction, 2 * resolution)
-        solved = solve_fixed_point(step, target, size=size, tolerance=asked, most=max_iterations, memory=acceleration)
-        if not bool((solved.residual <= asked).all()):
+        needed = max(tolerance * (1 - contraction) / contraction, 2 * resolution)
+        solved = solve_fixed_point(step, target, size=size, tolerance=needed, most=max_iterations, memory=acceleration)
+        if not bool((solved.residual <= needed).all()):
             missed, taken = float(solved.residual.max()), int(solved.iterations.max())
             raise InverseError(
                 f"The inverse of {self.name} has an error of {missed:.3g} of its largest value after {taken} steps,"
-                f" but a tolerance of {tolerance:g} needs {asked:.3g}; allow more iterations, raise the tolerance,"
+                f" but a tolerance of {tolerance:g} needs {needed:.3g}; allow more iterations, raise the tolerance,"
                 " or train with a smaller lipschitz."
             )
         return BlockInverse(solved.x.view(-1, *pixels).permute(0, 3, 1, 2), solved.residual, solved.iterations)

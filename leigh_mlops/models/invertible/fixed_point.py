@@ -92,12 +92,12 @@ class _History:
         return image
 
 
-def _least_squares(columns: Tensor, wanted: Tensor) -> Tensor:
+def _least_squares(columns: Tensor, target: Tensor) -> Tensor:
     """Coefficients (n, m) of the columns (n, m, D) that best fit a target (n, D); zero columns get 0."""
     gram = (columns @ columns.transpose(1, 2)).double()
-    right = (columns @ wanted[:, :, None]).double()
+    right = (columns @ target[:, :, None]).double()
     # Nearly parallel columns would get huge coefficients of opposite sign; columns of zeros would be singular.
     diagonal = gram.diagonal(dim1=1, dim2=2)
     ridge = 1e-6 * diagonal + torch.where(diagonal > 0, torch.zeros_like(diagonal), torch.ones_like(diagonal))
     solution: Tensor = torch.linalg.solve(gram + torch.diag_embed(ridge), right)
-    return solution[:, :, 0].to(wanted.dtype)
+    return solution[:, :, 0].to(target.dtype)

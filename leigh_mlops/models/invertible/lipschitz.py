@@ -238,8 +238,8 @@ def _split_vector(results: list[Tensor]) -> tuple[Tensor, Tensor]:
 
 def _gradients(x: Tensor, weight: Tensor, back: Tensor, which: int) -> Tensor:
     """Gradient of a zero-padded convolution to its input (``which`` 0) or its kernel (1)."""
-    padding, wanted = [weight.shape[-1] // 2] * 2, [which == 0, which == 1, False]
+    padding, needs_gradient = [weight.shape[-1] // 2] * 2, [which == 0, which == 1, False]
     gradients = torch.ops.aten.convolution_backward(
-        back, x, weight, None, [1, 1], padding, [1, 1], False, [0, 0], 1, wanted
+        back, x, weight, None, [1, 1], padding, [1, 1], False, [0, 0], 1, needs_gradient
     )
     return cast(Tensor, gradients[which])

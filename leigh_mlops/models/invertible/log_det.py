@@ -90,15 +90,15 @@ def _estimate_series(
     branch: Branch, x: Tensor, weights: Sequence[float], generator: torch.Generator | None
 ) -> tuple[Tensor, Tensor]:
     """g(x) and the weighted series of -(-1)^k / k v J^k v."""
-    wanted = torch.is_grad_enabled()
+    keeps_graph = torch.is_grad_enabled()
     # Half precision would add up its rounding errors over all terms and blocks.
     with torch.enable_grad(), torch.autocast(x.device.type, enabled=False):
         x = x.float() if x.itemsize < 4 else x
-        x = x if wanted and x.requires_grad else x.detach().requires_grad_()
+        x = x if keeps_graph and x.requires_grad else x.detach().requires_grad_()
         y = branch(x)
         noise = torch.empty_like(x, requires_grad=False).bernoulli_(0.5, generator=generator) * 2 - 1
         value, cotangent = _series(x, y, noise, weights)
-        if not wanted:
+        if not keeps_graph:
             return y.detach(), value
         (product,) = torch.autograd.grad(y, x, cotangent, create_graph=True)
         slope = _dot(product, noise)

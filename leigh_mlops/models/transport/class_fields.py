@@ -43,7 +43,7 @@ class ClassFields:
         turn[by_well] = np.arange(len(order)) - np.repeat(starts, np.diff([*starts, len(order)]))
         return np.sort(order[np.argsort(turn, kind="stable")[:most]])
 
-    def read_sample(self, most_pixels: int, rng: np.random.Generator) -> tuple[Floats, npt.NDArray[np.str_]]:
+    def read_sample(self, max_pixels: int, rng: np.random.Generator) -> tuple[Floats, npt.NDArray[np.str_]]:
         """Images (n, C, H, W) with at most so many pixels in all, and their wells (n,).
 
         Raises:
@@ -51,7 +51,7 @@ class ClassFields:
         """
         shape = self.read(np.zeros(1, np.int64)).shape[1:]
         pixels = int(np.prod(shape[1:]))
-        rows = self.choose(max(most_pixels // pixels, 1), rng)
+        rows = self.choose(max(max_pixels // pixels, 1), rng)
         step = max(_CHUNK_PIXELS // pixels, 1)
         images = np.empty((len(rows), *shape), np.float32)
         for start in range(0, len(rows), step):

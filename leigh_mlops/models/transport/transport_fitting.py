@@ -36,23 +36,23 @@ class TransportPlan:
             so that each channel has the target's levels before textures are fitted: otherwise the little noise of a
             dark background is raised with the signal.
         knots: Knots K of each map, about a tenth of them within each outer per cent.
-        most_pixels: Pixels of each class that are read and held: memory is at most 8 C bytes for each, and
+        max_pixels: Pixels of each class that are read and held: memory is at most 8 C bytes for each, and
             about 500 MB beside.
-        sample_numbers: Coefficients of each class that a layer is fitted on, but at least ``least_blocks`` blocks.
-        least_blocks: Fewest blocks that a layer is fitted on, where there are so many.
+        sample_numbers: Coefficients of each class that a layer is fitted on, but at least ``min_blocks`` blocks.
+        min_blocks: Fewest blocks that a layer is fitted on, where there are so many.
     """
 
     sides: tuple[int, ...] = (*(1, 8, 4, 2, 16, 4, 8, 2) * 2, 8, 4, 2, 1)
     mixes: tuple[bool, ...] = (*(False, *(True,) * 7) * 2, *(False,) * 4)
     knots: int = 160
-    most_pixels: int = 2**23
+    max_pixels: int = 2**23
     sample_numbers: int = 2**22
-    least_blocks: int = 20_000
+    min_blocks: int = 20_000
 
     def __post_init__(self) -> None:
         if len(self.sides) != len(self.mixes) or not all(1 <= side <= 32 for side in self.sides):
             raise ValueError(f"layers have sides {self.sides} and mixes {self.mixes}; give both, sides from 1 to 32")
-        if self.knots < 8 or min(self.most_pixels, self.sample_numbers, self.least_blocks) < 1:
+        if self.knots < 8 or min(self.max_pixels, self.sample_numbers, self.min_blocks) < 1:
             raise ValueError(f"{self} can't be fitted; give at least 8 knots, and numbers above 0")
 
     @property
@@ -68,7 +68,7 @@ class _Sample:
     """Images of one class as transported so far, and which half of the wells each is of."""
 
     def __init__(self, fields: ClassFields, plan: TransportPlan, rng: np.random.Generator) -> None:
-        self.images, wells = fields.read_sample(plan.most_pixels, rng)
+        self.images, wells = fields.read_sample(plan.max_pixels, rng)
         names, self._well = np.unique(wells, return_inverse=True)
         if len(names) == 1:  # its fields stand in for wells
             self._well = np.arange(len(wells))
@@ -79,8 +79,8 @@ class _Sample:
         """Coefficients (C p^2, n) of random blocks, and whether each is of one random half of the wells."""
         count, channels, height, width = self.images.shape
         blocks = (height // transform.side) * (width // transform.side)
-        wanted = max(self._plan.sample_numbers // (channels * transform.side**2), self._plan.least_blocks)
-        chosen = np.sort(rng.choice(count * blocks, min(wanted, count * blocks), replace=False))
+        sample_size = max(self._plan.sample_numbers // (channels * transform.side**2), self._plan.min_blocks)
+        chosen = np.sort(rng.choice(count * blocks, min(sample_size, count * blocks), replace=False))
         step, parts = self._step, []
         for start in range(0, count, step):
             low, high = np.searchsorted(chosen, [start * blocks, (start + step) * blocks])

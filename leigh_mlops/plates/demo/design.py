@@ -67,8 +67,8 @@ class DemoDesign:
             needed = max(2, len(self.classes))
             raise LeighError(f"{needed} classes need {needed} plates, one for each, not {self.plates}; add plates.")
         if sum(self.flaws.values()) > 1 + 1e-9:
-            said = ", ".join(f"{name} {share:g}" for name, share in self.flaws.items() if share)
-            raise LeighError(f"the shares of flawed fields ({said}) add up to more than 1; reduce them.")
+            shares = ", ".join(f"{name} {share:g}" for name, share in self.flaws.items() if share)
+            raise LeighError(f"the shares of flawed fields ({shares}) add up to more than 1; reduce them.")
         _ = self.grid  # says whether a plate has room
 
     def _check_classes(self) -> None:
@@ -99,8 +99,8 @@ class DemoDesign:
         }
         for name, (choice, known) in choices.items():
             if choice not in known:
-                said = ", ".join(str(one) for one in known if one is not None)
-                raise LeighError(f"{name} {choice} is unknown; choose one of {said}.")
+                names = ", ".join(str(one) for one in known if one is not None)
+                raise LeighError(f"{name} {choice} is unknown; choose one of {names}.")
 
     @property
     def phenotypes(self) -> Mapping[str, Phenotype]:

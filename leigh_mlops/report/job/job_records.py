@@ -36,7 +36,7 @@ class CounterfactualStep:
         path: Path of the file, relative to the job's folder.
         name: Position on the path, such as ``at the boundary``.
         probability: Probability of the target class, 0 to 1; NaN if it is not known.
-        status: Status of its certificate; empty for the image itself.
+        status: Status of its verification; empty for the image itself.
     """
 
     path: str
@@ -58,7 +58,7 @@ class FieldSection:
         maps: Heatmaps.
         target: Class that the steps lead to.
         steps: Images from the original to the counterfactual, at least two or none.
-        certificates: Heading to value, for each counterfactual.
+        verification: Heading to value, for each counterfactual.
         changes: Heading to value, for each measure: before, after, change.
         others: Films, strips and reconstructions.
         notes: Reasons why something is missing.
@@ -72,7 +72,7 @@ class FieldSection:
     maps: Sequence[ReportPicture] = ()
     target: str = ""
     steps: Sequence[CounterfactualStep] = ()
-    certificates: Sequence[Mapping[str, Any]] = ()
+    verification: Sequence[Mapping[str, Any]] = ()
     changes: Sequence[Mapping[str, Any]] = ()
     others: Sequence[ReportPicture] = ()
     notes: Sequence[str] = ()

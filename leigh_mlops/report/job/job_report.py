@@ -109,10 +109,10 @@ def _map_data(report: JobReport, hrefs: Sequence[str]) -> dict[str, Any]:
     first = report.fields.groupby(_WELL)["field"].first() if len(report.fields) else pd.Series(dtype=object)
     wells = []
     for well, href in zip(_records(report.wells), hrefs, strict=True):
-        story = report.field_sections.get(str(first.get((well[Metadata.PLATE], well[Metadata.WELL]))))
-        picture = relative_url(report.root, story.image.path) if story and story.image else ""
-        said = well_sentence(well, [name for name in report.well_columns if name not in _WELL])
-        wells.append([said, picture, href])
+        section = report.field_sections.get(str(first.get((well[Metadata.PLATE], well[Metadata.WELL]))))
+        picture = relative_url(report.root, section.image.path) if section and section.image else ""
+        sentence = well_sentence(well, [name for name in report.well_columns if name not in _WELL])
+        wells.append([sentence, picture, href])
     return {"metrics": [well_colours(report.wells, metric) for metric in report.metrics], "wells": wells}
 
 

@@ -1,16 +1,13 @@
-"""Self-contained HTML pages from templates: each runs only its own script and loads nothing from the network."""
+"""Pages of a job from templates; each runs only its own script."""
 
-import base64
-import hashlib
-import json
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from jinja2.utils import htmlsafe_json_dumps
+from jinja2 import Environment
 from markupsafe import Markup
 
+from leigh_mlops.report.html_page import create_environment, script_hash
 from leigh_mlops.report.image_files import atomic_write
 from leigh_mlops.report.job.html_tables import cell_text
 from leigh_mlops.report.job.inline_svg import inline_svg
@@ -41,27 +38,16 @@ def write_page(path: Path, template: str, script: str, **content: Any) -> Path: 
 
 @cache
 def _environment() -> Environment:
-    loader = PackageLoader("leigh_mlops.report", "templates")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["cell"] = cell_text
-    environment.filters["svg"] = inline_svg
-    environment.filters["json"] = lambda value: htmlsafe_json_dumps(value, dumps=_strict_json)
-    return environment
+    return create_environment(cell=cell_text, svg=inline_svg)
 
 
 @cache
 def _script(name: str) -> tuple[str, str]:
     """Return a script and its hash in the format of a content security policy."""
     code = _environment().get_template(name).render()
-    return code, "sha256-" + base64.b64encode(hashlib.sha256(code.encode()).digest()).decode("ascii")
+    return code, script_hash(code)
 
 
 @cache
 def _colours() -> str:
     return ramp_styles()
-
-
-def _strict_json(value: object, **_: object) -> str:
-    return json.dumps(value, allow_nan=False, separators=(",", ":"))

@@ -61,7 +61,7 @@ class WellPage:
 
 
 def write_well_page(path: Path, page: WellPage) -> Path:
-    """Write a well's page: fields, channels, heatmaps, slider, certificate, numbers.
+    """Write a well's page: fields, channels, heatmaps, slider, verification, numbers.
 
     Args:
         path: The file to write, one folder below the report's first page.
@@ -76,7 +76,7 @@ def write_well_page(path: Path, page: WellPage) -> Path:
         previous=page.previous,
         following=page.following,
         sections=[
-            _section_context(number, story, page.root) for number, story in enumerate(page.field_sections, start=1)
+            _section_context(number, section, page.root) for number, section in enumerate(page.field_sections, start=1)
         ],
         numbers=_number_rows(page),
         field_titles=_field_titles(page),
@@ -86,27 +86,27 @@ def write_well_page(path: Path, page: WellPage) -> Path:
 def _field_titles(page: WellPage) -> list[str]:
     """Title of each field, also of fields without a section."""
     if len(page.field_sections) == len(page.fields):
-        return [story.title for story in page.field_sections]
+        return [section.title for section in page.field_sections]
     return [str(name) for name in page.fields["field"]]
 
 
-def _section_context(number: int, story: FieldSection, root: str) -> dict[str, Any]:
+def _section_context(number: int, section: FieldSection, root: str) -> dict[str, Any]:
     way = f"../{root}"
     return {
         "key": f"field-{number}",
-        "title": story.title,
-        "facts": story.facts,
-        "flags": story.flags,
-        "originals": [_picture_context(each, way) for each in (story.image, *story.channels) if each is not None],
-        "maps": [_picture_context(each, way) for each in story.maps],
-        "target": story.target,
-        "steps": [_step_context(each, story.target, way) for each in story.steps],
-        "certificates": table_from_records(
-            f"certificates-{number}", f"{story.title}: one row per counterfactual", story.certificates
+        "title": section.title,
+        "facts": section.facts,
+        "flags": section.flags,
+        "originals": [_picture_context(each, way) for each in (section.image, *section.channels) if each is not None],
+        "maps": [_picture_context(each, way) for each in section.maps],
+        "target": section.target,
+        "steps": [_step_context(each, section.target, way) for each in section.steps],
+        "verification": table_from_records(
+            f"verification-{number}", f"{section.title}: one row per counterfactual", section.verification
         ),
-        "changes": table_from_records(f"changes-{number}", f"{story.title}: one row per measure", story.changes),
-        "others": [_picture_context(each, way) for each in story.others],
-        "notes": story.notes,
+        "changes": table_from_records(f"changes-{number}", f"{section.title}: one row per measure", section.changes),
+        "others": [_picture_context(each, way) for each in section.others],
+        "notes": section.notes,
     }
 
 

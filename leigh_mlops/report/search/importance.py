@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.importance import PedAnovaImportanceEvaluator
 
-from leigh_mlops.report.search.parallel_coordinates import hyperparameter_label, hyperparameter_value
+from leigh_mlops.report.search.parallel_coordinates import drawn_value, hyperparameter_label
 from leigh_mlops.report.search.plotly_charts import MUTED, Chart, axis, figure
 from leigh_mlops.report.search.search_records import SearchRecords
 from leigh_mlops.report.sentences import format_count
@@ -98,7 +98,7 @@ def _bar_trace(shares: Importance, label: str, colour: str, hatch: str, above: b
 
 
 def _parameters(space: SearchSpace, config: dict[str, Any]) -> dict[str, Any]:
-    values = {key: hyperparameter_value(key, space, config) for key in space.space}
+    values = {key: drawn_value(key, space, config) for key in space.space}
     return {key: value for key, value in values.items() if value is not None}
 
 

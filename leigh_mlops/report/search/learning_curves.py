@@ -34,7 +34,7 @@ from leigh_mlops.report.sentences import format_count
 from leigh_mlops.report.style import PALETTE, class_colours
 from leigh_mlops.settings import SearchSpace
 
-__all__ = ["reference_comparison", "learning_curves"]
+__all__ = ["reference_comparison", "learning_curves_chart"]
 
 MAX_POINTS = 45_000
 """Maximal number of points of all curves of a page, so that a thousand long trials add less than a megabyte."""
@@ -50,7 +50,7 @@ FAMILY_SYMBOLS = ("circle", "square", "triangle-up", "diamond", "star", "pentago
 REFERENCE_DASHES = ("dash", "dot", "dashdot", "longdash")
 
 
-def learning_curves(found: SearchRecords, space: SearchSpace) -> Chart | None:
+def learning_curves_chart(found: SearchRecords, space: SearchSpace) -> Chart | None:
     """Draw a line for each trial, its end marked by the trial's status; None if no trial has finished an epoch.
 
     The reader chooses between the space's metric, its further objectives and the training loss.

@@ -25,7 +25,7 @@ from leigh_mlops.report.search.search_records import SearchRecords, best_trial, 
 from leigh_mlops.report.style import PALETTE
 from leigh_mlops.settings import Range, SearchSpace
 
-__all__ = ["parallel_coordinates", "hyperparameter_label", "hyperparameter_value"]
+__all__ = ["parallel_coordinates", "hyperparameter_label", "drawn_value"]
 
 PIXELS_PER_AXIS = 120
 MAX_LABEL_LENGTH = 18
@@ -77,7 +77,7 @@ def parallel_coordinates(found: SearchRecords, space: SearchSpace) -> Chart | No
     return Chart(space.family, caption, {"": _axes_figure(axes, traces)}, PIXELS_PER_AXIS * len(axes))
 
 
-def hyperparameter_value(key: str, space: SearchSpace, config: Mapping[str, Any]) -> object:
+def drawn_value(key: str, space: SearchSpace, config: Mapping[str, Any]) -> object:
     """Value of a trial's hyperparameter; None if its condition does not hold.
 
     Lists and null are converted to text, so that None always means "not used".
@@ -100,7 +100,7 @@ def hyperparameter_label(key: str) -> str:
 
 def _hyperparameter_axis(key: str, space: SearchSpace, trials: pd.DataFrame) -> ParallelAxis:
     domain, label = space.space[key], hyperparameter_label(key)
-    values = [hyperparameter_value(key, space, config) for config in trials["config"]]
+    values = [drawn_value(key, space, config) for config in trials["config"]]
     if isinstance(domain, Range):
         numbers = [math.nan if value is None else float(str(value)) for value in values]
         return _numeric_axis(label, numbers, [domain.low, domain.high], log=domain.log)

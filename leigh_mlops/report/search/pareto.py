@@ -64,13 +64,13 @@ def front_chart(found: SearchRecords, space: SearchSpace) -> Chart | str:
         for place, each in enumerate(space.all_objectives)
         if place > 0
     }
-    wanted = ", ".join(
+    objectives = ", ".join(
         f"{metric_title(each.metric)} ({'low' if each.mode == 'min' else 'high'} is better)"
         for each in space.all_objectives
     )
     caption = (
         f"{format_count(int(front.sum()), 'trial')} of {len(trials)} of {space.family}: "
-        f"no other trial is at least as good in every objective and better in one. Objectives: {wanted}."
+        f"no other trial is at least as good in every objective and better in one. Objectives: {objectives}."
     )
     return Chart(space.family, caption, figures)
 

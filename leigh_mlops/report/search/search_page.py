@@ -1,21 +1,17 @@
 """HTML page of a search: one file that opens from disk, without a network."""
 
-import base64
-import hashlib
 import html
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from leigh_mlops.report.html_page import create_environment, script_hash
 from leigh_mlops.report.search.importance import importance_chart
-from leigh_mlops.report.search.learning_curves import learning_curves, reference_comparison
-from leigh_mlops.report.search.parallel_coordinates import hyperparameter_value, parallel_coordinates
+from leigh_mlops.report.search.learning_curves import learning_curves_chart, reference_comparison
+from leigh_mlops.report.search.parallel_coordinates import drawn_value, parallel_coordinates
 from leigh_mlops.report.search.pareto import front_chart, front_rows
 from leigh_mlops.report.search.plotly_charts import Chart
 from leigh_mlops.report.search.search_records import (
@@ -56,10 +52,13 @@ def search_page(found: SearchRecords) -> str:
     Returns:
         A complete HTML document, which can be written as UTF-8.
     """
-    environment = _environment()
+    environment = create_environment(escaped_key=html.escape)
     plotly, script = get_plotlyjs(), environment.get_template("search_script.html").render()
     page = environment.get_template("search.html").render(
-        **_content(found), plotly=Markup(plotly), script=Markup(script), hashes=[_digest(plotly), _digest(script)]
+        **_content(found),
+        plotly=Markup(plotly),
+        script=Markup(script),
+        hashes=[script_hash(plotly), script_hash(script)],
     )
     # A file name in an error need not be valid UTF-8, but the page must be.
     return page.encode("utf-8", errors="replace").decode("utf-8")
@@ -97,25 +96,6 @@ def _failures(found: SearchRecords) -> list[dict[str, Any]]:
     ]
 
 
-def _environment() -> Environment:
-    loader = PackageLoader("leigh_mlops.report", "templates")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["json"] = lambda value: htmlsafe_json_dumps(value, dumps=_strict_json)
-    environment.filters["escaped_key"] = html.escape
-    return environment
-
-
-def _strict_json(value: object, **_: object) -> str:
-    return json.dumps(value, allow_nan=False, separators=(",", ":"))
-
-
-def _digest(script: str) -> str:
-    """Hash of a script in the format of a content security policy."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-
-
 def _section(key: str, drawn: Sequence[Chart | str]) -> dict[str, Any]:
     """Section of the page: charts by their identifier, and sentences in place of missing charts."""
     charts = [each for each in drawn if isinstance(each, Chart)]
@@ -133,7 +113,7 @@ def _coordinates_chart(found: SearchRecords, space: SearchSpace) -> Chart | str:
 
 
 def _curves_chart(found: SearchRecords, space: SearchSpace) -> Chart | str:
-    return learning_curves(found, space) or f"{space.family}: no trial has finished an epoch."
+    return learning_curves_chart(found, space) or f"{space.family}: no trial has finished an epoch."
 
 
 def _front_table(found: SearchRecords, space: SearchSpace) -> dict[str, Any]:
@@ -165,7 +145,7 @@ def _leaderboard_row(
 ) -> dict[str, Any]:
     values = [finite_value(row["metrics"], name) for name in metrics]
     numbers = [*values, float(row["seconds"]) / 60, float(row["epochs"]), float(row["best_epoch"])]
-    drawn = {key: hyperparameter_value(key, space, row["config"]) for key in space.space}
+    drawn = {key: drawn_value(key, space, row["config"]) for key in space.space}
     config = ", ".join(f"{key} {format_value(value)}" for key, value in drawn.items() if value is not None)
     return {
         "name": row["name"],

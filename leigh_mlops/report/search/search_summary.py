@@ -68,8 +68,8 @@ def _best_trial_sentences(found: SearchRecords, space: SearchSpace, best: Mappin
 def _accuracy_sentence(found: SearchRecords, value: float) -> str:
     scores = {kind: found.best_reference("wells/accuracy", kind=kind) for kind in REFERENCE_NAMES}
     known = {kind: score for kind, score in scores.items() if not math.isnan(score)}
-    said = " and ".join(f"{REFERENCE_NAMES[kind]} {score:.3f}" for kind, score in known.items())
-    text = f"Its accuracy on validation wells is {value:.3f}, that of {said}: "
+    references = " and ".join(f"{REFERENCE_NAMES[kind]} {score:.3f}" for kind, score in known.items())
+    text = f"Its accuracy on validation wells is {value:.3f}, that of {references}: "
     if value <= known.get("baseline", -math.inf):
         return text + "it does not beat the threshold, so this does not show that a network is needed."
     if value <= known.get("position", -math.inf):

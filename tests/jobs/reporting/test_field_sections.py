@@ -19,58 +19,58 @@ ROW = {
 }  # fmt: skip
 
 
-def story(doubts: dict[str, str] | None = None, **changed: object):
+def make_section(doubts: dict[str, str] | None = None, **changed: object):
     return build_field_sections(pd.DataFrame([ROW | changed]), doubts or {})["f1"]
 
 
 def test_steps_go_from_the_image_over_the_boundary() -> None:
-    steps = story().steps
+    steps = make_section().steps
     assert [(step.path, step.probability, step.status) for step in steps] == [
         ("i.png", 0.1, ""), ("b.png", 0.5, "green"), ("c.png", 0.96, "amber"),
     ]  # fmt: skip
     reached = {"counterfactual_boundary_length": 3.0}
-    assert [step.path for step in story(**reached).steps] == ["i.png", "c.png", "b.png"]
+    assert [step.path for step in make_section(**reached).steps] == ["i.png", "c.png", "b.png"]
 
 
 @pytest.mark.parametrize("missing", ["picture_image", f"picture_{KEY}"])
 def test_without_pictures_there_is_no_such_step(missing: str) -> None:
-    assert "c.png" in [step.path for step in story().steps]
-    assert "c.png" not in [step.path for step in story(**{missing: None}).steps]
+    assert "c.png" in [step.path for step in make_section().steps]
+    assert "c.png" not in [step.path for step in make_section(**{missing: None}).steps]
 
 
 def test_pictures_stand_where_they_belong() -> None:
-    told = story()
-    assert told.image.path == "i.png"
-    assert [(each.path, each.title) for each in told.channels] == [("d.png", "DAPI")]
-    assert [each.path for each in told.maps] == ["m.png", "o.png"]
-    assert [each.path for each in told.others] == ["s.webp"]
-    assert told.flags == ["defocus", "saturation"]
+    section = make_section()
+    assert section.image.path == "i.png"
+    assert [(each.path, each.title) for each in section.channels] == [("d.png", "DAPI")]
+    assert [each.path for each in section.maps] == ["m.png", "o.png"]
+    assert [each.path for each in section.others] == ["s.webp"]
+    assert section.flags == ["defocus", "saturation"]
 
 
 def test_a_map_of_a_method_that_failed_its_checks_says_so() -> None:
-    assert not any(each.warning for each in story().maps)
+    assert not any(each.warning for each in make_section().maps)
     maps = {
         each.title: each.warning
-        for each in story({"occlusion": "no better than edges"}, picture_occlusion_TMRM="t.png").maps
+        for each in make_section({"occlusion": "no better than edges"}, picture_occlusion_TMRM="t.png").maps
     }
     assert maps["Occlusion"] == maps["Occlusion of TMRM alone"] == "no better than edges"
     assert maps["Where the change matters (confident)"] == ""
 
 
 def test_changes_are_those_of_the_step_that_says_most() -> None:
-    (change,) = story().changes
+    (change,) = make_section().changes
     assert (change["image"], change["counterfactual"], change["change (%)"]) == (10.0, 5.0, -50.0)
-    assert [row["status"] for row in story().certificates] == ["green", "amber"]
+    assert [row["status"] for row in make_section().verification] == ["green", "amber"]
 
 
 def test_why_there_is_no_counterfactual_is_said() -> None:
     bare = {name: None for name in ROW if "counterfactual" in name} | {"counterfactual_note": "already TT"}
-    told = story(**bare)
-    assert told.notes == ["No counterfactual: already TT."]
-    assert told.steps == told.certificates == told.changes == []
+    section = make_section(**bare)
+    assert section.notes == ["No counterfactual: already TT."]
+    assert section.steps == section.verification == section.changes == []
 
 
 def test_planes_are_named_where_there_are_several() -> None:
-    assert story().title == "Field 1"
+    assert make_section().title == "Field 1"
     two = pd.DataFrame([ROW, ROW | {"Metadata_Z": 2, "field": "f2"}])
     assert [each.title for each in build_field_sections(two, {}).values()] == ["Field 1, plane 1", "Field 1, plane 2"]

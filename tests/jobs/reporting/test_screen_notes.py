@@ -79,7 +79,7 @@ def test_a_plate_whose_controls_the_model_has_seen_says_so() -> None:
         (CompoundOutcome.ONE_WELL, "only one well; add replicates"),
         (CompoundOutcome.UNTESTED, "not tested: the controls do not vary"),
         (CompoundOutcome.NO_DIFFERENCE, "no significant difference from the diseased controls (q 0.012, 3 wells)"),
-        (CompoundOutcome.AWAY, "shifts away from health (rescue 60 %, 3 wells)"),
+        (CompoundOutcome.WORSENED, "shifts away from health (rescue 60 %, 3 wells)"),
         (CompoundOutcome.UNSURE, "the interval of its rescue includes 0 (50 to 70, 3 wells)"),
     ],
 )

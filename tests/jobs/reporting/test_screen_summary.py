@@ -47,7 +47,7 @@ def test_a_sound_screen_has_no_warning() -> None:
 
 def test_rules_of_the_reference_classes() -> None:
     for rule in ReferenceRule:
-        assert f"to WT (100 %), {'as requested' if rule == ReferenceRule.ASKED else 'the '}" in said(
+        assert f"to WT (100 %), {'as requested' if rule == ReferenceRule.REQUESTED else 'the '}" in said(
             replace(SCREEN, reference=ReferenceClasses("DS", "WT", rule))
         )
     nothing = summarise_screen(replace(SCREEN, reference=None))

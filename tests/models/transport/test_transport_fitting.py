@@ -91,7 +91,7 @@ def test_fields_are_read_in_chunks_and_held_within_the_bound():
         return drawn[rows]
 
     wells = np.array([f"w{n // 30}" for n in range(300)])
-    plan = TransportPlan(sides=(2,), mixes=(True,), most_pixels=200 * 128**2, sample_numbers=2**16)
+    plan = TransportPlan(sides=(2,), mixes=(True,), max_pixels=200 * 128**2, sample_numbers=2**16)
     fit_transport(ClassFields("DS", read, wells), fields(drawn + 1, name="TT"), plan=plan)
     assert max(asked) <= 64
     assert sum(asked) == 201

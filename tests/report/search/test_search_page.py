@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leigh_mlops.report.search.importance import MIN_TRIALS, importance, importance_chart
-from leigh_mlops.report.search.learning_curves import MAX_POINTS, learning_curves, reference_comparison
+from leigh_mlops.report.search.learning_curves import MAX_POINTS, learning_curves_chart, reference_comparison
 from leigh_mlops.report.search.parallel_coordinates import parallel_coordinates
 from leigh_mlops.report.search.pareto import front_chart, front_rows, pareto_front
 from leigh_mlops.report.search.plotly_charts import jitter_offsets, needs_log_axis, padded_range
@@ -174,11 +174,11 @@ def test_every_point_belongs_to_a_trial():
 
 def test_failed_trials_are_marked_and_those_without_an_epoch_are_counted():
     rows = [trial(1, 0.4), trial(2, 0.5)]
-    names = [trace.get("name") for trace in learning_curves(records(*rows), SPACE).figures.popitem()[1]["data"]]
+    names = [trace.get("name") for trace in learning_curves_chart(records(*rows), SPACE).figures.popitem()[1]["data"]]
     assert "failed (1)" not in names
     rows[1] |= {"status": "failed", "error": "nan"}
     broken = trial(3, 0.0, status="failed", error="no memory", epochs=0, metrics={})
-    chart = learning_curves(records(*rows, broken), SPACE)
+    chart = learning_curves_chart(records(*rows, broken), SPACE)
     ends = {trace["name"]: trace for trace in chart.figures.popitem()[1]["data"] if trace.get("name")}
     assert ends["failed (1)"]["marker"]["symbol"] == "x"
     assert ends["failed (1)"]["x"] == [3]
@@ -187,15 +187,15 @@ def test_failed_trials_are_marked_and_those_without_an_epoch_are_counted():
 
 def test_values_that_are_not_finite_are_left_out():
     found = records(trial(1, 0.4), curves=curve("resnext-1", [0.5, float("nan"), float("inf")]))
-    line = learning_curves(found, SPACE).figures.popitem()[1]["data"][0]
+    line = learning_curves_chart(found, SPACE).figures.popitem()[1]["data"][0]
     assert line["y"] == [0.5, None]
 
 
 def test_long_curves_are_thinned_to_their_end():
-    short = learning_curves(records(trial(1, 0.4), curves=curve("resnext-1", [0.5] * 100)), SPACE)
+    short = learning_curves_chart(records(trial(1, 0.4), curves=curve("resnext-1", [0.5] * 100)), SPACE)
     assert "thinned" not in short.caption
     values = np.linspace(1, 0.1, MAX_POINTS)
-    chart = learning_curves(records(trial(1, 0.4), curves=curve("resnext-1", values)), SPACE)
+    chart = learning_curves_chart(records(trial(1, 0.4), curves=curve("resnext-1", values)), SPACE)
     line = chart.figures.popitem()[1]["data"][0]
     assert len(line["x"]) <= MAX_POINTS // 2 + 2
     assert line["x"][-2] == MAX_POINTS
