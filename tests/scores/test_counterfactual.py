@@ -58,8 +58,8 @@ def test_background_noise_is_its_spread_whatever_the_cells_do():
 
 
 GOOD = {
-    "valid": True, "probability": 0.95, "confidence": 0.95, "half": None, "reencoding_error": 0.01, "padding_energy": 0.0,
-    "clipped": 0.0, "distance": 1.0,
+    "valid": True, "probability": 0.95, "confidence": 0.95, "half": None, "reencoding_error": 0.01,
+    "padding_energy": 0.0, "clipped": 0.0, "distance": 1.0,
 }  # fmt: skip
 
 
