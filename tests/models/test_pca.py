@@ -34,7 +34,7 @@ def test_components_give_back_what_they_span():
     assert np.abs(less.reconstruct(held) - held).max() > 0.1
     np.testing.assert_allclose(enough.reconstruct(held), held, atol=1e-4)
     np.testing.assert_allclose(less.mse(held), np.square(less.reconstruct(held) - held).mean(axis=(1, 2, 3)))
-    with pytest.raises(LeighError, match="are of 32 numbers, an image here has 16"):
+    with pytest.raises(LeighError, match="have 32 numbers, an image here has 16"):
         less.reconstruct(held[:, :1])
 
 
