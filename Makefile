@@ -1,7 +1,8 @@
 # `make tune` runs the main job on a demo plate, `make check` checks what needs no Ray, server or browser, `make test` all.
 PYTHON ?= python3
 JOBS ?= 2
-PARALLEL := -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+# A file stays in one process, as its tests share fixtures.
+PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 BIN := .venv/bin
 
 .PHONY: tune check test lint types bench lock clean

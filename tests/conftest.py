@@ -22,19 +22,11 @@ NO_RAY = "no-cluster-because-the-test-has-no-marker-ray"
 os.environ["RAY_ADDRESS"] = NO_RAY
 
 
-@pytest.hookimpl(tryfirst=True)
-# First, as xdist reads the groups in the same hook.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a browser, and keep together what shares a cluster or the fixtures of a module.
-
-    What needs Ray takes longest and waits most, so that it comes first, and the rest runs beside it.
-    """
+    """Mark what needs a browser, and begin with what needs Ray, which takes longest and waits most."""
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.browser)
-        group = "ray" if item.get_closest_marker("ray") else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: item.get_closest_marker("ray") is None)
 
 
