@@ -1,7 +1,7 @@
 # `make tune` runs the main job on a demo plate, `make check` checks what needs no Ray, server or browser, `make test` all.
 PYTHON ?= python3
 JOBS ?= 2
-# A file stays in one process, as its tests share fixtures.
+# tests/conftest.py says which tests share a process.
 PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 BIN := .venv/bin
 

@@ -3,7 +3,9 @@
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +22,24 @@ NO_RAY = "no-cluster-because-the-test-has-no-marker-ray"
 """Address that Ray refuses at once, in this process and in those that a test starts."""
 
 os.environ["RAY_ADDRESS"] = NO_RAY
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep each file in one process, and all files that need Ray in the same one.
+
+    A local Ray finds another one that runs on the machine, and would join it.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    needs_ray = cache(lambda file: "mark.ray" in (config.rootpath / file).read_text())
+
+    class FileScheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "ray" if needs_ray(file) else file
+
+    return FileScheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
