@@ -122,7 +122,7 @@ def test_a_job_by_alias_goes_on_with_the_version_that_it_began_with(job: dict[st
             ExplainJob(**named).run()
         said = json.loads((job["out"] / "job.json").read_text())
         assert (said["asked"], said["model"]) == (named["model"], "models:/leigh-autoencoder/1")
-    assert "is models:/leigh-autoencoder/2 by now;" in job["console"].file.getvalue()
+    assert "is now models:/leigh-autoencoder/2;" in job["console"].file.getvalue()
     # Whoever names a version wants that one.
     with pytest.raises(LeighError, match=r"holds another job \(model is 'models:/leigh-autoencoder/1'"):
         ExplainJob(**(named | {"model": "models:/leigh-autoencoder/2"})).run()
