@@ -28,7 +28,7 @@ _MAX_SIDE = 448
 """Longest side in pixels; a panel is half as large, and screens may have two pixels for one."""
 
 
-class _Shown(NamedTuple):
+class _MontageImage(NamedTuple):
     title: str
     image: Floats
 
@@ -75,7 +75,12 @@ def show(
 
 
 def _draw(
-    shown: Sequence[_Shown], names: Sequence[str], limits: npt.ArrayLike | None, wide: int, heading: str, more: int
+    shown: Sequence[_MontageImage],
+    names: Sequence[str],
+    limits: npt.ArrayLike | None,
+    wide: int,
+    heading: str,
+    more: int,
 ) -> Figure:
     for each in shown:
         if len(each.image) != len(names):
@@ -94,7 +99,7 @@ def _draw(
     return contact_sheet(rows, heading, note)
 
 
-def _estimate_limits(shown: Sequence[_Shown]) -> npt.NDArray[np.float64]:
+def _estimate_limits(shown: Sequence[_MontageImage]) -> npt.NDArray[np.float64]:
     """Limits over images of any sizes; each counts by its pixels."""
     pixels = [image.reshape(len(image), -1) for _, image in shown]
     return intensity_limits(np.concatenate(pixels, axis=1)[None, :, None])
@@ -123,14 +128,14 @@ def _name_channels(image: Floats, channels: Sequence[str] | None) -> list[str]:
     return [f"ch{number}" for number in range(1, len(image) + 1)] if channels is None else list(channels)
 
 
-def _take_images(images: Any) -> Iterator[_Shown]:  # noqa: ANN401
+def _take_images(images: Any) -> Iterator[_MontageImage]:  # noqa: ANN401
     for number, each in enumerate(images):
         image = np.asarray(each)
         if image.ndim != 3 or not image.size or image.dtype.kind not in "uif":
             raise LeighError(
                 f"Image {number} is {image.dtype} of shape {image.shape}; pass numbers of shape (C, H, W)."
             )
-        yield _Shown(f"image {number}", _shrink(image))
+        yield _MontageImage(f"image {number}", _shrink(image))
 
 
 def _shrink(image: npt.NDArray[Any]) -> Floats:
@@ -144,18 +149,18 @@ def _shrink(image: npt.NDArray[Any]) -> Floats:
     return np.stack([cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in planes])
 
 
-def _read_images(table: pd.DataFrame, names: Sequence[str]) -> Iterator[_Shown]:
+def _read_images(table: pd.DataFrame, names: Sequence[str]) -> Iterator[_MontageImage]:
     """Read the fields of a table; one that can't be read is a black image with that in its title."""
     errors: list[LeighError] = []
-    shown: list[_Shown] = []
+    shown: list[_MontageImage] = []
     several = len(table[Metadata.PLATE].unique()) > 1
     for files, (_, row) in zip(field_files(table, names), table.iterrows(), strict=True):
         title = _title(row, several)
         try:
-            shown.append(_Shown(title, _read_image(files)))
+            shown.append(_MontageImage(title, _read_image(files)))
         except LeighError as error:
             errors.append(error)
-            shown.append(_Shown(f"{title}, unreadable", np.full((len(names), 1, 1), np.nan, np.float32)))
+            shown.append(_MontageImage(f"{title}, unreadable", np.full((len(names), 1, 1), np.nan, np.float32)))
     if len(errors) == len(shown):
         raise errors[0]
     yield from shown

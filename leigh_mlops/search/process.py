@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from leigh_mlops.search.request import STOP, Alive, Message, SearchRequest
+from leigh_mlops.search.request import STOP, Heartbeat, Message, SearchRequest
 
 __all__ = ["SILENCE_S", "START_S", "SearchProcess"]
 
@@ -114,7 +114,7 @@ class SearchProcess:
                 elif time.monotonic() > last_message + running.patience_s:
                     return
                 else:
-                    yield Alive()
+                    yield Heartbeat()
 
     def kill_group(self) -> None:
         """Kill the process and all its children without waiting; safe in a signal handler."""

@@ -12,12 +12,12 @@ __all__ = [
     "CHECKPOINT_KEY",
     "NUMBER_KEY",
     "STOP",
-    "Alive",
-    "Broken",
-    "Done",
     "EventHandler",
+    "Heartbeat",
     "Message",
-    "Refused",
+    "ProcessFailure",
+    "SearchCompletion",
+    "SearchRefusal",
     "SearchRequest",
 ]
 
@@ -29,32 +29,32 @@ EventHandler = Callable[[TrialEvent], None]
 
 
 @dataclass(frozen=True)
-class Alive:
+class Heartbeat:
     """The process and its cluster respond."""
 
 
 @dataclass(frozen=True)
-class Done:
+class SearchCompletion:
     """The search of a request ended."""
 
     how: Outcome
 
 
 @dataclass(frozen=True)
-class Refused:
+class SearchRefusal:
     """The search can't go on before the user has acted; the reason says how."""
 
     reason: str
 
 
 @dataclass(frozen=True)
-class Broken:
+class ProcessFailure:
     """The process is of no more use, and another may succeed; the reason is empty where it just ended."""
 
     reason: str = ""
 
 
-Message = TrialEvent | Alive | Done | Refused | Broken
+Message = TrialEvent | Heartbeat | SearchCompletion | SearchRefusal | ProcessFailure
 """Message of the search's process to the driver; only events of trials go to the journal."""
 
 

@@ -15,7 +15,15 @@ import ray
 from leigh_mlops.errors import LeighError
 from leigh_mlops.search.cluster import ray_cluster
 from leigh_mlops.search.machine_faults import disk_full_message, is_disk_full
-from leigh_mlops.search.request import STOP, Alive, Broken, Done, Message, Refused, SearchRequest
+from leigh_mlops.search.request import (
+    STOP,
+    Heartbeat,
+    Message,
+    ProcessFailure,
+    SearchCompletion,
+    SearchRefusal,
+    SearchRequest,
+)
 
 __all__ = ["failure_message", "serve"]
 
@@ -52,21 +60,21 @@ def serve(connection: Connection, address: str | None, workers: int | None, verb
             from leigh_mlops.search.run_search import run_search  # imported while Ray starts workers
 
             while True:
-                send(Done(run_search(requests.get(), send, stop)))
+                send(SearchCompletion(run_search(requests.get(), send, stop)))
     except LeighError as error:
-        send(Refused(str(error)))
+        send(SearchRefusal(str(error)))
     except Exception as error:
         if verbose:
             traceback.print_exc()
         send(failure_message(error))
 
 
-def failure_message(error: Exception) -> Refused | Broken:
+def failure_message(error: Exception) -> SearchRefusal | ProcessFailure:
     """Last message of the process before an error ends it."""
     if is_disk_full(error):
-        return Refused(disk_full_message(error))
+        return SearchRefusal(disk_full_message(error))
     # Ray's own processes may be gone: the driver restarts everything.
-    return Broken(f"{type(error).__name__}: {error}".strip().splitlines()[-1])
+    return ProcessFailure(f"{type(error).__name__}: {error}".strip().splitlines()[-1])
 
 
 def _preload_trial_module() -> None:
@@ -78,5 +86,5 @@ def _heartbeat(send: Callable[[Message], None]) -> None:
     """Signal that the cluster is alive; without its control process a search would wait for ever."""
     with suppress(Exception):  # whatever the error, the missing heartbeat informs the driver
         while any(node["Alive"] for node in ray.nodes()):
-            send(Alive())
+            send(Heartbeat())
             threading.Event().wait(_HEARTBEAT_S)

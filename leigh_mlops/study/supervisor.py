@@ -12,7 +12,7 @@ from rich.console import Console
 from leigh_mlops.errors import LeighError
 from leigh_mlops.events import Ended, EpochDone, Searched, Started, TrialEvent
 from leigh_mlops.search import SearchProcess, SearchRequest
-from leigh_mlops.search.request import Broken, Done, EventHandler, Refused
+from leigh_mlops.search.request import EventHandler, ProcessFailure, SearchCompletion, SearchRefusal
 from leigh_mlops.settings import SearchSpace
 from leigh_mlops.study.checkpoints import drop_checkpoints
 from leigh_mlops.trials import Journal, Trial, collect_trials, update_trials
@@ -63,7 +63,7 @@ class Supervisor:
                 result = self._attempt(replace(request, time_budget_s=left), handle)
                 if self._stops:
                     raise StoppedError
-                if isinstance(result, Done):
+                if isinstance(result, SearchCompletion):
                     self.journal.append(Searched(family, result.how))
                 else:
                     deaths = 1 if self._progress() > before else deaths + 1
@@ -73,7 +73,7 @@ class Supervisor:
     def _progress(self) -> int:
         return sum(isinstance(event, EpochDone | Ended) for event in self.journal.events)
 
-    def _attempt(self, request: SearchRequest, handle: EventHandler) -> Done | Broken:
+    def _attempt(self, request: SearchRequest, handle: EventHandler) -> SearchCompletion | ProcessFailure:
         """Search until the end, or until the process dies."""
         family, start = request.space.family, len(self.journal.events)
         self.journal.append(Started(family, start))
@@ -90,16 +90,16 @@ class Supervisor:
                 case TrialEvent():
                     self._record_event(message, request.space, trials)
                     handle(message)
-                case Done(how):
+                case SearchCompletion(how):
                     all_ended = all(trial.has_ended for trial in trials.values())
-                    return message if all_ended or how == "stopped" else Broken()
-                case Refused(reason):
+                    return message if all_ended or how == "stopped" else ProcessFailure()
+                case SearchRefusal(reason):
                     raise LeighError(reason)
-                case Broken():
+                case ProcessFailure():
                     self.process.terminate()
                     return message
         self.process.terminate()
-        return Broken()
+        return ProcessFailure()
 
     def _record_event(self, event: TrialEvent, space: SearchSpace, trials: dict[int, Trial]) -> None:
         self.journal.append(event)

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from leigh_mlops.search.request import Broken, Refused
+from leigh_mlops.search.request import ProcessFailure, SearchRefusal
 from leigh_mlops.search.worker_process import failure_message
 
 
@@ -14,7 +14,7 @@ def test_a_disk_that_is_full_for_tune_itself_is_said(code: int) -> None:
     wrapped.__cause__ = full
     for error in (full, wrapped, RuntimeError(f"Traceback ...\n{full}")):
         message = failure_message(error)
-        assert isinstance(message, Refused)
+        assert isinstance(message, SearchRefusal)
         assert message.reason.startswith("The disk is full (")
         assert message.reason.endswith("); free space, then continue with --resume.")
-    assert isinstance(failure_message(OSError(errno.EPIPE, "Broken pipe")), Broken)
+    assert isinstance(failure_message(OSError(errno.EPIPE, "Broken pipe")), ProcessFailure)

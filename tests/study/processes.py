@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from leigh_mlops.events import Drawn, Ended, EpochDone
-from leigh_mlops.search.request import Broken, Done, Refused
+from leigh_mlops.search.request import ProcessFailure, SearchCompletion, SearchRefusal
 
 EPOCHS = 4
 
@@ -35,7 +35,7 @@ def tell(connection: Connection, done: int, epochs: int) -> bool:
     if done + epochs < EPOCHS:
         return False
     connection.send(Ended("resnext", 1, "finished"))
-    connection.send(Done("complete"))
+    connection.send(SearchCompletion("complete"))
     return True
 
 
@@ -67,7 +67,7 @@ def barren(connection: Connection, *arguments: Any) -> None:
 def refusing(connection: Connection, *arguments: Any) -> None:
     """Can't begin."""
     begin(connection)
-    connection.send(Refused("The cluster is gone; start it."))
+    connection.send(SearchRefusal("The cluster is gone; start it."))
     time.sleep(60)
 
 
@@ -75,7 +75,7 @@ def obedient(connection: Connection, *arguments: Any) -> None:
     """Stops when it is asked to."""
     tell(connection, begin(connection), 1)
     connection.recv_bytes()
-    connection.send(Done("stopped"))
+    connection.send(SearchCompletion("stopped"))
     time.sleep(60)
 
 
@@ -88,5 +88,5 @@ def deaf(connection: Connection, *arguments: Any) -> None:
 def broken(connection: Connection, *arguments: Any) -> None:
     """Finds its cluster gone."""
     begin(connection)
-    connection.send(Broken("RayError: the head is gone"))
+    connection.send(ProcessFailure("RayError: the head is gone"))
     time.sleep(60)
