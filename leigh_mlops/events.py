@@ -57,7 +57,7 @@ class DataFacts(TypedDict):
 
 @dataclass(frozen=True)
 class Event:
-    """Event of a search; of a kind that only later versions know, where it is of no subclass.
+    """Event of a search; an instance of no subclass is of a kind that only later versions know.
 
     Attributes:
         what: Name of the kind in the journal.

@@ -209,7 +209,7 @@ class ExplainJob:
         if all(name in job for name in _CHECK_KEYS) or not select_map_methods(job["methods"]):
             return
         fields = read_sample(FieldReader(package, table, job["adjust"], None), table)
-        self.console.print(f"Checking what maps are worth on {format_count(len(fields), 'field')}.")
+        self.console.print(f"Checking the reliability of maps on {format_count(len(fields), 'field')}.")
         checked = check_maps(package, fields, job["methods"], self.options)
         report_checks(self.out, checked, self.console)
         if not checked.colour_limits:  # no field of the sample could be explained; the next start tries again

@@ -81,7 +81,7 @@ def make_section(name: str, picture: str, number: int) -> FieldSection:
         CounterfactualStep(picture, "past the boundary", 0.95, "amber"),
     ]  # fmt: skip
     return FieldSection(
-        f"Field {number}", {"the model says": name}, ("defocus",) if number == 1 else (),
+        f"Field {number}", {"predicted class": name}, ("defocus",) if number == 1 else (),
         ReportPicture(picture, "Image", name), [ReportPicture(picture, "DAPI", name)],
         [ReportPicture(picture, "Occlusion", name, "It has not passed.")], name, steps,
         [{"counterfactual": "past the boundary", "status": "amber", "note": name}],

@@ -207,19 +207,20 @@ def _verdict(check: MethodCheck) -> tuple[bool, str]:
     found = check.deletion <= check.deletion_random - MIN_DELETION_GAIN
     changed = check.randomised_similarity < MAX_SIMILARITY
     places = (
-        f"While what it marks is removed the class's probability is {check.deletion:.2f} on average, "
-        f"{'clearly' if found else 'not clearly'} below the {check.deletion_random:.2f} of random places "
-        f"(an edge filter has {check.deletion_edge:.2f})"
+        f"Without the places that it marks, the class has a probability of {check.deletion:.2f} on average, "
+        f"{'clearly' if found else 'not clearly'} below the {check.deletion_random:.2f} without random places "
+        f"({check.deletion_edge:.2f} without edges)"
     )
     if np.isnan(check.randomised_similarity):
-        weights = "and whether it depends on the weights is not known, as its maps are the same everywhere"
+        weights = "and it is unknown whether the map depends on the weights, because all maps are uniform"
     elif changed:
         weights = (
-            f"and it changes with the weights (similarity {check.randomised_similarity:.2f}, below {MAX_SIMILARITY:g})"
+            f"and the map depends on the weights (similarity {check.randomised_similarity:.2f} to that of a network "
+            f"with randomised weights, below {MAX_SIMILARITY:g})"
         )
     else:
         weights = (
-            "and a network with randomised weights gives much the same map "
+            "but a network with randomised weights gives a similar map "
             f"(similarity {check.randomised_similarity:.2f}, not below {MAX_SIMILARITY:g})"
         )
     warning = f"; {GUIDED_WARNING}" if check.method.startswith("guided") else ""

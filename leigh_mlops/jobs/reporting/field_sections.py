@@ -33,7 +33,7 @@ _KIND_NAMES = {
 }
 _FILM_SUFFIXES = (".gif", ".webp")
 _VERIFICATION_LABELS = {
-    "class": "the model says",
+    "class": "predicted class",
     "probability": "probability of the target",
     "status": "status",
     "oracle_class": "an independent classifier says",
@@ -109,10 +109,10 @@ def _facts(row: Row) -> Iterator[tuple[str, Any]]:
     if isinstance(row.get(Metadata.CONDITION), str):
         yield "labelled as", row[Metadata.CONDITION]
     if isinstance(row.get(JobColumn.PREDICTED), str):
-        yield "the model says", row[JobColumn.PREDICTED]
+        yield "predicted class", row[JobColumn.PREDICTED]
         yield "its probability", row[PROBABILITY(row[JobColumn.PREDICTED])]
     if row.get(JobColumn.SEEN):
-        yield "seen in training", "yes: says nothing about how good the model is"
+        yield "seen in training", "yes: not evidence of accuracy"
 
 
 def _flags(row: Row) -> list[str]:
