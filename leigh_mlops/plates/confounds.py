@@ -62,7 +62,9 @@ def probe_position(table: pd.DataFrame, *, folds: int = 5, seed: int = 0) -> dic
     if wells.empty:
         return {}
     # Shapes are those of all wells, so that a rim without a class still is one.
-    shapes = {name: plate_shape(rows) for name, rows in table.groupby(Metadata.PLATE)}
+    shapes = {
+        name: plate_shape(rows[Metadata.ROW], rows[Metadata.COLUMN]) for name, rows in table.groupby(Metadata.PLATE)
+    }
     # Wells are sorted by plate.
     features = [
         position_features(rows[Metadata.ROW], rows[Metadata.COLUMN], *shapes[name])
@@ -184,7 +186,8 @@ def position_effects(table: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
     if measures and len(table):
         wells = _well_medians(table, values.set_axis(measures, axis=1))
         for plate, rows in wells.groupby(Metadata.PLATE, sort=True):
-            found += [{"plate": str(plate), **one} for one in _plate_effects(rows, measures, plate_shape(rows))]
+            shape = plate_shape(rows[Metadata.ROW], rows[Metadata.COLUMN])
+            found += [{"plate": str(plate), **one} for one in _plate_effects(rows, measures, shape)]
     return pd.DataFrame(found, columns=["plate", "measure", "effect", "explained", "p", "wells"])
 
 

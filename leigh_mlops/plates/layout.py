@@ -59,17 +59,25 @@ class Layout:
     parity_accuracy: float | None
 
 
-def plate_shape(table: pd.DataFrame) -> tuple[int, int]:
-    """Rows and columns of the smallest standard plate that holds all wells of an image table.
+def plate_shape(rows: npt.ArrayLike, cols: npt.ArrayLike) -> tuple[int, int]:
+    """Rows and columns of the smallest standard plate that holds all of some wells.
+
+    Args:
+        rows: Rows of the wells from 1, shape (N,).
+        cols: Columns of the wells from 1, shape (N,).
 
     Raises:
         LeighError: No standard plate has so many rows or columns.
+
+    Example:
+        >>> plate_shape([2, 8], [3, 12])
+        (8, 12)
     """
-    rows, cols = int(table[Metadata.ROW].max()), int(table[Metadata.COLUMN].max())
+    last_row, last_col = int(np.max(rows)), int(np.max(cols))
     for shape in PLATE_SHAPES.values():
-        if rows <= shape[0] and cols <= shape[1]:
+        if last_row <= shape[0] and last_col <= shape[1]:
             return shape
-    raise LeighError(f"row {rows}, column {cols} is outside any plate of up to 1536 wells; correct the wells.")
+    raise LeighError(f"row {last_row}, column {last_col} is outside any plate of up to 1536 wells; correct the wells.")
 
 
 def position_features(rows: npt.ArrayLike, cols: npt.ArrayLike, n_rows: int, n_cols: int) -> Floats:

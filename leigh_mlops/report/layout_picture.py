@@ -38,7 +38,7 @@ def layout_picture(table: pd.DataFrame, sentence: str = "") -> Figure:
     drawn = plates[:MAX_PLATES]
     across = min(len(drawn), 3)
     down = -(-len(drawn) // across)
-    rows, cols = plate_shape(table)
+    rows, cols = plate_shape(table[Metadata.ROW], table[Metadata.COLUMN])
     figure = new_figure(0.6 + across * max(3.6, 0.27 * cols), 0.9 + down * max(2.4, 0.27 * rows), layout="compressed")
     panels = figure.subplots(down, across, squeeze=False).ravel()
     colours = class_colours(sorted(wells[Metadata.CONDITION].dropna().unique()))

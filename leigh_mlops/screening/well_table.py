@@ -1,6 +1,6 @@
 """Tables of a job's wells: their class, score, rescue between their plate's controls, and misclassified wells."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,11 +26,11 @@ from leigh_mlops.screening.plate_quality import find_controls_problem
 from leigh_mlops.screening.reference_classes import ReferenceClasses
 
 __all__ = [
+    "VALID_STATUSES",
     "WELL_COLUMNS",
     "add_rescue",
     "counterfactual_kinds",
     "field_log_odds",
-    "is_valid_counterfactual",
     "misclassified_wells",
     "score_wells",
     "well_names",
@@ -40,6 +40,9 @@ __all__ = [
 WELL_COLUMNS = [Metadata.PLATE, Metadata.WELL]
 """Columns that identify a well."""
 
+VALID_STATUSES = ("green", "amber")
+"""Statuses of a valid counterfactual."""
+
 _PICTURE_SUFFIX = "_full_colour"
 _MIN_FIELDS = 6  # the median of fewer reaches their least and largest within the 95 % of its draws
 _RESAMPLES = 1000
@@ -47,19 +50,14 @@ _RESAMPLES = 1000
 Doubles = npt.NDArray[np.float64]
 
 
-def well_names(fields: pd.DataFrame) -> list[str]:
-    """Names ``plate/well`` of the rows."""
+def well_names(fields: "pd.DataFrame | Mapping[str, Sequence[Any]]") -> list[str]:
+    """Names ``plate/well`` of the rows of a table."""
     return [f"{plate}/{well}" for plate, well in zip(*(fields[name] for name in WELL_COLUMNS), strict=True)]
 
 
-def counterfactual_kinds(fields: pd.DataFrame) -> list[str]:
-    """Kinds of counterfactuals in a table of fields, the most informative first."""
-    return [kind for kind in reversed(COUNTERFACTUAL_KINDS) if counterfactual_family(kind)("status") in fields]
-
-
-def is_valid_counterfactual(fields: pd.DataFrame, kind: str) -> "pd.Series[bool]":
-    """Return whether each field has a valid counterfactual of a kind: one whose status is green or amber."""
-    return fields[counterfactual_family(kind)("status")].isin(["green", "amber"])
+def counterfactual_kinds(columns: Container[object]) -> list[str]:
+    """Kinds of counterfactuals among the columns of a table of fields, the most informative first."""
+    return [kind for kind in reversed(COUNTERFACTUAL_KINDS) if counterfactual_family(kind)("status") in columns]
 
 
 def well_table(fields: pd.DataFrame, classes: Sequence[str], out: "pd.Series[bool] | None" = None) -> pd.DataFrame:
@@ -209,10 +207,10 @@ def _mask_incomparable(fields: pd.DataFrame) -> pd.DataFrame:
     columns = [str(name) for name in fields if name in COUNTERFACTUAL]
     usual = fields.groupby(WELL_COLUMNS)[JobColumn.TARGET].transform(lambda each: next(iter(each.mode()), None))
     counted[columns] = counted[columns].where(counted[JobColumn.TARGET] == usual)
-    for kind in counterfactual_kinds(fields):
-        of_kind = counterfactual_family(kind).select(columns)
-        measures = [column for name, column in of_kind.items() if name in CHANGE or name in AFTER]
-        counted[measures] = counted[measures].where(is_valid_counterfactual(counted, kind))
+    for kind in counterfactual_kinds(fields.columns):
+        family = counterfactual_family(kind)
+        measures = [column for name, column in family.select(columns).items() if name in CHANGE or name in AFTER]
+        counted[measures] = counted[measures].where(counted[family("status")].isin(VALID_STATUSES))
     return counted
 
 

@@ -112,6 +112,5 @@ def _intensities(data: PreparedData, rows: npt.NDArray[np.int64]) -> npt.NDArray
 
 def _positions(data: PreparedData, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     table = data.table.iloc[rows]
-    return position_features(
-        table[Metadata.ROW].to_numpy(int), table[Metadata.COLUMN].to_numpy(int), *plate_shape(data.table)
-    )
+    shape = plate_shape(data.table[Metadata.ROW], data.table[Metadata.COLUMN])
+    return position_features(table[Metadata.ROW].to_numpy(int), table[Metadata.COLUMN].to_numpy(int), *shape)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from leigh_mlops.report.image_files import write_png
@@ -18,6 +17,7 @@ from leigh_mlops.report.job.job_report import (
     ReportPicture,
     write_job_report,
 )
+from leigh_mlops.report.job.table_columns import Columns
 
 SCRIPT = "<script>alert(1)</script>"
 IMAGE = '"><img src=x onerror=alert(1)>'
@@ -89,7 +89,7 @@ def make_section(name: str, picture: str, number: int) -> FieldSection:
     )  # fmt: skip
 
 
-def tables(wells: int, text: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+def tables(wells: int, text: str) -> tuple[Columns, Columns]:
     """Wells of a 96-well plate and two fields of each."""
     rng, columns = np.random.default_rng(0), 12
     rows = []
@@ -102,9 +102,10 @@ def tables(wells: int, text: str) -> tuple[pd.DataFrame, pd.DataFrame]:
             "probability_WT": float(rng.uniform()), "score": float(rng.normal(0, 3)), "flagged": number % 3,
             "latent_1": float(rng.normal()), "latent_2": float(rng.normal()),
         })  # fmt: skip
-    of_wells = pd.DataFrame(rows)
-    fields = of_wells.loc[of_wells.index.repeat(2)].reset_index(drop=True)
-    return of_wells, fields.assign(Metadata_Site=fields.index % 2 + 1, field=[f"f{number}" for number in fields.index])
+    of_wells = {name: [row[name] for row in rows] for name in rows[0]}
+    fields = {name: [value for value in values for _ in range(2)] for name, values in of_wells.items()}
+    own = {"Metadata_Site": [1, 2] * wells, "field": [f"f{number}" for number in range(2 * wells)]}
+    return of_wells, fields | own
 
 
 def write_job(out: Path, *, wells: int = 24, text: str = "", **changed: Any) -> Path:
@@ -114,8 +115,8 @@ def write_job(out: Path, *, wells: int = 24, text: str = "", **changed: Any) -> 
     write_png(out / picture, np.full((8, 8, 3), 90, np.uint8))
     (out / "wells.csv").write_text("x")
     name = text or "WT"
-    compounds = of_wells["Metadata_Compound"].unique()
-    values = np.linspace(90, -20, len(compounds))
+    compounds = list(dict.fromkeys(of_wells["Metadata_Compound"]))
+    values = np.linspace(90, -20, len(compounds)).tolist()
     report = JobReport(
         title=text or "Plate P1", warnings=[text or "Position tells the classes apart."], sentences=[name, "Second."],
         details=[name], facts={name: name}, model={"family": name}, fields=fields, wells=of_wells,
@@ -127,18 +128,17 @@ def write_job(out: Path, *, wells: int = 24, text: str = "", **changed: Any) -> 
         field_sections={
             field: make_section(name, picture, number % 2 + 1) for number, field in enumerate(fields["field"])
         },
-        group="Metadata_Compound", hits=pd.DataFrame({"Metadata_Compound": compounds, "rescue": values, "why": name}),
-        doses=pd.DataFrame(
-            {"compound": [name] * 3, "dose": [0.1, 1.0, 10.0], "rescue": [0.0, 50.0, 90.0], "fitted": [1.0, 50.0, 95.0]}
-        ),
-        plates=pd.DataFrame({"Metadata_Plate": [text or "P1"], "z_prime": [0.4], "note": [name]}),
+        group="Metadata_Compound",
+        hits={"Metadata_Compound": compounds, "rescue": values, "why": [name] * len(compounds)},
+        doses={
+            "compound": [name] * 3, "dose": [0.1, 1.0, 10.0], "rescue": [0.0, 50.0, 90.0], "fitted": [1.0, 50.0, 95.0]
+        },
+        plates={"Metadata_Plate": [text or "P1"], "z_prime": [0.4], "note": [name]},
         scores={name: {"accuracy": 0.9, "auc": 0.95}, "position": {"accuracy": 0.5}}, calibration={name: 0.1},
-        methods=pd.DataFrame({"method": [name], "checks": ["■ not passed"], "why": [name]}),
-        curves=pd.DataFrame(
-            {"epoch": [1, 2] * 2, "metric": ["train/loss"] * 2 + ["val/loss"] * 2, "value": [1, 0.5, 1, 0.7]}
-        ),
+        methods={"method": [name], "checks": ["■ not passed"], "why": [name]},
+        curves={"epoch": [1, 2] * 2, "metric": ["train/loss"] * 2 + ["val/loss"] * 2, "value": [1, 0.5, 1, 0.7]},
         pictures=[ReportPicture(picture, name, name)],
-        failures=pd.DataFrame({"path": [text or "a.tif"], "reason": [name]}),
+        failures={"path": [text or "a.tif"], "reason": [name]},
         columns={name: name, "probability_WT": "how sure it is"}, rules={name: name}, citation=name, references=[name],
         downloads={text.lstrip("/") or "wells.csv": name},
     )  # fmt: skip

@@ -35,12 +35,12 @@ def plate(n_rows, n_cols, condition, name="p", fields=1):
     [((2, 3), (2, 3)), ((3, 3), (3, 4)), ((8, 12), (8, 12)), ((9, 2), (16, 24)), ((32, 48), (32, 48))],
 )
 def test_the_smallest_plate_that_holds_all(place, shape):
-    assert plate_shape(pd.DataFrame({"Metadata_Row": [1, place[0]], "Metadata_Col": [1, place[1]]})) == shape
+    assert plate_shape([1, place[0]], [1, place[1]]) == shape
 
 
 def test_wells_off_every_plate():
     with pytest.raises(LeighError, match="row 33, column 1 is outside any plate"):
-        plate_shape(pd.DataFrame({"Metadata_Row": [33], "Metadata_Col": [1]}))
+        plate_shape([33], [1])
 
 
 def test_features_by_hand():

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from leigh_mlops.job_columns import JobColumn
@@ -16,12 +17,13 @@ from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates.columns import Metadata, is_metadata
 from leigh_mlops.report.job.citations import bibtex_entries
 from leigh_mlops.report.job.job_records import JobReport, ReportPicture
+from leigh_mlops.report.job.table_columns import Columns, drop_empty, is_missing, row_count
 from leigh_mlops.scores import QUALITY_RULE
-from leigh_mlops.screening.reference_classes import choose_reference_classes, well_compounds
+from leigh_mlops.screening.reference_classes import well_compounds
 from leigh_mlops.screening.screen import Screen
 from leigh_mlops.screening.well_table import counterfactual_kinds
 
-__all__ = ["Findings", "build_report"]
+__all__ = ["Findings", "JobTables", "build_report", "job_tables"]
 
 _ESSENTIAL_COLUMNS = [
     Metadata.PLATE, Metadata.WELL, Metadata.CONDITION, Metadata.CONTROL, JobColumn.PREDICTED, JobColumn.SCORE,
@@ -71,6 +73,52 @@ _PICTURES = {
 
 
 @dataclass(frozen=True)
+class JobTables:
+    """Tables of a job as plain columns, for sentences, figures and pages.
+
+    Attributes:
+        fields: Columns of the table of fields.
+        wells: Columns of the table of wells, with ``compound``, ``quality`` (the share of fields that count)
+            and ``rescue_interval``, as far as they are known.
+        hits: Columns of the table of compounds, or of misclassified wells.
+        plates: Columns of the table of plates.
+        doses: Columns of the table of doses.
+        failures: ``path`` and ``reason`` of the files that could not be explained.
+        methods: Rows of ``methods.csv``; none if nothing was checked.
+    """
+
+    fields: Columns
+    wells: Columns
+    hits: Columns = field(default_factory=dict)
+    plates: Columns = field(default_factory=dict)
+    doses: Columns = field(default_factory=dict)
+    failures: Columns = field(default_factory=dict)
+    methods: Sequence[Mapping[str, Any]] = ()
+
+
+def job_tables(screened: Screen, failures: pd.DataFrame, methods: Sequence[Mapping[str, Any]] = ()) -> JobTables:
+    """Convert the tables of a job to plain columns."""
+    wells = _list_columns(screened.wells)
+    if JobColumn.FIELDS_LEFT_OUT in wells:
+        used, left = (np.asarray(wells[name], float) for name in (JobColumn.FIELDS, JobColumn.FIELDS_LEFT_OUT))
+        wells["quality"] = (used / (used + left)).tolist()
+    wells["compound"] = well_compounds(screened.wells).tolist()
+    return JobTables(
+        _list_columns(screened.fields),
+        _add_interval(wells),
+        _select_columns(_list_columns(screened.hits), _HIT_COLUMNS),
+        _list_columns(screened.plates),
+        _select_columns(_list_columns(screened.doses), _DOSE_COLUMNS),
+        _list_columns(failures[["path", "reason"]]),
+        methods,
+    )
+
+
+def _list_columns(table: pd.DataFrame) -> dict[str, Sequence[Any]]:
+    return {str(name): table[name].tolist() for name in table}
+
+
+@dataclass(frozen=True)
 class Findings:
     """Findings of a job, in sentences."""
 
@@ -82,9 +130,8 @@ class Findings:
 
 def build_report(
     out: Path,
+    tables: JobTables,
     screened: Screen,
-    failures: pd.DataFrame,
-    methods: pd.DataFrame,
     package: ModelPackage,
     job: Mapping[str, Any],
     findings: Findings,
@@ -93,76 +140,64 @@ def build_report(
 
     Args:
         out: The job's folder, with its tables and figures.
-        screened: Tables of fields, wells, compounds and plates.
-        failures: Columns ``path`` and ``reason``.
-        methods: The table of ``methods.csv``; empty if nothing was checked.
+        tables: Tables of the job.
+        screened: Confounds, calibration and reference classes of the job.
         package: The model.
         job: Content of ``job.json``.
         findings: Findings in sentences.
     """
     classes = package.model.spec.classes if package.model.task == "classify" else ()
-    wells = _prepare_wells(screened.wells)
-    direction = (
-        choose_reference_classes(wells, classes, job.get("rescue_from"), job.get("rescue_to")) if classes else None
-    )
-    probable = probability_columns(wells, classes, direction)
-    names = [*screened.fields, *wells]
-    meanings = {str(name): meaning for name in names if (meaning := column_meaning(str(name)))}
+    fields, wells, methods = tables.fields, tables.wells, tables.methods
+    probable = probability_columns(wells, classes, screened.reference)
+    names = [*fields, *wells]
+    meanings = {name: meaning for name in names if (meaning := column_meaning(name))}
     return JobReport(
         title=f"{Path(job['data']).name}, explained by {job['model']}",
         warnings=findings.warnings,
         sentences=findings.sentences,
         changes=findings.changes,
         details=findings.details,
-        facts=_facts(wells, screened.fields, failures),
+        facts=_facts(tables),
         model=_model(package, job),
-        fields=screened.fields,
+        fields=fields,
         wells=wells,
         well_columns=_well_columns(wells, probable),
         metrics=plate_metrics(wells, probable),
-        field_sections=build_field_sections(screened.fields, method_warnings(methods)),
-        hits=_select_columns(screened.hits, _HIT_COLUMNS),
+        field_sections=build_field_sections(fields, method_warnings(methods)),
+        hits=tables.hits,
         group="compound",
-        plates=screened.plates,
-        doses=_select_columns(screened.doses, _DOSE_COLUMNS),
+        plates=tables.plates,
+        doses=tables.doses,
         scores={_CONFOUND_NAMES.get(name, name): scores for name, scores in screened.confounds.items()},
         calibration=None if screened.calibration is None else _label_calibration(screened.calibration),
         methods=format_checks(methods),
         pictures=[ReportPicture(name, *words) for name, words in _PICTURES.items() if (out / name).exists()],
-        failures=failures[["path", "reason"]],
+        failures=tables.failures,
         columns=TABLE_COLUMNS | meanings | explain_columns(names),
-        rules={"What green, amber and red mean": QUALITY_RULE} if counterfactual_kinds(screened.fields) else {},
+        rules={"What green, amber and red mean": QUALITY_RULE} if counterfactual_kinds(fields) else {},
         citation=_citation(package, job),
-        references=bibtex_entries(_reference_keys(package, job, screened, methods)),
+        references=bibtex_entries(_reference_keys(package, job, tables, screened.calibration)),
         downloads={name: what for name, what in _FILES.items() if (out / name).exists()},
     )
 
 
-def _prepare_wells(wells: pd.DataFrame) -> pd.DataFrame:
-    """Add to the wells the share of their fields that counts, and their compound."""
-    if JobColumn.FIELDS_LEFT_OUT in wells:
-        wells = wells.assign(
-            quality=wells[JobColumn.FIELDS] / (wells[JobColumn.FIELDS] + wells[JobColumn.FIELDS_LEFT_OUT])
-        )
-    return _add_interval(wells.assign(compound=well_compounds(wells)))
-
-
-def _add_interval(table: pd.DataFrame) -> pd.DataFrame:
+def _add_interval(table: Columns) -> Columns:
     """Add a column with both ends of the interval of rescue as text."""
     if not {JobColumn.RESCUE_LOW, JobColumn.RESCUE_HIGH} <= set(table):
         return table
     ends = zip(table[JobColumn.RESCUE_LOW], table[JobColumn.RESCUE_HIGH], strict=True)
-    texts = [None if pd.isna(low + high) else f"{low:.0f} to {high:.0f}" for low, high in ends]
-    return table.assign(rescue_interval=pd.Series(texts, table.index, dtype=object))
+    texts = [None if is_missing(low + high) else f"{low:.0f} to {high:.0f}" for low, high in ends]
+    return {**table, JobColumn.RESCUE_INTERVAL: texts}
 
 
-def _facts(wells: pd.DataFrame, fields: pd.DataFrame, failures: pd.DataFrame) -> dict[str, Any]:
+def _facts(tables: JobTables) -> dict[str, Any]:
     facts: dict[str, Any] = {}
-    if Metadata.PLATE in wells:
-        facts["plates"] = wells[Metadata.PLATE].nunique()
-    facts |= {"wells": len(wells), "fields": len(fields), "failed fields": len(failures)}
-    if JobColumn.TRUST in fields:
-        facts["flagged fields"] = int((fields[JobColumn.TRUST].fillna("") != "").sum())
+    if Metadata.PLATE in tables.wells:
+        facts["plates"] = len(set(tables.wells[Metadata.PLATE]))
+    counted = {"wells": tables.wells, "fields": tables.fields, "failed fields": tables.failures}
+    facts |= {name: row_count(table) for name, table in counted.items()}
+    if JobColumn.TRUST in tables.fields:
+        facts["flagged fields"] = sum(not is_missing(text) and text != "" for text in tables.fields[JobColumn.TRUST])
     return facts
 
 
@@ -187,34 +222,34 @@ def _citation(package: ModelPackage, job: Mapping[str, Any]) -> str:
 
 
 def _reference_keys(
-    package: ModelPackage, job: Mapping[str, Any], screened: Screen, methods: pd.DataFrame
+    package: ModelPackage, job: Mapping[str, Any], tables: JobTables, calibration: Mapping[str, Any] | None
 ) -> list[str]:
     used = [package.model.spec.family, *job.get("methods", ())]
-    used += ["checks"] * (not methods.empty) + ["calibration"] * (screened.calibration is not None)
-    return used + ["plates"] * (not screened.plates.empty)
+    used += ["checks"] * bool(tables.methods) + ["calibration"] * (calibration is not None)
+    return used + ["plates"] * bool(row_count(tables.plates))
 
 
-def _well_columns(wells: pd.DataFrame, probable: Sequence[str]) -> list[str]:
+def _well_columns(wells: Columns, probable: Sequence[str]) -> list[str]:
     """Order the columns of wells: the essential ones, with those of the plate map before the prediction."""
     mapped = [
-        str(name)
+        name
         for name in wells
         if is_metadata(name)
         and name not in _HIDDEN_COLUMNS
         and name not in _ESSENTIAL_COLUMNS
-        and len(wells[name].dropna().unique()) > 1
+        and len({value for value in wells[name] if not is_missing(value)}) > 1
     ][:_MAX_METADATA_COLUMNS]
-    shown = [name for name in _ESSENTIAL_COLUMNS if name in wells and not wells[name].isna().all()]
+    shown = [name for name in _ESSENTIAL_COLUMNS if not all(map(is_missing, wells.get(name, ())))]
     place = shown.index(JobColumn.PREDICTED) if JobColumn.PREDICTED in shown else len(shown)
     after = place + 1 if JobColumn.PREDICTED in shown else place
     return [*shown[:place], *mapped, *shown[place:after], *probable[:_MAX_PROBABILITY_COLUMNS], *shown[after:]]
 
 
-def _select_columns(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+def _select_columns(table: Columns, columns: Sequence[str]) -> Columns:
     """Select the given columns of a table of compounds, or all of another table, without empty ones."""
     table = _add_interval(table)
     known = [name for name in columns if name in table] if "compound" in table else list(table)
-    return table[known].dropna(axis="columns", how="all") if len(table) else table
+    return drop_empty({name: table[name] for name in known}) if row_count(table) else table
 
 
 def _label_calibration(calibration: Mapping[str, Any]) -> dict[str, Any]:

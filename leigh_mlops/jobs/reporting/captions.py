@@ -1,8 +1,11 @@
 """Texts of a job's report: summary sentences and captions of the pictures."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import compress
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from leigh_mlops.explanations import COUNTERFACTUAL_KINDS, map_unit
@@ -14,13 +17,14 @@ from leigh_mlops.job_columns import (
     JobColumn,
     counterfactual_family,
 )
-from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.report.job.table_columns import Columns, is_missing, row_count
 from leigh_mlops.report.sentences import format_count
-from leigh_mlops.screening.reference_classes import well_compounds
-from leigh_mlops.screening.well_table import counterfactual_kinds, is_valid_counterfactual
+from leigh_mlops.screening.well_table import VALID_STATUSES, counterfactual_kinds
 
 __all__ = ["JobSummary", "captions", "field_title", "map_title", "describe_map", "summarise_job"]
+
+Row = Mapping[str, Any]
 
 _IMAGE_SUFFIXES = (".png", ".gif", ".webp")
 _STATUS_MEANINGS = {
@@ -77,39 +81,50 @@ class JobSummary(NamedTuple):
     details: list[str]
 
 
-def summarise_job(
-    fields: pd.DataFrame, wells: pd.DataFrame, failures: pd.DataFrame, package: ModelPackage
-) -> JobSummary:
+def summarise_job(fields: Columns, wells: Columns, failed: int, classes: Sequence[str]) -> JobSummary:
     """Summarise the results of a job.
 
     The number of valid counterfactuals comes first, since an invalid one explains nothing.
+
+    Args:
+        fields: Columns of the table of fields.
+        wells: Columns of the table of wells, with their ``compound``.
+        failed: Number of fields that could not be explained.
+        classes: The model's classes.
     """
-    were = "was" if len(fields) == 1 else "were"
+    count, were = row_count(fields), "was" if row_count(fields) == 1 else "were"
     sentences = [
-        f"{format_count(len(fields), 'field')} of {format_count(len(wells), 'well')} {were} explained; "
-        f"{len(failures)} could not be explained."
+        f"{format_count(count, 'field')} of {format_count(row_count(wells), 'well')} {were} explained; "
+        f"{failed} could not be explained."
     ]
-    if JobColumn.PREDICTED in wells and Metadata.CONDITION in wells:
-        treated = well_compounds(wells).notna()
-        known = wells[Metadata.CONDITION].isin(package.model.spec.classes) & wells[JobColumn.PREDICTED].notna()
-        labelled = wells[known & ~treated]
-        without = " without a compound" if treated.any() else ""
-        unseen = labelled[~labelled[JobColumn.SEEN].astype(bool)]
-        right = int((unseen[JobColumn.PREDICTED] == unseen[Metadata.CONDITION]).sum())
-        is_ = "is" if right == 1 else "are"
-        if len(labelled):
-            sentences.append(
-                f"{right} of the {len(unseen)} labelled wells{without} that the model had not seen {is_} classified as "
-                f"labelled; the {len(labelled) - len(unseen)} that it was trained or chosen on are no evidence of its "
-                "accuracy."
-            )
     found, details = _describe_counterfactuals(fields)
-    return JobSummary([*found, *_describe_missing(fields)], sentences, details)
+    return JobSummary([*found, *_describe_missing(fields)], [*sentences, *_describe_labelled(wells, classes)], details)
 
 
-def captions(row: "pd.Series[Any]") -> list[tuple[str, str]]:
+def _describe_labelled(wells: Columns, classes: Sequence[str]) -> Iterator[str]:
+    """Describe how many of the labelled wells without a compound are classified as labelled."""
+    if JobColumn.PREDICTED not in wells or Metadata.CONDITION not in wells:
+        return
+    treated = [not is_missing(compound) for compound in wells["compound"]]
+    rows = zip(wells[Metadata.CONDITION], wells[JobColumn.PREDICTED], wells[JobColumn.SEEN], treated, strict=True)
+    labelled = [
+        (label == predicted, bool(seen))
+        for label, predicted, seen, has_compound in rows
+        if label in classes and not is_missing(predicted) and not has_compound
+    ]
+    unseen = [is_right for is_right, seen in labelled if not seen]
+    if labelled:
+        without, is_ = " without a compound" if any(treated) else "", "is" if sum(unseen) == 1 else "are"
+        yield (
+            f"{sum(unseen)} of the {len(unseen)} labelled wells{without} that the model had not seen {is_} classified "
+            f"as labelled; the {len(labelled) - len(unseen)} that it was trained or chosen on are no evidence of its "
+            "accuracy."
+        )
+
+
+def captions(row: Row) -> list[tuple[str, str]]:
     """Return path and caption of every picture of a field that a sheet can show."""
-    paths = {name: row[column] for name, column in PICTURE.select(row.index).items()}
+    paths = {name: row[column] for name, column in PICTURE.select(row).items()}
     return [
         (path, _caption(name, row))
         for name, path in paths.items()
@@ -117,7 +132,7 @@ def captions(row: "pd.Series[Any]") -> list[tuple[str, str]]:
     ]
 
 
-def field_title(row: "pd.Series[Any]") -> str:
+def field_title(row: "Row | pd.Series[Any]") -> str:
     """Title of a field: plate, well, site and class."""
     label = row.get(Metadata.CONDITION)
     labelled = f", class {label}" if isinstance(label, str) else ""
@@ -141,7 +156,7 @@ def map_title(name: str) -> str | None:
     return f"{_METHODS[method][0]} of {channel} alone" if channel else _METHODS[method][0]
 
 
-def describe_map(name: str, row: "Mapping[Any, Any] | pd.Series[Any]") -> tuple[str, str] | None:
+def describe_map(name: str, row: Row) -> tuple[str, str] | None:
     """Title of a heatmap and the meaning of its colours; None for any other picture.
 
     Args:
@@ -164,7 +179,7 @@ def _map_method(name: str) -> str:
     return "occlusion" if name.startswith("occlusion_") else name
 
 
-def _caption(name: str, row: "pd.Series[Any]") -> str:
+def _caption(name: str, row: Row) -> str:
     kind = name.removeprefix(COUNTERFACTUAL.prefix)
     if kind in COUNTERFACTUAL_KINDS:
         return _counterfactual_caption(name, kind, row)
@@ -181,7 +196,7 @@ def _caption(name: str, row: "pd.Series[Any]") -> str:
     return name.replace("_", " ")
 
 
-def _change_caption(name: str, row: "Mapping[Any, Any] | pd.Series[Any]") -> str:
+def _change_caption(name: str, row: Row) -> str:
     target, kind = row[JobColumn.TARGET], name.removeprefix(COUNTERFACTUAL.prefix).removesuffix("_map")
     if name.startswith("sweep"):
         return f"from the image through the counterfactual towards {target} and past it"
@@ -191,7 +206,7 @@ def _change_caption(name: str, row: "Mapping[Any, Any] | pd.Series[Any]") -> str
     )
 
 
-def _counterfactual_caption(name: str, kind: str, row: "pd.Series[Any]") -> str:
+def _counterfactual_caption(name: str, kind: str, row: Row) -> str:
     target = row[JobColumn.TARGET]
     text = f"towards {target} ({kind}); saved file: {row[f'{name}_class']}"
     status = row.get(f"{name}_status")
@@ -199,7 +214,7 @@ def _counterfactual_caption(name: str, kind: str, row: "pd.Series[Any]") -> str:
     return f"{text} ({target} {row[f'{name}_probability']:.3f}){colour}"
 
 
-def _describe_counterfactuals(fields: pd.DataFrame) -> tuple[list[str], list[str]]:
+def _describe_counterfactuals(fields: Columns) -> tuple[list[str], list[str]]:
     """Describe, for each target, how many counterfactuals are valid and trusted; and how they were made."""
     kinds = counterfactual_kinds(fields)
     sentences: list[str] = []
@@ -207,35 +222,39 @@ def _describe_counterfactuals(fields: pd.DataFrame) -> tuple[list[str], list[str
     if not kinds:
         return sentences, details
     of_kind = counterfactual_family(kinds[0])
-    for target, tried in fields.dropna(subset=[of_kind("status")]).groupby(JobColumn.TARGET):
-        arrived = int(is_valid_counterfactual(tried, kinds[0]).sum())
+    made = [not is_missing(status) for status in fields[of_kind("status")]]
+    targets = [None if is_missing(target) else target for target in fields[JobColumn.TARGET]]
+    for target in sorted({target for target, has_one in zip(targets, made, strict=True) if has_one and target}):
+        tried = [has_one and each == target for each, has_one in zip(targets, made, strict=True)]
+        of_them = {name: list(compress(fields[column], tried)) for name, column in of_kind.select(fields).items()}
+        arrived = sum(status in VALID_STATUSES for status in of_them["status"])
         there = "at or beyond the boundary to {}" if kinds[0] == "boundary" else "like {} to the model"
         does = {"boundary": "lie", "confident": "look"}.get(kinds[0], "look") + ("s" if arrived == 1 else "")
-        end = "" if arrived == len(tried) else "; the others explain nothing"
+        end = "" if arrived == sum(tried) else "; the others explain nothing"
         sentences.append(
-            f"For {format_count(len(tried), 'field')}, the model generated an image that looks like {target}; "
+            f"For {format_count(sum(tried), 'field')}, the model generated an image that looks like {target}; "
             f"read back from the saved file, {arrived} of these {does} {there.format(target)}{end}."
         )
-        of_them = {name: tried[column] for name, column in of_kind.select(tried).items()}
         sentences += _describe_quality(str(target), of_them)
         details += _describe_generation(str(target), of_them)
     return sentences, details
 
 
-def _describe_missing(fields: pd.DataFrame) -> Iterator[str]:
+def _describe_missing(fields: Columns) -> Iterator[str]:
     """Describe how many fields have no counterfactual, or none of one kind."""
-    notes = fields.get(JobColumn.NOTE, pd.Series(dtype=object)).dropna()
-    already = notes[notes.str.startswith("already ")]
-    for note, number in already.value_counts().items():
+    notes = [note for note in fields.get(JobColumn.NOTE, ()) if not is_missing(note)]
+    already = [note for note in notes if note.startswith("already ")]
+    for note, number in Counter(already).most_common():
         are, have = ("is", "has") if number == 1 else ("are", "have")
         yield f"{format_count(number, 'field')} {are} {note} and {have} no counterfactual."
     yield from _missing_sentence(len(notes) - len(already), "counterfactual", JobColumn.NOTE)
     for kind in reversed(COUNTERFACTUAL_KINDS):
         name = COUNTERFACTUAL(kind)
         if f"{name}_note" in fields:
-            made = fields[f"{name}_status"].notna() if f"{name}_status" in fields else False
-            lacking = fields[f"{name}_note"].notna() & ~pd.Series(made, fields.index)
-            yield from _missing_sentence(int(lacking.sum()), f"{kind} counterfactual", f"{name}_note")
+            statuses = fields.get(f"{name}_status", [None] * row_count(fields))
+            pairs = zip(fields[f"{name}_note"], statuses, strict=True)
+            lacking = sum(is_missing(status) and not is_missing(note) for note, status in pairs)
+            yield from _missing_sentence(lacking, f"{kind} counterfactual", f"{name}_note")
 
 
 def _missing_sentence(number: int, what: str, column: str) -> Iterator[str]:
@@ -244,27 +263,26 @@ def _missing_sentence(number: int, what: str, column: str) -> Iterator[str]:
         yield f"{format_count(number, 'field')} {have} no {what}; see {column} in fields.parquet."
 
 
-def _describe_quality(target: str, of_them: dict[str, "pd.Series[Any]"]) -> Iterator[str]:
-    counts = ", ".join(
-        f"{(of_them['status'] == status).sum()} {status} ({means})" for status, means in _STATUS_MEANINGS.items()
-    )
+def _describe_quality(target: str, of_them: Columns) -> Iterator[str]:
+    statuses = Counter(of_them["status"])
+    counts = ", ".join(f"{statuses[status]} {status} ({means})" for status, means in _STATUS_MEANINGS.items())
     yield f"Quality of the counterfactuals towards {target}: {counts}."
-    if "oracle_class" in of_them and (oracle_classes := of_them["oracle_class"].dropna()).size:
-        believed = int((oracle_classes == target).sum())
+    if oracle_classes := [name for name in of_them.get("oracle_class", ()) if not is_missing(name)]:
+        believed = oracle_classes.count(target)
         yield (
             f"An independently trained classifier predicts {target} for {believed} of {len(oracle_classes)} "
             f"({100 * believed / len(oracle_classes):.0f} %)."
         )
-    if "twin_error" in of_them and (errors := of_them["twin_error"].dropna()).size:
+    if errors := [error for error in of_them.get("twin_error", ()) if not is_missing(error)]:
         yield (
-            f"The median distance to the true twin in {target} is {errors.median():.2f} times that of the original "
+            f"The median distance to the true twin in {target} is {np.median(errors):.2f} times that of the original "
             "image; below 1 means closer."
         )
 
 
-def _describe_generation(target: str, of_them: dict[str, "pd.Series[Any]"]) -> Iterator[str]:
+def _describe_generation(target: str, of_them: Columns) -> Iterator[str]:
     if "way" in of_them and "attempts" in of_them:
         yield (
-            f"Counterfactuals towards {target}: {(of_them['way'] == 'gradient').sum()} along the gradient instead of "
-            f"the straight line, {(of_them['attempts'] > 1).sum()} with more than one attempt."
+            f"Counterfactuals towards {target}: {of_them['way'].count('gradient')} along the gradient instead of "
+            f"the straight line, {sum(attempts > 1 for attempts in of_them['attempts'])} with more than one attempt."
         )

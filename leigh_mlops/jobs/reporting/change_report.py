@@ -1,39 +1,64 @@
 """Changes made by a job's counterfactuals: table, figure and sentences."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from leigh_mlops.job_columns import AFTER, IMAGE, ColumnFamily, JobColumn, counterfactual_family
-from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates import write_table
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.change_charts import ChangeDirection, change_figure, change_sentences
+from leigh_mlops.report.job.table_columns import Columns, float_values, is_missing, row_count
 from leigh_mlops.report.style import save_figure
 from leigh_mlops.scores.paired_changes import paired_changes, well_means
-from leigh_mlops.screening.well_table import counterfactual_kinds, is_valid_counterfactual, well_names
+from leigh_mlops.screening.well_table import VALID_STATUSES, counterfactual_kinds, well_names
 
 __all__ = ["change_directions", "write_changes"]
 
 _MAX_DRAWN = 3
 
+Booleans = NDArray[np.bool_]
 
-def write_changes(out: Path, fields: pd.DataFrame, package: ModelPackage) -> list[str]:
+
+@dataclass(frozen=True)
+class _MeasuredFields:
+    """Measures of N fields and of their counterfactuals.
+
+    Attributes:
+        measures: Names of the M measures.
+        before: Measures of the images, shape (N, M).
+        after: Measures of the counterfactuals, shape (N, M), NaN where there is none.
+        wells: Well of each field, shape (N,).
+        labels: Class that each field is labelled as, None for none, shape (N,).
+        seen: Whether the model has seen each field, shape (N,).
+    """
+
+    measures: Sequence[str]
+    before: NDArray[np.float64]
+    after: NDArray[np.float64]
+    wells: NDArray[np.object_]
+    labels: NDArray[np.object_]
+    seen: Booleans
+
+
+def write_changes(out: Path, fields: Columns, classes: Sequence[str]) -> list[str]:
     """Write ``changes.csv`` of all kinds and ``changes.png`` of the most informative kind.
 
     Args:
         out: The job's folder.
-        fields: The table of fields.
-        package: The model.
+        fields: Columns of the table of fields.
+        classes: Names of the model's classes, in their order.
 
     Returns:
         Sentences on what changes; none if the counterfactuals were not measured.
     """
-    found = {kind: change_directions(fields, kind, package.model.spec.classes) for kind in counterfactual_kinds(fields)}
+    found = {kind: change_directions(fields, kind, classes) for kind in counterfactual_kinds(fields)}
     found = {kind: directions for kind, directions in found.items() if directions}
     if not found:
         return []
@@ -53,14 +78,14 @@ def write_changes(out: Path, fields: pd.DataFrame, package: ModelPackage) -> lis
     return [sentence for each in shown for sentence in change_sentences(each)] + notes
 
 
-def change_directions(fields: pd.DataFrame, kind: str, classes: Sequence[str]) -> list[ChangeDirection]:
+def change_directions(fields: Columns, kind: str, classes: Sequence[str]) -> list[ChangeDirection]:
     """Measure what counterfactuals of one kind that are not red change, from each predicted class to each target.
 
     Only wells that the model has not seen are used; if fewer than two of them are left, all wells are used.
     The real difference is taken over all wells that are labelled as one of the two classes.
 
     Args:
-        fields: The table of fields, with ``image_<measure>`` and ``counterfactual_<kind>_after_<measure>``.
+        fields: Columns of the table of fields, with ``image_<measure>`` and ``counterfactual_<kind>_after_<measure>``.
         kind: Kind of counterfactual, one of `explanations.KINDS`.
         classes: Names of the model's classes, in their order.
 
@@ -71,47 +96,46 @@ def change_directions(fields: pd.DataFrame, kind: str, classes: Sequence[str]) -
     measures = list(after.select(fields))
     if not measures:
         return []
-    pairs = [(source, target) for source in classes for target in classes if source != target]
+    measured = _measured_fields(fields, measures, after)
+    predicted, targets = (np.asarray(fields[name], object) for name in (JobColumn.PREDICTED, JobColumn.TARGET))
+    statuses = fields[counterfactual_family(kind)("status")]
+    made = np.asarray([not is_missing(status) for status in statuses], bool)
+    is_valid = np.asarray([status in VALID_STATUSES for status in statuses], bool)
     found = []
-    for source, target in pairs:
-        tried = fields[(fields[JobColumn.PREDICTED] == source) & (fields[JobColumn.TARGET] == target)]
-        tried = tried.dropna(subset=[counterfactual_family(kind)("status")])
-        holds = is_valid_counterfactual(tried, kind)
-        if holds.any():
-            found.append(_change_direction(fields, tried, holds, (source, target), measures, after))
+    for source, target in permutations(classes, 2):
+        tried = made & (predicted == source) & (targets == target)
+        if (tried & is_valid).any():
+            found.append(_change_direction(measured, tried, is_valid, (source, target)))
     return found
 
 
-def _change_direction(
-    fields: pd.DataFrame,
-    tried: pd.DataFrame,
-    holds: "pd.Series[bool]",
-    classes: tuple[str, str],
-    measures: list[str],
-    after: ColumnFamily,
-) -> ChangeDirection:
-    new = ~tried[JobColumn.SEEN].astype(bool)
-    unseen = len(set(well_names(tried[holds & new]))) >= 2
-    of_wells = new | (not unseen)
-    used = tried[holds & of_wells]
-    befores = [IMAGE(measure) for measure in measures]
-    changes = paired_changes(
-        used[befores],
-        used[[after(measure) for measure in measures]],
-        well_names(used),
-        source=_labelled_well_means(fields, classes[0], befores),
-        target=_labelled_well_means(fields, classes[1], befores),
+def _measured_fields(fields: Columns, measures: Sequence[str], after: ColumnFamily) -> _MeasuredFields:
+    nothing = [None] * row_count(fields)
+    return _MeasuredFields(
+        measures,
+        before=np.stack([float_values(fields[IMAGE(measure)]) for measure in measures], axis=1),
+        after=np.stack([float_values(fields[after(measure)]) for measure in measures], axis=1),
+        wells=np.asarray(well_names(fields), object),
+        labels=np.asarray(fields.get(Metadata.CONDITION, nothing), object),
+        seen=np.asarray(fields[JobColumn.SEEN], bool),
     )
-    wells, left_out = len(set(well_names(used))), int((~holds & of_wells).sum())
-    return ChangeDirection(*classes, dict(zip(measures, changes, strict=True)), wells, unseen, left_out)
 
 
-def _labelled_well_means(fields: pd.DataFrame, label: str, columns: list[str]) -> Any:  # noqa: ANN401
-    """Measures of the wells of one class, shape (W, F)."""
-    if Metadata.CONDITION not in fields:
-        return np.empty((0, len(columns)))
-    of_class = fields[fields[Metadata.CONDITION] == label]
-    return well_means(of_class[columns], well_names(of_class))
+def _change_direction(
+    measured: _MeasuredFields, tried: Booleans, is_valid: Booleans, classes: tuple[str, str]
+) -> ChangeDirection:
+    """Measure one direction, from the fields (N,) with such counterfactuals, and those whose one is valid."""
+    wells = measured.wells
+    unseen = len(set(wells[tried & is_valid & ~measured.seen])) >= 2
+    of_wells = tried & ~measured.seen if unseen else tried
+    used = of_wells & is_valid
+    labelled = [measured.labels == name for name in classes]
+    source, target = (well_means(measured.before[own], list(wells[own])) for own in labelled)
+    changes = paired_changes(
+        measured.before[used], measured.after[used], list(wells[used]), source=source, target=target
+    )
+    named = dict(zip(measured.measures, changes, strict=True))
+    return ChangeDirection(*classes, named, len(set(wells[used])), unseen, int((of_wells & ~is_valid).sum()))
 
 
 def _change_rows(kind: str, direction: ChangeDirection) -> list[dict[str, Any]]:

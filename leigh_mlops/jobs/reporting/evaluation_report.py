@@ -8,11 +8,13 @@ import pandas as pd
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.job_columns import PROBABILITY, JobColumn
-from leigh_mlops.jobs.reporting.build_report import Findings, build_report
+from leigh_mlops.jobs.reporting.build_report import Findings, build_report, job_tables
 from leigh_mlops.jobs.reporting.outputs import FAILURE_COLUMNS
 from leigh_mlops.jobs.worker import field_id
 from leigh_mlops.plates.columns import is_metadata
 from leigh_mlops.report.job.job_report import JobReport, write_job_report
+from leigh_mlops.report.job.table_columns import Columns
+from leigh_mlops.screening.reference_classes import choose_reference_classes
 from leigh_mlops.screening.screen import Screen
 from leigh_mlops.screening.well_table import misclassified_wells, well_table
 from leigh_mlops.study.evaluate_version import VersionEvaluation
@@ -45,29 +47,23 @@ def write_evaluation(folder: Path, scored: VersionEvaluation, store: Store, data
     try:
         curves = read_learning_curves(store, scored.version.run_id)
     except StoreUnavailableError:
-        curves = pd.DataFrame()
+        curves = {}
     return write_job_report(folder, evaluation_report(folder, scored, data, curves))
 
 
-def evaluation_report(folder: Path, scored: VersionEvaluation, data: Path, curves: pd.DataFrame) -> JobReport:
+def evaluation_report(folder: Path, scored: VersionEvaluation, data: Path, curves: Columns) -> JobReport:
     """Build the report: scores beside those of baselines, wells, calibration and learning curves."""
-    fields, spec, nothing = scored_field_table(scored), scored.package.model.spec, pd.DataFrame()
+    fields, spec = scored_field_table(scored), scored.package.model.spec
     classes = spec.classes if scored.package.model.task == "classify" else ()
     wells = well_table(fields, classes)
     calibration = scored.package.about.get("calibration")
     # Scores of plates need all of their wells; only those that the version has not seen are here.
-    screened = Screen(fields, wells, misclassified_wells(wells, classes), calibration=calibration)
+    reference = choose_reference_classes(wells, classes) if classes else None
+    hits = misclassified_wells(wells, classes)
+    screened = Screen(fields, wells, hits, calibration=calibration, reference=reference)
     job = {"model": scored.version.uri, "data": str(data), "methods": []}
-    none = pd.DataFrame(columns=FAILURE_COLUMNS)
-    report = build_report(
-        folder,
-        screened,
-        none,
-        nothing,
-        scored.package,
-        job,
-        Findings(sentences=scored.sentences),
-    )
+    tables = job_tables(screened, pd.DataFrame(columns=FAILURE_COLUMNS))
+    report = build_report(folder, tables, screened, scored.package, job, Findings(sentences=scored.sentences))
     rows = {name: _select_well_scores(scores) for name, scores in scored.rows.items()}
     return replace(
         report,
@@ -94,11 +90,15 @@ def scored_field_table(scored: VersionEvaluation) -> pd.DataFrame:
     return fields
 
 
-def read_learning_curves(store: Store, run_id: str) -> pd.DataFrame:
-    """Read the learning curves of a run as a table of epoch, metric and value."""
+def read_learning_curves(store: Store, run_id: str) -> Columns:
+    """Read the learning curves of a run as columns ``epoch``, ``metric`` and ``value``."""
     shown = {f"{part}/{score}" for part in _SPLITS for score in _CURVE_METRICS}
-    rows = [(each.step, each.name, each.value) for each in store.get_run(run_id).history() if each.name in shown]
-    return pd.DataFrame(rows, columns=["epoch", "metric", "value"])
+    found = [each for each in store.get_run(run_id).history() if each.name in shown]
+    return {
+        "epoch": [each.step for each in found],
+        "metric": [each.name for each in found],
+        "value": [each.value for each in found],
+    }
 
 
 def _select_well_scores(scores: dict[str, float]) -> dict[str, float]:

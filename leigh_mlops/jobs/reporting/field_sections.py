@@ -1,9 +1,7 @@
 """Sections on single fields for the pages of wells, from the table of fields."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-
-import pandas as pd
 
 from leigh_mlops.explanations import COUNTERFACTUAL_KINDS
 from leigh_mlops.job_columns import (
@@ -20,6 +18,7 @@ from leigh_mlops.jobs.reporting.captions import describe_map
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.change_charts import measure_name
 from leigh_mlops.report.job.job_records import CounterfactualStep, FieldSection, ReportPicture
+from leigh_mlops.report.job.table_columns import Columns, is_missing, table_rows
 
 __all__ = ["build_field_sections"]
 
@@ -46,17 +45,17 @@ _VERIFICATION_LABELS = {
 }
 
 
-def build_field_sections(fields: pd.DataFrame, doubts: Mapping[str, str]) -> dict[str, FieldSection]:
+def build_field_sections(fields: Columns, doubts: Mapping[str, str]) -> dict[str, FieldSection]:
     """Build the section on each field, by the field's name.
 
     Args:
-        fields: The job's table of fields.
+        fields: Columns of the job's table of fields.
         doubts: Warnings on the maps of methods that did not pass their checks, by the method's name.
     """
     titles = _titles(fields)
     return {
         str(row["field"]): _field_section(row, title, doubts)
-        for row, title in zip(fields.to_dict("records"), titles, strict=True)
+        for row, title in zip(table_rows(fields), titles, strict=True)
     }
 
 
@@ -97,12 +96,17 @@ def _image(pictures: Mapping[str, str], title: str) -> ReportPicture | None:
     return ReportPicture(pictures["image"], "Image, all channels", caption)
 
 
-def _titles(fields: pd.DataFrame) -> list[str]:
+def _titles(fields: Columns) -> list[str]:
     """Titles of the fields within their wells; plane and time are named if there are several."""
     named = {Metadata.SITE: "Field", Metadata.Z: "plane", Metadata.TIME: "time"}
-    varying = [name for name in named if name == Metadata.SITE or (name in fields and len(fields[name].unique()) > 1)]
+    varying = [name for name in named if name == Metadata.SITE or _count_values(fields.get(name, ())) > 1]
     rows = zip(*(fields[name] for name in varying), strict=True)
     return [", ".join(f"{named[name]} {value}" for name, value in zip(varying, row, strict=True)) for row in rows]
+
+
+def _count_values(values: Sequence[Any]) -> int:
+    """Number of different values; all missing ones count as one."""
+    return len({None if is_missing(value) else value for value in values})
 
 
 def _facts(row: Row) -> Iterator[tuple[str, Any]]:

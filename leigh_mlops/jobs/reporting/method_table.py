@@ -1,58 +1,55 @@
 """Checks of a job's methods, formatted for its report."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pandas as pd
-
 from leigh_mlops.jobs.reporting.captions import map_title
+from leigh_mlops.report.job.table_columns import Columns, drop_empty, is_missing
 
 __all__ = ["format_checks", "method_warnings"]
 
+Check = Mapping[str, Any]
 
-def method_warnings(methods: pd.DataFrame) -> dict[str, str]:
+
+def method_warnings(methods: Sequence[Check]) -> dict[str, str]:
     """Return a warning for each method that did not pass its checks, by the method's name.
 
     Args:
-        methods: The table of ``methods.csv``; empty where nothing was checked.
+        methods: Rows of ``methods.csv``.
     """
-    if methods.empty:
-        return {}
-    failed = methods.loc[~methods["passed"].astype(bool), "method"]
+    failed = [row["method"] for row in methods if not row["passed"]]
     return {str(name): "It has not passed its checks on this model; the first page says why." for name in failed}
 
 
-def format_checks(methods: pd.DataFrame) -> pd.DataFrame:
+def format_checks(methods: Sequence[Check]) -> Columns:
     """Format the checks for a reader; the file has all the numbers.
 
     Args:
-        methods: The table of ``methods.csv``; empty where nothing was checked.
+        methods: Rows of ``methods.csv``.
     """
-    if methods.empty:
-        return methods
-    rows = []
-    for row in methods.to_dict("records"):
-        rows.append(
-            {
-                "method": map_title(str(row["method"])) or str(row["method"]).replace("_", " "),
-                "checks": "● passed" if row["passed"] else "■ not passed",
-                "why": row["why"],
-                "deletion (random, edges)": _format_comparison(row, "deletion"),
-                "insertion (random, edges)": _format_comparison(row, "insertion"),
-                "likeness to an untrained network's": row.get("randomised_similarity"),
-                "completeness error": row.get("completeness_error"),
-                "infidelity": row.get("infidelity"),
-                "sensitivity": row.get("sensitivity"),
-                "images": row.get("images"),
-            }
-        )
-    return pd.DataFrame(rows).dropna(axis="columns", how="all")
+    rows = list(map(_format_check, methods))
+    return drop_empty({name: [row[name] for row in rows] for name in rows[0]}) if rows else {}
 
 
-def _format_comparison(row: Mapping[Any, Any], name: str) -> str | None:
+def _format_check(row: Check) -> dict[str, Any]:
+    return {
+        "method": map_title(str(row["method"])) or str(row["method"]).replace("_", " "),
+        "checks": "● passed" if row["passed"] else "■ not passed",
+        "why": row["why"],
+        "deletion (random, edges)": _format_comparison(row, "deletion"),
+        "insertion (random, edges)": _format_comparison(row, "insertion"),
+        "likeness to an untrained network's": row.get("randomised_similarity"),
+        "completeness error": row.get("completeness_error"),
+        "infidelity": row.get("infidelity"),
+        "sensitivity": row.get("sensitivity"),
+        "images": row.get("images"),
+    }
+
+
+def _format_comparison(row: Check, name: str) -> str | None:
     """Format a score with those of a random map and of an edge map."""
     values = [row.get(key) for key in (name, f"{name}_random", f"{name}_edge")]
-    if values[0] is None or pd.isna(values[0]):
+    if is_missing(values[0]):
         return None
-    own, random, edge = ("-" if value is None or pd.isna(value) else f"{value:.2f}" for value in values)
+    own, random, edge = ("-" if is_missing(value) else f"{value:.2f}" for value in values)
     return f"{own} ({random}, {edge})"

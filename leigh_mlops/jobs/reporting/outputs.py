@@ -11,7 +11,7 @@ from PIL import Image
 from leigh_mlops.errors import escape_unprintable
 from leigh_mlops.explanations import COUNTERFACTUAL_KINDS
 from leigh_mlops.job_columns import PICTURE, JobColumn, counterfactual_family
-from leigh_mlops.jobs.reporting.build_report import Findings, build_report
+from leigh_mlops.jobs.reporting.build_report import Findings, build_report, job_tables
 from leigh_mlops.jobs.reporting.captions import JobSummary, captions, field_title, summarise_job
 from leigh_mlops.jobs.reporting.change_report import write_changes
 from leigh_mlops.jobs.reporting.column_descriptions import write_columns
@@ -23,6 +23,7 @@ from leigh_mlops.plates import write_table
 from leigh_mlops.plates.columns import is_metadata
 from leigh_mlops.report.image_files import Rgb
 from leigh_mlops.report.job.job_report import write_job_report
+from leigh_mlops.report.job.table_columns import Columns, row_count, table_row
 from leigh_mlops.report.sheets import Panel, SheetRow, contact_sheet
 from leigh_mlops.report.style import save_figure
 from leigh_mlops.screening.screen import Screen, screen
@@ -77,16 +78,16 @@ def write_outputs(
 ) -> None:
     """Write all tables of a job, the meanings of their columns, the figures and the report."""
     summary = summarise_screen(screen(fields, package, **{name: job.get(key) for name, key in _SCREEN_OPTIONS.items()}))
-    screened = summary.screen
-    fields, wells = screened.fields, screened.wells
+    screened, classes = summary.screen, package.model.spec.classes
     _write_tables(out, screened, failures)
-    if len(fields):
-        save_figure(_draw_contact_sheet(out, fields, job), out / "contact_sheet.png")
-    job_summary = summarise_job(fields, wells, failures, package)
-    changed = write_changes(out, fields, package)
+    tables = job_tables(screened, failures, _read_methods(out / "methods.csv"))
+    if row_count(tables.fields):
+        save_figure(_draw_contact_sheet(out, tables.fields, job), out / "contact_sheet.png")
+    job_summary = summarise_job(tables.fields, tables.wells, row_count(tables.failures), classes)
+    changed = write_changes(out, tables.fields, classes)
     write_columns(
         out / "columns.md",
-        [*fields, *wells],
+        [*screened.fields, *screened.wells],
         changes=(out / "changes.csv").exists(),
         compounds=(out / "plates.csv").exists(),
     )
@@ -94,10 +95,14 @@ def write_outputs(
         sentences=[*_order_sentences(summary, job_summary), *job_summary.counterfactuals],
         changes=changed,
         warnings=summary.warnings,
-        details=[*job_summary.details, *write_latents(out, fields, package)],
+        details=[*job_summary.details, *write_latents(out, screened.fields, package)],
     )
-    methods = pd.read_csv(out / "methods.csv") if (out / "methods.csv").exists() else pd.DataFrame()
-    write_job_report(out / "report", build_report(out, screened, failures, methods, package, job, findings))
+    write_job_report(out / "report", build_report(out, tables, screened, package, job, findings))
+
+
+def _read_methods(path: Path) -> list[dict[str, Any]]:
+    rows = pd.read_csv(path).to_dict("records") if path.exists() else []
+    return [{str(name): value for name, value in row.items()} for row in rows]
 
 
 def _order_sentences(summary: ScreenSummary, job_summary: JobSummary) -> list[str]:
@@ -119,14 +124,11 @@ def _write_tables(out: Path, screened: Screen, failures: pd.DataFrame) -> None:
             (out / name).unlink(missing_ok=True)
 
 
-def _select_spread_rows(fields: pd.DataFrame, count: int) -> pd.DataFrame:
-    """Select fields that are evenly spread over the table, to cover all classes and regions."""
-    return fields.iloc[np.unique(np.linspace(0, len(fields) - 1, min(count, len(fields))).astype(int))]
-
-
-def _draw_contact_sheet(out: Path, fields: pd.DataFrame, job: dict[str, Any]) -> Any:  # noqa: ANN401
-    rows = []
-    for _, row in _select_spread_rows(fields, _SHEET_ROWS).iterrows():
+def _draw_contact_sheet(out: Path, fields: Columns, job: dict[str, Any]) -> Any:  # noqa: ANN401
+    """Draw fields that are evenly spread over the table, to cover all classes and regions."""
+    rows, count = [], row_count(fields)
+    for place in np.unique(np.linspace(0, count - 1, min(_SHEET_ROWS, count)).astype(int)):
+        row = table_row(fields, place)
         stills = [(path, caption) for path, caption in captions(row) if path.endswith(".png")]
         narrow = [(path, caption) for path, caption in stills if not path.endswith(_WIDE_PICTURES)]
         panels = [Panel(_read_png(out / path), caption) for path, caption in narrow[:_SHEET_PANELS]]

@@ -4,18 +4,18 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
-from pandas.api.types import is_numeric_dtype
+from numpy.typing import NDArray
 
 from leigh_mlops.job_columns import CALIBRATED, PROBABILITY, JobColumn
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.job.job_records import PlateMetric
+from leigh_mlops.report.job.table_columns import Columns, float_values, is_missing, is_numeric
 from leigh_mlops.screening.reference_classes import ReferenceClasses
 
 __all__ = ["plate_metrics", "probability_columns"]
 
 
-def probability_columns(wells: pd.DataFrame, classes: Sequence[str], direction: ReferenceClasses | None) -> list[str]:
+def probability_columns(wells: Columns, classes: Sequence[str], direction: ReferenceClasses | None) -> list[str]:
     """Return the columns of probabilities, calibrated if available; of two classes only that of the healthy one.
 
     Args:
@@ -35,7 +35,7 @@ def _probability_metric(column: str) -> PlateMetric:
     return PlateMetric(column, f"Probability of {name}", f"how sure the model is that a well is {name}{how}")
 
 
-def plate_metrics(wells: pd.DataFrame, probable: Sequence[str]) -> list[PlateMetric]:
+def plate_metrics(wells: Columns, probable: Sequence[str]) -> list[PlateMetric]:
     """Return metrics for the columns that have a value, each with one scale for the whole job.
 
     Args:
@@ -62,20 +62,24 @@ def plate_metrics(wells: pd.DataFrame, probable: Sequence[str]) -> list[PlateMet
             JobColumn.LATENT_DISTANCE, "Distance from training images", "how unlike these the well looks", 0, far
         ),
     ]
-    return [metric for metric in metrics if metric.column in wells and wells[metric.column].notna().any()]
+    return [metric for metric in metrics if not all(map(is_missing, wells.get(metric.column, ())))]
 
 
-def _signed_metric(wells: pd.DataFrame, column: str, title: str, meaning: str) -> PlateMetric:
-    limit = _round_limit(float(np.nanpercentile(wells[column].abs(), 99))) if _has_numbers(wells, column) else 1.0
+def _signed_metric(wells: Columns, column: str, title: str, meaning: str) -> PlateMetric:
+    known = _known_numbers(wells, column)
+    limit = _round_limit(float(np.percentile(np.abs(known), 99))) if len(known) else 1.0
     return PlateMetric(column, title, meaning, -limit, limit, signed=True, digits=1)
 
 
-def _upper_limit(wells: pd.DataFrame, column: str) -> float:
-    return _round_limit(float(wells[column].max())) if _has_numbers(wells, column) else 1.0
+def _upper_limit(wells: Columns, column: str) -> float:
+    known = _known_numbers(wells, column)
+    return _round_limit(float(known.max())) if len(known) else 1.0
 
 
-def _has_numbers(wells: pd.DataFrame, column: str) -> bool:
-    return column in wells and is_numeric_dtype(wells[column]) and bool(wells[column].notna().any())
+def _known_numbers(wells: Columns, column: str) -> NDArray[np.float64]:
+    values = wells.get(column, ())
+    numbers = float_values(values if is_numeric(values) else ())
+    return numbers[~np.isnan(numbers)]
 
 
 def _round_limit(limit: float) -> float:

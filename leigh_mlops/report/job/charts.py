@@ -1,10 +1,10 @@
 """Charts of a job's page, drawn with matplotlib: wells by class, latent map, learning curves and dose responses."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from leigh_mlops.job_columns import LATENT
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.job.job_records import PlateMetric
+from leigh_mlops.report.job.table_columns import Columns, float_values, is_missing, row_count
 from leigh_mlops.report.sentences import format_count, metric_name
 from leigh_mlops.report.style import (
     GRID,
@@ -39,6 +40,7 @@ LINE_STYLES = {"train": "--", "test": ":"}
 MIN_RESCUE, MAX_RESCUE = -50.0, 150.0
 MIN_DOSES = 3
 MAX_DOSE_CHARTS = 24
+DOSE_COLUMNS = ("dose", "rescue", "rescue_low", "rescue_high", "fitted")
 
 
 @dataclass(frozen=True)
@@ -58,14 +60,14 @@ class PageChart:
     links: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
-def strip_chart(wells: pd.DataFrame, metric: PlateMetric) -> PageChart | None:
+def strip_chart(wells: Columns, metric: PlateMetric) -> PageChart | None:
     """Draw the wells along a metric, one strip with the quartiles for each label; None if no well has a value.
 
     Args:
         wells: One row per well, with ``Metadata_Condition`` where labels are known.
         metric: Metric to show; its ends are those of the axis, and values beyond them are clipped.
     """
-    values = wells[metric.column].to_numpy(float, na_value=np.nan)
+    values = float_values(wells[metric.column])
     labels, known = _labels(wells), np.isfinite(values)
     if not known.any():
         return None
@@ -94,7 +96,7 @@ def _draw_strip(axes: Axes, place: int, values: NDArray[np.float64], colour: str
     axes.vlines(median, place - 0.32, place + 0.32, color=INK, linewidth=2)
 
 
-def latent_chart(fields: pd.DataFrame, wells: pd.DataFrame, hrefs: Sequence[str]) -> PageChart | None:
+def latent_chart(fields: Columns, wells: Columns, hrefs: Sequence[str]) -> PageChart | None:
     """Draw fields and wells on the first two latent components; None if there are fewer than two.
 
     A well is placed at the medians of its fields and links to its page. The frame holds 99 % of
@@ -106,12 +108,13 @@ def latent_chart(fields: pd.DataFrame, wells: pd.DataFrame, hrefs: Sequence[str]
         hrefs: URL of each well's page.
     """
     columns = [LATENT(1), LATENT(2)]
-    if fields.empty or not set(columns) <= set(fields) or not set(columns) <= set(wells):
+    if not row_count(fields) or not set(columns) <= set(fields) or not set(columns) <= set(wells):
         return None
-    low, high = np.nanpercentile(fields[columns].to_numpy(float), [0.5, 99.5], axis=0)
+    places = [np.stack([float_values(table[name]) for name in columns], axis=1) for table in (fields, wells)]
+    low, high = np.nanpercentile(places[0], [0.5, 99.5], axis=0)
     margin = 0.04 * np.maximum(high - low, 1e-9)
     low, high = low - margin, high + margin
-    of_fields, of_wells = (np.clip(table[columns].to_numpy(float), low, high) for table in (fields, wells))
+    of_fields, of_wells = (np.clip(each, low, high) for each in places)
     field_labels, well_labels = _labels(fields), _labels(wells)
     figure, axes = _new_axes(WIDTH, 5.5, x="latent component 1", y="latent component 2")
     for name, colour in _label_colours(np.concatenate([field_labels, well_labels])).items():
@@ -137,28 +140,30 @@ def _draw_fields(axes: Axes, places: NDArray[np.float64], colour: str) -> None:
     axes.add_patch(PathPatch(path, edgecolor=colour, facecolor="none", linewidth=3, capstyle="round", alpha=0.45))
 
 
-def curve_charts(curves: pd.DataFrame) -> list[PageChart]:
+def curve_charts(curves: Columns) -> list[PageChart]:
     """Draw the learning curves of each score, with a line for each part of the data on which it was measured.
 
     Args:
         curves: Columns ``epoch``, ``metric`` (such as ``val/log_loss``) and ``value``.
     """
-    if curves.empty:
+    if not row_count(curves):
         return []
-    finite = curves[np.isfinite(curves["value"].to_numpy(float))]
-    parts = finite["metric"].astype(str).str.partition("/")
-    named = finite.assign(part=parts[0], score=parts[2].where(parts[2] != "", parts[0]))
-    return [_curve_chart(str(score), of_score) for score, of_score in named.groupby("score", sort=True)]
+    scores: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for epoch, metric, value in zip(*(curves[name] for name in ("epoch", "metric", "value")), strict=True):
+        if math.isfinite(value):
+            part, _, score = str(metric).partition("/")
+            scores.setdefault(score or part, {}).setdefault(part, []).append((float(epoch), float(value)))
+    return [_curve_chart(score, parts) for score, parts in sorted(scores.items())]
 
 
-def _curve_chart(score: str, curves: pd.DataFrame) -> PageChart:
+def _curve_chart(score: str, parts: Mapping[str, Sequence[tuple[float, float]]]) -> PageChart:
     figure, axes = _new_axes(SMALL_WIDTH, 2.5, x="epoch")
     texts = []
-    for number, (part, own) in enumerate(curves.groupby("part", sort=True)):
-        epochs, values = own.sort_values("epoch")[["epoch", "value"]].to_numpy(float).T
-        style, colour = LINE_STYLES.get(str(part), "-"), PALETTE[number % len(PALETTE)]
+    for number, (part, points) in enumerate(sorted(parts.items())):
+        epochs, values = np.asarray(sorted(points)).T
+        style, colour = LINE_STYLES.get(part, "-"), PALETTE[number % len(PALETTE)]
         marker = "o" if len(values) == 1 else None
-        axes.plot(epochs, values, style, color=colour, linewidth=2, label=_short_name(str(part)), marker=marker)
+        axes.plot(epochs, values, style, color=colour, linewidth=2, label=_short_name(part), marker=marker)
         texts.append(f"{part} from {values[0]:.3g} to {values[-1]:.3g}")
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(4))
@@ -166,7 +171,7 @@ def _curve_chart(score: str, curves: pd.DataFrame) -> PageChart:
     return PageChart(metric_name(score), figure, f"{metric_name(score)} over epochs: {', '.join(texts)}")
 
 
-def dose_charts(doses: pd.DataFrame) -> list[PageChart]:
+def dose_charts(doses: Columns) -> list[PageChart]:
     """Draw the rescue of each compound with at least three doses above 0, the strongest rescue first.
 
     All share one scale of rescue, -50 to 150 %; values beyond are clipped. At most 24 charts are drawn.
@@ -177,17 +182,25 @@ def dose_charts(doses: pd.DataFrame) -> list[PageChart]:
     """
     if not {"compound", "dose", "rescue"} <= set(doses):
         return []
-    known = doses[(doses["dose"] > 0) & doses["rescue"].notna()]
-    several = [(str(name), rows) for name, rows in known.groupby("compound") if len(rows) >= MIN_DOSES]
-    ranked = sorted(several, key=lambda each: -float(each[1]["rescue"].max()))
-    return [_dose_chart(name, rows.sort_values("dose")) for name, rows in ranked[:MAX_DOSE_CHARTS]]
+    numbers = {name: float_values(doses[name]) for name in DOSE_COLUMNS if name in doses}
+    known = (numbers["dose"] > 0) & ~np.isnan(numbers["rescue"])
+    names = np.asarray([str(name) for name in doses["compound"]], object)
+    several = [
+        (name, {column: values[known & (names == name)] for column, values in numbers.items()})
+        for name in sorted(set(names[known]))
+        if np.sum(known & (names == name)) >= MIN_DOSES
+    ]
+    ranked = sorted(several, key=lambda each: -each[1]["rescue"].max())
+    return [_dose_chart(name, rows) for name, rows in ranked[:MAX_DOSE_CHARTS]]
 
 
-def _dose_chart(name: str, rows: pd.DataFrame) -> PageChart:
+def _dose_chart(name: str, rows: Mapping[str, NDArray[np.float64]]) -> PageChart:
     figure, axes = _new_axes(SMALL_WIDTH, 2.0, x="dose", y="rescue (%)")
-    dose, rescue = rows["dose"].to_numpy(float), rows["rescue"]
-    low, high = (rows.get(end, rescue).fillna(rescue) for end in ("rescue_low", "rescue_high"))
-    axes.vlines(dose, _clip_rescue(low), _clip_rescue(high), color=PALETTE[0], linewidth=3, alpha=0.5)
+    rows = {column: values[np.argsort(rows["dose"])] for column, values in rows.items()}
+    dose, rescue = rows["dose"], rows["rescue"]
+    ends = [rows.get(end, rescue) for end in ("rescue_low", "rescue_high")]
+    low, high = (_clip_rescue(np.where(np.isnan(end), rescue, end)) for end in ends)
+    axes.vlines(dose, low, high, color=PALETTE[0], linewidth=3, alpha=0.5)
     if "fitted" in rows:
         axes.plot(dose, _clip_rescue(rows["fitted"]), color=PALETTE[1], linewidth=2)
     axes.scatter(dose, _clip_rescue(rescue), s=32, c=PALETTE[0], edgecolors=INK, zorder=3)
@@ -203,8 +216,8 @@ def _dose_chart(name: str, rows: pd.DataFrame) -> PageChart:
     return PageChart(name, figure, f"{name}: rescue by dose, {texts}")
 
 
-def _clip_rescue(values: "pd.Series[float]") -> "pd.Series[float]":
-    return values.clip(MIN_RESCUE, MAX_RESCUE)
+def _clip_rescue(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.clip(values, MIN_RESCUE, MAX_RESCUE)
 
 
 def _new_axes(width: float, height: float, *, x: str, y: str = "") -> tuple[Figure, Axes]:
@@ -222,11 +235,9 @@ def _new_axes(width: float, height: float, *, x: str, y: str = "") -> tuple[Figu
     return figure, axes
 
 
-def _labels(table: pd.DataFrame) -> NDArray[np.object_]:
-    if Metadata.CONDITION not in table:
-        return np.full(len(table), NO_LABEL, object)
-    labels = table[Metadata.CONDITION]
-    return labels.astype(object).where(labels.notna(), NO_LABEL).map(str).to_numpy(object)
+def _labels(table: Columns) -> NDArray[np.object_]:
+    labels = table.get(Metadata.CONDITION, [None] * row_count(table))
+    return np.asarray([NO_LABEL if is_missing(label) else str(label) for label in labels], object)
 
 
 def _label_colours(labels: NDArray[np.object_]) -> dict[str, str]:

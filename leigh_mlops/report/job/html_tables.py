@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from leigh_mlops.plates.columns import strip_metadata_prefix
+from leigh_mlops.report.job.table_columns import Columns, is_numeric, row_count
 
-__all__ = ["Cell", "Column", "Table", "cell_text", "heading", "column_text", "table_from_frame", "table_from_records"]
+__all__ = ["Cell", "Column", "Table", "cell_text", "heading", "column_text", "table_from_columns", "table_from_records"]
 
 
 @dataclass(frozen=True)
@@ -106,37 +106,35 @@ def _format_number(value: float) -> str:
     return f"{value:.{3 if size < 1 else 2 if size < 10 else 1 if size < 100 else 0}f}"
 
 
-def table_from_frame(
+def table_from_columns(
     key: str,
     caption: str,
-    frame: pd.DataFrame,
+    table: Columns,
     *,
     meanings: Callable[[str], str] = lambda _: "",
     links: Mapping[str, Sequence[Sequence[tuple[str, str]]]] | None = None,
 ) -> Table:
-    """Convert a data frame into a table.
+    """Convert plain columns into a table.
 
     Args:
         key: Identifier of the table on the page.
         caption: Description of a row.
-        frame: Data frame with the columns of the table.
+        table: Values by the name of their column.
         meanings: Function from the name of a column to its meaning.
         links: Column to the links of each of its cells.
     """
     leading = links or {}
-    columns = [Column(heading(name), _is_number(frame[name]), meanings(str(name))) for name in frame]
+    columns = [Column(heading(name), _is_number(values), meanings(name)) for name, values in table.items()]
+    nowhere = [()] * row_count(table)
     cells = [
-        [
-            Cell(column_text(name, value), at)
-            for value, at in zip(frame[name], leading.get(str(name), [()] * len(frame)), strict=True)
-        ]
-        for name in frame
+        [Cell(column_text(name, value), at) for value, at in zip(values, leading.get(name, nowhere), strict=True)]
+        for name, values in table.items()
     ]
     return Table(key, caption, columns, list(zip(*cells, strict=True)))
 
 
 def table_from_records(key: str, caption: str, records: Sequence[Mapping[str, Any]]) -> Table | None:
-    """Convert a few records into a table, faster than through a data frame; None if there are none.
+    """Convert a few records into a table; None if there are none.
 
     Args:
         key: Identifier of the table on the page.
@@ -151,5 +149,5 @@ def table_from_records(key: str, caption: str, records: Sequence[Mapping[str, An
     return Table(key, caption, columns, [list(map(Cell, row)) for row in zip(*known.values(), strict=True)])
 
 
-def _is_number(values: "pd.Series[Any]") -> bool:
-    return bool(is_numeric_dtype(values) and not is_bool_dtype(values))
+def _is_number(values: Sequence[Any]) -> bool:
+    return is_numeric(values) and not any(isinstance(value, bool | np.bool_) for value in values)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import pandas as pd
+from leigh_mlops.report.job.table_columns import Columns
 
 __all__ = ["FieldSection", "JobReport", "PlateMetric", "ReportPicture", "CounterfactualStep"]
 
@@ -105,6 +105,8 @@ class PlateMetric:
 class JobReport:
     """Complete content of a report; empty parts get no section.
 
+    Tables are plain columns, see `table_columns`.
+
     Attributes:
         title: Title that names the images and the model.
         warnings: Warnings shown before any picture.
@@ -143,21 +145,21 @@ class JobReport:
     details: Sequence[str] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
-    fields: pd.DataFrame = field(default_factory=pd.DataFrame)
-    wells: pd.DataFrame = field(default_factory=pd.DataFrame)
+    fields: Columns = field(default_factory=dict)
+    wells: Columns = field(default_factory=dict)
     well_columns: Sequence[str] = ()
     metrics: Sequence[PlateMetric] = ()
     field_sections: Mapping[str, FieldSection] = field(default_factory=dict)
-    hits: pd.DataFrame = field(default_factory=pd.DataFrame)
+    hits: Columns = field(default_factory=dict)
     group: str = ""
-    plates: pd.DataFrame = field(default_factory=pd.DataFrame)
-    doses: pd.DataFrame = field(default_factory=pd.DataFrame)
+    plates: Columns = field(default_factory=dict)
+    doses: Columns = field(default_factory=dict)
     scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     calibration: Mapping[str, Any] | None = None
-    methods: pd.DataFrame = field(default_factory=pd.DataFrame)
-    curves: pd.DataFrame = field(default_factory=pd.DataFrame)
+    methods: Columns = field(default_factory=dict)
+    curves: Columns = field(default_factory=dict)
     pictures: Sequence[ReportPicture] = ()
-    failures: pd.DataFrame = field(default_factory=pd.DataFrame)
+    failures: Columns = field(default_factory=dict)
     columns: Mapping[str, str] = field(default_factory=dict)
     rules: Mapping[str, str] = field(default_factory=dict)
     citation: str = ""

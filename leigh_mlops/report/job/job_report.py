@@ -1,19 +1,19 @@
 """HTML report of a job: a folder of pages that open from disk, without a network."""
 
 import base64
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from leigh_mlops.job_columns import JobColumn
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.job.charts import PageChart, curve_charts, dose_charts, latent_chart, strip_chart
-from leigh_mlops.report.job.html_tables import Table, cell_text, table_from_frame
+from leigh_mlops.report.job.html_tables import Table, cell_text, table_from_columns
 from leigh_mlops.report.job.job_records import CounterfactualStep, FieldSection, JobReport, PlateMetric, ReportPicture
 from leigh_mlops.report.job.links import page_names, relative_url
 from leigh_mlops.report.job.plate_map import legends, plate_grids, well_colours, well_sentence
+from leigh_mlops.report.job.table_columns import Columns, is_missing, is_numeric, row_count, table_rows
 from leigh_mlops.report.job.templating import write_page
 from leigh_mlops.report.job.well_page import Neighbour, WellPage, write_well_page
 
@@ -43,7 +43,7 @@ def write_job_report(folder: Path, report: JobReport) -> Path:
     Raises:
         ValueError: The path of a picture or a download is absolute.
     """
-    names = page_names(zip(*(report.wells[name].map(str) for name in _WELL), strict=True)) if len(report.wells) else []
+    names = page_names([(str(plate), str(well)) for plate, well in _well_keys(report.wells)])
     meanings = _meanings(report)
     for path, page in zip(names, _well_pages(report, names, meanings), strict=True):
         write_well_page(folder / "wells" / path, page)
@@ -65,14 +65,25 @@ def write_job_report(folder: Path, report: JobReport) -> Path:
         latents=latent_chart(report.fields, report.wells, hrefs),
         curves=curve_charts(report.curves),
         doses=dose_charts(report.doses),
+        dosed_compounds=len(set(report.doses.get("compound", ()))),
+        failures=row_count(report.failures),
         pictures=[_picture_context(each, folder, report.root) for each in report.pictures],
         downloads=[(relative_url(report.root, path), path, what) for path, what in report.downloads.items()],
         inside=f"{report.root}/",
     )
 
 
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+def _well_keys(table: Columns) -> list[tuple[Any, Any]]:
+    """Plate and well of each row; none of an empty table."""
+    return list(zip(*(table[name] for name in _WELL), strict=True)) if row_count(table) else []
+
+
+def _well_fields(report: JobReport) -> dict[tuple[Any, Any], list[int]]:
+    """Numbers of the rows of each well's fields."""
+    found: dict[tuple[Any, Any], list[int]] = {}
+    for number, key in enumerate(_well_keys(report.fields)):
+        found.setdefault(key, []).append(number)
+    return found
 
 
 def _meanings(report: JobReport) -> Callable[[str], str]:
@@ -81,12 +92,11 @@ def _meanings(report: JobReport) -> Callable[[str], str]:
 
 def _well_pages(report: JobReport, names: Sequence[str], meanings: Callable[[str], str]) -> Any:  # noqa: ANN401
     """Yield the page of each well."""
-    if report.wells.empty:
-        return
-    titles = [f"{plate}, well {well}" for plate, well in zip(*(report.wells[name] for name in _WELL), strict=True)]
-    by_well = dict(list(report.fields.groupby(_WELL))) if len(report.fields) else {}
-    for place, well in enumerate(_records(report.wells)):
-        fields = by_well.get((well[Metadata.PLATE], well[Metadata.WELL]), report.fields[:0])
+    titles = [f"{plate}, well {well}" for plate, well in _well_keys(report.wells)]
+    by_well = _well_fields(report)
+    for place, well in enumerate(table_rows(report.wells)):
+        numbers = by_well.get((well[Metadata.PLATE], well[Metadata.WELL]), [])
+        fields = {name: [values[number] for number in numbers] for name, values in report.fields.items()}
         yield WellPage(
             title=titles[place],
             well=well,
@@ -104,11 +114,11 @@ def _well_pages(report: JobReport, names: Sequence[str], meanings: Callable[[str
 
 def _map_data(report: JobReport, hrefs: Sequence[str]) -> dict[str, Any]:
     """Data for the script of the page: colours and texts by metric, a sentence and a picture for each well."""
-    if report.wells.empty:
+    if not row_count(report.wells):
         return {"metrics": [], "wells": []}
-    first = report.fields.groupby(_WELL)["field"].first() if len(report.fields) else pd.Series(dtype=object)
+    first = {key: report.fields[JobColumn.FIELD][numbers[0]] for key, numbers in _well_fields(report).items()}
     wells = []
-    for well, href in zip(_records(report.wells), hrefs, strict=True):
+    for well, href in zip(table_rows(report.wells), hrefs, strict=True):
         section = report.field_sections.get(str(first.get((well[Metadata.PLATE], well[Metadata.WELL]))))
         picture = relative_url(report.root, section.image.path) if section and section.image else ""
         sentence = well_sentence(well, [name for name in report.well_columns if name not in _WELL])
@@ -117,61 +127,61 @@ def _map_data(report: JobReport, hrefs: Sequence[str]) -> dict[str, Any]:
 
 
 def _tables(report: JobReport, hrefs: Sequence[str], meanings: Callable[[str], str]) -> list[Table]:
-    shown = report.wells[[name for name in report.well_columns if name in report.wells]]
-    found = [
+    shown = {name: report.wells[name] for name in report.well_columns if name in report.wells}
+    found: list[tuple[str, str, Columns]] = [
         ("wells", "One row per well", shown),
         ("hits", f"One row per {report.group if report.group in report.hits else 'well'}", report.hits),
         ("plates", "One row per plate", report.plates),
         ("doses", "One row per compound and dose", report.doses),
         ("methods", "One row per method", report.methods),
-        ("scores", "One row per predictor of the class", _score_frame(report)),
+        ("scores", "One row per predictor of the class", _score_columns(report)),
         ("failures", "Files that could not be explained", report.failures),
     ]
     tables = []
-    for key, caption, frame in found:
-        if frame.empty:
-            continue
-        linked, links = _link_wells(_drop_interval_ends(frame), report, hrefs if key != "doses" else ())
-        tables.append(table_from_frame(key, f"{caption}, {len(frame)} in all", linked, meanings=meanings, links=links))
+    for key, caption, table in found:
+        if count := row_count(table):
+            linked, links = _link_wells(_drop_interval_ends(table), report, hrefs if key != "doses" else ())
+            tables.append(table_from_columns(key, f"{caption}, {count} in all", linked, meanings=meanings, links=links))
     return tables
 
 
-def _drop_interval_ends(frame: pd.DataFrame) -> pd.DataFrame:
+def _drop_interval_ends(table: Columns) -> Columns:
     """Drop the ends of an interval that is also given in one column."""
-    return (
-        frame.drop(columns=[JobColumn.RESCUE_LOW, JobColumn.RESCUE_HIGH], errors="ignore")
-        if JobColumn.RESCUE_INTERVAL in frame
-        else frame
-    )
+    if JobColumn.RESCUE_INTERVAL not in table:
+        return table
+    return {name: table[name] for name in table if name not in (JobColumn.RESCUE_LOW, JobColumn.RESCUE_HIGH)}
 
 
-def _score_frame(report: JobReport) -> pd.DataFrame:
-    frame = pd.DataFrame.from_dict({name: dict(scores) for name, scores in report.scores.items()}, orient="index")
-    return frame.reset_index(names="predicted from")
+def _score_columns(report: JobReport) -> Columns:
+    names = dict.fromkeys(name for scores in report.scores.values() for name in scores)
+    table = {name: [scores.get(name, math.nan) for scores in report.scores.values()] for name in names}
+    return {"predicted from": list(report.scores)} | table
 
 
 def _link_wells(
-    frame: pd.DataFrame, report: JobReport, hrefs: Sequence[str]
-) -> tuple[pd.DataFrame, dict[str, list[Sequence[tuple[str, str]]]]]:
+    table: Columns, report: JobReport, hrefs: Sequence[str]
+) -> tuple[Columns, dict[str, list[Sequence[tuple[str, str]]]]]:
     """Link the wells of a table to their pages; a table of compounds gets a column of their wells."""
     if not hrefs:
-        return frame, {}
-    if set(_WELL) <= set(frame):
-        pages = dict(zip(zip(*(report.wells[name] for name in _WELL), strict=True), hrefs, strict=True))
-        keys = zip(*(frame[name] for name in _WELL), strict=True)
-        return frame, {Metadata.WELL: [[(cell_text(key[1]), pages[key])] if key in pages else [] for key in keys]}
-    if report.group not in frame or report.group not in report.wells:
-        return frame, {}
-    groups = report.wells.assign(page=list(hrefs)).groupby(report.group)[[Metadata.WELL, "page"]]
-    members = {key: list(of_key.itertuples(index=False, name=None)) for key, of_key in groups}
-    found = [members.get(key, []) for key in frame[report.group]]
+        return table, {}
+    if set(_WELL) <= set(table):
+        pages = dict(zip(_well_keys(report.wells), hrefs, strict=True))
+        keys = _well_keys(table)
+        return table, {Metadata.WELL: [[(cell_text(key[1]), pages[key])] if key in pages else [] for key in keys]}
+    if report.group not in table or report.group not in report.wells:
+        return table, {}
+    members: dict[Any, list[tuple[str, str]]] = {}
+    for key, well, href in zip(report.wells[report.group], report.wells[Metadata.WELL], hrefs, strict=True):
+        if not is_missing(key):
+            members.setdefault(key, []).append((well, href))
+    found = [members.get(key, []) for key in table[report.group]]
     texts = [f"and {len(each) - _MAX_LINKS} more" if len(each) > _MAX_LINKS else "" for each in found]
-    return frame.assign(**{"its wells": texts}), {"its wells": [each[:_MAX_LINKS] for each in found]}
+    return {**table, "its wells": texts}, {"its wells": [each[:_MAX_LINKS] for each in found]}
 
 
 def _score_strip_chart(report: JobReport) -> PageChart | None:
     """Strip chart of the score of each class's wells, or else of the first numeric metric."""
-    numeric = [each for each in report.metrics if pd.api.types.is_numeric_dtype(report.wells[each.column])]
+    numeric = [each for each in report.metrics if is_numeric(report.wells[each.column])]
     chosen = sorted(numeric, key=lambda metric: metric.column != JobColumn.SCORE)
     return strip_chart(report.wells, chosen[0]) if chosen else None
 

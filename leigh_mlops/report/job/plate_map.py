@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
@@ -13,6 +12,7 @@ from leigh_mlops.plates import plate_shape, well_name
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.job.html_tables import column_text, heading
 from leigh_mlops.report.job.job_records import PlateMetric
+from leigh_mlops.report.job.table_columns import Columns, float_values, is_missing, is_numeric
 from leigh_mlops.report.rendering import SIGNED_MAP
 from leigh_mlops.report.style import PALETTE
 
@@ -73,27 +73,26 @@ class Legend:
     names: Sequence[tuple[str, str]]
 
 
-def plate_grids(wells: pd.DataFrame, pages: Sequence[str]) -> list[PlateGrid]:
+def plate_grids(wells: Columns, pages: Sequence[str]) -> list[PlateGrid]:
     """Build the grid of each plate whose wells have a row and a column.
 
     Args:
         wells: One row per well, with ``Metadata_Plate``, ``_Well``, ``_Row`` and ``_Col`` from 1.
         pages: URL of each well's page.
     """
-    if not {Metadata.ROW, Metadata.COLUMN} <= set(wells):
+    names = [Metadata.PLATE, Metadata.WELL, Metadata.ROW, Metadata.COLUMN]
+    if not set(names) <= set(wells):
         return []
-    placed = wells.assign(number=np.arange(len(wells)), page=list(pages)).dropna(subset=[Metadata.ROW, Metadata.COLUMN])
-    return [_plate_grid(str(plate), of_plate) for plate, of_plate in placed.groupby(Metadata.PLATE, sort=True)]
+    plates: dict[str, dict[tuple[int, int], WellCell]] = {}
+    placed = zip(*(wells[name] for name in names), pages, strict=True)
+    for number, (plate, name, row, column, page) in enumerate(placed):
+        if not is_missing(row) and not is_missing(column):
+            plates.setdefault(str(plate), {})[int(row), int(column)] = WellCell(number, str(name), page)
+    return [_plate_grid(plate, cells) for plate, cells in sorted(plates.items())]
 
 
-def _plate_grid(plate: str, wells: pd.DataFrame) -> PlateGrid:
-    rows, columns = plate_shape(wells)
-    cells = {
-        (int(row), int(column)): WellCell(int(number), str(name), str(page))
-        for row, column, number, name, page in zip(
-            *(wells[key] for key in (Metadata.ROW, Metadata.COLUMN, "number", Metadata.WELL, "page")), strict=True
-        )
-    }
+def _plate_grid(plate: str, cells: Mapping[tuple[int, int], WellCell]) -> PlateGrid:
+    rows, columns = plate_shape(*zip(*cells, strict=True))
     lines = [
         (well_name(row, 1)[:-2], [cells.get((row, column)) for column in range(1, columns + 1)])
         for row in range(1, rows + 1)
@@ -101,19 +100,19 @@ def _plate_grid(plate: str, wells: pd.DataFrame) -> PlateGrid:
     return PlateGrid(plate, range(1, columns + 1), lines)
 
 
-def well_colours(wells: pd.DataFrame, metric: PlateMetric) -> list[tuple[str, str]]:
+def well_colours(wells: Columns, metric: PlateMetric) -> list[tuple[str, str]]:
     """CSS class of the colour and text of each well, in the order of the table.
 
     A text column gets a colour for each value, in alphabetical order; the palest colours come last.
     """
     values = wells[metric.column]
-    if not pd.api.types.is_numeric_dtype(values):
+    if not is_numeric(values):
         order = _name_order(values)
         return [
-            ("none", "-") if pd.isna(value) else (f"n{order[str(value)] % len(PALETTE)}", str(value))
+            ("none", "-") if is_missing(value) else (f"n{order[str(value)] % len(PALETTE)}", str(value))
             for value in values
         ]
-    numbers = values.to_numpy(float, na_value=np.nan)
+    numbers = float_values(values)
     shares = np.clip((numbers - metric.low) / (metric.high - metric.low), 0, 1)
     letter = "d" if metric.signed else "s"
     return [
@@ -127,25 +126,27 @@ def _metric_text(number: float, metric: PlateMetric) -> str:
     return rounded.removeprefix("-") if float(rounded) == 0 else rounded
 
 
-def legends(wells: pd.DataFrame, metrics: Sequence[PlateMetric]) -> list[Legend]:
+def legends(wells: Columns, metrics: Sequence[PlateMetric]) -> list[Legend]:
     """Legend of each metric."""
     return [_legend(wells, metric) for metric in metrics]
 
 
-def _legend(wells: pd.DataFrame, metric: PlateMetric) -> Legend:
+def _legend(wells: Columns, metric: PlateMetric) -> Legend:
     values = wells[metric.column]
-    if not pd.api.types.is_numeric_dtype(values):
+    if not is_numeric(values):
         names = [(f"n{place % len(PALETTE)}", name) for name, place in _name_order(values).items()]
         return Legend(metric.title, metric.meaning, (), (), names)
     letter = "d" if metric.signed else "s"
     ticks = [_metric_text(float(value), metric) for value in np.linspace(metric.low, metric.high, TICKS)]
-    below, above = values.min() < metric.low, values.max() > metric.high
+    numbers = float_values(values)
+    below, above = (numbers < metric.low).any(), (numbers > metric.high).any()
     ticks[0], ticks[-1] = ("≤ " if below else "") + ticks[0], ("≥ " if above else "") + ticks[-1]
     return Legend(metric.title, metric.meaning, [f"{letter}{step}" for step in range(STEPS)], ticks, ())
 
 
-def _name_order(values: "pd.Series[Any]") -> dict[str, int]:
-    return {name: place for place, name in enumerate(sorted({str(value) for value in values.dropna()}))}
+def _name_order(values: Sequence[Any]) -> dict[str, int]:
+    names = {str(value) for value in values if not is_missing(value)}
+    return {name: place for place, name in enumerate(sorted(names))}
 
 
 def ramp_styles() -> str:

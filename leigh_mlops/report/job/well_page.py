@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from leigh_mlops.job_columns import PICTURE
 from leigh_mlops.report.job.html_tables import cell_text, column_text, heading, table_from_records
 from leigh_mlops.report.job.job_records import CounterfactualStep, FieldSection, ReportPicture
 from leigh_mlops.report.job.links import relative_url
+from leigh_mlops.report.job.table_columns import Columns, row_count
 from leigh_mlops.report.job.templating import write_page
 
 __all__ = ["Neighbour", "WellPage", "write_well_page"]
@@ -41,7 +40,7 @@ class WellPage:
         title: Plate and well.
         well: Row of the well.
         essential: Columns of the well that are shown at the top.
-        fields: Rows of its fields.
+        fields: Columns of its fields.
         field_sections: Sections of its fields, in their order.
         previous: The well before it.
         following: The well after it.
@@ -52,7 +51,7 @@ class WellPage:
     title: str
     well: Mapping[str, Any]
     key_columns: Sequence[str]
-    fields: pd.DataFrame
+    fields: Columns
     field_sections: Sequence[FieldSection]
     previous: Neighbour | None
     following: Neighbour | None
@@ -85,7 +84,7 @@ def write_well_page(path: Path, page: WellPage) -> Path:
 
 def _field_titles(page: WellPage) -> list[str]:
     """Title of each field, also of fields without a section."""
-    if len(page.field_sections) == len(page.fields):
+    if len(page.field_sections) == row_count(page.fields):
         return [section.title for section in page.field_sections]
     return [str(name) for name in page.fields["field"]]
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from leigh_mlops.jobs.reporting.build_report import Findings, build_report
+from leigh_mlops.jobs.reporting.build_report import Findings, build_report, job_tables
 from leigh_mlops.report.job.job_records import JobReport
 from leigh_mlops.screening.screen import Screen
 
@@ -34,8 +34,9 @@ def reported(tmp_path: Path, methods: pd.DataFrame | None = None, **changed: Any
     screened = {"fields": FIELDS, "wells": WELLS, "hits": nothing, "plates": nothing, "doses": nothing} | changed
     failures = pd.DataFrame(columns=["field", "path", "reason"])
     job = {"model": "models:/m/1", "data": "plate", "methods": ["counterfactual"]}
-    checks = nothing if methods is None else methods
-    return build_report(tmp_path, Screen(**screened), failures, checks, PACKAGE, job, Findings(["said"]))  # type: ignore[arg-type]
+    checks = [] if methods is None else methods.to_dict("records")
+    found = Screen(**screened)
+    return build_report(tmp_path, job_tables(found, failures, checks), found, PACKAGE, job, Findings(["said"]))  # type: ignore[arg-type]
 
 
 def test_the_table_of_wells_holds_what_everybody_reads(tmp_path: Path) -> None:
@@ -44,7 +45,7 @@ def test_the_table_of_wells_holds_what_everybody_reads(tmp_path: Path) -> None:
         "Metadata_Plate", "Metadata_Well", "Metadata_Condition", "predicted", "probability_WT", "score", "rescue",
         "rescue_interval", "fields",
     ]  # fmt: skip
-    assert report.wells["rescue_interval"].tolist()[0] == "-5 to 5"
+    assert report.wells["rescue_interval"][0] == "-5 to 5"
     assert "counterfactual_confident_length" in report.wells
 
 
@@ -53,7 +54,7 @@ def test_plates_have_scales_that_follow_from_the_job_and_not_from_a_plate(tmp_pa
     assert next(iter(metrics)) == "probability_WT"
     assert (metrics["score"].low, metrics["score"].high, metrics["score"].signed) == (-10, 10, True)
     assert (metrics["rescue"].low, metrics["rescue"].high) == (-50, 150)
-    assert reported(tmp_path).wells["quality"].tolist() == [1.0, 0.5]
+    assert reported(tmp_path).wells["quality"] == [1.0, 0.5]
     assert "robust_z" not in metrics
 
 
@@ -67,14 +68,14 @@ def test_calibrated_probabilities_are_shown_where_they_are_known(tmp_path: Path)
 
 
 def test_checks_of_methods_are_read_at_a_glance(tmp_path: Path) -> None:
-    assert reported(tmp_path).methods.empty
+    assert reported(tmp_path).methods == {}
     table = reported(tmp_path, CHECKS).methods
-    assert table["method"].tolist() == ["Occlusion", "Guided Grad-CAM"]
-    assert table["checks"].tolist() == ["● passed", "■ not passed"]
-    assert table["deletion (random, edges)"].tolist() == ["0.20 (0.50, 0.30)", "0.40 (0.50, -)"]
+    assert table["method"] == ["Occlusion", "Guided Grad-CAM"]
+    assert table["checks"] == ["● passed", "■ not passed"]
+    assert table["deletion (random, edges)"] == ["0.20 (0.50, 0.30)", "0.40 (0.50, -)"]
     assert "infidelity" not in table
     of_changes = reported(tmp_path, CHECKS.assign(method="counterfactual_confident_map")).methods
-    assert of_changes["method"].tolist()[0] == "Where the change matters (confident)"
+    assert of_changes["method"][0] == "Where the change matters (confident)"
     assert "insertion (random, edges)" not in table
 
 

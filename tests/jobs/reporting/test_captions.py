@@ -1,38 +1,40 @@
-from types import SimpleNamespace
-
-import pandas as pd
 import pytest
 
 from leigh_mlops.explanations import map_unit
-from leigh_mlops.jobs.reporting.captions import captions, describe_map, summarise_job
+from leigh_mlops.jobs.reporting.captions import JobSummary, captions, describe_map, summarise_job
+from leigh_mlops.report.job.table_columns import Columns
 
-PACKAGE = SimpleNamespace(model=SimpleNamespace(spec=SimpleNamespace(classes=("DS", "TT"))))
+CLASSES = ("DS", "TT")
 KEY = "counterfactual_confident"
-NONE = pd.DataFrame()
+
+
+def summarise(fields: Columns, wells: Columns | None = None, failed: int = 0) -> JobSummary:
+    return summarise_job(fields, wells or {}, failed, CLASSES)
 
 
 def said(**columns: object) -> list[str]:
-    fields = pd.DataFrame({"counterfactual_target": ["TT"] * 4, **columns})
-    return summarise_job(fields, NONE, NONE, PACKAGE).counterfactuals
+    fields = {"counterfactual_target": "TT", **columns}
+    filled = {name: values if isinstance(values, list) else [values] * 4 for name, values in fields.items()}
+    return summarise(filled).counterfactuals
 
 
 def test_without_counterfactuals_nothing_is_said_of_them() -> None:
-    found = summarise_job(pd.DataFrame({"x": [1]}), NONE, NONE, PACKAGE)
+    found = summarise({"x": [1]})
     assert found.counterfactuals == found.details == []
     assert found.job == ["1 field of 0 wells was explained; 0 could not be explained."]
-    one, two = (pd.DataFrame({"x": [0] * number}) for number in (1, 2))
-    assert summarise_job(two, one, two, PACKAGE).job == ["2 fields of 1 well were explained; 2 could not be explained."]
+    assert summarise({"x": [0, 0]}, {"x": [0]}, 2).job == [
+        "2 fields of 1 well were explained; 2 could not be explained."
+    ]
 
 
 def test_labelled_wells_are_those_without_a_compound() -> None:
-    wells = pd.DataFrame({
-        "Metadata_Condition": ["DS", "DS", "TT", "DS"], "predicted": ["DS", "TT", "TT", None], "seen": False,
-    })  # fmt: skip
-    fields = pd.DataFrame({"x": [0]})
-    plain = summarise_job(fields, wells, NONE, PACKAGE).job[1]
+    wells = {
+        "Metadata_Condition": ["DS", "DS", "TT", "DS"], "predicted": ["DS", "TT", "TT", None], "seen": [False] * 4,
+        "compound": [None] * 4,
+    }  # fmt: skip
+    plain = summarise({"x": [0]}, wells).job[1]
     assert plain.startswith("2 of the 3 labelled wells that the model had not seen are classified as labelled;")
-    treated = wells.assign(Metadata_Compound=[None, "good", None, None])
-    found = summarise_job(fields, treated, NONE, PACKAGE).job[1]
+    found = summarise({"x": [0]}, wells | {"compound": [None, "good", None, None]}).job[1]
     assert found.startswith("2 of the 2 labelled wells without a compound that the model had not seen are")
 
 
@@ -82,11 +84,10 @@ def test_trust_is_said_where_it_was_measured() -> None:
 
 
 def test_how_they_were_made_stands_among_the_details() -> None:
-    fields = pd.DataFrame({
-        "counterfactual_target": "TT", f"{KEY}_status": ["green", "red"], f"{KEY}_way": ["line", "gradient"],
+    found = summarise({
+        "counterfactual_target": ["TT"] * 2, f"{KEY}_status": ["green", "red"], f"{KEY}_way": ["line", "gradient"],
         f"{KEY}_attempts": [1, 2],
     })  # fmt: skip
-    found = summarise_job(fields, NONE, NONE, PACKAGE)
     assert not any("gradient" in sentence for sentence in found.counterfactuals)
     assert found.details == [
         "Counterfactuals towards TT: 1 along the gradient instead of the straight line, 1 with more than one attempt."
@@ -110,8 +111,7 @@ def test_fields_without_a_counterfactual_are_counted() -> None:
 
 
 def test_a_job_whose_fields_are_the_target_already_says_so() -> None:
-    every = pd.DataFrame({"counterfactual_note": ["already TT"] * 3})
-    assert summarise_job(every, NONE, NONE, PACKAGE).counterfactuals == [
+    assert summarise({"counterfactual_note": ["already TT"] * 3}).counterfactuals == [
         "3 fields are already TT and have no counterfactual."
     ]
 
@@ -132,16 +132,14 @@ def test_a_kind_that_some_fields_lack_is_counted() -> None:
 
 
 def test_captions() -> None:
-    row = pd.Series(
-        {
+    row = {
             "predicted": "DS", "probability_DS": 0.9, "counterfactual_target": "TT",
             "counterfactual_boundary_class": "TT", "counterfactual_boundary_probability": 0.503,
             f"{KEY}_class": "TT", f"{KEY}_probability": 0.96, f"{KEY}_status": "amber", f"{KEY}_map_full_colour": 0.02,
             "picture_image": "a.png", "picture_counterfactual_boundary": "b.png", f"picture_{KEY}": "c.png",
             f"picture_{KEY}_map": "d.png", "picture_sweep_film": "e.webp",
             "picture_sweep_video": "f.mp4", "picture_reconstruction": float("nan"),
-        }
-    )  # fmt: skip
+    }  # fmt: skip
     assert captions(row) == [
         ("a.png", "image: DS, 0.900"),
         ("b.png", "towards TT (boundary); saved file: TT (TT 0.503)"),

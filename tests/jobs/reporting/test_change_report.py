@@ -1,13 +1,14 @@
+from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from leigh_mlops.jobs.reporting.change_report import change_directions, write_changes
+from leigh_mlops.report.change_charts import ChangeDirection
 
-PACKAGE = SimpleNamespace(model=SimpleNamespace(spec=SimpleNamespace(classes=("DS", "TT"))))
+CLASSES = ("DS", "TT")
 
 
 def fields(shift: float, *, wells: int = 6, kind: str = "confident") -> pd.DataFrame:
@@ -28,9 +29,17 @@ def fields(shift: float, *, wells: int = 6, kind: str = "confident") -> pd.DataF
     return pd.DataFrame(rows)
 
 
+def directions(table: pd.DataFrame) -> list[ChangeDirection]:
+    return change_directions(table.to_dict("list"), "confident", CLASSES)
+
+
+def write(out: Path, table: pd.DataFrame, classes: Sequence[str] = CLASSES) -> list[str]:
+    return write_changes(out, table.to_dict("list"), classes)
+
+
 @pytest.mark.parametrize(("shift", "agrees"), [(3.0, True), (-3.0, False)])
 def test_each_way_is_held_against_the_real_difference(shift: float, agrees: bool) -> None:
-    there, back = change_directions(fields(shift), "confident", ("DS", "TT"))
+    there, back = directions(fields(shift))
     assert (there.source, there.target, back.source, back.target) == ("DS", "TT", "TT", "DS")
     change = there.changes["intensity_TMRM"]
     assert change.real == pytest.approx(-4, abs=0.3)
@@ -43,45 +52,45 @@ def test_each_way_is_held_against_the_real_difference(shift: float, agrees: bool
 def test_red_counterfactuals_are_left_out_and_counted() -> None:
     table = fields(3.0)
     table.loc[0, "counterfactual_confident_after_intensity_TMRM"] = 1000.0
-    assert change_directions(table, "confident", ("DS", "TT"))[0].changes["intensity_TMRM"].change > 10
+    assert directions(table)[0].changes["intensity_TMRM"].change > 10
     table.loc[:1, "counterfactual_confident_status"] = ["red", "amber"]
-    there = change_directions(table, "confident", ("DS", "TT"))[0]
+    there = directions(table)[0]
     assert there.changes["intensity_TMRM"].change == pytest.approx(-3, abs=0.1)
     assert there.left_out == 1
     table["counterfactual_confident_status"] = "red"
-    assert change_directions(table, "confident", ("DS", "TT")) == []
+    assert directions(table) == []
 
 
 def test_fields_left_out_are_those_of_the_wells_that_are_used() -> None:
     table = fields(3.0)
     table["seen"] = ~table["Metadata_Well"].isin(["DS00", "DS01"])
     table.loc[[0, 10, 11], "counterfactual_confident_status"] = "red"  # one of DS00, two of a well that was seen
-    there = change_directions(table, "confident", ("DS", "TT"))[0]
+    there = directions(table)[0]
     assert (there.wells, there.unseen, there.left_out) == (2, True, 1)
     table.loc[1, "counterfactual_confident_status"] = None  # it has none
-    there = change_directions(table, "confident", ("DS", "TT"))[0]
+    there = directions(table)[0]
     assert (there.wells, there.unseen, there.left_out) == (4, False, 3)
     table.loc[4, "counterfactual_confident_status"] = None
-    assert change_directions(table, "confident", ("DS", "TT"))[0].left_out == 3
+    assert directions(table)[0].left_out == 3
 
 
 def test_wells_of_training_count_only_where_there_are_no_others() -> None:
     table = fields(3.0)
     table["seen"] = ~table["Metadata_Well"].isin(["DS00", "DS01", "TT00"])
-    there, back = change_directions(table, "confident", ("DS", "TT"))
+    there, back = directions(table)
     assert (there.wells, there.unseen) == (2, True)
     assert (back.wells, back.unseen) == (6, False)
 
 
 def test_without_labels_nothing_is_said_of_the_classes() -> None:
-    there, _ = change_directions(fields(3.0).drop(columns="Metadata_Condition"), "confident", ("DS", "TT"))
+    there, _ = directions(fields(3.0).drop(columns="Metadata_Condition"))
     assert np.isnan(there.changes["intensity_TMRM"].real)
     assert there.changes["intensity_TMRM"].q < 0.001
 
 
 def test_table_figure_and_sentences(tmp_path: Path) -> None:
     table = fields(3.0).join(fields(1.0, kind="boundary").filter(like="boundary"))
-    said = write_changes(tmp_path, table, PACKAGE)
+    said = write(tmp_path, table)
     assert said[0].startswith("Towards TT (from DS, 6 wells, none seen in training), mean TMRM falls by 2.9")
     written = pd.read_csv(tmp_path / "changes.csv")
     assert written["kind"].tolist() == ["confident"] * 2 + ["boundary"] * 2
@@ -91,10 +100,10 @@ def test_table_figure_and_sentences(tmp_path: Path) -> None:
 
 def test_of_many_directions_those_with_most_wells_are_drawn_and_that_is_said(tmp_path: Path) -> None:
     table = fields(3.0)
-    package = SimpleNamespace(model=SimpleNamespace(spec=SimpleNamespace(classes=("DS", "TT", "WT"))))
-    assert not any("directions" in sentence for sentence in write_changes(tmp_path, table, package))
+    classes = (*CLASSES, "WT")
+    assert not any("directions" in sentence for sentence in write(tmp_path, table, classes))
     others = [table[table["Metadata_Condition"] == name].assign(counterfactual_target="WT") for name in ("DS", "TT")]
-    said = write_changes(tmp_path, pd.concat([table, *others], ignore_index=True), package)
+    said = write(tmp_path, pd.concat([table, *others], ignore_index=True), classes)
     assert said[-1] == (
         "The figure and these sentences hold the 3 directions with the most wells; changes.csv holds all 4."
     )
@@ -104,6 +113,6 @@ def test_of_many_directions_those_with_most_wells_are_drawn_and_that_is_said(tmp
 
 def test_a_job_without_measures_writes_nothing(tmp_path: Path) -> None:
     table = fields(3.0)
-    assert write_changes(tmp_path, table[[name for name in table if "after" not in name]], PACKAGE) == []
-    assert write_changes(tmp_path, table[["Metadata_Plate", "Metadata_Well", "seen"]], PACKAGE) == []
+    assert write(tmp_path, table[[name for name in table if "after" not in name]]) == []
+    assert write(tmp_path, table[["Metadata_Plate", "Metadata_Well", "seen"]]) == []
     assert not list(tmp_path.iterdir())

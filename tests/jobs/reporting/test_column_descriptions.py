@@ -14,7 +14,7 @@ from leigh_mlops.jobs.reporting.column_descriptions import (
     write_columns,
 )
 from tests.images.test_regions import CHANNELS, field
-from tests.jobs.reporting.test_change_report import PACKAGE
+from tests.jobs.reporting.test_change_report import CLASSES
 from tests.jobs.reporting.test_change_report import fields as changed_fields
 
 MEASURES = list(region_features(field(), CHANNELS, [4.0, 3.0])) + list(
@@ -54,7 +54,7 @@ def test_a_column_has_the_meaning_of_its_own_pattern() -> None:
 
 
 def test_columns_of_the_table_of_changes_are_explained(tmp_path: Path) -> None:
-    write_changes(tmp_path, changed_fields(3.0), PACKAGE)
+    write_changes(tmp_path, changed_fields(3.0).to_dict("list"), CLASSES)
     columns = list(pd.read_csv(tmp_path / "changes.csv"))
     assert {"real_q", "ratio", "signs_agree"} <= set(columns)
     assert columns == list(CHANGE_COLUMNS)

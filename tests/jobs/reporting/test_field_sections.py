@@ -1,7 +1,7 @@
-import pandas as pd
 import pytest
 
 from leigh_mlops.jobs.reporting.field_sections import build_field_sections
+from leigh_mlops.report.job.table_columns import Columns
 
 KEY = "counterfactual_confident"
 ROW = {
@@ -19,8 +19,12 @@ ROW = {
 }  # fmt: skip
 
 
+def columns(*rows: dict[str, object]) -> Columns:
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
 def make_section(doubts: dict[str, str] | None = None, **changed: object):
-    return build_field_sections(pd.DataFrame([ROW | changed]), doubts or {})["f1"]
+    return build_field_sections(columns(ROW | changed), doubts or {})["f1"]
 
 
 def test_steps_go_from_the_image_over_the_boundary() -> None:
@@ -72,5 +76,5 @@ def test_why_there_is_no_counterfactual_is_said() -> None:
 
 def test_planes_are_named_where_there_are_several() -> None:
     assert make_section().title == "Field 1"
-    two = pd.DataFrame([ROW, ROW | {"Metadata_Z": 2, "field": "f2"}])
+    two = columns(ROW, ROW | {"Metadata_Z": 2, "field": "f2"})
     assert [each.title for each in build_field_sections(two, {}).values()] == ["Field 1, plane 1", "Field 1, plane 2"]

@@ -3,11 +3,11 @@
 import re
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
-from leigh_mlops.report.job.html_tables import table_from_frame, table_from_records
+from leigh_mlops.report.job.html_tables import table_from_columns, table_from_records
 from leigh_mlops.report.job.job_report import JobReport, ReportPicture, write_job_report
+from leigh_mlops.report.job.table_columns import table_rows
 from tests.browser.conftest import HOSTILE, write_job
 
 
@@ -48,7 +48,7 @@ def test_an_empty_job_has_a_page(tmp_path: Path) -> None:
 
 
 def test_an_undecodable_file_name_does_not_break_the_page(tmp_path: Path) -> None:
-    failures = pd.DataFrame({"path": ["a\udcff.png"], "reason": ["no image"]}, dtype=object)
+    failures = {"path": ["a\udcff.png"], "reason": ["no image"]}
     assert "a?.png" in write_job_report(tmp_path, JobReport("x", failures=failures)).read_text(encoding="utf-8")
 
 
@@ -64,11 +64,12 @@ def test_absolute_paths_of_pictures_are_refused(tmp_path: Path) -> None:
         write_job_report(tmp_path, JobReport("x", pictures=[ReportPicture("/etc/a.png", "", "")]))
 
 
-def test_tables_of_frames_and_of_records_agree() -> None:
-    frame = pd.DataFrame({"name": ["a", None], "share": [0.5, 2.0], "none": [None, None]})
-    of_frame = table_from_frame("k", "c", frame[["name", "share"]])
-    of_records = table_from_records("k", "c", frame.to_dict("records"))
-    assert [[cell.text for cell in row] for row in of_frame.rows] == [["a", "0.500"], ["-", "2.00"]]
+def test_tables_of_columns_and_of_records_agree() -> None:
+    columns = {"name": ["a", None], "share": [0.5, 2.0]}
+    of_columns = table_from_columns("k", "c", columns)
+    of_records = table_from_records("k", "c", table_rows(columns | {"none": [None, None]}))
+    assert [[cell.text for cell in row] for row in of_columns.rows] == [["a", "0.500"], ["-", "2.00"]]
     assert [[cell.text for cell in row] for row in of_records.rows] == [["a", "0.500"], ["-", "2.00"]]
+    assert [column.number for column in of_columns.columns] == [False, True]
     assert [column.number for column in of_records.columns] == [False, True]
     assert table_from_records("k", "c", []) is None

@@ -1,17 +1,16 @@
 import re
 
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib import colormaps
 
 from leigh_mlops.report.job.job_records import PlateMetric
 from leigh_mlops.report.job.plate_map import legends, plate_grids, ramp_styles, well_colours
 
-WELLS = pd.DataFrame({
+WELLS = {
     "Metadata_Plate": ["P2", "P1", "P1"], "Metadata_Well": ["A01", "B03", "H12"], "Metadata_Row": [1, 2, 8],
     "Metadata_Col": [1, 3, 12], "probability": [0.0, 1.0, np.nan], "predicted": ["WT", "DS", None],
-})  # fmt: skip
+}  # fmt: skip
 
 
 def test_a_well_stands_in_its_row_and_column() -> None:
@@ -25,8 +24,8 @@ def test_a_well_stands_in_its_row_and_column() -> None:
 
 
 def test_wells_without_a_place_have_no_grid() -> None:
-    assert plate_grids(WELLS.drop(columns="Metadata_Row"), ["a", "b", "c"]) == []
-    assert plate_grids(WELLS.assign(Metadata_Row=np.nan), ["a", "b", "c"]) == []
+    assert plate_grids({name: WELLS[name] for name in WELLS if name != "Metadata_Row"}, ["a", "b", "c"]) == []
+    assert plate_grids(WELLS | {"Metadata_Row": [np.nan] * 3}, ["a", "b", "c"]) == []
 
 
 def test_the_scale_is_that_of_the_metric_and_not_of_the_values() -> None:
@@ -40,7 +39,7 @@ def test_the_scale_is_that_of_the_metric_and_not_of_the_values() -> None:
 
 def test_a_signed_scale_has_zero_in_its_middle() -> None:
     assert well_colours(WELLS, PlateMetric("probability", "", "", -3, 3, signed=True))[0] == ("d16", "0.00")
-    nearly = WELLS.assign(probability=-0.001)
+    nearly = WELLS | {"probability": [-0.001] * 3}
     assert well_colours(nearly, PlateMetric("probability", "", "", -3, 3, signed=True))[0] == ("d16", "0.00")
 
 
