@@ -1,5 +1,6 @@
 """Figure of the latent map: fields by class, plate and well, with the outliers named."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -12,8 +13,9 @@ from leigh_mlops.job_columns import LATENT, JobColumn
 from leigh_mlops.plates import well_name
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.style import GRID, INK, MUTED, PALETTE, class_colours, escape_dollars, new_figure, style_axes
+from leigh_mlops.report.table_columns import Columns, float_values, is_missing, row_count
 
-__all__ = ["MAX_NAMED_OUTLIERS", "outlying_fields", "latent_picture", "variance_share"]
+__all__ = ["MAX_NAMED_OUTLIERS", "outlying_rows", "latent_picture", "variance_share"]
 
 MAX_NAMED_OUTLIERS = 8
 MAX_NAMED_WELLS = 24
@@ -24,28 +26,35 @@ POSITION_MAP = "cividis"
 OTHER_COLOUR = "#B5B5B5"
 
 _WELL = [Metadata.PLATE, Metadata.WELL]
+_USED_COLUMNS = [
+    *_WELL, Metadata.ROW, Metadata.COLUMN, Metadata.CONDITION, JobColumn.FIELD, JobColumn.SEEN,
+    JobColumn.LATENT_DISTANCE, LATENT(1), LATENT(2),
+]  # fmt: skip
 
 
-def outlying_fields(fields: pd.DataFrame, limit: float) -> pd.DataFrame:
-    """Fields with a ``latent_distance`` above the limit, the farthest first."""
-    return fields[fields[JobColumn.LATENT_DISTANCE] > limit].sort_values(JobColumn.LATENT_DISTANCE, ascending=False)
+def outlying_rows(fields: Columns, limit: float) -> list[int]:
+    """Numbers of the rows with a ``latent_distance`` above the limit, the farthest first."""
+    distances = float_values(fields[JobColumn.LATENT_DISTANCE])
+    outside = np.flatnonzero(distances > limit)
+    return [int(row) for row in outside[np.argsort(-distances[outside], kind="stable")]]
 
 
-def variance_share(fields: pd.DataFrame, column: str, group: str) -> float:
+def variance_share(fields: Columns, column: str, group: str) -> float:
     """Share of the variance of a column between wells that their group explains.
 
     It is the adjusted R squared of the groups' means, over the means of the wells: fields of a well are
     not independent measurements, and many groups explain some variance by chance.
 
     Args:
-        fields: One row per field, with ``Metadata_Plate`` and ``Metadata_Well``.
+        fields: Columns of the fields, with ``Metadata_Plate`` and ``Metadata_Well``.
         column: Numeric column.
         group: Column that is constant within a well, such as ``Metadata_Condition``; wells without it are left out.
 
     Returns:
         0 to 1; NaN with fewer than two groups, a single well in each, or no variance.
     """
-    grouped = fields.assign(value=fields[column], group=fields[group]).dropna(subset=["group"]).groupby(_WELL)
+    used = {name: fields[name] for name in _WELL} | {"value": fields[column], "group": fields[group]}
+    grouped = pd.DataFrame(used).dropna(subset=["group"]).groupby(_WELL)
     wells = grouped.agg(value=("value", "mean"), group=("group", "first"))
     n, k = len(wells), wells["group"].nunique()
     total = float(np.square(wells["value"] - wells["value"].mean()).sum())
@@ -55,7 +64,7 @@ def variance_share(fields: pd.DataFrame, column: str, group: str) -> float:
     return max(0.0, 1 - within / (n - k) / (total / (n - 1)))
 
 
-def latent_picture(fields: pd.DataFrame, explained: Sequence[float], limit: float) -> Figure:
+def latent_picture(fields: Columns, explained: Sequence[float], limit: float) -> Figure:
     """Draw the first two latent components of each field, coloured by class, by plate, and by position.
 
     Up to 24 wells are named; with more, row and column have a panel each. Fields used to train or choose
@@ -64,7 +73,7 @@ def latent_picture(fields: pd.DataFrame, explained: Sequence[float], limit: floa
     are drawn on its edge.
 
     Args:
-        fields: One row per field: ``field``, ``Metadata_Plate``, ``_Well``, ``_Row``, ``_Col``,
+        fields: Columns of the fields: ``field``, ``Metadata_Plate``, ``_Well``, ``_Row``, ``_Col``,
             ``latent_1`` and further ones, ``latent_distance``, and if known
             ``Metadata_Condition`` and ``seen``.
         explained: Share of the training fields' variance along each component, 0 to 1.
@@ -73,21 +82,20 @@ def latent_picture(fields: pd.DataFrame, explained: Sequence[float], limit: floa
     Raises:
         ValueError: There is no field, or no component.
     """
-    if fields.empty or not len(explained):
-        raise ValueError(f"{len(fields)} fields and {len(explained)} components: there is nothing to draw.")
+    if not row_count(fields) or not len(explained):
+        raise ValueError(f"{row_count(fields)} fields and {len(explained)} components: there is nothing to draw.")
     vertical = LATENT(2) if len(explained) > 1 else JobColumn.LATENT_DISTANCE
-    places = fields[[LATENT(1), vertical]].to_numpy(float)
     # Drawn in a random order, or the last class would cover the others.
-    shuffled = np.random.default_rng(0).permutation(len(fields))
-    fields, places = fields.iloc[shuffled], _clip_outliers(places)[shuffled]
+    shuffled = np.random.default_rng(0).permutation(row_count(fields))
+    fields = {name: [fields[name][row] for row in shuffled] for name in _USED_COLUMNS if name in fields}
+    places = _clip_outliers(np.stack([float_values(fields[name]) for name in (LATENT(1), vertical)], axis=1))
     panels = _panels(fields)
-    named = outlying_fields(fields, limit)[:MAX_NAMED_OUTLIERS]
+    named = outlying_rows(fields, limit)[:MAX_NAMED_OUTLIERS]
     across, down = (3, 1) if len(panels) == 3 else (2, 2)
     figure = new_figure(5.4 * across, 4.6 * down + 0.9 + 0.13 * len(named))
-    ringed = places[pd.Index(fields["field"]).get_indexer(pd.Index(named["field"]))]
     for each, (title, group, draw) in zip(figure.subplots(down, across).ravel(), panels.values(), strict=True):
         draw(each, fields, places)
-        _ring_outliers(each, ringed, near=0.04 * np.ptp(places, axis=0))
+        _ring_outliers(each, places[named], near=0.04 * np.ptp(places, axis=0))
         style_axes(
             each,
             x=_axis_label(explained, 1),
@@ -100,16 +108,16 @@ def latent_picture(fields: pd.DataFrame, explained: Sequence[float], limit: floa
     return figure
 
 
-_Draw = Callable[[Axes, pd.DataFrame, NDArray[np.float64]], None]
+_Draw = Callable[[Axes, Columns, NDArray[np.float64]], None]
 
 
-def _panels(fields: pd.DataFrame) -> dict[str, tuple[str, str, _Draw]]:
+def _panels(fields: Columns) -> dict[str, tuple[str, str, _Draw]]:
     """Title, column whose share of the variance is given, and drawing function of each panel."""
     panels: dict[str, tuple[str, str, _Draw]] = {
         "class": ("class", Metadata.CONDITION, _draw_by_class),
         "plate": ("plate", Metadata.PLATE, _draw_by_plate),
     }
-    if len(fields[_WELL].drop_duplicates()) <= MAX_NAMED_WELLS:
+    if len(set(zip(*(fields[name] for name in _WELL), strict=True))) <= MAX_NAMED_WELLS:
         return panels | {"well": ("well", "", _draw_by_well)}
     return panels | {
         "row": ("row", Metadata.ROW, _draw_by_row),
@@ -130,7 +138,7 @@ def _axis_label(explained: Sequence[float], number: int) -> str:
     return f"component {number} ({explained[number - 1]:.0%} of the training fields' variance)"
 
 
-def _variance_text(fields: pd.DataFrame, group: str) -> str:
+def _variance_text(fields: Columns, group: str) -> str:
     if group not in fields:
         return ""
     shares = [variance_share(fields, name, group) for name in (LATENT(1), LATENT(2)) if name in fields]
@@ -139,45 +147,45 @@ def _variance_text(fields: pd.DataFrame, group: str) -> str:
     return ": " + ", ".join(f"{share:.0%} of component {n}" for n, share in enumerate(shares, start=1))
 
 
-def _largest_groups(fields: pd.DataFrame, column: str) -> list[str]:
+def _largest_groups(values: Sequence[str | None]) -> list[str]:
     """Names in alphabetical order; if there are too many, those with the most fields."""
-    counts = fields[column].dropna().astype(str).value_counts() if column in fields else pd.Series(dtype=int)
-    return sorted(str(name) for name in counts.index[:MAX_GROUPS])
+    counts = Counter(value for value in values if value is not None)
+    return sorted(name for name, _ in counts.most_common(MAX_GROUPS))
 
 
-def _draw_by_class(axes: Axes, fields: pd.DataFrame, places: NDArray[np.float64]) -> None:
+def _draw_by_class(axes: Axes, fields: Columns, places: NDArray[np.float64]) -> None:
     _draw_by_group(axes, fields, places, Metadata.CONDITION, "no class")
 
 
-def _draw_by_plate(axes: Axes, fields: pd.DataFrame, places: NDArray[np.float64]) -> None:
+def _draw_by_plate(axes: Axes, fields: Columns, places: NDArray[np.float64]) -> None:
     _draw_by_group(axes, fields, places, Metadata.PLATE, "other plates")
 
 
-def _draw_by_group(axes: Axes, fields: pd.DataFrame, places: NDArray[np.float64], column: str, others: str) -> None:
-    names = _largest_groups(fields, column)
-    values = fields[column].astype(str) if column in fields else pd.Series("", index=fields.index)
+def _draw_by_group(axes: Axes, fields: Columns, places: NDArray[np.float64], column: str, others: str) -> None:
+    groups = [None if is_missing(value) else str(value) for value in fields.get(column, [None] * len(places))]
+    names, values = _largest_groups(groups), np.asarray(groups, object)
     # Classes have the same colours in every figure.
     colours = class_colours(names)
-    left = ~values.isin(names).to_numpy()
+    left = np.asarray([group not in names for group in groups])
     if left.any():
         _draw_dots(axes, fields, places, left, OTHER_COLOUR, "o", f"{others} ({left.sum()})")
     for place, name in enumerate(names):
         marker = MARKERS[(place if len(names) <= len(PALETTE) else place // len(PALETTE)) % len(MARKERS)]
-        chosen = (values == name).to_numpy()
+        chosen = values == name
         _draw_dots(axes, fields, places, chosen, colours[name], marker, f"{name} ({chosen.sum()})")
     axes.legend(loc="best", fontsize=8, framealpha=0.8, edgecolor="none")
 
 
 def _draw_dots(
     axes: Axes,
-    fields: pd.DataFrame,
+    fields: Columns,
     places: NDArray[np.float64],
     chosen: NDArray[np.bool_],
     colour: str,
     marker: str,
     label: str,
 ) -> None:
-    seen, size = _training_mask(fields), _marker_size(len(fields))
+    seen, size = _training_mask(fields), _marker_size(len(places))
     hollow = chosen & seen
     axes.scatter(
         places[hollow, 0], places[hollow, 1], s=size, facecolors="none", edgecolors=colour, marker=marker,
@@ -188,36 +196,39 @@ def _draw_dots(
     axes.scatter([], [], s=40, c=colour, marker=marker, label=escape_dollars(label))
 
 
-def _training_mask(fields: pd.DataFrame) -> NDArray[np.bool_]:
-    return fields[JobColumn.SEEN].to_numpy(bool) if JobColumn.SEEN in fields else np.zeros(len(fields), bool)
+def _training_mask(fields: Columns) -> NDArray[np.bool_]:
+    return np.asarray(fields.get(JobColumn.SEEN, [False] * row_count(fields)), bool)
 
 
 def _marker_size(count: int) -> float:
     return 34 if count < 200 else 20 if count < 1000 else 9
 
 
-def _draw_by_well(axes: Axes, fields: pd.DataFrame, places: NDArray[np.float64]) -> None:
+def _draw_by_well(axes: Axes, fields: Columns, places: NDArray[np.float64]) -> None:
     """Draw the fields of each well, connected to its name at their median."""
-    for _, rows in fields.reset_index(drop=True).groupby(_WELL):
-        own = places[rows.index]
+    rows: dict[tuple[str, str], list[int]] = {}
+    for row, key in enumerate(zip(*(fields[name] for name in _WELL), strict=True)):
+        rows.setdefault(key, []).append(row)
+    for (_, well), of_well in sorted(rows.items()):
+        own = places[of_well]
         centre = np.median(own, axis=0)
         for place in own:
             axes.plot(*np.stack([centre, place]).T, color="#CCCCCC", linewidth=0.7, zorder=1)
         axes.scatter(own[:, 0], own[:, 1], s=6, c=MUTED, zorder=2)
-        name = escape_dollars(str(rows[Metadata.WELL].iloc[0]))
+        name = escape_dollars(str(well))
         axes.text(centre[0], centre[1], name, fontsize=8, color=INK, ha="center", va="center", zorder=3)
 
 
-def _draw_by_row(axes: Axes, fields: pd.DataFrame, places: NDArray[np.float64]) -> None:
+def _draw_by_row(axes: Axes, fields: Columns, places: NDArray[np.float64]) -> None:
     _draw_by_position(axes, fields[Metadata.ROW], places, lambda row: well_name(row, 1)[:-2])
 
 
-def _draw_by_column(axes: Axes, fields: pd.DataFrame, places: NDArray[np.float64]) -> None:
+def _draw_by_column(axes: Axes, fields: Columns, places: NDArray[np.float64]) -> None:
     _draw_by_position(axes, fields[Metadata.COLUMN], places, str)
 
 
 def _draw_by_position(
-    axes: Axes, numbers: "pd.Series[int]", places: NDArray[np.float64], name: Callable[[int], str]
+    axes: Axes, numbers: Sequence[int], places: NDArray[np.float64], name: Callable[[int], str]
 ) -> None:
     size = _marker_size(len(places))
     drawn = axes.scatter(places[:, 0], places[:, 1], s=size, c=numbers, cmap=POSITION_MAP, linewidths=0, alpha=0.9)
@@ -244,19 +255,17 @@ def _ring_outliers(axes: Axes, places: NDArray[np.float64], near: NDArray[np.flo
         axes.annotate(text, (x, y), offset, textcoords="offset points", fontsize=8, color=INK, ha="right", zorder=5)
 
 
-def _footnote(fields: pd.DataFrame, named: pd.DataFrame, limit: float) -> str:
+def _footnote(fields: Columns, named: Sequence[int], limit: float) -> str:
     lines = ["Above each panel: how much of the variance between wells goes with what it shows."]
     if _training_mask(fields).any() and not _training_mask(fields).all():
         lines.append("Hollow: fields with which the model was trained or chosen.")
-    outside = len(outlying_fields(fields, limit))
+    outside = len(outlying_rows(fields, limit))
     if outside:
         shown = "" if outside <= MAX_NAMED_OUTLIERS else f", the {MAX_NAMED_OUTLIERS} farthest named here"
         where = f"far out (distance above {limit:.1f}){shown}; beyond the frame, on its edge"
-        lines.append(f"{outside} of {len(fields)} fields lie {where}:")
+        lines.append(f"{outside} of {row_count(fields)} fields lie {where}:")
         lines += [
-            f"{number}  {field}, distance {distance:.1f}"
-            for number, (field, distance) in enumerate(
-                zip(named[JobColumn.FIELD], named[JobColumn.LATENT_DISTANCE], strict=True), start=1
-            )
+            f"{number}  {fields[JobColumn.FIELD][row]}, distance {fields[JobColumn.LATENT_DISTANCE][row]:.1f}"
+            for number, row in enumerate(named, start=1)
         ]
     return "\n".join(lines)

@@ -17,7 +17,7 @@ from leigh_mlops.report.job.job_report import (
     ReportPicture,
     write_job_report,
 )
-from leigh_mlops.report.job.table_columns import Columns
+from leigh_mlops.report.table_columns import Columns
 
 SCRIPT = "<script>alert(1)</script>"
 IMAGE = '"><img src=x onerror=alert(1)>'

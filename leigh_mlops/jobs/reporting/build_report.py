@@ -17,7 +17,7 @@ from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates.columns import Metadata, is_metadata
 from leigh_mlops.report.job.citations import bibtex_entries
 from leigh_mlops.report.job.job_records import JobReport, ReportPicture
-from leigh_mlops.report.job.table_columns import Columns, drop_empty, is_missing, row_count
+from leigh_mlops.report.table_columns import Columns, drop_empty, is_missing, row_count
 from leigh_mlops.scores import QUALITY_RULE
 from leigh_mlops.screening.reference_classes import well_compounds
 from leigh_mlops.screening.screen import Screen

@@ -18,8 +18,8 @@ from leigh_mlops.job_columns import (
     counterfactual_family,
 )
 from leigh_mlops.plates.columns import Metadata
-from leigh_mlops.report.job.table_columns import Columns, is_missing, row_count
 from leigh_mlops.report.sentences import format_count
+from leigh_mlops.report.table_columns import Columns, is_missing, row_count
 from leigh_mlops.screening.well_table import VALID_STATUSES, counterfactual_kinds
 
 __all__ = ["JobSummary", "captions", "field_title", "map_title", "describe_map", "summarise_job"]

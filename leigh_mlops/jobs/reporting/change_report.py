@@ -14,8 +14,8 @@ from leigh_mlops.job_columns import AFTER, IMAGE, ColumnFamily, JobColumn, count
 from leigh_mlops.plates import write_table
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.change_charts import ChangeDirection, change_figure, change_sentences
-from leigh_mlops.report.job.table_columns import Columns, float_values, is_missing, row_count
 from leigh_mlops.report.style import save_figure
+from leigh_mlops.report.table_columns import Columns, float_values, is_missing, row_count
 from leigh_mlops.scores.paired_changes import paired_changes, well_means
 from leigh_mlops.screening.well_table import VALID_STATUSES, counterfactual_kinds, well_names
 

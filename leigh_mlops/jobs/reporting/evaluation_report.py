@@ -13,7 +13,7 @@ from leigh_mlops.jobs.reporting.outputs import FAILURE_COLUMNS
 from leigh_mlops.jobs.worker import field_id
 from leigh_mlops.plates.columns import is_metadata
 from leigh_mlops.report.job.job_report import JobReport, write_job_report
-from leigh_mlops.report.job.table_columns import Columns
+from leigh_mlops.report.table_columns import Columns
 from leigh_mlops.screening.reference_classes import choose_reference_classes
 from leigh_mlops.screening.screen import Screen
 from leigh_mlops.screening.well_table import misclassified_wells, well_table

@@ -18,7 +18,7 @@ from leigh_mlops.jobs.reporting.captions import describe_map
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.change_charts import measure_name
 from leigh_mlops.report.job.job_records import CounterfactualStep, FieldSection, ReportPicture
-from leigh_mlops.report.job.table_columns import Columns, is_missing, table_rows
+from leigh_mlops.report.table_columns import Columns, is_missing, table_rows
 
 __all__ = ["build_field_sections"]
 

@@ -3,15 +3,15 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from leigh_mlops.explanations import LatentMap
 from leigh_mlops.explanations.latent_map import OUTLIER_QUANTILE
 from leigh_mlops.job_columns import LATENT, JobColumn
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates.columns import Metadata
-from leigh_mlops.report.latent_picture import MAX_NAMED_OUTLIERS, latent_picture, outlying_fields, variance_share
+from leigh_mlops.report.latent_picture import MAX_NAMED_OUTLIERS, latent_picture, outlying_rows, variance_share
 from leigh_mlops.report.style import save_figure
+from leigh_mlops.report.table_columns import Columns, row_count
 
 __all__ = ["write_latents"]
 
@@ -25,26 +25,26 @@ _GROUPS = {
 }
 
 
-def write_latents(out: Path, fields: pd.DataFrame, package: ModelPackage) -> list[str]:
+def write_latents(out: Path, fields: Columns, package: ModelPackage) -> list[str]:
     """Draw ``latents.png`` from the columns ``latent_1`` to ``latent_P`` and ``latent_distance``.
 
     Args:
         out: The job's folder.
-        fields: The job's table of fields.
+        fields: Columns of the job's table of fields.
         package: The model, whose latent map gives the explained variance and the limit for outliers.
 
     Returns:
         Sentences for the page; none, and no picture, if the model has no latent map.
     """
     latent_map = LatentMap.from_arrays(package.arrays)
-    if latent_map is None or not len(latent_map.explained) or LATENT(1) not in fields or fields.empty:
+    if latent_map is None or not len(latent_map.explained) or LATENT(1) not in fields or not row_count(fields):
         return []
     limit = latent_map.limit(OUTLIER_QUANTILE)
     save_figure(latent_picture(fields, list(latent_map.explained), limit), out / PICTURE)
     return [_describe_components(fields, latent_map), _describe_outliers(fields, latent_map, limit)]
 
 
-def _describe_components(fields: pd.DataFrame, latent_map: LatentMap) -> str:
+def _describe_components(fields: Columns, latent_map: LatentMap) -> str:
     shown = min(2, len(latent_map.explained))
     phrases = [f"component {number} holds {latent_map.explained[number - 1]:.0%}" for number in range(1, shown + 1)]
     shares = {name: variance_share(fields, LATENT(1), column) for name, column in _GROUPS.items() if column in fields}
@@ -53,16 +53,15 @@ def _describe_components(fields: pd.DataFrame, latent_map: LatentMap) -> str:
     return f"Of the variance of the training fields' latents {_join_phrases(phrases)}{along} ({PICTURE})."
 
 
-def _describe_outliers(fields: pd.DataFrame, latent_map: LatentMap, limit: float) -> str:
-    outside = outlying_fields(fields, limit)
-    count = len(latent_map.distances)
+def _describe_outliers(fields: Columns, latent_map: LatentMap, limit: float) -> str:
+    outside, count, total = outlying_rows(fields, limit), len(latent_map.distances), row_count(fields)
     middle = f"farther from the middle of the latent map than {OUTLIER_QUANTILE:.0%} of the {count} training fields"
-    if outside.empty:
+    if not outside:
         return f"No field lies {middle}."
-    named = ", ".join(outside[JobColumn.FIELD][:MAX_NAMED_OUTLIERS])
+    named = ", ".join(fields[JobColumn.FIELD][row] for row in outside[:MAX_NAMED_OUTLIERS])
     more = " and others" if len(outside) > MAX_NAMED_OUTLIERS else ""
     return (
-        f"{len(outside)} of {len(fields)} fields ({len(outside) / len(fields):.1%}) lie {middle},"
+        f"{len(outside)} of {total} fields ({len(outside) / total:.1%}) lie {middle},"
         f" where {1 - OUTLIER_QUANTILE:.0%} of unseen fields like those are expected: {named}{more}."
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from leigh_mlops.jobs.reporting.captions import map_title
-from leigh_mlops.report.job.table_columns import Columns, drop_empty, is_missing
+from leigh_mlops.report.table_columns import Columns, drop_empty, is_missing
 
 __all__ = ["format_checks", "method_warnings"]
 

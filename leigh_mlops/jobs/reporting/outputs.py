@@ -23,9 +23,9 @@ from leigh_mlops.plates import write_table
 from leigh_mlops.plates.columns import is_metadata
 from leigh_mlops.report.image_files import Rgb
 from leigh_mlops.report.job.job_report import write_job_report
-from leigh_mlops.report.job.table_columns import Columns, row_count, table_row
 from leigh_mlops.report.sheets import Panel, SheetRow, contact_sheet
 from leigh_mlops.report.style import save_figure
+from leigh_mlops.report.table_columns import Columns, row_count, table_row
 from leigh_mlops.screening.screen import Screen, screen
 
 __all__ = ["collect_records", "build_tables", "write_outputs"]
@@ -95,7 +95,7 @@ def write_outputs(
         sentences=[*_order_sentences(summary, job_summary), *job_summary.counterfactuals],
         changes=changed,
         warnings=summary.warnings,
-        details=[*job_summary.details, *write_latents(out, screened.fields, package)],
+        details=[*job_summary.details, *write_latents(out, tables.fields, package)],
     )
     write_job_report(out / "report", build_report(out, tables, screened, package, job, findings))
 

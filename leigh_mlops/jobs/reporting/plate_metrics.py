@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from leigh_mlops.job_columns import CALIBRATED, PROBABILITY, JobColumn
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.job.job_records import PlateMetric
-from leigh_mlops.report.job.table_columns import Columns, float_values, is_missing, is_numeric
+from leigh_mlops.report.table_columns import Columns, float_values, is_missing, is_numeric
 from leigh_mlops.screening.reference_classes import ReferenceClasses
 
 __all__ = ["plate_metrics", "probability_columns"]

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from leigh_mlops.job_columns import LATENT
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.job.job_records import PlateMetric
-from leigh_mlops.report.job.table_columns import Columns, float_values, is_missing, row_count
 from leigh_mlops.report.sentences import format_count, metric_name
 from leigh_mlops.report.style import (
     GRID,
@@ -27,6 +26,7 @@ from leigh_mlops.report.style import (
     new_figure,
     style_axes,
 )
+from leigh_mlops.report.table_columns import Columns, float_values, is_missing, row_count
 
 __all__ = ["PageChart", "curve_charts", "dose_charts", "latent_chart", "strip_chart"]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from leigh_mlops.plates.columns import strip_metadata_prefix
-from leigh_mlops.report.job.table_columns import Columns, is_numeric, row_count
+from leigh_mlops.report.table_columns import Columns, is_numeric, row_count
 
 __all__ = ["Cell", "Column", "Table", "cell_text", "heading", "column_text", "table_from_columns", "table_from_records"]
 

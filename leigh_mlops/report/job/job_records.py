@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from leigh_mlops.report.job.table_columns import Columns
+from leigh_mlops.report.table_columns import Columns
 
 __all__ = ["FieldSection", "JobReport", "PlateMetric", "ReportPicture", "CounterfactualStep"]
 

@@ -13,9 +13,9 @@ from leigh_mlops.report.job.html_tables import Table, cell_text, table_from_colu
 from leigh_mlops.report.job.job_records import CounterfactualStep, FieldSection, JobReport, PlateMetric, ReportPicture
 from leigh_mlops.report.job.links import page_names, relative_url
 from leigh_mlops.report.job.plate_map import legends, plate_grids, well_colours, well_sentence
-from leigh_mlops.report.job.table_columns import Columns, is_missing, is_numeric, row_count, table_rows
 from leigh_mlops.report.job.templating import write_page
 from leigh_mlops.report.job.well_page import Neighbour, WellPage, write_well_page
+from leigh_mlops.report.table_columns import Columns, is_missing, is_numeric, row_count, table_rows
 
 __all__ = ["FieldSection", "JobReport", "PlateMetric", "ReportPicture", "CounterfactualStep", "write_job_report"]
 

@@ -12,9 +12,9 @@ from leigh_mlops.plates import plate_shape, well_name
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.job.html_tables import column_text, heading
 from leigh_mlops.report.job.job_records import PlateMetric
-from leigh_mlops.report.job.table_columns import Columns, float_values, is_missing, is_numeric
 from leigh_mlops.report.rendering import SIGNED_MAP
 from leigh_mlops.report.style import PALETTE
+from leigh_mlops.report.table_columns import Columns, float_values, is_missing, is_numeric
 
 __all__ = [
     "Legend",

@@ -10,8 +10,8 @@ from leigh_mlops.job_columns import PICTURE
 from leigh_mlops.report.job.html_tables import cell_text, column_text, heading, table_from_records
 from leigh_mlops.report.job.job_records import CounterfactualStep, FieldSection, ReportPicture
 from leigh_mlops.report.job.links import relative_url
-from leigh_mlops.report.job.table_columns import Columns, row_count
 from leigh_mlops.report.job.templating import write_page
+from leigh_mlops.report.table_columns import Columns, row_count
 
 __all__ = ["Neighbour", "WellPage", "write_well_page"]
 

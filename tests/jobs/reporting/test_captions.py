@@ -2,7 +2,7 @@ import pytest
 
 from leigh_mlops.explanations import map_unit
 from leigh_mlops.jobs.reporting.captions import JobSummary, captions, describe_map, summarise_job
-from leigh_mlops.report.job.table_columns import Columns
+from leigh_mlops.report.table_columns import Columns
 
 CLASSES = ("DS", "TT")
 KEY = "counterfactual_confident"

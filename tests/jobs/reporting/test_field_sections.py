@@ -1,7 +1,7 @@
 import pytest
 
 from leigh_mlops.jobs.reporting.field_sections import build_field_sections
-from leigh_mlops.report.job.table_columns import Columns
+from leigh_mlops.report.table_columns import Columns
 
 KEY = "counterfactual_confident"
 ROW = {

@@ -9,7 +9,7 @@ from PIL import Image
 from leigh_mlops.explanations import LatentMap, PooledLatents
 from leigh_mlops.jobs.reporting.latent_report import write_latents
 from leigh_mlops.models import ModelPackage, build_model
-from tests.report.test_latent_picture import fields
+from tests.report.test_latent_picture import columns, fields
 
 
 @pytest.fixture
@@ -25,15 +25,15 @@ def package(latent_map: LatentMap | None) -> ModelPackage:
 
 
 def test_a_model_without_a_map_writes_none(tmp_path: Path, latent_map: LatentMap) -> None:
-    assert write_latents(tmp_path, fields(), package(None)) == []
-    assert write_latents(tmp_path, fields().drop(columns="latent_1"), package(latent_map)) == []
-    assert write_latents(tmp_path, fields()[:0], package(latent_map)) == []
+    assert write_latents(tmp_path, columns(fields()), package(None)) == []
+    assert write_latents(tmp_path, columns(fields().drop(columns="latent_1")), package(latent_map)) == []
+    assert write_latents(tmp_path, columns(fields()[:0]), package(latent_map)) == []
     assert not list(tmp_path.iterdir())
 
 
 def test_picture_and_sentences(tmp_path: Path, latent_map: LatentMap) -> None:
     table = fields()
-    components, outliers = write_latents(tmp_path, table, package(latent_map))
+    components, outliers = write_latents(tmp_path, columns(table), package(latent_map))
     with Image.open(tmp_path / "latents.png") as picture:
         assert picture.width > 1000
     one, two = latent_map.explained[:2]
@@ -42,12 +42,12 @@ def test_picture_and_sentences(tmp_path: Path, latent_map: LatentMap) -> None:
     assert "plate" not in components
     assert outliers == "No field lies farther from the middle of the latent map than 99% of the 90 training fields."
     table.loc[[4, 8], "latent_distance"] = [50.0, 60.0]
-    _, outliers = write_latents(tmp_path, table, package(latent_map))
+    _, outliers = write_latents(tmp_path, columns(table), package(latent_map))
     assert outliers.startswith("2 of 72 fields (2.8%) lie farther")
     assert outliers.endswith(f"are expected: {table['field'][8]}, {table['field'][4]}.")
 
 
 def test_a_table_of_another_set_of_columns_still_has_its_map(tmp_path: Path, latent_map: LatentMap) -> None:
     table: pd.DataFrame = fields().drop(columns=["Metadata_Condition", "seen"])
-    components, _ = write_latents(tmp_path, table, package(latent_map))
+    components, _ = write_latents(tmp_path, columns(table), package(latent_map))
     assert "class" not in components

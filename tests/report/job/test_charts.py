@@ -4,7 +4,7 @@ from matplotlib.axes import Axes
 
 from leigh_mlops.report.job.charts import PageChart, curve_charts, dose_charts, latent_chart, strip_chart
 from leigh_mlops.report.job.job_records import PlateMetric
-from leigh_mlops.report.job.table_columns import Columns
+from leigh_mlops.report.table_columns import Columns
 
 METRIC = PlateMetric("score", "Score", low=0, high=10, digits=0)
 WELLS = {"Metadata_Condition": ["DS", "DS", "DS", None, "WT"], "score": [1.0, 2.0, 3.0, 20.0, np.nan]}

@@ -7,7 +7,7 @@ import pytest
 
 from leigh_mlops.report.job.html_tables import table_from_columns, table_from_records
 from leigh_mlops.report.job.job_report import JobReport, ReportPicture, write_job_report
-from leigh_mlops.report.job.table_columns import table_rows
+from leigh_mlops.report.table_columns import table_rows
 from tests.browser.conftest import HOSTILE, write_job
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from leigh_mlops.report.job.table_columns import (
+from leigh_mlops.report.table_columns import (
     drop_empty,
     float_values,
     is_missing,
