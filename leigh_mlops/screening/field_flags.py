@@ -21,6 +21,7 @@ from leigh_mlops.scores.stain_order import better_orders
 from leigh_mlops.screening.well_table import WELL_COLUMNS, well_names
 
 __all__ = [
+    "OWN_FLAGS",
     "TRUST_FLAGS",
     "FlagCounts",
     "UnknownPlates",
@@ -29,7 +30,6 @@ __all__ = [
     "count_swapped_stains",
     "find_unknown_plates",
     "is_unusable",
-    "own_flags",
     "trust_flags",
 ]
 
@@ -39,6 +39,9 @@ _ENERGY = "unusual energy"
 
 TRUST_FLAGS = (*_FLAW_NAMES, _STAIN_ORDER, _OTHER_PLATE, _FAR, _ENERGY)
 """Flags of a field, in the order of the column ``trust``."""
+
+OWN_FLAGS = [name for name in TRUST_FLAGS if name != _OTHER_PLATE]
+"""Flags of the field itself, without that of its plate."""
 
 _EXCLUDING_FLAGS = ("defocus", "empty")
 _MAJORITY = 0.5
@@ -117,14 +120,9 @@ def is_unusable(fields: pd.DataFrame, flags: pd.DataFrame) -> "pd.Series[bool]":
     return out
 
 
-def own_flags(flags: pd.DataFrame) -> pd.DataFrame:
-    """Return the flags of the fields themselves, without that of their plate."""
-    return flags.drop(columns=_OTHER_PLATE)
-
-
 def count_flags(flags: pd.DataFrame) -> FlagCounts:
     """Count the flagged fields."""
-    own = own_flags(flags)
+    own = flags[OWN_FLAGS]
     return FlagCounts(
         len(own), int(own.any(axis=1).sum()), {str(name): int(count) for name, count in own.sum().items()}
     )
@@ -224,7 +222,7 @@ def _quality_from_texture(fields: pd.DataFrame) -> pd.DataFrame:
 
 
 def _select_family(fields: pd.DataFrame, family: ColumnFamily) -> pd.DataFrame:
-    chosen = family.select(fields)
+    chosen = family.select(fields.columns)
     return fields[list(chosen.values())].set_axis(list(chosen), axis=1)
 
 

@@ -24,10 +24,10 @@ __all__ = [
     "ControlsProblem",
     "PlateControls",
     "PlateFlags",
-    "add_b_scores",
     "count_controls",
     "find_controls_problem",
     "flag_plates",
+    "plate_b_scores",
     "plate_controls",
     "plate_table",
 ]
@@ -198,7 +198,7 @@ def flag_plates(controls: PlateControls, refusals: Mapping[str, BScoreRefusal]) 
 
     Args:
         controls: The plates' controls.
-        refusals: Reasons why plates have no B-scores, from `add_b_scores`.
+        refusals: Reasons why plates have no B-scores, from `plate_b_scores`.
     """
     return {
         plate: PlateFlags(find_controls_problem(own), refusals.get(plate), plate in controls.seen)
@@ -206,10 +206,10 @@ def flag_plates(controls: PlateControls, refusals: Mapping[str, BScoreRefusal]) 
     }
 
 
-def add_b_scores(
+def plate_b_scores(
     wells: pd.DataFrame, roles: "pd.Series[str]", treated: "pd.Series[bool]"
-) -> tuple[pd.DataFrame, dict[str, BScoreRefusal]]:
-    """Add ``b_score`` where a plate's layout allows it; also return, by plate, why it does not.
+) -> tuple[Doubles, dict[str, BScoreRefusal]]:
+    """Compute B-scores of the wells, shape (W,), NaN where there is none; also return, by plate, the reason.
 
     Plates without treated wells are skipped, as nothing is screened on them.
 
@@ -218,11 +218,9 @@ def add_b_scores(
         roles: Roles of the wells, from `control_roles`.
         treated: Whether each well is treated.
     """
-    refusals: dict[str, BScoreRefusal] = {}
-    if not set(wells) >= _POSITION_COLUMNS:
-        return wells, refusals
-    scores = pd.Series(np.nan, wells.index)
-    for plate, rows in wells[wells[JobColumn.SCORE].notna()].groupby(Metadata.PLATE, sort=True):
+    scores, refusals = pd.Series(np.nan, wells.index, dtype=float), dict[str, BScoreRefusal]()
+    scored = wells[wells[JobColumn.SCORE].notna()] if set(wells) >= _POSITION_COLUMNS else wells[:0]
+    for plate, rows in scored.groupby(Metadata.PLATE, sort=True):
         if not treated[rows.index].any():
             continue
         found = b_scores(
@@ -235,7 +233,7 @@ def add_b_scores(
             refusals[str(plate)] = found.refusal
         else:
             scores[rows.index] = found.scores
-    return (wells.assign(**{JobColumn.B_SCORE: scores}) if scores.notna().any() else wells), refusals
+    return np.asarray(scores, np.float64), refusals
 
 
 def _by_role(scores: "pd.Series[float]", roles: "pd.Series[str]") -> dict[str, Doubles]:

@@ -20,6 +20,7 @@ from leigh_mlops.screening.compounds import (
     dose_column,
 )
 from leigh_mlops.screening.field_flags import (
+    OWN_FLAGS,
     FlagCounts,
     UnknownPlates,
     confound_table,
@@ -27,15 +28,14 @@ from leigh_mlops.screening.field_flags import (
     count_swapped_stains,
     find_unknown_plates,
     is_unusable,
-    own_flags,
     trust_flags,
 )
 from leigh_mlops.screening.plate_quality import (
     ControlCounts,
     PlateFlags,
-    add_b_scores,
     count_controls,
     flag_plates,
+    plate_b_scores,
     plate_controls,
     plate_table,
 )
@@ -47,10 +47,10 @@ from leigh_mlops.screening.reference_classes import (
 )
 from leigh_mlops.screening.well_table import (
     WELL_COLUMNS,
-    add_rescue,
     field_log_odds,
     misclassified_wells,
-    score_wells,
+    well_rescue,
+    well_scores,
     well_table,
 )
 
@@ -153,7 +153,7 @@ def screen(
         return Screen(trusted, wells, hits, calibration=calibration, flags=count_flags(flags))
     reference = choose_reference_classes(fields, classes, source, target)
     temperature = None if calibration is None else float(calibration["temperature"])
-    wells = score_wells(wells, fields, out, classes, reference, temperature)
+    wells = wells.assign(**well_scores(wells, fields, out, classes, reference, temperature))
     wells[JobColumn.FLAGGED] = _flagged_shares(fields, flags, wells)
     classified = Screen(
         trusted,
@@ -176,8 +176,10 @@ def _score_treatments(
     fields, wells = classified.fields, classified.wells
     roles = control_roles(wells, reference)
     controls, compounds = plate_controls(wells, roles), well_compounds(wells).where(roles == "")
-    rescued = add_rescue(wells, fields, out, reference, controls.scores)
-    wells, refusals = add_b_scores(rescued, roles, compounds.notna())
+    wells = wells.assign(**well_rescue(wells, fields, out, reference, controls.scores))
+    b_scores, refusals = plate_b_scores(wells, roles, compounds.notna())
+    if np.isfinite(b_scores).any():
+        wells = wells.assign(**{JobColumn.B_SCORE: b_scores})
     used = fields[~out]
     scored = replace(
         classified,
@@ -206,7 +208,7 @@ def _join_flags(flags: pd.DataFrame) -> list[str]:
 
 def _flagged_shares(fields: pd.DataFrame, flags: pd.DataFrame, wells: pd.DataFrame) -> Doubles:
     """Share of each well's fields that have a flag of their own, 0 to 1, shape (W,)."""
-    own = own_flags(flags).any(axis=1).astype(float)
+    own = flags[OWN_FLAGS].any(axis=1).astype(float)
     shares = own.groupby([fields[name] for name in WELL_COLUMNS]).mean()
     found: Doubles = np.asarray(shares.reindex(pd.MultiIndex.from_frame(wells[WELL_COLUMNS])), np.float64)
     return found

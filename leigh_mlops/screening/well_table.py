@@ -28,12 +28,12 @@ from leigh_mlops.screening.reference_classes import ReferenceClasses
 __all__ = [
     "VALID_STATUSES",
     "WELL_COLUMNS",
-    "add_rescue",
     "counterfactual_kinds",
     "field_log_odds",
     "misclassified_wells",
-    "score_wells",
     "well_names",
+    "well_rescue",
+    "well_scores",
     "well_table",
 ]
 
@@ -110,15 +110,15 @@ def field_log_odds(fields: pd.DataFrame, direction: ReferenceClasses) -> "pd.Ser
     return pd.Series(logs[:, 0] - logs[:, 1], fields.index)
 
 
-def score_wells(
+def well_scores(
     wells: pd.DataFrame,
     fields: pd.DataFrame,
     out: "pd.Series[bool]",
     classes: Sequence[str],
     direction: ReferenceClasses | None,
     temperature: float | None,
-) -> pd.DataFrame:
-    """Add the number of fields that count, their median score, and calibrated probabilities.
+) -> dict[str, npt.NDArray[Any]]:
+    """Compute the number of fields that count, their median score, and calibrated probabilities.
 
     Args:
         wells: Wells from `well_table`.
@@ -129,18 +129,15 @@ def score_wells(
         temperature: Temperature of the model's calibration; None for no calibrated probabilities.
 
     Returns:
-        The wells with ``fields``, ``fields_left_out`` and, if they can be computed, ``score`` and
-        ``calibrated_<class>``; NaN where no field counts.
+        Values of the wells, shape (W,), by column: ``fields``, ``fields_left_out`` and, if they can be
+        computed, ``score`` and ``calibrated_<class>``; NaN where no field counts.
     """
     keys = pd.MultiIndex.from_frame(wells[WELL_COLUMNS])
     used = fields[~out]
-
-    scored = wells.assign(
-        **{
-            name: rows.groupby(WELL_COLUMNS).size().reindex(keys, fill_value=0).to_numpy(int)
-            for name, rows in ((JobColumn.FIELDS, used), (JobColumn.FIELDS_LEFT_OUT, fields[out]))
-        }
-    )
+    scored: dict[str, npt.NDArray[Any]] = {
+        name: rows.groupby(WELL_COLUMNS).size().reindex(keys, fill_value=0).to_numpy(int)
+        for name, rows in ((JobColumn.FIELDS, used), (JobColumn.FIELDS_LEFT_OUT, fields[out]))
+    }
     if direction is not None:
         odds = field_log_odds(used, direction).groupby([used[name] for name in WELL_COLUMNS]).median()
         scored[JobColumn.SCORE] = odds.reindex(keys).to_numpy(float)
@@ -150,11 +147,12 @@ def score_wells(
         probabilities = pd.DataFrame(
             np.exp(scale_by_temperature(merged.log_probs, temperature)), index=list(merged.wells)
         )
-        scored[[CALIBRATED(name) for name in classes]] = probabilities.reindex(well_names(wells)).to_numpy()
+        of_wells = probabilities.reindex(well_names(wells)).to_numpy()
+        scored |= {CALIBRATED(name): of_wells[:, number] for number, name in enumerate(classes)}
     return scored
 
 
-def add_rescue(
+def well_rescue(
     wells: pd.DataFrame,
     fields: pd.DataFrame,
     out: "pd.Series[bool]",
@@ -162,8 +160,8 @@ def add_rescue(
     controls: dict[str, dict[str, Doubles]],
     *,
     seed: int = 0,
-) -> pd.DataFrame:
-    """Add ``rescue`` with its interval and ``robust_z``, each on the controls of the well's own plate.
+) -> dict[str, Doubles]:
+    """Compute ``rescue`` with its interval and ``robust_z``, each on the controls of the well's own plate.
 
     The interval is a bootstrap of the well's fields and the plate's control wells: it is the uncertainty
     of this well, not the variation between wells of its kind. It needs six fields. There is no rescue on
@@ -176,27 +174,34 @@ def add_rescue(
         direction: The diseased and the healthy class.
         controls: Scores by plate and role, from `plate_controls`.
         seed: The same seed gives the same intervals.
+
+    Returns:
+        Values of the wells, shape (W,), by column: ``rescue``, ``rescue_low``, ``rescue_high`` and ``robust_z``.
     """
     names = [JobColumn.RESCUE, JobColumn.RESCUE_LOW, JobColumn.RESCUE_HIGH, JobColumn.ROBUST_Z]
-    found = pd.DataFrame(np.nan, index=wells.index, columns=pd.Index(names))
+    found = {name: np.full(len(wells), np.nan) for name in names}
     used = fields[~out]
     odds = {
         key: rows.to_numpy(np.float64)
         for key, rows in field_log_odds(used, direction).groupby([used[name] for name in WELL_COLUMNS])
     }
     rng, nothing = np.random.default_rng(seed), np.asarray([], np.float64)
-    for plate, rows in wells.groupby(Metadata.PLATE, sort=True):
-        own, scores = controls[str(plate)], rows[JobColumn.SCORE].to_numpy(float)
+    keys, all_scores = (
+        list(wells[WELL_COLUMNS].itertuples(index=False, name=None)),
+        wells[JobColumn.SCORE].to_numpy(float),
+    )
+    for plate, places in sorted(wells.groupby(Metadata.PLATE).indices.items()):
+        own, scores = controls[str(plate)], all_scores[places]
         if len(own["source"]):
-            found.loc[rows.index, JobColumn.ROBUST_Z] = robust_z(scores, own["source"])
+            found[JobColumn.ROBUST_Z][places] = robust_z(scores, own["source"])
         if find_controls_problem(own) is not None:
             continue
-        found.loc[rows.index, JobColumn.RESCUE] = percent_rescue(scores, **own)
+        found[JobColumn.RESCUE][places] = percent_rescue(scores, **own)
         ends = [_resample(own[role], rng, np.mean) for role in ("source", "target")]
-        of_wells = [odds.get(key, nothing) for key in rows[WELL_COLUMNS].itertuples(index=False, name=None)]
+        of_wells = [odds.get(keys[place], nothing) for place in places]
         intervals = np.array([_rescue_interval(values, ends[0], ends[1], rng) for values in of_wells])
-        found.loc[rows.index, [JobColumn.RESCUE_LOW, JobColumn.RESCUE_HIGH]] = intervals
-    return wells.assign(**{name: found[name] for name in names})
+        found[JobColumn.RESCUE_LOW][places], found[JobColumn.RESCUE_HIGH][places] = intervals.T
+    return found
 
 
 def _mask_incomparable(fields: pd.DataFrame) -> pd.DataFrame:

@@ -5,10 +5,10 @@ import pytest
 from leigh_mlops.screening.plate_quality import plate_controls
 from leigh_mlops.screening.reference_classes import ReferenceClasses
 from leigh_mlops.screening.well_table import (
-    add_rescue,
     field_log_odds,
     misclassified_wells,
-    score_wells,
+    well_rescue,
+    well_scores,
     well_table,
 )
 
@@ -119,7 +119,8 @@ ROLES = pd.Series(["source", "source", "target", "target", ""])
 
 def scored(table: pd.DataFrame, out: list[int]) -> pd.DataFrame:
     chosen = pd.Series(table.index.isin(out), table.index)
-    return score_wells(well_table(table, ("DS", "WT")), table, chosen, ("DS", "WT"), WAY, None)
+    wells = well_table(table, ("DS", "WT"))
+    return wells.assign(**well_scores(wells, table, chosen, ("DS", "WT"), WAY, None))
 
 
 def test_log_odds_are_of_health_over_disease() -> None:
@@ -141,7 +142,7 @@ def test_fields_that_do_not_count_are_counted() -> None:
 
 def test_rescue_by_hand() -> None:
     wells, out = scored(TABLE, []), pd.Series(False, TABLE.index)
-    found = add_rescue(wells, TABLE, out, WAY, plate_controls(wells, ROLES).scores)
+    found = well_rescue(wells, TABLE, out, WAY, plate_controls(wells, ROLES).scores)
     # Controls at -3 and 7: a well at 3 has gone 6 of 10.
     np.testing.assert_allclose(found["rescue"], [-10, 10, 90, 110, 60])
     # The diseased controls' median is -3, their MAD 1.
@@ -155,9 +156,9 @@ def test_rescue_by_hand() -> None:
 def test_the_interval_of_a_well_needs_six_fields() -> None:
     table = fields_with_odds({name: each[: 5 if name == "C01" else 6] for name, each in SCORES.items()})
     wells = scored(table, [])
-    found = add_rescue(wells, table, pd.Series(False, table.index), WAY, plate_controls(wells, ROLES).scores)
-    assert found["rescue"].notna().all()
-    assert found["rescue_low"].isna().tolist() == [False] * 4 + [True]
+    found = well_rescue(wells, table, pd.Series(False, table.index), WAY, plate_controls(wells, ROLES).scores)
+    assert np.isfinite(found["rescue"]).all()
+    assert np.isnan(found["rescue_low"]).tolist() == [False] * 4 + [True]
 
 
 def test_controls_that_do_not_differ_are_no_yardstick() -> None:
@@ -165,12 +166,12 @@ def test_controls_that_do_not_differ_are_no_yardstick() -> None:
     wells, out = scored(close, []), pd.Series(False, close.index)
     controls = plate_controls(wells, ROLES).scores
     assert controls["P"]["target"].mean() > controls["P"]["source"].mean()
-    assert add_rescue(wells, close, out, WAY, controls)["rescue"].isna().all()
+    assert np.isnan(well_rescue(wells, close, out, WAY, controls)["rescue"]).all()
 
 
 def test_reversed_controls_are_no_yardstick() -> None:
     wells, out = scored(TABLE, []), pd.Series(False, TABLE.index)
     turned = ROLES.map({"source": "target", "target": "source", "": ""})
-    found = add_rescue(wells, TABLE, out, WAY, plate_controls(wells, turned).scores)
-    assert found[["rescue", "rescue_low", "rescue_high"]].isna().all(axis=None)
-    assert found["robust_z"].notna().all()
+    found = well_rescue(wells, TABLE, out, WAY, plate_controls(wells, turned).scores)
+    assert all(np.isnan(found[name]).all() for name in ("rescue", "rescue_low", "rescue_high"))
+    assert np.isfinite(found["robust_z"]).all()

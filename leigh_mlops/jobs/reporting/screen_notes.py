@@ -4,9 +4,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
-
-from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.sentences import format_count
 from leigh_mlops.scores.dose_response import MIN_CURVE_WELLS, MIN_DOSES, CurveRefusal, FitProblem
 from leigh_mlops.scores.plate_effects import MIN_LINES, RefusalReason
@@ -14,7 +11,7 @@ from leigh_mlops.screening.compounds import CompoundOutcome
 from leigh_mlops.screening.plate_quality import MIN_CONTROLS, ControlsFault, PlateFlags
 from leigh_mlops.screening.reference_classes import ReferenceClasses
 
-__all__ = ["add_plate_notes", "add_reasons", "describe_plate_flags"]
+__all__ = ["describe_fit", "describe_outcome", "describe_plate_flags", "plate_note"]
 
 _CONTROL_NAMES = {"source": "the diseased control", "target": "the healthy control"}
 _OUTCOMES = {
@@ -63,25 +60,15 @@ _B_SCORE_REFUSALS = {
 _SEEN_CONTROLS_NOTE = "The model has seen its controls: Z' is optimistic, and its wells are not used to call hits."
 
 
-def add_reasons(hits: pd.DataFrame) -> pd.DataFrame:
-    """Replace outcomes and refusals by the columns ``reason`` and ``curve_note``."""
-    if "outcome" not in hits:
-        return hits
-    written = hits.rename(columns={"outcome": "reason", "curve_refusal": "curve_note"})
-    written["reason"] = [_describe_outcome(row) for _, row in hits.iterrows()]
-    if "curve_note" in written:
-        written["curve_note"] = [_describe_fit(fit) for fit in hits["curve_refusal"]]
-    return written
-
-
-def _describe_fit(refusal: CurveRefusal | float | None) -> str | float:
+def describe_fit(refusal: CurveRefusal | float | None) -> str | float:
     """Return why there is no curve; empty if there is one, NaN for a compound without doses."""
     if isinstance(refusal, CurveRefusal):
         return _CURVE_REFUSALS[refusal.problem].format(**vars(refusal))
     return "" if refusal is None else refusal
 
 
-def _describe_outcome(row: "pd.Series[Any]") -> str:
+def describe_outcome(row: Mapping[str, Any]) -> str:
+    """Return why a compound is a hit, or why not, from its row in the table of compounds."""
     dose = row.get("dose", math.nan)
     text = _OUTCOMES[row["outcome"]].format(**row, at_dose="" if math.isnan(dose) else f" at dose {dose:g}")
     if math.isnan(row.get("ec50", math.nan)):
@@ -89,18 +76,9 @@ def _describe_outcome(row: "pd.Series[Any]") -> str:
     return f"{text}; dose response with EC50 {row['ec50']:.2g} ({row['ec50_low']:.2g} to {row['ec50_high']:.2g})"
 
 
-def add_plate_notes(plates: pd.DataFrame, flags: Mapping[str, PlateFlags], notes: Mapping[str, str]) -> pd.DataFrame:
-    """Add the column ``note``.
-
-    Args:
-        plates: Table of plates.
-        flags: Flags of each plate.
-        notes: Text of :func:`describe_plate_flags` for each plate.
-    """
-    texts = [
-        f"{notes[plate]} {_SEEN_CONTROLS_NOTE if flags[plate].seen else ''}".strip() for plate in plates[Metadata.PLATE]
-    ]
-    return plates.assign(note=texts)
+def plate_note(flags: PlateFlags, text: str) -> str:
+    """Return the note on a plate: the text of :func:`describe_plate_flags`, and whether its controls were seen."""
+    return f"{text} {_SEEN_CONTROLS_NOTE if flags.seen else ''}".strip()
 
 
 def describe_plate_flags(flags: PlateFlags, reference: ReferenceClasses) -> str:

@@ -1,16 +1,17 @@
 """Sentences on a screen, from its numbers and flags."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from leigh_mlops.explanations.latent_map import OUTLIER_QUANTILE
-from leigh_mlops.jobs.reporting.screen_notes import add_plate_notes, add_reasons, describe_plate_flags
+from leigh_mlops.jobs.reporting.screen_notes import describe_fit, describe_outcome, describe_plate_flags, plate_note
 from leigh_mlops.plates.columns import Metadata, strip_metadata_prefix
 from leigh_mlops.report.sentences import confound_sentences, format_count
+from leigh_mlops.report.table_columns import table_rows
 from leigh_mlops.screening.compounds import HIT_FDR
 from leigh_mlops.screening.field_flags import FlagCounts, UnknownPlates
 from leigh_mlops.screening.plate_quality import MIN_CONTROLS
@@ -67,9 +68,7 @@ def summarise_screen(screened: Screen) -> ScreenSummary:
         nothing = "No rescue: the model has more than two classes; choose two with --rescue-from and --rescue-to."
         return ScreenSummary(screened, [nothing, *sentences], warned)
     notes = {plate: describe_plate_flags(flags, reference) for plate, flags in screened.plate_flags.items()}
-    written = replace(
-        screened, hits=add_reasons(screened.hits), plates=add_plate_notes(screened.plates, screened.plate_flags, notes)
-    )
+    written = _add_texts(screened, notes)
     plates_warned, plates_said = _describe_plates(screened, reference, notes)
     sentences = [
         *_describe_compounds(written),
@@ -80,6 +79,19 @@ def summarise_screen(screened: Screen) -> ScreenSummary:
     ]
     warnings = [*_describe_seen_controls(screened), *warned, *plates_warned, *_describe_unscored_wells(screened)]
     return ScreenSummary(written, sentences, warnings)
+
+
+def _add_texts(screened: Screen, notes: Mapping[str, str]) -> Screen:
+    """Replace outcomes and refusals of the hits by ``reason`` and ``curve_note``, and add the plates' ``note``."""
+    hits, flags = screened.hits, screened.plate_flags
+    if "outcome" in hits:
+        rows = table_rows({str(name): values.tolist() for name, values in hits.items()})
+        hits = hits.rename(columns={"outcome": "reason", "curve_refusal": "curve_note"})
+        hits["reason"] = list(map(describe_outcome, rows))
+    if "curve_note" in hits:
+        hits["curve_note"] = [describe_fit(refusal) for refusal in hits["curve_note"]]
+    texts = [plate_note(flags[plate], notes[plate]) for plate in screened.plates[Metadata.PLATE]]
+    return replace(screened, hits=hits, plates=screened.plates.assign(note=texts))
 
 
 def _describe_flags(flags: FlagCounts) -> tuple[list[str], list[str]]:

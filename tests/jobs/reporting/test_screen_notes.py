@@ -1,9 +1,8 @@
 import math
 
-import pandas as pd
 import pytest
 
-from leigh_mlops.jobs.reporting.screen_notes import add_plate_notes, add_reasons, describe_plate_flags
+from leigh_mlops.jobs.reporting.screen_notes import describe_fit, describe_outcome, describe_plate_flags, plate_note
 from leigh_mlops.scores.dose_response import CurveRefusal, FitProblem
 from leigh_mlops.scores.plate_effects import BScoreRefusal, RefusalReason
 from leigh_mlops.screening.compounds import CompoundOutcome
@@ -13,12 +12,12 @@ from leigh_mlops.screening.reference_classes import ReferenceClasses
 HIT = {
     "compound": "good", "dose": 2.0, "wells": 3, "plates": 1, "rescue": 60.2, "rescue_low": 50.1, "rescue_high": 70.4,
     "q": 0.012, "hit": True, "outcome": CompoundOutcome.HIT, "ec50": 9.84, "ec50_low": 5.0, "ec50_high": 20.0,
-    "hill": 1.0, "curve_refusal": None,
+    "hill": 1.0,
 }  # fmt: skip
 
 
 def reason(**changes: object) -> str:
-    return str(add_reasons(pd.DataFrame([HIT | changes]))["reason"].iloc[0])
+    return describe_outcome(HIT | changes)
 
 
 @pytest.mark.parametrize(
@@ -63,11 +62,8 @@ def test_notes_of_plates(flags: PlateFlags, note: str) -> None:
 
 
 def test_a_plate_whose_controls_the_model_has_seen_says_so() -> None:
-    plates = pd.DataFrame({"Metadata_Plate": ["P", "Q"]})
-    flags = {"P": PlateFlags(), "Q": PlateFlags(seen=True)}
-    notes = add_plate_notes(plates, flags, {"P": "", "Q": "A note."})["note"].tolist()
-    assert notes[0] == ""
-    assert notes[1].startswith("A note. The model has seen its controls: Z'")
+    assert plate_note(PlateFlags(), "") == ""
+    assert plate_note(PlateFlags(seen=True), "A note.").startswith("A note. The model has seen its controls: Z'")
 
 
 @pytest.mark.parametrize(
@@ -105,6 +101,5 @@ def test_a_hit_without_a_dose_names_none() -> None:
     ],
 )
 def test_notes_of_curves(problem: FitProblem, text: str) -> None:
-    hits = add_reasons(pd.DataFrame([HIT, HIT | {"curve_refusal": CurveRefusal(problem, 3, 5, 0.5)}]))
-    assert hits["curve_note"].tolist() == ["", text]
-    assert "curve_refusal" not in hits
+    assert describe_fit(None) == ""
+    assert describe_fit(CurveRefusal(problem, 3, 5, 0.5)) == text

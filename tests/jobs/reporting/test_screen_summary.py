@@ -128,7 +128,10 @@ def test_many_plates_do_not_fill_the_page() -> None:
 def test_compounds_are_summed_up() -> None:
     inert = {"compound": "inert", "outcome": CompoundOutcome.NO_DIFFERENCE, "hit": False, "q": 0.9, "wells": 6}
     lost = {"compound": "lost", "outcome": CompoundOutcome.NO_RESCUE, "hit": False, "q": math.nan, "wells": 0}
-    lines = summarise_screen(compounds({}, inert, lost)).sentences
+    found = summarise_screen(compounds({}, inert, lost))
+    assert found.screen.hits["curve_note"].tolist() == [""] * 3
+    assert not {"outcome", "curve_refusal"} & set(found.screen.hits)
+    lines = found.sentences
     assert lines[0].startswith(
         "1 of 2 compounds is a hit at a false discovery rate of 5%: good (rescue 60 % (50 to 70)"
     )
