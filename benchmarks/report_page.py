@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.report import report
-from leigh_mlops.jobs.reporting.build_report import Findings, build_report, job_tables
+from leigh_mlops.jobs.reporting.build_report import Findings, build_report
+from leigh_mlops.jobs.reporting.job_tables import job_tables
 from leigh_mlops.models import ModelPackage, build_model
 from leigh_mlops.plates import well_name
 from leigh_mlops.report.image_files import write_png
@@ -127,7 +128,7 @@ def main() -> None:
         job = {"model": "models:/leigh-iresnet/1", "data": "plate", "methods": ["counterfactual", *MAPS]}
         failures = pd.DataFrame(columns=["field", "path", "reason"])
         tables = job_tables(screened, failures)
-        found = build_report(out, tables, screened, model, job, Findings())
+        found = build_report(out, tables, model, job, Findings())
         page = write_job_report(out / "report", found)
         seconds = time.perf_counter() - start
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -5,25 +5,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 from leigh_mlops.job_columns import JobColumn
 from leigh_mlops.jobs.reporting.column_descriptions import TABLE_COLUMNS, column_meaning, explain_columns
 from leigh_mlops.jobs.reporting.field_sections import build_field_sections
+from leigh_mlops.jobs.reporting.job_tables import JobTables
 from leigh_mlops.jobs.reporting.method_table import format_checks, method_warnings
 from leigh_mlops.jobs.reporting.plate_metrics import plate_metrics, probability_columns
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates.columns import Metadata, is_metadata
 from leigh_mlops.report.job.citations import bibtex_entries
 from leigh_mlops.report.job.job_records import JobReport, ReportPicture
-from leigh_mlops.report.table_columns import Columns, drop_empty, is_missing, row_count
+from leigh_mlops.report.table_columns import Columns, is_missing, row_count
 from leigh_mlops.scores import QUALITY_RULE
-from leigh_mlops.screening.reference_classes import well_compounds
-from leigh_mlops.screening.screen import Screen
 from leigh_mlops.screening.well_table import counterfactual_kinds
 
-__all__ = ["Findings", "JobTables", "build_report", "job_tables"]
+__all__ = ["Findings", "build_report"]
 
 _ESSENTIAL_COLUMNS = [
     Metadata.PLATE, Metadata.WELL, Metadata.CONDITION, Metadata.CONTROL, JobColumn.PREDICTED, JobColumn.SCORE,
@@ -39,8 +35,6 @@ _HIDDEN_COLUMNS = {
 }
 _MAX_METADATA_COLUMNS = 3
 _MAX_PROBABILITY_COLUMNS = 4
-_HIT_COLUMNS = ["compound", "dose", "hit", "rescue", "rescue_interval", "q", "wells", "ec50", "reason"]
-_DOSE_COLUMNS = ["compound", "dose", "wells", "rescue", "rescue_interval", "rescue_low", "rescue_high", "q", "fitted"]
 _CONFOUND_NAMES = {
     "model": "the model",
     "intensity": "mean intensities alone",
@@ -73,52 +67,6 @@ _PICTURES = {
 
 
 @dataclass(frozen=True)
-class JobTables:
-    """Tables of a job as plain columns, for sentences, figures and pages.
-
-    Attributes:
-        fields: Columns of the table of fields.
-        wells: Columns of the table of wells, with ``compound``, ``quality`` (the share of fields that count)
-            and ``rescue_interval``, as far as they are known.
-        hits: Columns of the table of compounds, or of misclassified wells.
-        plates: Columns of the table of plates.
-        doses: Columns of the table of doses.
-        failures: ``path`` and ``reason`` of the files that could not be explained.
-        methods: Rows of ``methods.csv``; none if nothing was checked.
-    """
-
-    fields: Columns
-    wells: Columns
-    hits: Columns = field(default_factory=dict)
-    plates: Columns = field(default_factory=dict)
-    doses: Columns = field(default_factory=dict)
-    failures: Columns = field(default_factory=dict)
-    methods: Sequence[Mapping[str, Any]] = ()
-
-
-def job_tables(screened: Screen, failures: pd.DataFrame, methods: Sequence[Mapping[str, Any]] = ()) -> JobTables:
-    """Convert the tables of a job to plain columns."""
-    wells = _list_columns(screened.wells)
-    if JobColumn.FIELDS_LEFT_OUT in wells:
-        used, left = (np.asarray(wells[name], float) for name in (JobColumn.FIELDS, JobColumn.FIELDS_LEFT_OUT))
-        wells["quality"] = (used / (used + left)).tolist()
-    wells["compound"] = well_compounds(screened.wells).tolist()
-    return JobTables(
-        _list_columns(screened.fields),
-        _add_interval(wells),
-        _select_columns(_list_columns(screened.hits), _HIT_COLUMNS),
-        _list_columns(screened.plates),
-        _select_columns(_list_columns(screened.doses), _DOSE_COLUMNS),
-        _list_columns(failures[["path", "reason"]]),
-        methods,
-    )
-
-
-def _list_columns(table: pd.DataFrame) -> dict[str, Sequence[Any]]:
-    return {str(name): table[name].tolist() for name in table}
-
-
-@dataclass(frozen=True)
 class Findings:
     """Findings of a job, in sentences."""
 
@@ -131,7 +79,6 @@ class Findings:
 def build_report(
     out: Path,
     tables: JobTables,
-    screened: Screen,
     package: ModelPackage,
     job: Mapping[str, Any],
     findings: Findings,
@@ -141,14 +88,13 @@ def build_report(
     Args:
         out: The job's folder, with its tables and figures.
         tables: Tables of the job.
-        screened: Confounds, calibration and reference classes of the job.
         package: The model.
         job: Content of ``job.json``.
         findings: Findings in sentences.
     """
     classes = package.model.spec.classes if package.model.task == "classify" else ()
     fields, wells, methods = tables.fields, tables.wells, tables.methods
-    probable = probability_columns(wells, classes, screened.reference)
+    probable = probability_columns(wells, classes, tables.reference)
     names = [*fields, *wells]
     meanings = {name: meaning for name in names if (meaning := column_meaning(name))}
     return JobReport(
@@ -168,26 +114,17 @@ def build_report(
         group="compound",
         plates=tables.plates,
         doses=tables.doses,
-        scores={_CONFOUND_NAMES.get(name, name): scores for name, scores in screened.confounds.items()},
-        calibration=None if screened.calibration is None else _label_calibration(screened.calibration),
+        scores={_CONFOUND_NAMES.get(name, name): scores for name, scores in tables.confounds.items()},
+        calibration=None if tables.calibration is None else _label_calibration(tables.calibration),
         methods=format_checks(methods),
         pictures=[ReportPicture(name, *words) for name, words in _PICTURES.items() if (out / name).exists()],
         failures=tables.failures,
         columns=TABLE_COLUMNS | meanings | explain_columns(names),
         rules={"What green, amber and red mean": QUALITY_RULE} if counterfactual_kinds(fields) else {},
         citation=_citation(package, job),
-        references=bibtex_entries(_reference_keys(package, job, tables, screened.calibration)),
+        references=bibtex_entries(_reference_keys(package, job, tables)),
         downloads={name: what for name, what in _FILES.items() if (out / name).exists()},
     )
-
-
-def _add_interval(table: Columns) -> Columns:
-    """Add a column with both ends of the interval of rescue as text."""
-    if not {JobColumn.RESCUE_LOW, JobColumn.RESCUE_HIGH} <= set(table):
-        return table
-    ends = zip(table[JobColumn.RESCUE_LOW], table[JobColumn.RESCUE_HIGH], strict=True)
-    texts = [None if is_missing(low + high) else f"{low:.0f} to {high:.0f}" for low, high in ends]
-    return {**table, JobColumn.RESCUE_INTERVAL: texts}
 
 
 def _facts(tables: JobTables) -> dict[str, Any]:
@@ -221,11 +158,9 @@ def _citation(package: ModelPackage, job: Mapping[str, Any]) -> str:
     ).replace("  ", " ")
 
 
-def _reference_keys(
-    package: ModelPackage, job: Mapping[str, Any], tables: JobTables, calibration: Mapping[str, Any] | None
-) -> list[str]:
+def _reference_keys(package: ModelPackage, job: Mapping[str, Any], tables: JobTables) -> list[str]:
     used = [package.model.spec.family, *job.get("methods", ())]
-    used += ["checks"] * bool(tables.methods) + ["calibration"] * (calibration is not None)
+    used += ["checks"] * bool(tables.methods) + ["calibration"] * (tables.calibration is not None)
     return used + ["plates"] * bool(row_count(tables.plates))
 
 
@@ -243,13 +178,6 @@ def _well_columns(wells: Columns, probable: Sequence[str]) -> list[str]:
     place = shown.index(JobColumn.PREDICTED) if JobColumn.PREDICTED in shown else len(shown)
     after = place + 1 if JobColumn.PREDICTED in shown else place
     return [*shown[:place], *mapped, *shown[place:after], *probable[:_MAX_PROBABILITY_COLUMNS], *shown[after:]]
-
-
-def _select_columns(table: Columns, columns: Sequence[str]) -> Columns:
-    """Select the given columns of a table of compounds, or all of another table, without empty ones."""
-    table = _add_interval(table)
-    known = [name for name in columns if name in table] if "compound" in table else list(table)
-    return drop_empty({name: table[name] for name in known}) if row_count(table) else table
 
 
 def _label_calibration(calibration: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,8 @@ import pandas as pd
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.job_columns import PROBABILITY, JobColumn
-from leigh_mlops.jobs.reporting.build_report import Findings, build_report, job_tables
+from leigh_mlops.jobs.reporting.build_report import Findings, build_report
+from leigh_mlops.jobs.reporting.job_tables import job_tables
 from leigh_mlops.jobs.reporting.outputs import FAILURE_COLUMNS
 from leigh_mlops.jobs.worker import field_id
 from leigh_mlops.plates.columns import is_metadata
@@ -63,7 +64,7 @@ def evaluation_report(folder: Path, scored: VersionEvaluation, data: Path, curve
     screened = Screen(fields, wells, hits, calibration=calibration, reference=reference)
     job = {"model": scored.version.uri, "data": str(data), "methods": []}
     tables = job_tables(screened, pd.DataFrame(columns=FAILURE_COLUMNS))
-    report = build_report(folder, tables, screened, scored.package, job, Findings(sentences=scored.sentences))
+    report = build_report(folder, tables, scored.package, job, Findings(sentences=scored.sentences))
     rows = {name: _select_well_scores(scores) for name, scores in scored.rows.items()}
     return replace(
         report,

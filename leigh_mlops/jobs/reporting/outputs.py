@@ -11,10 +11,11 @@ from PIL import Image
 from leigh_mlops.errors import escape_unprintable
 from leigh_mlops.explanations import COUNTERFACTUAL_KINDS
 from leigh_mlops.job_columns import PICTURE, JobColumn, counterfactual_family
-from leigh_mlops.jobs.reporting.build_report import Findings, build_report, job_tables
+from leigh_mlops.jobs.reporting.build_report import Findings, build_report
 from leigh_mlops.jobs.reporting.captions import JobSummary, captions, field_title, summarise_job
 from leigh_mlops.jobs.reporting.change_report import write_changes
 from leigh_mlops.jobs.reporting.column_descriptions import write_columns
+from leigh_mlops.jobs.reporting.job_tables import job_tables
 from leigh_mlops.jobs.reporting.latent_report import write_latents
 from leigh_mlops.jobs.reporting.screen_summary import ScreenSummary, summarise_screen
 from leigh_mlops.jobs.worker import field_id
@@ -97,7 +98,7 @@ def write_outputs(
         warnings=summary.warnings,
         details=[*job_summary.details, *write_latents(out, tables.fields, package)],
     )
-    write_job_report(out / "report", build_report(out, tables, screened, package, job, findings))
+    write_job_report(out / "report", build_report(out, tables, package, job, findings))
 
 
 def _read_methods(path: Path) -> list[dict[str, Any]]:

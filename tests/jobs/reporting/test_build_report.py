@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from leigh_mlops.jobs.reporting.build_report import Findings, build_report, job_tables
+from leigh_mlops.jobs.reporting.build_report import Findings, build_report
+from leigh_mlops.jobs.reporting.job_tables import job_tables
 from leigh_mlops.report.job.job_records import JobReport
 from leigh_mlops.screening.screen import Screen
 
@@ -35,8 +36,8 @@ def reported(tmp_path: Path, methods: pd.DataFrame | None = None, **changed: Any
     failures = pd.DataFrame(columns=["field", "path", "reason"])
     job = {"model": "models:/m/1", "data": "plate", "methods": ["counterfactual"]}
     checks = [] if methods is None else methods.to_dict("records")
-    found = Screen(**screened)
-    return build_report(tmp_path, job_tables(found, failures, checks), found, PACKAGE, job, Findings(["said"]))  # type: ignore[arg-type]
+    tables = job_tables(Screen(**screened), failures, checks)
+    return build_report(tmp_path, tables, PACKAGE, job, Findings(["said"]))  # type: ignore[arg-type]
 
 
 def test_the_table_of_wells_holds_what_everybody_reads(tmp_path: Path) -> None:

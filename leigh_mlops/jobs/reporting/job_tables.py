@@ -1,0 +1,95 @@
+"""Conversion of a job's tables to plain columns, once, for its sentences, figures and pages."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from leigh_mlops.job_columns import JobColumn
+from leigh_mlops.report.table_columns import Columns, drop_empty, is_missing, row_count
+from leigh_mlops.screening.reference_classes import ReferenceClasses, well_compounds
+from leigh_mlops.screening.screen import Screen
+
+__all__ = ["JobTables", "job_tables"]
+
+_HIT_COLUMNS = ["compound", "dose", "hit", "rescue", "rescue_interval", "q", "wells", "ec50", "reason"]
+_DOSE_COLUMNS = ["compound", "dose", "wells", "rescue", "rescue_interval", "rescue_low", "rescue_high", "q", "fitted"]
+
+
+@dataclass(frozen=True)
+class JobTables:
+    """Results of a job as plain columns and numbers, for sentences, figures and pages.
+
+    Attributes:
+        fields: Columns of the table of fields.
+        wells: Columns of the table of wells, with ``compound``, ``quality`` (the share of fields that count)
+            and ``rescue_interval``, as far as they are known.
+        hits: Columns of the table of compounds, or of misclassified wells.
+        plates: Columns of the table of plates.
+        doses: Columns of the table of doses.
+        failures: ``path`` and ``reason`` of the files that could not be explained.
+        methods: Rows of ``methods.csv``; none if nothing was checked.
+        confounds: Scores of the model, intensities and position, see `Screen`.
+        calibration: Calibration of the model; None if it is not known.
+        reference: The diseased and the healthy class; None if there is no rescue.
+    """
+
+    fields: Columns
+    wells: Columns
+    hits: Columns = field(default_factory=dict)
+    plates: Columns = field(default_factory=dict)
+    doses: Columns = field(default_factory=dict)
+    failures: Columns = field(default_factory=dict)
+    methods: Sequence[Mapping[str, Any]] = ()
+    confounds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    calibration: Mapping[str, Any] | None = None
+    reference: ReferenceClasses | None = None
+
+
+def job_tables(screened: Screen, failures: pd.DataFrame, methods: Sequence[Mapping[str, Any]] = ()) -> JobTables:
+    """Convert the tables of a job to plain columns.
+
+    Args:
+        screened: Screen of the job.
+        failures: Table with ``path`` and ``reason``.
+        methods: Rows of ``methods.csv``.
+    """
+    wells = _list_columns(screened.wells)
+    if JobColumn.FIELDS_LEFT_OUT in wells:
+        used, left = (np.asarray(wells[name], float) for name in (JobColumn.FIELDS, JobColumn.FIELDS_LEFT_OUT))
+        wells["quality"] = (used / (used + left)).tolist()
+    wells["compound"] = well_compounds(screened.wells).tolist()
+    return JobTables(
+        fields=_list_columns(screened.fields),
+        wells=_add_interval(wells),
+        hits=_select_columns(_list_columns(screened.hits), _HIT_COLUMNS),
+        plates=_list_columns(screened.plates),
+        doses=_select_columns(_list_columns(screened.doses), _DOSE_COLUMNS),
+        failures=_list_columns(failures[["path", "reason"]]),
+        methods=methods,
+        confounds=screened.confounds,
+        calibration=screened.calibration,
+        reference=screened.reference,
+    )
+
+
+def _list_columns(table: pd.DataFrame) -> dict[str, Sequence[Any]]:
+    return {str(name): table[name].tolist() for name in table}
+
+
+def _add_interval(table: Columns) -> Columns:
+    """Add a column with both ends of the interval of rescue as text."""
+    if not {JobColumn.RESCUE_LOW, JobColumn.RESCUE_HIGH} <= set(table):
+        return table
+    ends = zip(table[JobColumn.RESCUE_LOW], table[JobColumn.RESCUE_HIGH], strict=True)
+    texts = [None if is_missing(low + high) else f"{low:.0f} to {high:.0f}" for low, high in ends]
+    return {**table, JobColumn.RESCUE_INTERVAL: texts}
+
+
+def _select_columns(table: Columns, columns: Sequence[str]) -> Columns:
+    """Select the given columns of a table of compounds, or all of another table, without empty ones."""
+    table = _add_interval(table)
+    known = [name for name in columns if name in table] if "compound" in table else list(table)
+    return drop_empty({name: table[name] for name in known}) if row_count(table) else table
