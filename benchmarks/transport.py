@@ -30,8 +30,8 @@ from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from torch import Tensor, nn
 
 from benchmarks.report import report
-from leigh_mlops.images import IntensityScale, PixelCache, fit_scale, open_cache
-from leigh_mlops.models import fit_baseline, intensity_features
+from leigh_mlops.images import IntensityScale, PixelCache, fit_scale, intensity_features, open_cache
+from leigh_mlops.models import fit_baseline
 from leigh_mlops.models.transport import (
     REFERENCES,
     ClassFields,

@@ -14,11 +14,13 @@ from leigh_mlops.images.control_levels import (
 from leigh_mlops.images.digest import pixel_digest
 from leigh_mlops.images.failure import Failure
 from leigh_mlops.images.field_files import ChannelFiles, FieldFiles, Plane, field_files
+from leigh_mlops.images.intensity import intensity_features
 from leigh_mlops.images.measure import QUALITY_NUMBERS, measure_field
 from leigh_mlops.images.read import read_field, read_image
 from leigh_mlops.images.regions import fit_thresholds, image_thresholds, region_features
 from leigh_mlops.images.scale import ControlReference, IntensityScale, fit_scale
 from leigh_mlops.images.sizes import check_image_size, raw_at_size
+from leigh_mlops.images.texture import texture_features, texture_names
 
 __all__ = [
     "Augmentation",
@@ -45,6 +47,7 @@ __all__ = [
     "fit_scale",
     "fit_thresholds",
     "image_thresholds",
+    "intensity_features",
     "measure_field",
     "open_cache",
     "pixel_digest",
@@ -53,4 +56,6 @@ __all__ = [
     "read_image",
     "region_features",
     "invert_adjustment",
+    "texture_features",
+    "texture_names",
 ]

@@ -3,7 +3,6 @@
 from leigh_mlops.models.baseline import Baseline, fit_baseline
 from leigh_mlops.models.contract import ModelSpec, Network, has_capability
 from leigh_mlops.models.families import MODELS, build_model
-from leigh_mlops.models.intensity import intensity_features
 from leigh_mlops.models.invertible import InverseError
 from leigh_mlops.models.iresnet import Inversion
 from leigh_mlops.models.package import ModelPackage, load_package, save_package
@@ -27,7 +26,6 @@ __all__ = [
     "initialise",
     "InitialisationReport",
     "load_imagenet_weights",
-    "intensity_features",
     "Baseline",
     "fit_baseline",
     "PCABaseline",

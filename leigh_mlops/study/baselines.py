@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from leigh_mlops.images import IntensityScale
-from leigh_mlops.models import Baseline, PCABaseline, fit_baseline, fit_pca, intensity_features
+from leigh_mlops.images import IntensityScale, intensity_features
+from leigh_mlops.models import Baseline, PCABaseline, fit_baseline, fit_pca
 from leigh_mlops.plates import has_other_class_neighbour, plate_shape, position_features
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.scores import all_scores, classification_scores

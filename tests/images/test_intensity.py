@@ -1,6 +1,6 @@
 import numpy as np
 
-from leigh_mlops.models import intensity_features
+from leigh_mlops.images import intensity_features
 
 
 def test_features_of_a_ramp_by_hand():
