@@ -14,6 +14,15 @@ from leigh_mlops.scores.counterfactual import (
     quality_status,
     reencoding_error,
 )
+from leigh_mlops.scores.realism import (
+    Typicality,
+    difference_shares,
+    fit_typicality,
+    frechet_distance,
+    real_against_real_auc,
+    realism_auc,
+    typicality,
+)
 from leigh_mlops.scores.wells import WellScores, aggregate_wells, all_scores
 
 __all__ = [
@@ -36,4 +45,11 @@ __all__ = [
     "quality_status",
     "mean_change",
     "reencoding_error",
+    "realism_auc",
+    "real_against_real_auc",
+    "frechet_distance",
+    "difference_shares",
+    "Typicality",
+    "fit_typicality",
+    "typicality",
 ]
