@@ -21,7 +21,8 @@ class ClassFields:
 
     Attributes:
         name: Name of the class, for errors.
-        read: Given row numbers (n,), returns images (n, C, H, W) in network units; called with a few rows.
+        read: Given row numbers (n,), returns images (n, C, H, W), called with a few rows; in network units for
+            maps, in raw intensities for independent classifiers.
         wells: Well of each field, shape (N,).
     """
 
