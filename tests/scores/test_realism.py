@@ -15,6 +15,11 @@ from leigh_mlops.scores import (
 from leigh_mlops.scores.realism import _fold_numbers
 
 
+@pytest.fixture(autouse=True)
+def few_trees(monkeypatch):
+    monkeypatch.setattr("leigh_mlops.scores.realism._TREES", 50)
+
+
 def sample(count, seed, shift=0.0, features=6):
     return np.random.default_rng(seed).normal(size=(count, features)) + shift
 

@@ -68,7 +68,7 @@ class OraclePanel:
         return tuple(name for name in ORACLES if self.ceiling[name].mean() - chance >= _COMPETENT * (1 - chance))
 
     def log_probs(self, raw: Floats) -> dict[str, Doubles]:
-        """Natural log-probabilities (N, K) by each oracle, always finite for finite images.
+        """Natural log-probabilities (N, K) by each oracle.
 
         Args:
             raw: Raw intensities, shape (N, C, H, W).
