@@ -4,6 +4,8 @@ JOBS ?= 2
 # tests/conftest.py says which tests share a process.
 PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 BIN := .venv/bin
+# Without compiled modules each of the many processes compiles the package again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: tune check test lint types bench lock clean
 

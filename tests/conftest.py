@@ -1,8 +1,11 @@
 """Plates that tests make in a moment, and the real ones where they are."""
 
+import gc
 import os
+import sqlite3
+import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from sqlalchemy import Engine, create_engine
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -50,6 +54,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("ray") is None)
 
 
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what all the imports have made, which stays to the end."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Let Ray start in tests that have its marker, before any fixture begins."""
@@ -57,6 +67,30 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         os.environ.pop("RAY_ADDRESS", None)
     else:
         os.environ["RAY_ADDRESS"] = NO_RAY
+
+
+@pytest.fixture(scope="session", autouse=True)
+def copied_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Each new SQLite store of this process is a copy of the first: MLflow makes its tables by a hundred migrations."""
+    if "mlflow" not in sys.modules:
+        yield
+        return
+    from mlflow.store.db import utils as database
+
+    create, first = database._initialize_tables, tmp_path_factory.mktemp("store") / "mlflow.db"
+
+    def copy(engine: Engine) -> None:
+        if engine.dialect.name != "sqlite":
+            create(engine)
+            return
+        if not first.exists():
+            create(create_engine(f"sqlite:///{first}"))
+        with closing(sqlite3.connect(first)) as made, closing(sqlite3.connect(engine.url.database)) as new:
+            made.backup(new)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database, "_initialize_tables", copy)
+        yield
 
 
 @pytest.fixture(scope="session")
