@@ -12,22 +12,27 @@ from leigh_mlops.jobs import counterfactual_metrics
 from leigh_mlops.jobs.counterfactual_metrics import CounterfactualEvaluator, SavedCounterfactual
 from leigh_mlops.jobs.field_reader import FieldReader
 from leigh_mlops.jobs.worker import FieldWorker, WorkOrder
-from leigh_mlops.models import ModelPackage, build_model, save_package
+from leigh_mlops.models import ModelPackage, build_model, load_package, save_package
 from leigh_mlops.plates import find_images, write_demo_plate
 from leigh_mlops.study.baselines import fit_baselines
 from leigh_mlops.study.model_selection import make_package
 from tests.training.conftest import prepared
 
 
-@pytest.fixture
-def demo(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_demo_plate(
-        tmp_path / "demo", wells_per_class=4, fields_per_well=1, image_size_px=32, twins=True, effect="intensity"
+        tmp_path_factory.mktemp("twins") / "demo",
+        wells_per_class=4,
+        fields_per_well=1,
+        image_size_px=32,
+        twins=True,
+        effect="intensity",
     )
 
 
 def made(demo: Path, family: str, **architecture: object) -> ModelPackage:
-    data = prepared(demo)
+    data = prepared(demo, cache=demo.parent / "cache")
     torch.manual_seed(0)
     model = build_model(family, classes=data.classes, image_size=32, channels=len(data.channels), **architecture).eval()
     images = next(iter(data.batches("train", data.scale("linear"), 64))).images
@@ -36,9 +41,15 @@ def made(demo: Path, family: str, **architecture: object) -> ModelPackage:
     return make_package(model, data.scale("linear"), data, fit_baselines(data), {})
 
 
+@pytest.fixture(scope="module")
+def folder(demo: Path) -> Path:
+    save_package(made(demo, "iresnet", blocks=(1, 1), widths=(8, 8)), demo.parent / "package")
+    return demo.parent / "package"
+
+
 @pytest.fixture
-def package(demo: Path) -> ModelPackage:
-    return made(demo, "iresnet", blocks=(1, 1), widths=(8, 8))
+def package(folder: Path) -> ModelPackage:
+    return load_package(folder)
 
 
 def reader(package: ModelPackage, demo: Path, twins: bool = True) -> FieldReader:
@@ -177,13 +188,10 @@ def test_thresholds_of_the_regions_are_brought_to_the_level_of_the_field(package
     )
 
 
-def test_a_worker_compares_with_oracle_and_twin(package: ModelPackage, demo: Path, tmp_path: Path) -> None:
-    save_package(package, tmp_path / "package")
+def test_a_worker_compares_with_oracle_and_twin(folder: Path, demo: Path, tmp_path: Path) -> None:
     save_package(made(demo, "iresnet", blocks=(1,), widths=(4,)), tmp_path / "oracle")
     find_images(demo).table.to_parquet(tmp_path / "table.parquet")
-    order = WorkOrder(
-        str(tmp_path / "package"), str(tmp_path / "table.parquet"), str(tmp_path / "out"), ("counterfactual",)
-    )
+    order = WorkOrder(str(folder), str(tmp_path / "table.parquet"), str(tmp_path / "out"), ("counterfactual",))
     added = {"counterfactual_confident_oracle_class", "counterfactual_confident_twin_error"}
     (plain,) = FieldWorker(order).explain([0])
     assert not added & set(plain["numbers"])

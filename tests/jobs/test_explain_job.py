@@ -24,6 +24,7 @@ from leigh_mlops.models import ModelPackage, build_model, save_package
 from leigh_mlops.study.baselines import fit_baselines
 from leigh_mlops.study.model_selection import make_package
 from leigh_mlops.study.prepare import DataSource
+from tests.conftest import write_class_folders
 from tests.training.conftest import prepared
 
 
@@ -44,17 +45,24 @@ def begun(*_: object) -> None:
     raise RuntimeError("the job has begun")
 
 
-@pytest.fixture
-def job(class_folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    data = prepared(class_folders)
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A package that knows images like those of `class_folders`."""
+    folder = tmp_path_factory.mktemp("explain_job")
+    data = prepared(write_class_folders(folder / "plate"), cache=folder / "cache")
     torch.manual_seed(0)
     model = build_model("autoencoder", classes=data.classes, image_size=32, channels=3).eval()
     package = make_package(model, data.scale("linear"), data, fit_baselines(data), {})
     assert package.class_means is not None
-    save_package(package, tmp_path / "package")
+    save_package(package, folder / "package")
+    return folder / "package"
+
+
+@pytest.fixture
+def job(package: Path, class_folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(ExplainJob, "_work", begun)
     return {
-        "store": OneVersion(tmp_path / "package"), "model": "models:/leigh-autoencoder/1",
+        "store": OneVersion(package), "model": "models:/leigh-autoencoder/1",
         "source": DataSource(class_folders), "out": tmp_path / "out",
         "console": Console(file=io.StringIO()), "methods": ("interpolation",),
     }  # fmt: skip

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,38 +23,64 @@ from leigh_mlops.models import build_model, save_package
 from leigh_mlops.study.baselines import fit_baselines
 from leigh_mlops.study.model_selection import make_package
 from leigh_mlops.study.prepare import DataSource
+from tests.conftest import write_class_folders
 from tests.jobs.test_explain_job import OneVersion
 from tests.training.conftest import prepared
 
 METHODS = ("occlusion", "grad_cam", "integrated_gradients", "prediction_difference")
 
 
-@pytest.fixture
-def job(class_folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    data = prepared(class_folders)
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with a plate and a package."""
+    folder = tmp_path_factory.mktemp("map_checks")
+    data = prepared(write_class_folders(folder / "plate"), cache=folder / "cache")
     torch.manual_seed(0)
     model = build_model(
         "resnext", classes=data.classes, image_size=32, channels=3, layers=[1, 1, 1, 1], groups=1, width_per_group=4
     ).eval()
-    save_package(make_package(model, data.scale("linear"), data, fit_baselines(data), {}), tmp_path / "package")
+    save_package(make_package(model, data.scale("linear"), data, fit_baselines(data), {}), folder / "package")
+    return folder
 
-    def work(self: ExplainJob, order: WorkOrder, left: list[int], _: Any) -> None:
-        for row in left[:8]:
+
+@pytest.fixture(scope="module", autouse=True)
+def work() -> Iterator[None]:
+    """A job explains three fields more at each start, in this process."""
+
+    def explain(self: ExplainJob, order: WorkOrder, left: list[int], _: Any) -> None:
+        for row in left[:3]:
             FieldWorker(order)({"row": np.array([row])})
 
-    monkeypatch.setattr(ExplainJob, "_work", work)
-    monkeypatch.setattr(ExplainJob, "_close", lambda self, job, *_: job)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ExplainJob, "_work", explain)
+        patch.setattr(ExplainJob, "_close", lambda self, job, *_: job)
+        yield
+
+
+def order(place: Path, out: Path) -> dict[str, Any]:
     return {
-        "store": OneVersion(tmp_path / "package"), "model": "models:/leigh-resnext/1",
-        "source": DataSource(class_folders), "out": tmp_path / "out", "console": Console(file=io.StringIO()),
+        "store": OneVersion(place / "package"), "model": "models:/leigh-resnext/1",
+        "source": DataSource(place / "plate"), "out": out, "console": Console(file=io.StringIO()),
         "methods": METHODS, "options": ExplainOptions(window=16, stride=8),
     }  # fmt: skip
 
 
+Begun = tuple[dict[str, Any], dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def begun(place: Path) -> Begun:
+    """A job that was started once, and what it said of itself."""
+    job = order(place, place / "out")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LEIGH_CACHE", str(place / "cache"))
+        return job, ExplainJob(**job).run()
+
+
 def test_one_scale_holds_for_every_field_of_a_job_and_outlives_a_stop(
-    job: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    begun: Begun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = ExplainJob(**job).run()
+    job, first = begun
     assert set(first["full_colour"]) == set(METHODS)
     assert len(first["sample"]) == 4
     written = json.loads((job["out"] / "job.json").read_text())
@@ -61,7 +88,7 @@ def test_one_scale_holds_for_every_field_of_a_job_and_outlives_a_stop(
     monkeypatch.setattr(map_checks_module, "check_methods", None)  # a second check would call it
     assert ExplainJob(**job).run()["full_colour"] == first["full_colour"]
     records = collect_records(job["out"])
-    assert len(records) == 16
+    assert len(records) == 6
     for record in records:
         for name in METHODS:
             assert record["numbers"][f"{name}_full_colour"] == first["full_colour"][name]
@@ -70,8 +97,8 @@ def test_one_scale_holds_for_every_field_of_a_job_and_outlives_a_stop(
         assert record["numbers"]["integrated_gradients_completeness_error"] >= 0
 
 
-def test_the_checks_of_a_job_are_a_table_and_a_sentence(job: dict[str, Any]) -> None:
-    ExplainJob(**job).run()
+def test_the_checks_of_a_job_are_a_table_and_a_sentence(begun: Begun) -> None:
+    job, _ = begun
     table = pd.read_csv(job["out"] / "methods.csv")
     assert table.columns.tolist() == list(MethodCheck.__dataclass_fields__)
     assert table["method"].tolist() == list(METHODS)
@@ -84,8 +111,9 @@ def test_the_checks_of_a_job_are_a_table_and_a_sentence(job: dict[str, Any]) -> 
 
 
 def test_a_field_of_the_sample_that_cannot_be_explained_leaves_the_others(
-    job: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    job = order(place, tmp_path / "out")
     explain, first = map_checks_module.explain_fields, []
 
     def fails(package: Any, raw: Any, *given: Any) -> Any:

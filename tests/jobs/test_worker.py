@@ -29,20 +29,28 @@ from leigh_mlops.report.image_files import read_tiff16
 from leigh_mlops.study.baselines import fit_baselines
 from leigh_mlops.study.model_selection import make_package
 from leigh_mlops.training import image_bytes
+from tests.conftest import write_class_folders
 from tests.training.conftest import prepared
 
 
-@pytest.fixture
-def worker(class_folders: Path, tmp_path: Path) -> FieldWorker:
-    data = prepared(class_folders)
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with a package and the table of a plate."""
+    folder = tmp_path_factory.mktemp("worker")
+    data = prepared(write_class_folders(folder / "plate"), cache=folder / "cache")
     torch.manual_seed(0)
     model = build_model("iresnet", classes=data.classes, image_size=32, channels=3, blocks=(1, 1), widths=(8, 8)).eval()
     images = next(iter(data.batches("train", data.scale("linear"), 64))).images
     with torch.no_grad():  # as many images of either class, so that each has a mean latent
         list(model.head.parameters())[-1].sub_(model(images).median(dim=0).values)
-    save_package(make_package(model, data.scale("linear"), data, fit_baselines(data), {}), tmp_path / "package")
-    data.table.to_parquet(tmp_path / "table.parquet")
-    return FieldWorker(WorkOrder(str(tmp_path / "package"), str(tmp_path / "table.parquet"), str(tmp_path / "out"), ()))
+    save_package(make_package(model, data.scale("linear"), data, fit_baselines(data), {}), folder / "package")
+    data.table.to_parquet(folder / "table.parquet")
+    return folder
+
+
+@pytest.fixture
+def worker(place: Path, tmp_path: Path) -> FieldWorker:
+    return FieldWorker(WorkOrder(str(place / "package"), str(place / "table.parquet"), str(tmp_path / "out"), ()))
 
 
 def ask(worker: FieldWorker, methods: tuple[str, ...], **options: object) -> None:
