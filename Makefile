@@ -1,7 +1,7 @@
 # `make tune` runs the main job on a demo plate, `make check` checks what needs no Ray, server or browser, `make test` all.
 PYTHON ?= python3
 JOBS ?= 2
-# tests/conftest.py says which tests share a process.
+# The tests of a file share a process, and with it fixtures.
 PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 BIN := .venv/bin
 # Without compiled modules each of the many processes compiles the package again.

@@ -4,11 +4,9 @@ import gc
 import os
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,24 +26,6 @@ NO_RAY = "no-cluster-because-the-test-has-no-marker-ray"
 os.environ["RAY_ADDRESS"] = NO_RAY
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Keep each file in one process, and all files that need Ray in the same one.
-
-    A local Ray finds another one that runs on the machine, and would join it.
-    """
-    from xdist.scheduler import LoadScopeScheduling
-
-    needs_ray = cache(lambda file: "mark.ray" in (config.rootpath / file).read_text())
-
-    class FileScheduling(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.partition("::")[0]
-            return "ray" if needs_ray(file) else file
-
-    return FileScheduling(config, log)
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs a browser, and begin with what needs Ray, which takes longest and waits most."""
     for item in items:
@@ -54,10 +34,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("ray") is None)
 
 
-def pytest_collection_finish() -> None:
-    """Spare the garbage collector what all the imports have made, which stays to the end."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Spare the garbage collector what all the imports make, which stays to the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def pytest_unconfigure() -> None:
+    """Let libraries that count their objects at the end of the process find none."""
+    gc.unfreeze()
 
 
 @pytest.hookimpl(tryfirst=True)

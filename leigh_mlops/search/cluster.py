@@ -16,6 +16,9 @@ __all__ = ["ray_cluster"]
 def ray_cluster(address: str | None = None, *, workers: int | None = None, verbose: bool = False) -> Iterator[None]:
     """Connect to a cluster, or start a local one with a CPU for each worker, and leave it at the end.
 
+    Without an address, that of ``RAY_ADDRESS`` is taken. Where there is none, no running cluster is joined: the file
+    that names it lies in a folder that every user of the machine can write to.
+
     Raises:
         LeighError: The address does not answer.
     """
@@ -25,7 +28,7 @@ def ray_cluster(address: str | None = None, *, workers: int | None = None, verbo
     level = logging.INFO if verbose else logging.CRITICAL
     try:
         ray.init(
-            address=address,
+            address=address or os.environ.get("RAY_ADDRESS") or "local",
             num_cpus=cpus,
             include_dashboard=False if address is None else None,
             log_to_driver=verbose,

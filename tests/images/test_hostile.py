@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import imagecodecs
@@ -315,6 +316,11 @@ def in_small_memory(paths: list[Path], limit_mib: int = 160) -> list[str]:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
+@cache
+def gzipped_zeros(count: int) -> bytes:
+    return gzip.compress(b"\0" * count)
+
+
 def deflate_bomb(path: Path) -> None:
     data = zlib.compress(b"\0" * _BOMB_BYTES, 9)
     page = tags(1024, 1024, t259=(3, 1, 8), t279=(4, 1, len(data)))
@@ -328,12 +334,12 @@ def png_bomb(path: Path) -> None:
 def zarr_bomb(path: Path) -> None:
     zarr.create_array(str(path), shape=(1024, 1024), chunks=(1024, 1024), dtype="uint16", compressors=GzipCodec())
     (path / "c" / "0").mkdir(parents=True)
-    (path / "c" / "0" / "0").write_bytes(gzip.compress(b"\0" * _BOMB_BYTES))
+    (path / "c" / "0" / "0").write_bytes(gzipped_zeros(_BOMB_BYTES))
 
 
 def second_member(path: Path) -> None:
     zarr_bomb(path)
-    (path / "c" / "0" / "0").write_bytes(gzip.compress(b"\0" * 2**21) + gzip.compress(b"\0" * _BOMB_BYTES))
+    (path / "c" / "0" / "0").write_bytes(gzipped_zeros(2**21) + gzipped_zeros(_BOMB_BYTES))
 
 
 def second_frame(path: Path) -> None:
@@ -349,8 +355,9 @@ def deep_blocks(path: Path) -> None:
     about = {"zarr_format": 2, "shape": [100, 3000, 3000], "chunks": [100, 1000, 1000], "dtype": "|u1"}
     about |= {"compressor": {"id": "zlib", "level": 1}, "fill_value": 0, "order": "C", "filters": None}
     (path / ".zarray").write_text(json.dumps(about))
+    block = zlib.compress(b"\0" * 10**8, 1)
     for number in range(9):
-        (path / f"0.{number // 3}.{number % 3}").write_bytes(zlib.compress(b"\0" * 10**8, 1))
+        (path / f"0.{number // 3}.{number % 3}").write_bytes(block)
 
 
 def wide_tiff(path: Path) -> None:

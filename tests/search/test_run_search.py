@@ -1,6 +1,6 @@
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -162,17 +162,18 @@ def test_a_search_goes_on_where_it_was(place: Path) -> None:
 
 @contextmanager
 def deadly(deaths: int) -> Iterator[list[int]]:
-    """Kill the next workers as soon as they train; gives the numbers of those killed."""
+    """Kill the next workers of this process's cluster as soon as they train; gives the numbers of those killed."""
     killed: list[int] = []
     over = threading.Event()
 
     def kill() -> None:
         while len(killed) < deaths and not over.wait(0.05):
-            for process in psutil.process_iter(["cmdline"]):
-                name = (process.info["cmdline"] or [""])[0]
-                if name.startswith("ray::") and "train" in name and process.pid not in killed:
-                    process.kill()
-                    killed.append(process.pid)
+            for process in psutil.Process().children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    name = " ".join(process.cmdline())
+                    if name.startswith("ray::") and "train" in name and process.pid not in killed:
+                        process.kill()
+                        killed.append(process.pid)
 
     thread = threading.Thread(target=kill)
     thread.start()

@@ -15,8 +15,8 @@ from leigh_mlops.tracking import Store, Version
 from leigh_mlops.training import PreparedData
 from tests.conftest import write_class_folders
 
-SMALL = {"layers": [1, 1, 1, 1], "groups": 1, "width_per_group": 4}
-NAME = "leigh-resnext"
+SMALL = {"blocks": (1, 1), "widths": (8, 8)}
+NAME = "leigh-iresnet"
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def store(tmp_path: Path) -> Store:
 def package(data: PreparedData, bias: float = 0.0, **about: object) -> ModelPackage:
     """A network that says ``bias`` times whether the second channel is dark."""
     torch.manual_seed(0)
-    model = build_model("resnext", classes=data.classes, image_size=32, channels=3, **SMALL).eval()
+    model = build_model("iresnet", classes=data.classes, image_size=32, channels=3, **SMALL).eval()
     made = make_package(model, data.scale("linear"), data, fit_baselines(data), dict(about))
 
     def judge(images: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from leigh_mlops.training import PreparedData
 QUIET = Console(quiet=True)
 
 
+@cache
 def trained(folder: Path, scale_by: str) -> tuple[PreparedData, ModelPackage]:
     """Prepared data of two plates that differ in staining, and a package as if it were trained on them."""
     source = DataSource(folder, scale_by=scale_by)
