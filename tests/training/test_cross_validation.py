@@ -104,7 +104,9 @@ def test_metrics_are_means_and_the_network_is_that_of_the_own_division(data: Pre
 
 
 def test_folds_taken_up_again_go_on_as_if_they_had_not_stopped(data: PreparedData, tmp_path: Path) -> None:
-    whole = run(data, 3, epochs=3)
-    for epoch in islice(run_trial("resnext", settings("resnext"), data, metric="val/log_loss", seed=5, folds=3), 1):
+    whole = run(data, 3, epochs=2)
+    for epoch in islice(
+        run_trial("resnext", settings("resnext", epochs=2), data, metric="val/log_loss", seed=5, folds=3), 1
+    ):
         save_checkpoint(epoch.state, tmp_path / "c")
-    assert numbers(run(data, 3, tmp_path / "c")) == numbers(whole)[1:]
+    assert numbers(run(data, 3, tmp_path / "c", epochs=2)) == numbers(whole)[1:]

@@ -44,10 +44,10 @@ def numbers(epochs: list[EpochResult]) -> list[dict[str, float]]:
 
 @pytest.mark.parametrize("family", SMALL)
 def test_a_trial_learns_and_repeats_itself(family: str, data: PreparedData) -> None:
-    first, second = trial(family, data), trial(family, data)
-    assert numbers(first) == numbers(second)
+    first, longer = trial(family, data), trial(family, data, epochs=8)
     assert [epoch.number for epoch in first] == [1, 2, 3]
-    losses = [epoch.metrics["train/loss"] for epoch in trial(family, data, epochs=8)]
+    assert numbers(first) == numbers(longer)[:3]
+    losses = [epoch.metrics["train/loss"] for epoch in longer]
     assert losses[-1] < losses[0]
     assert METRIC[family] in first[0].metrics
 

@@ -7,6 +7,13 @@ import pytest
 from leigh_mlops.errors import LeighError
 from leigh_mlops.training import PreparedData
 from leigh_mlops.training.machine_paths import relative_path
+from tests.training.conftest import prepared
+
+
+@pytest.fixture
+def data(class_folders: Path) -> PreparedData:
+    """Files and a cache that a test may move."""
+    return prepared(class_folders)
 
 
 @pytest.fixture
