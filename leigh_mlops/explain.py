@@ -51,11 +51,20 @@ def explain(
         typer.Option("--counts", help="Also write counterfactuals as OME-TIFF in integer camera counts."),
     ] = False,
     counterfactual: Annotated[
-        str, typer.Option(help="Kinds of counterfactuals, comma-separated: alpha_0, alpha_1, boundary, confident.")
-    ] = "boundary,confident",
+        str,
+        typer.Option(
+            help="Kinds of counterfactuals, comma-separated: alpha_0, alpha_1, boundary, confident, typical; "
+            "by default boundary and typical, or confident for models of earlier versions.",
+            show_default=False,
+        ),
+    ] = "",
     confidence: Annotated[
-        float, typer.Option(help="Target probability of confident counterfactuals, above 0.5 and below 1.")
-    ] = 0.95,
+        float | None,
+        typer.Option(
+            help="Target probability of confident counterfactuals, above 0.5 and below 1; by default the median of "
+            "the class's real training fields."
+        ),
+    ] = None,
     oracle: Annotated[
         str | None,
         typer.Option(
@@ -64,7 +73,9 @@ def explain(
     ] = None,
     sweep: Annotated[
         int,
-        typer.Option(min=0, help="Number of images on the path to the confident counterfactual and beyond; 0: none."),
+        typer.Option(
+            min=0, help="Number of images on the path to the typical or confident counterfactual and beyond; 0: none."
+        ),
     ] = 0,
     towards_field: Annotated[
         str | None,

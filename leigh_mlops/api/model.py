@@ -17,7 +17,6 @@ from leigh_mlops.api.model_card import ModelCard, read_card
 from leigh_mlops.api.results import Counterfactuals, Heatmaps
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import (
-    DEFAULT_CONFIDENCE,
     MAP_METHODS,
     ExplanationContext,
     FieldExplanation,
@@ -29,7 +28,7 @@ from leigh_mlops.explanations import (
 from leigh_mlops.explanations.prepared_field import Field
 from leigh_mlops.job_columns import PROBABILITY, JobColumn, counterfactual_family
 from leigh_mlops.jobs.counterfactual_metrics import SavedCounterfactual, explain_and_save, measure_changes
-from leigh_mlops.jobs.options import ExplainOptions
+from leigh_mlops.jobs.options import ExplainOptions, resolve_options
 from leigh_mlops.jobs.reporting.captions import field_title
 from leigh_mlops.jobs.validation import check_options
 from leigh_mlops.jobs.worker import check_prediction, fit_batch_size, load_to_device
@@ -200,8 +199,8 @@ class Model:
         images: Any,  # noqa: ANN401
         target: str | None = None,
         *,
-        confidence: float = DEFAULT_CONFIDENCE,
-        kind: str = "confident",
+        confidence: float | None = None,
+        kind: str | None = None,
         channels: Sequence[str] | None = None,
         controls: Any = None,  # noqa: ANN401
     ) -> Counterfactuals:
@@ -210,8 +209,10 @@ class Model:
         Args:
             images: Image table or raw arrays.
             target: The other class; by default the second most probable.
-            confidence: Probability of the target that ``confident`` ones have, above 0.5 and below 1.
-            kind: ``confident``, ``boundary`` (as probable as the largest other class), ``alpha_0`` or ``alpha_1``.
+            confidence: Probability of the target that ``confident`` ones have, above 0.5 and below 1; by default the
+                median of the class's real training fields.
+            kind: ``typical`` (the default of models with transport), ``confident``, ``boundary`` (as probable as the
+                largest other class), ``alpha_0`` or ``alpha_1``.
             channels: Channels of arrays.
             controls: Negative controls of the plate.
 
@@ -219,7 +220,11 @@ class Model:
             LeighError: The model makes no counterfactuals, an option is unknown, or the images do not fit the model.
         """
         (explainer,) = select_explainers(self.package.model, ("counterfactual",))
-        options = ExplainOptions(target=target, counterfactual=(kind,), confidence=confidence)
+        asked = () if kind is None else (kind,)
+        options = resolve_options(
+            ExplainOptions(target=target, counterfactual=asked, confidence=confidence), self.package
+        )
+        kind = options.counterfactual[-1]
         check_options(options, self.package, (explainer,))
         source = open_fields(self.package, images, channels, controls)
         context = ExplanationContext(target=target, kinds=(kind,), confidence=confidence, change_maps=False)
@@ -268,7 +273,7 @@ class Model:
                 else:
                     yield _Explained(field.row, field, explanation, by_row.get(field.row))
 
-    def _measure(self, found: Sequence[_Explained], kind: str, confidence: float) -> pd.DataFrame:
+    def _measure(self, found: Sequence[_Explained], kind: str, confidence: float | None) -> pd.DataFrame:
         """Table of the columns that a job has of a kind of counterfactual, under their names without its prefix."""
         rows = []
         for one in found:

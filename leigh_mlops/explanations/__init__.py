@@ -3,12 +3,13 @@
 from leigh_mlops.explanations.capabilities import require_capabilities
 from leigh_mlops.explanations.counterfactuals.alpha_sweep import counterfactual_sweep
 from leigh_mlops.explanations.counterfactuals.class_means import class_means, require_means
+from leigh_mlops.explanations.counterfactuals.endpoints import mapped_fields
+from leigh_mlops.explanations.counterfactuals.field_counterfactuals import required_confidence
 from leigh_mlops.explanations.counterfactuals.generation import (
     COUNTERFACTUAL_KINDS,
-    DEFAULT_CONFIDENCE,
-    DEFAULT_COUNTERFACTUAL_KINDS,
     check_confidence,
     check_kinds,
+    default_counterfactual_kinds,
 )
 from leigh_mlops.explanations.counterfactuals.verification import VerifiedCounterfactual
 from leigh_mlops.explanations.eval_mode import evaluating
@@ -30,8 +31,9 @@ __all__ = [
     "ExplanationContext",
     "default_explainers",
     "select_explainers",
-    "DEFAULT_CONFIDENCE",
-    "DEFAULT_COUNTERFACTUAL_KINDS",
+    "default_counterfactual_kinds",
+    "mapped_fields",
+    "required_confidence",
     "COUNTERFACTUAL_KINDS",
     "check_confidence",
     "check_kinds",

@@ -10,7 +10,6 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations.attribution.captum_adapter import feature_layer, unroll
 from leigh_mlops.explanations.attribution.lrp import layers_without_rule
 from leigh_mlops.explanations.capabilities import require_capabilities
-from leigh_mlops.explanations.counterfactuals.generation import DEFAULT_CONFIDENCE
 from leigh_mlops.explanations.targets import Target
 from leigh_mlops.models import has_capability
 
@@ -43,8 +42,10 @@ class ExplanationContext:
             explain. None is the predicted class for maps, and the second best elsewhere.
         labels: Known class of each image (N,), -1 where it has none; an interpolation
             without a target leads away from it.
-        kinds: Lengths of the steps of counterfactuals, some of `COUNTERFACTUAL_KINDS`.
-        confidence: Probability that a ``confident`` counterfactual has, above 0.5 and below 1.
+        kinds: Lengths of the steps of counterfactuals, some of `COUNTERFACTUAL_KINDS`; none for the end of the way,
+            ``typical`` or ``confident``.
+        confidence: Probability that a ``confident`` counterfactual has, above 0.5 and below 1; None for that of
+            the package, see `required_confidence`.
         change_maps: Whether saved counterfactuals get a change map, which takes longer than they do.
         window: Side of the window of occlusion and prediction difference in pixels.
         stride: Step of that window in pixels.
@@ -58,8 +59,8 @@ class ExplanationContext:
 
     target: Target = None
     labels: Tensor | None = None
-    kinds: tuple[str, ...] = ("confident",)
-    confidence: float = DEFAULT_CONFIDENCE
+    kinds: tuple[str, ...] = ()
+    confidence: float | None = None
     change_maps: bool = True
     window: int = 15
     stride: int = 6

@@ -7,7 +7,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from leigh_mlops.explanations import ExplanationContext, FieldExplanation, explain_fields, predict_fields
+from leigh_mlops.explanations import (
+    ExplanationContext,
+    FieldExplanation,
+    explain_fields,
+    predict_fields,
+    required_confidence,
+)
 from leigh_mlops.explanations.prepared_field import Adjust, Field, select_adjustment
 from leigh_mlops.images import apply_adjustment, image_thresholds, invert_adjustment, region_features
 from leigh_mlops.job_columns import COUNTERFACTUAL, IMAGE, JobColumn
@@ -87,13 +93,13 @@ def explain_and_save(
     return explained, saved
 
 
-def measure_changes(package: ModelPackage, saved: SavedCounterfactual, confidence: float) -> Numbers:
+def measure_changes(package: ModelPackage, saved: SavedCounterfactual, confidence: float | None) -> Numbers:
     """Columns on the saved image of a counterfactual: clipped and changed share, status, change of each channel.
 
     Args:
         package: The model that made it.
         saved: The counterfactual.
-        confidence: Target probability of ``confident`` counterfactuals.
+        confidence: Target probability of ``confident`` counterfactuals, see `required_confidence`.
     """
     name, before, file = saved.column_prefix, saved.field.acquired, saved.explanation.verified[saved.kind]
     clipped = clipped_share(saved.acquired, package.scale["full_scale"])
@@ -103,7 +109,9 @@ def measure_changes(package: ModelPackage, saved: SavedCounterfactual, confidenc
         f"{name}_status": quality_status(
             valid=file.predicted_class == file.target,
             probability=file.probability,
-            confidence=confidence if saved.kind == "confident" else None,
+            confidence=float(required_confidence(package, confidence)[file.target])
+            if saved.kind == "confident"
+            else None,
             half=float(expit(file.margin)) if saved.kind == "boundary" else None,
             reencoding_error=file.reencoding_error,
             padding_energy=file.padding_energy,
@@ -121,7 +129,7 @@ class CounterfactualEvaluator:
     Args:
         package: The model that made them.
         reader: Reader of the fields' twins.
-        confidence: Target probability of ``confident`` counterfactuals.
+        confidence: Target probability of ``confident`` counterfactuals, see `required_confidence`.
         oracle: An independently trained classifier, with its own intensity scale.
         oracle_adjust: Offset and gain of the oracle by plate.
     """
@@ -130,7 +138,7 @@ class CounterfactualEvaluator:
         self,
         package: ModelPackage,
         reader: FieldReader,
-        confidence: float,
+        confidence: float | None,
         oracle: ModelPackage | None = None,
         oracle_adjust: Adjust = None,
     ) -> None:

@@ -23,7 +23,7 @@ from leigh_mlops.explanations import check_kinds, default_explainers, select_exp
 from leigh_mlops.explanations.prepared_field import Adjust
 from leigh_mlops.jobs.field_reader import FieldReader, read_interpolation_target
 from leigh_mlops.jobs.map_checks import check_maps, report_checks, select_map_methods
-from leigh_mlops.jobs.options import ExplainOptions
+from leigh_mlops.jobs.options import ExplainOptions, resolve_options
 from leigh_mlops.jobs.reporting.outputs import build_tables, collect_records, write_outputs
 from leigh_mlops.jobs.sample import read_sample
 from leigh_mlops.jobs.validation import check_channels, check_options, check_oracle
@@ -111,6 +111,7 @@ class ExplainJob:
             folder = self.store.download(version, Path(temporary))
             package = load_package(folder)
             methods = select_explainers(package.model, self.methods or default_explainers(package.model))
+            self.options = resolve_options(self.options, package)
             check_options(self.options, package, methods)
             oracle = self._download_oracle(version, package, Path(temporary) / "oracle")
             table, channels, _ = find_data(self.source, self.console)

@@ -1,12 +1,14 @@
 """Options of a job, beside the model and the images, and the context of explanations that follows from them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
-from leigh_mlops.explanations import DEFAULT_CONFIDENCE, DEFAULT_COUNTERFACTUAL_KINDS, ExplanationContext
+from leigh_mlops.explanations import ExplanationContext, default_counterfactual_kinds
+from leigh_mlops.explanations.counterfactuals.generation import DEFAULT_CONFIDENCE
+from leigh_mlops.models import ModelPackage
 
-__all__ = ["ExplainOptions", "build_context"]
+__all__ = ["ExplainOptions", "build_context", "resolve_options"]
 
 
 @dataclass(frozen=True)
@@ -21,10 +23,12 @@ class ExplainOptions:
         occlusion_budget: Evaluations of each field that occlusion may take; 0 for the exact map.
         metrics: Metrics of maps to compute beside the checks, some of `explanations.FAITHFULNESS_METRICS`.
         counts: Whether counterfactuals are written as whole counts of the camera, too.
-        counterfactual: Kinds of counterfactuals, some of `explanations.COUNTERFACTUAL_KINDS`.
-        confidence: Target probability of the confident ones, above 0.5 and below 1.
+        counterfactual: Kinds of counterfactuals, some of `explanations.COUNTERFACTUAL_KINDS`; none for those of the
+            model.
+        confidence: Target probability of the confident ones, above 0.5 and below 1; ``None`` for the median
+            probability of the class's real training fields.
         oracle: ``models:/…`` of an independently trained classifier that evaluates counterfactuals, too.
-        sweep: Images from the original to the confident counterfactual and past it; 0 for none.
+        sweep: Images from the original to the typical or confident counterfactual and past it; 0 for none.
         rescue_from: Class that is 0 % rescue; ``None`` for the rule of `jobs.direction`.
         rescue_to: Class that is 100 % rescue.
         doses: Column of doses; ``None`` for the rule of `jobs.doses`.
@@ -37,14 +41,24 @@ class ExplainOptions:
     occlusion_budget: int = 0
     metrics: tuple[str, ...] = ()
     counts: bool = False
-    counterfactual: tuple[str, ...] = DEFAULT_COUNTERFACTUAL_KINDS
-    confidence: float = DEFAULT_CONFIDENCE
+    counterfactual: tuple[str, ...] = ()
+    confidence: float | None = None
     oracle: str | None = None
     sweep: int = 0
     towards_field: str | None = None
     rescue_from: str | None = None
     rescue_to: str | None = None
     doses: str | None = None
+
+
+def resolve_options(options: ExplainOptions, package: ModelPackage) -> ExplainOptions:
+    """Resolve defaults that depend on the model; a package without typical probabilities takes 0.95."""
+    known = "true_probability" in (package.class_means or {})
+    return replace(
+        options,
+        counterfactual=options.counterfactual or default_counterfactual_kinds(bool(package.class_maps.pairs())),
+        confidence=options.confidence if known or options.confidence is not None else DEFAULT_CONFIDENCE,
+    )
 
 
 def build_context(

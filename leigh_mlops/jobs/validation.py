@@ -47,15 +47,16 @@ def check_options(options: ExplainOptions, package: ModelPackage, methods: Seque
             f"--occlusion-budget applies to occlusion only, but the methods are {', '.join(methods)}; "
             "add occlusion to --methods, or leave it out."
         )
-    if not check_kinds(options.counterfactual):
-        raise LeighError("--counterfactual names no kind; give some, such as boundary,confident, or leave it out.")
-    check_confidence(options.confidence)
+    check_kinds(options.counterfactual)
+    if options.confidence is not None:
+        check_confidence(options.confidence)
     if package.model.task != "classify" and (options.rescue_from or options.rescue_to):
         raise LeighError(
             f"--rescue-from and --rescue-to name classes, but {package.model.spec.family} has none; leave them out."
         )
     _check_means(options, package, methods)
     if "counterfactual" in methods:
+        _check_transport(options, package)
         _check_sweep(options)
     else:
         _refuse_counterfactual_options(options, package, methods)
@@ -71,13 +72,21 @@ def _check_means(options: ExplainOptions, package: ModelPackage, methods: Sequen
         require_means(package.class_means, ("true",), targets, classes)
 
 
+def _check_transport(options: ExplainOptions, package: ModelPackage) -> None:
+    if "typical" in options.counterfactual and not package.class_maps.pairs():
+        raise LeighError(
+            "--counterfactual typical needs a model with transport between its classes, and this one has none; train "
+            "it again, or choose other kinds, such as boundary,confident."
+        )
+
+
 def _check_sweep(options: ExplainOptions) -> None:
     if options.sweep == 1 or options.sweep < 0:
         raise LeighError(f"--sweep {options.sweep} is too small; give at least 2 images, or 0 for none.")
-    if options.sweep and "confident" not in options.counterfactual:
+    if options.sweep and not {"typical", "confident"} & set(options.counterfactual):
         raise LeighError(
-            f"--sweep needs the confident counterfactual, but the kinds are {', '.join(options.counterfactual)}; "
-            "add confident to --counterfactual, or leave --sweep out."
+            "--sweep needs a typical or confident counterfactual, but the kinds are "
+            f"{', '.join(options.counterfactual)}; add one to --counterfactual, or leave --sweep out."
         )
 
 

@@ -5,7 +5,7 @@ import json
 import re
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from leigh_mlops.job_columns import INTERPOLATION, PROBABILITY
 from leigh_mlops.jobs.counterfactual_metrics import CounterfactualEvaluator, explain_and_save
 from leigh_mlops.jobs.field_folder import FieldFolder
 from leigh_mlops.jobs.field_reader import FieldReader, read_interpolation_target
-from leigh_mlops.jobs.options import ExplainOptions, build_context
+from leigh_mlops.jobs.options import ExplainOptions, build_context, resolve_options
 from leigh_mlops.jobs.sample import scale_fields
 from leigh_mlops.models import InverseError, ModelPackage, Network, load_package
 from leigh_mlops.plates.columns import Metadata
@@ -74,8 +74,8 @@ class FieldWorker:
     """Explains fields; Ray Data keeps one instance per actor."""
 
     def __init__(self, order: WorkOrder) -> None:
-        self.order = order
         self.package = load_to_device(Path(order.package))
+        self.order = order = replace(order, options=resolve_options(order.options, self.package))
         self.table = pd.read_parquet(order.table)
         self.reader = FieldReader(self.package, self.table, order.adjust, Path(order.demo) if order.demo else None)
         oracle = load_to_device(Path(order.oracle)) if order.oracle else None
@@ -181,14 +181,14 @@ class FieldWorker:
         pictures = folder.write_pictures(field.raw, found)
         if "interpolation" in found.frames and options.towards_field:
             found.numbers[INTERPOLATION("towards")] = options.towards_field
-        if options.sweep and "confident" in found.verified:
+        if options.sweep and found.verified.keys() & {"typical", "confident"}:
             pictures |= self._sweep(folder, found)
         about = {"field": folder.name, "files": field.stamp, "seen": field.seen}
         return about | {"numbers": {**found.numbers, **field.quality}, "pictures": pictures}
 
     def _sweep(self, folder: FieldFolder, found: FieldExplanation) -> dict[str, str]:
-        """Draw the path to the confident counterfactual; if there is none, add a note to the field's numbers."""
-        made = found.verified["confident"]
+        """Draw the path to the most informative counterfactual; if there is none, add a note to the field's numbers."""
+        made = list(found.verified.values())[-1]  # in the order of COUNTERFACTUAL_KINDS
         if not made.alpha:
             found.numbers["sweep_note"] = "the counterfactual is the image itself, so there is no step to show"
             return {}

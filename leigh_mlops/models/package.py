@@ -1,6 +1,7 @@
 """A model with everything that is needed to use it."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ from torch import Tensor
 from leigh_mlops.errors import LeighError
 from leigh_mlops.models.contract import Network
 from leigh_mlops.models.tensor_files import read_arrays, read_json, write_arrays
+from leigh_mlops.models.transport import ClassMaps
 from leigh_mlops.models.weights import DESCRIPTION, load_model, save_with_metadata
 
-__all__ = ["ModelPackage", "load_package", "save_package"]
+__all__ = ["CLASS_MAPS", "ModelPackage", "load_package", "save_package"]
 
 ARRAYS = "arrays.safetensors"
 _MEAN, _ARRAY = "mean/", "array/"
+CLASS_MAPS = "class_maps/"
+"""Prefix of the arrays of the maps between classes."""
 
 
 @dataclass
@@ -46,6 +50,15 @@ class ModelPackage:
         """Digests of the fields by which the model was trained or chosen, each once, shape (N,)."""
         known = [array.astype(np.uint64) for name, array in self.arrays.items() if name.endswith("_digests")]
         return np.unique(np.concatenate([np.zeros(0, np.uint64), *known]))
+
+    @cached_property
+    def class_maps(self) -> ClassMaps:
+        """Maps between the classes, none in packages before version 0.2.
+
+        Raises:
+            LeighError: One is damaged.
+        """
+        return ClassMaps.from_arrays(_select_arrays(self.arrays, CLASS_MAPS))
 
 
 def save_package(package: ModelPackage, folder: Path) -> None:

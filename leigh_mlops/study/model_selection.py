@@ -16,13 +16,15 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import class_means
 from leigh_mlops.explanations.latent_map import PooledLatents
 from leigh_mlops.images import IntensityScale, fit_thresholds
-from leigh_mlops.models import ModelPackage, Network, save_package
+from leigh_mlops.models import ModelPackage, Network, has_capability, save_package
+from leigh_mlops.models.package import CLASS_MAPS
 from leigh_mlops.plates import leaked_wells
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.figures import confusion_matrix, score_distributions
 from leigh_mlops.scores import aggregate_wells, paired_bootstrap
 from leigh_mlops.study.baselines import Baselines, fit_latent_baseline
 from leigh_mlops.study.champion import AtSize, Decision, comparison_key, decide_promotion
+from leigh_mlops.study.class_map_fitting import fit_class_maps
 from leigh_mlops.study.evaluation import Evaluation, evaluate_package
 from leigh_mlops.study.examples import display_limits, example_sheet
 from leigh_mlops.study.reference_statistics import reliability_facts
@@ -59,9 +61,10 @@ def make_package(
     about: dict[str, Any],
     starts: Sequence[str] = (),
 ) -> ModelPackage:
-    """Package a model with all data that a job needs; class means, latent map and digests are of the training wells.
+    """Package a model with all data that a job needs.
 
-    Calibration and the limit of energies come from the validation wells.
+    Class means, latent map, maps between classes and digests are of the training wells, calibration and the limit of
+    energies of the validation wells.
 
     Args:
         model: The trained network.
@@ -87,6 +90,8 @@ def make_package(
     else:
         pca, _ = fit_latent_baseline(data, scale, int(np.prod(means["true"].shape[1:])))
         arrays |= {f"pca/{name}": array for name, array in pca.to_arrays().items()}
+    if has_capability(model, "classify") and has_capability(model, "decode"):
+        arrays |= {f"{CLASS_MAPS}{name}": array for name, array in fit_class_maps(data, scale).to_arrays().items()}
     trust, measured = reliability_facts(model, scale, data)
     arrays |= measured
     facts = trust | {

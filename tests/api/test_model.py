@@ -144,7 +144,7 @@ def test_heatmaps_are_those_of_the_job(model: Model, table: pd.DataFrame, method
 def test_counterfactuals_are_those_that_the_job_saves(
     packages: dict[str, Path], table: pd.DataFrame, tmp_path: Path, family: str
 ) -> None:
-    model, kind = load(packages[family]), "confident"
+    model, kind = load(packages[family]), "typical"
     found = model.counterfactual(table.head(4), controls=table)
     job = worker(packages[family], table, tmp_path / "out", ("counterfactual",), counterfactual=(kind,))
     records = job.explain([0, 1, 2, 3])

@@ -192,7 +192,7 @@ def test_a_worker_compares_with_oracle_and_twin(folder: Path, demo: Path, tmp_pa
     save_package(made(demo, "iresnet", blocks=(1,), widths=(4,)), tmp_path / "oracle")
     find_images(demo).table.to_parquet(tmp_path / "table.parquet")
     order = WorkOrder(str(folder), str(tmp_path / "table.parquet"), str(tmp_path / "out"), ("counterfactual",))
-    added = {"counterfactual_confident_oracle_class", "counterfactual_confident_twin_error"}
+    added = {"counterfactual_typical_oracle_class", "counterfactual_typical_twin_error"}
     (plain,) = FieldWorker(order).explain([0])
     assert not added & set(plain["numbers"])
     (record,) = FieldWorker(replace(order, oracle=str(tmp_path / "oracle"), demo=str(demo))).explain([0])

@@ -26,10 +26,9 @@ WHOLE: tuple[str, ...] = ("counterfactual",)
     [
         ({"target": "XX"}, WHOLE, "The class 'XX' is unknown to the model; choose one of DS, TT"),
         ({"counterfactual": ("alpha_2",)}, WHOLE, "Unknown counterfactual 'alpha_2'; choose from alpha_0"),
-        ({"counterfactual": ()}, WHOLE, "--counterfactual names no kind"),
         ({"confidence": 1.0}, WHOLE, r"A confidence of 1\.0 is out of range"),
         ({"sweep": 1}, WHOLE, "--sweep 1 is too small; give at least 2"),
-        ({"sweep": 3, "counterfactual": ("boundary",)}, WHOLE, "add confident to --counterfactual"),
+        ({"sweep": 3, "counterfactual": ("boundary",)}, WHOLE, "add one to --counterfactual"),
         (
             {"sweep": 3},
             ("occlusion",),

@@ -22,7 +22,7 @@ from leigh_mlops.explanations.counterfactuals import generation as generation_mo
 from leigh_mlops.explanations.counterfactuals.decoding import DecodedImages
 from leigh_mlops.jobs import field_folder as folder_module
 from leigh_mlops.jobs import worker as worker_module
-from leigh_mlops.jobs.options import ExplainOptions
+from leigh_mlops.jobs.options import ExplainOptions, resolve_options
 from leigh_mlops.jobs.worker import FieldWorker, WorkOrder, fit_batch_size
 from leigh_mlops.models import InverseError, build_model, save_package
 from leigh_mlops.report.image_files import read_tiff16
@@ -55,7 +55,8 @@ def worker(place: Path, tmp_path: Path) -> FieldWorker:
 
 def ask(worker: FieldWorker, methods: tuple[str, ...], **options: object) -> None:
     """Give a worker another order."""
-    worker.order = replace(worker.order, methods=methods, options=ExplainOptions(**options))  # type: ignore[arg-type]
+    resolved = resolve_options(ExplainOptions(**options), worker.package)  # type: ignore[arg-type]
+    worker.order = replace(worker.order, methods=methods, options=resolved)
 
 
 def test_fields_that_made_the_model_are_marked(worker: FieldWorker) -> None:
@@ -94,13 +95,13 @@ def test_counterfactuals_are_written_as_counts_of_the_camera_on_request(worker: 
     assert not list(folder.glob("*.ome.tif"))
     ask(worker, ("counterfactual",), counts=True)
     (record,) = worker.explain([0])
-    assert record["numbers"]["counterfactual_confident_counts_class"] in {"DS", "TT"}
-    with tifffile.TiffFile(folder / "counterfactual_confident.ome.tif") as file:
+    assert record["numbers"]["counterfactual_typical_counts_class"] in {"DS", "TT"}
+    with tifffile.TiffFile(folder / "counterfactual_typical.ome.tif") as file:
         assert [name for name in worker.package.channels if f'Name="{name}"' in str(file.ome_metadata)] == list(
             worker.package.channels
         )
         counts = file.asarray()
-    saved, _ = read_tiff16(folder / "counterfactual_confident.tif")
+    saved, _ = read_tiff16(folder / "counterfactual_typical.tif")
     np.testing.assert_array_equal(counts, np.clip(np.rint(saved), 0, 255))
 
 
@@ -170,7 +171,7 @@ def test_counts_are_judged_by_themselves(worker: FieldWorker, monkeypatch: pytes
         (record,) = worker.explain([0])
         raw = np.full_like(worker.reader.read(0).raw, value)
         expected = ("DS", "TT")[predict_fields(worker.package, raw[None])[0].argmax()]
-        assert record["numbers"]["counterfactual_confident_counts_class"] == expected
+        assert record["numbers"]["counterfactual_typical_counts_class"] == expected
         seen.add(expected)
     assert len(seen) == 2
 
@@ -213,7 +214,7 @@ def test_a_kind_that_cannot_be_inverted_takes_neither_the_field_nor_its_other_ki
         found, half = decode(model, latents), len(latents) // 2
         return found._replace(failures=("",) * half + ("block 1 of stage 1 did not converge",) * half)
 
-    ask(worker, ("counterfactual",), sweep=3)
+    ask(worker, ("counterfactual",), counterfactual=("boundary", "confident"), sweep=3)
     (whole,) = worker.explain([0])
     monkeypatch.setattr(generation_module, "decode_all", fails)
     (record,) = worker.explain([0])
@@ -256,7 +257,7 @@ def test_a_sweep_past_what_can_be_inverted_is_a_note(worker: FieldWorker, monkey
     ask(worker, ("counterfactual",), sweep=3)
     (record,) = worker.explain([0])
     assert record["numbers"]["sweep_note"] == "block 1 of stage 1 did not converge"
-    assert record["numbers"]["counterfactual_confident_attempts"] >= 1
+    assert record["numbers"]["counterfactual_typical_attempts"] >= 1
 
 
 def test_a_sweep_that_cannot_become_a_film_is_a_strip_and_a_note(

@@ -1,6 +1,5 @@
 """Search for the nearest point of a latent's path that the classifier's own head assigns to another class."""
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -38,14 +37,14 @@ class Crossing(NamedTuple):
     by_gradient: Tensor
 
 
-def head_margin(logits: Tensor, target: Tensor, confidence: float | None = None) -> Tensor:
+def head_margin(logits: Tensor, target: Tensor, confidence: Tensor | float | None = None) -> Tensor:
     """Margin by which a head's prediction is above (at least 0) or below the requested one.
 
     Args:
         logits: Shape (N, K).
         target: Requested class, shape (N,).
-        confidence: Requested probability, above 0 and below 1. None requests that no other
-            class is more probable.
+        confidence: Requested probability, above 0 and below 1, one for all or of each, shape (N,).
+            None requests that no other class is more probable.
 
     Returns:
         In nats, float64, shape (N,): the target's logit less the largest other, or its
@@ -57,46 +56,59 @@ def head_margin(logits: Tensor, target: Tensor, confidence: float | None = None)
     """
     logits = logits.double()
     own = logits.gather(1, target[:, None])[:, 0]
-    others = logits.scatter(1, target[:, None], -math.inf)
+    others = logits.scatter(1, target[:, None], -torch.inf)
     if confidence is None:
         return own - others.amax(dim=1)
-    return own - others.logsumexp(dim=1) - math.log(confidence / (1 - confidence))
+    return own - others.logsumexp(dim=1) - torch.as_tensor(confidence, dtype=logits.dtype, device=logits.device).logit()
 
 
-def find_boundary(head: Head, z: Tensor, delta: Tensor, target: Tensor, confidence: float | None = None) -> Crossing:
-    """Find the first point z' = z + alpha * delta, alpha from 0 to `MAX_STEP`, with the requested prediction.
+def find_boundary(
+    head: Head,
+    z: Tensor,
+    delta: Tensor,
+    target: Tensor,
+    confidence: Tensor | float | None = None,
+    *,
+    max_step: float = MAX_STEP,
+    climbs: bool = True,
+) -> Crossing:
+    """Find the first point z' = z + alpha * delta, alpha from 0 to ``max_step``, with the requested prediction.
 
     The line is scanned in 64 steps and the first one that reaches the goal is bisected, so that z' lies
     on the far side of the boundary and within rounding of it. Only the head is evaluated, one
-    alpha after the other. Where the line does not reach the goal, the search continues from its best
-    point along the gradient of the margin, in the same steps and as far again, and its last segment
-    is bisected.
+    alpha after the other. Where the line does not reach the goal and ``climbs`` allows it, the search
+    continues from its best point along the gradient of the margin, in the same steps and as far again,
+    and its last segment is bisected.
 
     Args:
         head: From latents (N, ...) to logits (N, K), each row by itself.
         z: Latents, shape (N, ...).
         delta: Direction of each, the same shape.
         target: Requested class, shape (N,), another than that of ``z``.
-        confidence: Requested probability; None requests that no other class is more probable.
+        confidence: Requested probability, one for all or of each, shape (N,); None requests that no other
+            class is more probable.
+        max_step: Longest alpha on the line.
+        climbs: Whether the search leaves the line where it does not reach the goal.
 
     Returns:
         One point per latent; where none reaches the goal, the one with the largest margin.
     """
 
     def goal(latents: Tensor, rows: Tensor) -> Tensor:
-        return head_margin(head(latents), target[rows], confidence)
+        required = confidence[rows] if isinstance(confidence, Tensor) and confidence.dim() else confidence
+        return head_margin(head(latents), target[rows], required)
 
     rows = torch.arange(len(z), device=z.device)
     with torch.no_grad():
-        low, high, best = _scan(lambda alpha: goal(add_step(z, delta, alpha), rows), len(z), z.device)
+        low, high, best = _scan(lambda alpha: goal(add_step(z, delta, alpha), rows), len(z), z.device, max_step)
         reached = high.isfinite()
         alpha = torch.where(reached, _bisect(lambda a: goal(add_step(z, delta, a), rows), low, high), best)
         shifted = add_step(z, delta, alpha)
     lost = rows[~reached]
-    if not len(lost):
-        return Crossing(shifted, alpha, reached, ~reached)
+    if not (climbs and len(lost)):
+        return Crossing(shifted, alpha, reached, torch.zeros_like(reached))
     unit = latent_norms(delta[lost])
-    found, arrived = _climb_gradient(lambda latents: goal(latents, lost), shifted[lost], unit * MAX_STEP / SCAN_STEPS)
+    found, arrived = _climb_gradient(lambda latents: goal(latents, lost), shifted[lost], unit * max_step / SCAN_STEPS)
     by_gradient = torch.zeros_like(reached)
     by_gradient[lost] = (found != shifted[lost]).flatten(1).any(dim=1)
     shifted[lost], reached[lost] = found, arrived
@@ -104,12 +116,14 @@ def find_boundary(head: Head, z: Tensor, delta: Tensor, target: Tensor, confiden
     return Crossing(shifted, alpha, reached, by_gradient)
 
 
-def _scan(margin: Callable[[Tensor], Tensor], n: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+def _scan(
+    margin: Callable[[Tensor], Tensor], n: int, device: torch.device, max_step: float
+) -> tuple[Tensor, Tensor, Tensor]:
     """Ends of the first step that reaches the goal, the second NaN where none does, and the best length; each (N,)."""
     low, best = (torch.zeros(n, dtype=torch.float64, device=device) for _ in range(2))
     high, highest = torch.full_like(low, torch.nan), margin(low)
     for step in range(1, SCAN_STEPS + 1):
-        alpha = torch.full_like(low, step * MAX_STEP / SCAN_STEPS)
+        alpha = torch.full_like(low, step * max_step / SCAN_STEPS)
         value, open_ = margin(alpha), high.isnan()
         high = torch.where(open_ & (value >= 0), alpha, high)
         low = torch.where(high.isnan(), alpha, low)

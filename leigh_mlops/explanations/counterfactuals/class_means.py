@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,7 +18,8 @@ __all__ = ["Means", "RunningClassMeans", "class_means", "classes_with_means", "r
 Means = Mapping[str, Tensor]
 """``true`` and ``predicted`` of shape (K, ...); the number of latents of each mean, ``true_counts`` and
 ``predicted_counts``, and their root mean square distance from it, in the unit of the latents,
-``true_spread`` and ``predicted_spread``, of shape (K,)."""
+``true_spread`` and ``predicted_spread``, of shape (K,); and ``true_probability``, the median probability that
+the latents of each class have of it, of shape (K,)."""
 
 
 class RunningClassMeans:
@@ -104,9 +106,9 @@ def class_means(
 
     Returns:
         ``true`` of shape (K, ...), ``true_counts`` and ``true_spread`` of shape (K,);
-        for a model that can classify also ``predicted``, ``predicted_counts`` and
-        ``predicted_spread``. A class without a sample has a count of 0 and a mean of
-        zeros. All on the CPU, as they are stored beside the model.
+        for a model that can classify also ``predicted``, ``predicted_counts``,
+        ``predicted_spread`` and ``true_probability``. A class without a sample has a count of 0, a mean of
+        zeros and a probability of 0. All on the CPU, as they are stored beside the model.
 
     Raises:
         LeighError: The model cannot encode.
@@ -115,6 +117,7 @@ def class_means(
     network = require_capabilities(model, ("encode",), "class means")
     kinds = ("true", "predicted") if has_capability(model, "classify") else ("true",)
     running = {kind: RunningClassMeans(len(class_names(model))) for kind in kinds}
+    probabilities: list[list[float]] = [[] for _ in class_names(model)]
     with evaluating(model):
         for images, labels in batches:
             latents = network.encode(images.to(_device(model, images)))
@@ -122,9 +125,15 @@ def class_means(
                 pooled.update(latents)
             running["true"].update(latents, labels)
             if "predicted" in running:
-                running["predicted"].update(latents, network.classify(latents).argmax(dim=1))
+                logits = network.classify(latents)
+                running["predicted"].update(latents, logits.argmax(dim=1))
+                for row, label in zip(logits.double().softmax(dim=1).tolist(), labels.tolist(), strict=True):
+                    probabilities[label].append(row[label])
     means = {kind: each.means().cpu() for kind, each in running.items()}
     means |= {f"{kind}_counts": each.counts for kind, each in running.items()}
+    if "predicted" in running:
+        medians = [float(np.median(each)) if each else 0.0 for each in probabilities]
+        means["true_probability"] = torch.tensor(medians, dtype=torch.float64)
     return means | {f"{kind}_spread": each.spread() for kind, each in running.items()}
 
 

@@ -37,6 +37,15 @@ class DecodedImages(NamedTuple):
     residual: Tensor
     failures: tuple[str, ...]
 
+    def chunks(self, size: int) -> list["DecodedImages"]:
+        """Return parts of N' images each, of which N is a multiple."""
+        return [
+            DecodedImages(
+                self.images[rows], self.padding_energy[rows], self.residual[rows], self.failures[rows.start : rows.stop]
+            )
+            for rows in (slice(start, start + size) for start in range(0, len(self.failures), size))
+        ]
+
 
 def decode_all(model: nn.Module, latents: Tensor) -> DecodedImages:
     """Decode latents (N, ...), at most 32 in one pass; the caller keeps the model in evaluation mode.

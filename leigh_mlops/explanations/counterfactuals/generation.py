@@ -1,4 +1,8 @@
-"""Counterfactuals: an image as it would look in another class."""
+"""Counterfactuals: an image as it would look in another class.
+
+Steps lead to a typical image of the target class, where there is a transport between the classes, or along ECINN's
+direction, which is one vector for all images.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,29 +12,30 @@ from torch import Tensor, nn
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations.capabilities import ExplainedModel, class_names, require_capabilities
-from leigh_mlops.explanations.counterfactuals.boundary import Crossing, find_boundary
+from leigh_mlops.explanations.counterfactuals.boundary import MAX_STEP, Crossing, find_boundary
 from leigh_mlops.explanations.counterfactuals.class_means import Means, require_means
-from leigh_mlops.explanations.counterfactuals.decoding import decode_all
+from leigh_mlops.explanations.counterfactuals.decoding import DecodedImages, decode_all
 from leigh_mlops.explanations.counterfactuals.ecinn import EcinnStep, ecinn
+from leigh_mlops.explanations.counterfactuals.endpoints import Endpoints
 from leigh_mlops.explanations.counterfactuals.latent_steps import add_step
 from leigh_mlops.explanations.eval_mode import evaluating
 from leigh_mlops.explanations.targets import Target, choose_reachable_target
 
 __all__ = [
-    "DEFAULT_CONFIDENCE", "DEFAULT_COUNTERFACTUAL_KINDS", "COUNTERFACTUAL_KINDS", "MEAN_KINDS", "Counterfactual",
-    "check_confidence", "check_kinds", "compute_counterfactuals",
+    "COUNTERFACTUAL_KINDS", "DEFAULT_CONFIDENCE", "MAX_ALPHA", "MEAN_KINDS", "Counterfactual", "check_confidence",
+    "check_kinds", "compute_counterfactuals", "default_counterfactual_kinds", "step_limit",
 ]  # fmt: skip
 
-COUNTERFACTUAL_KINDS = ("alpha_0", "alpha_1", "boundary", "confident")
+COUNTERFACTUAL_KINDS = ("alpha_0", "alpha_1", "boundary", "confident", "typical")
 """Lengths of a step: two of ECINN as published, the point where the head finds the target
-as probable as the most probable other class, and the point where the target has the requested confidence.
-The last one is the most informative."""
-
-DEFAULT_COUNTERFACTUAL_KINDS = ("boundary", "confident")
-"""Kinds of steps by default."""
+as probable as the most probable other class, the point where the target has the requested confidence,
+and the typical image of the target class, which needs a transport. The last one is the most informative."""
 
 DEFAULT_CONFIDENCE = 0.95
-"""Probability of a ``confident`` counterfactual by default."""
+"""Probability of a ``confident`` counterfactual of a model without transport by default."""
+
+MAX_ALPHA = 1.5
+"""Longest step past a typical image, in lengths of the way to it; longer ones draw noise."""
 
 REQUIRED_CAPABILITIES = ("encode", "decode", "classify")
 MEAN_KINDS = ("true", "predicted")
@@ -46,7 +51,7 @@ class Counterfactual:
         target: Requested class, shape (N,).
         alpha: Length of the step, norm(z' - z) in lengths of the difference of the
             class means, negative where it leads backwards, float64, shape (N,).
-        falls_short: Whether a step along the line does not go past the hyperplane, shape (N,).
+        falls_short: Whether a step along ECINN's direction does not go past the hyperplane, shape (N,).
         reached: Whether the latent has the requested prediction, shape (N,); for a step of a
             fixed length, whether its class is the target.
         by_gradient: Whether the step was found off the line, by the gradient, shape (N,).
@@ -77,12 +82,15 @@ def compute_counterfactuals(
     means: Means | None,
     *,
     kinds: Sequence[str],
-    confidence: float = DEFAULT_CONFIDENCE,
+    confidence: Tensor | float = DEFAULT_CONFIDENCE,
+    endpoints: Endpoints | None = None,
 ) -> dict[str, Counterfactual]:
     """Compute how each image would look in another class, at several lengths of the step.
 
-    The direction is that of ECINN, from the mean of one class to that of the other (see `ecinn`); its
-    lengths are the ``kinds`` (see `COUNTERFACTUAL_KINDS` and `find_boundary`), which are decoded together.
+    With endpoints, ``boundary`` and ``confident`` lie on the way z + alpha (z_T - z) from the latent z of the
+    image to that of its typical image z_T, alpha at most `MAX_ALPHA`, and ``typical`` is alpha = 1. Without them
+    they lie on ECINN's direction, from the mean of one class to that of the other (see `ecinn` and
+    `find_boundary`), on which ``alpha_0`` and ``alpha_1`` lie always. All are decoded together.
 
     Args:
         model: A model that can encode, decode and classify.
@@ -91,7 +99,8 @@ def compute_counterfactuals(
             probable one that is not predicted and has means.
         means: From `class_means` over the training images.
         kinds: Lengths of the step, some of `COUNTERFACTUAL_KINDS`.
-        confidence: Probability that ``confident`` reaches, above 0.5 and below 1.
+        confidence: Probability that ``confident`` reaches, above 0.5 and below 1, for all or of each, shape (N,).
+        endpoints: Typical images of the target class.
 
     Returns:
         Those of each kind, in the order of `COUNTERFACTUAL_KINDS`; including those that fall short, that
@@ -104,7 +113,10 @@ def compute_counterfactuals(
     network = require_capabilities(model, REQUIRED_CAPABILITIES, "counterfactual")
     classes = class_names(model)
     ordered = check_kinds(kinds)
-    check_confidence(confidence)
+    for each in torch.as_tensor(confidence, dtype=torch.float64).flatten().tolist():
+        check_confidence(each)
+    if "typical" in ordered and endpoints is None:
+        raise LeighError("The model has no transport between its classes; train it again, or choose other kinds.")
     known = require_means(means, MEAN_KINDS, (), classes)
     with evaluating(model):
         logits = network.classify(latent)
@@ -113,19 +125,33 @@ def compute_counterfactuals(
         step = ecinn(
             latent, source, goal, require_means(known, MEAN_KINDS, {*source.tolist(), *goal.tolist()}, classes)
         )
-        taken = [_take_step(network, latent, step, goal, kind, confidence) for kind in ordered]
-        decoded = decode_all(model, torch.cat([each.shifted for each in taken]))
-    n = len(latent)
+        taken = {kind: _take_step(network, latent, step, goal, kind, confidence, endpoints) for kind in ordered}
+        decoded = _decode(model, taken, endpoints)
     return {
         kind: Counterfactual(
-            images=decoded.images[first : first + n], target=goal, alpha=each.alpha,
+            images=decoded[kind].images, target=goal, alpha=each.alpha,
             falls_short=step.falls_short(each.alpha) & ~each.by_gradient,
             reached=each.reached, by_gradient=each.by_gradient, latent=latent, shifted=each.shifted,
-            padding_energy=decoded.padding_energy[first : first + n], residual=decoded.residual[first : first + n],
-            failures=decoded.failures[first : first + n],
+            padding_energy=decoded[kind].padding_energy, residual=decoded[kind].residual,
+            failures=decoded[kind].failures,
         )
-        for kind, first, each in zip(ordered, range(0, n * len(taken), n), taken, strict=True)
+        for kind, each in taken.items()
     }  # fmt: skip
+
+
+def default_counterfactual_kinds(has_transport: bool) -> tuple[str, ...]:
+    """Kinds of a model with or without transport by default: where its head changes its mind, and the end of the way.
+
+    Example:
+        >>> default_counterfactual_kinds(True)
+        ('boundary', 'typical')
+    """
+    return ("boundary", "typical" if has_transport else "confident")
+
+
+def step_limit(has_transport: bool) -> float:
+    """Longest step along the way, in its length: `MAX_ALPHA` towards a typical image, else `MAX_STEP`."""
+    return MAX_ALPHA if has_transport else MAX_STEP
 
 
 def check_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
@@ -154,15 +180,40 @@ def check_confidence(confidence: float) -> float:
 
 
 def _take_step(
-    network: ExplainedModel, z: Tensor, step: EcinnStep, target: Tensor, kind: str, confidence: float
+    network: ExplainedModel,
+    z: Tensor,
+    step: EcinnStep,
+    target: Tensor,
+    kind: str,
+    confidence: Tensor | float,
+    endpoints: Endpoints | None,
 ) -> Crossing:
     if kind in ("boundary", "confident"):
         required = confidence if kind == "confident" else None
-        return find_boundary(network.classify, z, step.delta, target, required)
-    alpha = {"alpha_0": step.alpha_0, "alpha_1": step.alpha_1}[kind]
-    shifted = add_step(z, step.delta, alpha)
+        has_way = endpoints is not None
+        delta = endpoints.latents - z if endpoints is not None else step.delta
+        limit = step_limit(has_way)
+        return find_boundary(network.classify, z, delta, target, required, max_step=limit, climbs=not has_way)
+    if kind == "typical" and endpoints is not None:
+        shifted, alpha = endpoints.latents, torch.ones_like(step.alpha_0)
+    else:
+        alpha = {"alpha_0": step.alpha_0, "alpha_1": step.alpha_1}[kind]
+        shifted = add_step(z, step.delta, alpha)
     reached = network.classify(shifted).argmax(dim=1) == target
     return Crossing(shifted, alpha, reached, torch.zeros_like(reached))
+
+
+def _decode(model: nn.Module, taken: dict[str, Crossing], endpoints: Endpoints | None) -> dict[str, DecodedImages]:
+    """Decode the steps of all kinds together; a typical image is known, since the network is a bijection of it."""
+    shifted = {kind: each.shifted for kind, each in taken.items() if kind != "typical"}
+    made: dict[str, DecodedImages] = {}
+    if shifted:
+        parts = decode_all(model, torch.cat(list(shifted.values()))).chunks(len(next(iter(shifted.values()))))
+        made = dict(zip(shifted, parts, strict=True))
+    if endpoints is not None and "typical" in taken:
+        nothing = torch.zeros(len(endpoints.images), device=endpoints.images.device)
+        made["typical"] = DecodedImages(endpoints.images, nothing, nothing, ("",) * len(nothing))
+    return made
 
 
 def _require_other_class(source: Tensor, target: Tensor, classes: tuple[str, ...]) -> None:

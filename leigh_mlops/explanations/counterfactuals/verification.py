@@ -1,5 +1,6 @@
 """Verification of counterfactuals on the files that they are saved to."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -96,13 +97,15 @@ def verify_counterfactuals(
     means: Means,
     as_saved: SaveRoundTrip,
     *,
-    confidence: float,
+    confidence: Tensor | float,
+    max_alpha: float = math.inf,
 ) -> dict[str, dict[int, VerifiedCounterfactual]]:
     """Save counterfactuals, read them back, and measure the saved images.
 
     Where the saved image of a ``confident`` one is not predicted as the target with the requested
     confidence, its step is made a tenth longer, then three, seven and fifteen tenths longer than the
-    first, and is inverted again: slightly at first, since rounding costs little, then more. Of up to
+    first, but no longer than ``max_alpha``, and is inverted again: slightly at first, since rounding costs
+    little, then more. Of up to
     five attempts the first that reaches the confidence is kept, else the best: one predicted as the
     target before one that is not, then the one with the larger probability. A longer step that cannot
     be inverted counts as an attempt, and no longer one is tried.
@@ -113,7 +116,8 @@ def verify_counterfactuals(
         scale: From the model's units to raw intensities.
         means: Class means of the latents.
         as_saved: Writes an image and reads it back.
-        confidence: Probability that ``confident`` has to reach.
+        confidence: Probability that ``confident`` has to reach, for all or of each, shape (N,).
+        max_alpha: Longest step of a further attempt.
 
     Returns:
         For each kind those that could be inverted to intensities that a file can hold, by the number
@@ -125,6 +129,9 @@ def verify_counterfactuals(
     network = require_capabilities(model, ("encode", "decode", "classify"), "a certified counterfactual")
     with evaluating(model):
         drafts = [draft for kind, each in made.items() for draft in _drafts(kind, each, scale)]
+        required = (
+            torch.as_tensor(confidence, dtype=torch.float64).expand(len(next(iter(made.values())).target)).tolist()
+        )
         kept = dict(enumerate(_save_and_measure(network, drafts, scale, means, as_saved, 1)))
         # A step that does not reach the confidence at any length is not made longer.
         open_ = [
@@ -133,8 +140,14 @@ def verify_counterfactuals(
             if draft.kind == "confident" and bool(made[draft.kind].reached[draft.place])
         ]
         for attempt in range(2, MAX_ATTEMPTS + 1):
-            open_ = [number for number in open_ if not _has_arrived(kept[number], confidence)]
-            longer = _lengthen_steps(model, {number: drafts[number] for number in open_}, scale, attempt)
+            factor = 0.9 + 0.1 * 2 ** (attempt - 1)
+            open_ = [
+                number
+                for number in open_
+                if not _has_arrived(kept[number], required[drafts[number].place])
+                and factor * drafts[number].alpha <= max_alpha
+            ]
+            longer = _lengthen_steps(model, {number: drafts[number] for number in open_}, scale, factor)
             measured = _save_and_measure(network, list(longer.values()), scale, means, as_saved, attempt)
             kept |= {number: replace(kept[number], attempts=attempt) for number in open_}
             for number, found in zip(longer, measured, strict=True):
@@ -159,12 +172,11 @@ def _drafts(kind: str, made: Counterfactual, scale: IntensityScale) -> list[_Dra
 
 
 def _lengthen_steps(
-    model: nn.Module, drafts: Mapping[int, _Draft], scale: IntensityScale, attempt: int
+    model: nn.Module, drafts: Mapping[int, _Draft], scale: IntensityScale, factor: float
 ) -> dict[int, _Draft]:
-    """Lengthen the steps for an attempt and decode them again; those that fail are left out."""
+    """Lengthen the steps by a factor and decode them again; those that fail are left out."""
     if not drafts:
         return {}
-    factor = 0.9 + 0.1 * 2 ** (attempt - 1)
     latent = torch.stack([draft.latent for draft in drafts.values()])
     step = torch.stack([draft.shifted for draft in drafts.values()]) - latent
     shifted = add_step(latent, step, latent.new_full((len(latent),), factor))

@@ -1,6 +1,7 @@
 """Maps of images from one class to another that need no network: transport, and plain references beside it."""
 
 from leigh_mlops.models.transport.class_fields import ClassFields
+from leigh_mlops.models.transport.class_maps import TRANSPORT, ClassMaps
 from leigh_mlops.models.transport.dead_band import DEAD_BAND_COUNTS, drop_small_changes
 from leigh_mlops.models.transport.references import REFERENCES, ClassMap, MomentMap, NearestField, NoChange, Reference
 from leigh_mlops.models.transport.sliced_transport import SlicedTransport
@@ -19,4 +20,6 @@ __all__ = [
     "NoChange",
     "MomentMap",
     "NearestField",
+    "TRANSPORT",
+    "ClassMaps",
 ]

@@ -3,7 +3,8 @@ import torch
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import COUNTERFACTUAL_KINDS, check_kinds, class_means
-from leigh_mlops.explanations.counterfactuals.generation import compute_counterfactuals
+from leigh_mlops.explanations.counterfactuals.endpoints import Endpoints
+from leigh_mlops.explanations.counterfactuals.generation import MAX_ALPHA, compute_counterfactuals
 from leigh_mlops.models import InverseError
 
 
@@ -135,8 +136,9 @@ def test_steps_end_where_the_head_says_what_was_asked(flow_of_three, images):
 
 
 def test_kinds_that_are_made_together_are_those_made_alone(flow, images, means):
-    together = compute_counterfactuals(flow, flow.encode(images), None, means, kinds=COUNTERFACTUAL_KINDS)
-    assert tuple(together) == COUNTERFACTUAL_KINDS
+    without_transport = COUNTERFACTUAL_KINDS[:-1]
+    together = compute_counterfactuals(flow, flow.encode(images), None, means, kinds=without_transport)
+    assert tuple(together) == without_transport
     for which, found in together.items():
         alone = counterfactual(flow, images, None, means, which=which)
         torch.testing.assert_close(found.images, alone.images)
@@ -148,3 +150,65 @@ def test_the_published_boundary_is_not_that_of_the_head(flow, images, means):
     for found, near in ((on_plane, False), (on_head, True)):
         probability = flow.classify(found.shifted).softmax(dim=1)[:, 0]
         assert bool(((probability - 0.5).abs() < 1e-3).all()) == near
+
+
+def fail_to_decode(latents):
+    raise AssertionError("a latent was inverted")
+
+
+@pytest.fixture
+def endpoints(flow, images):
+    """Other images, well inside the other class: those of the most probable image of each class."""
+    logits = flow(images)
+    best = (logits - logits.flip(1)).argmax(dim=0)
+    ends = images[best[1 - logits.argmax(dim=1)]]
+    return Endpoints(ends, flow.encode(ends))
+
+
+def test_a_typical_image_is_the_end_of_the_way_and_needs_no_inverse(flow, images, means, endpoints, monkeypatch):
+    monkeypatch.setattr(flow, "decode", fail_to_decode)
+    found = compute_counterfactuals(flow, flow.encode(images), None, means, kinds=["typical"], endpoints=endpoints)[
+        "typical"
+    ]
+    assert torch.equal(found.images, endpoints.images)
+    assert torch.equal(found.shifted, endpoints.latents)
+    assert (found.alpha == 1).all()
+    assert found.reached.all()
+
+
+def test_the_boundary_lies_on_the_way_to_the_typical_image(flow, images, means, endpoints):
+    latent = flow.encode(images)
+    found = compute_counterfactuals(flow, latent, None, means, kinds=["boundary"], endpoints=endpoints)["boundary"]
+    assert found.reached.all()
+    assert (found.alpha <= 1).all()
+    expected = latent + found.alpha.view(-1, 1, 1) * (endpoints.latents - latent)
+    torch.testing.assert_close(found.shifted, expected)
+    largest = flow.classify(found.shifted).topk(2, dim=1).values
+    torch.testing.assert_close(largest[:, 0], largest[:, 1], atol=1e-9, rtol=0)
+
+
+def test_a_step_past_the_typical_image_has_a_limit(flow, images, means, endpoints):
+    latent = flow.encode(images)
+    near = Endpoints(endpoints.images, latent + 1e-3 * (endpoints.latents - latent))
+    asked = {"kinds": ["confident"], "confidence": torch.full((40,), 1 - 1e-9, dtype=torch.float64)}
+    short = compute_counterfactuals(flow, latent, None, means, endpoints=near, **asked)["confident"]
+    assert not short.reached.any()
+    assert not short.by_gradient.any()
+    assert (short.alpha <= MAX_ALPHA).all()
+    # Without a typical image, the search is allowed to go on.
+    free = compute_counterfactuals(flow, latent, None, means, **asked)["confident"]
+    assert (free.alpha > MAX_ALPHA).any()
+
+
+def test_the_confidence_may_differ_from_image_to_image(flow, images, means):
+    wanted = torch.linspace(0.6, 0.9, 40, dtype=torch.float64)
+    found = compute_counterfactuals(flow, flow.encode(images), None, means, kinds=["confident"], confidence=wanted)
+    made = found["confident"]
+    probability = flow.classify(made.shifted).softmax(dim=1).gather(1, made.target[:, None])[:, 0]
+    torch.testing.assert_close(probability[made.reached], wanted[made.reached], atol=1e-9, rtol=0)
+    assert made.reached.sum() > 20
+
+
+def test_a_typical_image_needs_a_transport(flow, images, means):
+    with pytest.raises(LeighError, match="has no transport between its classes"):
+        counterfactual(flow, images, None, means, which="typical")
