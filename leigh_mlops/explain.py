@@ -66,9 +66,10 @@ def explain(
         ),
     ] = None,
     oracle: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            help="Independently trained classifier that also evaluates the counterfactuals, models:/NAME@ALIAS."
+            help="Registered classifier that evaluates the counterfactuals beside those of the package, "
+            "models:/NAME@ALIAS; may be repeated."
         ),
     ] = None,
     sweep: Annotated[
@@ -120,7 +121,7 @@ def explain(
         counts=counts,
         counterfactual=tuple(split_list(counterfactual) or ()),
         confidence=confidence,
-        oracle=oracle,
+        oracle=tuple(oracle or ()),
         sweep=sweep,
         towards_field=towards_field,
         rescue_from=rescue_from,

@@ -12,12 +12,15 @@ __all__ = [
     "IMAGE",
     "INTERPOLATION",
     "LATENT",
+    "ORACLE",
     "PICTURE",
     "PROBABILITY",
     "QUALITY",
+    "REFERENCE",
     "ColumnFamily",
     "JobColumn",
     "counterfactual_family",
+    "reference_family",
 ]
 
 
@@ -78,6 +81,10 @@ PICTURE = ColumnFamily("picture_")
 INTERPOLATION = ColumnFamily("interpolation_")
 AFTER = ColumnFamily("after_")
 """Measures of a counterfactual, within its family: ``counterfactual_<kind>_after_<measure>``."""
+REFERENCE = ColumnFamily("reference_")
+"""Images that references without a network make, ``reference_<name>_<measure>``."""
+ORACLE = ColumnFamily("oracle_")
+"""Predictions of one independent classifier, within the family of a counterfactual or a reference."""
 CHANGE = ColumnFamily("change_")
 """Change of each channel, within the same family and that of interpolations."""
 
@@ -90,3 +97,13 @@ def counterfactual_family(kind: str) -> ColumnFamily:
         'counterfactual_confident_status'
     """
     return ColumnFamily(f"{COUNTERFACTUAL(kind)}_")
+
+
+def reference_family(name: str) -> ColumnFamily:
+    """Return the columns of the images that one reference makes, ``reference_<name>_<measure>``.
+
+    Example:
+        >>> reference_family("histogram")("class")
+        'reference_histogram_class'
+    """
+    return ColumnFamily(f"{REFERENCE(name)}_")

@@ -27,9 +27,11 @@ from leigh_mlops.explanations import (
 )
 from leigh_mlops.explanations.prepared_field import Field
 from leigh_mlops.job_columns import PROBABILITY, JobColumn, counterfactual_family
-from leigh_mlops.jobs.counterfactual_metrics import SavedCounterfactual, explain_and_save, measure_changes
+from leigh_mlops.jobs.counterfactual_metrics import explain_and_save, measure_changes
 from leigh_mlops.jobs.options import ExplainOptions, resolve_options
+from leigh_mlops.jobs.oracle_evaluation import OracleEvaluation
 from leigh_mlops.jobs.reporting.captions import field_title
+from leigh_mlops.jobs.saved_counterfactual import SavedCounterfactual
 from leigh_mlops.jobs.validation import check_options
 from leigh_mlops.jobs.worker import check_prediction, fit_batch_size, load_to_device
 from leigh_mlops.report.image_files import round_trip_tiff16
@@ -275,11 +277,14 @@ class Model:
 
     def _measure(self, found: Sequence[_Explained], kind: str, confidence: float | None) -> pd.DataFrame:
         """Table of the columns that a job has of a kind of counterfactual, under their names without its prefix."""
+        saved = [one.saved for one in found if one.saved is not None]
+        for each in saved:
+            each.explanation.numbers |= measure_changes(self.package, each, confidence)
+        if saved:
+            OracleEvaluation(self.package).evaluate(saved)
         rows = []
         for one in found:
             numbers = one.explanation.numbers
-            if one.saved is not None:
-                numbers |= measure_changes(self.package, one.saved, confidence)
             row: dict[str, Any] = {"status": None}
             row |= {name: numbers[column] for name, column in counterfactual_family(kind).select(numbers).items()}
             row |= {"predicted": numbers[JobColumn.PREDICTED], "target": numbers.get(JobColumn.TARGET)}

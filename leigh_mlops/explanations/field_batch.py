@@ -26,7 +26,8 @@ class FieldExplanation:
             those read back from its file.
         maps: By name, float32, (H, W), in the units of `maps.map_unit`.
         frames: By name, raw intensities (S, C, H, W).
-        certified: By kind, the counterfactuals that were saved.
+        verified: By kind, the counterfactuals that were saved.
+        texture: By kind, features of the saved counterfactual, and by ``image`` those of the field; each (F,).
     """
 
     numbers: dict[str, float | int | str | bool] = field(default_factory=dict)
@@ -34,6 +35,7 @@ class FieldExplanation:
     maps: dict[str, Floats] = field(default_factory=dict)
     frames: dict[str, Floats] = field(default_factory=dict)
     verified: dict[str, VerifiedCounterfactual] = field(default_factory=dict)
+    texture: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Metrics of saved counterfactuals beyond the prediction of their own model."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,52 +13,26 @@ from leigh_mlops.explanations import (
     predict_fields,
     required_confidence,
 )
-from leigh_mlops.explanations.prepared_field import Adjust, Field, select_adjustment
-from leigh_mlops.images import apply_adjustment, image_thresholds, invert_adjustment, region_features
-from leigh_mlops.job_columns import COUNTERFACTUAL, IMAGE, JobColumn
+from leigh_mlops.explanations.prepared_field import Field
+from leigh_mlops.images import apply_adjustment, image_thresholds, invert_adjustment, region_features, texture_features
+from leigh_mlops.job_columns import IMAGE
 from leigh_mlops.jobs.field_reader import FieldReader
+from leigh_mlops.jobs.oracle_evaluation import OracleEvaluation
+from leigh_mlops.jobs.saved_counterfactual import Numbers, SavedCounterfactual
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.scores import background_noise, changed_share, clipped_share, mean_change, quality_status
 
 __all__ = [
     "CounterfactualEvaluator",
     "SaveCounterfactual",
-    "SavedCounterfactual",
     "explain_and_save",
     "measure_changes",
 ]
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
-Numbers = dict[str, float | int | str | bool]
 SaveCounterfactual = Callable[[Field, str, Floats], Floats]
 """From a field, a kind and raw intensities (C, S, S) as acquired to those that are read back from the file."""
-
-
-class SavedCounterfactual(NamedTuple):
-    """A counterfactual as read from its file.
-
-    Attributes:
-        field: The original field.
-        kind: Kind of counterfactual.
-        acquired: Raw intensities in the units of the acquisition, shape (C, S, S).
-        explanation: Explanation of the field; the metrics are added to its numbers.
-    """
-
-    field: Field
-    kind: str
-    acquired: Floats
-    explanation: FieldExplanation
-
-    @property
-    def column_prefix(self) -> str:
-        """Prefix of its columns."""
-        return COUNTERFACTUAL(self.kind)
-
-    @property
-    def target(self) -> str:
-        """Target class."""
-        return str(self.explanation.numbers[JobColumn.TARGET])
 
 
 def explain_and_save(
@@ -130,8 +103,7 @@ class CounterfactualEvaluator:
         package: The model that made them.
         reader: Reader of the fields' twins.
         confidence: Target probability of ``confident`` counterfactuals, see `required_confidence`.
-        oracle: An independently trained classifier, with its own intensity scale.
-        oracle_adjust: Offset and gain of the oracle by plate.
+        oracles: Independent classifiers, those of the package and registered ones.
     """
 
     def __init__(
@@ -139,17 +111,19 @@ class CounterfactualEvaluator:
         package: ModelPackage,
         reader: FieldReader,
         confidence: float | None,
-        oracle: ModelPackage | None = None,
-        oracle_adjust: Adjust = None,
+        oracles: OracleEvaluation | None = None,
     ) -> None:
         self.package, self.reader, self.confidence = package, reader, confidence
-        self.oracle, self.oracle_adjust = oracle, oracle_adjust
+        self.oracles = oracles or OracleEvaluation(package)
 
     def measure_originals(self, fields: Sequence[Field], found: Sequence[FieldExplanation]) -> None:
-        """Add measures ``image_<measure>`` of the regions of each field, as acquired."""
+        """Add measures ``image_<measure>`` of the regions of each field, as acquired, and its texture."""
         for field, each in zip(fields, found, strict=True):
             measured = region_features(field.acquired, self.package.channels, self._region_thresholds(field))
             each.numbers |= {IMAGE(name): value for name, value in measured.items()}
+        features = texture_features(np.stack([field.raw for field in fields]), self.package.scale["full_scale"])
+        for each, texture in zip(found, features, strict=True):
+            each.texture["image"] = texture
 
     def evaluate(self, saved: Sequence[SavedCounterfactual]) -> None:
         """Add all columns that are computed from the saved files of some counterfactuals, at least one."""
@@ -162,8 +136,7 @@ class CounterfactualEvaluator:
         limits = np.asarray(self.package.about["display_limits"], np.float32)
         views = [_quantise_to_8_bits(apply_adjustment(each.acquired, each.field.adjust), limits) for each in saved]
         self._predict_views(saved, "eight_bit", views)
-        if self.oracle is not None:
-            self._predict_by_oracle(self.oracle, saved)
+        self.oracles.evaluate(saved, [self.reader.plate(each.field.row) for each in saved])
 
     def evaluate_counts(self, saved: Sequence[SavedCounterfactual], counts: Sequence[Floats]) -> None:
         """Add the class that the model predicts for the same images as whole counts (C, S, S) of the camera."""
@@ -197,18 +170,6 @@ class CounterfactualEvaluator:
         classes = self.package.model.spec.classes
         for each, probabilities in zip(saved, predict_fields(self.package, np.stack(views)), strict=True):
             each.explanation.numbers[f"{each.column_prefix}_{name}_class"] = classes[int(probabilities.argmax())]
-
-    def _predict_by_oracle(self, oracle: ModelPackage, saved: Sequence[SavedCounterfactual]) -> None:
-        raw = []
-        for each in saved:
-            adjust = select_adjustment(self.oracle_adjust, self.reader.plate(each.field.row), len(oracle.channels))
-            raw.append(apply_adjustment(each.acquired, adjust))
-        classes = oracle.model.spec.classes
-        for each, probabilities in zip(saved, predict_fields(oracle, np.stack(raw)), strict=True):
-            each.explanation.numbers[f"{each.column_prefix}_oracle_class"] = classes[int(probabilities.argmax())]
-            each.explanation.numbers[f"{each.column_prefix}_oracle_probability"] = float(
-                probabilities[classes.index(each.target)]
-            )
 
 
 def _rms(a: Floats, b: Floats) -> float:

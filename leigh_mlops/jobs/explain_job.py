@@ -43,6 +43,7 @@ __all__ = ["ExplainJob"]
 
 _CHECK_KEYS = ("sample", "full_colour")
 _INPUTS = "inputs"
+_OWN = ""  # key of the explained model among the oracles' names
 _SCREEN_OPTIONS = ("rescue_from", "rescue_to", "doses")
 _UNLOGGED_KEYS = ("model", "asked", "oracle_asked", "begun", "run", "adjust", "oracle_adjust", *_CHECK_KEYS)
 
@@ -53,6 +54,11 @@ class _Oracle(NamedTuple):
     uri: str
     folder: Path
     package: ModelPackage
+
+    @property
+    def name(self) -> str:
+        """Name in columns, such as ``leigh-resnext-3``."""
+        return _oracle_name(self.uri)
 
 
 @dataclass
@@ -113,7 +119,7 @@ class ExplainJob:
             methods = select_explainers(package.model, self.methods or default_explainers(package.model))
             self.options = resolve_options(self.options, package)
             check_options(self.options, package, methods)
-            oracle = self._download_oracle(version, package, Path(temporary) / "oracle")
+            oracles = self._download_oracles(version, package, Path(temporary))
             table, channels, _ = find_data(self.source, self.console)
             check_channels(self.source.path, package, channels)
             classes = package.model.spec.classes if package.model.task == "classify" else ()
@@ -121,15 +127,13 @@ class ExplainJob:
             check_screen(table, classes, source=screened.rescue_from, target=screened.rescue_to, doses=screened.doses)
             if self.options.towards_field is not None:
                 read_interpolation_target(FieldReader(package, table, None, None), self.options.towards_field)
-            adjust: dict[str, Adjust] = {
-                "adjust": plate_adjustments(package, table, self.console),
-                "oracle_adjust": None if oracle is None else plate_adjustments(oracle.package, table, self.console),
-            }
-            job = self._begin_or_resume(version, oracle, methods, adjust, len(table))
+            adjust: dict[str, Adjust] = {_OWN: plate_adjustments(package, table, self.console)}
+            adjust |= {each.name: plate_adjustments(each.package, table, self.console) for each in oracles}
+            job = self._begin_or_resume(version, oracles, methods, adjust, len(table))
             left = self._remaining_rows(package, table)
             if left:
                 self._fix_colour_limits(job, package, table)
-                self._work(self._prepare_work_order(folder, oracle, table, job), left, package)
+                self._work(self._prepare_work_order(folder, oracles, table, job), left, package)
         return self._close(job, version, package, table)
 
     def _resolve_version(self) -> Version:
@@ -147,26 +151,31 @@ class ExplainJob:
     def _read_previous_job(self) -> dict[str, Any]:
         """Read ``job.json`` of a job that was begun; empty if there is none."""
         file = self.out / "job.json"
-        return dict(json.loads(file.read_text())) if file.exists() else {}
+        return upgrade_job(dict(json.loads(file.read_text()))) if file.exists() else {}
 
-    def _download_oracle(self, version: Version, package: ModelPackage, folder: Path) -> _Oracle | None:
-        """Download the oracle's package; None if there is no oracle."""
-        if self.options.oracle is None:
-            return None
+    def _download_oracles(self, version: Version, package: ModelPackage, folder: Path) -> list[_Oracle]:
+        """Download the packages of the registered oracles; a resumed job keeps the versions it was begun with."""
         before = self._read_previous_job()
-        pinned = before.get("oracle") if before.get("oracle_asked") == self.options.oracle else None
-        oracle = self.store.version(pinned or self.options.oracle)
-        if oracle.uri == version.uri:
-            raise LeighError(f"--oracle {oracle.uri} is the explained model itself; give another --oracle, or none.")
-        found = self.store.download(oracle, folder)
-        judging = load_package(found)
-        check_oracle(package, judging, oracle.uri)
-        return _Oracle(oracle.uri, found, judging)
+        found: list[_Oracle] = []
+        pinned = dict(zip(before.get("oracle_asked", []), before.get("oracle", []), strict=False))
+        for number, asked in enumerate(self.options.oracle):
+            oracle = self.store.version(pinned.get(asked, asked))
+            if oracle.uri == version.uri:
+                raise LeighError(
+                    f"--oracle {oracle.uri} is the explained model itself; give another --oracle, or none."
+                )
+            if oracle.uri in [each.uri for each in found]:
+                raise LeighError(f"--oracle {oracle.uri} is given twice; name each version once.")
+            place = self.store.download(oracle, folder / f"oracle-{number}")
+            each = _Oracle(oracle.uri, place, load_package(place))
+            check_oracle(package, each.package, oracle.uri)
+            found.append(each)
+        return found
 
     def _begin_or_resume(
         self,
         version: Version,
-        oracle: _Oracle | None,
+        oracles: Sequence[_Oracle],
         methods: Sequence[str],
         adjust: dict[str, Adjust],
         fields: int,
@@ -181,10 +190,10 @@ class ExplainJob:
             "platemap": None if self.source.platemap is None else str(self.source.platemap),
             "methods": list(methods),
             **asdict(self.options),
-            # In the types that JSON returns; the oracle as a version, since an alias may move.
+            # In the types that JSON returns; oracles as versions, since an alias may move.
             "counterfactual": list(check_kinds(self.options.counterfactual)),
             "metrics": list(self.options.metrics),
-            "oracle": None if oracle is None else oracle.uri,
+            "oracle": [each.uri for each in oracles],
         }
         file, before = self.out / "job.json", self._read_previous_job()
         if before:
@@ -197,11 +206,13 @@ class ExplainJob:
                     f"{job[other[0]]!r}); give another --out, or remove the folder."
                 )
             for name, levels in adjust.items():
-                adjust[name] = None if levels is None else {**levels, **(before.get(name) or {})}
+                adjust[name] = None if levels is None else {**levels, **(_adjust_of(before, name) or {})}
             job |= {name: before[name] for name in (*_CHECK_KEYS, "asked", "begun", "run") if name in before}
         elif self.out.exists() and any(self.out.iterdir()):
             raise LeighError(f"{self.out} is not empty and does not hold a job; give another --out.")
-        job = {"asked": self.model, "oracle_asked": self.options.oracle, "begun": _timestamp()} | job | adjust
+        own = adjust.pop(_OWN)
+        job = {"asked": self.model, "oracle_asked": list(self.options.oracle), "begun": _timestamp()} | job
+        job |= {"adjust": own, "oracle_adjust": adjust}
         _write_json(file, job | {"fields": fields, "finished": False})
         return job
 
@@ -231,14 +242,14 @@ class ExplainJob:
         return left
 
     def _prepare_work_order(
-        self, folder: Path, oracle: _Oracle | None, table: pd.DataFrame, job: dict[str, Any]
+        self, folder: Path, oracles: Sequence[_Oracle], table: pd.DataFrame, job: dict[str, Any]
     ) -> WorkOrder:
         # The job's folder is visible to every worker, also on other machines.
         inputs = self.out.absolute() / _INPUTS
         shutil.rmtree(inputs, ignore_errors=True)
         shutil.copytree(folder, inputs / "package")
-        if oracle is not None:
-            shutil.copytree(oracle.folder, inputs / "oracle")
+        for each in oracles:
+            shutil.copytree(each.folder, inputs / each.name)
         table.to_parquet(inputs / "table.parquet")
         # Workers may have another working directory.
         demo = None if self.source.path is None else os.path.abspath(self.source.path)
@@ -249,7 +260,7 @@ class ExplainJob:
             methods=tuple(job["methods"]),
             options=self.options,
             adjust=job["adjust"],
-            oracle=None if oracle is None else str(inputs / "oracle"),
+            oracles={each.name: str(inputs / each.name) for each in oracles},
             oracle_adjust=job["oracle_adjust"],
             colour_limits=job.get("full_colour", {}),
             sample=tuple(job.get("sample", ())),
@@ -322,6 +333,28 @@ class ExplainJob:
         with self.store.run(f"explain {version.uri}", kind="explain", **tags) as run:
             run.log_params({key: value for key, value in job.items() if key not in _UNLOGGED_KEYS})
             yield run
+
+
+def upgrade_job(job: dict[str, Any]) -> dict[str, Any]:
+    """Return a job's description in today's form; until version 0.1.0 there was at most one oracle."""
+    oracle = job.get("oracle")
+    if isinstance(oracle, list):
+        return job
+    job["oracle"] = [] if oracle is None else [oracle]
+    job["oracle_asked"] = [] if oracle is None else [job.get("oracle_asked", oracle)]
+    if "oracle_adjust" in job:
+        job["oracle_adjust"] = {} if oracle is None else {_oracle_name(oracle): job["oracle_adjust"]}
+    return job
+
+
+def _oracle_name(uri: str) -> str:
+    return uri.removeprefix("models:/").replace("/", "-")
+
+
+def _adjust_of(job: dict[str, Any], name: str) -> Adjust:
+    """Offsets and gains that a job has for its own model, or for one of its oracles."""
+    found: Adjust = job.get("adjust") if name == _OWN else job.get("oracle_adjust", {}).get(name)
+    return found
 
 
 def _timestamp() -> str:

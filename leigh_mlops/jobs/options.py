@@ -27,7 +27,7 @@ class ExplainOptions:
             model.
         confidence: Target probability of the confident ones, above 0.5 and below 1; ``None`` for the median
             probability of the class's real training fields.
-        oracle: ``models:/…`` of an independently trained classifier that evaluates counterfactuals, too.
+        oracle: ``models:/…`` of each further independent classifier that evaluates counterfactuals.
         sweep: Images from the original to the typical or confident counterfactual and past it; 0 for none.
         rescue_from: Class that is 0 % rescue; ``None`` for the rule of `jobs.direction`.
         rescue_to: Class that is 100 % rescue.
@@ -43,7 +43,7 @@ class ExplainOptions:
     counts: bool = False
     counterfactual: tuple[str, ...] = ()
     confidence: float | None = None
-    oracle: str | None = None
+    oracle: tuple[str, ...] = ()
     sweep: int = 0
     towards_field: str | None = None
     rescue_from: str | None = None

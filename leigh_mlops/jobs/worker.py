@@ -24,6 +24,7 @@ from leigh_mlops.jobs.counterfactual_metrics import CounterfactualEvaluator, exp
 from leigh_mlops.jobs.field_folder import FieldFolder
 from leigh_mlops.jobs.field_reader import FieldReader, read_interpolation_target
 from leigh_mlops.jobs.options import ExplainOptions, build_context, resolve_options
+from leigh_mlops.jobs.oracle_evaluation import OracleEvaluation, RegisteredOracle
 from leigh_mlops.jobs.sample import scale_fields
 from leigh_mlops.models import InverseError, ModelPackage, Network, load_package
 from leigh_mlops.plates.columns import Metadata
@@ -50,8 +51,8 @@ class WorkOrder:
         methods: Names of explanations.
         options: Options of the explanations.
         adjust: Offset and gain of the model, by plate.
-        oracle: Folder of the package of an independently trained classifier.
-        oracle_adjust: Offset and gain of that classifier, by plate.
+        oracles: Folder of the package of each further independent classifier, by name.
+        oracle_adjust: Offset and gain of each of them, by plate.
         demo: Folder of a demo plate, whose twins are compared.
         colour_limits: Value at full colour of each kind of map.
         sample: Names of the fields from which prediction differences sample the content of windows.
@@ -63,8 +64,8 @@ class WorkOrder:
     methods: tuple[str, ...]
     options: ExplainOptions = field(default_factory=ExplainOptions)
     adjust: Adjust = None
-    oracle: str | None = None
-    oracle_adjust: Adjust = None
+    oracles: Mapping[str, str] = field(default_factory=dict)
+    oracle_adjust: Mapping[str, Adjust] = field(default_factory=dict)
     demo: str | None = None
     colour_limits: Mapping[str, float] = field(default_factory=dict)
     sample: tuple[str, ...] = ()
@@ -78,10 +79,12 @@ class FieldWorker:
         self.order = order = replace(order, options=resolve_options(order.options, self.package))
         self.table = pd.read_parquet(order.table)
         self.reader = FieldReader(self.package, self.table, order.adjust, Path(order.demo) if order.demo else None)
-        oracle = load_to_device(Path(order.oracle)) if order.oracle else None
-        self.evaluator = CounterfactualEvaluator(
-            self.package, self.reader, order.options.confidence, oracle, order.oracle_adjust
-        )
+        registered = {
+            name: RegisteredOracle(load_to_device(Path(folder)), order.oracle_adjust.get(name))
+            for name, folder in order.oracles.items()
+        }
+        oracles = OracleEvaluation(self.package, registered)
+        self.evaluator = CounterfactualEvaluator(self.package, self.reader, order.options.confidence, oracles)
         self.towards = self._read_target(order.options.towards_field)
         self.references = self._read_references() if "prediction_difference" in order.methods else None
         self._model_lock = threading.Lock()
@@ -184,7 +187,8 @@ class FieldWorker:
         if options.sweep and found.verified.keys() & {"typical", "confident"}:
             pictures |= self._sweep(folder, found)
         about = {"field": folder.name, "files": field.stamp, "seen": field.seen}
-        return about | {"numbers": {**found.numbers, **field.quality}, "pictures": pictures}
+        texture = {name: [round(value, 6) for value in each.tolist()] for name, each in found.texture.items()}
+        return about | {"numbers": {**found.numbers, **field.quality}, "pictures": pictures, "texture": texture}
 
     def _sweep(self, folder: FieldFolder, found: FieldExplanation) -> dict[str, str]:
         """Draw the path to the most informative counterfactual; if there is none, add a note to the field's numbers."""

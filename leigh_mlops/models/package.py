@@ -12,16 +12,22 @@ from torch import Tensor
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.models.contract import Network
+from leigh_mlops.models.oracles import OraclePanel
 from leigh_mlops.models.tensor_files import read_arrays, read_json, write_arrays
 from leigh_mlops.models.transport import ClassMaps
 from leigh_mlops.models.weights import DESCRIPTION, load_model, save_with_metadata
+from leigh_mlops.scores.realism import Typicality
 
-__all__ = ["CLASS_MAPS", "ModelPackage", "load_package", "save_package"]
+__all__ = ["CLASS_MAPS", "ORACLES", "TYPICALITY", "ModelPackage", "load_package", "save_package"]
 
 ARRAYS = "arrays.safetensors"
 _MEAN, _ARRAY = "mean/", "array/"
 CLASS_MAPS = "class_maps/"
 """Prefix of the arrays of the maps between classes."""
+ORACLES = "oracles/"
+"""Prefix of the arrays of the independent classifiers."""
+TYPICALITY = "typicality/"
+"""Prefix of the arrays of the texture of real fields, by class index."""
 
 
 @dataclass
@@ -59,6 +65,27 @@ class ModelPackage:
             LeighError: One is damaged.
         """
         return ClassMaps.from_arrays(_select_arrays(self.arrays, CLASS_MAPS))
+
+    @cached_property
+    def oracles(self) -> OraclePanel | None:
+        """Independent classifiers that evaluate counterfactuals; ``None`` in a package without them.
+
+        Raises:
+            LeighError: One is damaged.
+        """
+        arrays = _select_arrays(self.arrays, ORACLES)
+        return OraclePanel.from_arrays(arrays, self.model.spec.classes) if arrays else None
+
+    @cached_property
+    def typicality(self) -> dict[int, Typicality]:
+        """Texture of real fields by class index, of those classes that had training fields.
+
+        Raises:
+            LeighError: It is damaged.
+        """
+        labels = range(len(self.model.spec.classes))
+        arrays = {label: _select_arrays(self.arrays, f"{TYPICALITY}{label}/") for label in labels}
+        return {label: Typicality.from_arrays(each) for label, each in arrays.items() if each}
 
 
 def save_package(package: ModelPackage, folder: Path) -> None:

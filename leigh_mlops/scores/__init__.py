@@ -6,12 +6,14 @@ from leigh_mlops.scores.control_separation import ssmd, z_prime
 from leigh_mlops.scores.counterfactual import (
     QUALITY_RULE,
     QualityStatus,
+    RatedStatus,
     background_noise,
     changed_share,
     clipped_share,
     is_confidence_reached,
     mean_change,
     quality_status,
+    rate_counterfactual,
     reencoding_error,
 )
 from leigh_mlops.scores.realism import (
@@ -38,6 +40,8 @@ __all__ = [
     "per_well_mean",
     "QUALITY_RULE",
     "QualityStatus",
+    "RatedStatus",
+    "rate_counterfactual",
     "is_confidence_reached",
     "background_noise",
     "changed_share",

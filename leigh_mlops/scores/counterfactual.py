@@ -1,6 +1,6 @@
 """Metrics of counterfactuals, and their status by fixed limits."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -8,12 +8,14 @@ from numpy.typing import ArrayLike, NDArray
 __all__ = [
     "QUALITY_RULE",
     "QualityStatus",
+    "RatedStatus",
     "is_confidence_reached",
     "background_noise",
     "changed_share",
     "clipped_share",
     "quality_status",
     "mean_change",
+    "rate_counterfactual",
     "reencoding_error",
 ]
 
@@ -31,6 +33,19 @@ MAX_DOUBT_RATIO = 1.2
 
 BOUNDARY_TOLERANCE = 0.05
 """Tolerance at the boundary, around half of the probability of the target and the largest other class."""
+
+
+class RatedStatus(NamedTuple):
+    """Status of a counterfactual that claims to be the target class, and the reasons why it is not green.
+
+    Attributes:
+        status: Green, amber or red.
+        reasons: Some of ``own network``, ``oracles``, ``not judged``, ``realism``, ``no cells`` and ``measures``.
+    """
+
+    status: QualityStatus
+    reasons: tuple[str, ...]
+
 
 QUALITY_RULE = (
     "Red: the saved file, read again, is not the target to the model; at the boundary, where two classes are to be "
@@ -173,6 +188,43 @@ def quality_status(
     beyond = any(measured[name] > limit for name, limit in AMBER_LIMITS.items())
     past = half is not None and half > 0.5 + BOUNDARY_TOLERANCE
     return "amber" if beyond or past or not is_confidence_reached(probability, confidence) else "green"
+
+
+def rate_counterfactual(
+    quality: QualityStatus, *, agreeing: int, asked: int, realism: float, empty: bool
+) -> RatedStatus:
+    """Rate a counterfactual that claims to be the target class.
+
+    Red if its own network, or most of the independent classifiers, do not predict the target. Green if most of them
+    do, the measures are within their limits, the field holds cells, and the image is as realistic as real fields.
+    Amber otherwise.
+
+    Args:
+        quality: Status by `quality_status`: by its own network and the measures of the saved file.
+        agreeing: Number of independent classifiers that predict the target.
+        asked: Number of independent classifiers.
+        realism: Distance from real fields of the target class, at most 1 within what 99 % of them have; NaN where it
+            is not known.
+        empty: Whether the field holds no cells.
+
+    Example:
+        >>> rate_counterfactual("green", agreeing=3, asked=3, realism=0.8, empty=False)
+        RatedStatus(status='green', reasons=())
+        >>> rate_counterfactual("green", agreeing=1, asked=3, realism=0.8, empty=False)
+        RatedStatus(status='red', reasons=('oracles',))
+    """
+    found = {
+        "own network": quality == "red",
+        "oracles": asked > 0 and 2 * agreeing <= asked,
+        "not judged": not asked,
+        "realism": realism > 1,
+        "no cells": empty,
+        "measures": quality == "amber",
+    }
+    reasons = tuple(name for name, holds in found.items() if holds)
+    if quality == "red" or 2 * agreeing < asked:
+        return RatedStatus("red", reasons)
+    return RatedStatus("amber" if reasons else "green", reasons)
 
 
 def is_confidence_reached(probability: float, confidence: float | None) -> bool:

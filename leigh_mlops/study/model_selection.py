@@ -25,6 +25,7 @@ from leigh_mlops.scores import aggregate_wells, paired_bootstrap
 from leigh_mlops.study.baselines import Baselines, fit_latent_baseline
 from leigh_mlops.study.champion import AtSize, Decision, comparison_key, decide_promotion
 from leigh_mlops.study.class_map_fitting import fit_class_maps
+from leigh_mlops.study.counterfactual_references import cell_area, oracle_arrays, typicality_arrays
 from leigh_mlops.study.evaluation import Evaluation, evaluate_package
 from leigh_mlops.study.examples import display_limits, example_sheet
 from leigh_mlops.study.reference_statistics import reliability_facts
@@ -92,12 +93,15 @@ def make_package(
         arrays |= {f"pca/{name}": array for name, array in pca.to_arrays().items()}
     if has_capability(model, "classify") and has_capability(model, "decode"):
         arrays |= {f"{CLASS_MAPS}{name}": array for name, array in fit_class_maps(data, scale).to_arrays().items()}
+        arrays |= oracle_arrays(data, scale.full_scale) | typicality_arrays(data, scale.full_scale)
+    thresholds = fit_thresholds(data.cache, rows)
     trust, measured = reliability_facts(model, scale, data)
     arrays |= measured
     facts = trust | {
         "demo": data.demo,
         "display_limits": display_limits(data),
-        "region_thresholds": fit_thresholds(data.cache, rows),
+        "region_thresholds": thresholds,
+        "cell_area": cell_area(data, thresholds),
         "data_fingerprint": data.fingerprint,
         "split_fingerprint": data.split_fingerprint,
         "versions": {"leigh_mlops": __version__, "torch": torch.__version__, "python": platform.python_version()},
