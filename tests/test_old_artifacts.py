@@ -15,7 +15,7 @@ from rich.console import Console
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.jobs.explain_job import ExplainJob
-from leigh_mlops.jobs.options import ExplainOptions
+from leigh_mlops.jobs.options import ExplainOptions, resolve_options
 from leigh_mlops.jobs.reporting.outputs import build_tables, collect_records
 from leigh_mlops.models import ModelPackage, load_package
 from leigh_mlops.plates.columns import is_metadata
@@ -91,16 +91,16 @@ def test_the_tables_of_a_job_are_what_they_were(fields: pd.DataFrame, package: M
     assert_equal_tables(found.wells, old_table("wells"))
 
 
-def test_a_job_is_resumed(tmp_path: Path) -> None:
+def test_a_job_is_resumed(tmp_path: Path, package: ModelPackage) -> None:
     shutil.copytree(OLD / "job", tmp_path / "job")
     version: Any = SimpleNamespace(uri="models:/leigh-iresnet/1")
 
     def begin(**options: object) -> dict[str, Any]:
         job = ExplainJob(
             SimpleNamespace(), version.uri, DataSource(Path("plate")), tmp_path / "job", Console(file=io.StringIO()),
-            options=ExplainOptions(**options),
+            options=resolve_options(ExplainOptions(**options), package),
         )  # type: ignore[arg-type]  # fmt: skip
-        return job._begin_or_resume(version, None, ["counterfactual"], {"adjust": None, "oracle_adjust": None}, 20)
+        return job._begin_or_resume(version, [], ["counterfactual"], {"": None}, 20)
 
     with pytest.raises(LeighError, match=r"holds another job \(confidence is 0.95, not 0.99\)"):
         begin(confidence=0.99)

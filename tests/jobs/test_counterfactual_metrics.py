@@ -9,8 +9,10 @@ import torch
 
 from leigh_mlops.explanations import FieldExplanation, VerifiedCounterfactual, predict_fields
 from leigh_mlops.jobs import counterfactual_metrics
-from leigh_mlops.jobs.counterfactual_metrics import CounterfactualEvaluator, SavedCounterfactual
+from leigh_mlops.jobs.counterfactual_metrics import CounterfactualEvaluator, measure_changes
 from leigh_mlops.jobs.field_reader import FieldReader
+from leigh_mlops.jobs.oracle_evaluation import OracleEvaluation, RegisteredOracle
+from leigh_mlops.jobs.saved_counterfactual import SavedCounterfactual
 from leigh_mlops.jobs.worker import FieldWorker, WorkOrder
 from leigh_mlops.models import ModelPackage, build_model, load_package, save_package
 from leigh_mlops.plates import find_images, write_demo_plate
@@ -99,11 +101,10 @@ def test_the_status_is_given_what_was_measured(
     reads = reader(package, demo)
     image = reads.read(0).acquired
     each = saved(package, reads, 0, "TT", image, certified(share, **measured), kind)
-    CounterfactualEvaluator(package, reads, 0.95).evaluate([each])
-    assert each.explanation.numbers[f"counterfactual_{kind}_status"] == status
-    CounterfactualEvaluator(package, reads, 0.95).evaluate([each._replace(acquired=image - 1000)])
+    assert measure_changes(package, each, 0.95)[f"counterfactual_{kind}_status"] == status
+    beyond = measure_changes(package, each._replace(acquired=image - 1000), 0.95)
     expected = "red" if status == "red" else "amber"  # beyond the camera's range
-    assert each.explanation.numbers[f"counterfactual_{kind}_status"] == expected
+    assert beyond[f"counterfactual_{kind}_status"] == expected
 
 
 def test_the_twin_is_no_error_and_the_original_is_as_good_as_nothing(package: ModelPackage, demo: Path) -> None:
@@ -146,12 +147,13 @@ def test_the_oracle_judges_the_file_on_its_own_scale(package: ModelPackage, demo
     oracle.scale = oracle.scale | {"mean": [0.4] * len(oracle.channels), "std": [0.01] * len(oracle.channels)}
     images = [reads.read(row).acquired for row in (0, 7)]
     drafts = [saved(package, reads, 0, "TT", image) for image in images]
-    CounterfactualEvaluator(package, reads, 0.95, oracle).evaluate(drafts)
+    oracles = OracleEvaluation(package, {"other": RegisteredOracle(oracle)})
+    CounterfactualEvaluator(package, reads, 0.95, oracles).evaluate(drafts)
     assert not np.allclose(predict_fields(oracle, np.stack(images)), predict_fields(package, np.stack(images)))
     for each, probabilities in zip(drafts, predict_fields(oracle, np.stack(images)), strict=True):
         numbers, classes = each.explanation.numbers, oracle.model.spec.classes
-        assert numbers["counterfactual_boundary_oracle_class"] == classes[int(probabilities.argmax())]
-        assert numbers["counterfactual_boundary_oracle_probability"] == pytest.approx(
+        assert numbers["counterfactual_boundary_oracle_other_class"] == classes[int(probabilities.argmax())]
+        assert numbers["counterfactual_boundary_oracle_other_probability"] == pytest.approx(
             probabilities[classes.index("TT")], abs=1e-6
         )
 
@@ -161,9 +163,11 @@ def test_an_oracle_on_a_plate_of_its_own_level_sees_that_level(package: ModelPac
     plate, image = reads.plate(0), reads.read(0).acquired
     levels = [[100.0, 2.0]] * len(package.channels)
     each = saved(package, reads, 0, "TT", image)
-    CounterfactualEvaluator(package, reads, 0.95, package, {plate: levels}).evaluate([each])
+    oracles = OracleEvaluation(package, {"other": RegisteredOracle(package, {plate: levels})})
+    CounterfactualEvaluator(package, reads, 0.95, oracles).evaluate([each])
     expected = predict_fields(package, (100 + 2 * image)[None])[0][package.model.spec.classes.index("TT")]
-    assert each.explanation.numbers["counterfactual_boundary_oracle_probability"] == pytest.approx(expected, abs=1e-5)
+    found = each.explanation.numbers["counterfactual_boundary_oracle_other_probability"]
+    assert found == pytest.approx(expected, abs=1e-5)
 
 
 def test_eight_bits_between_the_display_limits() -> None:
@@ -192,8 +196,9 @@ def test_a_worker_compares_with_oracle_and_twin(folder: Path, demo: Path, tmp_pa
     save_package(made(demo, "iresnet", blocks=(1,), widths=(4,)), tmp_path / "oracle")
     find_images(demo).table.to_parquet(tmp_path / "table.parquet")
     order = WorkOrder(str(folder), str(tmp_path / "table.parquet"), str(tmp_path / "out"), ("counterfactual",))
-    added = {"counterfactual_typical_oracle_class", "counterfactual_typical_twin_error"}
+    added = {"counterfactual_typical_oracle_other_class", "counterfactual_typical_twin_error"}
     (plain,) = FieldWorker(order).explain([0])
     assert not added & set(plain["numbers"])
-    (record,) = FieldWorker(replace(order, oracle=str(tmp_path / "oracle"), demo=str(demo))).explain([0])
+    more = replace(order, oracles={"other": str(tmp_path / "oracle")}, demo=str(demo))
+    (record,) = FieldWorker(more).explain([0])
     assert added <= set(record["numbers"])
