@@ -206,7 +206,7 @@ class ExplainJob:
                     f"{job[other[0]]!r}); give another --out, or remove the folder."
                 )
             for name, levels in adjust.items():
-                adjust[name] = None if levels is None else {**levels, **(_adjust_of(before, name) or {})}
+                adjust[name] = None if levels is None else {**levels, **(_find_adjustment(before, name) or {})}
             job |= {name: before[name] for name in (*_CHECK_KEYS, "asked", "begun", "run") if name in before}
         elif self.out.exists() and any(self.out.iterdir()):
             raise LeighError(f"{self.out} is not empty and does not hold a job; give another --out.")
@@ -351,7 +351,7 @@ def _oracle_name(uri: str) -> str:
     return uri.removeprefix("models:/").replace("/", "-")
 
 
-def _adjust_of(job: dict[str, Any], name: str) -> Adjust:
+def _find_adjustment(job: dict[str, Any], name: str) -> Adjust:
     """Offsets and gains that a job has for its own model, or for one of its oracles."""
     found: Adjust = job.get("adjust") if name == _OWN else job.get("oracle_adjust", {}).get(name)
     return found

@@ -140,6 +140,7 @@ class OracleEvaluation:
         for name, changed in images.items():
             own = predict_fields(self.package, changed)
             votes = self._predict_by_panel(changed)
+            features = texture_features(changed, self.package.scale["full_scale"])
             for row, each in enumerate(saved):
                 of_map, numbers = reference_family(name), each.explanation.numbers
                 theirs = {oracle: probabilities[row] for oracle, probabilities in votes.items()}
@@ -147,6 +148,7 @@ class OracleEvaluation:
                 numbers[of_map("class")] = self.classes[int(own[row].argmax())]
                 if name != NO_CHANGE:
                     each.explanation.images[REFERENCE(name)] = changed[row]
+                    each.explanation.texture[REFERENCE(name)] = features[row]
 
     def _predict_by_panel(self, levelled: Floats) -> dict[str, Doubles]:
         """Probabilities by the package's own panel for images at the level of its controls."""

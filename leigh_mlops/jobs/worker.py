@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import threading
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,6 +35,7 @@ from leigh_mlops.training import image_bytes
 __all__ = ["FieldWorker", "WorkOrder", "check_prediction", "field_id", "fit_batch_size", "load_to_device"]
 
 _MAX_BATCH, _MAX_GPU_BATCH = 8, 32
+_MOST_TEXTURES = 2000
 _MEMORY_SHARE = 0.5
 """Share of the free memory to use; the rest is for Ray, files and what explanations keep besides a pass."""
 
@@ -187,8 +189,12 @@ class FieldWorker:
         if options.sweep and found.verified.keys() & {"typical", "confident"}:
             pictures |= self._sweep(folder, found)
         about = {"field": folder.name, "files": field.stamp, "seen": field.seen}
-        texture = {name: [round(value, 6) for value in each.tolist()] for name, each in found.texture.items()}
-        return about | {"numbers": {**found.numbers, **field.quality}, "pictures": pictures, "texture": texture}
+        record = about | {"numbers": {**found.numbers, **field.quality}, "pictures": pictures}
+        return record | ({"texture": _round_texture(found.texture)} if self._keeps_texture(folder.name) else {})
+
+    def _keeps_texture(self, name: str) -> bool:
+        """Return whether the texture of a field is kept: of about 2,000 fields of a job, by a hash of their names."""
+        return zlib.crc32(name.encode()) < 2**32 * _MOST_TEXTURES / len(self.table)
 
     def _sweep(self, folder: FieldFolder, found: FieldExplanation) -> dict[str, str]:
         """Draw the path to the most informative counterfactual; if there is none, add a note to the field's numbers."""
@@ -207,6 +213,10 @@ class FieldWorker:
         return FieldFolder(
             Path(self.order.out), field_id(self.table.iloc[field.row]), self.package, self.order.colour_limits
         )
+
+
+def _round_texture(texture: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, list[float]]:
+    return {name: [float(f"{value:.6g}") for value in each] for name, each in texture.items()}
 
 
 def load_to_device(folder: Path) -> ModelPackage:

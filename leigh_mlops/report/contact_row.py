@@ -15,6 +15,7 @@ __all__ = ["HEAT_LABEL", "explained_row", "heat_scale"]
 HEAT_LABEL = "drop of the predicted class's logit where the window covers the image"
 _CAPTIONS = {
     "counterfactual_confident": "as {target}, confidently",
+    "counterfactual_typical": "as typical {target}",
     "reconstruction": "reconstruction",
 }
 

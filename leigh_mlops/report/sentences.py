@@ -9,6 +9,7 @@ __all__ = [
     "SCORE_NAMES",
     "confound_sentences",
     "format_count",
+    "format_percent",
     "depth_lines",
     "metric_name",
     "comparison_sentences",
@@ -48,6 +49,17 @@ def format_count(number: int, noun: str) -> str:
         ('1 well', '2 wells')
     """
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def format_percent(share: float) -> str:
+    """Share of 1 as whole percent; shares that are not quite 0 or 1 do not look as if they were.
+
+    Example:
+        >>> format_percent(0.5), format_percent(0.999), format_percent(1.0), format_percent(0.001)
+        ('50 %', '99.9 %', '100 %', '0.1 %')
+    """
+    percent = 100 * share
+    return f"{percent:.0f} %" if percent in (0, 100) or 0.5 <= percent < 99.5 else f"{percent:.1f} %"
 
 
 def metric_name(metric: str) -> str:

@@ -56,7 +56,10 @@ QUALITY_RULE = (
     f"its padding energy above {AMBER_LIMITS['padding_energy']}, "
     f"its share of values outside the intensity range above {AMBER_LIMITS['clipped']}, "
     f"or its distance from the target class above {AMBER_LIMITS['distance']} "
-    "times that of the class's own images. Green: none of these."
+    "times that of the class's own images. Green: none of these. An image that claims to be the target (typical, "
+    "confident, alpha_1) is red, too, if most independent classifiers deny it, and amber if only half of them agree, "
+    "if none evaluated it, if its texture is farther from real fields of the class than 99 % of them are, or if the "
+    "field holds no cells. The column of reasons names what is missing."
 )
 """Rule of `quality_status` in words, for display."""
 

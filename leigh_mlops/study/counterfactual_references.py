@@ -71,6 +71,6 @@ def _class_fields(data: PreparedData, rows: Sequence[Rows]) -> list[ClassFields]
 
 
 def _spread(rows: Rows) -> Rows:
-    """At most 256 rows, evenly spaced."""
+    """Select at most 256 rows, evenly spaced."""
     chosen: Rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _MOST_FIELDS)).astype(int))]
     return chosen

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from leigh_mlops.job_columns import JobColumn
+from leigh_mlops.job_columns import ORACLE, JobColumn
 from leigh_mlops.jobs.reporting.column_descriptions import TABLE_COLUMNS, column_meaning, explain_columns
-from leigh_mlops.jobs.reporting.field_sections import build_field_sections
+from leigh_mlops.jobs.reporting.field_sections import IMAGE_NAMES, build_field_sections
 from leigh_mlops.jobs.reporting.job_tables import JobTables
 from leigh_mlops.jobs.reporting.method_table import format_checks, method_warnings
 from leigh_mlops.jobs.reporting.plate_metrics import plate_metrics, probability_columns
@@ -47,6 +47,7 @@ _FILES = {
     "plates.csv": "quality of each plate and its controls",
     "doses.csv": "one row per compound and dose",
     "changes.csv": "what counterfactuals change, measure by measure",
+    "counterfactuals.csv": "what independent classifiers predict for counterfactuals, references and real fields",
     "methods.csv": "checks of the methods of explanation",
     "failures.csv": "files that could not be explained, and why",
     "columns.md": "what every column means",
@@ -115,6 +116,7 @@ def build_report(
         plates=tables.plates,
         doses=tables.doses,
         scores={_CONFOUND_NAMES.get(name, name): scores for name, scores in tables.confounds.items()},
+        judged=_judged_columns(tables.judged),
         calibration=None if tables.calibration is None else _label_calibration(tables.calibration),
         methods=format_checks(methods),
         pictures=[ReportPicture(name, *words) for name, words in _PICTURES.items() if (out / name).exists()],
@@ -125,6 +127,18 @@ def build_report(
         references=bibtex_entries(_reference_keys(package, job, tables)),
         downloads={name: what for name, what in _FILES.items() if (out / name).exists()},
     )
+
+
+def _judged_columns(judged: Columns) -> Columns:
+    """Columns of the table of counterfactuals under the headings of a page."""
+    named = {
+        "target": "target", "images": "images", "fields": "fields", "empty_fields": "without cells, not counted",
+        "network": "this network", "most_oracles": "most classifiers", "realism_auc": "told from real fields (AUC)",
+    }  # fmt: skip
+    table = {named.get(name, name.removeprefix(ORACLE.prefix)): values for name, values in judged.items()}
+    if "images" in table:
+        table["images"] = [IMAGE_NAMES.get(name, name) for name in table["images"]]
+    return table
 
 
 def _facts(tables: JobTables) -> dict[str, Any]:

@@ -1,11 +1,8 @@
 """Texts of a job's report: summary sentences and captions of the pictures."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import compress
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from leigh_mlops.explanations import COUNTERFACTUAL_KINDS, map_unit
@@ -15,23 +12,17 @@ from leigh_mlops.job_columns import (
     PICTURE,
     PROBABILITY,
     JobColumn,
-    counterfactual_family,
 )
+from leigh_mlops.jobs.reporting.counterfactual_sentences import describe_counterfactuals, describe_missing
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.sentences import format_count
 from leigh_mlops.report.table_columns import Columns, is_missing, row_count
-from leigh_mlops.screening.well_table import VALID_STATUSES, counterfactual_kinds
 
 __all__ = ["JobSummary", "captions", "field_title", "map_title", "describe_map", "summarise_job"]
 
 Row = Mapping[str, Any]
 
 _IMAGE_SUFFIXES = (".png", ".gif", ".webp")
-_STATUS_MEANINGS = {
-    "green": "all measures within their limits",
-    "amber": "a measure beyond its limit",
-    "red": "explains nothing",
-}
 
 _METHODS = {
     "occlusion": (
@@ -81,7 +72,9 @@ class JobSummary(NamedTuple):
     details: list[str]
 
 
-def summarise_job(fields: Columns, wells: Columns, failed: int, classes: Sequence[str]) -> JobSummary:
+def summarise_job(
+    fields: Columns, wells: Columns, failed: int, classes: Sequence[str], judged: Columns | None = None
+) -> JobSummary:
     """Summarise the results of a job.
 
     The number of valid counterfactuals comes first, since an invalid one explains nothing.
@@ -91,14 +84,15 @@ def summarise_job(fields: Columns, wells: Columns, failed: int, classes: Sequenc
         wells: Columns of the table of wells, with their ``compound``.
         failed: Number of fields that could not be explained.
         classes: The model's classes.
+        judged: Columns of the table of counterfactuals, see `counterfactual_table`.
     """
     count, were = row_count(fields), "was" if row_count(fields) == 1 else "were"
     sentences = [
         f"{format_count(count, 'field')} of {format_count(row_count(wells), 'well')} {were} explained; "
         f"{failed} could not be explained."
     ]
-    found, details = _describe_counterfactuals(fields)
-    return JobSummary([*found, *_describe_missing(fields)], [*sentences, *_describe_labelled(wells, classes)], details)
+    found, details = describe_counterfactuals(fields, judged or {})
+    return JobSummary([*found, *describe_missing(fields)], [*sentences, *_describe_labelled(wells, classes)], details)
 
 
 def _describe_labelled(wells: Columns, classes: Sequence[str]) -> Iterator[str]:
@@ -210,79 +204,5 @@ def _counterfactual_caption(name: str, kind: str, row: Row) -> str:
     target = row[JobColumn.TARGET]
     text = f"towards {target} ({kind}); saved file: {row[f'{name}_class']}"
     status = row.get(f"{name}_status")
-    colour = f"; {status}" if status in _STATUS_MEANINGS else ""
+    colour = f"; {status}" if isinstance(status, str) else ""
     return f"{text} ({target} {row[f'{name}_probability']:.3f}){colour}"
-
-
-def _describe_counterfactuals(fields: Columns) -> tuple[list[str], list[str]]:
-    """Describe, for each target, how many counterfactuals are valid and trusted; and how they were made."""
-    kinds = counterfactual_kinds(fields)
-    sentences: list[str] = []
-    details: list[str] = []
-    if not kinds:
-        return sentences, details
-    of_kind = counterfactual_family(kinds[0])
-    made = [not is_missing(status) for status in fields[of_kind("status")]]
-    targets = [None if is_missing(target) else target for target in fields[JobColumn.TARGET]]
-    for target in sorted({target for target, has_one in zip(targets, made, strict=True) if has_one and target}):
-        tried = [has_one and each == target for each, has_one in zip(targets, made, strict=True)]
-        of_them = {name: list(compress(fields[column], tried)) for name, column in of_kind.select(fields).items()}
-        arrived = sum(status in VALID_STATUSES for status in of_them["status"])
-        there = "at or beyond the boundary to {}" if kinds[0] == "boundary" else "like {} to the model"
-        does = {"boundary": "lie", "confident": "look"}.get(kinds[0], "look") + ("s" if arrived == 1 else "")
-        end = "" if arrived == sum(tried) else "; the others explain nothing"
-        sentences.append(
-            f"For {format_count(sum(tried), 'field')}, the model generated an image that looks like {target}; "
-            f"read back from the saved file, {arrived} of these {does} {there.format(target)}{end}."
-        )
-        sentences += _describe_quality(str(target), of_them)
-        details += _describe_generation(str(target), of_them)
-    return sentences, details
-
-
-def _describe_missing(fields: Columns) -> Iterator[str]:
-    """Describe how many fields have no counterfactual, or none of one kind."""
-    notes = [note for note in fields.get(JobColumn.NOTE, ()) if not is_missing(note)]
-    already = [note for note in notes if note.startswith("already ")]
-    for note, number in Counter(already).most_common():
-        are, have = ("is", "has") if number == 1 else ("are", "have")
-        yield f"{format_count(number, 'field')} {are} {note} and {have} no counterfactual."
-    yield from _missing_sentence(len(notes) - len(already), "counterfactual", JobColumn.NOTE)
-    for kind in reversed(COUNTERFACTUAL_KINDS):
-        name = COUNTERFACTUAL(kind)
-        if f"{name}_note" in fields:
-            statuses = fields.get(f"{name}_status", [None] * row_count(fields))
-            pairs = zip(fields[f"{name}_note"], statuses, strict=True)
-            lacking = sum(is_missing(status) and not is_missing(note) for note, status in pairs)
-            yield from _missing_sentence(lacking, f"{kind} counterfactual", f"{name}_note")
-
-
-def _missing_sentence(number: int, what: str, column: str) -> Iterator[str]:
-    if number:
-        have = "has" if number == 1 else "have"
-        yield f"{format_count(number, 'field')} {have} no {what}; see {column} in fields.parquet."
-
-
-def _describe_quality(target: str, of_them: Columns) -> Iterator[str]:
-    statuses = Counter(of_them["status"])
-    counts = ", ".join(f"{statuses[status]} {status} ({means})" for status, means in _STATUS_MEANINGS.items())
-    yield f"Quality of the counterfactuals towards {target}: {counts}."
-    if oracle_classes := [name for name in of_them.get("oracle_class", ()) if not is_missing(name)]:
-        believed = oracle_classes.count(target)
-        yield (
-            f"An independently trained classifier predicts {target} for {believed} of {len(oracle_classes)} "
-            f"({100 * believed / len(oracle_classes):.0f} %)."
-        )
-    if errors := [error for error in of_them.get("twin_error", ()) if not is_missing(error)]:
-        yield (
-            f"The median distance to the true twin in {target} is {np.median(errors):.2f} times that of the original "
-            "image; below 1 means closer."
-        )
-
-
-def _describe_generation(target: str, of_them: Columns) -> Iterator[str]:
-    if "way" in of_them and "attempts" in of_them:
-        yield (
-            f"Counterfactuals towards {target}: {of_them['way'].count('gradient')} along the gradient instead of "
-            f"the straight line, {sum(attempts > 1 for attempts in of_them['attempts'])} with more than one attempt."
-        )

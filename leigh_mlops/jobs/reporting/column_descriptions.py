@@ -56,8 +56,23 @@ COLUMNS = {
     "counterfactual_<kind>_distance": (
         "distance of the saved file's latent from the mean of the target class, divided by the spread of that class"
     ),
-    "counterfactual_<kind>_oracle_class": "class that an independently trained classifier predicts for the saved file",
-    "counterfactual_<kind>_oracle_probability": "probability of the target according to that classifier, 0 to 1",
+    "counterfactual_<kind>_oracles": "number of independent classifiers that predict the target for the saved file",
+    "counterfactual_<kind>_oracles_asked": "number of independent classifiers that were asked",
+    "counterfactual_<kind>_oracle_<name>_class": "class that this independent classifier predicts for the saved file",
+    "counterfactual_<kind>_oracle_<name>_probability": "probability of the target by that classifier, 0 to 1",
+    "counterfactual_<kind>_realism": (
+        "distance of the saved file's texture from real training fields of the target class, of which 99 % have at "
+        "most 1"
+    ),
+    "counterfactual_<kind>_reasons": "why the status is not green, joined by `; `; empty if it is",
+    "reference_<name>_oracle_<name>_class": "class that this independent classifier predicts for that image",
+    "reference_<name>_oracle_<name>_probability": "probability of the target by that classifier, 0 to 1",
+    "reference_<name>_class": (
+        "class that the model predicts for the image of a reference (nothing: the image as it is; moments, histogram: "
+        "after matching each channel's mean and spread, or histogram, to the class; nearest: a real field of it)"
+    ),
+    "reference_<name>_oracles": "number of independent classifiers that predict the target for that image",
+    "reference_<name>_oracles_asked": "number of independent classifiers that were asked",
     "counterfactual_<kind>_eight_bit_class": (
         "class that the model predicts for each channel in 8 bits between the display limits"
     ),

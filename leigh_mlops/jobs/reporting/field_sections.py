@@ -10,9 +10,11 @@ from leigh_mlops.job_columns import (
     IMAGE,
     PICTURE,
     PROBABILITY,
+    REFERENCE,
     ColumnFamily,
     JobColumn,
     counterfactual_family,
+    reference_family,
 )
 from leigh_mlops.jobs.reporting.captions import describe_map
 from leigh_mlops.plates.columns import Metadata
@@ -27,15 +29,27 @@ Row = Mapping[Any, Any]
 _KIND_NAMES = {
     "boundary": "at the boundary",
     "confident": "past the boundary",
+    "typical": "typical image",
     "alpha_0": "ECINN, shorter step",
     "alpha_1": "ECINN, longer step",
 }
+_REFERENCE_NAMES = {
+    "nothing": "the image as it is",
+    "moments": "mean and spread matched",
+    "histogram": "histogram matched",
+    "nearest": "nearest real field",
+}
+IMAGE_NAMES = {**_REFERENCE_NAMES, **_KIND_NAMES}
+"""Names of references and kinds of counterfactuals, for headings."""
 _FILM_SUFFIXES = (".gif", ".webp")
 _VERIFICATION_LABELS = {
     "class": "predicted class",
     "probability": "probability of the target",
     "status": "status",
-    "oracle_class": "an independent classifier says",
+    "reasons": "why it is not green",
+    "oracles": "independent classifiers that predict the target",
+    "oracles_asked": "of so many",
+    "realism": "distance from real fields (1: the limit)",
     "clipped": "share outside the camera's range",
     "reencoding_error": "re-encoding error",
     "padding_energy": "padding energy",
@@ -63,7 +77,8 @@ def _field_section(row: Row, title: str, doubts: Mapping[str, str]) -> FieldSect
     pictures = {name: row[column] for name, column in PICTURE.select(row).items() if isinstance(row[column], str)}
     maps = {name: words for name in pictures if (words := describe_map(name, row)) is not None}
     channels = [name for name in pictures if name in IMAGE]
-    placed = {"image", *maps, *channels, *(COUNTERFACTUAL(kind) for kind in COUNTERFACTUAL_KINDS)}
+    references = [name for name in pictures if name in REFERENCE]
+    placed = {"image", *maps, *channels, *references, *(COUNTERFACTUAL(kind) for kind in COUNTERFACTUAL_KINDS)}
     return FieldSection(
         title=title,
         facts=dict(_facts(row)),
@@ -78,6 +93,7 @@ def _field_section(row: Row, title: str, doubts: Mapping[str, str]) -> FieldSect
         ],
         target=str(row.get(JobColumn.TARGET, "")),
         steps=_steps(row, pictures),
+        references=[_reference(name.removeprefix(REFERENCE.prefix), pictures[name], row) for name in references],
         verification=_verification(row),
         changes=_changes(row),
         others=[
@@ -149,8 +165,27 @@ def _steps(row: Row, pictures: Mapping[str, str]) -> list[CounterfactualStep]:
     for kind in kinds:
         name = COUNTERFACTUAL(kind)
         probability = float(row.get(f"{name}_probability", float("nan")))
-        steps.append(CounterfactualStep(pictures[name], _KIND_NAMES[kind], probability, row[f"{name}_status"]))
+        said = _verdict(row, kind)
+        steps.append(CounterfactualStep(pictures[name], _KIND_NAMES[kind], probability, row[f"{name}_status"], said))
     return steps
+
+
+def _verdict(row: Row, kind: str) -> str:
+    """Verdict of the independent classifiers on a counterfactual; empty where none was asked."""
+    of_kind = counterfactual_family(kind)
+    asked = row.get(of_kind("oracles_asked"))
+    if not asked or is_missing(asked):
+        return ""
+    return f"{row[JobColumn.TARGET]} to {row[of_kind('oracles')]:.0f} of {asked:.0f} independent classifiers"
+
+
+def _reference(name: str, path: str, row: Row) -> ReportPicture:
+    """Picture of a reference, with what the model and the independent classifiers predict for it."""
+    of_map = reference_family(name)
+    said = f"this network: {row.get(of_map('class'))}"
+    if asked := row.get(of_map("oracles_asked")):
+        said += f"; {row[JobColumn.TARGET]} to {row[of_map('oracles')]:.0f} of {asked:.0f} independent classifiers"
+    return ReportPicture(path, _REFERENCE_NAMES.get(name, name), said)
 
 
 def _verification(row: Row) -> list[dict[str, Any]]:

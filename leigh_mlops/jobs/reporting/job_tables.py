@@ -32,6 +32,7 @@ class JobTables:
         failures: ``path`` and ``reason`` of the files that could not be explained.
         methods: Rows of ``methods.csv``; none if nothing was checked.
         confounds: Scores of the model, intensities and position, see `Screen`.
+        judged: Columns of the table of counterfactuals, see `counterfactual_table`.
         calibration: Calibration of the model; None if it is not known.
         reference: The diseased and the healthy class; None if there is no rescue.
     """
@@ -44,17 +45,24 @@ class JobTables:
     failures: Columns = field(default_factory=dict)
     methods: Sequence[Mapping[str, Any]] = ()
     confounds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    judged: Columns = field(default_factory=dict)
     calibration: Mapping[str, Any] | None = None
     reference: ReferenceClasses | None = None
 
 
-def job_tables(screened: Screen, failures: pd.DataFrame, methods: Sequence[Mapping[str, Any]] = ()) -> JobTables:
+def job_tables(
+    screened: Screen,
+    failures: pd.DataFrame,
+    methods: Sequence[Mapping[str, Any]] = (),
+    judged: pd.DataFrame | None = None,
+) -> JobTables:
     """Convert the tables of a job to plain columns.
 
     Args:
         screened: Screen of the job.
         failures: Table with ``path`` and ``reason``.
         methods: Rows of ``methods.csv``.
+        judged: Table of counterfactuals.
     """
     wells = _list_columns(screened.wells)
     if JobColumn.FIELDS_LEFT_OUT in wells:
@@ -70,6 +78,7 @@ def job_tables(screened: Screen, failures: pd.DataFrame, methods: Sequence[Mappi
         failures=_list_columns(failures[["path", "reason"]]),
         methods=methods,
         confounds=screened.confounds,
+        judged={} if judged is None else _list_columns(judged),
         calibration=screened.calibration,
         reference=screened.reference,
     )

@@ -27,6 +27,7 @@ from leigh_mlops.report.job.job_report import write_job_report
 from leigh_mlops.report.sheets import Panel, SheetRow, contact_sheet
 from leigh_mlops.report.style import save_figure
 from leigh_mlops.report.table_columns import Columns, row_count, table_row
+from leigh_mlops.screening.counterfactual_table import Textures, counterfactual_table
 from leigh_mlops.screening.screen import Screen, screen
 
 __all__ = ["collect_records", "build_tables", "write_outputs"]
@@ -36,7 +37,13 @@ _SHEET_PANELS = 8
 _WIDE_PICTURES = ("sweep.png", "interpolation.png")
 _SCREEN_OPTIONS = {"source": "rescue_from", "target": "rescue_to", "doses": "doses"}
 _RENAMED = {
-    counterfactual_family(kind)("light"): counterfactual_family(kind)("status") for kind in COUNTERFACTUAL_KINDS
+    counterfactual_family(kind)(old): counterfactual_family(kind)(new)
+    for kind in COUNTERFACTUAL_KINDS
+    for old, new in (
+        ("light", "status"),
+        ("oracle_class", "oracle_registered_class"),
+        ("oracle_probability", "oracle_registered_probability"),
+    )
 }
 """Column of a record of version 0.1.0 to its name of today."""
 
@@ -54,6 +61,11 @@ def _rename_columns(record: dict[str, Any]) -> dict[str, Any]:
     if "numbers" not in record:
         return record
     return record | {"numbers": {_RENAMED.get(name, name): value for name, value in record["numbers"].items()}}
+
+
+def collect_textures(out: Path) -> Textures:
+    """Read the texture of the fields that have it, by field and image."""
+    return {record["field"]: record["texture"] for record in collect_records(out) if "texture" in record}
 
 
 def build_tables(out: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -81,10 +93,12 @@ def write_outputs(
     summary = summarise_screen(screen(fields, package, **{name: job.get(key) for name, key in _SCREEN_OPTIONS.items()}))
     screened, classes = summary.screen, package.model.spec.classes
     _write_tables(out, screened, failures)
-    tables = job_tables(screened, failures, _read_methods(out / "methods.csv"))
+    judged = counterfactual_table(screened.fields, collect_textures(out), package)
+    _write_or_remove(judged, out / "counterfactuals.csv")
+    tables = job_tables(screened, failures, _read_methods(out / "methods.csv"), judged)
     if row_count(tables.fields):
         save_figure(_draw_contact_sheet(out, tables.fields, job), out / "contact_sheet.png")
-    job_summary = summarise_job(tables.fields, tables.wells, row_count(tables.failures), classes)
+    job_summary = summarise_job(tables.fields, tables.wells, row_count(tables.failures), classes, tables.judged)
     changed = write_changes(out, tables.fields, classes)
     write_columns(
         out / "columns.md",
@@ -119,10 +133,14 @@ def _write_tables(out: Path, screened: Screen, failures: pd.DataFrame) -> None:
     write_table(screened.hits, out / "hits.csv")
     write_table(failures, out / "failures.csv")
     for table, name in ((screened.plates, "plates.csv"), (screened.doses, "doses.csv")):
-        if len(table):
-            write_table(table, out / name)
-        else:  # a file of an earlier start with another plate map
-            (out / name).unlink(missing_ok=True)
+        _write_or_remove(table, out / name)
+
+
+def _write_or_remove(table: pd.DataFrame, path: Path) -> None:
+    if len(table):
+        write_table(table, path)
+    else:  # a file of an earlier start with other options
+        path.unlink(missing_ok=True)
 
 
 def _draw_contact_sheet(out: Path, fields: Columns, job: dict[str, Any]) -> Any:  # noqa: ANN401

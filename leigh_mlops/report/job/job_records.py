@@ -37,12 +37,14 @@ class CounterfactualStep:
         name: Position on the path, such as ``at the boundary``.
         probability: Probability of the target class, 0 to 1; NaN if it is not known.
         status: Status of its verification; empty for the image itself.
+        verdict: Verdict of independent classifiers; empty for none.
     """
 
     path: str
     name: str
     probability: float
     status: StepStatus = ""
+    verdict: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class FieldSection:
         changes: Heading to value, for each measure: before, after, change.
         others: Films, strips and reconstructions.
         notes: Reasons why something is missing.
+        references: Small pictures beside the counterfactual: what maps without a network make of the image.
     """
 
     title: str
@@ -76,6 +79,7 @@ class FieldSection:
     changes: Sequence[Mapping[str, Any]] = ()
     others: Sequence[ReportPicture] = ()
     notes: Sequence[str] = ()
+    references: Sequence[ReportPicture] = ()
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,7 @@ class JobReport:
         plates: One row per plate.
         doses: One row per compound and dose.
         scores: Name to scores: the model, an intensity threshold and the position on the plate.
+        judged: Predictions for counterfactuals, references and real fields; one row per target and kind of image.
         calibration: Name to value; None if it is not known.
         methods: One row per method of explanation, with the results of its checks.
         curves: Columns ``epoch``, ``metric`` (such as ``val/log_loss``) and ``value``.
@@ -155,6 +160,7 @@ class JobReport:
     plates: Columns = field(default_factory=dict)
     doses: Columns = field(default_factory=dict)
     scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    judged: Columns = field(default_factory=dict)
     calibration: Mapping[str, Any] | None = None
     methods: Columns = field(default_factory=dict)
     curves: Columns = field(default_factory=dict)

@@ -99,6 +99,7 @@ def _section_context(number: int, section: FieldSection, root: str) -> dict[str,
         "originals": [_picture_context(each, way) for each in (section.image, *section.channels) if each is not None],
         "maps": [_picture_context(each, way) for each in section.maps],
         "target": section.target,
+        "references": [_picture_context(each, way) for each in section.references],
         "steps": [_step_context(each, section.target, way) for each in section.steps],
         "verification": table_from_records(
             f"verification-{number}", f"{section.title}: one row per counterfactual", section.verification
@@ -127,7 +128,8 @@ def _step_context(step: CounterfactualStep, target: str, way: str) -> dict[str, 
         "probability": known,
         "status": status,
         "kind": step.status or "none",
-        "said": ", ".join(part for part in (step.name, known, status) if part),
+        "verdict": step.verdict,
+        "said": ", ".join(part for part in (step.name, known, status, step.verdict) if part),
     }
 
 

@@ -22,7 +22,8 @@ MEASURES = list(region_features(field(), CHANNELS, [4.0, 3.0])) + list(
 )
 PER_KIND = (
     "class", "probability", "valid", "length", "way", "attempts", "reencoding_error", "padding_energy", "residual",
-    "clipped", "changed", "change_TMRM", "distance", "status", "oracle_class", "oracle_probability", "eight_bit_class",
+    "clipped", "changed", "change_TMRM", "distance", "status", "oracle_cnn_class", "oracle_cnn_probability",
+    "oracles", "oracles_asked", "realism", "reasons", "eight_bit_class",
     "twin_error", "counts_class", "falls_short", "map_full_colour", *(f"after_{measure}" for measure in MEASURES),
 )  # fmt: skip
 
