@@ -20,6 +20,7 @@ from leigh_mlops.jobs.field_reader import FieldReader
 from leigh_mlops.jobs.oracle_evaluation import OracleEvaluation
 from leigh_mlops.jobs.saved_counterfactual import Numbers, SavedCounterfactual
 from leigh_mlops.models import ModelPackage
+from leigh_mlops.report.image_files import round_trip_tiff16
 from leigh_mlops.scores import background_noise, changed_share, clipped_share, mean_change, quality_status
 
 __all__ = [
@@ -121,7 +122,9 @@ class CounterfactualEvaluator:
         for field, each in zip(fields, found, strict=True):
             measured = region_features(field.acquired, self.package.channels, self._region_thresholds(field))
             each.numbers |= {IMAGE(name): value for name, value in measured.items()}
-        features = texture_features(np.stack([field.raw for field in fields]), self.package.scale["full_scale"])
+        # As a 16-bit file holds them: its rounding alone would distinguish counterfactuals from fields.
+        raw = [apply_adjustment(round_trip_tiff16(field.acquired).astype(np.float32), field.adjust) for field in fields]
+        features = texture_features(np.stack(raw), self.package.scale["full_scale"])
         for each, texture in zip(found, features, strict=True):
             each.texture["image"] = texture
 

@@ -8,11 +8,12 @@ import numpy.typing as npt
 
 from leigh_mlops.explanations import mapped_fields, predict_fields
 from leigh_mlops.explanations.prepared_field import Adjust, Field, select_adjustment
-from leigh_mlops.images import apply_adjustment, texture_features
+from leigh_mlops.images import apply_adjustment, invert_adjustment, texture_features
 from leigh_mlops.job_columns import IMAGE, ORACLE, REFERENCE, JobColumn, reference_family
 from leigh_mlops.jobs.saved_counterfactual import Numbers, SavedCounterfactual
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.models.transport import TRANSPORT
+from leigh_mlops.report.image_files import round_trip_tiff16
 from leigh_mlops.scores import RatedStatus, rate_counterfactual
 from leigh_mlops.scores.realism import typicality
 
@@ -140,7 +141,7 @@ class OracleEvaluation:
         for name, changed in images.items():
             own = predict_fields(self.package, changed)
             votes = self._predict_by_panel(changed)
-            features = texture_features(changed, self.package.scale["full_scale"])
+            features = texture_features(_as_files(changed, saved), self.package.scale["full_scale"])
             for row, each in enumerate(saved):
                 of_map, numbers = reference_family(name), each.explanation.numbers
                 theirs = {oracle: probabilities[row] for oracle, probabilities in votes.items()}
@@ -161,6 +162,15 @@ class OracleEvaluation:
 def _adjust(acquired: Floats, fields: Sequence[Field]) -> Floats:
     """Bring images (N, C, S, S) in the units of the acquisition to the level of the model's controls."""
     return np.stack([apply_adjustment(image, field.adjust) for image, field in zip(acquired, fields, strict=True)])
+
+
+def _as_files(levelled: Floats, saved: Sequence[SavedCounterfactual]) -> Floats:
+    """Round images at the level of the controls as 16-bit files in the units of the acquisition do."""
+    acquired = [
+        round_trip_tiff16(invert_adjustment(image, each.field.adjust)).astype(np.float32)
+        for image, each in zip(levelled, saved, strict=True)
+    ]
+    return _adjust(np.stack(acquired), [each.field for each in saved])
 
 
 def is_empty_field(numbers: Mapping[str, object], package: ModelPackage) -> bool:

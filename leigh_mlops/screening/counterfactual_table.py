@@ -24,6 +24,7 @@ Textures = Mapping[str, Mapping[str, Sequence[float]]]
 """Texture features by field, and by the name of the image: ``image``, a kind, or a reference's column prefix."""
 
 _MOST_FIELDS = 400  # of either set: more make an AUC no surer
+_LEAST_UNSEEN = 10
 _SEED = 0
 
 Doubles = npt.NDArray[np.float64]
@@ -38,6 +39,7 @@ def counterfactual_table(fields: pd.DataFrame, textures: Textures, package: Mode
         package: The model.
 
     Returns:
+        Only fields that the model has not seen count, where there are at least 10 of a direction; ``unseen`` says so.
         ``target``; ``images`` (``real fields``, a reference such as ``nothing`` or ``histogram``, or a kind of
         counterfactual); ``fields`` that count and ``empty_fields`` that do not, as they hold no cells; shares from 0
         to 1 that the own ``network``, each oracle (``oracle_<name>``) and most oracles (``most_oracles``) predict as
@@ -53,18 +55,24 @@ def counterfactual_table(fields: pd.DataFrame, textures: Textures, package: Mode
     empty = reasons.str.split("; ").map(lambda each: NO_CELLS in each)
     rows: list[dict[str, Any]] = []
     for target in package.model.spec.classes:
-        chosen = made[(made[JobColumn.TARGET] == target) & ~empty]
-        left_out = int(((made[JobColumn.TARGET] == target) & empty).sum())
+        tried, unseen = _unseen_fields(made[made[JobColumn.TARGET] == target])
+        chosen = tried[~empty[tried.index]]
         if not len(chosen):
             continue
-        real = _real_fields(fields, target)
+        real, _ = _unseen_fields(_real_fields(fields, target))
         rows.append(_real_row(real, textures, package, target))
         for name, family in _image_families(fields).items():
             shares = _shares(chosen, family, target)
             auc = _realism_auc(real, chosen, textures, family.prefix.removesuffix("_"))
-            counts = {"target": target, "images": name, "fields": len(chosen), "empty_fields": left_out}
-            rows.append(counts | shares | {"realism_auc": auc})
+            counts = {"fields": len(chosen), "empty_fields": len(tried) - len(chosen), "unseen": unseen}
+            rows.append({"target": target, "images": name} | counts | shares | {"realism_auc": auc})
     return pd.DataFrame(rows)
+
+
+def _unseen_fields(fields: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
+    """Fields that the model has not seen and whether these are meant; all fields where there are fewer than 10."""
+    unseen = fields[~fields[JobColumn.SEEN].astype(bool)]
+    return (unseen, True) if len(unseen) >= _LEAST_UNSEEN else (fields, False)
 
 
 def _image_families(fields: pd.DataFrame) -> dict[str, ColumnFamily]:
@@ -101,7 +109,9 @@ def _real_fields(fields: pd.DataFrame, target: str) -> pd.DataFrame:
 
 
 def _real_row(real: pd.DataFrame, textures: Textures, package: ModelPackage, target: str) -> dict[str, Any]:
+    unseen = bool(len(real)) and not real[JobColumn.SEEN].any()
     row: dict[str, Any] = {"target": target, "images": REAL_FIELDS, "fields": len(real), "empty_fields": 0}
+    row["unseen"] = unseen
     row["network"] = _share(real[JobColumn.PREDICTED], target)
     if package.oracles is not None:
         label = package.model.spec.classes.index(target)

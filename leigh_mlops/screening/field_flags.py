@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from leigh_mlops.explanations import LatentMap
+from leigh_mlops.explanations import COUNTERFACTUAL_KINDS, LatentMap
 from leigh_mlops.explanations.latent_map import OUTLIER_QUANTILE
-from leigh_mlops.job_columns import IMAGE, PROBABILITY, QUALITY, ColumnFamily, JobColumn
+from leigh_mlops.job_columns import IMAGE, PROBABILITY, QUALITY, ColumnFamily, JobColumn, counterfactual_family
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates import FLAGS, probe_background, probe_position
 from leigh_mlops.plates.columns import Metadata
@@ -26,6 +26,7 @@ __all__ = [
     "FlagCounts",
     "UnknownPlates",
     "confound_table",
+    "downgrade_flagged",
     "count_flags",
     "count_swapped_stains",
     "find_unknown_plates",
@@ -36,6 +37,8 @@ __all__ = [
 _FLAW_NAMES = {"defocus": "out_of_focus", "empty": "empty", "saturation": "saturated"}
 _STAIN_ORDER, _OTHER_PLATE, _FAR = "stain order", "other plate", "far from training"
 _ENERGY = "unusual energy"
+FLAGGED = "flagged"
+"""Reason of a status: the field has a flag."""
 
 TRUST_FLAGS = (*_FLAW_NAMES, _STAIN_ORDER, _OTHER_PLATE, _FAR, _ENERGY)
 """Flags of a field, in the order of the column ``trust``."""
@@ -118,6 +121,28 @@ def is_unusable(fields: pd.DataFrame, flags: pd.DataFrame) -> "pd.Series[bool]":
     if Metadata.EXCLUDED in fields:
         out |= fields[Metadata.EXCLUDED].astype(str).str.strip().str.lower().isin(["true", "1", "1.0", "yes"])
     return out
+
+
+def downgrade_flagged(fields: pd.DataFrame, flags: pd.DataFrame) -> pd.DataFrame:
+    """Return fields in which a counterfactual that claims to be its target is not green where its field is flagged.
+
+    Args:
+        fields: The table of fields.
+        flags: Flags from `trust_flags`; that of an unknown plate does not count.
+    """
+    flagged = flags[OWN_FLAGS].any(axis=1)
+    changed = {}
+    for kind in COUNTERFACTUAL_KINDS:
+        of_kind = counterfactual_family(kind)
+        if of_kind("reasons") in fields:
+            known = flagged & fields[of_kind("status")].notna()
+            reasons = fields[of_kind("reasons")]
+            joined = reasons.fillna("").map(lambda each: "; ".join(reason for reason in (each, FLAGGED) if reason))
+            changed[of_kind("reasons")] = reasons.where(~known, joined)
+            changed[of_kind("status")] = fields[of_kind("status")].where(
+                ~known | (fields[of_kind("status")] != "green"), "amber"
+            )
+    return fields.assign(**changed)
 
 
 def count_flags(flags: pd.DataFrame) -> FlagCounts:

@@ -26,6 +26,7 @@ from leigh_mlops.screening.field_flags import (
     confound_table,
     count_flags,
     count_swapped_stains,
+    downgrade_flagged,
     find_unknown_plates,
     is_unusable,
     trust_flags,
@@ -146,7 +147,7 @@ def screen(
     classes = package.model.spec.classes if package.model.task == "classify" else ()
     flags = trust_flags(fields, package)
     out = is_unusable(fields, flags)
-    trusted = fields.assign(**{JobColumn.TRUST: _join_flags(flags)})
+    trusted = downgrade_flagged(fields, flags).assign(**{JobColumn.TRUST: _join_flags(flags)})
     wells, calibration = well_table(fields, classes, out), package.about.get("calibration")
     if fields.empty or not classes:
         hits = misclassified_wells(wells, classes)

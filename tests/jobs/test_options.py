@@ -11,6 +11,7 @@ from leigh_mlops.jobs.options import ExplainOptions
 def test_the_command_line_has_the_same_names_and_defaults() -> None:
     offered = inspect.signature(explain).parameters
     defaults = {each.name: offered[each.name].default for each in fields(ExplainOptions)}
+    defaults["oracle"] = tuple(defaults["oracle"] or ())
     for name in ("counterfactual", "metrics"):
         defaults[name] = tuple(split_list(defaults[name]) or ())
     assert ExplainOptions(**defaults) == ExplainOptions()

@@ -12,9 +12,9 @@ from leigh_mlops.jobs.oracle_evaluation import OracleEvaluation, is_empty_field
 from leigh_mlops.jobs.saved_counterfactual import SavedCounterfactual
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.scores import rate_counterfactual
-from tests.jobs.test_counterfactual_metrics import certified, demo, package, reader
+from tests.jobs.test_counterfactual_metrics import certified, demo, folder, package, reader
 
-__all__ = ["demo", "package"]
+__all__ = ["demo", "folder", "package"]
 
 
 class Panel:

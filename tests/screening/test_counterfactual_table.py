@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from leigh_mlops.screening.counterfactual_table import counterfactual_table
+from leigh_mlops.screening.field_flags import OWN_FLAGS, TRUST_FLAGS, downgrade_flagged
 
 FIELDS = 40
 
@@ -32,7 +33,7 @@ def table(**changed: Any) -> pd.DataFrame:
     columns = {
         "Metadata_Plate": "P", "Metadata_Well": [f"B{number // 2:02d}" for number in range(FIELDS)],
         "Metadata_Condition": ["DS"] * half + ["WT"] * half, "field": [f"f{number}" for number in range(FIELDS)],
-        "predicted": ["DS"] * half + ["WT"] * (half - 1) + ["DS"],
+        "seen": [True] * FIELDS, "predicted": ["DS"] * half + ["WT"] * (half - 1) + ["DS"],
         "counterfactual_target": ["WT"] * half + [None] * half,
         **{f"counterfactual_typical_{name}": values for name, values in typical.items()},
         **{f"reference_nothing_{name}": values for name, values in nothing.items()},
@@ -70,6 +71,15 @@ def test_shares_are_of_the_fields_that_hold_cells() -> None:
     assert (without["fields"], without["empty_fields"], without["oracle_forest"]) == (10, 10, 1.0)
 
 
+def test_unseen_fields_alone_count_where_there_are_enough() -> None:
+    few, enough = ([number % each > 0 for number in range(FIELDS)] for each in (4, 2))
+    assert not row(counterfactual_table(table(seen=few), {}, package()), "typical")["unseen"]
+    found = counterfactual_table(table(seen=enough), {}, package())
+    typical = row(found, "typical")
+    assert (typical["unseen"], typical["fields"], typical["oracle_forest"]) == (True, 10, 1.0)
+    assert (row(found, "real fields")["unseen"], row(found, "real fields")["fields"]) == (True, 10)
+
+
 def test_real_fields_have_the_ceiling_of_each_oracle() -> None:
     real = row(counterfactual_table(table(), {}, package()), "real fields")
     assert (real["oracle_cnn"], real["oracle_forest"]) == (1.0, 0.7)
@@ -95,3 +105,20 @@ def test_unlabelled_plates_take_the_prediction_of_the_model() -> None:
 
 def test_a_job_that_asked_no_oracle_has_no_table() -> None:
     assert counterfactual_table(table().drop(columns="counterfactual_typical_oracles_asked"), {}, package()).empty
+
+
+def test_a_counterfactual_of_a_flagged_field_is_not_green() -> None:
+    fields = pd.DataFrame(
+        {
+            "counterfactual_typical_status": ["green", "green", "red", None, "green"],
+            "counterfactual_typical_reasons": ["", "", "oracles", None, ""],
+            "counterfactual_boundary_status": ["green"] * 5,
+        }
+    )
+    flags = pd.DataFrame(False, fields.index, list(TRUST_FLAGS))
+    flags.loc[1:3, OWN_FLAGS[0]] = True
+    flags.loc[4, [name for name in TRUST_FLAGS if name not in OWN_FLAGS]] = True
+    found = downgrade_flagged(fields, flags)
+    assert found["counterfactual_typical_status"].fillna("-").tolist() == ["green", "amber", "red", "-", "green"]
+    assert found["counterfactual_typical_reasons"].fillna("-").tolist() == ["", "flagged", "oracles; flagged", "-", ""]
+    assert found["counterfactual_boundary_status"].tolist() == ["green"] * 5

@@ -7,7 +7,8 @@ from typing import Any
 
 from leigh_mlops.job_columns import ORACLE, JobColumn
 from leigh_mlops.jobs.reporting.column_descriptions import TABLE_COLUMNS, column_meaning, explain_columns
-from leigh_mlops.jobs.reporting.field_sections import IMAGE_NAMES, build_field_sections
+from leigh_mlops.jobs.reporting.counterfactual_sentences import IMAGE_NAMES
+from leigh_mlops.jobs.reporting.field_sections import build_field_sections
 from leigh_mlops.jobs.reporting.job_tables import JobTables
 from leigh_mlops.jobs.reporting.method_table import format_checks, method_warnings
 from leigh_mlops.jobs.reporting.plate_metrics import plate_metrics, probability_columns
@@ -132,9 +133,12 @@ def build_report(
 def _judged_columns(judged: Columns) -> Columns:
     """Columns of the table of counterfactuals under the headings of a page."""
     named = {
-        "target": "target", "images": "images", "fields": "fields", "empty_fields": "without cells, not counted",
-        "network": "this network", "most_oracles": "most classifiers", "realism_auc": "told from real fields (AUC)",
-    }  # fmt: skip
+        "empty_fields": "without cells, not counted",
+        "unseen": "unseen fields only",
+        "network": "this network",
+        "most_oracles": "most classifiers",
+        "realism_auc": "told from real fields (AUC)",
+    }
     table = {named.get(name, name.removeprefix(ORACLE.prefix)): values for name, values in judged.items()}
     if "images" in table:
         table["images"] = [IMAGE_NAMES.get(name, name) for name in table["images"]]

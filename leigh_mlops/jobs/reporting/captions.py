@@ -11,9 +11,10 @@ from leigh_mlops.job_columns import (
     INTERPOLATION,
     PICTURE,
     PROBABILITY,
+    REFERENCE,
     JobColumn,
 )
-from leigh_mlops.jobs.reporting.counterfactual_sentences import describe_counterfactuals, describe_missing
+from leigh_mlops.jobs.reporting.counterfactual_sentences import IMAGE_NAMES, describe_counterfactuals, describe_missing
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.sentences import format_count
 from leigh_mlops.report.table_columns import Columns, is_missing, row_count
@@ -179,15 +180,15 @@ def _caption(name: str, row: Row) -> str:
         return _counterfactual_caption(name, kind, row)
     if name in COUNTERFACTUAL or name.startswith("sweep"):
         return _change_caption(name, row)
-    if (words := describe_map(name, row)) is not None:
-        return words[0]
     if name.startswith("interpolation"):
         towards = row.get(INTERPOLATION("towards"))
         end = towards if isinstance(towards, str) else f"the mean of {row[INTERPOLATION('target')]}"
         return f"from the image to {end}"
     if name == "image" and isinstance(row.get(JobColumn.PREDICTED), str):
         return f"image: {row[JobColumn.PREDICTED]}, {row[PROBABILITY(row[JobColumn.PREDICTED])]:.3f}"
-    return name.replace("_", " ")
+    if name in REFERENCE:
+        return f"reference: {IMAGE_NAMES.get(name.removeprefix(REFERENCE.prefix), name)}"
+    return map_title(name) or name.replace("_", " ")
 
 
 def _change_caption(name: str, row: Row) -> str:

@@ -13,16 +13,31 @@ from leigh_mlops.report.sentences import format_count, format_percent
 from leigh_mlops.report.table_columns import Columns, is_missing, row_count, table_rows
 from leigh_mlops.screening.well_table import VALID_STATUSES, counterfactual_kinds
 
-__all__ = ["describe_counterfactuals", "describe_missing"]
+__all__ = ["IMAGE_NAMES", "KIND_NAMES", "REFERENCE_NAMES", "describe_counterfactuals", "describe_missing"]
 
 Row = Mapping[str, Any]
 
+KIND_NAMES = {
+    "boundary": "at the boundary",
+    "confident": "past the boundary",
+    "typical": "typical image",
+    "alpha_0": "ECINN, shorter step",
+    "alpha_1": "ECINN, longer step",
+}
+REFERENCE_NAMES = {
+    "nothing": "the image as it is",
+    "moments": "mean and spread matched",
+    "histogram": "histogram matched",
+    "nearest": "nearest real field",
+}
+IMAGE_NAMES = {**REFERENCE_NAMES, **KIND_NAMES}
+"""Headings of references and kinds of counterfactuals."""
 _STATUS_MEANINGS = {
     "green": "all measures within their limits",
     "amber": "a measure beyond its limit",
     "red": "explains nothing",
 }
-_REFERENCE_NAMES = {"nothing": "for the images as they are", "histogram": "after matching each channel's histogram"}
+_IN_SENTENCES = {"nothing": "for the images as they are", "histogram": "after matching each channel's histogram"}
 
 
 def describe_counterfactuals(fields: Columns, judged: Columns) -> tuple[list[str], list[str]]:
@@ -80,12 +95,13 @@ def _judged_sentence(row: Row, judged: Columns) -> str:
     if not names:
         return "No independent classifier evaluated these images: whether they look like the class is not known."
     each = ", ".join(f"{name.removeprefix(ORACLE.prefix)} {format_percent(row[name])}" for name in names)
+    of = f"the {row['fields']} in fields that the model had not seen" if row["unseen"] else "them"
     text = (
-        f"Most independent classifiers predict {row['target']} for {format_percent(row['most_oracles'])} of them "
+        f"Most independent classifiers predict {row['target']} for {format_percent(row['most_oracles'])} of {of} "
         f"({each}{empty})"
     )
     simple = {name: others[name]["most_oracles"] for name in ("nothing", "histogram") if name in others}
-    beside = [f"{format_percent(share)} {_REFERENCE_NAMES[name]}" for name, share in simple.items()]
+    beside = [f"{format_percent(share)} {_IN_SENTENCES[name]}" for name, share in simple.items()]
     text += f", against {' and '.join(beside)}." if beside else "."
     if not is_missing(auc := row["realism_auc"]):
         real = others.get("real fields", {}).get("realism_auc")

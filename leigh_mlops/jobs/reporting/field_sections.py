@@ -17,6 +17,7 @@ from leigh_mlops.job_columns import (
     reference_family,
 )
 from leigh_mlops.jobs.reporting.captions import describe_map
+from leigh_mlops.jobs.reporting.counterfactual_sentences import KIND_NAMES, REFERENCE_NAMES
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.change_charts import measure_name
 from leigh_mlops.report.job.job_records import CounterfactualStep, FieldSection, ReportPicture
@@ -26,21 +27,6 @@ __all__ = ["build_field_sections"]
 
 Row = Mapping[Any, Any]
 
-_KIND_NAMES = {
-    "boundary": "at the boundary",
-    "confident": "past the boundary",
-    "typical": "typical image",
-    "alpha_0": "ECINN, shorter step",
-    "alpha_1": "ECINN, longer step",
-}
-_REFERENCE_NAMES = {
-    "nothing": "the image as it is",
-    "moments": "mean and spread matched",
-    "histogram": "histogram matched",
-    "nearest": "nearest real field",
-}
-IMAGE_NAMES = {**_REFERENCE_NAMES, **_KIND_NAMES}
-"""Names of references and kinds of counterfactuals, for headings."""
 _FILM_SUFFIXES = (".gif", ".webp")
 _VERIFICATION_LABELS = {
     "class": "predicted class",
@@ -166,7 +152,7 @@ def _steps(row: Row, pictures: Mapping[str, str]) -> list[CounterfactualStep]:
         name = COUNTERFACTUAL(kind)
         probability = float(row.get(f"{name}_probability", float("nan")))
         said = _verdict(row, kind)
-        steps.append(CounterfactualStep(pictures[name], _KIND_NAMES[kind], probability, row[f"{name}_status"], said))
+        steps.append(CounterfactualStep(pictures[name], KIND_NAMES[kind], probability, row[f"{name}_status"], said))
     return steps
 
 
@@ -185,12 +171,12 @@ def _reference(name: str, path: str, row: Row) -> ReportPicture:
     said = f"this network: {row.get(of_map('class'))}"
     if asked := row.get(of_map("oracles_asked")):
         said += f"; {row[JobColumn.TARGET]} to {row[of_map('oracles')]:.0f} of {asked:.0f} independent classifiers"
-    return ReportPicture(path, _REFERENCE_NAMES.get(name, name), said)
+    return ReportPicture(path, REFERENCE_NAMES.get(name, name), said)
 
 
 def _verification(row: Row) -> list[dict[str, Any]]:
     return [
-        {"counterfactual": _KIND_NAMES[kind]}
+        {"counterfactual": KIND_NAMES[kind]}
         | {words: row.get(counterfactual_family(kind)(name)) for name, words in _VERIFICATION_LABELS.items()}
         for kind in _available_kinds(row)
     ]
@@ -224,4 +210,4 @@ def _notes(row: Row) -> Iterator[str]:
         yield f"No counterfactual: {note}."
     for kind in COUNTERFACTUAL_KINDS:
         if isinstance(note := row.get(counterfactual_family(kind)("note")), str):
-            yield f"Counterfactual {_KIND_NAMES[kind]}: {note}."
+            yield f"Counterfactual {KIND_NAMES[kind]}: {note}."
