@@ -13,7 +13,7 @@ import sys
 from benchmarks.report import report
 
 RUNS = 5
-COMMANDS = ("synthesize", "ingest", "tune", "train", "evaluate", "explain", "leaderboard", "promote", "ui")
+COMMANDS = ("synthesize", "ingest", "tune", "train", "evaluate", "explain", "blind", "leaderboard", "promote", "ui")
 BARE = ("-c", "import typer, rich")
 HELP = {
     "leigh": ("-m", "leigh_mlops", "--help"),

@@ -15,7 +15,7 @@ ROOMS = [
     "training", "explanations", "progress", "report", "screening", "tracking", "search", "study", "jobs", "api",
 ]  # fmt: skip
 CORE = ["plates", "scores", "images", "models", "training", "explanations"]
-COMMANDS = ["tune", "train", "evaluate", "explain", "leaderboard", "promote", "ui", "ingest", "synthesize"]
+COMMANDS = ["tune", "train", "evaluate", "explain", "blind", "leaderboard", "promote", "ui", "ingest", "synthesize"]
 
 
 def sources(name: str) -> list[Path]:

@@ -135,7 +135,7 @@ def write_job(out: Path, *, wells: int = 24, text: str = "", **changed: Any) -> 
         },
         plates={"Metadata_Plate": [text or "P1"], "z_prime": [0.4], "note": [name]},
         scores={name: {"accuracy": 0.9, "auc": 0.95}, "position": {"accuracy": 0.5}}, calibration={name: 0.1},
-        methods={"method": [name], "checks": ["■ not passed"], "why": [name]},
+        blind_test=[name], methods={"method": [name], "checks": ["■ not passed"], "why": [name]},
         curves={"epoch": [1, 2] * 2, "metric": ["train/loss"] * 2 + ["val/loss"] * 2, "value": [1, 0.5, 1, 0.7]},
         pictures=[ReportPicture(picture, name, name)],
         failures={"path": [text or "a.tif"], "reason": [name]},

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from leigh_mlops.job_columns import ORACLE, JobColumn
+from leigh_mlops.jobs.blind_test import read_blind_result
+from leigh_mlops.jobs.reporting.blind_summary import summarise_blind_test
 from leigh_mlops.jobs.reporting.column_descriptions import TABLE_COLUMNS, column_meaning, explain_columns
 from leigh_mlops.jobs.reporting.counterfactual_sentences import IMAGE_NAMES
 from leigh_mlops.jobs.reporting.field_sections import build_field_sections
@@ -51,6 +53,7 @@ _FILES = {
     "counterfactuals.csv": "what independent classifiers predict for counterfactuals, references and real fields",
     "methods.csv": "checks of the methods of explanation",
     "failures.csv": "files that could not be explained, and why",
+    "blind/result.json": "result of the blind test by people",
     "columns.md": "what every column means",
     "contact_sheet.png": "some fields with their explanations",
     "job.json": "what was asked for",
@@ -120,6 +123,7 @@ def build_report(
         judged=_judged_columns(tables.judged),
         calibration=None if tables.calibration is None else _label_calibration(tables.calibration),
         methods=format_checks(methods),
+        blind_test=summarise_blind_test(read_blind_result(out)),
         pictures=[ReportPicture(name, *words) for name, words in _PICTURES.items() if (out / name).exists()],
         failures=tables.failures,
         columns=TABLE_COLUMNS | meanings | explain_columns(names),

@@ -132,6 +132,7 @@ class JobReport:
         judged: Predictions for counterfactuals, references and real fields; one row per target and kind of image.
         calibration: Name to value; None if it is not known.
         methods: One row per method of explanation, with the results of its checks.
+        blind_test: Sentences on the blind test by people.
         curves: Columns ``epoch``, ``metric`` (such as ``val/log_loss``) and ``value``.
         pictures: Pictures of the whole job.
         failures: Columns ``path`` and ``reason``.
@@ -163,6 +164,7 @@ class JobReport:
     judged: Columns = field(default_factory=dict)
     calibration: Mapping[str, Any] | None = None
     methods: Columns = field(default_factory=dict)
+    blind_test: Sequence[str] = ()
     curves: Columns = field(default_factory=dict)
     pictures: Sequence[ReportPicture] = ()
     failures: Columns = field(default_factory=dict)

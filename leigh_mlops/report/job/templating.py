@@ -13,7 +13,7 @@ from leigh_mlops.report.job.html_tables import cell_text
 from leigh_mlops.report.job.inline_svg import inline_svg
 from leigh_mlops.report.job.plate_map import ramp_styles, signed_gradient
 
-__all__ = ["write_page"]
+__all__ = ["render_macro", "write_page"]
 
 
 def write_page(path: Path, template: str, script: str, **content: Any) -> Path:  # noqa: ANN401
@@ -34,6 +34,18 @@ def write_page(path: Path, template: str, script: str, **content: Any) -> Path: 
         # A file name need not be valid UTF-8, but the page must be.
         temporary.write_text(page, encoding="utf-8", errors="replace")
     return path
+
+
+def render_macro(template: str, macro: str, *arguments: object) -> str:
+    """Render one macro of a template, for a part of a page that is written anew.
+
+    Args:
+        template: Name of the template.
+        macro: Name of the macro.
+        arguments: Arguments of the macro; all text is escaped.
+    """
+    module = _environment().get_template(template).module
+    return str(getattr(module, macro)(*arguments)).strip()
 
 
 @cache

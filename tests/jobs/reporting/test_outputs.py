@@ -6,10 +6,13 @@ import pandas as pd
 import pytest
 import torch
 
+from leigh_mlops.jobs.blind_test import make_blind_test, store_answers
+from leigh_mlops.jobs.reporting.blind_summary import show_blind_result
 from leigh_mlops.jobs.reporting.outputs import build_tables, collect_records, write_outputs
 from leigh_mlops.jobs.worker import field_id
 from leigh_mlops.models import ModelPackage, build_model
 from leigh_mlops.report.image_files import write_png
+from tests.jobs.blind_job import write_answers
 from tests.jobs.reporting.test_change_report import fields as changed_fields
 
 
@@ -133,6 +136,21 @@ def test_checks_of_methods_are_read_where_they_were_written(tmp_path: Path, pack
     (tmp_path / "methods.csv").write_text("method,passed,why\nocclusion,False,it is no better than edges\n")
     write_outputs(tmp_path, explained(tmp_path), NONE, package, JOB)
     assert "it is no better than edges" in (tmp_path / "report" / "index.html").read_text()
+
+
+def test_a_blind_test_stands_in_the_report_once_people_took_it(tmp_path: Path, package: ModelPackage) -> None:
+    write_outputs(tmp_path, explained(tmp_path), NONE, package, JOB)
+    page = tmp_path / "report" / "index.html"
+    assert "Blind test by people" not in page.read_text()
+    (tmp_path / "job.json").write_text(json.dumps(JOB | {"finished": True}))
+    make_blind_test(tmp_path, 4)
+    result = store_answers(tmp_path, [write_answers(tmp_path, tmp_path / "answers-ada.json")])
+    assert show_blind_result(tmp_path, result)
+    shown = page.read_text()
+    assert "taken for real: 0 % (95 % interval" in shown
+    write_outputs(tmp_path, explained(tmp_path), NONE, package, JOB)
+    assert "taken for real: 0 % (95 % interval" in page.read_text()
+    assert 'href="../blind/result.json"' in page.read_text()
 
 
 def test_a_job_without_fields_leaves_its_failures(tmp_path: Path, package: ModelPackage) -> None:
