@@ -1,182 +1,69 @@
-"""Reliability of the counterfactuals of a trained i-ResNet on wells that it has never seen.
+"""Counterfactuals of a trained i-ResNet on wells that it has never seen, beside references and real fields.
 
-``python -m benchmarks.counterfactuals PACKAGE DATA [--oracle PACKAGE] [--sheet PICTURE]``: every counterfactual
-is saved as a 16-bit TIFF, read again, and evaluated as read; one that can't be made counts as invalid. The oracle is
-a classifier trained apart, for the same channels and image size. It also reports the round trip
-of the network, the certified Lipschitz bounds of its branches, and whether the intensity of each channel
-changes as it differs between the real classes.
+``python -m benchmarks.counterfactuals PACKAGE DATA [--oracle PACKAGE …] [--out FOLDER]`` does what a batch job does:
+every counterfactual is saved as a 16-bit TIFF, read again, and evaluated as read, by its own network, by the
+independent classifiers of the package and by further ones. It prints the table of counterfactuals, the share of the
+real difference of the classes that they make, the processor time of each field, and the round trip and certified
+bounds of the network. ``--relative`` compares shares with those of real fields, for classes that no classifier tells
+apart surely. With ``--out``, the folder of the job stays, with pictures and report.
 """
 
 import argparse
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import track
 
 from benchmarks.report import report
-from leigh_mlops.explanations import (
-    DEFAULT_CONFIDENCE,
-    DEFAULT_COUNTERFACTUAL_KINDS,
-    ExplanationContext,
-    FieldExplanation,
-    explain_fields,
-    predict_fields,
-)
 from leigh_mlops.explanations.eval_mode import evaluating
 from leigh_mlops.images import IntensityScale
+from leigh_mlops.job_columns import ORACLE
+from leigh_mlops.jobs.options import ExplainOptions
+from leigh_mlops.jobs.reporting.change_report import change_directions
+from leigh_mlops.jobs.reporting.outputs import build_tables, collect_textures, write_outputs
+from leigh_mlops.jobs.worker import FieldWorker, WorkOrder
 from leigh_mlops.models import ModelPackage, load_package
 from leigh_mlops.models.invertible import ResidualBlock
 from leigh_mlops.models.iresnet import InvertibleResNet
-from leigh_mlops.report.image_files import read_tiff16, write_tiff16
-from leigh_mlops.report.rendering import composite
-from leigh_mlops.report.sheets import Panel, SheetRow, contact_sheet
-from leigh_mlops.report.style import save_figure
-from leigh_mlops.scores.paired_changes import paired_changes, well_means
+from leigh_mlops.screening.counterfactual_table import REAL_FIELDS, counterfactual_table
+from leigh_mlops.screening.well_table import counterfactual_kinds
 from leigh_mlops.study.evaluate_version import matching_data
 from leigh_mlops.study.prepare import DataSource
 from leigh_mlops.training import PreparedData
 
 BATCH = 8
-Floats = npt.NDArray[np.float32]
+MEASURES = ("intensity_", "_area", "area_")
 
 
-class EvaluationOptions(NamedTuple):
-    """Target probability of ``confident`` counterfactuals, and a separately trained classifier, or ``None``."""
-
-    confidence: float
-    oracle: ModelPackage | None
-
-
-def evaluate_counterfactuals(
-    package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64], folder: Path, given: EvaluationOptions
-) -> pd.DataFrame:
-    """Evaluate the saved file of each field and kind of counterfactual, one row each.
-
-    Args:
-        package: The model.
-        data: Fields with their classes.
-        rows: Rows to explain, shape (n,).
-        folder: Folder of the files; a batch overwrites those of the last.
-        given: Confidence and oracle.
-    """
-    records: list[dict[str, object]] = []
-    for start in track(range(0, len(rows), BATCH), "counterfactuals", console=Console(stderr=True)):
-        some = rows[start : start + BATCH]
-        raw = data.cache.raw(some)
-        context = ExplanationContext(kinds=DEFAULT_COUNTERFACTUAL_KINDS, confidence=given.confidence, change_maps=False)
-        explained = explain_fields(package, raw, ("counterfactual",), context, make_saver(package, folder))
-        for row, image, found in zip(some, raw, explained, strict=True):
-            known = {"well": data.wells[row], "class": data.classes[data.labels[row]]}
-            records += [known | record for record in counterfactual_records(package, image, found, given.oracle)]
-    return pd.DataFrame(records)
-
-
-def draw_contact_sheet(
-    package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64], folder: Path, given: EvaluationOptions
-) -> Figure:
-    """Contact sheet of the first two of some rows of each class and their counterfactuals."""
-    firsts = [rows[data.labels[rows] == label][:2] for label in range(len(data.classes))]
-    some = np.concatenate(firsts)
-    raw, context = (
-        data.cache.raw(some),
-        ExplanationContext(kinds=DEFAULT_COUNTERFACTUAL_KINDS, confidence=given.confidence, change_maps=False),
-    )
-    explained = explain_fields(package, raw, ("counterfactual",), context, make_saver(package, folder))
-    limits, shown = package.about["display_limits"], []
-    for row, image, found in zip(some, raw, explained, strict=True):
-        panels = [Panel(composite(image, package.channels, limits), "image")]
-        for record in counterfactual_records(package, image, found, given.oracle):
-            kind, target = str(record["kind"]), record["target"]
-            if kind in found.verified:
-                agreement = {True: "; oracle agrees", False: "; oracle disagrees"}.get(record.get("oracle"), "")
-                caption = f"{kind}: {target} {record['probability']:.3f}{agreement}"
-                panels.append(Panel(composite(found.verified[kind].saved, package.channels, limits), caption))
-        shown.append(SheetRow(f"well {data.wells[row]}, class {data.classes[data.labels[row]]}", panels))
-    return contact_sheet(shown, "Counterfactuals of wells that the model has not seen", "All on one intensity scale.")
-
-
-def make_saver(package: ModelPackage, folder: Path) -> Callable[[int, str, Floats], Floats]:
-    """Return a function that writes an image (C, H, W) in raw intensities and reads it again."""
-    full_scale = package.scale["full_scale"]
-
-    def as_saved(place: int, kind: str, image: Floats) -> Floats:
-        path = folder / f"{place}_{kind}.tif"
-        write_tiff16(path, image, package.channels, full_scale)
-        return read_tiff16(path)[0].astype(np.float32)
-
-    return as_saved
-
-
-def counterfactual_records(
-    package: ModelPackage, raw: Floats, found: FieldExplanation, oracle: ModelPackage | None
-) -> Iterator[dict[str, object]]:
-    """Yield the rows of one field; a kind without a file, whose latent cannot be inverted, is not valid."""
-    target = found.numbers.get("counterfactual_target")
-    before = raw.mean(axis=(1, 2), dtype=np.float64)
-    known = {f"mean_{name}": mean for name, mean in zip(package.channels, before, strict=True)}
-    known |= {"source": found.numbers["predicted"], "target": target, "valid": False}
-    known |= {"oracle": False} if oracle is not None else {}
-    columns = ("probability", "valid", "reencoding_error", "padding_energy", "attempts", "distance")
-    for kind in DEFAULT_COUNTERFACTUAL_KINDS:
-        record = known | {"kind": kind}
-        if file := found.verified.get(kind):
-            record |= {column: found.numbers[f"counterfactual_{kind}_{column}"] for column in columns}
-            goal = package.model.spec.classes.index(target)
-            record["latent_probability"] = latent_probability(package, file.shifted, goal)
-            change = file.saved.mean(axis=(1, 2), dtype=np.float64) - before
-            record |= {f"change_{name}": each for name, each in zip(package.channels, change, strict=True)}
-            if oracle is not None:
-                (probabilities,) = predict_fields(oracle, file.saved[None])
-                record["oracle"] = oracle.model.spec.classes[int(probabilities.argmax())] == target
-        yield record
-
-
-def latent_probability(package: ModelPackage, latent: torch.Tensor, target: int) -> float:
-    """Probability of the target for the latent (c, h, w) that was decoded."""
-    with evaluating(package.model):
-        logits = package.model.classify(latent[None])
-    return float(logits.double().softmax(1)[0, target])
-
-
-def class_differences(fields: pd.DataFrame) -> pd.DataFrame:
-    """Compare the real difference of each channel between two classes with the change by counterfactuals.
-
-    As in the job, fields are first averaged over their well, and only valid counterfactuals of fields whose
-    class is the predicted one count.
-
-    Args:
-        fields: One row per field, kind and target: ``class``, ``source``, ``target``, ``well``, ``kind``,
-            ``valid``, and for each channel its ``mean_<channel>`` in the image and ``change_<channel>``, raw
-            intensities.
+def explain(
+    package: Path, table: pd.DataFrame, out: Path, kinds: Sequence[str], oracles: Sequence[Path]
+) -> tuple[pd.DataFrame, pd.DataFrame, float]:
+    """Explain the fields of a table as a worker of a job does.
 
     Returns:
-        One row per kind, direction and channel: ``real`` with its interval, ``change``, ``ratio`` (1 where the
-        counterfactual changes as much as the classes differ, negative where the signs differ), ``q`` of the real
-        difference, and whether it ``differs`` at a false discovery rate of 5 %.
+        Table of fields, table of failures, and processor seconds of each field.
     """
-    channels = [name.removeprefix("change_") for name in fields if name.startswith("change_")]
-    means = [f"mean_{name}" for name in channels]
-    first = fields.drop_duplicates(["class", "well", *means])
-    real = {name: well_means(group[means], list(group["well"])) for name, group in first.groupby("class")}
-    right = fields[(fields["class"] == fields["source"]) & fields["valid"]]
-    rows = []
-    for (kind, source, target), group in right.groupby(["kind", "source", "target"]):
-        before = group[means].to_numpy()
-        after = before + group[[f"change_{name}" for name in channels]].to_numpy()
-        found = paired_changes(before, after, list(group["well"]), source=real[source], target=real.get(target))
-        for name, each in zip(channels, found, strict=True):
-            row = {"kind": kind, "from": source, "to": target, "channel": name, "real": each.real, "low": each.real_low}
-            row |= {"high": each.real_high, "q": each.real_q, "change": each.change, "ratio": each.ratio}
-            rows.append(row | {"differs": each.has_class_difference})
-    return pd.DataFrame(rows)
+    table.to_parquet(out / "table.parquet")
+    order = WorkOrder(
+        str(package),
+        str(out / "table.parquet"),
+        str(out),
+        ("counterfactual",),
+        ExplainOptions(counterfactual=tuple(kinds)),
+        oracles={f"{number}-{path.name}": str(path) for number, path in enumerate(oracles)},
+    )
+    (out / "parts").mkdir(exist_ok=True)
+    worker, begin = FieldWorker(order), time.process_time()
+    for start in track(range(0, len(table), BATCH), "explaining"):
+        worker({"row": np.arange(start, min(start + BATCH, len(table)))})
+    return *build_tables(out, table), (time.process_time() - begin) / len(table)
 
 
 def round_trip(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64]) -> tuple[float, float]:
@@ -205,42 +92,42 @@ def report_network(package: ModelPackage, data: PreparedData, rows: npt.NDArray[
     report("certified Lipschitz bound", ours=worst, reference=allowed, unit="largest of all branches", bar=1.0)
 
 
-def report_files(fields: pd.DataFrame) -> None:
-    """Report the scores of the saved files by kind; the boundary is only reported for two classes."""
-    known = {"valid": "mean", "reencoding_error": "median", "padding_energy": "median", "attempts": "mean"}
-    known |= {"distance": "median", "probability": "median"} | ({"oracle": "mean"} if "oracle" in fields else {})
-    print(fields.groupby("kind").agg(known).round(4).to_string())
-    confident, boundary = (fields[fields["kind"] == kind] for kind in ("confident", "boundary"))
-    unit = f"of {len(confident)} counterfactuals"
-    report("validity, confident", ours=confident["valid"].mean(), reference=1.0, unit=unit, bar=0.99)
-    if "oracle" in fields:
-        report("oracle validity, confident", ours=confident["oracle"].mean(), reference=1.0, unit=unit, bar=0.9)
-    median = confident["reencoding_error"].median()
-    report("re-encoding error, confident", ours=median, reference=0.05, unit="median", bar=1.0)
-    if fields["target"].nunique() > 2:
-        return
-    off = (boundary[["latent_probability", "probability"]] - 0.5).abs()
-    print(
-        off.agg(["median", "max"])
-        .rename(columns={"probability": "saved file"})
-        .add_prefix("abs(p - 0.5), ")
-        .to_string()
-    )
-    largest = off["latent_probability"].max()
-    report("boundary, latent", ours=largest, reference=1e-3, unit="largest abs(p - 0.5)", bar=1.0)
+def report_shares(table: pd.DataFrame, *, relative: bool) -> None:
+    """Report the smallest share of the endpoint by each classifier, and its realism, with the histogram beside it."""
+    print(table.round(3).to_string(index=False))
+    real = table[table["images"] == REAL_FIELDS].set_index("target")
+    ends = table[table["images"] == table["images"].iloc[-1]].set_index("target")
+    simple = table[table["images"] == "histogram"].set_index("target")
+    unit = f"smallest share of the directions, {int(ends['fields'].sum())} fields"
+    report("own network", ours=ends["network"].min(), reference=1.0, unit=unit, bar=0.99)
+    for name in (column for column in table if column in ORACLE):
+        reference = real[name].fillna(1.0) if relative else pd.Series(1.0, ends.index)
+        ratio, bar = ends[name] / reference, 0.85 if relative else 0.97
+        worst = ratio.idxmin()
+        report(f"{name} (towards {worst})", ours=ends[name][worst], reference=reference[worst], unit=unit, bar=bar)
+        if len(simple):
+            print(f"  by matching the histogram: {simple[name].min():.3f}")
+    worst = ends["realism_auc"].idxmax()
+    unit = f"AUC towards {worst}, real against real {real['realism_auc'][worst]:.2f}"
+    report("realism", ours=ends["realism_auc"][worst], reference=0.75, unit=unit, bar=1.0)
 
 
-def report_changes(differences: pd.DataFrame) -> None:
-    """Report signs and sizes of the changes; a channel without a significant class difference has no bar."""
-    if differences.empty:
-        print("No field has a valid counterfactual that leads from its own class; nothing can be said of changes.")
+def report_changes(fields: pd.DataFrame, classes: Sequence[str]) -> None:
+    """Report which share of the real difference of intensities and areas the counterfactuals make."""
+    columns = {str(name): fields[name].tolist() for name in fields}
+    rows = [
+        {"from": each.source, "to": each.target, "measure": measure, "real": row.real, "share": row.ratio}
+        for each in change_directions(columns, counterfactual_kinds(columns)[0], classes)
+        for measure, row in each.changes.items()
+        if row.has_class_difference and any(part in measure for part in MEASURES)
+    ]
+    if not rows:
+        print("No measure differs between the real classes; nothing can be said of changes.")
         return
-    print(differences.round(4).to_string(index=False))
-    confident = differences[(differences["kind"] == "confident") & differences["differs"].eq(True)]
-    signs = float((confident["ratio"] > 0).mean())
-    report("signs of changes, confident", ours=signs, reference=1.0, unit="share that agree", bar=1.0)
-    unit = "change over real difference, smallest"
-    report("sizes of changes, confident", ours=confident["ratio"].min(), reference=1.0, unit=unit, bar=0.5)
+    table = pd.DataFrame(rows)
+    print(table.round(3).to_string(index=False))
+    for name, worst in (("smallest", table["share"].min()), ("largest", table["share"].max())):
+        report(f"share of the real difference, {name}", ours=worst, reference=1.0, unit="bar 0.8 to 1.2", bar=0.8)
 
 
 def unseen_rows(package: ModelPackage, data: PreparedData, most: int | None) -> npt.NDArray[np.int64]:
@@ -257,28 +144,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("package", type=Path)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--oracle", type=Path)
+    parser.add_argument("--oracle", type=Path, action="append", default=[])
     parser.add_argument("--fields", type=int, help="at most so many")
-    parser.add_argument("--confidence", type=float, default=DEFAULT_CONFIDENCE, help="of the kind confident")
-    parser.add_argument("--sheet", type=Path, help="PNG of two fields of each class and their counterfactuals")
+    parser.add_argument("--kinds", default="", help="comma-separated; by default those of the package")
+    parser.add_argument("--relative", action="store_true", help="compare with the shares of real fields")
+    parser.add_argument("--out", type=Path, help="folder in which the job stays")
     given = parser.parse_args()
-    package, oracle = load_package(given.package), load_package(given.oracle) if given.oracle else None
+    package = load_package(given.package)
     if not isinstance(package.model, InvertibleResNet):
         raise SystemExit(f"{given.package} holds a {package.model.spec.family}; give the package of an iresnet.")
-    asked = EvaluationOptions(given.confidence, oracle)
-    for each in (package, oracle):
-        if each is not None and torch.cuda.is_available():
-            each.model.to("cuda")
+    if torch.cuda.is_available():
+        package.model.to("cuda")
     data = matching_data(package, DataSource(given.data), Console())
     rows = unseen_rows(package, data, given.fields)
     print(f"{len(rows)} fields of {len(np.unique(data.wells[rows]))} wells that the model has not seen")
     report_network(package, data, rows)
+    table, kinds = data.table.iloc[rows].reset_index(drop=True), [name for name in given.kinds.split(",") if name]
     with tempfile.TemporaryDirectory() as temporary:
-        if given.sheet:
-            save_figure(draw_contact_sheet(package, data, rows, Path(temporary), asked), given.sheet)
-        fields = evaluate_counterfactuals(package, data, rows, Path(temporary), asked)
-    report_files(fields)
-    report_changes(class_differences(fields))
+        out = given.out or Path(temporary)
+        out.mkdir(parents=True, exist_ok=True)
+        fields, failures, seconds = explain(given.package, table, out, kinds, given.oracle)
+        report_shares(counterfactual_table(fields, collect_textures(out), package), relative=given.relative)
+        report_changes(fields, package.model.spec.classes)
+        print(f"{1000 * seconds:.0f} ms of processor time for each field, with files and pictures")
+        if given.out:
+            job = {"model": str(given.package), "data": str(given.data), "methods": ["counterfactual"]}
+            write_outputs(out, fields, failures, package, job)
 
 
 if __name__ == "__main__":

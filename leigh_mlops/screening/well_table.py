@@ -89,7 +89,8 @@ def well_table(fields: pd.DataFrame, classes: Sequence[str], out: "pd.Series[boo
     if JobColumn.TARGET in fields:
         wells = wells.join(counted.groupby(WELL_COLUMNS)[JobColumn.TARGET].first())
     used = fields if out is None else fields[~out]
-    return _classify_wells(wells.join(grouped[JobColumn.SEEN].any()), used, classes, len(constant)).reset_index()
+    joined = wells.join(grouped[JobColumn.SEEN].any()).copy()  # one block, as pandas warns of many
+    return _classify_wells(joined, used, classes, len(constant)).reset_index()
 
 
 def misclassified_wells(wells: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
