@@ -17,7 +17,7 @@ from leigh_mlops.images.field_files import ChannelFiles, FieldFiles, Plane, fiel
 from leigh_mlops.images.intensity import intensity_features
 from leigh_mlops.images.measure import QUALITY_NUMBERS, measure_field
 from leigh_mlops.images.read import read_field, read_image
-from leigh_mlops.images.regions import fit_thresholds, image_thresholds, region_features
+from leigh_mlops.images.regions import combined_members, fit_thresholds, image_thresholds, region_features
 from leigh_mlops.images.scale import ControlReference, IntensityScale, fit_scale
 from leigh_mlops.images.sizes import check_image_size, raw_at_size
 from leigh_mlops.images.texture import texture_features, texture_names
@@ -40,6 +40,7 @@ __all__ = [
     "adjustment",
     "cache_root",
     "check_image_size",
+    "combined_members",
     "control_levels",
     "derived_seed",
     "field_files",

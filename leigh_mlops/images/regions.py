@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_laplace
 from leigh_mlops.images.cache import PixelCache
 from leigh_mlops.images.scale import group_by_adjustment, histogram
 
-__all__ = ["fit_thresholds", "image_thresholds", "otsu", "region_features"]
+__all__ = ["combined_members", "fit_thresholds", "image_thresholds", "otsu", "region_features"]
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -45,7 +45,7 @@ def region_features(
         ``<region>_intensity_<ch>``. Intensities are means, raw. NaN where a region is empty, or a
         field's mean is not above 0.
     """
-    places = [place for place, name in enumerate(channels) if not _is_combined_channel(name, channels)]
+    places = [place for place, name in enumerate(channels) if not combined_members(name, channels)]
     features = {}
     for place in places:
         name, plane = channels[place], raw[place]
@@ -118,8 +118,15 @@ def otsu(values: npt.NDArray[np.floating], counts: npt.NDArray[np.integer]) -> f
     return float((value[cut] + value[cut + 1]) / 2)
 
 
-def _is_combined_channel(name: str, channels: Sequence[str]) -> bool:
-    return "+" in name and set(name.split("+")) <= set(channels)
+def combined_members(name: str, channels: Sequence[str]) -> tuple[str, ...]:
+    """Names of the channels that a channel combines; none for a channel of its own.
+
+    Example:
+        >>> combined_members("DAPI+TMRM", ["DAPI", "TMRM", "DAPI+TMRM"]), combined_members("DAPI", ["DAPI"])
+        (('DAPI', 'TMRM'), ())
+    """
+    members = tuple(name.split("+"))
+    return members if len(members) > 1 and set(members) <= set(channels) else ()
 
 
 def _texture(plane: Floats) -> float:

@@ -3,6 +3,7 @@
 from leigh_mlops.models.transport.class_fields import ClassFields
 from leigh_mlops.models.transport.class_maps import TRANSPORT, ClassMaps
 from leigh_mlops.models.transport.dead_band import DEAD_BAND_COUNTS, drop_small_changes
+from leigh_mlops.models.transport.named_parts import named_parts, part_names
 from leigh_mlops.models.transport.references import REFERENCES, ClassMap, MomentMap, NearestField, NoChange, Reference
 from leigh_mlops.models.transport.sliced_transport import SlicedTransport
 from leigh_mlops.models.transport.transport_fitting import TransportPlan, fit_transport
@@ -14,6 +15,8 @@ __all__ = [
     "SlicedTransport",
     "drop_small_changes",
     "DEAD_BAND_COUNTS",
+    "named_parts",
+    "part_names",
     "REFERENCES",
     "Reference",
     "ClassMap",
