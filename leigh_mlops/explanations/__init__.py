@@ -11,6 +11,8 @@ from leigh_mlops.explanations.counterfactuals.generation import (
     check_kinds,
     default_counterfactual_kinds,
 )
+from leigh_mlops.explanations.counterfactuals.mask_curve import MaskCurve, SmallestEdit, mask_curve
+from leigh_mlops.explanations.counterfactuals.sham_edits import ShamEdits, predict_by_all, sham_edits
 from leigh_mlops.explanations.counterfactuals.verification import VerifiedCounterfactual
 from leigh_mlops.explanations.eval_mode import evaluating
 from leigh_mlops.explanations.explainers import (
@@ -33,6 +35,12 @@ __all__ = [
     "select_explainers",
     "default_counterfactual_kinds",
     "mapped_fields",
+    "MaskCurve",
+    "SmallestEdit",
+    "mask_curve",
+    "ShamEdits",
+    "predict_by_all",
+    "sham_edits",
     "required_confidence",
     "COUNTERFACTUAL_KINDS",
     "check_confidence",

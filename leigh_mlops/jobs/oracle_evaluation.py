@@ -12,7 +12,7 @@ from leigh_mlops.images import apply_adjustment, invert_adjustment, texture_feat
 from leigh_mlops.job_columns import IMAGE, ORACLE, REFERENCE, JobColumn, reference_family
 from leigh_mlops.jobs.saved_counterfactual import Numbers, SavedCounterfactual
 from leigh_mlops.models import ModelPackage
-from leigh_mlops.models.transport import TRANSPORT
+from leigh_mlops.models.transport import REFERENCES
 from leigh_mlops.report.image_files import round_trip_tiff16
 from leigh_mlops.scores import RatedStatus, rate_counterfactual
 from leigh_mlops.scores.realism import typicality
@@ -136,7 +136,7 @@ class OracleEvaluation:
         target = np.array([self.classes.index(each.target) for each in saved])
         images = {NO_CHANGE: raw}
         for name in self.package.class_maps.names:
-            if name != TRANSPORT:
+            if name in REFERENCES:
                 images[name] = mapped_fields(self.package, raw, source, target, name)
         for name, changed in images.items():
             own = predict_fields(self.package, changed)

@@ -6,23 +6,34 @@ import numpy as np
 import numpy.typing as npt
 
 from leigh_mlops.images import IntensityScale
-from leigh_mlops.models.transport import REFERENCES, TRANSPORT, ClassFields, ClassMaps, fit_transport
+from leigh_mlops.models.transport import (
+    REFERENCES,
+    SHAM,
+    TRANSPORT,
+    ClassFields,
+    ClassMap,
+    ClassMaps,
+    SlicedTransport,
+    TransportPlan,
+    fit_transport,
+)
 from leigh_mlops.models.transport.class_maps import Pair
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.training import PreparedData
 
-__all__ = ["MOST_CLASSES", "class_fields", "class_pairs", "fit_class_maps", "match_plates"]
+__all__ = ["MOST_CLASSES", "class_fields", "class_pairs", "fit_class_maps", "fit_shams", "halve_wells", "match_plates"]
 
 MOST_CLASSES = 4
 """Number of classes up to which there are maps between all pairs; with more, to and from the largest class only."""
 
 _UNFITTED = "nothing"
+_SHAM_PLAN = TransportPlan(max_pixels=2**22)  # half the wells hold half the fields
 
 Rows = npt.NDArray[np.int64]
 
 
 def fit_class_maps(data: PreparedData, scale: IntensityScale, seed: int = 0) -> ClassMaps:
-    """Fit transport and references for the pairs of classes on the training wells.
+    """Fit transport, references and shams for the pairs of classes on the training wells.
 
     Where plates hold both classes of a pair, only these plates are used, each with the same share of the wells of
     either class, so that the difference between plates is no part of the map.
@@ -32,7 +43,7 @@ def fit_class_maps(data: PreparedData, scale: IntensityScale, seed: int = 0) -> 
         scale: Intensity scale of the network, in whose units the maps are.
         seed: Of samples, shifts and rotations.
     """
-    maps: dict[str, dict[Pair, object]] = {name: {} for name in (TRANSPORT, *REFERENCES) if name != _UNFITTED}
+    maps: dict[str, dict[Pair, ClassMap]] = {name: {} for name in (TRANSPORT, *REFERENCES) if name != _UNFITTED}
     train, wells = data.rows("train"), data.wells
     plates = data.table[Metadata.PLATE].astype(str).to_numpy(str)
     for pair in class_pairs(data.labels[train]):
@@ -44,7 +55,30 @@ def fit_class_maps(data: PreparedData, scale: IntensityScale, seed: int = 0) -> 
         maps[TRANSPORT][pair] = fit_transport(source, target, seed=seed)
         for name in maps.keys() - {TRANSPORT}:
             maps[name][pair] = REFERENCES[name].fit(source, target, seed)
-    return ClassMaps(maps)  # type: ignore[arg-type]
+    maps[SHAM] = dict(fit_shams(data, scale, seed))
+    return ClassMaps(maps)
+
+
+def fit_shams(data: PreparedData, scale: IntensityScale, seed: int = 0) -> dict[Pair, SlicedTransport]:
+    """Fit a transport from each class that has a map to itself, between random halves of its training wells.
+
+    A class of a single well has none.
+
+    Args:
+        data: Data of the study.
+        scale: Intensity scale of the network, in whose units the maps are.
+        seed: Of halves, samples, shifts and rotations.
+    """
+    train, wells = data.rows("train"), data.wells
+    plates = data.table[Metadata.PLATE].astype(str).to_numpy(str)
+    shams: dict[Pair, SlicedTransport] = {}
+    for label in sorted({source for source, _ in class_pairs(data.labels[train])}):
+        rows = train[data.labels[train] == label]
+        halves = halve_wells(rows, wells, plates, np.random.default_rng(seed))
+        if all(len(half) for half in halves):
+            ours, theirs = (class_fields(data, scale, half, data.classes[label]) for half in halves)
+            shams[label, label] = fit_transport(ours, theirs, plan=_SHAM_PLAN, seed=seed)
+    return shams
 
 
 def class_pairs(labels: npt.NDArray[np.int64]) -> list[Pair]:
@@ -67,6 +101,26 @@ def class_pairs(labels: npt.NDArray[np.int64]) -> list[Pair]:
 def class_fields(data: PreparedData, scale: IntensityScale, rows: Rows, name: str) -> ClassFields:
     """Fields of some rows, read in network units."""
     return ClassFields(name, lambda some: scale.apply(data.cache.raw(rows[some])), data.wells[rows])
+
+
+def halve_wells(
+    rows: Rows, wells: npt.NDArray[np.str_], plates: npt.NDArray[np.str_], rng: np.random.Generator
+) -> tuple[Rows, Rows]:
+    """Rows of two random halves of the wells, each with half the wells of every plate.
+
+    Args:
+        rows: Row numbers, shape (n,).
+        wells: Well of every row of the table, shape (N,).
+        plates: Plate of every row of the table, shape (N,).
+        rng: Generator that draws the halves.
+    """
+    in_order = [
+        well
+        for plate in np.unique(plates[rows])
+        for well in rng.permutation(np.unique(wells[rows][plates[rows] == plate]))
+    ]
+    is_first = np.isin(wells[rows], in_order[::2])
+    return rows[is_first], rows[~is_first]
 
 
 def match_plates(

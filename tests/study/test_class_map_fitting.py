@@ -1,9 +1,13 @@
 """Choice of the training wells on which the maps between classes are fitted."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from leigh_mlops.study.class_map_fitting import MOST_CLASSES, class_pairs, match_plates
+from leigh_mlops.models.transport import SHAM, TRANSPORT
+from leigh_mlops.study.class_map_fitting import MOST_CLASSES, class_pairs, fit_class_maps, halve_wells, match_plates
+from tests.training.conftest import prepared
 
 
 def table(**wells: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -71,3 +75,33 @@ def test_many_classes_have_maps_to_and_from_the_largest() -> None:
     assert len(pairs) == 2 * MOST_CLASSES
     assert all(3 in pair for pair in pairs)
     assert class_pairs(np.zeros(0, np.int64)) == class_pairs(np.array([1, 1])) == []
+
+
+def test_halves_share_the_wells_of_every_plate() -> None:
+    source, _, wells, plates = table(a=(4, 1), b=(3, 1), c=(3, 1))
+    ours, theirs = halve_wells(source, wells, plates, np.random.default_rng(0))
+    np.testing.assert_array_equal(np.sort(np.concatenate([ours, theirs])), source)
+    assert not set(wells[ours]) & set(wells[theirs])
+    assert abs(len(ours) - len(theirs)) <= 2
+    for plate in "abc":
+        counts = [len(set(wells[half][plates[half] == plate])) for half in (ours, theirs)]
+        assert abs(counts[0] - counts[1]) <= 1
+    others = halve_wells(source, wells, plates, np.random.default_rng(1))
+    assert set(wells[others[0]]) != set(wells[ours])
+
+
+def test_a_single_well_has_no_halves() -> None:
+    source, _, wells, plates = table(a=(1, 1))
+    assert [len(half) for half in halve_wells(source, wells, plates, np.random.default_rng(0))] == [2, 0]
+
+
+def test_each_class_has_a_transport_to_itself_that_changes_little(class_folders: Path) -> None:
+    data = prepared(class_folders)
+    scale = data.scale("log")
+    maps = fit_class_maps(data, scale)
+    assert maps.pairs(SHAM) == {(0, 0), (1, 1)}
+    assert maps.pairs() == {(0, 1), (1, 0)}
+    rows = data.rows("train")
+    images, labels = scale.apply(data.cache.raw(rows)), data.labels[rows]
+    sham = np.abs(maps.apply(SHAM, images, labels, labels) - images).mean()
+    assert 0 < sham < 0.5 * np.abs(maps.apply(TRANSPORT, images, labels, 1 - labels) - images).mean()

@@ -1,7 +1,7 @@
 """Maps of images from one class to another that need no network: transport, and plain references beside it."""
 
 from leigh_mlops.models.transport.class_fields import ClassFields
-from leigh_mlops.models.transport.class_maps import TRANSPORT, ClassMaps
+from leigh_mlops.models.transport.class_maps import SHAM, TRANSPORT, ClassMaps
 from leigh_mlops.models.transport.dead_band import DEAD_BAND_COUNTS, drop_small_changes
 from leigh_mlops.models.transport.named_parts import named_parts, part_names
 from leigh_mlops.models.transport.references import REFERENCES, ClassMap, MomentMap, NearestField, NoChange, Reference
@@ -24,5 +24,6 @@ __all__ = [
     "MomentMap",
     "NearestField",
     "TRANSPORT",
+    "SHAM",
     "ClassMaps",
 ]

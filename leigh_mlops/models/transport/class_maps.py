@@ -11,9 +11,11 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.models.transport.references import REFERENCES, ClassMap
 from leigh_mlops.models.transport.sliced_transport import SlicedTransport
 
-__all__ = ["TRANSPORT", "ClassMaps", "Pair"]
+__all__ = ["SHAM", "TRANSPORT", "ClassMaps", "Pair"]
 
 TRANSPORT = "transport"
+SHAM = "sham"
+"""Name of the transports from a class to itself, between random halves of its wells."""
 
 Pair = tuple[int, int]
 """Indices of the class to lead from and the class to lead to."""
@@ -23,6 +25,7 @@ Images = npt.NDArray[Any]
 
 _READERS: dict[str, Callable[[dict[str, npt.NDArray[Any]]], ClassMap]] = {
     TRANSPORT: SlicedTransport.from_arrays,
+    SHAM: SlicedTransport.from_arrays,
     **{name: reference.from_arrays for name, reference in REFERENCES.items()},
 }
 
@@ -32,7 +35,8 @@ class ClassMaps:
     """Maps by name and pair of classes.
 
     Attributes:
-        maps: Maps of each pair by the map's name: ``transport`` or a key of `REFERENCES`.
+        maps: Maps of each pair by the map's name: ``transport``, ``sham`` (of pairs of a class and itself) or a key
+            of `REFERENCES`.
     """
 
     maps: Mapping[str, Mapping[Pair, ClassMap]]
