@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter, grey_closing, grey_opening
 
 __all__ = ["SHARES", "MaskCurve", "SmallestEdit", "mask_curve", "smooth_masks"]
 
-SHARES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
+SHARES = (0.0, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0)
 """Shares of the pixels that are selected, before the masks are smoothed."""
 
 _STEP_PX = 48  # structures narrower than about a 24th of the side are joined or dropped

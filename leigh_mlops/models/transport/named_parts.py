@@ -33,11 +33,12 @@ def part_names(channels: Sequence[str]) -> tuple[str, ...]:
 def named_parts(raw: Floats, typical: Floats, channels: Sequence[str]) -> dict[str, Floats]:
     """Images to which one part alone of the difference to their typical images is applied.
 
-    Each channel's difference has two parts, which together make all of it:
+    Each channel's difference has two parts, which one after the other make all of it where no pixels are equal:
 
     - *intensity*: the field's histogram becomes that of the typical image, while pixels keep their order: one rising
       curve of brightness for all pixels, wherever they lie. Pixels of one intensity stay of one.
-    - *texture*: pixels take the order that they have in the typical image, while the histogram stays.
+    - *texture*: pixels take the order that they have in the typical image, while the histogram stays. Pixels that are
+      equal there keep their order.
 
     The *correlation* of two channels is the smallest linear mixture of their normal scores (ranks as quantiles
     of a normal distribution) with which they correlate as in the typical image; the histograms stay. *All* of a channel
@@ -78,7 +79,7 @@ def _field_parts(image: Plane, goal: Plane, channels: Sequence[str], own: Sequen
     for place in own:
         name = channels[place]
         parts[f"intensity of {name}"] = {place: _rearrange(goal[place], image[place])}
-        parts[f"texture of {name}"] = {place: _rearrange(image[place], goal[place])}
+        parts[f"texture of {name}"] = {place: _rearrange(image[place], _break_ties(goal[place], image[place]))}
         parts[f"all of {name}"] = {place: goal[place]}
     for pair in combinations(own, 2):
         name = f"correlation of {channels[pair[0]]} and {channels[pair[1]]}"
@@ -112,6 +113,13 @@ def _rearrange(values: Plane, order: Plane) -> Plane:
     means = np.add.reduceat(np.sort(values, axis=None), np.cumsum(counts) - counts) / counts
     rearranged: Plane = means[group.reshape(order.shape)]
     return rearranged
+
+
+def _break_ties(order: Plane, second: Plane) -> Plane:
+    """Plane in the order of one, and of a second where the first has ties."""
+    first, then = (np.unique(plane, return_inverse=True)[1].reshape(plane.shape) for plane in (order, second))
+    refined: Plane = (first * order.size + then).astype(np.float64)
+    return refined
 
 
 def _correlate(image: Plane, goal: Plane) -> Plane:

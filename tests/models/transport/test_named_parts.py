@@ -75,6 +75,14 @@ def test_pixels_of_one_intensity_stay_of_one(raw: np.ndarray, typical: np.ndarra
     np.testing.assert_allclose(changed[:, 1].mean((1, 2)), typical[:, 1].mean((1, 2)), rtol=1e-6)
 
 
+def test_pixels_that_are_equal_in_the_typical_image_keep_their_order(raw: np.ndarray, typical: np.ndarray) -> None:
+    typical[:, 1, :8] = 0
+    changed = named_parts(raw, typical, CHANNELS)["texture of TMRM"]
+    np.testing.assert_allclose(histogram(changed)[:, 1], histogram(raw)[:, 1])
+    np.testing.assert_array_equal(ranks(changed[:, :, :8])[:, 1], ranks(raw[:, :, :8])[:, 1])
+    assert (changed[:, 1, :8].max((1, 2)) < changed[:, 1, 8:].min((1, 2))).all()
+
+
 def test_correlation_changes_the_relation_alone(raw: np.ndarray, typical: np.ndarray) -> None:
     typical[:, 1] = typical[:, 0] + 0.3 * typical[:, 1]
     assert abs(correlation(raw[0])) < 0.2
