@@ -14,7 +14,6 @@ import argparse
 import os
 import tempfile
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -72,19 +71,18 @@ def evaluate_sham(
 def evaluate_masks(panel: OraclePanel, raw: Floats, typical: Floats, target: int, order: str) -> Row:
     """Mean area and smallest edits of the mask curves."""
 
-    def predict(name: str, fields: Floats) -> Doubles:
-        return np.exp(panel.log_probs(fields)[name])
+    def predict(fields: Floats) -> dict[str, Doubles]:
+        return {name: np.exp(each) for name, each in panel.log_probs(fields).items()}
 
-    predictors: list[Callable[[Floats], Doubles]] = [partial(predict, name) for name in panel.names]
     rng, curves = np.random.default_rng(0), list[MaskCurve]()
     for image, goal in zip(raw, typical, strict=True):
         by_change = np.abs(goal - image).sum(axis=0)
         change_map = by_change if order == "change" else rng.uniform(size=by_change.shape)
-        curves.append(mask_curve(image, goal, change_map, target, predictors[0], predictors))
+        curves.append(mask_curve(image, goal, change_map, target, predict))
     smallest = [curve.smallest.share for curve in curves if curve.smallest is not None]
     return {
         "order": order,
-        "area": float(np.mean([curve.area for curve in curves])),
+        **{f"area by {name}": float(np.mean([curve.areas[name] for curve in curves])) for name in panel.names},
         "smallest edit": float(np.median(smallest)) if smallest else np.nan,
         "fields with one": len(smallest) / len(curves),
     }

@@ -13,13 +13,17 @@ __all__ = [
     "INTERPOLATION",
     "LATENT",
     "ORACLE",
+    "PART",
     "PICTURE",
     "PROBABILITY",
     "QUALITY",
     "REFERENCE",
+    "SHAM_EDIT",
+    "SMALLEST_EDIT",
     "ColumnFamily",
     "JobColumn",
     "counterfactual_family",
+    "part_family",
     "reference_family",
 ]
 
@@ -83,6 +87,12 @@ AFTER = ColumnFamily("after_")
 """Measures of a counterfactual, within its family: ``counterfactual_<kind>_after_<measure>``."""
 REFERENCE = ColumnFamily("reference_")
 """Images that references without a network make, ``reference_<name>_<measure>``."""
+PART = ColumnFamily("part_")
+"""Images to which one part alone of a counterfactual's change is applied, ``part_<part>_<measure>``."""
+SHAM_EDIT = ColumnFamily("sham_")
+"""Effect of the transport from a class to itself."""
+SMALLEST_EDIT = ColumnFamily("smallest_edit_")
+"""Smallest part of a counterfactual's pixels that turns most classifiers."""
 ORACLE = ColumnFamily("oracle_")
 """Predictions of one independent classifier, within the family of a counterfactual or a reference."""
 CHANGE = ColumnFamily("change_")
@@ -107,3 +117,13 @@ def reference_family(name: str) -> ColumnFamily:
         'reference_histogram_class'
     """
     return ColumnFamily(f"{REFERENCE(name)}_")
+
+
+def part_family(part: str) -> ColumnFamily:
+    """Return the columns of the images to which one part of a change is applied, ``part_<part>_<measure>``.
+
+    Example:
+        >>> part_family("intensity_of_TMRM")("class")
+        'part_intensity_of_TMRM_class'
+    """
+    return ColumnFamily(f"{PART(part)}_")

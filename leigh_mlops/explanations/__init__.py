@@ -12,7 +12,7 @@ from leigh_mlops.explanations.counterfactuals.generation import (
     default_counterfactual_kinds,
 )
 from leigh_mlops.explanations.counterfactuals.mask_curve import MaskCurve, SmallestEdit, mask_curve
-from leigh_mlops.explanations.counterfactuals.sham_edits import ShamEdits, predict_by_all, sham_edits
+from leigh_mlops.explanations.counterfactuals.sham_edits import NETWORK, ShamEdits, predict_by_all, sham_edits
 from leigh_mlops.explanations.counterfactuals.verification import VerifiedCounterfactual
 from leigh_mlops.explanations.eval_mode import evaluating
 from leigh_mlops.explanations.explainers import (
@@ -38,6 +38,7 @@ __all__ = [
     "MaskCurve",
     "SmallestEdit",
     "mask_curve",
+    "NETWORK",
     "ShamEdits",
     "predict_by_all",
     "sham_edits",

@@ -1,6 +1,6 @@
 """Smallest part of a counterfactual's change that turns the prediction, and the curve over ever larger parts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +16,8 @@ _STEP_PX = 48  # structures narrower than about a 24th of the side are joined or
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
-Predict = Callable[[Floats], Doubles]
-"""Function that gives the class probabilities (N, K) of raw fields (N, C, S, S)."""
+PredictByAll = Callable[[Floats], Mapping[str, Doubles]]
+"""Function that gives the class probabilities (N, K) of raw fields (N, C, S, S) by the name of each predictor."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,26 +41,25 @@ class MaskCurve:
 
     Attributes:
         shares: Mean of each mask, from 0 to 1, ascending, shape (M,).
-        scores: Probability of the target with each mask, shape (M,).
+        scores: Probability of the target with each mask, shape (M,), by predictor.
         agreeing: Number of the predictors that predict the target with each mask, shape (M,).
         smallest: Smallest mask with which more than half of the predictors do; ``None`` where there is none.
     """
 
     shares: Doubles
-    scores: Doubles
+    scores: Mapping[str, Doubles]
     agreeing: npt.NDArray[np.int64]
     smallest: SmallestEdit | None
 
     @property
-    def area(self) -> float:
-        """Mean gain of the score over the share s, relative to the largest possible one.
+    def areas(self) -> dict[str, float]:
+        """Mean gain of each predictor's score over the share s, relative to the largest possible one.
 
-        It is the integral of (p(s) - p(0)) ds / (1 - p(0)) over s from 0 to 1, by the trapezoid rule: near 1 where
+        An area is the integral of (p(s) - p(0)) ds / (1 - p(0)) over s from 0 to 1, by the trapezoid rule: near 1 where
         few pixels turn the prediction, 0.5 where the score rises evenly to 1, 0 where it does not rise, below 0 where
         it falls.
         """
-        possible = 1 - self.scores[0]
-        return float(np.trapezoid(self.scores - self.scores[0], self.shares) / possible) if possible > 0 else 0.0
+        return {name: _relative_area(self.shares, scores) for name, scores in self.scores.items()}
 
 
 def mask_curve(
@@ -68,8 +67,7 @@ def mask_curve(
     counterfactual: Floats,
     change_map: npt.NDArray[np.floating],
     target: int,
-    predict: Predict,
-    predictors: Sequence[Predict],
+    predict: PredictByAll,
     *,
     shares: Sequence[float] = SHARES,
 ) -> MaskCurve:
@@ -85,8 +83,7 @@ def mask_curve(
         counterfactual: The same after the change, shape (C, H, W).
         change_map: Amount by which the change of each pixel acts, of either sign, shape (H, W).
         target: Index of the class that the counterfactual leads to.
-        predict: Classifier that gives the scores of the curve.
-        predictors: Classifiers that decide on the smallest mask, at least one.
+        predict: Function that gives the predictions of at least one predictor; called once.
         shares: Shares of the pixels to select, from 0 to 1, ascending.
 
     Raises:
@@ -97,16 +94,23 @@ def mask_curve(
             f"image, counterfactual and map are of shapes {image.shape}, {counterfactual.shape} and "
             f"{change_map.shape}; give (C, H, W), (C, H, W) and (H, W)"
         )
-    if not predictors:
-        raise ValueError("there are no predictors; give at least one")
     masks = smooth_masks(change_map, shares)
     hybrids = (image + masks[:, None] * (counterfactual - image)).astype(np.float32)
     covered = masks.mean(axis=(1, 2), dtype=np.float64)
-    votes = np.stack([each(hybrids).argmax(axis=1) == target for each in predictors])
+    predictions = predict(hybrids)
+    if not predictions:
+        raise ValueError("there are no predictors; give at least one")
+    votes = np.stack([each.argmax(axis=1) == target for each in predictions.values()])
     agreeing = votes.sum(axis=0, dtype=np.int64)
-    enough = np.flatnonzero(agreeing > len(predictors) / 2)
+    enough = np.flatnonzero(agreeing > len(votes) / 2)
     smallest = SmallestEdit(masks[enough[0]], float(covered[enough[0]]), hybrids[enough[0]]) if len(enough) else None
-    return MaskCurve(covered, predict(hybrids)[:, target].astype(np.float64), agreeing, smallest)
+    scores = {name: each[:, target].astype(np.float64) for name, each in predictions.items()}
+    return MaskCurve(covered, scores, agreeing, smallest)
+
+
+def _relative_area(shares: Doubles, scores: Doubles) -> float:
+    possible = 1 - scores[0]
+    return float(np.trapezoid(scores - scores[0], shares) / possible) if possible > 0 else 0.0
 
 
 def smooth_masks(change_map: npt.NDArray[np.floating], shares: Sequence[float] = SHARES) -> Floats:

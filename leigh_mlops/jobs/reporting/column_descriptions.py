@@ -73,6 +73,27 @@ COLUMNS = {
     ),
     "reference_<name>_oracles": "number of independent classifiers that predict the target for that image",
     "reference_<name>_oracles_asked": "number of independent classifiers that were asked",
+    "part_<part>_class": (
+        "class that the model predicts after this part of the typical image's change alone (intensity: each field's "
+        "histogram changes and the order of its pixels stays; texture: the order changes and the histogram stays)"
+    ),
+    "part_<part>_oracles": "number of independent classifiers that predict the target for that image",
+    "part_<part>_oracles_asked": "number of independent classifiers that were asked",
+    "sham_turned": (
+        "whether the class that the model predicts changes after a sham edit: a transport from the class to itself, "
+        "between random halves of its training wells"
+    ),
+    "sham_oracles_turned": "number of independent classifiers whose predicted class changes after the sham edit",
+    "sham_oracles_asked": "number of independent classifiers that were asked",
+    "sham_change_<channel>": "mean absolute change of the channel by the sham edit, in 255ths of the full scale",
+    "smallest_edit_share": (
+        "share of the pixels that the smallest edit replaces, with which the model and most independent classifiers "
+        "together predict the target, 0 to 1"
+    ),
+    "smallest_edit_area": (
+        "mean gain of the target's probability over the share of replaced pixels, relative to the largest possible; "
+        "near 1 means that few pixels turn the prediction, 0.5 an even rise"
+    ),
     "counterfactual_<kind>_eight_bit_class": (
         "class that the model predicts for each channel in 8 bits between the display limits"
     ),

@@ -17,19 +17,25 @@ def corner_change() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return image, image + 8, change_map
 
 
-def by_corner(raw: np.ndarray) -> np.ndarray:
-    """Probabilities by the mean of the corner alone."""
-    share = raw[:, 0, *CORNER].mean((1, 2)).astype(np.float64) / 8
-    return np.stack([1 - share, share], 1)
+def probabilities(share: np.ndarray) -> np.ndarray:
+    return np.stack([1 - share, share], 1).astype(np.float64)
 
 
-def by_all_pixels(raw: np.ndarray) -> np.ndarray:
-    share = raw[:, 0].mean((1, 2)).astype(np.float64) / 8
-    return np.stack([1 - share, share], 1)
+def by_corner(raw: np.ndarray) -> dict[str, np.ndarray]:
+    """Predictions by the mean of the corner alone."""
+    return {"corner": probabilities(raw[:, 0, *CORNER].mean((1, 2)) / 8)}
 
 
-def by_nothing(raw: np.ndarray) -> np.ndarray:
-    return np.tile([0.75, 0.25], (len(raw), 1))
+def by_all_pixels(raw: np.ndarray) -> dict[str, np.ndarray]:
+    return {"pixels": probabilities(raw[:, 0].mean((1, 2)) / 8)}
+
+
+def by_nothing(raw: np.ndarray) -> dict[str, np.ndarray]:
+    return {"nothing": probabilities(np.full(len(raw), 0.25))}
+
+
+def by_three(raw: np.ndarray) -> dict[str, np.ndarray]:
+    return by_corner(raw) | {"copy": by_corner(raw)["corner"]} | by_nothing(raw)
 
 
 def test_masks_grow_from_nothing_to_everything_where_the_map_is_strongest() -> None:
@@ -57,27 +63,27 @@ def test_edges_are_soft_and_specks_are_dropped() -> None:
 
 def test_an_even_rise_has_half_the_area_and_a_local_cause_more() -> None:
     image, after, change_map = corner_change()
-    even = mask_curve(image, after, change_map, 1, by_all_pixels, [by_all_pixels])
-    assert even.area == pytest.approx(0.5)
-    np.testing.assert_allclose(even.scores, even.shares, atol=1e-6)
-    assert mask_curve(image, after, change_map, 1, by_corner, [by_corner]).area > 0.9
-    assert mask_curve(image, after, -change_map, 1, by_corner, [by_corner]).area > 0.9
-    wrong_order = mask_curve(image, after, 1 / (1 + np.abs(change_map)), 1, by_corner, [by_corner])
-    assert wrong_order.area < 0.2
-    assert mask_curve(image, after, change_map, 1, by_nothing, [by_nothing]).area == 0
-    assert mask_curve(image, after, change_map, 0, by_corner, [by_corner]).area == 0  # nothing to gain
-    assert mask_curve(image, after, change_map, 0, by_nothing, [by_nothing]).area == 0
+    even = mask_curve(image, after, change_map, 1, by_all_pixels)
+    assert even.areas["pixels"] == pytest.approx(0.5)
+    np.testing.assert_allclose(even.scores["pixels"], even.shares, atol=1e-6)
+    assert mask_curve(image, after, change_map, 1, by_corner).areas["corner"] > 0.9
+    assert mask_curve(image, after, -change_map, 1, by_corner).areas["corner"] > 0.9
+    wrong_order = mask_curve(image, after, 1 / (1 + np.abs(change_map)), 1, by_corner)
+    assert wrong_order.areas["corner"] < 0.2
+    assert mask_curve(image, after, change_map, 1, by_nothing).areas == {"nothing": 0}
+    assert mask_curve(image, after, change_map, 0, by_corner).areas == {"corner": 0}  # nothing to gain
 
 
 def test_a_falling_score_has_a_negative_area() -> None:
     image, after, change_map = corner_change()
-    reverse = mask_curve(after * np.float32(0.5), image, change_map, 1, by_corner, [by_corner])
-    assert reverse.area < -0.5
+    reverse = mask_curve(after * np.float32(0.5), image, change_map, 1, by_corner)
+    assert reverse.areas["corner"] < -0.5
 
 
 def test_the_smallest_mask_turns_most_predictors() -> None:
     image, after, change_map = corner_change()
-    curve = mask_curve(image, after, change_map, 1, by_corner, [by_corner, by_corner, by_nothing])
+    curve = mask_curve(image, after, change_map, 1, by_three)
+    assert list(curve.scores) == list(curve.areas) == ["corner", "copy", "nothing"]
     assert curve.agreeing[0] == 0
     assert curve.agreeing[-1] == 2
     first = int(np.argmax(curve.agreeing == 2))
@@ -85,13 +91,15 @@ def test_the_smallest_mask_turns_most_predictors() -> None:
     assert curve.smallest.share == curve.shares[first] < 0.1
     expected = curve.smallest.mask * after + (1 - curve.smallest.mask) * image
     np.testing.assert_allclose(curve.smallest.hybrid, expected, atol=1e-6)
-    assert by_corner(curve.smallest.hybrid[None]).argmax() == 1
-    assert mask_curve(image, after, change_map, 1, by_corner, [by_corner, by_nothing]).smallest is None
+    assert by_corner(curve.smallest.hybrid[None])["corner"].argmax() == 1
+    half = mask_curve(image, after, change_map, 1, lambda raw: by_corner(raw) | by_nothing(raw))
+    assert half.agreeing.max() == 1
+    assert half.smallest is None
 
 
 def test_an_image_that_is_the_target_needs_no_pixel() -> None:
     image, after, change_map = corner_change()
-    curve = mask_curve(image, after, change_map, 0, by_nothing, [by_nothing])
+    curve = mask_curve(image, after, change_map, 0, by_nothing)
     assert curve.smallest is not None
     assert curve.smallest.share == 0
     np.testing.assert_array_equal(curve.smallest.hybrid, image)
@@ -100,9 +108,9 @@ def test_an_image_that_is_the_target_needs_no_pixel() -> None:
 def test_what_does_not_fit_is_an_error() -> None:
     image, after, change_map = corner_change()
     with pytest.raises(ValueError, match="shapes"):
-        mask_curve(image, after[:1], change_map, 1, by_corner, [by_corner])
+        mask_curve(image, after[:1], change_map, 1, by_corner)
     with pytest.raises(ValueError, match="no predictors"):
-        mask_curve(image, after, change_map, 1, by_corner, [])
+        mask_curve(image, after, change_map, 1, lambda raw: {})
     with pytest.raises(ValueError, match="from 0 to 1"):
         smooth_masks(change_map, (0.1, 1))
     with pytest.raises(ValueError, match="not finite"):

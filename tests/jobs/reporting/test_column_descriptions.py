@@ -42,6 +42,9 @@ def test_every_column_is_explained() -> None:
         "reconstruction_pca_error_TMRM",
         "occlusion_full_colour",
     ]
+    columns += [f"part_intensity_of_TMRM_{name}" for name in ("class", "oracles", "oracles_asked")]
+    columns += ["sham_turned", "sham_oracles_turned", "sham_oracles_asked", "sham_change_TMRM"]
+    columns += ["smallest_edit_share", "smallest_edit_area"]
     columns += ["picture_counterfactual_confident", *(f"image_{measure}" for measure in MEASURES)]
     assert not explain_columns(["of nobody"])
     assert [column for column in columns if not explain_columns([column])] == []
