@@ -6,7 +6,8 @@ evaluator predicts as the target class after one named part of the transport alo
 channel in 255ths of the full scale. The second gives the share of fields whose predicted class a sham edit changes: a
 transport between random halves of the wells of one class. The third gives the mask curve of every few fields, ordered
 by the transport's absolute change and by chance: its mean area, the share of pixels of the smallest edit with which
-most evaluators predict the target class (median), and the share of fields that have one. In the last line, ``ours`` is
+most evaluators predict the target class (median), and the share of fields that have one, of the fields that they do not
+assign to the target class as they are. In the last line, ``ours`` is
 the largest share of fields that a sham edit turns.
 """
 
@@ -56,7 +57,8 @@ def evaluate_sham(
     plate: Plate, scale: IntensityScale, panel: OraclePanel, raw: Floats, label: int, seed: int
 ) -> dict[str, float]:
     """Share of fields whose predicted class a sham edit of their own class changes, and its mean change."""
-    halves = halve_wells(plate.rows(0, label), plate.wells, np.full(len(plate.wells), ""), np.random.default_rng(seed))
+    plates = np.array([well.split("/")[0] for well in plate.wells])
+    halves = halve_wells(plate.rows(0, label), plate.wells, plates, np.random.default_rng(seed))
 
     def read(half: npt.NDArray[np.int64], some: npt.NDArray[np.int64]) -> Floats:
         return scale.apply(plate.cache.raw(half[some]))
@@ -79,6 +81,7 @@ def evaluate_masks(panel: OraclePanel, raw: Floats, typical: Floats, target: int
         by_change = np.abs(goal - image).sum(axis=0)
         change_map = by_change if order == "change" else rng.uniform(size=by_change.shape)
         curves.append(mask_curve(image, goal, change_map, target, predict))
+    curves = [curve for curve in curves if curve.agreeing[0] <= len(panel.names) / 2]
     smallest = [curve.smallest.share for curve in curves if curve.smallest is not None]
     return {
         "order": order,
