@@ -79,8 +79,8 @@ def _add_parts(package: ModelPackage, raw: Floats, typical: Floats, target: Indi
         column = name.replace(" ", "_")
         of_part, predictions = part_family(column), predict_by_all(package, images)
         own = predictions.pop(NETWORK).argmax(axis=1)
-        for row, each in enumerate(found):
-            agreeing = sum(int(votes[row].argmax()) == target[row] for votes in predictions.values())
+        for row, (each, goal) in enumerate(zip(found, target.tolist(), strict=True)):
+            agreeing = sum(int(votes[row].argmax()) == goal for votes in predictions.values())
             each.numbers[of_part("class")] = classes[int(own[row])]
             each.numbers[of_part("oracles")] = agreeing
             each.numbers[of_part("oracles_asked")] = len(predictions)

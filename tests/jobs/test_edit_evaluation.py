@@ -71,7 +71,9 @@ def test_the_smallest_edit_is_a_share_of_the_pixels(package, raw) -> None:
             assert 0 < each.numbers["smallest_edit_share"] <= 1
 
 
-def test_every_column_is_explained(package, raw) -> None:
-    found, _, _ = evaluate(package, raw)
-    for column in found[0].numbers:
-        assert explain_columns([column]), column
+def test_every_column_is_explained_and_plain(package, raw) -> None:
+    package.oracles = ForeignPanel(float(np.median(raw.mean((1, 2, 3)))))
+    for each in evaluate(package, raw)[0]:
+        for column, value in each.numbers.items():
+            assert explain_columns([column]), column
+            assert type(value) in {bool, int, float, str}, column
