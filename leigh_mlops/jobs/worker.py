@@ -20,13 +20,15 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import ExplanationContext, FieldExplanation, counterfactual_sweep
 from leigh_mlops.explanations.prepared_field import Adjust, Field
 from leigh_mlops.images import IntensityScale
-from leigh_mlops.job_columns import INTERPOLATION, PROBABILITY
+from leigh_mlops.job_columns import INTERPOLATION, PROBABILITY, SMALLEST_EDIT, JobColumn
 from leigh_mlops.jobs.counterfactual_metrics import CounterfactualEvaluator, explain_and_save
+from leigh_mlops.jobs.edit_evaluation import evaluate_edits
 from leigh_mlops.jobs.field_folder import FieldFolder
 from leigh_mlops.jobs.field_reader import FieldReader, read_interpolation_target
 from leigh_mlops.jobs.options import ExplainOptions, build_context, resolve_options
 from leigh_mlops.jobs.oracle_evaluation import OracleEvaluation, RegisteredOracle
 from leigh_mlops.jobs.sample import scale_fields
+from leigh_mlops.jobs.saved_counterfactual import SavedCounterfactual
 from leigh_mlops.models import InverseError, ModelPackage, Network, load_package
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.image_files import atomic_write
@@ -35,7 +37,8 @@ from leigh_mlops.training import image_bytes
 __all__ = ["FieldWorker", "WorkOrder", "check_prediction", "field_id", "fit_batch_size", "load_to_device"]
 
 _MAX_BATCH, _MAX_GPU_BATCH = 8, 32
-_MOST_TEXTURES = 2000
+_MOST_TEXTURES, _MOST_EDITS = 2000, 200
+"""About so many fields of a job have their texture kept, and their edits evaluated, which take long."""
 _MEMORY_SHARE = 0.5
 """Share of the free memory to use; the rest is for Ray, files and what explanations keep besides a pass."""
 
@@ -150,7 +153,36 @@ class FieldWorker:
             if self.order.options.counts:
                 counts = [self._folder(each.field).write_counts(each.kind, each.acquired) for each in saved]
                 self.evaluator.evaluate_counts(saved, counts)
+            self._add_edits(saved)
         return [self._save(field, found) for field, found in zip(fields, explained, strict=True)]
+
+    def _add_edits(self, saved: Sequence[SavedCounterfactual]) -> None:
+        """Add parts of the change, a sham edit and the smallest edit of the typical images of some fields of a job."""
+        chosen = [
+            each
+            for each in saved
+            if each.kind == "typical" and each.column_prefix + "_map" in each.explanation.maps
+            and self._is_sampled(each.field, _MOST_EDITS)
+        ]  # fmt: skip
+        if not chosen:
+            return
+        classes, found = self.package.model.spec.classes, [each.explanation for each in chosen]
+        edits = evaluate_edits(
+            self.package,
+            np.stack([each.field.raw for each in chosen]),
+            np.stack([each.verified["typical"].saved for each in found]),
+            np.array([classes.index(str(each.numbers[JobColumn.PREDICTED])) for each in found]),
+            np.array([classes.index(each.target) for each in chosen]),
+            np.stack([each.explanation.maps[each.column_prefix + "_map"] for each in chosen]),
+        )
+        for each, edit in zip(found, edits, strict=True):
+            each.numbers |= edit.numbers
+            each.images |= {name: image for name, image in edit.images.items() if name in SMALLEST_EDIT}
+
+    def _is_sampled(self, field: Field, most: int) -> bool:
+        """Return whether a field is one of about so many of the job, chosen by a hash of its name."""
+        name = field_id(self.table.iloc[field.row])
+        return zlib.crc32(name.encode()) < 2**32 * most / len(self.table)
 
     def _context(self, fields: Sequence[Field]) -> ExplanationContext:
         labels = torch.tensor([self._label(field.row) for field in fields])
@@ -190,11 +222,8 @@ class FieldWorker:
             pictures |= self._sweep(folder, found)
         about = {"field": folder.name, "files": field.stamp, "seen": field.seen}
         record = about | {"numbers": {**found.numbers, **field.quality}, "pictures": pictures}
-        return record | ({"texture": _round_texture(found.texture)} if self._keeps_texture(folder.name) else {})
-
-    def _keeps_texture(self, name: str) -> bool:
-        """Return whether the texture of a field is kept: of about 2,000 fields of a job, by a hash of their names."""
-        return zlib.crc32(name.encode()) < 2**32 * _MOST_TEXTURES / len(self.table)
+        kept = self._is_sampled(field, _MOST_TEXTURES)
+        return record | ({"texture": _round_texture(found.texture)} if kept else {})
 
     def _sweep(self, folder: FieldFolder, found: FieldExplanation) -> dict[str, str]:
         """Draw the path to the most informative counterfactual; if there is none, add a note to the field's numbers."""

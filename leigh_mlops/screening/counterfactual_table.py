@@ -8,7 +8,15 @@ import numpy.typing as npt
 import pandas as pd
 
 from leigh_mlops.explanations import COUNTERFACTUAL_KINDS
-from leigh_mlops.job_columns import COUNTERFACTUAL, ORACLE, REFERENCE, ColumnFamily, JobColumn, counterfactual_family
+from leigh_mlops.job_columns import (
+    COUNTERFACTUAL,
+    ORACLE,
+    PART,
+    REFERENCE,
+    ColumnFamily,
+    JobColumn,
+    counterfactual_family,
+)
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.scores.realism import real_against_real_auc, realism_auc
@@ -39,12 +47,13 @@ def counterfactual_table(fields: pd.DataFrame, textures: Textures, package: Mode
         package: The model.
 
     Returns:
-        Only fields that the model has not seen count, where there are at least 10 of a direction; ``unseen`` says so.
-        ``target``; ``images`` (``real fields``, a reference such as ``nothing`` or ``histogram``, or a kind of
-        counterfactual); ``fields`` that count and ``empty_fields`` that do not, as they hold no cells; shares from 0
-        to 1 that the own ``network``, each oracle (``oracle_<name>``) and most oracles (``most_oracles``) predict as
-        the target; and ``realism_auc``, by which a forest tells them from real fields of the class (0.5: it cannot).
-        For real fields, the oracles' shares are those of validation wells. Empty where no oracle was asked.
+        ``target``; ``images`` (``real fields``, a reference such as ``nothing`` or ``histogram``, a part of the
+        change such as ``intensity of TMRM alone``, or a kind of counterfactual); ``fields`` that count and
+        ``empty_fields`` that do not, as they hold no cells; ``unseen``, whether only fields count that the model has
+        not seen, which is so where there are at least 10 of a direction; shares from 0 to 1 that the own ``network``, each
+        oracle (``oracle_<name>``) and most oracles (``most_oracles``) predict as the target; and ``realism_auc``, by
+        which a forest tells them from real fields of the class (0.5: it cannot). For real fields, the oracles' shares
+        are those of validation wells. Empty where no oracle was asked.
     """
     kinds = [kind for kind in counterfactual_kinds(fields) if counterfactual_family(kind)("oracles_asked") in fields]
     if not kinds:
@@ -62,9 +71,12 @@ def counterfactual_table(fields: pd.DataFrame, textures: Textures, package: Mode
         real, _ = _unseen_fields(_real_fields(fields, target))
         rows.append(_real_row(real, textures, package, target))
         for name, family in _image_families(fields).items():
-            shares = _shares(chosen, family, target)
-            auc = _realism_auc(real, chosen, textures, family.prefix.removesuffix("_"))
-            counts = {"fields": len(chosen), "empty_fields": len(tried) - len(chosen), "unseen": unseen}
+            known = chosen[chosen[family("class")].notna()]
+            if known.empty:
+                continue
+            shares = _shares(known, family, target)
+            auc = _realism_auc(real, known, textures, family.prefix.removesuffix("_"))
+            counts = {"fields": len(known), "empty_fields": len(tried) - len(chosen), "unseen": unseen}
             rows.append({"target": target, "images": name} | counts | shares | {"realism_auc": auc})
     return pd.DataFrame(rows)
 
@@ -76,12 +88,13 @@ def _unseen_fields(fields: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
 
 
 def _image_families(fields: pd.DataFrame) -> dict[str, ColumnFamily]:
-    """Columns of each reference and each kind of counterfactual, by its name."""
+    """Columns of each reference, each part of the change alone and each kind of counterfactual, by its name."""
     suffix = "_oracles_asked"
     names = [name.removesuffix(suffix) for name in map(str, fields) if name.endswith(suffix)]
     references = {name.removeprefix(REFERENCE.prefix): name for name in names if name in REFERENCE}
+    parts = {f"{name.removeprefix(PART.prefix).replace('_', ' ')} alone": name for name in names if name in PART}
     kinds = {kind: COUNTERFACTUAL(kind) for kind in COUNTERFACTUAL_KINDS if COUNTERFACTUAL(kind) in names}
-    return {name: ColumnFamily(f"{prefix}_") for name, prefix in (references | kinds).items()}
+    return {name: ColumnFamily(f"{prefix}_") for name, prefix in (references | parts | kinds).items()}
 
 
 def _shares(chosen: pd.DataFrame, family: ColumnFamily, target: str) -> dict[str, float]:

@@ -342,3 +342,15 @@ def test_an_image_takes_more_where_it_is_larger() -> None:
     assert 3 < sizes[1] / sizes[0] < 5
     # Activations of ResNeXt50 at 224 px, kept for the way back: some 25 million numbers of four bytes.
     assert 0.08 * GIB < sizes[2] < 0.3 * GIB
+
+
+def test_edits_are_those_of_some_fields(worker: FieldWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask(worker, ("counterfactual",))
+    monkeypatch.setattr(worker_module, "_MOST_EDITS", 0)
+    (without,) = worker.explain([0])
+    assert not any(name.startswith(("part_", "sham_", "smallest_edit_")) for name in without["numbers"])
+    monkeypatch.setattr(worker_module, "_MOST_EDITS", len(worker.table))
+    (record,) = worker.explain([0])
+    assert {"part_intensity_of_TMRM_class", "sham_turned", "smallest_edit_area"} <= set(record["numbers"])
+    assert ("smallest_edit_image" in record["pictures"]) == ("smallest_edit_share" in record["numbers"])
+    assert set(record["texture"]) >= {"image", "boundary", "typical"}

@@ -1,14 +1,14 @@
 """Sentences on the counterfactuals of a job."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import compress
 from typing import Any
 
 import numpy as np
 
 from leigh_mlops.explanations import COUNTERFACTUAL_KINDS
-from leigh_mlops.job_columns import COUNTERFACTUAL, ORACLE, ColumnFamily, JobColumn, counterfactual_family
+from leigh_mlops.job_columns import COUNTERFACTUAL, ORACLE, SHAM_EDIT, ColumnFamily, JobColumn, counterfactual_family
 from leigh_mlops.report.sentences import format_count, format_percent
 from leigh_mlops.report.table_columns import Columns, is_missing, row_count, table_rows
 from leigh_mlops.screening.well_table import VALID_STATUSES, counterfactual_kinds
@@ -37,6 +37,7 @@ _STATUS_MEANINGS = {
     "amber": "a measure beyond its limit",
     "red": "explains nothing",
 }
+_ALONE = " alone"
 _IN_SENTENCES = {"nothing": "for the images as they are", "histogram": "after matching each channel's histogram"}
 
 
@@ -62,9 +63,39 @@ def describe_counterfactuals(fields: Columns, judged: Columns) -> tuple[list[str
         sentences.append(_first_sentence(kinds[0], target, sum(tried), arrived))
         ends = [row for row in table_rows(judged) if row["images"] == kinds[0] and row["target"] == target]
         sentences += [_judged_sentence(row, judged) for row in ends]
+        sentences += _describe_parts([row for row in table_rows(judged) if row["target"] == target], target)
         sentences += _describe_quality(str(target), of_them)
         details += _describe_generation(str(target), of_them)
-    return sentences, details
+    return [*sentences, *_describe_shams(fields)], details
+
+
+def _describe_parts(rows: Sequence[Row], target: str) -> Iterator[str]:
+    """Describe which part of the change alone turns the fields for most independent classifiers."""
+    parts = [row for row in rows if row["images"].endswith(_ALONE) and not is_missing(row["most_oracles"])]
+    if not parts:
+        return
+    order = sorted(parts, key=lambda row: -row["most_oracles"])
+    shares = [f"{row['images'].removesuffix(_ALONE)} {format_percent(row['most_oracles'])}" for row in order]
+    yield (
+        f"Parts of the change towards {target}, each applied alone, turn most independent classifiers for these shares "
+        f"of {format_count(order[0]['fields'], 'field')}: {', '.join(shares)}."
+    )
+
+
+def _describe_shams(fields: Columns) -> Iterator[str]:
+    """Describe the noise of the method: how often a transport from a class to itself turns the prediction."""
+    names = [SHAM_EDIT(name) for name in ("turned", "oracles_turned", "oracles_asked")]
+    if not all(name in fields for name in names):
+        return
+    rows = [row for row in zip(*(fields[name] for name in names), strict=True) if not is_missing(row[0])]
+    turned = sum(bool(row[0]) for row in rows) / len(rows)
+    asked = sum(row[2] for row in rows)
+    others = f", and those of independent classifiers for {format_percent(sum(row[1] for row in rows) / asked)}"
+    yield (
+        "Noise of the method: a sham edit, transport from a class to itself, changes the prediction of this network "
+        f"for {format_percent(turned)} of {format_count(len(rows), 'field')}{others if asked else ''}; it should be at "
+        "most 5 %."
+    )
 
 
 def _count_arrived(kind: str, of_them: Columns) -> int:

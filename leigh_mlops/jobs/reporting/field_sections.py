@@ -11,6 +11,7 @@ from leigh_mlops.job_columns import (
     PICTURE,
     PROBABILITY,
     REFERENCE,
+    SMALLEST_EDIT,
     ColumnFamily,
     JobColumn,
     counterfactual_family,
@@ -21,6 +22,7 @@ from leigh_mlops.jobs.reporting.counterfactual_sentences import KIND_NAMES, REFE
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.change_charts import measure_name
 from leigh_mlops.report.job.job_records import CounterfactualStep, FieldSection, ReportPicture
+from leigh_mlops.report.sentences import format_percent
 from leigh_mlops.report.table_columns import Columns, is_missing, table_rows
 
 __all__ = ["build_field_sections"]
@@ -63,7 +65,7 @@ def _field_section(row: Row, title: str, doubts: Mapping[str, str]) -> FieldSect
     pictures = {name: row[column] for name, column in PICTURE.select(row).items() if isinstance(row[column], str)}
     maps = {name: words for name in pictures if (words := describe_map(name, row)) is not None}
     channels = [name for name in pictures if name in IMAGE]
-    references = [name for name in pictures if name in REFERENCE]
+    references = [name for name in pictures if name in REFERENCE or name in SMALLEST_EDIT]
     placed = {"image", *maps, *channels, *references, *(COUNTERFACTUAL(kind) for kind in COUNTERFACTUAL_KINDS)}
     return FieldSection(
         title=title,
@@ -79,7 +81,7 @@ def _field_section(row: Row, title: str, doubts: Mapping[str, str]) -> FieldSect
         ],
         target=str(row.get(JobColumn.TARGET, "")),
         steps=_steps(row, pictures),
-        references=[_reference(name.removeprefix(REFERENCE.prefix), pictures[name], row) for name in references],
+        references=[_reference(name, pictures[name], row) for name in references],
         verification=_verification(row),
         changes=_changes(row),
         others=[
@@ -166,7 +168,12 @@ def _verdict(row: Row, kind: str) -> str:
 
 
 def _reference(name: str, path: str, row: Row) -> ReportPicture:
-    """Picture of a reference, with what the model and the independent classifiers predict for it."""
+    """Picture of a reference or of the smallest edit, with what the model and the classifiers predict for it."""
+    if name in SMALLEST_EDIT:
+        share = format_percent(float(row[SMALLEST_EDIT("share")]))
+        said = f"{share} of the pixels replaced turn the prediction of this network and most independent classifiers"
+        return ReportPicture(path, "smallest edit", said)
+    name = name.removeprefix(REFERENCE.prefix)
     of_map = reference_family(name)
     said = f"this network: {row.get(of_map('class'))}"
     if asked := row.get(of_map("oracles_asked")):
