@@ -195,7 +195,7 @@ def test_every_field_has_its_row_and_its_counterfactuals(explained: tuple[Worksh
     assert len(fields) == 39
     sums = fields[["probability_DS", "probability_TT"]].sum(axis=1)
     assert sums.between(1 - 1e-6, 1 + 1e-6).all()
-    for name in ("counterfactual_boundary", "counterfactual_confident"):
+    for name in ("counterfactual_boundary", "counterfactual_typical"):
         assert {
             "length",
             "class",
@@ -210,7 +210,7 @@ def test_every_field_has_its_row_and_its_counterfactuals(explained: tuple[Worksh
         for path in fields[f"picture_{name}"]:
             assert (out / path).exists()
             assert (out / path).with_suffix(".tif").exists()
-        assert set(fields[f"{name}_oracle_class"]) <= {"DS", "TT"}
+        assert set(fields[f"{name}_oracle_leigh-resnext-1_class"]) <= {"DS", "TT"}
     assert all((out / path).exists() for path in fields["picture_sweep_strip"].dropna())
     wells = pd.read_parquet(out / "wells.parquet")
     assert len(wells) == 20
@@ -240,12 +240,12 @@ def test_another_job_is_refused_the_folder(explained: tuple[Workshop, Path], mon
     monkeypatch.chdir(shop.folder)
     with pytest.raises(LeighError, match="holds another job"):
         explain("models:/leigh-resnext@champion", data=shop.folder / "broken", out=out, store=shop.uri)
-    with pytest.raises(LeighError, match=r"confidence is 0\.95, not 0\.9"):
+    with pytest.raises(LeighError, match=r"confidence is None, not 0\.9"):
         explain(
             "models:/leigh-iresnet@champion",
             data=Path("broken"),
             out=out,
-            oracle="models:/leigh-resnext@champion",
+            oracle=["models:/leigh-resnext@champion"],
             sweep=3,
             confidence=0.9,
             store=shop.uri,
@@ -256,9 +256,9 @@ def test_an_oracle_is_another_classifier(searched: tuple[Workshop, str], tmp_pat
     shop, _ = searched
     given = {"data": shop.data, "out": tmp_path / "out", "store": shop.uri}
     with pytest.raises(LeighError, match="is the explained model itself"):
-        explain("models:/leigh-iresnet@champion", oracle="models:/leigh-iresnet/1", **given)
+        explain("models:/leigh-iresnet@champion", oracle=["models:/leigh-iresnet/1"], **given)
     with pytest.raises(LeighError, match="is of the family autoencoder and does not classify"):
-        explain("models:/leigh-iresnet@champion", oracle="models:/leigh-autoencoder@champion", **given)
+        explain("models:/leigh-iresnet@champion", oracle=["models:/leigh-autoencoder@champion"], **given)
     assert not (tmp_path / "out").exists()
 
 
