@@ -47,13 +47,15 @@ def counterfactual_table(fields: pd.DataFrame, textures: Textures, package: Mode
         package: The model.
 
     Returns:
-        ``target``; ``images`` (``real fields``, a reference such as ``nothing`` or ``histogram``, a part of the
-        change such as ``intensity of TMRM alone``, or a kind of counterfactual); ``fields`` that count and
-        ``empty_fields`` that do not, as they hold no cells; ``unseen``, whether only fields count that the model has
-        not seen, which is so where there are at least 10 of a direction; shares from 0 to 1 that the own ``network``,
-        each oracle (``oracle_<name>``) and most oracles (``most_oracles``) predict as the target; and ``realism_auc``,
-        by which a forest tells them from real fields of the class (0.5: it cannot). For real fields, the oracles' shares
-        are those of validation wells. Empty where no oracle was asked.
+        - ``target``, and ``images``: ``real fields``, a reference such as ``nothing`` or ``histogram``, a part of the
+          change such as ``intensity of TMRM alone``, or a kind of counterfactual;
+        - ``fields`` that count, and ``empty_fields`` that do not, as they hold no cells; ``unseen``, whether only
+          fields count that the model has not seen, which is so where there are at least 10 of a direction;
+        - shares from 0 to 1 that the own ``network``, each oracle (``oracle_<name>``) and most oracles
+          (``most_oracles``) predict as the target; of real fields those of validation wells;
+        - ``realism_auc``, by which a forest tells the images from real fields of the class (0.5: it cannot).
+
+        Empty where no oracle was asked.
     """
     kinds = [kind for kind in counterfactual_kinds(fields) if counterfactual_family(kind)("oracles_asked") in fields]
     if not kinds:
