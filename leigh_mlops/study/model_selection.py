@@ -2,7 +2,7 @@
 
 import platform
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,15 @@ from leigh_mlops.study.reference_statistics import reliability_facts
 from leigh_mlops.tracking import CHALLENGER, Run, Store, Version
 from leigh_mlops.training import PreparedData, initial_weight_digests
 
-__all__ = ["Winner", "accuracy_gain", "evaluate_and_register", "log_package", "make_package"]
+__all__ = [
+    "Winner",
+    "accuracy_gain",
+    "counterfactual_references",
+    "evaluate_and_register",
+    "log_package",
+    "make_package",
+    "needs_references",
+]
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,7 @@ def make_package(
     baselines: Baselines,
     about: dict[str, Any],
     starts: Sequence[str] = (),
+    references: Mapping[str, npt.NDArray[Any]] | None = None,
 ) -> ModelPackage:
     """Package a model with all data that a job needs.
 
@@ -74,6 +83,7 @@ def make_package(
         baselines: Baselines fitted on the same wells and image size.
         about: Facts to be stored.
         starts: Folders of the packages from which its training was initialised; their fields count as seen.
+        references: Arrays of :func:`counterfactual_references`, fitted here if not given.
     """
     model.eval()
     rows = data.rows("train")
@@ -91,9 +101,8 @@ def make_package(
     else:
         pca, _ = fit_latent_baseline(data, scale, int(np.prod(means["true"].shape[1:])))
         arrays |= {f"pca/{name}": array for name, array in pca.to_arrays().items()}
-    if has_capability(model, "classify") and has_capability(model, "decode"):
-        arrays |= {f"{CLASS_MAPS}{name}": array for name, array in fit_class_maps(data, scale).to_arrays().items()}
-        arrays |= oracle_arrays(data, scale.full_scale) | typicality_arrays(data, scale.full_scale)
+    if needs_references(model):
+        arrays |= counterfactual_references(data, scale) if references is None else references
     thresholds = fit_thresholds(data.cache, rows)
     trust, measured = reliability_facts(model, scale, data)
     arrays |= measured
@@ -107,6 +116,17 @@ def make_package(
         "versions": {"leigh_mlops": __version__, "torch": torch.__version__, "python": platform.python_version()},
     }
     return ModelPackage(model, tuple(data.channels), scale.to_json(), means, arrays, facts | about)
+
+
+def needs_references(model: Network) -> bool:
+    """Return whether a model makes counterfactuals, which are evaluated beside references."""
+    return has_capability(model, "classify") and has_capability(model, "decode")
+
+
+def counterfactual_references(data: PreparedData, scale: IntensityScale) -> dict[str, npt.NDArray[Any]]:
+    """Arrays of maps between classes, independent classifiers and realism; they depend on data and scale alone."""
+    maps = {f"{CLASS_MAPS}{name}": array for name, array in fit_class_maps(data, scale).to_arrays().items()}
+    return maps | oracle_arrays(data, scale.full_scale) | typicality_arrays(data, scale.full_scale)
 
 
 def log_package(store: Store, run: Run, package: ModelPackage) -> str:

@@ -15,8 +15,15 @@ from leigh_mlops.search import SearchProcess, SearchRequest
 from leigh_mlops.settings import SearchSpace, TrainingSettings
 from leigh_mlops.study.baselines import fit_latent_baseline
 from leigh_mlops.study.console_summary import Confounds, print_baseline, print_family, winner_lines
+from leigh_mlops.study.counterfactual_scores import counterfactual_scores
 from leigh_mlops.study.delivery import Delivery
-from leigh_mlops.study.model_selection import Winner, evaluate_and_register, log_package, make_package
+from leigh_mlops.study.model_selection import (
+    Winner,
+    evaluate_and_register,
+    log_package,
+    make_package,
+    needs_references,
+)
 from leigh_mlops.study.prepare import measure_confounds
 from leigh_mlops.study.progress_board import ProgressBoard
 from leigh_mlops.study.revision import revision
@@ -180,19 +187,26 @@ class OpenSearch:
             raise NoNetworkError(
                 f"No trial of {space.family} produced a network ({reason}); give it more time, or fix its search file."
             )
-        packaged = [self._package_trial(space, trial) for trial in ranked[: space.keep]]
+        packaged = [self._package_trial(space, trial, at=moment) for trial in ranked[: space.keep]]
         run, package, uri = packaged[0]
         data, name = self.data.at_size(space.image_size), f"{self.options.line}-{space.family}"
         winner = evaluate_and_register(self.store, run, package, uri, name, data, self.data.at_size, at=moment)
         return replace(winner, trial=ranked[0].name)
 
-    def _package_trial(self, space: SearchSpace, trial: Trial) -> tuple[Run, ModelPackage, str]:
-        """Package a trial and log it once; return its run, package and address in the store."""
+    def _package_trial(self, space: SearchSpace, trial: Trial, *, at: float) -> tuple[Run, ModelPackage, str]:
+        """Package a trial and log it once, with the scores of its counterfactuals at one time.
+
+        Returns:
+            Its run, package and address in the store.
+        """
         run = self.delivery.run(trial.name)
         data, settings = self.data.at_size(space.image_size), TrainingSettings.from_flat(trial.config)
         model, scale, epoch = load_trained_network(space.family, settings, data, Path(trial.checkpoint or ""))
         about = {"run": run.id, "best_epoch": epoch, "val": trial.best, "seed": self.options.seed, "git": revision()}
         about |= {"exclude": list(self.options.source.excluded_flaws), "beta": settings.beta}
         baselines = self.data.baselines_for_size(space.image_size)
-        package = make_package(model, scale, data, baselines, about, [*data.starts.values()])
+        references = self.data.references(space.image_size, scale) if needs_references(model) else None
+        package = make_package(model, scale, data, baselines, about, [*data.starts.values()], references)
+        scores = counterfactual_scores(package, data)
+        run.log_metrics({f"val/counterfactual/{name}": score for name, score in scores.items()}, at=at)
         return run, package, log_package(self.store, run, package)

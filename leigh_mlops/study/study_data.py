@@ -1,11 +1,16 @@
 """Data of a study at the image sizes of its networks."""
 
+import json
 from dataclasses import replace
+from typing import Any
 
+import numpy.typing as npt
 from rich.console import Console
 
+from leigh_mlops.images import IntensityScale
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.study.baselines import Baselines, fit_baselines
+from leigh_mlops.study.model_selection import counterfactual_references
 from leigh_mlops.study.prepare import add_pixels
 from leigh_mlops.training import PreparedData
 
@@ -13,7 +18,7 @@ __all__ = ["StudyData"]
 
 
 class StudyData:
-    """Data of a study at any image size, and the baselines fitted on them; both are made once.
+    """Data of a study at any image size, with baselines and references of counterfactuals; all are made once.
 
     Args:
         data: Data at one image size.
@@ -25,6 +30,7 @@ class StudyData:
         self.data, self.console, self.seed = data, console, seed
         self._by_size = {data.image_size: data}
         self._baselines: dict[int, Baselines] = {}
+        self._references: dict[tuple[int, str], dict[str, npt.NDArray[Any]]] = {}
 
     def at_size(self, image_size: int) -> PreparedData:
         """Return the data at an image size, with the same rows and split."""
@@ -41,3 +47,10 @@ class StudyData:
         if image_size not in self._baselines:
             self._baselines[image_size] = fit_baselines(self.at_size(image_size), self.seed)
         return self._baselines[image_size]
+
+    def references(self, image_size: int, scale: IntensityScale) -> dict[str, npt.NDArray[Any]]:
+        """Return the references of counterfactuals at an image size and an intensity scale."""
+        key = image_size, json.dumps(scale.to_json())
+        if key not in self._references:
+            self._references[key] = counterfactual_references(self.at_size(image_size), scale)
+        return self._references[key]
