@@ -19,7 +19,7 @@ from leigh_mlops.job_columns import (
 )
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates.columns import Metadata
-from leigh_mlops.scores.realism import real_against_real_auc, realism_auc
+from leigh_mlops.scores.realism import frechet_distance, real_against_real_auc, realism_auc
 from leigh_mlops.screening.well_table import counterfactual_kinds, well_names
 
 __all__ = ["NO_CELLS", "REAL_FIELDS", "Textures", "counterfactual_table"]
@@ -53,7 +53,9 @@ def counterfactual_table(fields: pd.DataFrame, textures: Textures, package: Mode
           fields count that the model has not seen, which is so where there are at least 10 of a direction;
         - shares from 0 to 1 that the own ``network``, each oracle (``oracle_<name>``) and most oracles
           (``most_oracles``) predict as the target; of real fields those of validation wells;
-        - ``realism_auc``, by which a forest tells the images from real fields of the class (0.5: it cannot).
+        - ``realism_auc``, by which a forest tells the images from real fields of the class (0.5: it cannot), and
+          ``frechet``, the Fréchet distance of both sets in the forest's features, each divided by its spread among
+          real training fields; of real fields those between halves of their wells.
 
         Empty where no oracle was asked.
     """
@@ -77,9 +79,9 @@ def counterfactual_table(fields: pd.DataFrame, textures: Textures, package: Mode
             if known.empty:
                 continue
             shares = _shares(known, family, target)
-            auc = _realism_auc(real, known, textures, family.prefix.removesuffix("_"))
+            realism = _realism(real, known, textures, family.prefix.removesuffix("_"), package, target)
             counts = {"fields": len(known), "empty_fields": len(tried) - len(chosen), "unseen": unseen}
-            rows.append({"target": target, "images": name} | counts | shares | {"realism_auc": auc})
+            rows.append({"target": target, "images": name} | counts | shares | realism)
     return pd.DataFrame(rows)
 
 
@@ -133,16 +135,31 @@ def _real_row(real: pd.DataFrame, textures: Textures, package: ModelPackage, tar
         row |= {ORACLE(name): float(package.oracles.ceiling[name][label]) for name in package.oracles.competent}
     features, wells = _texture_rows(real, textures, "image")
     row["realism_auc"] = real_against_real_auc(features, wells, _SEED) if len(features) else float("nan")
-    return row
+    is_first = np.isin(wells, np.unique(wells)[::2])
+    return row | {"frechet": _frechet(features[is_first], features[~is_first], package, target)}
 
 
-def _realism_auc(real: pd.DataFrame, chosen: pd.DataFrame, textures: Textures, name: str) -> float:
+def _realism(
+    real: pd.DataFrame, chosen: pd.DataFrame, textures: Textures, name: str, package: ModelPackage, target: str
+) -> dict[str, float]:
+    """AUC and Fréchet distance between images of a name and real fields; NaN without texture."""
     name = "image" if name == REFERENCE("nothing") else name.removeprefix(COUNTERFACTUAL.prefix)
     real_features, real_wells = _texture_rows(real, textures, "image")
     features, wells = _texture_rows(chosen, textures, name)
     if not (len(real_features) and len(features)):
+        return {"realism_auc": float("nan"), "frechet": float("nan")}
+    return {
+        "realism_auc": realism_auc(real_features, features, real_wells, wells, _SEED),
+        "frechet": _frechet(real_features, features, package, target),
+    }
+
+
+def _frechet(one: Doubles, other: Doubles, package: ModelPackage, target: str) -> float:
+    """Fréchet distance of texture features, each divided by its spread among real training fields of the class."""
+    reference = package.typicality.get(package.model.spec.classes.index(target))
+    if reference is None or not (len(one) and len(other)):
         return float("nan")
-    return realism_auc(real_features, features, real_wells, wells, _SEED)
+    return frechet_distance(one / reference.scale, other / reference.scale)
 
 
 def _texture_rows(fields: pd.DataFrame, textures: Textures, name: str) -> tuple[Doubles, npt.NDArray[np.str_]]:

@@ -17,7 +17,9 @@ def package() -> Any:
     """A model of two classes with two competent oracles."""
     ceiling = {"cnn": np.array([0.9, 1.0]), "forest": np.array([0.8, 0.7]), "resnet": np.array([0.5, 0.5])}
     oracles = SimpleNamespace(competent=("cnn", "forest"), ceiling=ceiling)
-    return SimpleNamespace(model=SimpleNamespace(spec=SimpleNamespace(classes=("DS", "WT"))), oracles=oracles)
+    typicality = {1: SimpleNamespace(scale=np.full(4, 2.0))}
+    spec = SimpleNamespace(classes=("DS", "WT"))
+    return SimpleNamespace(model=SimpleNamespace(spec=spec), oracles=oracles, typicality=typicality)
 
 
 def table(**changed: Any) -> pd.DataFrame:
@@ -89,11 +91,11 @@ def test_real_fields_have_the_ceiling_of_each_oracle() -> None:
 
 
 def test_realism_compares_with_real_fields_of_the_target() -> None:
-    near, far = (
-        row(counterfactual_table(table(), textures(shift), package()), "typical")["realism_auc"] for shift in (0.0, 9.0)
-    )
-    assert near < 0.8
-    assert far > 0.99
+    near, far = (row(counterfactual_table(table(), textures(shift), package()), "typical") for shift in (0.0, 9.0))
+    assert near["realism_auc"] < 0.8
+    assert far["realism_auc"] > 0.99
+    assert near["frechet"] < 1
+    assert far["frechet"] == pytest.approx(4 * 4.5**2, rel=0.2)  # four features, each 9 apart and divided by 2
     assert np.isnan(row(counterfactual_table(table(), {}, package()), "typical")["realism_auc"])
 
 

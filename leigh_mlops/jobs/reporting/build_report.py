@@ -142,6 +142,7 @@ def _judged_columns(judged: Columns) -> Columns:
         "network": "this network",
         "most_oracles": "most classifiers",
         "realism_auc": "told from real fields (AUC)",
+        "frechet": "Fréchet distance from real fields",
     }
     table = {named.get(name, name.removeprefix(ORACLE.prefix)): values for name, values in judged.items()}
     if "images" in table:
