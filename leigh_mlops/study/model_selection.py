@@ -168,8 +168,9 @@ def evaluate_and_register(
     gain = accuracy_gain(package, test, data)
     if version is None:
         version = store.register(name, model_uri, run, _version_tags(package, data, test, decision, gain))
-    store.set_alias(version, CHALLENGER)
     champion = store.champion(name)
+    if champion is None or champion.version != version.version:
+        store.set_alias(version, CHALLENGER)
     if decision.promote and (champion is None or champion.version < version.version):
         store.promote(name, version.version)
     run.set_tags({"winner": True, "registered": version.uri, "champion": decision.promote, "decision": decision.reason})

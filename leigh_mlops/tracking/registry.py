@@ -113,13 +113,17 @@ class Registry:
         return Version(name, int(first.version), run.id, dict(first.tags))
 
     def promote(self, name: str, version: int) -> Version:
-        """Give a version the alias ``champion``.
+        """Give a version the alias ``champion``; it is no challenger any more.
 
         Raises:
             LeighError: There is no such version.
         """
         found = self.version(f"models:/{name}/{version}")
         self.set_alias(found, CHAMPION)
+        with translate_store_errors(self.client):
+            aliases = self.client.get_registered_model(name).aliases
+            if CHALLENGER in aliases and int(aliases[CHALLENGER]) == version:
+                self.client.delete_registered_model_alias(name, CHALLENGER)
         return found
 
     def set_alias(self, version: Version, alias: str) -> None:

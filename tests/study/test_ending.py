@@ -25,6 +25,8 @@ def test_scores_package_and_version_stand_once(class_folders: Path, tmp_path: Pa
     for moment in (5.0, 5.0, 6.0):
         winner = evaluate_and_register(store, run, package, uris[0], "line", data, lambda _: data, at=moment)
         assert winner.version.version == 1
+        # The first version is champion at once, and no challenger of itself.
+        assert store.client.get_registered_model("line").aliases == {"champion": 1}
     history = store.client.get_metric_history(run.id, "test/mse")
     # Another moment would be another measurement: what makes one of two is the moment.
     assert sorted(metric.timestamp for metric in history) == [5000, 6000]
