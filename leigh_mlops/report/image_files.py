@@ -30,6 +30,8 @@ Rgb = NDArray[np.uint8]
 """A picture: red, green and blue, shape (H, W, 3), 0 to 255."""
 
 STEPS = 65535
+EXACT_STEPS = (1 / 256, 1.0)
+ROUNDING = 0.1  # of a step, by float32 in the units of a network
 DESCRIPTION = "raw = offset + step * count"
 
 
@@ -97,7 +99,8 @@ def require_one_size(frames: Sequence[Rgb]) -> None:
 def write_tiff16(path: Path, image: ArrayLike, channels: Sequence[str], full_scale: float) -> dict[str, Any]:
     """Write raw intensities as 16-bit counts from which they can be restored.
 
-    The counts span the range from the image's smallest to its largest value, below 0 and above
+    Values that lie in whole counts or 256ths of them, as those of 8-bit files, are kept exactly. Otherwise the
+    counts span the range from the image's smallest to its largest value, below 0 and above
     ``full_scale`` too, so that an unclipped counterfactual is kept as it is. The
     scale is stored in the file, as JSON in the ImageDescription.
 
@@ -142,9 +145,18 @@ def _quantise_to_16_bits(image: ArrayLike) -> tuple[NDArray[np.uint16], float, f
     raw = np.asarray(image, dtype=np.float64)
     if not np.isfinite(raw).all():
         raise ValueError(f"{(~np.isfinite(raw)).sum()} pixels are not finite: a 16-bit file cannot hold them.")
-    offset = float(raw.min())
-    step = float(raw.max() - offset) / STEPS or 1.0
+    offset, step = _choose_steps(raw)
     return np.clip(np.rint((raw - offset) / step), 0, STEPS).astype(np.uint16), offset, step
+
+
+def _choose_steps(raw: NDArray[np.float64]) -> tuple[float, float]:
+    """Offset and step of the 65536 counts that hold raw intensities."""
+    offset, largest = float(raw.min()), float(raw.max())
+    for step in EXACT_STEPS:
+        places = raw / step
+        if largest - offset <= (STEPS - 1) * step and np.abs(places - np.rint(places)).max() < ROUNDING:
+            return float(np.rint(offset / step)) * step, step
+    return offset, (largest - offset) / STEPS or 1.0
 
 
 def _restore_intensities(counts: NDArray[np.uint16], offset: float, step: float) -> NDArray[np.float64]:

@@ -178,6 +178,18 @@ def test_the_round_trip_in_memory_is_that_of_the_file(tmp_path, spread):
     assert spread == 0 or (round_trip_tiff16(image) != image).any()
 
 
+def test_counts_of_8_bit_files_are_kept_exactly(tmp_path):
+    counts = np.random.default_rng(0).integers(0, 40 * 256, (2, 8, 8))
+    image = (counts / 256).astype(np.float32)
+    beside = image * np.float32(1 + 1e-6)  # as after the units of a network
+    for each in (image, beside, np.rint(image) * 200):
+        write_tiff16(tmp_path / "a.tif", each, ["A", "B"], full_scale=255)
+        exact = np.rint(each * 256) / 256
+        np.testing.assert_array_equal(read_tiff16(tmp_path / "a.tif")[0], exact)
+    off = image + np.float32(1 / 600)
+    assert (np.abs(round_trip_tiff16(off) * 256 % 1 - 0.5) < 0.45).all()
+
+
 def test_tiff_states_its_scale_to_any_reader(tmp_path):
     write_tiff16(tmp_path / "a.tif", np.arange(8.0).reshape(2, 2, 2), ["DAPI", "Färbung"], full_scale=255)
     with tifffile.TiffFile(tmp_path / "a.tif") as file:

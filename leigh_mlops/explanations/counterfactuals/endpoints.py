@@ -11,7 +11,7 @@ from leigh_mlops.explanations.capabilities import require_capabilities
 from leigh_mlops.explanations.eval_mode import evaluating
 from leigh_mlops.images import IntensityScale
 from leigh_mlops.models import ModelPackage
-from leigh_mlops.models.transport import TRANSPORT, drop_small_changes
+from leigh_mlops.models.transport import TRANSPORT, drop_small_changes, round_to_steps
 
 __all__ = ["Endpoints", "mapped_fields", "typical_endpoints"]
 
@@ -36,7 +36,8 @@ def mapped_fields(
 ) -> Floats:
     """Fields after a map between classes, in raw intensities.
 
-    Changes below the dead band are dropped, and intensities stay within the range of the file type.
+    Intensities stay within the range of the file type and lie in the steps of the original, and changes below the
+    dead band are dropped.
 
     Args:
         package: Model with maps between classes.
@@ -53,8 +54,8 @@ def mapped_fields(
     """
     scale = IntensityScale.from_json(package.scale)
     changed = scale.invert(package.class_maps.apply(name, scale.apply(raw), source, target))
-    mapped: Floats = drop_small_changes(raw, np.clip(changed, 0, scale.full_scale), scale.full_scale)
-    return mapped
+    changed = round_to_steps(raw, np.clip(changed, 0, scale.full_scale))
+    return drop_small_changes(raw, changed, scale.full_scale)
 
 
 def typical_endpoints(package: ModelPackage, raw: Floats, source: Indices, target: Indices) -> Endpoints:

@@ -2,6 +2,7 @@
 
 from leigh_mlops.models.transport.class_fields import ClassFields
 from leigh_mlops.models.transport.class_maps import SHAM, TRANSPORT, ClassMaps
+from leigh_mlops.models.transport.count_grid import COUNT_STEPS, round_to_steps
 from leigh_mlops.models.transport.dead_band import DEAD_BAND_COUNTS, drop_small_changes
 from leigh_mlops.models.transport.named_parts import named_parts, part_names
 from leigh_mlops.models.transport.references import REFERENCES, ClassMap, MomentMap, NearestField, NoChange, Reference
@@ -13,6 +14,8 @@ __all__ = [
     "TransportPlan",
     "fit_transport",
     "SlicedTransport",
+    "COUNT_STEPS",
+    "round_to_steps",
     "drop_small_changes",
     "DEAD_BAND_COUNTS",
     "named_parts",
