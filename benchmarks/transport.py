@@ -32,12 +32,12 @@ from leigh_mlops.models.transport import (
     ClassFields,
     ClassMap,
     drop_small_changes,
-    fit_transport,
     round_to_steps,
 )
 from leigh_mlops.plates import find_images
 from leigh_mlops.report.style import save_figure
 from leigh_mlops.scores import fit_typicality, real_against_real_auc, realism_auc, typicality
+from leigh_mlops.study.transport_choice import fit_realistic_transport
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
@@ -98,12 +98,12 @@ def fit_evaluators(plate: Plate, seed: int, epochs: int) -> OraclePanel:
 
 
 def fit_all(
-    plate: Plate, scale: IntensityScale, source: int, seed: int, shrink: float
+    plate: Plate, scale: IntensityScale, source: int, seed: int
 ) -> tuple[dict[str, ClassMap], dict[str, float]]:
     """The references and the transport from one class to the other, with the processor seconds of each fit."""
     ours, theirs = (class_fields(plate, 0, label, scale) for label in (source, 1 - source))
     fits = {name: lambda each=each: each.fit(ours, theirs, seed) for name, each in REFERENCES.items()}
-    fits["transport"] = lambda: fit_transport(ours, theirs, seed=seed, shrink=shrink)
+    fits["transport"] = lambda: fit_realistic_transport(ours, theirs, scale, seed)
     maps, seconds = {}, {}
     for name, fit in fits.items():
         begin = time.process_time()
@@ -130,7 +130,7 @@ def evaluate_direction(
     target = 1 - source
     rows, real_rows = plate.rows(2, source), plate.rows(2, target)
     raw = plate.cache.raw(rows)
-    maps, seconds = fit_all(plate, scale, source, given.seed, given.shrink)
+    maps, seconds = fit_all(plate, scale, source, given.seed)
     direction = f"{plate.classes[source]} to {plate.classes[target]}"
     found, shown = [], {f"{direction}: image": raw}
     real = None if panel is None else RealFields(plate, target, panel, given.seed)
@@ -197,7 +197,6 @@ def main() -> None:
     parser.add_argument("data", type=Path, nargs="?", default=Path(os.environ.get("LEIGH_DATA", ".")) / "leigh_ds_tt")
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--shrink", type=float, default=1.0)
     parser.add_argument("--epochs", type=int, default=12, help="epochs of the evaluator networks")
     parser.add_argument("--cost", action="store_true", help="measure only time and memory")
     parser.add_argument("--sheet", type=Path, help="PNG of six fields of each class, before and after the maps")

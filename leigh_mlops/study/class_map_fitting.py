@@ -19,6 +19,7 @@ from leigh_mlops.models.transport import (
 )
 from leigh_mlops.models.transport.class_maps import Pair
 from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.study.transport_choice import fit_realistic_transport
 from leigh_mlops.training import PreparedData
 
 __all__ = ["MOST_CLASSES", "class_fields", "class_pairs", "fit_class_maps", "fit_shams", "halve_wells", "match_plates"]
@@ -52,7 +53,7 @@ def fit_class_maps(data: PreparedData, scale: IntensityScale, seed: int = 0) -> 
         source, target = (
             class_fields(data, scale, some, data.classes[label]) for some, label in zip(rows, pair, strict=True)
         )
-        maps[TRANSPORT][pair] = fit_transport(source, target, seed=seed)
+        maps[TRANSPORT][pair] = fit_realistic_transport(source, target, scale, seed)
         for name in maps.keys() - {TRANSPORT}:
             maps[name][pair] = REFERENCES[name].fit(source, target, seed)
     maps[SHAM] = dict(fit_shams(data, scale, seed))

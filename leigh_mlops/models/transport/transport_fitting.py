@@ -43,7 +43,7 @@ class TransportPlan:
     """
 
     sides: tuple[int, ...] = (*(1, 8, 4, 2, 16, 4, 8, 2) * 2, 8, 4, 2, 1)
-    mixes: tuple[bool, ...] = (*(False, *(True,) * 7) * 2, *(False,) * 4)
+    mixes: tuple[bool, ...] = (*(False, *(True,) * 7) * 2, *(True,) * 3, False)
     knots: int = 160
     max_pixels: int = 2**23
     sample_numbers: int = 2**22
@@ -116,7 +116,7 @@ def fit_transport(
         source: Training fields of the class to lead from.
         target: Training fields of the class to lead to; of the same shape.
         plan: Layers and sizes of samples; the default ones where ``None``.
-        seed: Of shifts, rotations, samples and halves.
+        seed: Of shifts, rotations, samples and halves. Shifts and rotations are the same for any fields.
         shrink: 0 goes the whole way always.
 
     Raises:
@@ -126,14 +126,14 @@ def fit_transport(
     if not shrink >= 0:
         raise ValueError(f"shrink is {shrink}; give 0 or more")
     plan = plan or TransportPlan()
-    rng = np.random.default_rng(seed)
+    rng, turns = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     ours, theirs = _Sample(source, plan, rng), _Sample(target, plan, rng)
     _check_shapes(ours.images.shape, theirs.images.shape, plan, source.name, target.name)
     channels = ours.images.shape[1]
     transforms, layers = [], []
     for side, is_mixed in zip(plan.sides, plan.mixes, strict=True):
-        rotation = _random_rotation(channels, rng) if is_mixed else np.eye(channels)
-        shift = tuple(rng.integers(0, side, 2).tolist())
+        rotation = _random_rotation(channels, turns) if is_mixed else np.eye(channels)
+        shift = tuple(turns.integers(0, side, 2).tolist())
         basis = torch.from_numpy(dct_matrix(side)).float()
         transform = BlockTransform(side, shift, torch.from_numpy(rotation).float(), basis)
         maps = _fit_layer(ours, theirs, transform, plan.probabilities, shrink, rng)
