@@ -19,7 +19,7 @@ from leigh_mlops.models.transport import (
 )
 from leigh_mlops.models.transport.class_maps import Pair
 from leigh_mlops.plates.columns import Metadata
-from leigh_mlops.study.transport_choice import fit_realistic_transport
+from leigh_mlops.study.transport_choice import choose_transport
 from leigh_mlops.training import PreparedData
 
 __all__ = ["MOST_CLASSES", "class_fields", "class_pairs", "fit_class_maps", "fit_shams", "halve_wells", "match_plates"]
@@ -45,7 +45,7 @@ def fit_class_maps(data: PreparedData, scale: IntensityScale, seed: int = 0) -> 
         seed: Of samples, shifts and rotations.
     """
     maps: dict[str, dict[Pair, ClassMap]] = {name: {} for name in (TRANSPORT, *REFERENCES) if name != _UNFITTED}
-    train, wells = data.rows("train"), data.wells
+    train, wells, least_shrink = data.rows("train"), data.wells, 1.0
     plates = data.table[Metadata.PLATE].astype(str).to_numpy(str)
     for pair in class_pairs(data.labels[train]):
         ours, theirs = (train[data.labels[train] == label] for label in pair)
@@ -53,14 +53,18 @@ def fit_class_maps(data: PreparedData, scale: IntensityScale, seed: int = 0) -> 
         source, target = (
             class_fields(data, scale, some, data.classes[label]) for some, label in zip(rows, pair, strict=True)
         )
-        maps[TRANSPORT][pair] = fit_realistic_transport(source, target, scale, seed)
+        shrink, chosen_seed = choose_transport(source, target, scale, seed)
+        maps[TRANSPORT][pair] = fit_transport(source, target, seed=chosen_seed, shrink=shrink)
+        least_shrink = min(least_shrink, shrink)
         for name in maps.keys() - {TRANSPORT}:
             maps[name][pair] = REFERENCES[name].fit(source, target, seed)
-    maps[SHAM] = dict(fit_shams(data, scale, seed))
+    maps[SHAM] = dict(fit_shams(data, scale, seed, least_shrink))
     return ClassMaps(maps)
 
 
-def fit_shams(data: PreparedData, scale: IntensityScale, seed: int = 0) -> dict[Pair, SlicedTransport]:
+def fit_shams(
+    data: PreparedData, scale: IntensityScale, seed: int = 0, shrink: float = 1.0
+) -> dict[Pair, SlicedTransport]:
     """Fit a transport from each class that has a map to itself, between random halves of its training wells.
 
     Each half has half the wells, so the noise of these maps is about 1.4 times that of the transport between classes.
@@ -70,6 +74,7 @@ def fit_shams(data: PreparedData, scale: IntensityScale, seed: int = 0) -> dict[
         data: Data of the study.
         scale: Intensity scale of the network, in whose units the maps are.
         seed: Of halves, samples, shifts and rotations.
+        shrink: That of the transport between classes whose noise these maps measure.
     """
     train, wells = data.rows("train"), data.wells
     plates = data.table[Metadata.PLATE].astype(str).to_numpy(str)
@@ -79,7 +84,7 @@ def fit_shams(data: PreparedData, scale: IntensityScale, seed: int = 0) -> dict[
         halves = halve_wells(rows, wells, plates, np.random.default_rng(seed))
         if all(len(half) for half in halves):
             ours, theirs = (class_fields(data, scale, half, data.classes[label]) for half in halves)
-            shams[label, label] = fit_transport(ours, theirs, plan=_SHAM_PLAN, seed=seed)
+            shams[label, label] = fit_transport(ours, theirs, plan=_SHAM_PLAN, seed=seed, shrink=shrink)
     return shams
 
 

@@ -16,7 +16,7 @@ from leigh_mlops.scores.realism import realism_auc
 
 __all__ = ["FEWEST_WELLS", "choose_transport", "fit_realistic_transport"]
 
-FEWEST_WELLS = 16
+FEWEST_WELLS = 8
 """Wells of each class from which a choice is made; half of them fit, half are compared."""
 
 _CHOICES = ((0.0, 0), (0.0, 1), (0.0, 2), (1.0, 0))  # shrinkage, and number that is added to the seed
