@@ -28,6 +28,7 @@ __all__ = [
     "ScaleBy",
     "SkipBroken",
     "Store",
+    "TrainOnCompounds",
     "Verbose",
     "split_list",
 ]
@@ -66,6 +67,14 @@ ScaleBy = Annotated[
         "--scale-by",
         help="training: one intensity scale, fitted on all training wells; controls: first normalise each plate by "
         "its own negative controls.",
+    ),
+]
+TrainOnCompounds = Annotated[
+    bool,
+    typer.Option(
+        "--train-on-compounds",
+        help="Count wells with a compound in the plate map as labelled; by default they are in no class, unless they "
+        "are controls.",
     ),
 ]
 Store = Annotated[

@@ -118,12 +118,12 @@ def _plane(text: str) -> int:
 def _check_quality(found: "FoundImages", image_size: int, rule: Sequence[str]) -> "QualityReport":
     """Read every image once; the pixels stay cached for a later search."""
     from leigh_mlops.images import open_cache
-    from leigh_mlops.plates import flag_fields
+    from leigh_mlops.plates import flag_fields, leave_out_treated
     from leigh_mlops.report.ingest_summary import QualityReport, has_missing_channel
 
     with Progress(console, "reading images", len(found.table)) as progress:
         cache = open_cache(found.table, found.channels, image_size, progress=progress.advance)
-    flags = flag_fields(found.table, cache.quality, exclude=rule)
+    flags = flag_fields(leave_out_treated(found.table), cache.quality, exclude=rule)
     table = found.table.assign(**{str(name): flags[name] for name in flags})
     lacking = has_missing_channel(found)
     failures = [(failure.path, failure.reason) for failure in cache.failures if not lacking[failure.row]]

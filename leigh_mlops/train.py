@@ -16,6 +16,7 @@ from leigh_mlops.commands import (
     Seed,
     SkipBroken,
     Store,
+    TrainOnCompounds,
     Verbose,
     console,
     run,
@@ -45,6 +46,7 @@ def train(
     fold: Fold = None,
     exclude: Exclude = None,
     scale_by: ScaleBy = "training",
+    train_on_compounds: TrainOnCompounds = False,
     name: Annotated[str, typer.Option(help="Prefix of the registered name.")] = "leigh",
     store: Store = None,
     ray_address: RayAddress = None,
@@ -69,7 +71,15 @@ def train(
 
         check_spaces([space])
         source = DataSource(
-            data, platemap, group, seed, skip_broken, exclude=split_list(exclude), fold=fold, scale_by=scale_by
+            data,
+            platemap,
+            group,
+            seed,
+            skip_broken,
+            exclude=split_list(exclude),
+            fold=fold,
+            scale_by=scale_by,
+            train_on_compounds=train_on_compounds,
         )
         SearchStudy(StudyOptions(source, [space], seed, line=name), console, store, process).run()
 

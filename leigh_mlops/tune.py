@@ -15,6 +15,7 @@ from leigh_mlops.commands import (
     Seed,
     SkipBroken,
     Store,
+    TrainOnCompounds,
     Verbose,
     console,
     run,
@@ -59,6 +60,7 @@ def tune(
     fold: Fold = None,
     exclude: Exclude = None,
     scale_by: ScaleBy = "training",
+    train_on_compounds: TrainOnCompounds = False,
     name: Annotated[str, typer.Option(help="Prefix of the registered names; a new prefix starts with version 1.")] = (
         "leigh"
     ),
@@ -100,7 +102,15 @@ def tune(
 
         check_spaces(spaces)
         source = DataSource(
-            data, platemap, group, seed, skip_broken, exclude=split_list(exclude), fold=fold, scale_by=scale_by
+            data,
+            platemap,
+            group,
+            seed,
+            skip_broken,
+            exclude=split_list(exclude),
+            fold=fold,
+            scale_by=scale_by,
+            train_on_compounds=train_on_compounds,
         )
         time_budget_s = None if time_budget is None else 60 * time_budget
         study = SearchStudy(StudyOptions(source, spaces, seed, time_budget_s, name), console, store, process)

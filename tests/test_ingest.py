@@ -76,6 +76,20 @@ def test_a_layout_that_misleads_is_told_first(tmp_path):
     assert call(ingest, class_folders(tmp_path / "bad", blocks), "--names-only").startswith(warning)
 
 
+def test_treated_wells_are_counted_beside_the_classes(tmp_path):
+    root, summary, table = class_folders(tmp_path / "study", alternate), tmp_path / "s.json", tmp_path / "t.parquet"
+    output = call(ingest, root, "--names-only", "--json", summary)
+    assert "a compound" not in output
+    assert json.loads(summary.read_text())["classes"]["DS"]["wells"] == 10
+    (root / "platemap.csv").write_text("well_position,compound\nB02,rescuer\nB04,DMSO\n")
+    output = call(ingest, root, "--names-only", "--json", summary, "--out", table)
+    assert "1 well (1 field; labelled DS 1) carries a compound: it is in no class" in output
+    values = json.loads(summary.read_text())
+    assert values["classes"]["DS"]["wells"] == 9
+    assert values["treated"]["by_class"] == {"DS": 1}
+    assert (read_table(table)["Metadata_Condition"] == "DS").sum() == 10
+
+
 def test_images_that_cannot_be_read_are_counted_and_end_nothing(tmp_path):
     root = class_folders(tmp_path / "study", alternate)
     assert "Fields that cannot be read" not in call(ingest, root, "--names-only")

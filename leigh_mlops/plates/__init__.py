@@ -25,6 +25,14 @@ from leigh_mlops.plates.split import (
     split_fingerprint,
 )
 from leigh_mlops.plates.table import check_table_path, read_table, table_channels, write_table
+from leigh_mlops.plates.treatment import (
+    COMPOUND_COLUMNS,
+    TreatedCounts,
+    count_treated,
+    is_treated,
+    leave_out_treated,
+    well_compounds,
+)
 
 __all__ = [
     "FoundImages",
@@ -42,6 +50,12 @@ __all__ = [
     "assign_folds",
     "fold_split",
     "nested_folds",
+    "COMPOUND_COLUMNS",
+    "TreatedCounts",
+    "count_treated",
+    "is_treated",
+    "leave_out_treated",
+    "well_compounds",
     "Donors",
     "describe_donors",
     "FieldName",

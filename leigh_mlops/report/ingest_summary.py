@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,17 @@ from leigh_mlops.plates import (
     assign_split,
     bit_depths,
     count_flags_by_class,
+    count_treated,
     describe_donors,
     describe_layout,
+    leave_out_treated,
     position_effects,
     probe_confounds,
     write_table,
 )
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.layout_picture import layout_letters, layout_picture
-from leigh_mlops.report.sentences import confound_sentences, depth_lines, effect_lines
+from leigh_mlops.report.sentences import confound_sentences, depth_lines, effect_lines, treated_sentences
 from leigh_mlops.report.style import save_figure
 from leigh_mlops.report.terminal_tables import flag_table
 
@@ -57,6 +59,11 @@ class QualityReport:
     failures: Sequence[tuple[str, str]] = ()
     file_bits: int = 16
 
+    @property
+    def classed_table(self) -> pd.DataFrame:
+        """The image table as a search reads it, in which treated wells have no class."""
+        return leave_out_treated(self.table)
+
     def measure_columns(self, measure: str) -> pd.DataFrame:
         """The columns of one measure, one per channel, named by the channel."""
         columns = [str(name) for name in self.quality if str(name).startswith(f"{measure}_")]
@@ -65,7 +72,7 @@ class QualityReport:
 
 def summarize_images(found: FoundImages, quality_report: QualityReport) -> dict[str, Any]:
     """Summarize the images in plain numbers and names; a value that cannot be computed is empty."""
-    table = quality_report.table
+    table = quality_report.classed_table
     classes = table.dropna(subset=Metadata.CONDITION).groupby(Metadata.CONDITION)
     columns = [str(name) for name in quality_report.quality if str(name).startswith("background")]
     background = quality_report.quality[columns] if columns else None
@@ -78,6 +85,7 @@ def summarize_images(found: FoundImages, quality_report: QualityReport) -> dict[
         "why": found.why,
         "channels": list(found.channels),
         "classes": {str(name): {"wells": _count_wells(rows), "fields": len(rows)} for name, rows in classes},
+        "treated": asdict(count_treated(quality_report.table)),
         "unmatched": [str(path) for path in found.unmatched],
         "absent": [str(path) for path in found.absent],
         "unjoined": found.unjoined,
@@ -152,12 +160,17 @@ def print_summary(
         for name, counts in summary["classes"].items():
             classes.add_row(name, str(counts["wells"]), str(counts["fields"]))
         console.print(classes)
+    treated = count_treated(quality_report.table)
+    for sentence in treated_sentences(treated):
+        console.print(sentence, markup=False)
     if unclassed := summary["fields"] - sum(counts["fields"] for counts in summary["classes"].values()):
-        console.print(f"Fields without a class, excluded from training: {unclassed}.")
+        of_treated = f", {treated.fields} of them of treated wells" if treated.fields else ""
+        console.print(f"Fields without a class, excluded from training: {unclassed}{of_treated}.")
     if summary["layout"]:
-        for plate in list(dict.fromkeys(quality_report.table[Metadata.PLATE]))[:_MAX_MAPS]:
+        table = quality_report.classed_table
+        for plate in list(dict.fromkeys(table[Metadata.PLATE]))[:_MAX_MAPS]:
             console.print(f"Plate {plate}:", markup=False)
-            console.print(layout_letters(quality_report.table, plate))
+            console.print(layout_letters(table, plate))
     for line in (summary["layout"], summary["donors"], *effect_lines(summary["effects"])):
         if line:
             console.print(line, markup=False)
@@ -183,7 +196,7 @@ def _print_problems(
     for line in depth_lines(_depths(quality_report)):
         console.print(line, markup=False)
     if any(count for name, count in summary["flags"].items() if name != "missing_channel"):
-        console.print(flag_table(count_flags_by_class(quality_report.table, quality_report.table)))
+        console.print(flag_table(count_flags_by_class(quality_report.table, quality_report.classed_table)))
 
 
 def _with_reason(path: Path, reasons: Mapping[Path, str]) -> str:
@@ -204,7 +217,7 @@ def write_images(console: Console, out: Path, quality_report: QualityReport, sum
     console.print(f"Wrote the image table to {out}.", markup=False)
     picture = out.with_suffix(".layout.png")
     headline = [*confound_sentences(summary["confounds"]), summary["layout"]]
-    save_figure(layout_picture(quality_report.table, "\n".join(headline)), picture)
+    save_figure(layout_picture(quality_report.classed_table, "\n".join(headline)), picture)
     console.print(f"Wrote the plate layout to {picture}.", markup=False)
 
 
@@ -219,7 +232,7 @@ def print_next_step(
     chosen: bool,
 ) -> None:
     """Print the next command, or the problem to fix first."""
-    table = quality_report.table
+    table = quality_report.classed_table
     if len(quality_report.failures) == len(table):
         console.print("No field can be read. Replace the images and run ingest again.")
         return

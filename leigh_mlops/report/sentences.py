@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from leigh_mlops.plates import TreatedCounts
+
 __all__ = [
     "CONFOUNDED_AUC",
     "PART_NAMES",
@@ -13,6 +15,7 @@ __all__ = [
     "depth_lines",
     "metric_name",
     "comparison_sentences",
+    "treated_sentences",
 ]
 
 Scores = Mapping[str, float]
@@ -260,3 +263,33 @@ def _sample_size_sentence(scores: Scores) -> str:
     few = "Only " if wells < FEW_WELLS else ""
     verb = "was" if wells == 1 else "were"
     return f"{few}{format_count(wells, 'well')} {verb} scored: each well changes the accuracy by {1 / wells:.3f}."
+
+
+def treated_sentences(counts: TreatedCounts, *, train_on_compounds: bool = False) -> list[str]:
+    """Describe how treated wells are counted; empty where no well carries a compound."""
+    sentences = []
+    if counts.wells:
+        labels = ", ".join(f"{name} {number}" for name, number in counts.by_class.items()) or "without a class"
+        carry = f"{format_count(counts.wells, 'well')} ({format_count(counts.fields, 'field')}; labelled {labels})"
+        verb = "carries" if counts.wells == 1 else "carry"
+        if train_on_compounds:
+            sentences.append(f"{carry} {verb} a compound and count as labelled (--train-on-compounds).")
+        else:
+            pronoun, verbs = (
+                ("it is", "trains, validates and tests")
+                if counts.wells == 1
+                else ("they are", "train, validate and test")
+            )
+            sentences.append(
+                f"{carry} {verb} a compound: {pronoun} in no class and {verbs} nothing. --train-on-compounds of tune "
+                "and train counts such wells as labelled; pert_type in the plate map marks controls."
+            )
+            if counts.lost_classes:
+                names = ", ".join(counts.lost_classes)
+                sentences.append(f"No class {names}: all its wells carry a compound and none is marked as a control.")
+    if counts.controls:
+        sentences.append(
+            f"{format_count(counts.controls, 'control well')} with a compound "
+            f"{'counts' if counts.controls == 1 else 'count'} as labelled."
+        )
+    return sentences

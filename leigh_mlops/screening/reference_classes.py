@@ -7,28 +7,17 @@ from enum import StrEnum
 import pandas as pd
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.plates import well_compounds
 from leigh_mlops.plates.columns import Metadata
 
 __all__ = [
-    "COMPOUND_COLUMNS",
     "ReferenceClasses",
     "ReferenceRule",
     "choose_reference_classes",
     "control_roles",
-    "well_compounds",
 ]
 
-COMPOUND_COLUMNS = (
-    "Metadata_Compound",
-    "Metadata_compound",
-    "Metadata_pert_iname",
-    "Metadata_broad_sample",
-    "Metadata_JCP2022",
-)
-"""Columns that name the compound of a well; the first one that a table has is used."""
-
 _DEFAULT_CLASSES = ("DS", "WT")
-_UNTREATED_NAMES = ("", "dmso", "vehicle", "none", "untreated")
 _ROLES = {"negcon": "source", "poscon": "target"}
 
 
@@ -110,17 +99,6 @@ def control_roles(wells: pd.DataFrame, direction: ReferenceClasses) -> "pd.Serie
         if not (roles == role).any():
             roles = roles.where(~(untreated & (of_class == role)), role)
     return roles.fillna("").astype(str)
-
-
-def well_compounds(wells: pd.DataFrame) -> "pd.Series[str]":
-    """Compound of each well, missing for untreated wells and the solvent alone, on the index of the wells."""
-    column = next((name for name in COMPOUND_COLUMNS if name in wells and wells[name].notna().any()), None)
-    if column is None:
-        return pd.Series(None, wells.index, dtype=object)
-    names = wells[column].astype(object).where(wells[column].notna())
-    return names.map(
-        lambda name: None if str(name).strip().casefold() in _UNTREATED_NAMES else str(name), na_action="ignore"
-    )
 
 
 def _classes_from_controls(wells: pd.DataFrame, classes: Sequence[str]) -> tuple[str, str] | None:

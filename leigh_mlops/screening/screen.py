@@ -11,6 +11,7 @@ import pandas as pd
 
 from leigh_mlops.job_columns import JobColumn
 from leigh_mlops.models import ModelPackage
+from leigh_mlops.plates import well_compounds
 from leigh_mlops.screening.compounds import (
     DoseColumn,
     TreatedWells,
@@ -44,7 +45,6 @@ from leigh_mlops.screening.reference_classes import (
     ReferenceClasses,
     choose_reference_classes,
     control_roles,
-    well_compounds,
 )
 from leigh_mlops.screening.well_table import (
     WELL_COLUMNS,

@@ -1,7 +1,7 @@
 """Scores of a registered version on a labelled data set."""
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ from leigh_mlops.report.terminal_tables import REFERENCE_NAMES
 from leigh_mlops.study.console_summary import evaluation_lines
 from leigh_mlops.study.evaluation import Evaluation, evaluate_package
 from leigh_mlops.study.model_selection import accuracy_gain
-from leigh_mlops.study.plate_levels import stored_excluded_flaws, training_mask
-from leigh_mlops.study.prepare import DataSource, add_flags, add_pixels, find_data, measure_confounds
+from leigh_mlops.study.plate_levels import stored_excluded_flaws, training_mask, was_trained_on_compounds
+from leigh_mlops.study.prepare import DataSource, add_flags, add_pixels, find_labelled_data, measure_confounds
 from leigh_mlops.tracking import Store, Version
 from leigh_mlops.training import PreparedData
 
@@ -95,10 +95,13 @@ def evaluate_version(store: Store, uri: str, data: Path, platemap: Path | None, 
 def matching_data(package: ModelPackage, source: DataSource, console: Console) -> PreparedData:
     """Load the data of a source at a package's image size, with its classes and channels.
 
+    Treated wells have a class only if the package was trained on such wells.
+
     Raises:
         LeighError: The channels or the bit depth differ.
     """
-    table, channels, _ = find_data(source, console)
+    source = replace(source, train_on_compounds=was_trained_on_compounds(package))
+    table, channels, _ = find_labelled_data(source, console)
     if tuple(channels) != tuple(package.channels):
         raise LeighError(
             f"{source.path} has the channels {', '.join(channels)}, but the model was trained on "

@@ -203,7 +203,9 @@ class OpenSearch:
         data, settings = self.data.at_size(space.image_size), TrainingSettings.from_flat(trial.config)
         model, scale, epoch = load_trained_network(space.family, settings, data, Path(trial.checkpoint or ""))
         about = {"run": run.id, "best_epoch": epoch, "val": trial.best, "seed": self.options.seed, "git": revision()}
-        about |= {"exclude": list(self.options.source.excluded_flaws), "beta": settings.beta}
+        source = self.options.source
+        about |= {"exclude": list(source.excluded_flaws), "train_on_compounds": source.train_on_compounds}
+        about |= {"beta": settings.beta}
         baselines = self.data.baselines_for_size(space.image_size)
         references = self.data.references(space.image_size, scale) if needs_references(model) else None
         package = make_package(model, scale, data, baselines, about, [*data.starts.values()], references)

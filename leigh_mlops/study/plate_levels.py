@@ -8,12 +8,12 @@ from rich.console import Console
 from leigh_mlops.errors import LeighError
 from leigh_mlops.images import IntensityScale, adjustment
 from leigh_mlops.models import ModelPackage
-from leigh_mlops.plates import EXCLUDED_BY_DEFAULT
+from leigh_mlops.plates import EXCLUDED_BY_DEFAULT, leave_out_treated
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.study.prepare import add_flags, add_pixels
 from leigh_mlops.training import PreparedData
 
-__all__ = ["plate_adjustments", "stored_excluded_flaws", "training_mask"]
+__all__ = ["plate_adjustments", "stored_excluded_flaws", "training_mask", "was_trained_on_compounds"]
 
 
 def training_mask(package: ModelPackage, data: PreparedData) -> npt.NDArray[np.bool_]:
@@ -39,6 +39,8 @@ def plate_adjustments(
     if controls is None:
         return None
     spec = package.model.spec
+    if not was_trained_on_compounds(package):
+        table = leave_out_treated(table)
     data = add_pixels(table, package.channels, spec.classes, spec.image_size, console)
     data = add_flags(data, stored_excluded_flaws(package), console)
     levels = data.control_levels(training_mask(package, data))
@@ -53,3 +55,8 @@ def plate_adjustments(
 def stored_excluded_flaws(package: ModelPackage) -> tuple[str, ...]:
     """Flaws for which fields were left out when a package was made; the default rule if they are not stored."""
     return tuple(package.about.get("exclude", EXCLUDED_BY_DEFAULT))
+
+
+def was_trained_on_compounds(package: ModelPackage) -> bool:
+    """Return whether treated wells count as labelled for a package; not where it does not say so."""
+    return bool(package.about.get("train_on_compounds", False))

@@ -15,6 +15,7 @@ from leigh_mlops.plates import (
     assign_split,
     bit_depths,
     count_flags_by_class,
+    count_treated,
     describe_donors,
     describe_layout,
     describe_split,
@@ -23,13 +24,14 @@ from leigh_mlops.plates import (
     fold_split,
     is_demo,
     leaked_wells,
+    leave_out_treated,
     probe_confounds,
     require_classes,
     write_demo_plate,
 )
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.progress import Progress
-from leigh_mlops.report.sentences import depth_lines, format_count
+from leigh_mlops.report.sentences import depth_lines, format_count, treated_sentences
 from leigh_mlops.report.terminal_tables import flag_table
 from leigh_mlops.training import PARTS, PreparedData
 
@@ -40,6 +42,7 @@ __all__ = [
     "measure_confounds",
     "divided_table",
     "find_data",
+    "find_labelled_data",
     "add_flags",
     "prepare_data",
     "add_pixels",
@@ -62,6 +65,8 @@ class DataSource:
         fold: ``2/5`` takes the second of five parts as test part; ``2/all`` gives each group a part.
         scale_by: ``training`` for one intensity scale; ``controls`` adjusts each plate to a common
             level by its own negative controls first.
+        train_on_compounds: Count wells with a compound, which are no controls, as labelled; otherwise
+            they are in no class.
     """
 
     path: Path | None
@@ -72,6 +77,7 @@ class DataSource:
     exclude: Sequence[str] | None = None
     fold: str | None = None
     scale_by: str = "training"
+    train_on_compounds: bool = False
 
     @property
     def excluded_flaws(self) -> tuple[str, ...]:
@@ -91,7 +97,7 @@ def divided_table(source: DataSource, console: Console) -> DividedData:
     Raises:
         LeighError: There are no images, only one class, or too few wells for a split.
     """
-    table, channels, classes = find_data(source, console)
+    table, channels, classes = find_labelled_data(source, console)
     require_classes(table)
     table = table.assign(Metadata_Split=_split(table, source))
     _show_split(table, console, source.group)
@@ -170,8 +176,22 @@ def find_data(source: DataSource, console: Console) -> DividedData:
             f"  {len(found.unmatched)} files match no pattern and are left out, for example {found.unmatched[0].name}",
             markup=False,
         )
-    conditions = found.table.get(Metadata.CONDITION, pd.Series(dtype=str)).dropna()
-    return found.table, found.channels, tuple(sorted(map(str, conditions.unique())))
+    return found.table, found.channels, _class_names(found.table)
+
+
+def find_labelled_data(source: DataSource, console: Console) -> DividedData:
+    """Find the data of which labels are used; treated wells have no class, unless the source says so."""
+    table, channels, _ = find_data(source, console)
+    for sentence in treated_sentences(count_treated(table), train_on_compounds=source.train_on_compounds):
+        console.print(sentence, markup=False)
+    if not source.train_on_compounds:
+        table = leave_out_treated(table)
+    return table, channels, _class_names(table)
+
+
+def _class_names(table: pd.DataFrame) -> tuple[str, ...]:
+    conditions = table.get(Metadata.CONDITION, pd.Series(dtype=str)).dropna()
+    return tuple(sorted(map(str, conditions.unique())))
 
 
 def add_pixels(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from leigh_mlops.plates import describe_layout, leaked_wells
+from leigh_mlops.plates import count_treated, describe_layout, leaked_wells
 from leigh_mlops.plates.columns import Metadata, is_metadata
 from leigh_mlops.report.figures import baseline_comparison, learning_curves
 from leigh_mlops.report.layout_picture import layout_picture
@@ -57,9 +57,11 @@ def log_data(
 ) -> None:
     """Log the images, their split and facts of both; ``at`` is when the search began."""
     split = {"group": source.group, "split_seed": source.seed, "fold": source.fold or "none"}
-    run.log_params({"seed": seed, "scale_by": source.scale_by} | split)
+    treated = {"train_on_compounds": source.train_on_compounds}
+    run.log_params({"seed": seed, "scale_by": source.scale_by} | treated | split)
     leaked = leaked_wells(data.table, data.table[Metadata.SPLIT])
     metrics: dict[str, float] = {"data/fields": len(data.table), "data/leaked_wells": len(leaked)}
+    metrics["data/treated_wells"] = count_treated(data.table).wells
     metrics["data/excluded"] = int(data.table[Metadata.EXCLUDED].sum())
     metrics |= {f"data/{kind}_auc": scores["auc"] for kind, scores in confounds.items() if scores}
     run.log_metrics(metrics, at=at)

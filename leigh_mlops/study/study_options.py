@@ -68,6 +68,8 @@ class StudyOptions:
         source = {
             key: str(value.absolute()) if isinstance(value, Path) else value for key, value in vars(self.source).items()
         }
+        if not self.source.train_on_compounds:  # as in journals of versions that do not know it
+            del source["train_on_compounds"]
         settings: StudySettings = {
             "source": source | {"exclude": list(self.source.excluded_flaws)},
             "spaces": [space.model_dump(mode="json") for space in self.spaces],

@@ -6,7 +6,6 @@ from leigh_mlops.screening.reference_classes import (
     ReferenceRule,
     choose_reference_classes,
     control_roles,
-    well_compounds,
 )
 
 
@@ -81,9 +80,3 @@ def test_a_rescuer_used_as_positive_control_is_no_diseased_control() -> None:
     )  # fmt: skip
     assert control_roles(table, direction).tolist() == ["source", "source", "target", ""]
     assert control_roles(table.iloc[2:], direction).tolist() == ["target", ""]
-
-
-def test_the_solvent_is_no_compound() -> None:
-    assert well_compounds(wells(Compound=["x", "DMSO", None, " vehicle", 3])).dropna().to_dict() == {0: "x", 4: "3"}
-    assert well_compounds(wells(pert_iname=["y", None])).dropna().to_dict() == {0: "y"}
-    assert well_compounds(NOTHING).isna().all()

@@ -113,3 +113,17 @@ def test_a_plate_without_controls_cannot_be_explained(plates: Path) -> None:
     table = find_images(plates).table.drop(columns="Metadata_Control")
     with pytest.raises(LeighError, match="pert_type=negcon"):
         plate_adjustments(package, table, QUIET)
+
+
+def test_treated_wells_are_scored_only_for_a_model_that_was_trained_on_them(plates: Path) -> None:
+    _, package = trained(plates, "training")
+    first = find_images(plates).table["Metadata_Well"].iloc[0]
+    table = find_images(plates).table.assign(Metadata_Control=None)
+    table["Metadata_Compound"] = table["Metadata_Well"].map({first: "rescuer"})
+    table.to_parquet(plates / "treated.parquet")
+    source = DataSource(plates / "treated.parquet")
+    chosen = replace(package, about=package.about | {"train_on_compounds": True})
+    everything = matching_data(chosen, source, QUIET)
+    fewer = matching_data(package, source, QUIET)
+    wells = [{well.partition("/")[2] for well in data.wells[data.rows()]} for data in (everything, fewer)]
+    assert wells[0] - wells[1] == {first}

@@ -33,6 +33,13 @@ def test_settings_come_back_as_they_were_saved(tmp_path: Path) -> None:
     assert (again.seed, again.time_budget_s, again.line) == (3, 60.0, "mito")
 
 
+def test_training_on_compounds_comes_back(tmp_path: Path) -> None:
+    options = StudyOptions(DataSource(tmp_path), [SPACE])
+    assert "train_on_compounds" not in options.to_settings("mlruns")["source"]
+    chosen = StudyOptions(DataSource(tmp_path, train_on_compounds=True), [SPACE]).to_settings("mlruns")
+    assert StudyOptions.from_settings(chosen).source.train_on_compounds
+
+
 def test_the_settings_of_version_0_1_0_are_read(tmp_path: Path) -> None:
     journal = Path(__file__).parents[1] / "artifacts" / "journal-0.1.0.jsonl"
     opened = Journal(Path(shutil.copy(journal, tmp_path))).find_first(Opened)

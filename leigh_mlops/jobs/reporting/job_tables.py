@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from leigh_mlops.job_columns import JobColumn
+from leigh_mlops.plates import well_compounds
 from leigh_mlops.report.table_columns import Columns, drop_empty, is_missing, row_count
-from leigh_mlops.screening.reference_classes import ReferenceClasses, well_compounds
+from leigh_mlops.screening.reference_classes import ReferenceClasses
 from leigh_mlops.screening.screen import Screen
 
 __all__ = ["JobTables", "job_tables"]

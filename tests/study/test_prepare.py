@@ -1,0 +1,75 @@
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.plates import is_treated
+from leigh_mlops.study.prepare import DataSource, divided_table, find_data, prepare_data
+from leigh_mlops.training import PARTS, PreparedData
+
+RESCUED = ("B03", "B05")
+
+
+def write_platemap(folder: Path, treated: tuple[str, ...] = RESCUED, control: str = "") -> None:
+    lines = ["well_position,compound,control", *(f"{well},rescuer,{control}" for well in treated)]
+    (folder / "platemap.csv").write_text("\n".join(lines) + "\n")
+
+
+def prepared(folder: Path, **source: object) -> tuple[PreparedData, str]:
+    """The data of a folder, and what is printed."""
+    console = Console(file=io.StringIO(), width=500)
+    chosen = DataSource(folder, **source)  # type: ignore[arg-type]
+    data = prepare_data(chosen, *divided_table(chosen, console), 32, console)
+    return data, console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def used_wells(data: PreparedData) -> set[str]:
+    rows = np.concatenate([data.rows(part) for part in PARTS])
+    return {well.partition("/")[2] for well in data.wells[rows]}
+
+
+def test_treated_wells_are_in_no_class_and_no_part(class_folders: Path) -> None:
+    write_platemap(class_folders)
+    both, words = prepared(class_folders, train_on_compounds=True)
+    assert set(RESCUED) <= used_wells(both)
+    assert "2 wells (4 fields; labelled DS 2) carry a compound and count as labelled" in words
+    data, words = prepared(class_folders)
+    assert used_wells(data) == used_wells(both) - set(RESCUED)
+    assert len(data.rows()) == len(both.rows()) - 4
+    assert (data.labels[is_treated(data.table).to_numpy()] == -1).all()
+    assert "2 wells (4 fields; labelled DS 2) carry a compound: they are in no class" in words
+
+
+def test_without_compounds_nothing_is_said(class_folders: Path) -> None:
+    data, words = prepared(class_folders)
+    assert len(data.rows()) == 24
+    assert "a compound" not in words
+
+
+def test_controls_with_a_compound_keep_their_class(class_folders: Path) -> None:
+    write_platemap(class_folders, control="poscon")
+    data, words = prepared(class_folders)
+    assert set(RESCUED) <= used_wells(data)
+    assert "2 control wells with a compound count as labelled." in words
+
+
+def test_a_class_of_treated_wells_alone_is_none(class_folders: Path) -> None:
+    treated = tuple(
+        f"{row}{column:02d}" for row, columns in (("B", (4, 6, 8, 10)), ("C", (4, 6))) for column in columns
+    )
+    write_platemap(class_folders, treated)
+    assert used_wells(prepared(class_folders, train_on_compounds=True)[0]) >= set(treated)
+    console = Console(file=io.StringIO(), width=500)
+    with pytest.raises(LeighError, match="only the class 'DS'"):
+        divided_table(DataSource(class_folders), console)
+    assert "No class TT: all its wells carry a compound" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_job_sees_the_labels_of_treated_wells(class_folders: Path) -> None:
+    write_platemap(class_folders)
+    table, _, classes = find_data(DataSource(class_folders), Console(quiet=True))
+    assert table.loc[is_treated(table), "Metadata_Condition"].tolist() == ["DS"] * 4
+    assert classes == ("DS", "TT")
