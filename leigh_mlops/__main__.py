@@ -1,5 +1,6 @@
 """``leigh``: all commands as subcommands."""
 
+from leigh_mlops.augment import augment
 from leigh_mlops.blind import blind
 from leigh_mlops.commands import run
 from leigh_mlops.evaluate import evaluate
@@ -15,7 +16,7 @@ from leigh_mlops.ui import ui
 
 def main() -> None:
     """Run ``leigh COMMAND``."""
-    run(synthesize, ingest, tune, train, evaluate, explain, blind, leaderboard, promote, ui)
+    run(synthesize, ingest, augment, tune, train, evaluate, explain, blind, leaderboard, promote, ui)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from leigh_mlops.errors import LeighError, escape_unprintable
 
 __all__ = [
     "ENVIRONMENT",
+    "Augment",
     "console",
     "run",
     "Data",
@@ -67,6 +68,14 @@ ScaleBy = Annotated[
         "--scale-by",
         help="training: one intensity scale, fitted on all training wells; controls: first normalise each plate by "
         "its own negative controls.",
+    ),
+]
+Augment = Annotated[
+    str | None,
+    typer.Option(
+        "--augment",
+        help="Further transforms of training images: published (none), morphology, microscope, or a JSON or YAML file "
+        "of Albumentations transforms.",
     ),
 ]
 TrainOnCompounds = Annotated[

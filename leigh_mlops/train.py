@@ -6,6 +6,7 @@ import typer
 import yaml
 
 from leigh_mlops.commands import (
+    Augment,
     Data,
     Exclude,
     Fold,
@@ -47,6 +48,7 @@ def train(
     exclude: Exclude = None,
     scale_by: ScaleBy = "training",
     train_on_compounds: TrainOnCompounds = False,
+    augment: Augment = None,
     name: Annotated[str, typer.Option(help="Prefix of the registered name.")] = "leigh",
     store: Store = None,
     ray_address: RayAddress = None,
@@ -57,7 +59,7 @@ def train(
     found = {space.family: space for space in load_spaces(None)}
     if family not in found:
         raise LeighError(f"The family {family!r} is unknown; choose one of {', '.join(sorted(found))}.")
-    space = configure_search(found[family], preset, trials=1, epochs=epochs, image_size=image_size)
+    space = configure_search(found[family], preset, trials=1, epochs=epochs, image_size=image_size, augment=augment)
     values = assignments(settings or []) | ({"init": init} if init else {})
     space = space.replace_fields(
         space={}, keep=1, early_stopping="none", algorithm="random", objectives=[]

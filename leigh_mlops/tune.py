@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from leigh_mlops.commands import (
+    Augment,
     Exclude,
     Fold,
     Group,
@@ -23,7 +24,7 @@ from leigh_mlops.commands import (
 )
 from leigh_mlops.errors import LeighError
 from leigh_mlops.search import SearchProcess
-from leigh_mlops.settings import SearchSpace, find_search_files, load_space
+from leigh_mlops.settings import SearchSpace, find_search_files, load_space, read_augmentation
 
 PRESETS = ("quick", "standard", "thorough")
 # Options that may differ when a search is resumed.
@@ -61,6 +62,7 @@ def tune(
     exclude: Exclude = None,
     scale_by: ScaleBy = "training",
     train_on_compounds: TrainOnCompounds = False,
+    augment: Augment = None,
     name: Annotated[str, typer.Option(help="Prefix of the registered names; a new prefix starts with version 1.")] = (
         "leigh"
     ),
@@ -90,7 +92,7 @@ def tune(
             return
         chosen = preset or ("standard" if data else "quick")
         spaces = [
-            configure_search(space, chosen, trials=trials, epochs=epochs, image_size=image_size)
+            configure_search(space, chosen, trials=trials, epochs=epochs, image_size=image_size, augment=augment)
             for space in load_spaces(searches)
         ]
         if not dry_run:
@@ -138,19 +140,28 @@ def load_spaces(searches: list[Path] | None) -> list[SearchSpace]:
 
 
 def configure_search(
-    space: SearchSpace, preset: str, *, trials: int | None, epochs: int | None, image_size: int | None
+    space: SearchSpace,
+    preset: str,
+    *,
+    trials: int | None,
+    epochs: int | None,
+    image_size: int | None,
+    augment: str | None = None,
 ) -> SearchSpace:
     """Apply a preset to a search, then the limits of the command line, which take precedence.
 
     Raises:
-        LeighError: The preset is unknown.
+        LeighError: The preset is unknown, or the augmentation can't be read.
     """
     if preset not in PRESETS:
         raise LeighError(f"The preset {preset!r} is unknown; choose one of {', '.join(PRESETS)}.")
     space = space.apply_preset(preset)
     bounds = {"trials": trials, "image_size": image_size}
     space = space.replace_fields(**{key: value for key, value in bounds.items() if value is not None})
-    return space.fix_hyperparameters({"epochs": epochs}) if epochs else space
+    values: dict[str, object] = {"epochs": epochs} if epochs else {}
+    if augment is not None:
+        values["augment"] = read_augmentation(augment, Path())
+    return space.fix_hyperparameters(values) if values else space
 
 
 if __name__ == "__main__":

@@ -15,7 +15,9 @@ ROOMS = [
     "training", "explanations", "progress", "report", "screening", "tracking", "search", "study", "jobs", "api",
 ]  # fmt: skip
 CORE = ["plates", "scores", "images", "models", "training", "explanations"]
-COMMANDS = ["tune", "train", "evaluate", "explain", "blind", "leaderboard", "promote", "ui", "ingest", "synthesize"]
+COMMANDS = [
+    "tune", "train", "evaluate", "explain", "blind", "leaderboard", "promote", "ui", "ingest", "augment", "synthesize",
+]  # fmt: skip
 
 
 def sources(name: str) -> list[Path]:

@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from leigh_mlops.images.pixel_transforms import PixelTransforms
+
 __all__ = ["Augmentation", "Variation", "affine_maps", "warp"]
 
 Floats = npt.NDArray[np.float64]
@@ -35,6 +37,7 @@ class Augmentation:
         shift: Largest shift, as a share of the side.
         jitter: Largest relative change of all channels' intensity together; on plates that are
             adjusted to their controls, of the adjusted intensity.
+        transforms: Further transforms of the raw intensities, between the shift and the jitter.
     """
 
     flip: float = 0.5
@@ -42,6 +45,7 @@ class Augmentation:
     quarter_turns: bool = False
     shift: float = 0.0
     jitter: float = 0.0
+    transforms: PixelTransforms | None = None
 
     def draw(self, rng: np.random.Generator, count: int, side_px: int) -> Variation:
         """Draw the augmentation of some images.

@@ -14,12 +14,13 @@ import numpy.typing as npt
 
 from leigh_mlops.images.augmentation import Augmentation, Variation, warp
 from leigh_mlops.images.cache import PixelCache
+from leigh_mlops.images.pixel_transforms import PixelTransforms
 from leigh_mlops.images.scale import IntensityScale
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Augmentation", "Batch", "FieldBatches", "derived_seed"]
+__all__ = ["Augmentation", "Batch", "FieldBatches", "derived_seed", "transform_field"]
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class FieldBatches:
         order = rng.permutation(len(self.rows))
         drawn = self.augmentation.draw(rng, len(order), self.cache.pixels.shape[-1]) if self.augmentation else None
         parts = [part for part in self._parts() if part.stop - part.start > 1 or len(order) == 1]
-        return run_in_order([partial(self._batch, order[part], part, drawn) for part in parts], self.workers)
+        return run_in_order([partial(self._batch, order[part], part, drawn, number) for part in parts], self.workers)
 
     def __iter__(self) -> Iterator[Batch]:
         """The batches in order, not augmented."""
@@ -79,18 +80,28 @@ class FieldBatches:
         starts = range(0, len(self.rows), self.batch_size)
         return [slice(start, min(start + self.batch_size, len(self.rows))) for start in starts]
 
-    def _batch(self, chosen: npt.NDArray[np.int64], part: slice, drawn: Variation | None) -> Batch:
+    def _batch(
+        self, chosen: npt.NDArray[np.int64], part: slice, drawn: Variation | None, number: int | None = None
+    ) -> Batch:
         import torch  # whoever reads images for their quality needs none
 
         rows = self.rows[chosen]
         images = np.empty((len(rows), *self.cache.pixels.shape[1:]), np.float32)
         prepare = self._scale_counts if self.cache.adjust is None else self._scale_raw
+        transforms = self.augmentation.transforms if self.augmentation else None
         for place, (row, image) in enumerate(zip(rows, images, strict=True)):
             if drawn is None:
                 prepare(int(row), image, None, 1.0)
             else:
                 position = part.start + place
-                prepare(int(row), image, drawn.placements[position], float(drawn.factors[position]))
+                placement, factor = drawn.placements[position], float(drawn.factors[position])
+                if transforms is None or number is None:
+                    prepare(int(row), image, placement, factor)
+                else:
+                    # The row and not its position, so that the draws of a field do not depend on the other rows.
+                    seed = derived_seed(self.seed, number, int(row), 1)
+                    raw = transform_field(self.cache, int(row), placement, transforms, seed)
+                    image[:] = self.scale.apply(self.cache.adjust_raw(raw[None], [row])[0] * np.float32(factor))
         return Batch(torch.from_numpy(images), torch.from_numpy(self.labels[chosen]), rows)
 
     def _scale_counts(
@@ -117,6 +128,22 @@ class FieldBatches:
         """Network units of every count, shape (C, 65536)."""
         raw = np.arange(65536, dtype=np.float32) * np.float32(self.cache.unit)
         return self.scale.apply(np.tile(raw, (self.cache.pixels.shape[1], 1, 1)))[:, 0]
+
+
+def transform_field(
+    cache: PixelCache, row: int, placement: npt.NDArray[np.float64], transforms: PixelTransforms | None, seed: int
+) -> npt.NDArray[np.float32]:
+    """Return one field moved and transformed, raw intensities as acquired, (C, S, S), within the range of its files.
+
+    Args:
+        cache: The pixel cache.
+        row: Row of the field.
+        placement: Shape (2, 3), see :func:`affine_maps`.
+        transforms: Transforms of the raw intensities.
+        seed: Seed of their draws.
+    """
+    raw = np.stack(warp(cache.pixels[row].astype(np.float32) * np.float32(cache.unit), placement))
+    return np.minimum(raw if transforms is None else transforms.apply(raw, seed), np.float32(cache.full_scale))
 
 
 def run_in_order(jobs: list[Callable[[], Batch]], workers: int) -> Iterator[Batch]:

@@ -60,10 +60,15 @@ class PixelCache:
         rows = np.asarray(rows)
         raw: npt.NDArray[np.float32] = self.pixels[rows].astype(np.float32)
         raw *= np.float32(self.unit)
-        if self.adjust is not None:
-            offset, gain = np.moveaxis(self.adjust[rows], -1, 0)[..., None, None]
-            raw = offset + gain * raw
-        return raw
+        return self.adjust_raw(raw, rows)
+
+    def adjust_raw(self, raw: npt.NDArray[np.float32], rows: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """Return offset + gain * raw of some rows (n, C, S, S); the same intensities where no adjustment is set."""
+        if self.adjust is None:
+            return raw
+        offset, gain = np.moveaxis(self.adjust[np.asarray(rows)], -1, 0)[..., None, None]
+        adjusted: npt.NDArray[np.float32] = offset + gain * raw
+        return adjusted
 
     @classmethod
     def load(cls, folder: Path) -> "PixelCache":

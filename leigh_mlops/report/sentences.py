@@ -11,6 +11,7 @@ __all__ = [
     "SCORE_NAMES",
     "confound_sentences",
     "format_count",
+    "intensity_sentences",
     "format_percent",
     "depth_lines",
     "metric_name",
@@ -293,3 +294,13 @@ def treated_sentences(counts: TreatedCounts, *, train_on_compounds: bool = False
             f"{'counts' if counts.controls == 1 else 'count'} as labelled."
         )
     return sentences
+
+
+def intensity_sentences(channels: Sequence[str], changes: Sequence[Scores]) -> list[str]:
+    """Describe what an augmentation does to the intensities of each channel, see ``AugmentationPreview.changes``."""
+    return [
+        f"{channel}: mean {row['field_mean']:.4g} in the field and {row['versions_mean']:.4g} in its versions; "
+        f"percentiles 1 to 99: {row['field_p1']:.4g} to {row['field_p99']:.4g} and {row['versions_p1']:.4g} to "
+        f"{row['versions_p99']:.4g}; {100 * max(row['clipped'], 0):.2g} % of the pixels are newly black or saturated."
+        for channel, row in zip(channels, changes, strict=True)
+    ]

@@ -1,5 +1,6 @@
 """Frozen settings of data, training and search; unknown keys and values out of bounds are refused."""
 
+from leigh_mlops.settings.augmentation_settings import AUGMENTATIONS, augmentation_text, read_augmentation
 from leigh_mlops.settings.base import SettingsError, parse_settings
 from leigh_mlops.settings.domains import Choice, Domain, Range
 from leigh_mlops.settings.search_files import find_line, find_search_files, load_space
@@ -7,6 +8,7 @@ from leigh_mlops.settings.space import SearchObjective, SearchPreset, SearchSpac
 from leigh_mlops.settings.training_settings import TrainingSettings, joint_parts
 
 __all__ = [
+    "AUGMENTATIONS",
     "Choice",
     "Domain",
     "SearchObjective",
@@ -21,4 +23,6 @@ __all__ = [
     "find_line",
     "load_space",
     "parse_settings",
+    "augmentation_text",
+    "read_augmentation",
 ]

@@ -1,6 +1,6 @@
 """Domains from which a search draws hyperparameters, and the conditions under which it draws them at all."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from leigh_mlops.settings.base import Settings, quote_value
 from leigh_mlops.settings.training_settings import ARCHITECTURE, JOINT, joint_parts
 
-__all__ = ["Choice", "Domain", "Range", "has_wanted_value", "hyperparameter_value"]
+__all__ = ["Choice", "Domain", "Range", "has_wanted_value", "hyperparameter_value", "map_choices"]
 
 
 def hyperparameter_value(config: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401
@@ -105,6 +105,15 @@ class Range(_Conditional):
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         return self.low <= value <= self.high and (not self.integer or float(value).is_integer())
+
+
+def map_choices(function: Callable[[Any], Any], given: object) -> object:
+    """Apply a function to the values of a choice as a search file gives it; what is no choice stays as it is."""
+    if isinstance(given, list):
+        return [function(value) for value in given]
+    if isinstance(given, dict) and isinstance(given.get("values"), list):
+        return given | {"values": [function(value) for value in given["values"]]}
+    return given
 
 
 def _kind(given: object) -> str:

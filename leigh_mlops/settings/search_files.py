@@ -1,26 +1,21 @@
 """Search files in YAML, and the line numbers for their errors."""
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial, reduce
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.settings.augmentation_settings import read_augmentation
 from leigh_mlops.settings.base import Keys, SettingsError, parse_settings, quote_value
+from leigh_mlops.settings.domains import map_choices
 from leigh_mlops.settings.space import SearchSpace
+from leigh_mlops.settings.yaml_loader import NumberLoader
 
 __all__ = ["find_line", "find_search_files", "load_space"]
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which 1e-4 is a number, as in YAML 1.2."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
 
 
 def find_search_files(named: Sequence[Path] = ()) -> list[Path]:
@@ -55,6 +50,7 @@ def load_space(path: Path) -> SearchSpace:
         values = loader.construct_document(root)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date such as 2026-99-99 is a ValueError
         raise _yaml_error(path, error) from None
+    values = _read_augmentations(path, root, values)
     try:
         space = parse_settings(SearchSpace, values, str(path))
     except SettingsError as error:
@@ -69,6 +65,32 @@ def load_space(path: Path) -> SearchSpace:
     return space
 
 
+def _read_augmentations(path: Path, root: yaml.MappingNode, values: dict[Any, Any]) -> dict[Any, Any]:
+    """Put the transforms of files that the search file names in place of their names."""
+    read = partial(read_augmentation, folder=path.parent)
+    places = [("published",), *(("presets", name, "fix") for name in _mapping(values.get("presets")))]
+    for keys in places:
+        flat = _mapping(reduce(lambda at, key: _mapping(at.get(key)), keys, values))
+        if "augment" in flat:
+            flat["augment"] = _with_line(path, root, (*keys, "augment"), partial(read, flat["augment"]))
+    space = _mapping(values.get("space"))
+    if "augment" in space:
+        choose = partial(map_choices, read, space["augment"])
+        space["augment"] = _with_line(path, root, ("space", "augment"), choose)
+    return values
+
+
+def _mapping(value: object) -> dict[Any, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _with_line(path: Path, root: yaml.MappingNode, keys: Keys, function: Callable[[], Any]) -> Any:  # noqa: ANN401
+    try:
+        return function()
+    except LeighError as error:
+        raise _add_line(path, root, str(error), keys) from None
+
+
 def find_line(path: Path, *keys: str) -> int:
     """Find the line of a search file, from 1, that has a key, or the nearest enclosing key that exists.
 
@@ -78,9 +100,9 @@ def find_line(path: Path, *keys: str) -> int:
     return _line(_compose(path)[1], keys)
 
 
-def _compose(path: Path) -> tuple[_Loader, yaml.MappingNode]:
+def _compose(path: Path) -> tuple[NumberLoader, yaml.MappingNode]:
     try:
-        loader = _Loader(path.read_text(encoding="utf-8"))
+        loader = NumberLoader(path.read_text(encoding="utf-8"))
         root = loader.get_single_node()
     except OSError as error:
         raise LeighError(f"{path}: the search file can't be read ({error.strerror}); check the path.") from None

@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from leigh_mlops.settings.augmentation_settings import augmentation_text
 from leigh_mlops.settings.base import KeyedError, Settings, SettingsError, parse_settings, quote_value
 from leigh_mlops.settings.conditions import can_draw_together, check_conditions, drawing_order, resolve_conditions
-from leigh_mlops.settings.domains import Choice, Domain, Range
+from leigh_mlops.settings.domains import Choice, Domain, Range, map_choices
 from leigh_mlops.settings.training_settings import ARCHITECTURE, JOINT, Flat, TrainingSettings, joint_parts, known_keys
 
 __all__ = ["SearchObjective", "SearchPreset", "TrialResources", "SearchSpace"]
@@ -28,6 +29,17 @@ def _check_metric(metric: str) -> str:
             f"{quote_value(metric)} must begin with val/ or train/, such as val/inverse_error or train/seconds."
         )
     return metric
+
+
+def _normalise_domains(space: object) -> object:
+    """Reject unknown keys, and write the choices of an augmentation as texts."""
+    known_keys(space)
+    if not isinstance(space, dict) or "augment" not in space:
+        return space
+    try:
+        return space | {"augment": map_choices(augmentation_text, space["augment"])}
+    except ValueError as error:
+        raise KeyedError(f"space.augment: {error}", "space", "augment") from None
 
 
 class SearchObjective(Settings):
@@ -84,7 +96,7 @@ class SearchSpace(Settings):
     image_size: int = Field(224, ge=32, description="pixels")
     resources: TrialResources = TrialResources()
     published: Flat
-    space: Annotated[dict[str, Domain], BeforeValidator(known_keys)] = Field(default_factory=dict)
+    space: Annotated[dict[str, Domain], BeforeValidator(_normalise_domains)] = Field(default_factory=dict)
     presets: dict[Literal["quick", "standard", "thorough"], SearchPreset] = Field(default_factory=dict)
 
     @property

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import yaml
 from pydantic import BeforeValidator, Field, model_validator
 
+from leigh_mlops.settings.augmentation_settings import augmentation_text
 from leigh_mlops.settings.base import KeyedError, Settings, SettingsError, parse_settings, quote_value, suggest_key
 
 __all__ = ["ARCHITECTURE", "JOINT", "Flat", "TrainingSettings", "joint_parts", "known_keys"]
@@ -68,6 +69,10 @@ class TrainingSettings(Settings):
     quarter_turns: bool = Field(False, description="whether images are also turned by 90, 180 and 270 degrees")
     shift: float = Field(0.0, ge=0, le=0.5, description="largest shift, share of the side")
     jitter: float = Field(0.0, ge=0, lt=1, description="largest relative change of the intensity")
+    augment: Annotated[str | None, BeforeValidator(augmentation_text)] = Field(
+        None,
+        description="further transforms: a preset, or serialised transforms of Albumentations",
+    )
     precision: Literal["fp32", "bf16"] = Field("fp32", description="of forward pass and loss in training")
     beta: float = Field(1.0, gt=0, le=1e6, description="weight of the cross-entropy against nats per dimension")
     architecture: dict[str, Any] = Field(default_factory=dict)
@@ -133,6 +138,17 @@ def known_keys(values: object) -> object:
     return values
 
 
+def _normalise_flat(values: object) -> object:
+    """Reject unknown keys, and write an augmentation as text."""
+    known_keys(values)
+    if not isinstance(values, dict) or "augment" not in values:
+        return values
+    try:
+        return values | {"augment": augmentation_text(values["augment"])}
+    except ValueError as error:
+        raise KeyedError(f"augment: {error}", "augment") from None
+
+
 def _suggest_hyperparameter(key: str) -> str:
     first, dot, part = key.partition(".")
     if dot and difflib.get_close_matches(first, [JOINT]):
@@ -140,5 +156,5 @@ def _suggest_hyperparameter(key: str) -> str:
     return suggest_key(key, TrainingSettings.model_fields)
 
 
-Flat = Annotated[dict[str, Any], BeforeValidator(known_keys)]
+Flat = Annotated[dict[str, Any], BeforeValidator(_normalise_flat)]
 """Hyperparameters by name, parts of the architecture as ``architecture.dropout``."""

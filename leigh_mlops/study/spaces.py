@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.images import check_image_size
+from leigh_mlops.images import check_augmentation, check_image_size
 from leigh_mlops.models import MODELS, build_model
 from leigh_mlops.settings import Choice, SearchSpace, TrainingSettings
 from leigh_mlops.tracking import Store
@@ -19,7 +19,8 @@ def check_spaces(spaces: Sequence[SearchSpace], channels: int = 3) -> None:
     """Refuse search spaces that would fail in a trial.
 
     Raises:
-        LeighError: A family is unknown or named twice, or an architecture or image size is impossible.
+        LeighError: A family is unknown or named twice, an architecture or image size is impossible, or an augmentation
+            would break intensities.
     """
     for space in spaces:
         if space.family not in MODELS:
@@ -29,6 +30,14 @@ def check_spaces(spaces: Sequence[SearchSpace], channels: int = 3) -> None:
         check_image_size(space.image_size)
         for choice in space.architectures():
             _build_on_meta_device(choice, channels)
+        for text in _augmentations(space):
+            check_augmentation(text, channels)
+
+
+def _augmentations(space: SearchSpace) -> set[str | None]:
+    """Augmentations that the trials of a search may have, as texts."""
+    domain = space.space.get("augment")
+    return {space.published.get("augment"), *(domain.values if isinstance(domain, Choice) else [])}
 
 
 def latent_size(space: SearchSpace, channels: int) -> int:

@@ -6,7 +6,14 @@ from pathlib import Path
 import torch
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.images import Augmentation, FieldBatches, IntensityScale, derived_seed
+from leigh_mlops.images import (
+    Augmentation,
+    FieldBatches,
+    IntensityScale,
+    build_pixel_transforms,
+    derived_seed,
+    white_levels,
+)
 from leigh_mlops.models import InitialisationReport, Network, build_model, initialise, load_imagenet_weights
 from leigh_mlops.settings import TrainingSettings
 from leigh_mlops.training.checkpoint import load_best, load_checkpoint
@@ -157,8 +164,9 @@ def _start_state(family: str, settings: TrainingSettings, data: PreparedData, se
 def _batches(settings: TrainingSettings, data: PreparedData, seed: int) -> tuple[FieldBatches, FieldBatches]:
     """Training and validation batches."""
     scale = data.scale(settings.intensity)
+    transforms = build_pixel_transforms(settings.augment, lambda: white_levels(data.cache, data.rows("train")))
     augmentation = Augmentation(
-        settings.flip, settings.rotation_degrees, settings.quarter_turns, settings.shift, settings.jitter
+        settings.flip, settings.rotation_degrees, settings.quarter_turns, settings.shift, settings.jitter, transforms
     )
     return (
         data.batches("train", scale, settings.batch_size, augmentation=augmentation, seed=seed),

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from leigh_mlops.images import Augmentation, FieldBatches, IntensityScale, open_cache
+from leigh_mlops.images import Augmentation, FieldBatches, IntensityScale, PixelTransforms, open_cache, white_levels
 from leigh_mlops.images.batches import Batch, run_in_order
 from tests.conftest import table_of
 
@@ -178,3 +178,41 @@ def test_an_error_in_a_worker_is_raised_where_the_batch_is_taken(batches: FieldB
 
 def test_flips_are_the_published_default() -> None:
     assert Augmentation() == Augmentation(flip=0.5, rotation_degrees=10.0)
+
+
+NOISE = {"__class_fullname__": "GaussNoise", "std_range": [0.01, 0.01], "p": 1.0}
+
+
+def transformed(batches: FieldBatches, *serialised: dict[str, object]) -> FieldBatches:
+    white = white_levels(batches.cache, batches.rows)
+    augmentation = replace(PLAIN, transforms=PixelTransforms(serialised, white))
+    return replace(batches, augmentation=augmentation)
+
+
+@pytest.mark.parametrize("adjust", [False, True])
+def test_transforms_act_on_raw_intensities_before_a_plates_level(deep: FieldBatches, adjust: bool) -> None:
+    batches = adjusted(deep) if adjust else deep
+    nothing = {"__class_fullname__": "NoOp", "p": 1.0}
+    np.testing.assert_allclose(
+        images_of(transformed(batches, nothing).epoch(0)), images_of(batches.epoch(0)), atol=2e-5
+    )
+    half = {"__class_fullname__": "MultiplicativeNoise", "multiplier": [0.5, 0.5], "p": 1.0}
+    epoch = list(transformed(batches, half).epoch(0))
+    rows = np.concatenate([batch.rows for batch in epoch])
+    raw = batches.cache.adjust_raw(replace(batches.cache, adjust=None).raw(rows) / 2, rows)
+    np.testing.assert_allclose(images_of(epoch), batches.scale.apply(raw), atol=2e-5)
+
+
+def test_transforms_are_drawn_by_seed_epoch_and_row(deep: FieldBatches) -> None:
+    noisy = transformed(deep, NOISE)
+    second = images_of(noisy.epoch(2))
+    assert np.abs(second - images_of(deep.epoch(2))).max() > 0.01
+    list(noisy.epoch(1))
+    np.testing.assert_array_equal(images_of(replace(noisy, workers=0).epoch(2)), second)
+    by_row = {number: images_of(noisy.epoch(number))[0] for number in range(2)}
+    assert not np.array_equal(by_row[0], by_row[1])
+    assert not np.array_equal(images_of(replace(noisy, seed=1).epoch(2)), second)
+
+
+def test_validation_is_not_transformed(deep: FieldBatches) -> None:
+    np.testing.assert_array_equal(images_of(transformed(deep, NOISE)), images_of(deep))

@@ -35,6 +35,19 @@ def test_a_resumed_training_is_bit_for_bit_the_one_that_did_not_stop(
     assert all(torch.equal(tensor, weights(rest)[name]) for name, tensor in weights(whole).items())
 
 
+def test_a_resumed_training_draws_the_transforms_of_the_one_that_did_not_stop(
+    data: PreparedData, tmp_path: Path
+) -> None:
+    whole = trial("autoencoder", data, epochs=3, augment="microscope")
+    assert numbers(whole) != numbers(trial("autoencoder", data, epochs=3))
+    assert numbers(trial("autoencoder", data, epochs=3, augment="published")) == numbers(
+        trial("autoencoder", data, epochs=3)
+    )
+    stopped("autoencoder", data, tmp_path / "c", 1, epochs=3, augment="microscope")
+    rest = trial("autoencoder", data, tmp_path / "c", epochs=3, augment="microscope")
+    assert numbers(whole)[1:] == numbers(rest)
+
+
 def test_rates_and_decays_of_a_resumed_training_are_those_of_its_settings(data: PreparedData, tmp_path: Path) -> None:
     stopped("resnext", data, tmp_path / "c", 1)
     same = trial("resnext", data, tmp_path / "c", epochs=2)[0]
