@@ -25,7 +25,6 @@ _CLASS = "__class_fullname__"
 _GROUPS = ("Compose", "Sequential", "OneOf", "SomeOf", "RandomOrder", "SelectiveChannelTransform")
 # What a serialised Compose holds beside its transforms concerns boxes and key points.
 _COMPOSE_KEYS = (_CLASS, "p", "transforms")
-_REFUSED = {"ChannelShuffle": "it exchanges the stains"}
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def check_augmentation(text: str | None, channels: int) -> None:
         name, probability = type(transform).__name__, transform.p
         transform.p = 1.0
         dropout = ".dropout." in type(transform).__module__
-        reason = _REFUSED.get(name) or find_refusal(partial(_apply, transform), channels, may_blank=dropout)
+        reason = find_refusal(partial(_apply, transform), channels, may_blank=dropout)
         transform.p = probability
         if reason:
             raise LeighError(f"the transform {name} can't be used on fields: {reason}; remove it or change it.")

@@ -20,6 +20,7 @@ MAX_CLIPPED_DRAWS = 0.25
 MIN_RANGE, MAX_RANGE = -0.25, 1.25
 MIN_LEVEL, MAX_LEVEL = 0.1, 10.0
 MIN_STEP = 1.05
+MAX_MIXED_SHARE = 0.05
 
 
 def find_refusal(apply: Callable[[Floats, int], Floats], channels: int, *, may_blank: bool = False) -> str:
@@ -32,7 +33,8 @@ def find_refusal(apply: Callable[[Floats, int], Floats], channels: int, *, may_b
     - return 8-bit levels,
     - leave the range of intensities, or change the mean more than tenfold,
     - clip more than 30 % of the pixels to black or white in more than a quarter of the draws,
-    - make the field at half the intensity as bright as the other one: they invert, or adapt to each field's range.
+    - make the field at half the intensity as bright as the other one: they invert, or adapt to each field's range,
+    - change the mean of other channels by more than 5 % where the first channel has half the intensity.
 
     Args:
         apply: From an image (S, S, C) float32 in [0, 1] and a seed to the varied image.
@@ -40,20 +42,21 @@ def find_refusal(apply: Callable[[Floats, int], Floats], channels: int, *, may_b
         may_blank: Whether blanking parts of an image is the transform's purpose.
     """
     field = _synthetic_field(channels)
-    dim = field * np.float32(0.5)
+    dim, tinted = field * np.float32(0.5), field.copy()
+    tinted[..., 0] *= 0.5
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # what does not fit an image is only warned of
-            varied = [(apply(field.copy(), seed), apply(dim.copy(), seed)) for seed in range(DRAWS)]
+            varied = [[apply(each.copy(), seed) for each in (field, dim, tinted)] for seed in range(DRAWS)]
     except Exception as error:
         reason = " ".join(str(error).split())[:150].rstrip(".")
         return f"it fails on {channels} channels of floating-point intensities ({type(error).__name__}: {reason})"
-    for each in (image for pair in varied for image in pair):
+    for each in (image for images in varied for image in images):
         if not isinstance(each, np.ndarray) or each.shape != field.shape or each.dtype != np.float32:
             return "it returns images of another size or type"
-    bright = np.stack([pair[0] for pair in varied])
-    half = np.stack([pair[1] for pair in varied])
-    return _find_broken_intensities(field, bright, half, may_blank)
+    bright, half, other = (np.stack(images) for images in zip(*varied, strict=True))
+    reason = _find_broken_intensities(field, bright, half, may_blank)
+    return reason or ("it mixes or exchanges the stains" if _mixes_channels(bright, other) else "")
 
 
 def _find_broken_intensities(field: Floats, bright: Floats, half: Floats, may_blank: bool) -> str:
@@ -73,6 +76,12 @@ def _find_broken_intensities(field: Floats, bright: Floats, half: Floats, may_bl
     if np.median(steps) < MIN_STEP:
         return "it inverts intensities, or rescales each field by its own range"
     return ""
+
+
+def _mixes_channels(bright: Floats, tinted: Floats) -> bool:
+    """Return whether channels other than the first one follow its intensity, in any draw."""
+    before, after = bright[..., 1:].mean(axis=(1, 2)), tinted[..., 1:].mean(axis=(1, 2))
+    return bool((np.abs(after - before) > MAX_MIXED_SHARE * np.maximum(before, BACKGROUND)).any())
 
 
 def _synthetic_field(channels: int) -> Floats:

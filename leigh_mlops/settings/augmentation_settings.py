@@ -12,6 +12,9 @@ from leigh_mlops.settings.yaml_loader import NumberLoader
 
 __all__ = ["AUGMENTATIONS", "augmentation_text", "parse_augmentation", "read_augmentation"]
 
+MAX_LENGTH = 6000
+"""Characters that MLflow takes for one parameter."""
+
 _REFLECT = 4
 """``cv2.BORDER_REFLECT_101``: a black border would reveal the deformation to a network."""
 
@@ -46,23 +49,33 @@ def augmentation_text(value: object) -> str | None:
             ``albumentations.to_dict`` gives it, or a list of them.
 
     Raises:
-        ValueError: It is neither.
+        ValueError: It is neither, or too long for a run's record.
     """
     if value is None:
         return None
     if isinstance(value, dict | list):
-        return json.dumps(value)
+        return _dump(value)
     if isinstance(value, str) and value in AUGMENTATIONS:
         return value
     if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
         try:
-            return json.dumps(json.loads(value))
-        except (ValueError, RecursionError):
+            return _dump(json.loads(value))
+        except (json.JSONDecodeError, RecursionError):
             pass  # reported below
     raise ValueError(
         f"{quote_value(value)} is no augmentation; give {', '.join(AUGMENTATIONS)}, or transforms as "
         "albumentations.to_dict writes them."
     )
+
+
+def _dump(transforms: object) -> str:
+    text = json.dumps(transforms, separators=(",", ":"))
+    if len(text) > MAX_LENGTH:
+        raise ValueError(
+            f"the augmentation has {len(text)} characters of JSON, and a run's record takes {MAX_LENGTH}; leave out "
+            "arguments that have their default values."
+        )
+    return text
 
 
 def parse_augmentation(text: str | None) -> list[dict[str, Any]]:

@@ -58,9 +58,9 @@ def test_a_search_file_names_presets_files_and_transforms(tmp_path: Path) -> Non
     space = GOOD["space"] | {"augment": ["mine.json", "microscope", [FLIP, FLIP], None]}
     presets = {"quick": {"fix": {"augment": "mine.json"}}}
     read = load_space(written(tmp_path, GOOD | {"published": published, "space": space, "presets": presets}))
-    text = json.dumps([FLIP])
+    text = augmentation_text([FLIP])
     assert read.published["augment"] == text
-    assert read.space["augment"].values == [text, "microscope", json.dumps([FLIP, FLIP]), None]
+    assert read.space["augment"].values == [text, "microscope", augmentation_text([FLIP, FLIP]), None]
     assert read.apply_preset("quick").published["augment"] == text
     assert TrainingSettings.from_flat(read.published).augment == text
 
@@ -70,3 +70,9 @@ def test_the_line_of_a_missing_file_is_named(tmp_path: Path) -> None:
     line = path.read_text().splitlines().index("  augment: none.json") + 1
     with pytest.raises(LeighError, match=rf"line {line}: the augmentation 'none.json' is neither"):
         load_space(path)
+
+
+def test_transforms_that_no_run_record_takes_are_refused() -> None:
+    assert augmentation_text([FLIP] * 100)
+    with pytest.raises(ValueError, match="leave out arguments"):
+        augmentation_text([FLIP] * 200)
