@@ -1,6 +1,7 @@
 """Events of a search: one frozen dataclass for each kind of line in its journal."""
 
 import dataclasses
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ __all__ = [
     "StudySettings",
     "TrialEvent",
     "format_trial_name",
+    "rename_old_metrics",
 ]
 
 Config = dict[str, Any]
@@ -30,8 +32,29 @@ Config = dict[str, Any]
 
 Metrics = dict[str, float]
 
+_Z_PRIME = re.compile(r"(?<![^/])z_prime(?=/|$)")
+
 Outcome = Literal["complete", "time", "stopped"]
 """End of a family's search: all trials are done, its time is over, or the user stopped it."""
+
+
+def rename_old_metrics(metrics: Mapping[str, float]) -> Metrics:
+    """Return metrics by their present names: in version 0.1.0, ``z_prime`` was what ``z_prime_log_odds`` is now.
+
+    Scores hold both or neither since, so that a ``z_prime`` alone is an old one.
+
+    Example:
+        >>> rename_old_metrics({"val/wells/z_prime": 0.19})
+        {'val/wells/z_prime_log_odds': 0.19}
+        >>> rename_old_metrics({"val/z_prime": 0.81, "val/z_prime_log_odds": 0.19})
+        {'val/z_prime': 0.81, 'val/z_prime_log_odds': 0.19}
+    """
+    present = {name: _log_odds_name(name) for name in metrics}
+    return {name if present[name] in metrics else present[name]: value for name, value in metrics.items()}
+
+
+def _log_odds_name(metric: str) -> str:
+    return _Z_PRIME.sub("z_prime_log_odds", metric, count=1)
 
 
 class StudySettings(TypedDict):
@@ -86,6 +109,9 @@ class Event:
                 facts[each.name] = values[each.name]
             elif each.default is dataclasses.MISSING and each.name != "time":
                 raise ValueError(f"an event {kind.what!r} without {each.name!r}")
+        if kind is Opened and "version" not in facts:
+            facts["study"] = _rename_old_objectives(facts["study"])
+        facts |= {name: rename_old_metrics(facts[name]) for name in ("metrics", "best") if name in facts}
         return kind(**facts)
 
 
@@ -96,11 +122,13 @@ class Opened(Event):
     Attributes:
         study: Settings of its study.
         facts: Facts about its data.
+        version: Version of the package; None where it was 0.1.0, which did not store it.
     """
 
     what = "opened"
     study: StudySettings
     facts: DataFacts
+    version: str | None = None
 
 
 @dataclass(frozen=True)
@@ -199,6 +227,14 @@ class Ended(TrialEvent):
     trace: str | None = None
     stopped: str | None = None
     seconds: float = 0.0
+
+
+def _rename_old_objectives(study: StudySettings) -> StudySettings:
+    spaces = []
+    for space in study["spaces"]:
+        objectives = [each | {"metric": _log_odds_name(each["metric"])} for each in space["objectives"]]
+        spaces.append(space | {"metric": _log_odds_name(space["metric"]), "objectives": objectives})
+    return study | {"spaces": spaces}
 
 
 _KINDS: dict[str, type[Event]] = {

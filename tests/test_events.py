@@ -83,6 +83,26 @@ def test_an_event_without_one_of_its_facts_is_refused(event: Event, line: dict[s
             Event.from_json({key: value for key, value in line.items() if key != name})
 
 
+def test_a_journal_of_the_first_version_keeps_its_z_prime_under_its_present_name() -> None:
+    line = EpochDone("resnext", 2, {}, "c", 3, {"val/z_prime": 0.19}, 3, {"val/wells/z_prime/DS_TT": 0.2}).to_json()
+    event = Event.from_json(line)
+    assert isinstance(event, EpochDone)
+    assert event.metrics == {"val/z_prime_log_odds": 0.19}
+    assert event.best == {"val/wells/z_prime_log_odds/DS_TT": 0.2}
+    both = {"val/z_prime": 0.81, "val/z_prime_log_odds": 0.19}
+    assert Event.from_json(line | {"metrics": both}).metrics == both  # type: ignore[attr-defined]
+
+
+def test_an_old_search_by_z_prime_goes_on_by_what_it_was() -> None:
+    space = {"metric": "val/z_prime", "objectives": [{"metric": "val/wells/z_prime", "mode": "max"}]}
+    line = Opened(SETTINGS | {"spaces": [space]}, FACTS, "0.2.0").to_json()  # type: ignore[arg-type]
+    assert Event.from_json(line).study["spaces"] == [space]  # type: ignore[attr-defined]
+    del line["version"]
+    (renamed,) = Event.from_json(line).study["spaces"]  # type: ignore[attr-defined]
+    assert renamed["metric"] == "val/z_prime_log_odds"
+    assert renamed["objectives"] == [{"metric": "val/wells/z_prime_log_odds", "mode": "max"}]
+
+
 def test_a_kind_of_a_later_version_is_an_event_with_its_time() -> None:
     assert Event.from_json({"what": "renamed", "time": 5.0, "to": "x"}) == Event(time=5.0)
 

@@ -96,7 +96,9 @@ def test_each_trial_is_one_run_beside_the_baseline(searched: tuple[Workshop, str
         for run in runs:
             assert len(shop.store.get_metric_history(run.info.run_id, "train/loss")) == 2
     baseline = shop.runs("baseline")[0].data.metrics
-    assert {"val/accuracy", "val/wells/accuracy", "val/log_loss", "val/z_prime"} <= set(baseline)
+    assert {"val/accuracy", "val/wells/accuracy", "val/log_loss", "val/z_prime", "val/z_prime_log_odds"} <= set(
+        baseline
+    )
     assert "val/mse" in shop.runs("pca")[0].data.metrics
     assert "val/auc" in shop.runs("position")[0].data.metrics
     assert parent.data.metrics["data/leaked_wells"] == 0

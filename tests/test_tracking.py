@@ -110,6 +110,17 @@ def test_class_names_with_any_letters_can_be_logged(store: Store) -> None:
     assert store.client.get_run(run.id).data.metrics == {"val/z_prime/DS-FCCP_WT -ctrl-": 0.5}
 
 
+def test_runs_of_the_first_version_keep_their_z_prime_under_its_present_name(store: Store) -> None:
+    parent = store.start("search", kind="search")
+    old, new = {"val/wells/z_prime": 0.19}, {"val/wells/z_prime": 0.81, "val/wells/z_prime_log_odds": 0.2}
+    for name, metrics in (("old", old), ("new", new)):
+        with store.run(name, parent=parent) as run:
+            run.log_metrics(metrics)
+    found = {record["name"]: record["metrics"] for record in store.child_records(parent)}
+    assert found == {"old": {"val/wells/z_prime_log_odds": 0.19}, "new": new}
+    assert store.children(parent)["old"].metrics() == {"val/wells/z_prime_log_odds": 0.19}
+
+
 def test_a_booby_trapped_version_runs_nothing(store: Store, tmp_path: Path) -> None:
     trap, sprung = tmp_path / "package", tmp_path / "sprung"
 

@@ -5,14 +5,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from leigh_mlops.events import rename_old_metrics
 from leigh_mlops.models import ModelPackage
-from leigh_mlops.report.sentences import metric_name
+from leigh_mlops.report.sentences import Z_PRIME_NOTE, metric_name
 
 __all__ = ["ModelCard", "read_card"]
 
 Scores = Mapping[str, float]
 
-_SHOWN_SCORES = ("wells/accuracy", "wells/auc", "wells/log_loss", "wells/z_prime", "mse")
+_SHOWN_SCORES = ("wells/accuracy", "wells/auc", "wells/log_loss", "wells/z_prime_log_odds", "wells/z_prime", "mse")
 _DEMO = "The model was trained on a demo plate, so its scores say nothing about real cells."
 
 
@@ -53,6 +54,10 @@ class ModelCard:
         rows = {name: [_format_score(scores.get(score)) for score in shown] for name, scores in self.scores.items()}
         return [metric_name(name.removeprefix("wells/")) for name in shown], rows
 
+    def notes(self) -> list[str]:
+        """Sentences on how to read the scores."""
+        return [Z_PRIME_NOTE] if any("wells/z_prime" in scores for scores in self.scores.values()) else []
+
     def __str__(self) -> str:
         lines = [f"Model {self.name}", *(f"  {name}: {text}" for name, text in self.facts().items())]
         names, rows = self.score_rows()
@@ -60,6 +65,7 @@ class ModelCard:
             lines.append(f"  scores, {self.scored}:")
             for name, values in rows.items():
                 lines.append(f"    {name}: {', '.join(map(' '.join, zip(names, values, strict=True)))}")
+            lines += [f"  {note}" for note in self.notes()]
         return "\n".join([*lines, *(f"  Warning: {sentence}" for sentence in self.warnings)])
 
     def to_html(self) -> str:
@@ -69,6 +75,7 @@ class ModelCard:
         heads = "".join(f"<th>{_escape(name)}</th>" for name in [self.scored, *names])
         scores = "".join(_html_row(name, values, "right") for name, values in rows.items())
         table = f"<table><tr>{heads}</tr>{scores}</table>" if names else ""
+        table += "".join(f"<p>{_escape(note)}</p>" for note in self.notes())
         warnings = "".join(f"<p><strong>Warning:</strong> {_escape(sentence)}</p>" for sentence in self.warnings)
         return f"<div><p><strong>{_escape(self.name)}</strong></p>{warnings}<table>{facts}</table>{table}</div>"
 
@@ -78,7 +85,8 @@ def read_card(package: ModelPackage, name: str) -> ModelCard:
     stored = package.about.get("val")
     known = stored.items() if isinstance(stored, dict) else ()
     # What a foreign package holds under this name may be anything.
-    scores = {key.removeprefix("val/"): float(value) for key, value in known if isinstance(value, int | float)}
+    numbers = {str(key): float(value) for key, value in known if isinstance(value, int | float)}
+    scores = {key.removeprefix("val/"): value for key, value in rename_old_metrics(numbers).items()}
     return ModelCard(
         name=name,
         package=package,

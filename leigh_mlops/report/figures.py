@@ -87,7 +87,7 @@ def score_distributions(
         fields: True class to the scores of its fields, shape (F,).
         wells: True class to the scores of its wells, shape (W,), the same unit.
         score: Name of the score with its unit, such as ``log-odds of TT (nats)``.
-        z_prime: The separation of the wells, for the title.
+        z_prime: The separation of the wells by log-odds, for the title.
 
     Raises:
         ValueError: No field has a finite score.
@@ -107,7 +107,9 @@ def score_distributions(
         )
         top.hist(in_fields[name], bins=edges, color=colour, alpha=0.55, edgecolor=colour, label=label)
     _draw_well_scores(bottom, in_wells, colours)
-    style_axes(top, x="", y="number of fields", title="" if z_prime is None else f"Z' of the wells: {z_prime:.2f}")
+    style_axes(
+        top, x="", y="number of fields", title="" if z_prime is None else f"Z' of log-odds (wells): {z_prime:.2f}"
+    )
     style_axes(bottom, x=escape_dollars(score), y="wells of class")
     add_figure_legend(figure, top)
     return figure

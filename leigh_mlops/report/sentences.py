@@ -9,6 +9,7 @@ __all__ = [
     "CONFOUNDED_AUC",
     "PART_NAMES",
     "SCORE_NAMES",
+    "Z_PRIME_NOTE",
     "confound_sentences",
     "format_count",
     "intensity_sentences",
@@ -27,11 +28,17 @@ SCORE_NAMES = {
     "auc": "AUC",
     "f1_macro": "mean F1",
     "log_loss": "log loss (nats)",
-    "z_prime": "Z'",
+    "z_prime_log_odds": "Z' of log-odds",
+    "z_prime": "Z' of probabilities",
     "mse": "mean squared error (normalised intensity²)",
     "loss": "loss",
     "seconds": "time (seconds)",
 }
+
+Z_PRIME_NOTE = (
+    "For a screen, read the Z' of log-odds. The Z' of probabilities is that of publications (predictions in [0, 1]): "
+    "it tends to 1 as soon as a network is certain, so it is usually far higher on the same predictions."
+)
 
 PART_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
@@ -75,7 +82,7 @@ def metric_name(metric: str) -> str:
         >>> metric_name("train/log_loss")
         'log loss (nats), training fields'
         >>> metric_name("wells/z_prime")
-        "Z' (wells)"
+        "Z' of probabilities (wells)"
     """
     *parts, score = metric.split("/")
     name = SCORE_NAMES.get(score, score.replace("_", " "))

@@ -8,6 +8,8 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
+from leigh_mlops.report.sentences import Z_PRIME_NOTE
+
 __all__ = ["REFERENCE_NAMES", "flag_table", "leaderboard_table", "leaderboard_rows", "score_table"]
 
 Record = Mapping[str, Any]
@@ -16,7 +18,8 @@ COLUMNS = {
     "accuracy": ("accuracy\nfields", ".3f"),
     "log_loss": ("log loss\nfields", ".3f"),
     "wells/accuracy": ("accuracy\nwells", ".3f"),
-    "wells/z_prime": ("Z'\nwells", ".2f"),
+    "wells/z_prime_log_odds": ("Z' wells\nlog-odds", ".2f"),
+    "wells/z_prime": ("Z' wells\nprobability", ".2f"),
     "mse": ("mse", ".4f"),
     "seconds": ("seconds", ".0f"),
 }
@@ -31,7 +34,8 @@ REFERENCE_NAMES = {
 SCORE_COLUMNS = {
     "wells/accuracy": ("accuracy\nwells", ".3f"),
     "wells/auc": ("AUC\nwells", ".3f"),
-    "wells/z_prime": ("Z'\nwells", ".2f"),
+    "wells/z_prime_log_odds": ("Z' wells\nlog-odds", ".2f"),
+    "wells/z_prime": ("Z' wells\nprobability", ".2f"),
     "accuracy": ("accuracy\nfields", ".3f"),
     "log_loss": ("log loss\nfields", ".3f"),
     "beside/accuracy": ("accuracy, wells\nnext to another class", ".3f"),
@@ -48,7 +52,7 @@ def score_table(rows: Mapping[str, Mapping[str, float]], *, title: str) -> Table
             without any value is left out.
         title: Title of the table.
     """
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", caption=_z_prime_caption(rows.values()), caption_justify="left")
     table.add_column("", overflow="fold")
     columns = {key: about for key, about in SCORE_COLUMNS.items() if any(key in scores for scores in rows.values())}
     for key, (heading, _) in columns.items():
@@ -87,8 +91,8 @@ def leaderboard_table(
     Args:
         rows: ``model`` (the trial's name), ``family``, ``kind`` (``network``,
             ``baseline`` or ``position``; a network where it is left out) and any
-            of ``accuracy``, ``log_loss``, ``wells/accuracy``, ``wells/z_prime``,
-            ``mse`` and ``seconds``.
+            of ``accuracy``, ``log_loss``, ``wells/accuracy``, ``wells/z_prime_log_odds``,
+            ``wells/z_prime``, ``mse`` and ``seconds``.
         winners: Names of the trials to mark. Without it, in each family the
             lowest ``log_loss``, or the lowest ``mse`` where none has a log loss.
         top: Number of trials shown for each family; by default all.
@@ -99,7 +103,9 @@ def leaderboard_table(
     """
     networks = [row for row in rows if row.get("kind", "network") == "network"]
     families = list(dict.fromkeys(str(row["family"]) for row in networks))
-    table = Table(title="Validation scores (* = best of its family)")
+    table = Table(
+        title="Validation scores (* = best of its family)", caption=_z_prime_caption(rows), caption_justify="left"
+    )
     for heading in ("", "model"):
         table.add_column(heading, overflow="fold")
     for heading, _ in COLUMNS.values():
@@ -135,6 +141,10 @@ def leaderboard_rows(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any
         if "seconds" in metrics:
             rows[-1]["seconds"] = metrics["seconds"]
     return rows
+
+
+def _z_prime_caption(rows: Iterable[Record]) -> str | None:
+    return Z_PRIME_NOTE if any("wells/z_prime" in row for row in rows) else None
 
 
 def _sort_key(row: Record) -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
 from leigh_mlops.scores.bootstrap import Difference, paired_bootstrap, per_well_log_loss, per_well_mean
 from leigh_mlops.scores.classification import classification_scores
-from leigh_mlops.scores.control_separation import ssmd, z_prime
+from leigh_mlops.scores.control_separation import probability_z_prime, ssmd, z_prime
 from leigh_mlops.scores.counterfactual import (
     QUALITY_RULE,
     QualityStatus,
@@ -29,6 +29,7 @@ from leigh_mlops.scores.wells import WellScores, aggregate_wells, all_scores
 
 __all__ = [
     "z_prime",
+    "probability_z_prime",
     "ssmd",
     "classification_scores",
     "WellScores",

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import f1_score, roc_auc_score
 
-from leigh_mlops.scores.control_separation import z_prime
+from leigh_mlops.scores.control_separation import probability_z_prime, z_prime
 from leigh_mlops.scores.log_probs import as_labels, as_log_probs, log_odds
 
 __all__ = ["classification_scores"]
@@ -27,10 +27,14 @@ def classification_scores(labels: ArrayLike, log_probs: ArrayLike, classes: Sequ
     - ``auc``: for two classes that of class 1; for more the mean over the
       classes present of one against the rest.
     - ``f1_macro``: mean F1 of the classes among the labels or the predictions.
-    - ``z_prime``: of the log-odds, where each class has two rows and the groups'
-      means differ. For more than two classes ``z_prime/A_B`` for each pair, on
-      log p_A - log p_B of the rows of A and B, and ``z_prime`` the smallest of
-      them, where all pairs have one.
+    - ``z_prime_log_odds``: of the log-odds, where each class has two rows and the
+      groups' means differ. This is the one to read for a screen.
+    - ``z_prime``: of the predictions in [0, 1], as published (eq. 4.1 of the thesis).
+      It saturates: once a network is certain, it tends to 1, however the evidence
+      spreads. It stands beside the other always, and never alone.
+    - For more than two classes ``z_prime/A_B`` and ``z_prime_log_odds/A_B`` for each
+      pair, on p_B / (p_A + p_B) and log p_A - log p_B of the rows of A and B, and
+      ``z_prime`` and ``z_prime_log_odds`` the smallest of them, where all pairs have one.
 
     Args:
         labels: Class of each field or well, shape (N,), integers from 0.
@@ -75,12 +79,18 @@ def _auc(truth: Labels, log_p: LogProbs) -> float:
 
 def _z_primes(truth: Labels, log_p: LogProbs, classes: Sequence[str]) -> dict[str, float]:
     pairs = list(combinations(range(len(classes)), 2))
-    factors: dict[str, float] = {}
+    factors: dict[str, dict[str, float]] = {}
     for a, b in pairs:
         odds = log_p[:, a] - log_p[:, b]
         of_a, of_b = odds[truth == a], odds[truth == b]
-        factor = z_prime(of_a, of_b) if min(of_a.size, of_b.size) >= 2 else -math.inf
-        if math.isfinite(factor):
-            factors[f"z_prime/{classes[a]}_{classes[b]}"] = factor
-    smallest = {"z_prime": min(factors.values())} if len(factors) == len(pairs) else {}
-    return smallest if len(pairs) == 1 else smallest | factors
+        if min(of_a.size, of_b.size) < 2:
+            continue
+        both = {"z_prime": probability_z_prime(of_a, of_b), "z_prime_log_odds": z_prime(of_a, of_b)}
+        if all(math.isfinite(factor) for factor in both.values()):
+            factors[f"{classes[a]}_{classes[b]}"] = both
+    kinds = ("z_prime", "z_prime_log_odds")
+    complete = len(factors) == len(pairs)
+    smallest = {kind: min(both[kind] for both in factors.values()) for kind in kinds} if complete else {}
+    if len(pairs) == 1:
+        return smallest
+    return smallest | {f"{kind}/{pair}": both[kind] for kind in kinds for pair, both in factors.items()}

@@ -5,8 +5,9 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
+from scipy.special import expit
 
-__all__ = ["ssmd", "welch_p", "z_prime"]
+__all__ = ["probability_z_prime", "ssmd", "welch_p", "z_prime"]
 
 _MAD_TO_SD = 1.4826  # of a normal distribution
 
@@ -41,6 +42,32 @@ def z_prime(positive: ArrayLike, negative: ArrayLike, *, robust: bool = False) -
     if math.isclose(center_p, center_n, rel_tol=_RELATIVE_TOLERANCE):
         return -math.inf
     return 1 - 3 * (spread_p + spread_n) / abs(center_p - center_n)
+
+
+def probability_z_prime(positive: ArrayLike, negative: ArrayLike) -> float:
+    """Z' of the probabilities that two groups of log-odds stand for, as published (eq. 4.1 of the thesis).
+
+    It saturates where predictions are near 0 and 1: for a screen, read the Z' of the log-odds.
+
+    Args:
+        positive: Log-odds of the positive controls, shape (P,), nats.
+        negative: Log-odds of the negative controls, shape (N,), nats.
+
+    Returns:
+        The factor, at most 1; ``-inf`` if both groups have the same mean.
+
+    Raises:
+        ValueError: A group has fewer than two wells, or a score is not finite.
+
+    Example:
+        >>> apart = [1.0, 4.0, 9.0], [-9.0, -4.0, -1.0]
+        >>> round(probability_z_prime(*apart), 2), round(z_prime(*apart), 2)
+        (-0.12, -1.6)
+    """
+    groups = [np.asarray(group, dtype=np.float64).ravel() for group in (positive, negative)]
+    # Of p and 1 - p the one that is near 0 has the digits.
+    sign = -1.0 if np.concatenate(groups).sum() > 0 else 1.0
+    return z_prime(*(np.where(np.isfinite(group), expit(sign * group), group) for group in groups))
 
 
 def ssmd(positive: ArrayLike, negative: ArrayLike) -> float:

@@ -13,7 +13,7 @@ import pandas as pd
 from leigh_mlops.job_columns import JobColumn
 from leigh_mlops.plates import position_effects
 from leigh_mlops.plates.columns import Metadata
-from leigh_mlops.scores import ssmd, z_prime
+from leigh_mlops.scores import probability_z_prime, ssmd, z_prime
 from leigh_mlops.scores.control_separation import welch_p
 from leigh_mlops.scores.plate_effects import BScoreRefusal, b_scores
 
@@ -38,8 +38,9 @@ MIN_CONTROLS = 2
 CONTROLS_SIGNIFICANCE = 0.05
 """p of Welch's t test below which the two groups of controls of a plate count as different."""
 
+_FACTORS = ("z_prime_log_odds", "robust_z_prime_log_odds", "z_prime", "ssmd")
 PLATE_COLUMNS = [
-    Metadata.PLATE, "positive_wells", "negative_wells", "z_prime", "robust_z_prime", "ssmd",
+    Metadata.PLATE, "positive_wells", "negative_wells", *_FACTORS,
     "row_share", "column_share", "edge_share",
 ]  # fmt: skip
 _ROLES = ("source", "target")
@@ -244,10 +245,11 @@ def _by_role(scores: "pd.Series[float]", roles: "pd.Series[str]") -> dict[str, D
 def _separation(positive: Doubles, negative: Doubles) -> dict[str, Any]:
     counts: dict[str, Any] = {"positive_wells": len(positive), "negative_wells": len(negative)}
     if min(len(positive), len(negative)) < MIN_CONTROLS:
-        return counts | dict.fromkeys(("z_prime", "robust_z_prime", "ssmd"), math.nan)
+        return counts | dict.fromkeys(_FACTORS, math.nan)
     factors = {
-        "z_prime": z_prime(positive, negative),
-        "robust_z_prime": z_prime(positive, negative, robust=True),
+        "z_prime_log_odds": z_prime(positive, negative),
+        "robust_z_prime_log_odds": z_prime(positive, negative, robust=True),
+        "z_prime": probability_z_prime(positive, negative),
         "ssmd": ssmd(positive, negative),
     }
     return counts | {name: value if math.isfinite(value) else math.nan for name, value in factors.items()}

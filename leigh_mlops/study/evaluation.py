@@ -39,7 +39,8 @@ class Evaluation:
 
     def to_json(self, model: str) -> dict[str, Any]:
         """The JSON of the ``evaluate`` command."""
-        fields = {name: value for name, value in self.scores.items() if "/" not in name or name.startswith("z_prime/")}
+        pairs = ("z_prime/", "z_prime_log_odds/")
+        fields = {name: value for name, value in self.scores.items() if "/" not in name or name.startswith(pairs)}
         wells, neighbours = (select_scores(prefix, self.scores) for prefix in ("wells/", "beside/"))
         return {
             "model": model,

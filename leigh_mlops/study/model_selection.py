@@ -247,6 +247,6 @@ def _distribution(
         odds = values[:, second] - values[:, first]
         return {classes[label]: odds[labels == label] for label in pair}
 
-    key = "wells/z_prime" if len(classes) == 2 else f"wells/z_prime/{classes[first]}_{classes[second]}"
+    key = "wells/z_prime_log_odds" + (f"/{classes[first]}_{classes[second]}" if len(classes) > 2 else "")
     name = f"log-odds of {classes[second]} against {classes[first]} (nats)"
     return score_distributions(split(fields), split(wells), score=name, z_prime=scores.get(key))

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from leigh_mlops import __version__
 from leigh_mlops.errors import LeighError
 from leigh_mlops.events import DataFacts, Ended, Opened, Paused, Resumed
 from leigh_mlops.search import SearchProcess
@@ -148,7 +149,7 @@ class SearchStudy:
         """Open the search in its journal, or resume it if the images are unchanged."""
         opened = saved.opening_event
         if opened is None:
-            opened = Opened(self.options.to_settings(store.location), facts)
+            opened = Opened(self.options.to_settings(store.location), facts, __version__)
             saved.journal.append(opened)
             return opened
         unchanged = {

@@ -13,6 +13,7 @@ import numpy as np
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.tracking import MlflowClient
 
+from leigh_mlops.events import rename_old_metrics
 from leigh_mlops.report.style import save_figure
 from leigh_mlops.tracking.store_errors import translate_store_errors
 
@@ -82,9 +83,9 @@ class Run:
             self.client.log_batch(self.id, tags=[RunTag(key, tag_text(value)) for key, value in tags.items()])
 
     def metrics(self) -> dict[str, float]:
-        """Latest value of each metric of the run."""
+        """Latest value of each metric of the run, by its present name."""
         with translate_store_errors(self.client):
-            return dict(self.client.get_run(self.id).data.metrics)
+            return rename_old_metrics(self.client.get_run(self.id).data.metrics)
 
     def tags(self) -> dict[str, str]:
         """Current tags of the run."""

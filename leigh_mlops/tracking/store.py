@@ -17,6 +17,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.events import rename_old_metrics
 from leigh_mlops.tracking.monitor import SystemMonitor
 from leigh_mlops.tracking.registry import Registry
 from leigh_mlops.tracking.runs import Run, tag_text
@@ -138,7 +139,7 @@ class Store(Registry):
         return [
             {"name": found.info.run_name, "status": found.info.status}
             | {"tags": found.data.tags}
-            | {"metrics": found.data.metrics}
+            | {"metrics": rename_old_metrics(found.data.metrics)}
             for found in self._iterate_runs(f"tags.mlflow.parentRunId = '{parent.id}'", "ASC")
         ]
 

@@ -41,6 +41,18 @@ def test_scores_and_warnings_are_part_of_the_card(model: Model) -> None:
         assert "trained on a demo plate" in text
 
 
+def test_a_card_says_which_z_prime_it_shows(model: Model) -> None:
+    old = {"val": {"val/wells/z_prime": 0.19}}
+    text = str(read_card(replace(model.package, about=old), "here"))
+    assert "Z' of log-odds 0.190" in text
+    assert "of probabilities" not in text
+    new = {"val": {"val/wells/z_prime": 0.81, "val/wells/z_prime_log_odds": 0.19}}
+    card = read_card(replace(model.package, about=new), "here")
+    for text in (str(card), Tags(card.to_html()).text):
+        assert "Z' of probabilities" in text
+        assert "For a screen, read the Z' of log-odds." in text
+
+
 def test_scores_that_are_no_numbers_are_not_shown(model: Model) -> None:
     package = replace(model.package, about={"val": {"val/wells/accuracy": "high", "val/wells/auc": 0.5}})
     assert "AUC 0.500" in str(read_card(package, "here"))

@@ -133,7 +133,7 @@ def write_job(out: Path, *, wells: int = 24, text: str = "", **changed: Any) -> 
         doses={
             "compound": [name] * 3, "dose": [0.1, 1.0, 10.0], "rescue": [0.0, 50.0, 90.0], "fitted": [1.0, 50.0, 95.0]
         },
-        plates={"Metadata_Plate": [text or "P1"], "z_prime": [0.4], "note": [name]},
+        plates={"Metadata_Plate": [text or "P1"], "z_prime_log_odds": [0.4], "note": [name]},
         scores={name: {"accuracy": 0.9, "auc": 0.95}, "position": {"accuracy": 0.5}}, calibration={name: 0.1},
         blind_test=[name], methods={"method": [name], "checks": ["■ not passed"], "why": [name]},
         curves={"epoch": [1, 2] * 2, "metric": ["train/loss"] * 2 + ["val/loss"] * 2, "value": [1, 0.5, 1, 0.7]},

@@ -42,7 +42,7 @@ def test_score_distributions_count_fields_and_wells():
     fields, wells = {"DS": [-1.0, -2.0, np.nan], "TT": [1.0, 2.0]}, {"DS": [-1.5], "TT": [1.5]}
     figure = figures.score_distributions(fields, wells, score="log-odds of TT (nats)", z_prime=0.5)
     top, bottom = figure.axes
-    assert top.get_title(loc="left") == "Z' of the wells: 0.50"
+    assert top.get_title(loc="left") == "Z' of log-odds (wells): 0.50"
     assert bottom.get_xlabel() == "log-odds of TT (nats)"
     assert legend(figure) == ["DS: 2 fields, 1 well", "TT: 2 fields, 1 well"]
     assert sum(patch.get_height() for patch in top.patches) == 4

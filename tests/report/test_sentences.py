@@ -172,6 +172,15 @@ def test_side_by_side_leaves_out_what_nobody_has():
     assert "Z'" not in " ".join(lines)
 
 
+def test_tables_of_both_z_primes_say_which_to_read():
+    scores = {"wells/z_prime": 0.81, "wells/z_prime_log_odds": 0.19}
+    board = leaderboard_table([{"model": "resnext-1", "family": "resnext"} | scores])
+    for table in (score_table({"resnext-1": scores}, title="Test wells"), board):
+        text = " ".join(" ".join(printed(table)).split())
+        assert "0.19 0.81" in text.replace("│", "").replace("  ", " ")
+        assert "For a screen, read the Z' of log-odds." in text
+
+
 def test_flaws_are_counted_by_class():
     counts = pd.DataFrame({"DS": [1, 0], "TT[x]": [2, 3]}, index=["out of focus", "empty"])
     lines = printed(flag_table(counts))

@@ -16,14 +16,23 @@ def test_two_classes_by_hand():
     p = np.array([0.1, 0.2, 0.4, 0.3, 0.8, 0.9])
     labels = np.array([0, 0, 0, 1, 1, 1])
     scores = classification_scores(labels, np.log(np.stack([1 - p, p], axis=1)), ["DS", "WT"])
-    assert set(scores) == {"accuracy", "balanced_accuracy", "auc", "f1_macro", "log_loss", "z_prime"}
+    assert set(scores) == {
+        "accuracy",
+        "balanced_accuracy",
+        "auc",
+        "f1_macro",
+        "log_loss",
+        "z_prime",
+        "z_prime_log_odds",
+    }
     assert scores["accuracy"] == pytest.approx(5 / 6)
     assert scores["balanced_accuracy"] == pytest.approx((1 + 2 / 3) / 2)
     assert scores["auc"] == pytest.approx(8 / 9)
     assert scores["f1_macro"] == pytest.approx((6 / 7 + 4 / 5) / 2)
     assert scores["log_loss"] == pytest.approx(-math.log(0.9 * 0.8 * 0.6 * 0.3 * 0.8 * 0.9) / 6)
     odds = np.log(p / (1 - p))
-    assert scores["z_prime"] == pytest.approx(z_prime(odds[:3], odds[3:]))
+    assert scores["z_prime_log_odds"] == pytest.approx(z_prime(odds[:3], odds[3:]))
+    assert scores["z_prime"] == pytest.approx(z_prime(p[:3], p[3:]))
 
 
 @pytest.mark.parametrize("k", [2, 3, 5])
@@ -44,8 +53,37 @@ def test_more_classes_have_a_z_prime_per_pair_and_the_smallest():
     scores = classification_scores(labels, log_probs, ["DS", "TT", "WT"])
     pairs = [scores[f"z_prime/{pair}"] for pair in ("DS_TT", "DS_WT", "TT_WT")]
     odds = log_probs[:, 0] - log_probs[:, 2]
-    assert pairs[1] == pytest.approx(z_prime(odds[labels == 0], odds[labels == 2]))
+    between = scores["z_prime_log_odds/DS_WT"]
+    assert between == pytest.approx(z_prime(odds[labels == 0], odds[labels == 2]))
+    of_two = 1 / (1 + np.exp(-odds))
+    assert pairs[1] == pytest.approx(z_prime(of_two[labels == 0], of_two[labels == 2]))
     assert scores["z_prime"] == min(pairs)
+
+
+def test_the_same_predictions_are_far_better_by_the_published_z_prime():
+    spread = np.linspace(-1, 1, 50)
+    odds = np.concatenate([-3.8 + 1.7 * spread, 3.8 + 1.7 * spread])
+    log_probs = -np.logaddexp(0, np.stack([odds, -odds], axis=1))
+    scores = classification_scores(np.repeat([0, 1], 50), log_probs, ["DS", "TT"])
+    assert scores["z_prime"] == pytest.approx(0.81, abs=0.01)
+    assert scores["z_prime_log_odds"] == pytest.approx(0.2, abs=0.01)
+
+
+def test_a_certain_network_saturates_the_published_z_prime_alone():
+    labels, odds = np.repeat([0, 1], 3), np.array([-20.0, -50, -90, 20, 50, 90])
+    log_probs = -np.logaddexp(0, np.stack([odds, -odds], axis=1))
+    scores = classification_scores(labels, log_probs, ["DS", "TT"])
+    assert scores["z_prime"] == pytest.approx(1)
+    assert scores["z_prime_log_odds"] < 0
+
+
+def test_both_z_primes_are_there_or_neither():
+    # The means of the log-odds are equal, those of the probabilities are not.
+    odds = np.array([-3.0, 5, 1, 1])
+    log_probs = -np.logaddexp(0, np.stack([odds, -odds], axis=1))
+    assert not [name for name in classification_scores([0, 0, 1, 1], log_probs, ["A", "B"]) if "z_prime" in name]
+    predicted_b = np.stack([[-60.0, -50, -40, -30], np.zeros(4)], axis=1)
+    assert {"z_prime", "z_prime_log_odds"} <= set(classification_scores([0, 0, 1, 1], predicted_b, ["A", "B"]))
 
 
 def test_one_class_leaves_out_what_compares_classes():
@@ -56,7 +94,7 @@ def test_one_class_leaves_out_what_compares_classes():
 
 def test_a_single_row_in_a_class_leaves_out_its_z_primes():
     scores = classification_scores([0, 0, 1, 1, 2], random_log_probs(5, 3), ["DS", "TT", "WT"])
-    assert [name for name in scores if "z_prime" in name] == ["z_prime/DS_TT"]
+    assert [name for name in scores if "z_prime" in name] == ["z_prime/DS_TT", "z_prime_log_odds/DS_TT"]
 
 
 def test_an_absent_class_leaves_the_others_their_scores():

@@ -47,12 +47,12 @@ def test_rows_take_their_share() -> None:
     assert table(plate())["row_share"].iloc[0] < 0.15
     tilted = table(plate(row_effect=1.0)).iloc[0]
     assert tilted["row_share"] > 0.9
-    assert tilted["z_prime"] < table(plate())["z_prime"].iloc[0]
+    assert tilted["z_prime_log_odds"] < table(plate())["z_prime_log_odds"].iloc[0]
 
 
 def test_plates_without_controls_are_flagged() -> None:
     wells = plate().assign(role="")
-    assert np.isnan(table(wells).iloc[0]["z_prime"])
+    assert np.isnan(table(wells).iloc[0]["z_prime_log_odds"])
     assert find_controls_problem(controls(wells)) == ControlsProblem(ControlsFault.FEW, 0, 0)
     turned = plate()
     turned["score"] *= -1

@@ -142,8 +142,10 @@ def test_plates_have_their_factors(package: ModelPackage) -> None:
     found = screen(plate(), package)
     scores = found.wells.groupby("Metadata_Control")["score"].apply(list)
     row = found.plates.iloc[0]
-    assert row["z_prime"] == pytest.approx(z_prime(scores["poscon"], scores["negcon"]))
-    assert row["robust_z_prime"] == pytest.approx(z_prime(scores["poscon"], scores["negcon"], robust=True))
+    assert row["z_prime_log_odds"] == pytest.approx(z_prime(scores["poscon"], scores["negcon"]))
+    assert row["robust_z_prime_log_odds"] == pytest.approx(z_prime(scores["poscon"], scores["negcon"], robust=True))
+    healthy, diseased = (1 / (1 + np.exp(-np.array(scores[role]))) for role in ("poscon", "negcon"))
+    assert row["z_prime"] == pytest.approx(z_prime(healthy, diseased))
     assert (row["positive_wells"], row["negative_wells"]) == (8, 8)
     assert found.plate_flags == {"P": PlateFlags()}
     assert 0 <= row["row_share"] <= 1
@@ -179,7 +181,7 @@ def test_too_few_controls_are_no_yardstick(package: ModelPackage) -> None:
     assert set(found.hits["compound"]) == {"good", "inert", "other"}
     assert set(found.hits["wells"]) == {0}
     assert set(found.hits["outcome"]) == {CompoundOutcome.NO_RESCUE}
-    assert math.isnan(found.plates["z_prime"].iloc[0])
+    assert math.isnan(found.plates["z_prime_log_odds"].iloc[0])
     assert found.plate_flags["P"].problem == ControlsProblem(ControlsFault.FEW, 8, 1)
     assert found.unscored.lost == 80
 

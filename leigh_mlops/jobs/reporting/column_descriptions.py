@@ -184,9 +184,11 @@ TABLE_COLUMNS = {
     "probability": "probability of the predicted class, 0 to 1",
     "positive_wells": "number of wells of healthy controls",
     "negative_wells": "number of wells of diseased controls",
-    "z_prime": "separation of the controls: 1 is perfect, 0.5 the usual bar; below 0, their bands of three "
-    "standard deviations overlap",
-    "robust_z_prime": "the same from medians, robust to single wells",
+    "z_prime_log_odds": "separation of the controls by the log-odds of their wells, the one to read for a screen: "
+    "1 is perfect, 0.5 the usual bar; below 0, their bands of three standard deviations overlap",
+    "robust_z_prime_log_odds": "the same from medians, robust to single wells",
+    "z_prime": "the same from probabilities (predictions in [0, 1]), to compare with publications; it tends to 1 as "
+    "soon as a network is certain, so it is usually far higher",
     "ssmd": "difference between the controls, divided by their spread; 3 is strong, 5 very strong",
     "row_share": "share of the variance of scores between wells of one class that the row explains, 0 to 1",
     "column_share": "the same for the column",

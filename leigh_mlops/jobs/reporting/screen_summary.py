@@ -175,12 +175,13 @@ def _describe_plates(
     if (unknown := screened.unknown_plates) is not None:
         is_warning = unknown.controls is None or unknown.far > FLAGGED_WARNING_SHARE * unknown.controls
         (warned if is_warning else sentences).append(_describe_unknown_plates(unknown))
-    ranked = screened.plates.sort_values("z_prime", na_position="first")
+    ranked = screened.plates.sort_values("z_prime_log_odds", na_position="first")
     doubts = [f"Plate {plate}: {notes[plate]}" for plate in ranked[Metadata.PLATE] if notes[plate]]
     factors = [
         f"Plate {row[Metadata.PLATE]}: {_format_factors(row)}, from {row['positive_wells']} wells of "
-        f"{reference.target} and {row['negative_wells']} of {reference.source}; {_interpret_z_prime(row['z_prime'])}."
-        for _, row in ranked.dropna(subset="z_prime").iterrows()
+        f"{reference.target} and {row['negative_wells']} of {reference.source}; "
+        f"{_interpret_z_prime(row['z_prime_log_odds'])}."
+        for _, row in ranked.dropna(subset="z_prime_log_odds").iterrows()
     ]
     return [*warned, *_shorten(doubts)], [*sentences, *_shorten(factors)]
 
@@ -256,9 +257,10 @@ def _shorten(lines: list[str]) -> list[str]:
 
 
 def _format_factors(row: "pd.Series[Any]") -> str:
-    robust = "" if math.isnan(row["robust_z_prime"]) else f" (robust {row['robust_z_prime']:.2f})"
+    others = {"robust": row["robust_z_prime_log_odds"], "of probabilities": row["z_prime"]}
+    known = ", ".join(f"{name} {value:.2f}" for name, value in others.items() if not math.isnan(value))
     difference = "" if math.isnan(row["ssmd"]) else f", SSMD {row['ssmd']:.1f}"
-    return f"Z' {row['z_prime']:.2f}{robust}{difference}"
+    return f"Z' of log-odds {row['z_prime_log_odds']:.2f}{f' ({known})' if known else ''}{difference}"
 
 
 def _interpret_z_prime(factor: float) -> str:

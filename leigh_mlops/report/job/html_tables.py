@@ -53,11 +53,12 @@ def heading(column: object) -> str:
 
     Example:
         >>> heading("Metadata_Well"), heading("probability_TT"), heading("z_prime")
-        ('Well', 'probability TT', "Z'")
+        ('Well', 'probability TT', "Z' of probabilities")
     """
     name = strip_metadata_prefix(column)
     named = {
-        "Condition": "Label", "z_prime": "Z'", "robust_z_prime": "robust Z'", "ssmd": "SSMD", "q": "q (FDR)",
+        "Condition": "Label", "z_prime": "Z' of probabilities", "z_prime_log_odds": "Z' of log-odds",
+        "robust_z_prime_log_odds": "robust Z' of log-odds", "ssmd": "SSMD", "q": "q (FDR)",
         "auc": "AUC", "ece_before": "calibration error before", "ece_after": "calibration error after",
         "why": "reason", "rescue": "rescue (%)", "rescue_interval": "95 % interval", "flagged": "share flagged",
     }  # fmt: skip

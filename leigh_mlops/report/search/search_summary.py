@@ -16,7 +16,7 @@ from leigh_mlops.report.search.search_records import (
     format_value,
     metric_title,
 )
-from leigh_mlops.report.sentences import format_count
+from leigh_mlops.report.sentences import Z_PRIME_NOTE, format_count
 from leigh_mlops.report.terminal_tables import REFERENCE_NAMES
 from leigh_mlops.settings import SearchSpace
 
@@ -37,6 +37,8 @@ def summary(found: SearchRecords) -> list[str]:
     bests = [best_trial(found.family_trials(space), space) for space in found.spaces]
     sentences = [_status_sentence(found.trials, len(found.spaces))]
     sentences += [_best_trial_sentences(found, space, best) for space, best in zip(found.spaces, bests, strict=True)]
+    if any("val/z_prime" in metrics for metrics in found.trials["metrics"]):
+        sentences.append(Z_PRIME_NOTE)
     return [*sentences, SELECTION_BIAS_NOTE] if any(bests) else sentences
 
 

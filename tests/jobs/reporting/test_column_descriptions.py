@@ -84,4 +84,5 @@ def test_what_intervals_and_factors_do_not_say_is_said() -> None:
     assert column_meaning("rescue_low").endswith(
         "over the fields of this well and its plate's controls, not between wells"
     )
-    assert "bands of three standard deviations overlap" in TABLE_COLUMNS["z_prime"]
+    assert "bands of three standard deviations overlap" in TABLE_COLUMNS["z_prime_log_odds"]
+    assert "publications" in TABLE_COLUMNS["z_prime"]

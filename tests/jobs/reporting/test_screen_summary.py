@@ -16,7 +16,8 @@ HIT = {
     "hill": 1.0, "curve_refusal": None,
 }  # fmt: skip
 PLATE = {
-    "Metadata_Plate": "P", "positive_wells": 8, "negative_wells": 6, "z_prime": 0.3, "robust_z_prime": 0.4, "ssmd": 4.0
+    "Metadata_Plate": "P", "positive_wells": 8, "negative_wells": 6, "z_prime_log_odds": 0.3,
+    "robust_z_prime_log_odds": 0.4, "z_prime": 0.9, "ssmd": 4.0
 }  # fmt: skip
 SCREEN = Screen(
     pd.DataFrame(index=range(40)), pd.DataFrame(), pd.DataFrame(), pd.DataFrame([PLATE]), is_classified=True,
@@ -113,12 +114,14 @@ def test_a_note_is_a_warning_about_its_plate() -> None:
 
 
 def test_many_plates_do_not_fill_the_page() -> None:
-    plates = pd.DataFrame([PLATE | {"Metadata_Plate": f"P{number}", "z_prime": number / 10} for number in range(9)])
+    plates = pd.DataFrame(
+        [PLATE | {"Metadata_Plate": f"P{number}", "z_prime_log_odds": number / 10} for number in range(9)]
+    )
     many = replace(SCREEN, plates=plates, plate_flags={f"P{number}": PlateFlags() for number in range(9)})
     lines = summarise_screen(many).sentences[1:]
     assert len(lines) == 5
     assert lines[0] == (
-        "Plate P0: Z' 0.00 (robust 0.40), SSMD 4.0, from 8 wells of WT and 6 of DS; "
+        "Plate P0: Z' of log-odds 0.00 (robust 0.40, of probabilities 0.90), SSMD 4.0, from 8 wells of WT and 6 of DS; "
         "the bands of three standard deviations around the controls overlap."
     )
     assert lines[-1] == "For 5 further plates, see plates.csv."
