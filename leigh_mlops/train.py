@@ -39,7 +39,9 @@ def train(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Hyperparameter, such as learning_rate=0.0005; may be repeated.")
     ] = None,
-    preset: Annotated[str, typer.Option(help="quick (a compact network), standard or thorough.")] = "standard",
+    preset: Annotated[
+        str, typer.Option(help="quick (a compact network), standard, thorough or published.")
+    ] = "standard",
     epochs: Annotated[int | None, typer.Option(min=1, help="Number of epochs.")] = None,
     image_size: Annotated[int | None, typer.Option(help="Image side in pixels, a multiple of 32.")] = None,
     seed: Seed = 0,
@@ -61,17 +63,16 @@ def train(
         raise LeighError(f"The family {family!r} is unknown; choose one of {', '.join(sorted(found))}.")
     space = configure_search(found[family], preset, trials=1, epochs=epochs, image_size=image_size, augment=augment)
     values = assignments(settings or []) | ({"init": init} if init else {})
-    space = space.replace_fields(
-        space={}, keep=1, early_stopping="none", algorithm="random", objectives=[]
-    ).fix_hyperparameters(values)
+    space = space.only_published().fix_hyperparameters(values)
     with SearchProcess(ray_address, verbose=verbose) as process:
         process.start()
         from leigh_mlops.study.prepare import DataSource
         from leigh_mlops.study.search_study import SearchStudy
-        from leigh_mlops.study.spaces import check_spaces
+        from leigh_mlops.study.spaces import check_spaces, resolve_start
         from leigh_mlops.study.study_options import StudyOptions
 
         check_spaces([space])
+        space = resolve_start(space, console)
         source = DataSource(
             data,
             platemap,

@@ -26,7 +26,7 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.search import SearchProcess
 from leigh_mlops.settings import SearchSpace, find_search_files, load_space, read_augmentation
 
-PRESETS = ("quick", "standard", "thorough")
+PRESETS = ("quick", "standard", "thorough", "published")
 # Options that may differ when a search is resumed.
 _RESUME_OPTIONS = {"resume", "store", "workers", "ray_address", "verbose"}
 
@@ -51,7 +51,8 @@ def tune(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="quick (compact networks), standard or thorough; by default standard, or quick without --data."
+            help="quick (compact networks), standard, thorough, or published (the published configuration of each "
+            "family, once); by default standard, or quick without --data."
         ),
     ] = None,
     time_budget: Annotated[
@@ -99,10 +100,11 @@ def tune(
             process.start()
         from leigh_mlops.study.prepare import DataSource
         from leigh_mlops.study.search_study import SearchStudy
-        from leigh_mlops.study.spaces import check_spaces
+        from leigh_mlops.study.spaces import check_spaces, resolve_start
         from leigh_mlops.study.study_options import StudyOptions
 
         check_spaces(spaces)
+        spaces = [resolve_start(space, console) for space in spaces]
         source = DataSource(
             data,
             platemap,
@@ -151,10 +153,14 @@ def configure_search(
     """Apply a preset to a search, then the limits of the command line, which take precedence.
 
     Raises:
-        LeighError: The preset is unknown, or the augmentation can't be read.
+        LeighError: The preset is unknown or trains another number of trials, or the augmentation can't be read.
     """
     if preset not in PRESETS:
         raise LeighError(f"The preset {preset!r} is unknown; choose one of {', '.join(PRESETS)}.")
+    if preset == "published":
+        if trials not in (None, 1):
+            raise LeighError(f"--trials {trials} with --preset published, which trains one; leave out --trials.")
+        space = space.only_published()
     space = space.apply_preset(preset)
     bounds = {"trials": trials, "image_size": image_size}
     space = space.replace_fields(**{key: value for key, value in bounds.items() if value is not None})

@@ -7,7 +7,7 @@ from leigh_mlops.models.invertible import InverseError
 from leigh_mlops.models.iresnet import Inversion
 from leigh_mlops.models.package import ModelPackage, load_package, save_package
 from leigh_mlops.models.pca import PCABaseline, fit_pca
-from leigh_mlops.models.resnext import load_imagenet_weights
+from leigh_mlops.models.resnext import fetch_imagenet_weights, load_imagenet_weights
 from leigh_mlops.models.weights import InitialisationReport, initialise, load_model, save_model
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "load_package",
     "initialise",
     "InitialisationReport",
+    "fetch_imagenet_weights",
     "load_imagenet_weights",
     "Baseline",
     "fit_baseline",

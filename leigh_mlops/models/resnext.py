@@ -1,7 +1,9 @@
 """ResNeXt: a classifier, by default ResNeXt-50 32x4d."""
 
 import pickle
-from collections.abc import Sequence
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from typing import cast
@@ -14,8 +16,9 @@ from leigh_mlops.models.bounds import check_integer, check_integers, check_numbe
 from leigh_mlops.models.contract import ModelSpec, Network
 from leigh_mlops.models.head import classifier_head
 
-__all__ = ["ResNeXt", "load_imagenet_weights"]
+__all__ = ["ResNeXt", "fetch_imagenet_weights", "load_imagenet_weights"]
 
+_SILENCE_S = 20.0
 _PUBLISHED = {"layers": [3, 4, 6, 3], "groups": 32, "width_per_group": 4}
 
 
@@ -93,6 +96,17 @@ def load_imagenet_weights(model: Network) -> None:
     Raises:
         LeighError: The model is another, or the weights could not be fetched.
     """
+    state = {name: tensor for name, tensor in fetch_imagenet_weights(model).items() if not name.startswith("fc.")}
+    state["conv1.weight"] = _adapt_stem(state["conv1.weight"], model.spec.channels)
+    cast(ResNeXt, model).features.load_state_dict(state)
+
+
+def fetch_imagenet_weights(model: Network) -> dict[str, Tensor]:
+    """Return torchvision's ImageNet weights for a model, from PyTorch's cache or the internet.
+
+    Raises:
+        LeighError: The model is not of the published layers, groups and width, or the weights could not be fetched.
+    """
     architecture = model.spec.architecture
     if not isinstance(model, ResNeXt) or any(architecture[key] != value for key, value in _PUBLISHED.items()):
         published = ", ".join(f"{key} {value}" for key, value in _PUBLISHED.items())
@@ -100,9 +114,7 @@ def load_imagenet_weights(model: Network) -> None:
             f"ImageNet weights exist for a resnext of {published}, not for {model.spec.family} {architecture};"
             " take that architecture or train with --init random."
         )
-    state = {name: tensor for name, tensor in _fetch().items() if not name.startswith("fc.")}
-    state["conv1.weight"] = _adapt_stem(state["conv1.weight"], model.spec.channels)
-    model.features.load_state_dict(state)
+    return _fetch()
 
 
 def _adapt_stem(kernels: Tensor, channels: int) -> Tensor:
@@ -119,7 +131,8 @@ def _fetch() -> dict[str, Tensor]:
 
     weights = ResNeXt50_32X4D_Weights.IMAGENET1K_V2
     try:
-        state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
+        with _socket_timeout(_SILENCE_S):
+            state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except (OSError, RuntimeError, EOFError, HTTPException, pickle.UnpicklingError) as error:
         checkpoints = Path(torch.hub.get_dir()) / "checkpoints"
         raise LeighError(
@@ -127,3 +140,14 @@ def _fetch() -> dict[str, Tensor]:
             f" {Path(weights.url).name} into {checkpoints}, or train with --init FILE.safetensors or --init random."
         ) from None
     return cast(dict[str, Tensor], state)
+
+
+@contextmanager
+def _socket_timeout(seconds: float) -> Iterator[None]:
+    """End connections within the context that stay silent, for which PyTorch's download would wait without end."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

@@ -5,10 +5,11 @@ from leigh_mlops.settings.base import SettingsError, parse_settings
 from leigh_mlops.settings.domains import Choice, Domain, Range
 from leigh_mlops.settings.search_files import find_line, find_search_files, load_space
 from leigh_mlops.settings.space import SearchObjective, SearchPreset, SearchSpace, TrialResources
-from leigh_mlops.settings.training_settings import TrainingSettings, joint_parts
+from leigh_mlops.settings.training_settings import IMAGENET_IF_AVAILABLE, TrainingSettings, joint_parts
 
 __all__ = [
     "AUGMENTATIONS",
+    "IMAGENET_IF_AVAILABLE",
     "Choice",
     "Domain",
     "SearchObjective",

@@ -10,7 +10,15 @@ from leigh_mlops.settings.augmentation_settings import augmentation_text
 from leigh_mlops.settings.base import KeyedError, Settings, SettingsError, parse_settings, quote_value
 from leigh_mlops.settings.conditions import can_draw_together, check_conditions, drawing_order, resolve_conditions
 from leigh_mlops.settings.domains import Choice, Domain, Range, map_choices
-from leigh_mlops.settings.training_settings import ARCHITECTURE, JOINT, Flat, TrainingSettings, joint_parts, known_keys
+from leigh_mlops.settings.training_settings import (
+    ARCHITECTURE,
+    IMAGENET_IF_AVAILABLE,
+    JOINT,
+    Flat,
+    TrainingSettings,
+    joint_parts,
+    known_keys,
+)
 
 __all__ = ["SearchObjective", "SearchPreset", "TrialResources", "SearchSpace"]
 
@@ -155,7 +163,14 @@ class SearchSpace(Settings):
                 )
                 raise KeyedError(reason, "space", key)
         check_conditions(self.space, self.published)
+        self._check_start()
         return self
+
+    def _check_start(self) -> None:
+        domain = self.space.get("init")
+        if isinstance(domain, Choice) and IMAGENET_IF_AVAILABLE in domain.values:
+            reason = f"space.init lists {IMAGENET_IF_AVAILABLE}, which only a published value may be; list imagenet."
+            raise KeyedError(reason, "space", "init")
 
     def _check_domain(self, key: str, domain: Domain) -> None:
         for value in _ends(domain):
@@ -206,6 +221,11 @@ class SearchSpace(Settings):
         bounds = preset.model_dump(exclude={"fix", "epochs"}, exclude_none=True)
         fixed = preset.fix | ({"epochs": preset.epochs} if preset.epochs else {})
         return self._apply(bounds, fixed)
+
+    def only_published(self) -> "SearchSpace":
+        """Return a search of one trial, the published configuration."""
+        alone: dict[str, Any] = {"space": {}, "trials": 1, "keep": 1, "objectives": []}
+        return self.replace_fields(early_stopping="none", algorithm="random", **alone)
 
     def replace_fields(self, **values: Any) -> "SearchSpace":  # noqa: ANN401
         """Return this search with some fields replaced, such as ``trials``; see :meth:`fix_hyperparameters` for others.

@@ -9,11 +9,14 @@ from pydantic import BeforeValidator, Field, model_validator
 from leigh_mlops.settings.augmentation_settings import augmentation_text
 from leigh_mlops.settings.base import KeyedError, Settings, SettingsError, parse_settings, quote_value, suggest_key
 
-__all__ = ["ARCHITECTURE", "JOINT", "Flat", "TrainingSettings", "joint_parts", "known_keys"]
+__all__ = ["ARCHITECTURE", "IMAGENET_IF_AVAILABLE", "JOINT", "Flat", "TrainingSettings", "joint_parts", "known_keys"]
 
 ARCHITECTURE = "architecture."
 JOINT = "architecture"
 """Key of parts of the architecture that are chosen together, as ``padded_channels=null, head=gaussian``."""
+
+IMAGENET_IF_AVAILABLE = "imagenet-if-available"
+"""Value of ``init`` that becomes ``imagenet`` or ``random`` before a search begins."""
 
 
 class TrainingSettings(Settings):
@@ -57,7 +60,9 @@ class TrainingSettings(Settings):
         "none", description="of the training loss: equal, or inverse to the training part's classes, of mean 1"
     )
     init: str = Field(
-        "random", description="random, imagenet, a .safetensors file, a model's folder or models:/NAME@ALIAS"
+        "random",
+        description="random, imagenet, imagenet-if-available (else random, which is said), a .safetensors file, a "
+        "model's folder or models:/NAME@ALIAS",
     )
     freeze_epochs: int = Field(0, ge=-1, description="first epochs, in which only the head learns; -1 for all")
     layer_decay: float = Field(

@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.images import check_augmentation, check_image_size
-from leigh_mlops.models import MODELS, build_model
-from leigh_mlops.settings import Choice, SearchSpace, TrainingSettings
+from leigh_mlops.models import MODELS, build_model, fetch_imagenet_weights
+from leigh_mlops.settings import IMAGENET_IF_AVAILABLE, Choice, SearchSpace, TrainingSettings
 from leigh_mlops.tracking import Store
 
-__all__ = ["check_spaces", "latent_size", "fetch_starting_weights"]
+__all__ = ["check_spaces", "latent_size", "fetch_starting_weights", "resolve_start"]
 
 
 def check_spaces(spaces: Sequence[SearchSpace], channels: int = 3) -> None:
@@ -38,6 +39,21 @@ def _augmentations(space: SearchSpace) -> set[str | None]:
     """Augmentations that the trials of a search may have, as texts."""
     domain = space.space.get("augment")
     return {space.published.get("augment"), *(domain.values if isinstance(domain, Choice) else [])}
+
+
+def resolve_start(space: SearchSpace, console: Console) -> SearchSpace:
+    """Return a search that starts from ImageNet weights, or at random if these can't be had, which is printed.
+
+    A search with any other ``init`` stays as it is.
+    """
+    if space.published.get("init") != IMAGENET_IF_AVAILABLE:
+        return space
+    try:
+        fetch_imagenet_weights(_build_on_meta_device(space, channels=3))
+    except LeighError as error:
+        console.print(f"{space.family} starts at random, not from ImageNet as published. {error}", markup=False)
+        return space.fix_hyperparameters({"init": "random"})
+    return space.fix_hyperparameters({"init": "imagenet"})
 
 
 def latent_size(space: SearchSpace, channels: int) -> int:

@@ -12,14 +12,17 @@ def test_the_published_configurations() -> None:
     resnext, autoencoder, iresnet = (published[name] for name in ("resnext", "autoencoder", "iresnet"))
     assert (resnext.optimizer, resnext.learning_rate, resnext.batch_size, resnext.epochs) == ("adam", 0.001, 15, 10)
     assert (resnext.lr_schedule, resnext.lr_step_epochs, resnext.lr_step_factor) == ("step", 5, 0.1)
-    assert all(settings.lr_step_epochs is None for settings in (autoencoder, iresnet))
+    assert (iresnet.lr_schedule, iresnet.lr_step_epochs, iresnet.lr_step_factor) == ("step", 5, 0.1)
+    assert (autoencoder.lr_schedule, autoencoder.lr_step_epochs) == ("constant", None)
+    starts = [settings.init for settings in (resnext, autoencoder, iresnet)]
+    assert starts == ["imagenet-if-available", "random", "random"]
     for settings in (resnext, autoencoder, iresnet):
         assert (settings.warmup_epochs, settings.freeze_epochs, settings.layer_decay) == (0, 0, 1)
-        assert (settings.class_weights, settings.patience, settings.init) == ("none", None, "random")
+        assert (settings.class_weights, settings.patience) == ("none", None)
     assert (autoencoder.weight_decay, autoencoder.batch_size, autoencoder.epochs) == (1e-5, 20, 1000)
     assert (iresnet.optimizer, iresnet.learning_rate, iresnet.batch_size, iresnet.epochs) == ("adamax", 0.005, 20, 40)
     assert iresnet.architecture == {
-        "padded_channels": 8, "head": "published", "log_det": "none", "lipschitz": 0.8, "power_iterations": 1,
+        "padded_channels": 8, "head": "published", "log_det": "none", "lipschitz": 0.8, "power_iterations": 5,
     }  # fmt: skip
     assert all((s.flip, s.rotation_degrees, s.intensity) == (0.5, 10, "linear") for s in published.values())
     assert {name: space.metric for name, space in spaces.items()} == {

@@ -1,8 +1,57 @@
+"""Checks of searches, and their starting weights."""
+
+import io
+from typing import Any
+
 import pytest
+from rich.console import Console
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.settings import SearchSpace
-from leigh_mlops.study.spaces import check_spaces
+from leigh_mlops.study import spaces
+from leigh_mlops.study.spaces import check_spaces, resolve_start
+
+
+def search(init: str, **published: Any) -> SearchSpace:
+    values = {"family": "resnext", "metric": "val/log_loss", "published": {"init": init} | published}
+    return SearchSpace.model_validate(values)
+
+
+def resolved(space: SearchSpace) -> tuple[str, str]:
+    printed = io.StringIO()
+    found = resolve_start(space, Console(file=printed, width=1000))
+    return found.published["init"], printed.getvalue()
+
+
+def test_the_published_start_is_imagenet_where_it_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spaces, "fetch_imagenet_weights", lambda model: {})
+    assert resolved(search("imagenet-if-available")) == ("imagenet", "")
+    assert resolved(search("random")) == ("random", "")
+
+
+def test_a_start_at_random_is_said_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(model: object) -> None:
+        raise LeighError("The ImageNet weights could not be fetched; connect to the internet once.")
+
+    monkeypatch.setattr(spaces, "fetch_imagenet_weights", refuse)
+    init, said = resolved(search("imagenet-if-available"))
+    assert init == "random"
+    assert said.count("\n") == 1
+    assert "resnext starts at random" in said
+    assert "connect to the internet once" in said
+    # Who asks for ImageNet itself gets an error, not another start.
+    assert resolved(search("imagenet")) == ("imagenet", "")
+
+
+def test_a_compact_network_starts_at_random() -> None:
+    init, said = resolved(search("imagenet-if-available", **{"architecture.groups": 8}))
+    assert init == "random"
+    assert "ImageNet weights exist for a resnext of layers" in said
+
+
+def test_a_search_cannot_vary_what_is_decided_before_it() -> None:
+    with pytest.raises(LeighError, match=r"space.init lists imagenet-if-available.*list imagenet"):
+        search("imagenet-if-available").replace_fields(space={"init": ["random", "imagenet-if-available"]})
 
 
 def space(published: object, *choices: object) -> SearchSpace:
