@@ -27,6 +27,7 @@ __all__ = [
     "RayAddress",
     "Seed",
     "ScaleBy",
+    "Shares",
     "SkipBroken",
     "Store",
     "TrainOnCompounds",
@@ -52,6 +53,13 @@ Fold = Annotated[
         "--fold",
         help="Test fold: 2/5 is the second of five folds; 2/all makes one fold per group, so that --group plate "
         "leaves one plate out.",
+    ),
+]
+Shares = Annotated[
+    str | None,
+    typer.Option(
+        "--shares",
+        help="Percent of the wells (or other groups) in training, validation and test part; by default 60,20,20.",
     ),
 ]
 Exclude = Annotated[

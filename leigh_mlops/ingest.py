@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from leigh_mlops.commands import Exclude, Platemap, console, run, split_list
+from leigh_mlops.commands import Exclude, Platemap, Shares, console, run, split_list
 from leigh_mlops.errors import LeighError
 from leigh_mlops.progress import Progress
 
@@ -47,6 +47,7 @@ def ingest(
         int | None, typer.Option(help="Wells per plate (96, 384, 1536), if file names only number the wells.")
     ] = None,
     exclude: Exclude = None,
+    shares: Shares = None,
     image_size: Annotated[
         int, typer.Option(help="Side in pixels of the cached images, a multiple of 32; use that of the search.")
     ] = 224,
@@ -60,7 +61,7 @@ def ingest(
     json_path: Annotated[Path | None, typer.Option("--json", help="JSON file for the summary.")] = None,
 ) -> None:
     """List the images in a folder, flag flawed ones, and test whether the plate layout predicts the class."""
-    from leigh_mlops.plates import EXCLUDED_BY_DEFAULT, PICTURES, check_table_path, find_images
+    from leigh_mlops.plates import EXCLUDED_BY_DEFAULT, PICTURES, check_table_path, find_images, parse_shares
     from leigh_mlops.report.image_files import atomic_write
     from leigh_mlops.report.ingest_summary import (
         QualityReport,
@@ -72,6 +73,8 @@ def ingest(
 
     if out is not None:
         check_table_path(out)
+    if shares is not None:
+        parse_shares(shares)
     found = find_images(
         data,
         platemap,
@@ -93,7 +96,7 @@ def ingest(
             temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     chosen = any(option is not None for option in (channels, pattern, illumination, plate_size, exclude))
     chosen |= z != "max" or found.preset == PICTURES
-    print_next_step(console, data, out, platemap, found, quality_report, chosen=chosen)
+    print_next_step(console, data, out, platemap, found, quality_report, chosen=chosen, shares=shares)
 
 
 def _named_channels(text: str | None) -> dict[str, int | str] | None:

@@ -15,6 +15,7 @@ from leigh_mlops.commands import (
     RayAddress,
     ScaleBy,
     Seed,
+    Shares,
     SkipBroken,
     Store,
     TrainOnCompounds,
@@ -47,6 +48,7 @@ def train(
     seed: Seed = 0,
     group: Group = "well",
     fold: Fold = None,
+    shares: Shares = None,
     exclude: Exclude = None,
     scale_by: ScaleBy = "training",
     train_on_compounds: TrainOnCompounds = False,
@@ -83,6 +85,7 @@ def train(
             fold=fold,
             scale_by=scale_by,
             train_on_compounds=train_on_compounds,
+            shares=shares,
         )
         SearchStudy(StudyOptions(source, [space], seed, line=name), console, store, process).run()
 

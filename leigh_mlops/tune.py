@@ -14,6 +14,7 @@ from leigh_mlops.commands import (
     RayAddress,
     ScaleBy,
     Seed,
+    Shares,
     SkipBroken,
     Store,
     TrainOnCompounds,
@@ -60,6 +61,7 @@ def tune(
     ] = None,
     group: Group = "well",
     fold: Fold = None,
+    shares: Shares = None,
     exclude: Exclude = None,
     scale_by: ScaleBy = "training",
     train_on_compounds: TrainOnCompounds = False,
@@ -115,6 +117,7 @@ def tune(
             fold=fold,
             scale_by=scale_by,
             train_on_compounds=train_on_compounds,
+            shares=shares,
         )
         time_budget_s = None if time_budget is None else 60 * time_budget
         study = SearchStudy(StudyOptions(source, spaces, seed, time_budget_s, name), console, store, process)

@@ -90,6 +90,12 @@ def test_treated_wells_are_counted_beside_the_classes(tmp_path):
     assert (read_table(table)["Metadata_Condition"] == "DS").sum() == 10
 
 
+def test_the_next_command_has_the_shares(tmp_path):
+    root = class_folders(tmp_path / "plate", alternate)
+    assert "--shares" not in call(ingest, root, "--names-only")
+    assert "--shares 50,20,30" in call(ingest, root, "--names-only", "--shares", "50,20,30").splitlines()[-1]
+
+
 def test_images_that_cannot_be_read_are_counted_and_end_nothing(tmp_path):
     root = class_folders(tmp_path / "study", alternate)
     assert "Fields that cannot be read" not in call(ingest, root, "--names-only")
@@ -115,6 +121,7 @@ def test_channels_are_chosen_and_stay_chosen(tmp_path):
         ("--exclude", "ugly", "'ugly' is not a flaw"),
         ("--preset", "phenix", "phenix"),
         ("--pattern", "(", "pattern"),
+        ("--shares", "70,0,30", "no validation part"),
     ],
 )
 def test_options_that_make_no_sense_are_one_sentence(tmp_path, option, value, said):

@@ -21,6 +21,7 @@ from leigh_mlops.plates.split import (
     assign_split,
     describe_split,
     leaked_wells,
+    parse_shares,
     require_classes,
     split_fingerprint,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "leaked_wells",
     "split_fingerprint",
     "describe_split",
+    "parse_shares",
     "require_classes",
     "NO_FOLD",
     "assign_folds",

@@ -1,6 +1,7 @@
 """Splits by whole groups of wells, so that no well is in two parts."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -10,7 +11,15 @@ from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.plates.folder_scan import SPLIT_PARTS
 from leigh_mlops.plates.groups import GROUPS, deal_groups, group_classes, group_names
 
-__all__ = ["GROUPS", "assign_split", "describe_split", "leaked_wells", "require_classes", "split_fingerprint"]
+__all__ = [
+    "GROUPS",
+    "assign_split",
+    "describe_split",
+    "leaked_wells",
+    "parse_shares",
+    "require_classes",
+    "split_fingerprint",
+]
 
 
 def assign_split(
@@ -51,6 +60,36 @@ def assign_split(
         pairs = group_classes(groups, table.loc[labelled, Metadata.CONDITION])
         parts = groups.map(deal_groups(pairs, dict(zip(SPLIT_PARTS, fractions, strict=True)), seed, group))
     return parts.reindex(table.index).astype("str").rename(Metadata.SPLIT)
+
+
+def parse_shares(text: str) -> tuple[float, float, float]:
+    """Parse the shares of training, validation and test part, in percent; returns fractions that sum to 1.
+
+    Raises:
+        LeighError: They are not three numbers from 0 that sum to 100, or a part is empty.
+
+    Example:
+        >>> parse_shares("70,15,15")
+        (0.7, 0.15, 0.15)
+    """
+    try:
+        train, val, test = (float(part) for part in text.split(","))
+    except ValueError:
+        train = val = test = math.nan
+    shares = train, val, test
+    if not (min(shares) >= 0 and math.isclose(sum(shares), 100)):
+        raise LeighError(
+            f"--shares {text!r} are not three percentages that sum to 100; write training, validation and test part "
+            "as 60,20,20."
+        )
+    if train == 0 or test == 0:
+        raise LeighError(f"--shares {text} leave no {'test' if train else 'training'} part; give it a share above 0.")
+    if val == 0:
+        raise LeighError(
+            f"--shares {text} leave no validation part, so the test part would choose epoch and trial, and its scores "
+            "would be too good; give validation a share, such as 60,10,30, or cross-validate with --fold 1/5 to 5/5."
+        )
+    return train / 100, val / 100, test / 100
 
 
 def require_classes(table: pd.DataFrame) -> list[str]:

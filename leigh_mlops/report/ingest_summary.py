@@ -20,6 +20,7 @@ from leigh_mlops.plates import (
     describe_donors,
     describe_layout,
     leave_out_treated,
+    parse_shares,
     position_effects,
     probe_confounds,
     write_table,
@@ -230,6 +231,7 @@ def print_next_step(
     quality_report: QualityReport,
     *,
     chosen: bool,
+    shares: str | None = None,
 ) -> None:
     """Print the next command, or the problem to fix first."""
     table = quality_report.classed_table
@@ -241,7 +243,7 @@ def print_next_step(
         console.print(f"Next: add the class of each well in the column condition of {where}, then run ingest again.")
         return
     try:
-        assign_split(table)
+        assign_split(table) if shares is None else assign_split(table, fractions=parse_shares(shares))
     except LeighError as error:
         console.print(f"A search cannot use these images: {error}", markup=False)
     if chosen and out is None:
@@ -250,4 +252,6 @@ def print_next_step(
     words = ["python", "-m", "leigh_mlops.tune", "--data", str(out or data)]
     if platemap is not None and out is None:
         words += ["--platemap", str(platemap)]
+    if shares is not None:
+        words += ["--shares", shares]
     console.print(f"Next: {shlex.join(words)}", markup=False)

@@ -25,6 +25,7 @@ from leigh_mlops.plates import (
     is_demo,
     leaked_wells,
     leave_out_treated,
+    parse_shares,
     probe_confounds,
     require_classes,
     write_demo_plate,
@@ -67,6 +68,7 @@ class DataSource:
             level by its own negative controls first.
         train_on_compounds: Count wells with a compound, which are no controls, as labelled; otherwise
             they are in no class.
+        shares: ``60,20,20``: percent of the groups in training, validation and test part; ``None`` for these.
     """
 
     path: Path | None
@@ -78,6 +80,7 @@ class DataSource:
     fold: str | None = None
     scale_by: str = "training"
     train_on_compounds: bool = False
+    shares: str | None = None
 
     @property
     def excluded_flaws(self) -> tuple[str, ...]:
@@ -110,12 +113,26 @@ def divided_table(source: DataSource, console: Console) -> DividedData:
 def _split(table: pd.DataFrame, source: DataSource) -> "pd.Series[str]":
     if source.scale_by not in ("training", "controls"):
         raise LeighError(f"--scale-by {source.scale_by!r} is unknown; choose training or controls.")
+    if source.shares is not None:
+        return assign_split(table, source.group, _given_shares(table, source), source.seed)
     if source.fold is None:
         return assign_split(table, group=source.group, seed=source.seed)
     fold, _, folds = source.fold.partition("/")
     if not fold.isdecimal() or not (folds.isdecimal() or folds == "all"):
         raise LeighError(f"--fold {source.fold!r} is not a fold; write it as 2/5, or as 2/all for one group each.")
     return fold_split(table, int(fold), "all" if folds == "all" else int(folds), group=source.group, seed=source.seed)
+
+
+def _given_shares(table: pd.DataFrame, source: DataSource) -> tuple[float, float, float]:
+    shares = parse_shares(source.shares or "")
+    if source.fold is not None:
+        raise LeighError(f"--shares {source.shares} with --fold {source.fold}, which sets the parts; give one of them.")
+    if Metadata.SPLIT in table:
+        raise LeighError(
+            f"--shares {source.shares} with images that come with a split; leave out --shares, or remove "
+            f"{Metadata.SPLIT} (the folders train and test)."
+        )
+    return shares
 
 
 def prepare_data(

@@ -70,6 +70,9 @@ class StudyOptions:
         }
         if not self.source.train_on_compounds:  # as in journals of versions that do not know it
             del source["train_on_compounds"]
+        if source["shares"] is None:
+            # Searches of version 0.1.0, which had no shares, are found by the same options.
+            del source["shares"]
         settings: StudySettings = {
             "source": source | {"exclude": list(self.source.excluded_flaws)},
             "spaces": [space.model_dump(mode="json") for space in self.spaces],

@@ -14,6 +14,7 @@ from leigh_mlops.plates.split import (
     assign_split,
     describe_split,
     leaked_wells,
+    parse_shares,
     require_classes,
     split_fingerprint,
 )
@@ -243,3 +244,32 @@ def test_too_few_wells():
 
 def test_classes_are_sorted():
     assert require_classes(plate({"TT": 1, "DS": 1})) == ["DS", "TT"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "70,0,30",
+            r"70,0,30 leave no validation part, so the test part would choose .* cross-validate with --fold 1/5",
+        ),
+        ("70,30,0", "leave no test part"),
+        ("0,70,30", "leave no training part"),
+        ("70,30", "not three percentages"),
+        ("70,20,20", "not three percentages that sum to 100"),
+        ("-10,80,30", "not three percentages"),
+        ("nan,50,50", "not three percentages"),
+        ("a,b,c", "not three percentages"),
+    ],
+)
+def test_shares_that_make_no_split_say_why(text, message):
+    assert parse_shares("60,20,20") == (0.6, 0.2, 0.2)
+    with pytest.raises(LeighError, match=message):
+        parse_shares(text)
+
+
+def test_shares_set_the_sizes_of_the_parts():
+    table = plate({"DS": 20, "TT": 20}, fields=1)
+    assert assign_split(table).value_counts().to_dict() == {"train": 24, "val": 8, "test": 8}
+    split = assign_split(table, fractions=parse_shares("50,20,30"))
+    assert split.value_counts().to_dict() == {"train": 20, "val": 8, "test": 12}

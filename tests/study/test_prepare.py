@@ -1,3 +1,5 @@
+"""The split of a study's data, and what is left out of it."""
+
 import io
 from pathlib import Path
 
@@ -6,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.plates import is_treated
+from leigh_mlops.plates import is_treated, read_table, write_table
 from leigh_mlops.study.prepare import DataSource, divided_table, find_data, prepare_data
 from leigh_mlops.training import PARTS, PreparedData
 
@@ -73,3 +75,27 @@ def test_a_job_sees_the_labels_of_treated_wells(class_folders: Path) -> None:
     table, _, classes = find_data(DataSource(class_folders), Console(quiet=True))
     assert table.loc[is_treated(table), "Metadata_Condition"].tolist() == ["DS"] * 4
     assert classes == ("DS", "TT")
+
+
+def parts(source: DataSource) -> dict[str, int]:
+    table, _, _ = divided_table(source, Console(file=io.StringIO()))
+    wells = table.drop_duplicates(["Metadata_Plate", "Metadata_Well"])
+    return {str(name): int(count) for name, count in wells["Metadata_Split"].value_counts().items()}
+
+
+def test_shares_divide_the_wells(class_folders: Path) -> None:
+    usual, small = parts(DataSource(class_folders)), parts(DataSource(class_folders, shares="40,20,40"))
+    assert small["train"] < usual["train"]
+    assert small["test"] > usual["test"]
+
+
+def test_shares_need_a_validation_part_and_stand_alone(class_folders: Path, tmp_path: Path) -> None:
+    with pytest.raises(LeighError, match="leave no validation part"):
+        parts(DataSource(class_folders, shares="70,0,30"))
+    with pytest.raises(LeighError, match="--shares 60,20,20 with --fold 1/3"):
+        parts(DataSource(class_folders, shares="60,20,20", fold="1/3"))
+    divided, _, _ = divided_table(DataSource(class_folders), Console(file=io.StringIO()))
+    write_table(divided, tmp_path / "split.parquet")
+    assert "Metadata_Split" in read_table(tmp_path / "split.parquet")
+    with pytest.raises(LeighError, match="come with a split; leave out --shares"):
+        parts(DataSource(tmp_path / "split.parquet", shares="60,20,20"))
