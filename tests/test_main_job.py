@@ -124,9 +124,13 @@ def artifacts(client: MlflowClient, run_id: str, path: str | None = None) -> set
 def test_pictures_stand_beside_the_numbers(searched: tuple[Workshop, str]) -> None:
     shop, _ = searched
     winner = next(run for run in shop.runs("iresnet") if run.data.tags.get("winner"))
-    assert {"figures/confusion.png", "figures/scores_DS_TT.png", "pictures/examples.png"} <= artifacts(
-        shop.store, winner.info.run_id
-    )
+    assert {
+        "figures/confusion.png",
+        "figures/scores_DS_TT.png",
+        "figures/predictions_DS_TT.png",
+        "figures/training.png",
+        "pictures/examples.png",
+    } <= artifacts(shop.store, winner.info.run_id)
     (parent,) = shop.store.search_runs(["1"], "tags.kind = 'search' and tags.data = 'plate'")[-1:]
     assert {"data/split.csv", "figures/learning_curves.png", "settings/spaces.json", "summary.txt"} <= artifacts(
         shop.store, parent.info.run_id

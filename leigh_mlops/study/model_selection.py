@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from matplotlib.figure import Figure
+from scipy.special import expit
 
 from leigh_mlops import __version__
 from leigh_mlops.errors import LeighError
@@ -21,6 +23,7 @@ from leigh_mlops.models.package import CLASS_MAPS
 from leigh_mlops.plates import leaked_wells
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.figures import confusion_matrix, score_distributions
+from leigh_mlops.report.published_figures import prediction_spread
 from leigh_mlops.scores import aggregate_wells, paired_bootstrap
 from leigh_mlops.study.baselines import Baselines, fit_latent_baseline
 from leigh_mlops.study.champion import AtSize, Decision, comparison_key, decide_promotion
@@ -227,10 +230,26 @@ def _log_figures(run: Run, package: ModelPackage, test: Evaluation, data: Prepar
             _distribution(classes, pair, (labels, values), (wells.labels, wells.log_probs), test.scores),
             f"figures/scores_{classes[pair[0]]}_{classes[pair[1]]}.png",
         )
+        spread = _predictions(classes, pair, labels, values, test.scores)
+        run.log_figure(spread, f"figures/predictions_{classes[pair[0]]}_{classes[pair[1]]}.png")
 
 
 def _pairs(count: int) -> list[tuple[int, int]]:
     return [(first, second) for first in range(count) for second in range(first + 1, count)]
+
+
+def _predictions(
+    classes: Sequence[str],
+    pair: tuple[int, int],
+    labels: npt.NDArray[np.int64],
+    log_probs: npt.NDArray[np.float64],
+    scores: dict[str, float],
+) -> Figure:
+    first, second = pair
+    shares = expit(log_probs[:, second] - log_probs[:, first])
+    key = "z_prime" + (f"/{classes[first]}_{classes[second]}" if len(classes) > 2 else "")
+    by_class = {classes[label]: shares[labels == label] for label in pair}
+    return prediction_spread(by_class, target=classes[second], z_prime=scores.get(key))
 
 
 def _distribution(
@@ -239,7 +258,7 @@ def _distribution(
     fields: tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]],
     wells: tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]],
     scores: dict[str, float],
-) -> Any:  # noqa: ANN401
+) -> Figure:
     first, second = pair
 
     def split(part: tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]) -> dict[str, npt.NDArray[np.float64]]:

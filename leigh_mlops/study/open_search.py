@@ -11,6 +11,7 @@ from rich.console import Console
 from leigh_mlops.errors import LeighError
 from leigh_mlops.events import DataFacts, Opened, Searched, TrialEvent
 from leigh_mlops.models import ModelPackage
+from leigh_mlops.report.published_figures import training_curves
 from leigh_mlops.search import SearchProcess, SearchRequest
 from leigh_mlops.settings import SearchSpace, TrainingSettings
 from leigh_mlops.study.baselines import fit_latent_baseline
@@ -210,5 +211,6 @@ class OpenSearch:
         references = self.data.references(space.image_size, scale) if needs_references(model) else None
         package = make_package(model, scale, data, baselines, about, [*data.starts.values()], references)
         scores = counterfactual_scores(package, data)
+        run.log_figure(training_curves(trial.epochs, kept=trial.best_epoch), "figures/training.png")
         run.log_metrics({f"val/counterfactual/{name}": score for name, score in scores.items()}, at=at)
         return run, package, log_package(self.store, run, package)

@@ -35,7 +35,7 @@ class BatchLosses:
     Attributes:
         losses: One loss per field, shape (n,).
         values: Outputs that are kept of each field, shape (n, V).
-        further: Further measures of each field by name, shape (n,).
+        extra_measures: Further measures of each field by name, shape (n,).
     """
 
     losses: Tensor
@@ -53,7 +53,7 @@ class Outputs:
         values: Log-probabilities (n, K) of a classifier, or the mean squared
             error per image (n, 1) in network units.
         loss: Mean of the training loss over the fields.
-        further: Means over the fields of the objective's other measures by name.
+        extra_measures: Means over the fields of the objective's other measures by name.
     """
 
     rows: npt.NDArray[np.int64]
@@ -77,9 +77,10 @@ class ClassificationObjective:
     """Cross-entropy."""
 
     def compute_losses(self, model: Network, batch: Batch, beta: float) -> BatchLosses:
-        """Cross-entropy in nats, and log-probabilities (n, K)."""
+        """Cross-entropy in nats, log-probabilities (n, K), and ``accuracy``."""
         logits = model(batch.images).float()
-        return BatchLosses(F.cross_entropy(logits, batch.labels, reduction="none"), logits.log_softmax(1))
+        losses = F.cross_entropy(logits, batch.labels, reduction="none")
+        return BatchLosses(losses, logits.log_softmax(1), {"accuracy": _hits(logits, batch.labels)})
 
     def scores(self, outputs: Outputs, wells: Sequence[str], classes: Sequence[str]) -> dict[str, float]:
         """Classification scores per field and per well."""
@@ -94,11 +95,17 @@ class DensityObjective(ClassificationObjective):
     """
 
     def compute_losses(self, model: Network, batch: Batch, beta: float) -> BatchLosses:
-        """Weighed loss, log-probabilities (n, K), and ``nats_per_dim``."""
+        """Weighed loss, log-probabilities (n, K), ``accuracy`` and ``nats_per_dim``."""
         logits, nats_per_dim = density_losses(model, batch.images, batch.labels)
         cross_entropy = F.cross_entropy(logits, batch.labels, reduction="none")
         losses = beta * cross_entropy + nats_per_dim
-        return BatchLosses(losses, logits.log_softmax(1), {"nats_per_dim": nats_per_dim})
+        measures = {"accuracy": _hits(logits, batch.labels), "nats_per_dim": nats_per_dim}
+        return BatchLosses(losses, logits.log_softmax(1), measures)
+
+
+def _hits(logits: Tensor, labels: Tensor) -> Tensor:
+    """1 where the class is predicted, else 0, shape (n,)."""
+    return (logits.argmax(1) == labels).float()
 
 
 class ReconstructionObjective:

@@ -5,8 +5,11 @@ import numpy as np
 import pytest
 import torch
 
+from leigh_mlops.images import Batch
+from leigh_mlops.models import Network
 from leigh_mlops.training import PreparedData, TrainingState, build_network, fit, run_trial
 from leigh_mlops.training.epoch import LossOptions, balanced_weights, run_epoch
+from leigh_mlops.training.objective import OBJECTIVES, BatchLosses, ClassificationObjective
 from tests.models.compact import compact
 from tests.training.test_loop import METRIC, SMALL, numbers, settings, trial
 
@@ -52,6 +55,25 @@ def test_the_head_alone_learns_until_the_rest_thaws(data: PreparedData) -> None:
     assert still(weights(2), "features.") == [True, False]
     assert still(weights(-1), "features.") == [True, True]
     assert still(weights(-1), "head.") == [False, False]
+
+
+def test_the_training_accuracy_is_that_of_the_epochs_batches(data: PreparedData) -> None:
+    seen: list[float] = []
+    compute = OBJECTIVES["classify"].compute_losses
+
+    class Watching(ClassificationObjective):
+        def compute_losses(self, model: Network, batch: Batch, beta: float) -> BatchLosses:
+            found = compute(model, batch, beta)
+            if model.training:
+                seen.extend((found.values.argmax(1) == batch.labels).float().tolist())
+            return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(OBJECTIVES, "classify", Watching())
+        first = numbers(trial("resnext", data, epochs=1))[0]
+    assert len(seen) == len(data.rows("train"))
+    assert first["train/accuracy"] == pytest.approx(np.mean(seen))
+    assert "train/accuracy" not in numbers(trial("autoencoder", data, epochs=1))[0]
 
 
 @pytest.mark.parametrize("family", SMALL)

@@ -62,7 +62,10 @@ def test_beta_weighs_the_cross_entropy(beta: float) -> None:
     batch_losses = OBJECTIVES["density"].compute_losses(model, fields, beta)
     torch.testing.assert_close(batch_losses.losses, beta * plain.losses + batch_losses.extra_measures["nats_per_dim"])
     torch.testing.assert_close(batch_losses.values, plain.values)
-    assert plain.extra_measures == {}
+    hits = (Doubling()(fields.images).argmax(1) == fields.labels).float()
+    assert plain.extra_measures.keys() == {"accuracy"}
+    torch.testing.assert_close(plain.extra_measures["accuracy"], hits)
+    torch.testing.assert_close(batch_losses.extra_measures["accuracy"], hits)
 
 
 def test_prediction_says_nats_per_dimension_and_keeps_the_random_state() -> None:
