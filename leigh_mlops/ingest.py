@@ -56,7 +56,10 @@ def ingest(
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option(help="File for the image table (.parquet or .csv); a PNG of the layout is saved next to it."),
+        typer.Option(
+            help="File for the image table (.parquet or .csv); PNGs of the layout and of fields of each class are "
+            "saved next to it."
+        ),
     ] = None,
     json_path: Annotated[Path | None, typer.Option("--json", help="JSON file for the summary.")] = None,
 ) -> None:
@@ -90,7 +93,7 @@ def ingest(
     summary = summarize_images(found, quality_report)
     print_summary(console, found, quality_report, summary)
     if out is not None:
-        write_images(console, out, quality_report, summary)
+        write_images(console, out, found, quality_report, summary)
     if json_path is not None:
         with atomic_write(json_path) as temporary:
             temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
@@ -130,7 +133,8 @@ def _check_quality(found: "FoundImages", image_size: int, rule: Sequence[str]) -
     table = found.table.assign(**{str(name): flags[name] for name in flags})
     lacking = has_missing_channel(found)
     failures = [(failure.path, failure.reason) for failure in cache.failures if not lacking[failure.row]]
-    return QualityReport(table, cache.quality, failures, file_bits=cache.full_scale.bit_length())
+    bits = cache.full_scale.bit_length()
+    return QualityReport(table, cache.quality, failures, file_bits=bits, raw=cache.raw)
 
 
 if __name__ == "__main__":

@@ -62,6 +62,7 @@ def test_a_drawn_plate_is_ingested(tmp_path):
     assert len(values["unmatched"]) == len(values["absent"]) == 1
     assert all(set(values["confounds"][kind]) == {"accuracy", "auc"} for kind in ("position", "plate", "background"))
     assert table.with_suffix(".layout.png").exists()
+    assert table.with_suffix(".classes.png").exists()
     kept = read_table(table)
     assert kept["Metadata_Excluded"].sum() == 1
     assert kept.loc[kept["Metadata_Excluded"], "Metadata_Flags"].tolist() == ["unreadable"]

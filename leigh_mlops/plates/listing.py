@@ -65,8 +65,8 @@ def list_images(root: Path) -> Listing:
 
 
 def _is_ignored(name: str) -> bool:
-    """Return whether an entry is hidden, or a picture of a layout drawn beside the images."""
-    return name.startswith(".") or name.endswith(".layout.png")
+    """Return whether an entry is hidden, or a picture that `ingest` draws beside an image table."""
+    return name.startswith(".") or name.endswith((".layout.png", ".classes.png"))
 
 
 def _entry_name(entry: "os.DirEntry[str]") -> str:

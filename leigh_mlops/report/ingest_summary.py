@@ -1,12 +1,14 @@
 """Summary of the images found in a folder and of their flaws: numbers, the terminal's text, and the files written."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
@@ -26,6 +28,7 @@ from leigh_mlops.plates import (
     write_table,
 )
 from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.report.class_montage import class_montage
 from leigh_mlops.report.layout_picture import layout_letters, layout_picture
 from leigh_mlops.report.sentences import confound_sentences, depth_lines, effect_lines, treated_sentences
 from leigh_mlops.report.style import save_figure
@@ -53,12 +56,14 @@ class QualityReport:
         quality: Measures of each field, one row per row of the table; empty where no pixels were read.
         failures: Path and reason of every field that could not be read.
         file_bits: Bits of a value in the files.
+        raw: Returns raw intensities (n, C, H, W) of rows of the table; None where no pixels were read.
     """
 
     table: pd.DataFrame
     quality: pd.DataFrame = field(default_factory=pd.DataFrame)
     failures: Sequence[tuple[str, str]] = ()
     file_bits: int = 16
+    raw: Callable[[NDArray[np.int64]], NDArray[np.float32]] | None = None
 
     @property
     def classed_table(self) -> pd.DataFrame:
@@ -211,8 +216,10 @@ def _print_examples(console: Console, what: str, names: Sequence[str]) -> None:
         console.print(f"{what}: {len(names)} ({shown}{more}).", markup=False)
 
 
-def write_images(console: Console, out: Path, quality_report: QualityReport, summary: Mapping[str, Any]) -> None:
-    """Write the image table with its measures, and a picture of the layout beside it."""
+def write_images(
+    console: Console, out: Path, found: FoundImages, quality_report: QualityReport, summary: Mapping[str, Any]
+) -> None:
+    """Write the image table with its measures, and pictures of the layout and of fields of each class beside it."""
     measures = quality_report.quality.add_prefix("Metadata_Quality_")
     write_table(pd.concat([quality_report.table, measures], axis=1), out)
     console.print(f"Wrote the image table to {out}.", markup=False)
@@ -220,6 +227,12 @@ def write_images(console: Console, out: Path, quality_report: QualityReport, sum
     headline = [*confound_sentences(summary["confounds"]), summary["layout"]]
     save_figure(layout_picture(quality_report.classed_table, "\n".join(headline)), picture)
     console.print(f"Wrote the plate layout to {picture}.", markup=False)
+    if quality_report.raw is None:
+        return
+    examples = class_montage(quality_report.classed_table, quality_report.raw, found.channels)
+    if examples is not None:
+        picture = save_figure(examples, out.with_suffix(".classes.png"))
+        console.print(f"Wrote fields of each class to {picture}.", markup=False)
 
 
 def print_next_step(
