@@ -7,10 +7,14 @@ BIN := .venv/bin
 # Without compiled modules each of the many processes compiles the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: tune check test lint types bench lock clean
+.PHONY: tune thesis check test lint types bench lock clean
 
 tune: .venv
 	$(BIN)/python -m leigh_mlops.tune
+
+# DATA is a folder of images, THESIS holds options such as --image-size 64 --epochs 5 (docs/thesis.md).
+thesis: .venv
+	$(BIN)/python -m benchmarks.thesis $(DATA) $(THESIS)
 
 check: lint types .venv
 	$(BIN)/python -m pytest $(PARALLEL) -m "not ray and not server and not browser"
