@@ -32,12 +32,13 @@ from leigh_mlops.models.transport import (
     ClassFields,
     ClassMap,
     drop_small_changes,
+    fit_transport,
     round_to_steps,
 )
 from leigh_mlops.plates import find_images
 from leigh_mlops.report.style import save_figure
 from leigh_mlops.scores import fit_typicality, real_against_real_auc, realism_auc, typicality
-from leigh_mlops.study.transport_choice import fit_realistic_transport
+from leigh_mlops.study.transport_choice import choose_transport
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
@@ -103,13 +104,19 @@ def fit_all(
     """The references and the transport from one class to the other, with the processor seconds of each fit."""
     ours, theirs = (class_fields(plate, 0, label, scale) for label in (source, 1 - source))
     fits = {name: lambda each=each: each.fit(ours, theirs, seed) for name, each in REFERENCES.items()}
-    fits["transport"] = lambda: fit_realistic_transport(ours, theirs, scale, seed)
+    fits["transport"] = lambda: fit_chosen_transport(ours, theirs, scale, seed)
     maps, seconds = {}, {}
     for name, fit in fits.items():
         begin = time.process_time()
         maps[name] = fit()
         seconds[name] = time.process_time() - begin
     return maps, seconds
+
+
+def fit_chosen_transport(ours: ClassFields, theirs: ClassFields, scale: IntensityScale, seed: int) -> ClassMap:
+    """Choose and fit the transport as a package does."""
+    shrink, chosen = choose_transport(ours, theirs, scale, seed)
+    return fit_transport(ours, theirs, seed=chosen, shrink=shrink)
 
 
 def milliseconds_per_field(fitted: ClassMap, images: Floats) -> float:

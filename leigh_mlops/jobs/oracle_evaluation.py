@@ -19,7 +19,7 @@ from leigh_mlops.scores.realism import typicality
 
 __all__ = ["OracleEvaluation", "RegisteredOracle", "is_empty_field"]
 
-JUDGED_KINDS = ("alpha_1", "confident", "typical")
+TARGET_KINDS = ("alpha_1", "confident", "typical")
 """Kinds that claim to be the target class; others end at a boundary."""
 
 NO_CHANGE = "nothing"
@@ -72,7 +72,7 @@ class OracleEvaluation:
             numbers |= self._oracle_columns(name, own, each.target)
             if np.isfinite(realism[row]):
                 numbers[f"{name}_realism"] = float(realism[row])
-            if each.kind in JUDGED_KINDS:
+            if each.kind in TARGET_KINDS:
                 numbers |= self._rating(each)
         self._add_references([each for each in saved if each.kind == "typical"])
 

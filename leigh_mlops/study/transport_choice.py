@@ -7,14 +7,13 @@ from leigh_mlops.images import IntensityScale, texture_features
 from leigh_mlops.models.transport import (
     COUNT_STEPS,
     ClassFields,
-    SlicedTransport,
     TransportPlan,
     drop_small_changes,
     fit_transport,
 )
 from leigh_mlops.scores.realism import realism_auc
 
-__all__ = ["FEWEST_WELLS", "choose_transport", "fit_realistic_transport"]
+__all__ = ["FEWEST_WELLS", "choose_transport"]
 
 FEWEST_WELLS = 8
 """Wells of each class from which a choice is made; half of them fit, half are compared."""
@@ -25,14 +24,6 @@ _FIT_PIXELS = 2**20
 _EVERY_PIXEL = 2**62
 
 Floats = npt.NDArray[np.float32]
-
-
-def fit_realistic_transport(
-    source: ClassFields, target: ClassFields, scale: IntensityScale, seed: int = 0
-) -> SlicedTransport:
-    """Fit the transport that :func:`choose_transport` prefers on all fields."""
-    shrink, chosen_seed = choose_transport(source, target, scale, seed)
-    return fit_transport(source, target, seed=chosen_seed, shrink=shrink)
 
 
 def choose_transport(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations.capabilities import ExplainedModel, class_names, require_capabilities
-from leigh_mlops.explanations.counterfactuals.boundary import MAX_STEP, Crossing, find_boundary
+from leigh_mlops.explanations.counterfactuals.boundary import Crossing, find_boundary
 from leigh_mlops.explanations.counterfactuals.class_means import Means, require_means
 from leigh_mlops.explanations.counterfactuals.decoding import DecodedImages, decode_all
 from leigh_mlops.explanations.counterfactuals.ecinn import EcinnStep, ecinn
@@ -23,7 +23,7 @@ from leigh_mlops.explanations.targets import Target, choose_reachable_target
 
 __all__ = [
     "COUNTERFACTUAL_KINDS", "DEFAULT_CONFIDENCE", "MAX_ALPHA", "MEAN_KINDS", "Counterfactual", "check_confidence",
-    "check_kinds", "compute_counterfactuals", "default_counterfactual_kinds", "step_limit",
+    "check_kinds", "compute_counterfactuals", "default_counterfactual_kinds",
 ]  # fmt: skip
 
 COUNTERFACTUAL_KINDS = ("alpha_0", "alpha_1", "boundary", "confident", "typical")
@@ -149,11 +149,6 @@ def default_counterfactual_kinds(has_transport: bool) -> tuple[str, ...]:
     return ("boundary", "typical" if has_transport else "confident")
 
 
-def step_limit(has_transport: bool) -> float:
-    """Longest step along the way, in its length: `MAX_ALPHA` towards a typical image, else `MAX_STEP`."""
-    return MAX_ALPHA if has_transport else MAX_STEP
-
-
 def check_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
     """Check names of kinds, and return them in the order of `COUNTERFACTUAL_KINDS`.
 
@@ -190,10 +185,10 @@ def _take_step(
 ) -> Crossing:
     if kind in ("boundary", "confident"):
         required = confidence if kind == "confident" else None
-        has_way = endpoints is not None
-        delta = endpoints.latents - z if endpoints is not None else step.delta
-        limit = step_limit(has_way)
-        return find_boundary(network.classify, z, delta, target, required, max_step=limit, climbs=not has_way)
+        if endpoints is None:
+            return find_boundary(network.classify, z, step.delta, target, required)
+        way = endpoints.latents - z
+        return find_boundary(network.classify, z, way, target, required, max_step=MAX_ALPHA, climbs=False)
     if kind == "typical" and endpoints is not None:
         shifted, alpha = endpoints.latents, torch.ones_like(step.alpha_0)
     else:

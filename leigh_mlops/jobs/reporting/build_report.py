@@ -120,7 +120,7 @@ def build_report(
         plates=tables.plates,
         doses=tables.doses,
         scores={_CONFOUND_NAMES.get(name, name): scores for name, scores in tables.confounds.items()},
-        judged=_judged_columns(tables.judged),
+        verdicts=_verdict_columns(tables.verdicts),
         calibration=None if tables.calibration is None else _label_calibration(tables.calibration),
         methods=format_checks(methods),
         blind_test=summarise_blind_test(read_blind_result(out)),
@@ -134,7 +134,7 @@ def build_report(
     )
 
 
-def _judged_columns(judged: Columns) -> Columns:
+def _verdict_columns(verdicts: Columns) -> Columns:
     """Columns of the table of counterfactuals under the headings of a page."""
     named = {
         "empty_fields": "without cells, not counted",
@@ -144,7 +144,7 @@ def _judged_columns(judged: Columns) -> Columns:
         "realism_auc": "told from real fields (AUC)",
         "frechet": "Fréchet distance from real fields",
     }
-    table = {named.get(name, name.removeprefix(ORACLE.prefix)): values for name, values in judged.items()}
+    table = {named.get(name, name.removeprefix(ORACLE.prefix)): values for name, values in verdicts.items()}
     if "images" in table:
         table["images"] = [IMAGE_NAMES.get(name, name) for name in table["images"]]
     return table

@@ -74,7 +74,7 @@ class JobSummary(NamedTuple):
 
 
 def summarise_job(
-    fields: Columns, wells: Columns, failed: int, classes: Sequence[str], judged: Columns | None = None
+    fields: Columns, wells: Columns, failed: int, classes: Sequence[str], verdicts: Columns | None = None
 ) -> JobSummary:
     """Summarise the results of a job.
 
@@ -85,14 +85,14 @@ def summarise_job(
         wells: Columns of the table of wells, with their ``compound``.
         failed: Number of fields that could not be explained.
         classes: The model's classes.
-        judged: Columns of the table of counterfactuals, see `counterfactual_table`.
+        verdicts: Columns of the table of counterfactuals, see `counterfactual_table`.
     """
     count, were = row_count(fields), "was" if row_count(fields) == 1 else "were"
     sentences = [
         f"{format_count(count, 'field')} of {format_count(row_count(wells), 'well')} {were} explained; "
         f"{failed} could not be explained."
     ]
-    found, details = describe_counterfactuals(fields, judged or {})
+    found, details = describe_counterfactuals(fields, verdicts or {})
     return JobSummary([*found, *describe_missing(fields)], [*sentences, *_describe_labelled(wells, classes)], details)
 
 

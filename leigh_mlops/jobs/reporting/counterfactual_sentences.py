@@ -41,12 +41,12 @@ _ALONE = " alone"
 _IN_SENTENCES = {"nothing": "for the images as they are", "histogram": "after matching each channel's histogram"}
 
 
-def describe_counterfactuals(fields: Columns, judged: Columns) -> tuple[list[str], list[str]]:
+def describe_counterfactuals(fields: Columns, verdicts: Columns) -> tuple[list[str], list[str]]:
     """Describe, for each target, what predicts the counterfactuals as the target; and how they were made.
 
     Args:
         fields: Columns of the table of fields.
-        judged: Columns of the table of counterfactuals, see `counterfactual_table`.
+        verdicts: Columns of the table of counterfactuals, see `counterfactual_table`.
     """
     kinds = counterfactual_kinds(fields)
     sentences: list[str] = []
@@ -61,9 +61,9 @@ def describe_counterfactuals(fields: Columns, judged: Columns) -> tuple[list[str
         of_them = {name: list(compress(fields[column], tried)) for name, column in of_kind.select(fields).items()}
         arrived = _count_arrived(kinds[0], of_them)
         sentences.append(_first_sentence(kinds[0], target, sum(tried), arrived))
-        ends = [row for row in table_rows(judged) if row["images"] == kinds[0] and row["target"] == target]
-        sentences += [_judged_sentence(row, judged) for row in ends]
-        sentences += _describe_parts([row for row in table_rows(judged) if row["target"] == target], target)
+        ends = [row for row in table_rows(verdicts) if row["images"] == kinds[0] and row["target"] == target]
+        sentences += [_verdict_sentence(row, verdicts) for row in ends]
+        sentences += _describe_parts([row for row in table_rows(verdicts) if row["target"] == target], target)
         sentences += _describe_quality(str(target), of_them)
         details += _describe_generation(str(target), of_them)
     return [*sentences, *_describe_shams(fields)], details
@@ -118,9 +118,9 @@ def _first_sentence(kind: str, target: str, count: int, arrived: int) -> str:
     )
 
 
-def _judged_sentence(row: Row, judged: Columns) -> str:
+def _verdict_sentence(row: Row, verdicts: Columns) -> str:
     """Describe what independent classifiers predict for the counterfactuals, beside references and real fields."""
-    others = {each["images"]: each for each in table_rows(judged) if each["target"] == row["target"]}
+    others = {each["images"]: each for each in table_rows(verdicts) if each["target"] == row["target"]}
     empty = f"; {format_count(row['empty_fields'], 'field')} without cells not counted" if row["empty_fields"] else ""
     names = [name for name in ColumnFamily(ORACLE.prefix).select(row).values() if not is_missing(row[name])]
     if not names:

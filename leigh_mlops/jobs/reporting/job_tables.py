@@ -33,7 +33,7 @@ class JobTables:
         failures: ``path`` and ``reason`` of the files that could not be explained.
         methods: Rows of ``methods.csv``; none if nothing was checked.
         confounds: Scores of the model, intensities and position, see `Screen`.
-        judged: Columns of the table of counterfactuals, see `counterfactual_table`.
+        verdicts: Columns of the table of counterfactuals, see `counterfactual_table`.
         calibration: Calibration of the model; None if it is not known.
         reference: The diseased and the healthy class; None if there is no rescue.
     """
@@ -46,7 +46,7 @@ class JobTables:
     failures: Columns = field(default_factory=dict)
     methods: Sequence[Mapping[str, Any]] = ()
     confounds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    judged: Columns = field(default_factory=dict)
+    verdicts: Columns = field(default_factory=dict)
     calibration: Mapping[str, Any] | None = None
     reference: ReferenceClasses | None = None
 
@@ -55,7 +55,7 @@ def job_tables(
     screened: Screen,
     failures: pd.DataFrame,
     methods: Sequence[Mapping[str, Any]] = (),
-    judged: pd.DataFrame | None = None,
+    verdicts: pd.DataFrame | None = None,
 ) -> JobTables:
     """Convert the tables of a job to plain columns.
 
@@ -63,7 +63,7 @@ def job_tables(
         screened: Screen of the job.
         failures: Table with ``path`` and ``reason``.
         methods: Rows of ``methods.csv``.
-        judged: Table of counterfactuals.
+        verdicts: Table of counterfactuals.
     """
     wells = _list_columns(screened.wells)
     if JobColumn.FIELDS_LEFT_OUT in wells:
@@ -79,7 +79,7 @@ def job_tables(
         failures=_list_columns(failures[["path", "reason"]]),
         methods=methods,
         confounds=screened.confounds,
-        judged={} if judged is None else _list_columns(judged),
+        verdicts={} if verdicts is None else _list_columns(verdicts),
         calibration=screened.calibration,
         reference=screened.reference,
     )

@@ -93,12 +93,12 @@ def write_outputs(
     summary = summarise_screen(screen(fields, package, **{name: job.get(key) for name, key in _SCREEN_OPTIONS.items()}))
     screened, classes = summary.screen, package.model.spec.classes
     _write_tables(out, screened, failures)
-    judged = counterfactual_table(screened.fields, collect_textures(out), package)
-    _write_or_remove(judged, out / "counterfactuals.csv")
-    tables = job_tables(screened, failures, _read_methods(out / "methods.csv"), judged)
+    verdicts = counterfactual_table(screened.fields, collect_textures(out), package)
+    _write_or_remove(verdicts, out / "counterfactuals.csv")
+    tables = job_tables(screened, failures, _read_methods(out / "methods.csv"), verdicts)
     if row_count(tables.fields):
         save_figure(_draw_contact_sheet(out, tables.fields, job), out / "contact_sheet.png")
-    job_summary = summarise_job(tables.fields, tables.wells, row_count(tables.failures), classes, tables.judged)
+    job_summary = summarise_job(tables.fields, tables.wells, row_count(tables.failures), classes, tables.verdicts)
     changed = write_changes(out, tables.fields, classes)
     write_columns(
         out / "columns.md",

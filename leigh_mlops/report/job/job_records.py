@@ -129,7 +129,7 @@ class JobReport:
         plates: One row per plate.
         doses: One row per compound and dose.
         scores: Name to scores: the model, an intensity threshold and the position on the plate.
-        judged: Predictions for counterfactuals, references and real fields; one row per target and kind of image.
+        verdicts: Predictions for counterfactuals, references and real fields; one row per target and kind of image.
         calibration: Name to value; None if it is not known.
         methods: One row per method of explanation, with the results of its checks.
         blind_test: Sentences on the blind test by people.
@@ -161,7 +161,7 @@ class JobReport:
     plates: Columns = field(default_factory=dict)
     doses: Columns = field(default_factory=dict)
     scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    judged: Columns = field(default_factory=dict)
+    verdicts: Columns = field(default_factory=dict)
     calibration: Mapping[str, Any] | None = None
     methods: Columns = field(default_factory=dict)
     blind_test: Sequence[str] = ()

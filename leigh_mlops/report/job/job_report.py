@@ -135,7 +135,7 @@ def _tables(report: JobReport, hrefs: Sequence[str], meanings: Callable[[str], s
         ("doses", "One row per compound and dose", report.doses),
         ("methods", "One row per method", report.methods),
         ("scores", "One row per predictor of the class", _score_columns(report)),
-        ("judged", "One row per target class and kind of image", report.judged),
+        ("verdicts", "One row per target class and kind of image", report.verdicts),
         ("failures", "Files that could not be explained", report.failures),
     ]
     tables = []

@@ -171,7 +171,7 @@ def test_a_map_of_one_channel_names_it() -> None:
     assert describe_map("grad_camera", row) is None
 
 
-def judged(**changed: object) -> Columns:
+def verdicts(**changed: object) -> Columns:
     """Predictions for real fields, two references and the counterfactuals of one direction."""
     images = ["real fields", "nothing", "histogram", "confident"]
     columns = {
@@ -190,7 +190,7 @@ def described(table: Columns) -> list[str]:
 
 
 def test_other_classifiers_speak_beside_references_and_real_fields() -> None:
-    assert described(judged())[1] == (
+    assert described(verdicts())[1] == (
         "Most independent classifiers predict TT for 75 % of the 4 in fields that the model had not seen (cnn 100 %, "
         "forest 75 %; 1 field without cells not counted), against 0 % for the images as they are and 25 % after "
         "matching each channel's histogram. A forest still distinguishes them from real TT fields with an AUC of 0.80 "
@@ -199,7 +199,7 @@ def test_other_classifiers_speak_beside_references_and_real_fields() -> None:
 
 
 def test_without_other_classifiers_nothing_is_known() -> None:
-    none = {name: values for name, values in judged().items() if not name.startswith("oracle_")}
+    none = {name: values for name, values in verdicts().items() if not name.startswith("oracle_")}
     assert described(none)[1].startswith("No independent classifier evaluated these images")
     assert not any("independent" in sentence for sentence in described({}))
 
@@ -210,7 +210,7 @@ def test_the_own_network_counts_although_others_deny() -> None:
 
 
 def test_parts_and_sham_edits_have_a_sentence_each() -> None:
-    table = {name: list(values) for name, values in judged().items()}
+    table = {name: list(values) for name, values in verdicts().items()}
     table["images"][1:3] = ["texture of TMRM alone", "intensity of TMRM alone"]
     assert described(table)[2] == (
         "Parts of the change towards TT, each applied alone, turn most independent classifiers for these shares of 4 "
