@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,16 +74,22 @@ class Searched:
     workers: dict[int, set[str]]
 
 
+def command_lines(parent: psutil.Process) -> list[str]:
+    """The command lines of all children; those that end while they are read, the parent too, are left out."""
+    lines = []
+    with suppress(psutil.NoSuchProcess):
+        for child in parent.children(recursive=True):
+            with suppress(psutil.Error):
+                lines.append(" ".join(child.cmdline()))
+    return lines
+
+
 def watch(servers: Servers, seen: Searched, own: psutil.Process, over: threading.Event) -> None:
     """Take down the command lines of the driver's processes and of both nodes."""
     nodes = dict(enumerate(servers.cluster.nodes))
     while not over.is_set():
         for number, process in {-1: own, **nodes}.items():
-            for each in process.children(recursive=True):
-                try:
-                    line = " ".join(each.cmdline())
-                except psutil.Error:
-                    continue
+            for line in command_lines(process):
                 seen.commands.add(line)
                 if line.startswith("ray::") and not line.startswith("ray::IDLE"):
                     seen.workers.setdefault(number, set()).add(line)
