@@ -34,7 +34,7 @@ IMAGE_NAMES = {**REFERENCE_NAMES, **KIND_NAMES}
 """Headings of references and kinds of counterfactuals."""
 _STATUS_MEANINGS = {
     "green": "all measures within their limits",
-    "amber": "a measure beyond its limit",
+    "amber": "with reservations",
     "red": "explains nothing",
 }
 _ALONE = " alone"
@@ -107,15 +107,13 @@ def _count_arrived(kind: str, of_them: Columns) -> int:
 
 def _first_sentence(kind: str, target: str, count: int, arrived: int) -> str:
     """Describe how many counterfactuals their own network predicts as the target."""
-    there, look = f"like {target} to the model", "looks" if arrived == 1 else "look"
-    if kind == "boundary":
-        there, look = f"at or beyond the boundary to {target}", "lies" if arrived == 1 else "lie"
     end = "" if arrived == count else "; the others explain nothing"
     made = "transport between the classes made" if kind == "typical" else "the model generated"
-    return (
-        f"For {format_count(count, 'field')}, {made} an image that looks like {target}; "
-        f"read back from the saved file, {arrived} of these {look} {there}{end}."
-    )
+    found = f"the model predicts {target} for {arrived} of the saved files"
+    if kind == "boundary":
+        lie = "lies" if arrived == 1 else "lie"
+        found = f"{arrived} of the saved files {lie} at or beyond the boundary to {target}"
+    return f"For {format_count(count, 'field')}, {made} an image towards {target}; {found}{end}."
 
 
 def _verdict_sentence(row: Row, verdicts: Columns) -> str:

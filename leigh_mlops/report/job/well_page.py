@@ -17,7 +17,7 @@ __all__ = ["Neighbour", "WellPage", "write_well_page"]
 
 STATUS_TEXTS = {
     "green": "● green: holds",
-    "amber": "▲ amber: holds, with a measure beyond its limit",
+    "amber": "▲ amber: holds, with reservations",
     "red": "■ red: did not arrive, explains nothing",
     "": "the image as it is",
 }

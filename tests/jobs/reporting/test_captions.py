@@ -47,8 +47,8 @@ def test_the_first_sentence_counts_what_arrived(kind: str) -> None:
     if kind == "alpha_1":
         del statuses["counterfactual_boundary_status"]
     assert said(**statuses)[0] == (
-        "For 3 fields, the model generated an image that looks like TT; read back from the saved file, 2 of these look "
-        "like TT to the model; the others explain nothing."
+        "For 3 fields, the model generated an image towards TT; the model predicts TT for 2 of the saved files; the "
+        "others explain nothing."
     )
 
 
@@ -56,15 +56,13 @@ def test_a_boundary_picture_counts_by_how_near_it_lies_and_not_by_its_side() -> 
     key = "counterfactual_boundary"
     sides = {f"{key}_valid": [True, False, False, True]}
     assert said(**sides, **{f"{key}_status": "green"})[:2] == [
-        "For 4 fields, the model generated an image that looks like TT; read back from the saved file, 4 of these lie "
-        "at or beyond the boundary to TT.",
-        "Quality of the counterfactuals towards TT: 4 green (all measures within their limits), 0 amber (a measure "
-        "beyond its limit), 0 red (explains nothing).",
+        "For 4 fields, the model generated an image towards TT; 4 of the saved files lie at or beyond the boundary to "
+        "TT.",
+        "Quality of the counterfactuals towards TT: 4 green (all measures within their limits), 0 amber (with "
+        "reservations), 0 red (explains nothing).",
     ]
     found = said(**sides, **{f"{key}_status": ["green", "red", "green", "amber"]})
-    assert found[0].startswith(
-        "For 4 fields, the model generated an image that looks like TT; read back from the saved file, 3 of these lie"
-    )
+    assert found[0].startswith("For 4 fields, the model generated an image towards TT; 3 of the saved files lie")
     assert found[0].endswith("; the others explain nothing.")
 
 
@@ -76,8 +74,8 @@ def test_trust_is_said_where_it_was_measured() -> None:
         f"{KEY}_twin_error": [0.2, 0.4, None, 0.9],
     }  # fmt: skip
     assert said(**statuses, **measured)[1:] == [
-        "Quality of the counterfactuals towards TT: 2 green (all measures within their limits), 1 amber (a measure "
-        "beyond its limit), 1 red (explains nothing).",
+        "Quality of the counterfactuals towards TT: 2 green (all measures within their limits), 1 amber (with "
+        "reservations), 1 red (explains nothing).",
         "The median distance to the true twin in TT is 0.40 times that of the original image; below 1 means closer.",
     ]
 
@@ -99,8 +97,7 @@ ALREADY = {"counterfactual_note": ["already TT", "already TT", None, "block 1 di
 def test_fields_without_a_counterfactual_are_counted() -> None:
     statuses = {f"{KEY}_status": [None, None, "green", None]}
     assert said(**statuses)[0] == (
-        "For 1 field, the model generated an image that looks like TT; read back from the saved file, 1 of these looks "
-        "like TT to the model."
+        "For 1 field, the model generated an image towards TT; the model predicts TT for 1 of the saved files."
     )
     assert len(said(**statuses)) == 2
     assert said(**statuses, **ALREADY)[2:] == [
@@ -120,7 +117,7 @@ def test_a_kind_that_some_fields_lack_is_counted() -> None:
     both = {"counterfactual_boundary_status": ["green"] * 4, f"{KEY}_status": ["red", None, "amber", "green"]}
     found = said(**both, **lacking)
     assert found[0].startswith(
-        "For 3 fields, the model generated an image that looks like TT; read back from the saved file, 2 of these"
+        "For 3 fields, the model generated an image towards TT; the model predicts TT for 2 of the saved files"
     )
     assert found[-1] == (
         "1 field has no confident counterfactual; see counterfactual_confident_note in fields.parquet."
@@ -206,7 +203,7 @@ def test_without_other_classifiers_nothing_is_known() -> None:
 
 def test_the_own_network_counts_although_others_deny() -> None:
     fields = {"counterfactual_target": ["TT"] * 2, f"{KEY}_status": ["red"] * 2, f"{KEY}_valid": [True, False]}
-    assert "1 of these looks like TT to the model" in summarise(fields).counterfactuals[0]
+    assert "predicts TT for 1 of the saved files" in summarise(fields).counterfactuals[0]
 
 
 def test_parts_and_sham_edits_have_a_sentence_each() -> None:

@@ -113,7 +113,7 @@ def test_a_job_leaves_tables_figures_and_a_page(tmp_path: Path, package: ModelPa
     left = {"fields.parquet", "wells.parquet", "hits.csv", "failures.csv", "changes.csv", "changes.png", "columns.md"}
     assert left | {"contact_sheet.png"} <= {path.name for path in tmp_path.iterdir()}
     page = (tmp_path / "report" / "index.html").read_text()
-    assert page.index("12 of these look like DS") < page.index("mean TMRM falls by")
+    assert page.index("predicts DS for 12 of the saved files") < page.index("mean TMRM falls by")
     assert 'href="../changes.png"' in page
     assert "Red: the saved file" in page
     well = (tmp_path / "report" / "wells" / "P_DS00.html").read_text()
