@@ -39,7 +39,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = build_model(
         "resnext", classes=data.classes, image_size=32, channels=3, layers=[1, 1, 1, 1], groups=1, width_per_group=4
     ).eval()
-    save_package(make_package(model, data.scale("linear"), data, fit_baselines(data), {}), folder / "package")
+    save_package(
+        make_package(model, data.scale("linear"), data, fit_baselines(data), {}, references={}), folder / "package"
+    )
     return folder
 
 

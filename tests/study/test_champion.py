@@ -36,7 +36,7 @@ def package(data: PreparedData, bias: float = 0.0, **about: object) -> ModelPack
     """A network that says ``bias`` times whether the second channel is dark."""
     torch.manual_seed(0)
     model = build_model("iresnet", classes=data.classes, image_size=32, channels=3, **SMALL).eval()
-    made = make_package(model, data.scale("linear"), data, fit_baselines(data), dict(about))
+    made = make_package(model, data.scale("linear"), data, fit_baselines(data), dict(about), references={})
 
     def judge(images: torch.Tensor) -> torch.Tensor:
         dark = -images[:, 1].mean(dim=(1, 2))

@@ -17,7 +17,7 @@ def test_scores_package_and_version_stand_once(class_folders: Path, tmp_path: Pa
     data = prepared(class_folders)
     torch.manual_seed(0)
     model = build_model("autoencoder", classes=data.classes, image_size=data.image_size, channels=3)
-    package = make_package(model, data.scale("linear"), data, fit_baselines(data), {})
+    package = make_package(model, data.scale("linear"), data, fit_baselines(data), {}, references={})
     store = Store.open(str(tmp_path / "store"))
     run, other = store.start("trial"), store.start("other")
     uris = [log_package(store, each, package) for each in (run, run, other)]

@@ -30,7 +30,7 @@ def trained(folder: Path, scale_by: str) -> tuple[PreparedData, ModelPackage]:
     torch.manual_seed(0)
     model = build_model("iresnet", classes=data.classes, image_size=32, channels=2, blocks=(1, 1), widths=(8, 8)).eval()
     about = {"exclude": list(source.excluded_flaws)}
-    return data, make_package(model, data.scale("linear"), data, fit_baselines(data), about)
+    return data, make_package(model, data.scale("linear"), data, fit_baselines(data), about, references={})
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_the_loss_of_a_density_is_weighed_as_in_training(plates: Path) -> None:
     density = {"padded_channels": None, "head": "gaussian", "log_det": "series"}
     options = {"image_size": 32, "channels": 2, "blocks": (1,), "widths": (4,)} | density
     model = build_model("iresnet", classes=data.classes, **options).eval()
-    package = make_package(model, data.scale("linear"), data, fit_baselines(data), {"beta": 10.0})
+    package = make_package(model, data.scale("linear"), data, fit_baselines(data), {"beta": 10.0}, references={})
     weighed = evaluate_package(package, data, data.rows("val")[:4]).scores
     plain = evaluate_package(replace(package, about={}), data, data.rows("val")[:4]).scores
     assert plain["log_loss"] > 0.1

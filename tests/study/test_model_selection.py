@@ -30,7 +30,7 @@ def test_a_package_brings_the_latent_map_of_its_training_fields(
     family: str, data: PreparedData, tmp_path: Path
 ) -> None:
     model, scale = build(family, data), data.scale("linear")
-    save_package(make_package(model, scale, data, fit_baselines(data), {}), tmp_path)
+    save_package(make_package(model, scale, data, fit_baselines(data), {}, references={}), tmp_path)
     stored = LatentMap.from_arrays(load_package(tmp_path).arrays)
     assert stored is not None
     assert len(stored.distances) == len(data.rows("train"))
@@ -53,6 +53,6 @@ def test_means_and_map_share_one_pass(data: PreparedData, monkeypatch: pytest.Mo
         return encode(self, images)
 
     monkeypatch.setattr(type(model), "encode", counting)
-    make_package(model, data.scale("linear"), data, fit_baselines(data), {})
+    make_package(model, data.scale("linear"), data, fit_baselines(data), {}, references={})
     # Validation fields are seen once, for calibration and energies.
     assert sum(encoded) == len(data.rows("train")) + len(data.rows("val"))

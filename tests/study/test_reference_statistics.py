@@ -32,7 +32,7 @@ def test_a_package_brings_calibration_energy_and_stains(data: PreparedData, tmp_
     torch.manual_seed(0)
     model = build_model("iresnet", classes=data.classes, image_size=32, channels=3, blocks=(1, 1), widths=(8, 8)).eval()
     scale = data.scale("linear")
-    save_package(make_package(model, scale, data, fit_baselines(data), {}), tmp_path)
+    save_package(make_package(model, scale, data, fit_baselines(data), {}, references={}), tmp_path)
     package = load_package(tmp_path)
     rows, logits = validation_logits(model, scale, data)
     assert rows.tolist() == data.rows("val").tolist()

@@ -26,7 +26,7 @@ def scored(family: str, folder: Path, store: Store) -> VersionEvaluation:
     data = prepared(folder)
     torch.manual_seed(0)
     model = build_model(family, classes=data.classes, image_size=data.image_size, channels=3, **SMALL[family]).eval()
-    package = make_package(model, data.scale("linear"), data, fit_baselines(data), {})
+    package = make_package(model, data.scale("linear"), data, fit_baselines(data), {}, references={})
     run = store.start("trial")
     for epoch, loss in ((1, 0.7), (2, 0.4)):
         run.log_metrics({"val/log_loss": loss, "test/log_loss": 9.0}, epoch, at=float(epoch))
