@@ -1,4 +1,4 @@
-"""A convolutional autoencoder with a very small latent."""
+"""Convolutional autoencoders with a very small latent."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -7,44 +7,59 @@ from typing import cast
 from torch import Tensor, nn
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.models.bounds import check_integer, check_integers
+from leigh_mlops.models.bounds import check_choice, check_integer, check_integers
 from leigh_mlops.models.contract import ModelSpec, Network
 
 __all__ = ["Autoencoder"]
+
+_PATCH = 4
+_WIDTHS = {"published": (32, 64, 64, 32, 16), "patches": (64, 96, 128, 128)}
 
 
 class Autoencoder(Network):
     """Autoencoder of images (N, C, H, W) with a latent of 2 x H/32 x W/32.
 
-    A block of the encoder is a 3x3 convolution, batch norm, ReLU and max-pooling
-    by 2; a last convolution with ReLU gives the latent. The decoder begins with
-    such a convolution and doubles the side with each transposed 2x2 convolution
-    with batch norm and ReLU; its output is linear.
+    Published design: a block of the encoder is a 3x3 convolution, batch norm, ReLU
+    and max-pooling by 2; a last convolution with ReLU gives the latent. The decoder
+    begins with such a convolution and doubles the side with each transposed 2x2
+    convolution with batch norm and ReLU; its output is linear.
+
+    Design in patches: patches of 4 x 4 pixels become channels, so that convolutions
+    are wider and cheaper. Average pooling and bilinear upsampling stand between the
+    blocks, and the latent is linear: half of its range is not lost to a ReLU, and
+    blocks of 32 pixels don't end at hard edges.
 
     Args:
         spec: Specification of the network.
-        widths: Channels of each pooled block; each block halves the image.
+        widths: Channels of each block, by default (32, 64, 64, 32, 16) or, in
+            patches, (64, 96, 128, 128); each block halves the image, the first one
+            in patches divides its side by 4.
         latent_channels: Channels of the latent.
+        design: ``published`` or ``patches``.
     """
 
     task = "reconstruct"
 
     def __init__(
-        self, spec: ModelSpec, *, widths: Sequence[int] = (32, 64, 64, 32, 16), latent_channels: int = 2
+        self,
+        spec: ModelSpec,
+        *,
+        widths: Sequence[int] | None = None,
+        latent_channels: int = 2,
+        design: str = "published",
     ) -> None:
         super().__init__(spec)
-        widths = check_integers("widths", widths, 1, 4096, count=(1, 10))
+        design = check_choice("design", design, tuple(_WIDTHS))
+        widths = check_integers("widths", widths or _WIDTHS[design], 1, 4096, count=(1, 10))
         latent = check_integer("latent_channels", latent_channels, 1, 4096)
-        if spec.image_size % 2 ** len(widths):
+        halvings = len(widths) + (design == "patches")
+        if spec.image_size % 2**halvings:
             raise LeighError(
-                f"{len(widths)} widths halve the image {len(widths)} times, but {spec.image_size} pixels"
-                f" are not a multiple of {2 ** len(widths)}; give fewer widths or another image_size."
+                f"{len(widths)} widths halve the image {halvings} times, but {spec.image_size} pixels"
+                f" are not a multiple of {2**halvings}; give fewer widths or another image_size."
             )
-        down = [_encoder_block(before, after) for before, after in pairwise((spec.channels, *widths))]
-        up = [_decoder_block(before, after) for before, after in pairwise(reversed(widths))]
-        last = nn.ConvTranspose2d(widths[0], spec.channels, kernel_size=2, stride=2)
-        self.encoder = nn.Sequential(*down, _conv_block(widths[-1], latent))
-        self.decoder = nn.Sequential(_conv_block(latent, widths[-1]), *up, last)
+        build = _build_published if design == "published" else _build_patches
+        self.encoder, self.decoder = build(spec.channels, widths, latent)
 
     def stages(self) -> list[list[nn.Module]]:
         """The blocks of encoder and decoder; the last convolution counts as the head."""
@@ -63,15 +78,39 @@ class Autoencoder(Network):
         return self.decode(self.encode(images))
 
 
-def _conv_block(before: int, after: int) -> nn.Sequential:
+def _build_published(channels: int, widths: Sequence[int], latent: int) -> tuple[nn.Sequential, nn.Sequential]:
+    """Encoder and decoder of the published design."""
+    down = [
+        nn.Sequential(*_conv_block(before, after), nn.MaxPool2d(2)) for before, after in pairwise((channels, *widths))
+    ]
+    up = [_upsampling_block(before, after) for before, after in pairwise(reversed(widths))]
+    last = nn.ConvTranspose2d(widths[0], channels, kernel_size=2, stride=2)
+    encoder = nn.Sequential(*down, _relu_conv(widths[-1], latent))
+    return encoder, nn.Sequential(_relu_conv(latent, widths[-1]), *up, last)
+
+
+def _build_patches(channels: int, widths: Sequence[int], latent: int) -> tuple[nn.Sequential, nn.Sequential]:
+    """Encoder and decoder of the design in patches."""
+    pixels = channels * _PATCH**2
+    first = nn.Sequential(nn.PixelUnshuffle(_PATCH), *_conv_block(pixels, widths[0]))
+    down = [nn.Sequential(nn.AvgPool2d(2), *_conv_block(before, after)) for before, after in pairwise(widths)]
+    up = [
+        nn.Sequential(nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False), *_conv_block(before, after))
+        for before, after in pairwise(reversed(widths))
+    ]
+    last = nn.Sequential(nn.Conv2d(widths[0], pixels, kernel_size=3, padding=1), nn.PixelShuffle(_PATCH))
+    begin = [nn.Sequential(*_conv_block(latent, widths[-1])), nn.Sequential(*_conv_block(widths[-1], widths[-1]))]
+    encoder = nn.Sequential(first, *down, nn.Conv2d(widths[-1], latent, kernel_size=3, padding=1))
+    return encoder, nn.Sequential(*begin, *up, last)
+
+
+def _relu_conv(before: int, after: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(before, after, kernel_size=3, padding=1), nn.ReLU())
 
 
-def _encoder_block(before: int, after: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(before, after, kernel_size=3, padding=1), nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)
-    )
+def _conv_block(before: int, after: int) -> tuple[nn.Module, nn.Module, nn.Module]:
+    return nn.Conv2d(before, after, kernel_size=3, padding=1), nn.BatchNorm2d(after), nn.ReLU()
 
 
-def _decoder_block(before: int, after: int) -> nn.Sequential:
+def _upsampling_block(before: int, after: int) -> nn.Sequential:
     return nn.Sequential(nn.ConvTranspose2d(before, after, kernel_size=2, stride=2), nn.BatchNorm2d(after), nn.ReLU())

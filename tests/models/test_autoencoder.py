@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.models import build_model
@@ -13,3 +14,29 @@ def test_more_halvings_than_the_image_allows_are_refused():
 def test_the_output_is_linear_and_can_be_negative():
     model = build_model("autoencoder", classes=[], image_size=32)
     assert type(model.decoder[-1]).__name__ == "ConvTranspose2d"
+
+
+def test_both_designs_have_98_latents_at_the_published_size():
+    for design in ("published", "patches"):
+        model = build_model("autoencoder", classes=[], image_size=224, channels=3, design=design).eval()
+        latents = model.encode(torch.zeros(1, 3, 224, 224))
+        assert latents.shape == (1, 2, 7, 7)
+        assert model.decode(latents).shape == (1, 3, 224, 224)
+
+
+def test_the_latent_of_patches_has_both_signs_and_the_published_one_has_not():
+    images = torch.randn(8, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    published, patches = (
+        build_model("autoencoder", classes=[], image_size=64, channels=3, design=design).encode(images)
+        for design in ("published", "patches")
+    )
+    assert published.min() >= 0
+    assert patches.min() < 0 < patches.max()
+
+
+def test_images_that_do_not_fit_into_patches_are_refused():
+    with pytest.raises(LeighError, match="5 widths halve the image 6 times, but 96 pixels"):
+        build_model("autoencoder", classes=[], image_size=96, widths=(2,) * 5, design="patches")
+    with pytest.raises(LeighError, match="design is 'round'; choose one of published, patches"):
+        build_model("autoencoder", classes=[], image_size=64, design="round")

@@ -96,7 +96,7 @@ def test_a_damaged_description_is_refused(saved, text):
         ({"family": "iresnet", "architecture": {}}, "does not belong"),
         ({"family": "os.system"}, "not a family"),
         ({"architecture": {"evil": 1}}, "'evil' is not an architecture parameter"),
-        ({"architecture": {"widths": None}}, "widths is None"),
+        ({"architecture": {"widths": 4}}, "widths is 4"),
         ({"classes": [1]}, "but class names are strings"),
         ({"classes": "WT"}, "no valid classes"),
         ({"channels": 1.5}, "no valid channels"),
