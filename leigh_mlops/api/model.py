@@ -26,6 +26,7 @@ from leigh_mlops.explanations import (
     select_explainers,
 )
 from leigh_mlops.explanations.prepared_field import Field
+from leigh_mlops.images import invert_adjustment
 from leigh_mlops.job_columns import PROBABILITY, JobColumn, counterfactual_family
 from leigh_mlops.jobs.counterfactual_metrics import explain_and_save, measure_changes
 from leigh_mlops.jobs.options import ExplainOptions, resolve_options
@@ -153,6 +154,33 @@ class Model:
             records[row] = {"failure": str(error)}
         columns = [*names, "seen", *(["failure"] if failures else [])]
         return pd.concat([source.metadata, pd.DataFrame(records, columns=columns, index=source.index)], axis=1)
+
+    def reconstruct(
+        self,
+        images: Any,  # noqa: ANN401
+        *,
+        channels: Sequence[str] | None = None,
+        controls: Any = None,  # noqa: ANN401
+    ) -> Floats:
+        """Reconstruct each image from its latents.
+
+        Args:
+            images: Image table or raw arrays.
+            channels: Channels of arrays.
+            controls: Negative controls of the plate.
+
+        Returns:
+            Raw intensities in the units of the acquisition on the grid of the model's images, shape (N, C, h, w).
+
+        Raises:
+            LeighError: The model cannot reconstruct, or the images do not fit it.
+        """
+        explainers = select_explainers(self.package.model, ("reconstruction",))
+        source = open_fields(self.package, images, channels, controls)
+        found = self._explain(source, explainers, ExplanationContext())
+        return np.stack(
+            [invert_adjustment(one.explanation.images["reconstruction"], one.field.adjust) for one in found]
+        )
 
     def heatmap(
         self,

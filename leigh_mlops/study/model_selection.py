@@ -1,10 +1,8 @@
 """Packaging of the best trials of a family; the winner is tested once and registered."""
 
 import platform
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +16,7 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import class_means
 from leigh_mlops.explanations.latent_map import PooledLatents
 from leigh_mlops.images import IntensityScale, fit_thresholds
-from leigh_mlops.models import ModelPackage, Network, has_capability, save_package
+from leigh_mlops.models import ModelPackage, Network, has_capability
 from leigh_mlops.models.package import CLASS_MAPS
 from leigh_mlops.plates import leaked_wells
 from leigh_mlops.plates.columns import Metadata
@@ -30,7 +28,7 @@ from leigh_mlops.study.champion import AtSize, Decision, comparison_key, decide_
 from leigh_mlops.study.class_map_fitting import fit_class_maps
 from leigh_mlops.study.counterfactual_references import cell_area, oracle_arrays, typicality_arrays
 from leigh_mlops.study.evaluation import Evaluation, evaluate_package
-from leigh_mlops.study.examples import display_limits, example_sheet
+from leigh_mlops.study.examples import display_limits, example_request, example_sheet
 from leigh_mlops.study.reference_statistics import reliability_facts
 from leigh_mlops.tracking import CHALLENGER, Run, Store, Version
 from leigh_mlops.training import PreparedData, initial_weight_digests
@@ -132,18 +130,9 @@ def counterfactual_references(data: PreparedData, scale: IntensityScale) -> dict
     return maps | oracle_arrays(data, scale.full_scale) | typicality_arrays(data, scale.full_scale)
 
 
-def log_package(store: Store, run: Run, package: ModelPackage) -> str:
-    """Log a package to its run; return its address for the registry."""
-    spec = package.model.spec
-    with tempfile.TemporaryDirectory() as temporary:
-        save_package(package, Path(temporary) / "package")
-        return store.log_package(
-            run,
-            Path(temporary) / "package",
-            channels=spec.channels,
-            image_size=spec.image_size,
-            classifies=package.model.task == "classify",
-        )
+def log_package(store: Store, run: Run, package: ModelPackage, data: PreparedData) -> str:
+    """Log a package to its run, with a field of its data as example; return its address for the registry."""
+    return store.log_package(run, package, *example_request(data))
 
 
 def evaluate_and_register(

@@ -213,4 +213,4 @@ class OpenSearch:
         scores = counterfactual_scores(package, data)
         run.log_figure(training_curves(trial.epochs, kept=trial.best_epoch), "figures/training.png")
         run.log_metrics({f"val/counterfactual/{name}": score for name, score in scores.items()}, at=at)
-        return run, package, log_package(self.store, run, package)
+        return run, package, log_package(self.store, run, package, data)

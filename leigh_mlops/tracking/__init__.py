@@ -1,7 +1,7 @@
 """Runs, artifacts and the model registry: the only package that imports MLflow, called by the driver alone."""
 
-from leigh_mlops.tracking.pyfunc import PackagedNetwork
-from leigh_mlops.tracking.registry import CHALLENGER, CHAMPION, Version
+from leigh_mlops.tracking.pyfunc import PackagedNetwork, ServedPackage
+from leigh_mlops.tracking.registry import CHALLENGER, CHAMPION, NO_WHEEL, Version
 from leigh_mlops.tracking.runs import Measurement, Run
 from leigh_mlops.tracking.secrets import first_line
 from leigh_mlops.tracking.store import Store, serve_ui
@@ -11,9 +11,11 @@ __all__ = [
     "CHALLENGER",
     "CHAMPION",
     "Measurement",
+    "NO_WHEEL",
     "NoVersionError",
     "PackagedNetwork",
     "Run",
+    "ServedPackage",
     "Store",
     "StoreUnavailableError",
     "Version",

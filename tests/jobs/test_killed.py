@@ -48,7 +48,7 @@ def test_the_union_of_records_is_that_of_an_undisturbed_job(tmp_path: Path, ray_
     store = Store.open(str(tmp_path / "store"))
     run = store.start("killed", kind="search")
     package = make_package(model, data.scale("linear"), data, fit_baselines(data), {})
-    store.register("killed", log_package(store, run, package), run, {})
+    store.register("killed", log_package(store, run, package, data), run, {})
     calm = begun(tmp_path, "calm", ray_address)
     assert calm.wait(300) == 0, (tmp_path / "log").read_text()
     moments, killed = random.Random(0), 0

@@ -20,7 +20,7 @@ def test_scores_package_and_version_stand_once(class_folders: Path, tmp_path: Pa
     package = make_package(model, data.scale("linear"), data, fit_baselines(data), {}, references={})
     store = Store.open(str(tmp_path / "store"))
     run, other = store.start("trial"), store.start("other")
-    uris = [log_package(store, each, package) for each in (run, run, other)]
+    uris = [log_package(store, each, package, data) for each in (run, run, other)]
     assert uris[0] == uris[1] != uris[2]
     for moment in (5.0, 5.0, 6.0):
         winner = evaluate_and_register(store, run, package, uris[0], "line", data, lambda _: data, at=moment)
