@@ -13,7 +13,6 @@ import pandas as pd
 import torch
 
 from leigh_mlops.api.field_sources import FieldSource, open_fields
-from leigh_mlops.api.model_card import ModelCard, read_card
 from leigh_mlops.api.results import Counterfactuals, Heatmaps
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import (
@@ -36,6 +35,7 @@ from leigh_mlops.jobs.saved_counterfactual import SavedCounterfactual
 from leigh_mlops.jobs.validation import check_options
 from leigh_mlops.jobs.worker import check_prediction, fit_batch_size, load_to_device
 from leigh_mlops.report.image_files import round_trip_tiff16
+from leigh_mlops.study.model_card import ModelCard, read_card
 
 __all__ = ["Model", "load"]
 

@@ -29,7 +29,9 @@ from leigh_mlops.study.class_map_fitting import fit_class_maps
 from leigh_mlops.study.counterfactual_references import cell_area, oracle_arrays, typicality_arrays
 from leigh_mlops.study.evaluation import Evaluation, evaluate_package
 from leigh_mlops.study.examples import display_limits, example_request, example_sheet
+from leigh_mlops.study.model_card import count_parts
 from leigh_mlops.study.reference_statistics import reliability_facts
+from leigh_mlops.study.version_card import read_version_card
 from leigh_mlops.tracking import CHALLENGER, Run, Store, Version
 from leigh_mlops.training import PreparedData, initial_weight_digests
 
@@ -109,6 +111,7 @@ def make_package(
     arrays |= measured
     facts = trust | {
         "demo": data.demo,
+        "parts": count_parts(data),
         "display_limits": display_limits(data),
         "region_thresholds": thresholds,
         "cell_area": cell_area(data, thresholds),
@@ -149,7 +152,8 @@ def evaluate_and_register(
     """Score the winner on the test part, once; register it; decide whether it becomes champion.
 
     A run that was registered before, in a search that was interrupted, gets no second version: its decision is kept,
-    and its scores are logged at the same time (``at``), so that they are stored once.
+    and its scores are logged at the same time (``at``), so that they are stored once. The description of the version
+    is its card.
     """
     version = store.find_run_version(name, run)
     decision = decide_promotion(store, name, package, at_size) if version is None else Decision.from_tags(version.tags)
@@ -165,6 +169,7 @@ def evaluate_and_register(
         store.set_alias(version, CHALLENGER)
     if decision.promote and (champion is None or champion.version < version.version):
         store.promote(name, version.version)
+    store.describe(version, read_version_card(store, version, package, version.uri).to_markdown())
     run.set_tags({"winner": True, "registered": version.uri, "champion": decision.promote, "decision": decision.reason})
     _log_figures(run, package, test, data)
     return Winner(version, decision, test, gain)

@@ -34,7 +34,7 @@ from leigh_mlops.study.spaces import latent_size
 from leigh_mlops.study.study_data import StudyData
 from leigh_mlops.study.study_options import StudyOptions
 from leigh_mlops.study.supervisor import Supervisor
-from leigh_mlops.tracking import Run, Store, StoreUnavailableError
+from leigh_mlops.tracking import NO_WHEEL, Run, Store, StoreUnavailableError
 from leigh_mlops.training import load_trained_network
 from leigh_mlops.trials import Trial, collect_trials
 
@@ -191,6 +191,8 @@ class OpenSearch:
         packaged = [self._package_trial(space, trial, at=moment) for trial in ranked[: space.keep]]
         run, package, uri = packaged[0]
         data, name = self.data.at_size(space.image_size), f"{self.options.line}-{space.family}"
+        if (unserved := run.tags().get(NO_WHEEL)) is not None:
+            self.console.print(unserved, style="bold", markup=False)
         winner = evaluate_and_register(self.store, run, package, uri, name, data, self.data.at_size, at=moment)
         return replace(winner, trial=ranked[0].name)
 
@@ -206,7 +208,7 @@ class OpenSearch:
         about = {"run": run.id, "best_epoch": epoch, "val": trial.best, "seed": self.options.seed, "git": revision()}
         source = self.options.source
         about |= {"exclude": list(source.excluded_flaws), "train_on_compounds": source.train_on_compounds}
-        about |= {"beta": settings.beta}
+        about |= {"beta": settings.beta, "data": self.facts["data"]}
         baselines = self.data.baselines_for_size(space.image_size)
         references = self.data.references(space.image_size, scale) if needs_references(model) else None
         package = make_package(model, scale, data, baselines, about, [*data.starts.values()], references)
