@@ -68,7 +68,8 @@ def build_wheel() -> PackageWheel:
         installed = importlib.metadata.distribution(_NAME)
     except importlib.metadata.PackageNotFoundError:
         installed = None
-    metadata = installed.read_text("METADATA") if installed else None
+    # In a checkout, Python may find what setuptools left in its root before what is installed.
+    metadata = installed.read_text("METADATA") or installed.read_text("PKG-INFO") if installed else None
     if installed is None or metadata is None or not folder.is_dir():
         raise LeighError(
             f"{_NAME} in {folder} is not installed, so no wheel of it travels with the model, and MLflow can't build "

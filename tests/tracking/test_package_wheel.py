@@ -38,6 +38,22 @@ def test_its_version_is_that_of_its_content(monkeypatch: pytest.MonkeyPatch, tmp
     assert not [name for name in zipfile.ZipFile(io.BytesIO(other.content)).namelist() if name.endswith(".env")]
 
 
+def test_a_checkout_with_the_metadata_of_setuptools_has_one_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    about = tmp_path / "leigh_mlops.egg-info"
+    about.mkdir()
+    (about / "PKG-INFO").write_text(
+        "Metadata-Version: 2.1\nName: leigh_mlops\nVersion: 0.0.1\nRequires-Dist: torch[a]>=2\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    wheel = build_wheel.__wrapped__()
+    assert wheel.dependencies == ("torch",)
+    with zipfile.ZipFile(io.BytesIO(wheel.content)) as archive:
+        (metadata,) = [archive.read(name).decode() for name in archive.namelist() if name.endswith("/METADATA")]
+    assert f"\nVersion: {wheel.version}\n" in metadata
+
+
 def test_pip_takes_it_from_beside_the_requirements_and_from_nowhere_else(tmp_path: Path) -> None:
     wheel, model = build_wheel(), tmp_path / "model"
     (model / "artifacts").mkdir(parents=True)
