@@ -147,9 +147,10 @@ def test_without_classes_the_next_step_is_a_plate_map(tmp_path):
     output = call(ingest, tmp_path, "--names-only")
     assert "Fields without a class, excluded from training: 1." in output
     assert "platemap.csv" in output.splitlines()[-1]
-    (tmp_path / "platemap.csv").write_text("well_position;zustand\nB02;krank\n")
+    (tmp_path / "platemap.csv").write_text("well_position;zustnd\nB02;krank\n")
     output = call(ingest, tmp_path, "--names-only")
     assert f"Plate map: {tmp_path / 'platemap.csv'}." in output
+    assert "zustnd: not understood, the nearest known name is zustand" in output
     assert f"in the column condition of {tmp_path / 'platemap.csv'}" in output.splitlines()[-1]
 
 
@@ -209,3 +210,17 @@ def test_too_few_wells_are_said_before_a_search(tmp_path):
     for path in sorted((root / "WT").iterdir())[2:]:
         path.unlink()
     assert "A search cannot use these images: class 'WT' has 2 wells" in call(ingest, root, "--names-only")
+
+
+def test_columns_and_damaged_cells_of_a_plate_map_are_listed(tmp_path):
+    root, summary = class_folders(tmp_path / "study", alternate), tmp_path / "s.json"
+    cells = "Vertiefung;Substanz;Konzentration (nM)\nB02;;\nB04;abc;{}\nB06;abc;2,5\n"
+    (root / "platemap.csv").write_text(cells.format("1,5"), encoding="utf-8")
+    output = call(ingest, root, "--names-only")
+    said = "Columns of the plate map: Vertiefung: well; Substanz: compound; Konzentration (nM): dose in nM."
+    assert said in output
+    assert "not what was expected" not in output
+    (root / "platemap.csv").write_text(cells.format("07. Mai"), encoding="utf-8")
+    output = call(ingest, root, "--names-only", "--json", summary)
+    assert "B04, column Konzentration (nM): '07. Mai' is lost; expected a number, perhaps 7.5, which" in output
+    assert json.loads(summary.read_text())["platemap"]["cells"][0]["value"] == "07. Mai"

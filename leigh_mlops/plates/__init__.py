@@ -14,8 +14,10 @@ from leigh_mlops.plates.find_images import FoundImages, find_images
 from leigh_mlops.plates.folds import NO_FOLD, assign_folds, fold_split, nested_folds
 from leigh_mlops.plates.layout import Layout, describe_layout, has_other_class_neighbour, plate_shape, position_features
 from leigh_mlops.plates.names import PRESETS, FieldName, parse_name, parse_well, well_name
+from leigh_mlops.plates.number_cells import CellProblem
 from leigh_mlops.plates.picture_folders import PICTURES
-from leigh_mlops.plates.platemap import join_platemap, read_platemap
+from leigh_mlops.plates.platemap_file import PlatemapReading, join_platemap, parse_platemap, read_platemap
+from leigh_mlops.plates.platemap_headers import HeaderReading
 from leigh_mlops.plates.quality import EXCLUDED_BY_DEFAULT, FLAGS, count_flags_by_class, flag_fields
 from leigh_mlops.plates.split import (
     assign_split,
@@ -66,6 +68,10 @@ __all__ = [
     "parse_name",
     "parse_well",
     "well_name",
+    "CellProblem",
+    "HeaderReading",
+    "PlatemapReading",
+    "parse_platemap",
     "read_platemap",
     "join_platemap",
     "plate_shape",

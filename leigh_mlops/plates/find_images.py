@@ -14,8 +14,10 @@ from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.plates.field_grouping import gather_fields
 from leigh_mlops.plates.folder_scan import Scan, scan_folder
 from leigh_mlops.plates.illumination_columns import add_illumination
+from leigh_mlops.plates.number_cells import CellProblem
 from leigh_mlops.plates.picture_folders import PICTURE_CHANNELS, PICTURES, find_pictures
-from leigh_mlops.plates.platemap import find_platemap, join_platemap, read_platemap
+from leigh_mlops.plates.platemap_file import find_platemap, join_platemap, parse_platemap
+from leigh_mlops.plates.platemap_headers import HeaderReading
 from leigh_mlops.plates.table import read_table, table_channels
 from leigh_mlops.plates.vendors import scan_index
 
@@ -44,6 +46,8 @@ class FoundImages:
         empty_folders: Folders of a class in which no image is known.
         platemap: The plate map that was joined.
         unknown_controls: Words for controls in the plate map that are not known, and read as none.
+        headers: Reading of each header of the plate map.
+        damaged_cells: Cells of the plate map that are not what their columns expect.
     """
 
     table: pd.DataFrame
@@ -58,6 +62,8 @@ class FoundImages:
     empty_folders: list[str] = field(default_factory=list)
     platemap: Path | None = None
     unknown_controls: list[str] = field(default_factory=list)
+    headers: list[HeaderReading] = field(default_factory=list)
+    damaged_cells: list[CellProblem] = field(default_factory=list)
 
 
 def find_images(
@@ -107,7 +113,8 @@ def find_images(
     if preset == PICTURES and pattern is None and path.is_dir():
         return _from_pictures(path, platemap, channels)
     where = Path(platemap) if platemap is not None else find_platemap(path)
-    wells = None if where is None else read_platemap(where)
+    read = None if where is None else parse_platemap(where)
+    wells = None if read is None else read.table
     if path.is_dir():
         classes = wells is None or Metadata.CONDITION not in wells
         scan = None if pattern else scan_index(path, preset)
@@ -115,8 +122,8 @@ def find_images(
         found = _from_scan(scan, channels, z)
     else:
         found = _from_table(path, channels)
-    if wells is not None:
-        joined = join_platemap(found.table, wells)
+    if read is not None:
+        joined = join_platemap(found.table, read.table)
         found = replace(
             found,
             table=joined.table,
@@ -124,6 +131,8 @@ def find_images(
             unjoined=joined.unjoined,
             unused=joined.unused,
             unknown_controls=joined.unknown_controls,
+            headers=read.headers,
+            damaged_cells=read.problems,
         )
     _check_one_class_per_well(found.table)
     if illumination is not None:

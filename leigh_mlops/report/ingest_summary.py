@@ -30,6 +30,7 @@ from leigh_mlops.plates import (
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.class_montage import class_montage
 from leigh_mlops.report.layout_picture import layout_letters, layout_picture
+from leigh_mlops.report.platemap_sentences import header_record, platemap_lines
 from leigh_mlops.report.sentences import confound_sentences, depth_lines, effect_lines, treated_sentences
 from leigh_mlops.report.style import save_figure
 from leigh_mlops.report.terminal_tables import flag_table
@@ -96,6 +97,10 @@ def summarize_images(found: FoundImages, quality_report: QualityReport) -> dict[
         "absent": [str(path) for path in found.absent],
         "unjoined": found.unjoined,
         "unused": found.unused,
+        "platemap": {
+            "columns": [header_record(header) for header in found.headers],
+            "cells": [problem._asdict() for problem in found.damaged_cells],
+        },
         "failures": [{"path": path, "reason": reason} for path, reason in quality_report.failures],
         "flags": _flag_counts(table) | {"missing_channel": int(has_missing_channel(found).sum())},
         "bit_depth": {plate: str(depth) for plate, depth in _depths(quality_report).items()},
@@ -160,6 +165,8 @@ def print_summary(
     console.print(f"Reason for {found.preset}: {found.why}.", markup=False)
     if found.platemap is not None:
         console.print(f"Plate map: {found.platemap}.", markup=False)
+        for line in platemap_lines(found.headers, found.damaged_cells):
+            console.print(line, markup=False)
     _print_problems(console, found, quality_report, summary)
     if summary["classes"]:
         classes = Table("class", "wells", "fields")

@@ -1,0 +1,56 @@
+"""Sentences on a plate map: the reading of its columns, and the cells that were not read."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from leigh_mlops.errors import escape_unprintable
+from leigh_mlops.plates import CellProblem, HeaderReading
+from leigh_mlops.plates.columns import strip_metadata_prefix
+
+__all__ = ["cell_sentence", "header_phrase", "header_record", "platemap_lines"]
+
+
+def header_record(header: HeaderReading) -> dict[str, Any]:
+    """Reading of a header, as plain values; the unit is a text or nothing."""
+    return header._asdict() | {"unit": header.unit.symbol if header.unit else None}
+
+
+def header_phrase(header: HeaderReading) -> str:
+    """Describe one header and what it was taken for.
+
+    Example:
+        >>> header_phrase(HeaderReading("Platte", "Metadata_Plate", "plate"))
+        'Platte: plate'
+        >>> header_phrase(HeaderReading("Klase", "Metadata_Klase", "", "klasse"))
+        'Klase: not understood, the nearest known name is klasse'
+    """
+    if header.meaning.startswith("second "):
+        return f"{header.header}: {header.meaning}, kept as {strip_metadata_prefix(header.column)}"
+    if header.meaning:
+        unit = f" in {header.unit.symbol.replace('_', '/')}" if header.unit else ""
+        return f"{header.header}: {header.meaning}{unit}"
+    near = f", the nearest known name is {header.nearest}" if header.nearest else ", and no known name is near"
+    return f"{header.header}: not understood{near}"
+
+
+def cell_sentence(problem: CellProblem) -> str:
+    """Describe one cell that is not what its column expects.
+
+    Example:
+        >>> cell_sentence(CellProblem("B05", "dose", "high", "a number"))
+        "B05, column dose: 'high' is lost; expected a number."
+        >>> cell_sentence(CellProblem("B05", "dose", "1.234,5", "a number", 1234.5))
+        "B05, column dose: '1.234,5' is read as 1234.5; expected a number."
+    """
+    fate = "is lost" if problem.reading is None else f"is read as {problem.reading:g}"
+    return f"{problem.well}, column {problem.column}: {problem.value!r} {fate}; expected {problem.expected}."
+
+
+def platemap_lines(headers: Sequence[HeaderReading], problems: Sequence[CellProblem]) -> Iterator[str]:
+    """List the columns of a plate map with what they were taken for, and then each cell that was not read."""
+    if headers:
+        yield escape_unprintable(f"Columns of the plate map: {'; '.join(map(header_phrase, headers))}.")
+    if problems:
+        yield f"Cells of the plate map that are not what was expected: {len(problems)}"
+    for problem in problems:
+        yield escape_unprintable(f"  {cell_sentence(problem)}")
