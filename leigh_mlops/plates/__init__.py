@@ -8,6 +8,7 @@ from leigh_mlops.plates.confounds import (
     probe_plate,
     probe_position,
 )
+from leigh_mlops.plates.control_labels import standard_controls
 from leigh_mlops.plates.demo import DemoDesign, find_twins, flawed_fields, is_demo, write_demo_plate
 from leigh_mlops.plates.donors import Donors, describe_donors
 from leigh_mlops.plates.find_images import FoundImages, find_images
@@ -16,9 +17,11 @@ from leigh_mlops.plates.layout import Layout, describe_layout, has_other_class_n
 from leigh_mlops.plates.names import PRESETS, FieldName, parse_name, parse_well, well_name
 from leigh_mlops.plates.number_cells import CellProblem
 from leigh_mlops.plates.picture_folders import PICTURES
+from leigh_mlops.plates.pixel_sizes import differing_scales, require_one_scale, scale_phrases
 from leigh_mlops.plates.platemap_file import PlatemapReading, join_platemap, parse_platemap, read_platemap
 from leigh_mlops.plates.platemap_headers import HeaderReading
 from leigh_mlops.plates.quality import EXCLUDED_BY_DEFAULT, FLAGS, count_flags_by_class, flag_fields
+from leigh_mlops.plates.repeats import RepeatChoice, parse_repeat
 from leigh_mlops.plates.split import (
     assign_split,
     describe_split,
@@ -36,6 +39,7 @@ from leigh_mlops.plates.treatment import (
     leave_out_treated,
     well_compounds,
 )
+from leigh_mlops.plates.well_uses import WellUse, well_uses
 
 __all__ = [
     "FoundImages",
@@ -60,6 +64,11 @@ __all__ = [
     "is_treated",
     "leave_out_treated",
     "well_compounds",
+    "RepeatChoice",
+    "parse_repeat",
+    "differing_scales",
+    "require_one_scale",
+    "scale_phrases",
     "Donors",
     "describe_donors",
     "FieldName",
@@ -72,6 +81,9 @@ __all__ = [
     "HeaderReading",
     "PlatemapReading",
     "parse_platemap",
+    "standard_controls",
+    "WellUse",
+    "well_uses",
     "read_platemap",
     "join_platemap",
     "plate_shape",

@@ -42,7 +42,9 @@ _IMAGE_COLUMNS = (
     Metadata.SITE,
     Metadata.Z,
     Metadata.TIME,
+    Metadata.ACQUISITION,
     Metadata.PIXEL_SIZE_UM,
+    Metadata.MAGNIFICATION,
     Metadata.FLAGS,
     Metadata.EXCLUDED,
 )

@@ -103,7 +103,7 @@ def _place(reading: HeaderReading) -> int:
     """Place of a spelling among those of its column, the most usual ones 0; a name of the image table is before all."""
     if is_metadata(reading.header):
         return -1
-    word = _known_words().get(_plain_letters(_unbracketed(reading.header)))
+    word = _known_words().get(_plain_letters(_strip_brackets(reading.header)))
     return max(word[2] - 1, 0) if word else 0
 
 
@@ -133,7 +133,7 @@ def _plain_letters(text: str) -> str:
     return "".join(sign for sign in bare if sign.isalnum())
 
 
-def _unbracketed(header: str) -> str:
+def _strip_brackets(header: str) -> str:
     """Header without what stands in brackets."""
     return re.sub(r"[(\[{].*?[)\]}]", "", header).strip()
 
@@ -142,7 +142,7 @@ def _read(header: str) -> HeaderReading:
     if is_metadata(header):
         return _read_metadata(header)
     unit = header_unit(header)
-    word = _known_words().get(_plain_letters(_unbracketed(header))) or _dose_word(unit.rest if unit else header)
+    word = _known_words().get(_plain_letters(_strip_brackets(header))) or _dose_word(unit.rest if unit else header)
     if (unit and not _plain_letters(unit.rest)) or (word is not None and word[1] == _DOSE):
         return HeaderReading(header, _dose_column(header, word, unit), _DOSE, unit=unit)
     if word is not None:
@@ -182,7 +182,7 @@ def _name_as_given(header: str) -> str:
 
 def _nearest_name(header: str) -> str:
     words = {_plain_letters(word): word for word in _spellings()}
-    near = difflib.get_close_matches(_plain_letters(_unbracketed(header)), list(words), n=1, cutoff=0.7)
+    near = difflib.get_close_matches(_plain_letters(_strip_brackets(header)), list(words), n=1, cutoff=0.7)
     return words[near[0]] if near else ""
 
 

@@ -13,7 +13,7 @@ from leigh_mlops.plates.spreadsheet_text import quote_formulas, unquote_formulas
 
 __all__ = ["KEY", "read_table", "table_channels", "set_column_types", "write_table", "check_table_path"]
 
-KEY = [Metadata.PLATE, Metadata.WELL, Metadata.SITE, Metadata.Z, Metadata.TIME]
+KEY = [Metadata.PLATE, Metadata.WELL, Metadata.SITE, Metadata.Z, Metadata.TIME, Metadata.ACQUISITION]
 _TABLE_SUFFIXES = (".parquet", ".csv")
 _TEXT = ("FileName_", "PathName_", "Frame_", "Illumination_", Metadata.FLAGS)
 
@@ -78,7 +78,7 @@ def set_column_types(table: pd.DataFrame) -> pd.DataFrame:
         LeighError: A column of whole numbers holds something else.
     """
     text = [str(c) for c in table if c in TEXT_COLUMNS or str(c).startswith(_TEXT)]
-    whole = [Metadata.SITE, Metadata.Z, Metadata.TIME, Metadata.ROW, Metadata.COLUMN]
+    whole = [*KEY[2:], Metadata.ROW, Metadata.COLUMN]
     try:
         numbers = {c: table[c].astype("Int64" if table[c].hasnans else "int64") for c in whole if c in table}
     except (TypeError, ValueError) as error:

@@ -56,7 +56,7 @@ def read_text_table(path: Path) -> pd.DataFrame:
 
 def _tidy(table: pd.DataFrame, *, decimal_comma: bool) -> pd.DataFrame:
     table = table.rename(columns=lambda name: bare_text(str(name).strip())).apply(lambda column: column.str.strip())
-    table = table.apply(lambda column: column.map(bare_text, na_action="ignore"))
+    table = table.apply(lambda column: column.map(bare_text, na_action="ignore").astype("str"))
     table = table.mask(table == "").dropna(how="all")
     nameless = [name for name in table if str(name).startswith("Unnamed:") and table[name].isna().all()]
     table = table.drop(columns=nameless)

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from leigh_mlops.errors import escape_unprintable
-from leigh_mlops.plates import CellProblem, HeaderReading
-from leigh_mlops.plates.columns import strip_metadata_prefix
+from leigh_mlops.plates import CellProblem, HeaderReading, PlatemapReading, is_treated, standard_controls
+from leigh_mlops.plates.columns import Metadata, strip_metadata_prefix
 
-__all__ = ["cell_sentence", "header_phrase", "header_record", "platemap_lines"]
+__all__ = ["cell_sentence", "count_lines", "header_phrase", "header_record", "platemap_lines", "summarize_platemap"]
 
 
 def header_record(header: HeaderReading) -> dict[str, Any]:
@@ -54,3 +54,41 @@ def platemap_lines(headers: Sequence[HeaderReading], problems: Sequence[CellProb
         yield f"Cells of the plate map that are not what was expected: {len(problems)}"
     for problem in problems:
         yield escape_unprintable(f"  {cell_sentence(problem)}")
+
+
+def summarize_platemap(reading: PlatemapReading) -> dict[str, Any]:
+    """Summarize a plate map in plain values: columns, cells that were not read, and numbers of wells."""
+    table = reading.table
+    controls, unknown = standard_controls(table)
+    counted = table if controls is None else table.assign(Metadata_Control=controls)
+    treated = is_treated(counted)
+    classes = counted.loc[~treated, Metadata.CONDITION] if Metadata.CONDITION in counted else None
+    return {
+        "columns": [header_record(header) for header in reading.headers],
+        "cells": [problem._asdict() for problem in reading.problems],
+        "wells": len(table),
+        "plates": int(table[Metadata.PLATE].nunique()) if Metadata.PLATE in table else 1,
+        "treated": int(treated.sum()),
+        "classes": {} if classes is None else {str(k): int(n) for k, n in classes.value_counts().sort_index().items()},
+        "controls": {} if controls is None else {str(k): int(n) for k, n in controls.value_counts().items()},
+        "unknown_controls": unknown,
+        "nameless_rows": reading.nameless_rows,
+    }
+
+
+def count_lines(reading: PlatemapReading) -> Iterator[str]:
+    """Count the wells of a plate map by what a search would take them for."""
+    summary = summarize_platemap(reading)
+    plates = "" if summary["plates"] == 1 else f" on {summary['plates']} plates"
+    parts = [f"{number} of class {name}" for name, number in summary["classes"].items()]
+    parts += [f"{summary['treated']} with a compound, in no class"] if summary["treated"] else []
+    yield escape_unprintable(f"{summary['wells']} wells{plates}: {', '.join(parts) or 'none has a class'}.")
+    if not summary["classes"]:
+        yield "No well without a compound has a class: add a column condition."
+    if summary["controls"]:
+        yield f"Controls: {', '.join(f'{number} {name}' for name, number in summary['controls'].items())}."
+    if summary["unknown_controls"]:
+        words = ", ".join(summary["unknown_controls"])
+        yield escape_unprintable(f"Control types that are not known, taken for no control: {words}.")
+    if summary["nameless_rows"]:
+        yield f"Rows without a well, left out: {summary['nameless_rows']}."

@@ -28,11 +28,12 @@ from leigh_mlops.plates import (
     parse_shares,
     probe_confounds,
     require_classes,
+    require_one_scale,
     write_demo_plate,
 )
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.progress import Progress
-from leigh_mlops.report.sentences import depth_lines, format_count, treated_sentences
+from leigh_mlops.report.sentences import depth_lines, format_count, leak_sentence, treated_sentences
 from leigh_mlops.report.terminal_tables import flag_table
 from leigh_mlops.training import PARTS, PreparedData
 
@@ -102,6 +103,7 @@ def divided_table(source: DataSource, console: Console) -> DividedData:
     """
     table, channels, classes = find_labelled_data(source, console)
     require_classes(table)
+    require_one_scale(table)
     table = table.assign(Metadata_Split=_split(table, source))
     _show_split(table, console, source.group)
     console.print(describe_layout(table).sentence, markup=False)
@@ -188,6 +190,15 @@ def find_data(source: DataSource, console: Console) -> DividedData:
         f"channels {', '.join(found.channels)} (names read as {found.preset}).",
         markup=False,
     )
+    for note in found.notes:
+        console.print(f"  {note}", markup=False)
+    if found.refused:
+        first = found.refused[0]
+        console.print(
+            f"  {len(found.refused)} parts of the plate cannot be read and are left out, for example "
+            f"{Path(*first.parts[-3:])} ({found.reasons[first]})",
+            markup=False,
+        )
     if found.unmatched:
         console.print(
             f"  {len(found.unmatched)} files match no pattern and are left out, for example {found.unmatched[0].name}",
@@ -271,8 +282,4 @@ def _show_split(table: pd.DataFrame, console: Console, group: str) -> None:
     if unassigned.any():
         console.print(f"{unassigned.sum()} fields are in no part of the given split and are not used.")
     if leaked:
-        console.print(
-            f"[bold red]Leak: {len(leaked)} wells are in more than one part of the given split "
-            f"(for example {leaked[0]}). Scores on them show what the network has memorised, "
-            "not how well it generalises."
-        )
+        console.print(leak_sentence(leaked), style="bold red", markup=False)

@@ -21,6 +21,7 @@ def standard(**columns):
         },
         {"control_type": ["negcon", "poscon_orf", "empty", None]},
         {"Control": ["negcon", None, None, None], "pert_type": ["trt", "poscon", "empty", "trt"]},
+        {"Control": ["Negative control", "Positivkontrolle", "leer", "sample"]},
     ],
 )
 def test_every_dialect_says_the_same(columns):

@@ -295,3 +295,9 @@ def test_two_rows_for_a_well_say_which_column_may_be_the_plate(tmp_path):
     with pytest.raises(LeighError, match="if Träger names the plates, call that column plate"):
         read_platemap(save(tmp_path, "Träger,well,class\nS1,C4,KO\nS2,C4,WT\n"))
     assert len(read_platemap(save(tmp_path, "Platte,well,class\nS1,C4,KO\nS2,C4,WT\n"))) == 2
+
+
+def test_empty_columns_are_read_too(tmp_path):
+    read = parse_platemap(save(tmp_path, "well;dose;remarks;class\nC4;;;KO\nC5;;;WT\n"))
+    assert read.problems == []
+    assert read.table[["Metadata_Dose", "Metadata_Remarks"]].isna().all(axis=None)
