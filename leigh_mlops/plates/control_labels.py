@@ -42,7 +42,7 @@ def standard_controls(table: pd.DataFrame) -> tuple["pd.Series[str] | None", lis
         return None, []
     kinds = kinds.where(kinds != "control", types).fillna(types if Metadata.PERT_TYPE not in table else None)
     words = plain.fillna(kinds)
-    words = words.map(lambda word: _SPELLINGS.get(re.sub(r"[\s_-]", "", word), word), na_action="ignore")
+    words = words.map(lambda word: _SPELLINGS.get(re.sub(r"[\s_-]", "", word), word), na_action="ignore").astype("str")
     standard = words.where(~words.str.startswith("poscon", na=False), "poscon")
     unknown = standard[standard.notna() & ~standard.isin([*CONTROLS, *_TREATED])]
     return standard.where(standard.isin(CONTROLS)), sorted(unknown.unique())

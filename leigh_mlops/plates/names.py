@@ -137,8 +137,8 @@ def build_field_name(groups: Mapping[str, str | None], sizes: Mapping[int, int] 
 
 
 def _place(groups: Mapping[str, str | None], sizes: Mapping[int, int] | None) -> tuple[int, int] | None:
-    if (row := groups.get("row_from_0")) and (col := groups.get("col_from_0")):
-        return int(row) + 1, int(col) + 1
+    if from_0 := groups.get("row_from_0"):
+        return int(from_0) + 1, int(groups["col_from_0"] or 0) + 1
     if well := groups.get("well") or groups.get("late_well"):
         return parse_well(well) if _WELL.fullmatch(well.upper()) else None
     if index := groups.get("well_index"):

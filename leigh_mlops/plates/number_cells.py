@@ -129,9 +129,10 @@ def parse_doses(cells: "pd.Series[str]", unit: DoseUnit | None) -> Doses:
         unit: Unit of the column, where its header names one. Otherwise the unit of most cells counts, and
             where most have none, none may.
     """
-    split = {row: dose_with_unit(text) for row, text in cells.dropna().items()}
+    given = {int(str(row)): str(text) for row, text in cells.dropna().items()}
+    split = {row: dose_with_unit(text) for row, text in given.items()}
     common = unit or _common_unit([found[1] for found in split.values() if found], len(split))
-    texts = [found[0] if found else cells[row] for row, found in split.items()]
+    texts = [found[0] if found else given[row] for row, found in split.items()]
     comma = _decimal_comma(texts)
     numbers = pd.Series(float("nan"), cells.index)
     problems: list[tuple[int, str, float | None]] = []
@@ -140,7 +141,7 @@ def parse_doses(cells: "pd.Series[str]", unit: DoseUnit | None) -> Doses:
         if number is not None:
             numbers[row] = number
         if expected:
-            problems.append((int(str(row)), expected, number))
+            problems.append((row, expected, number))
     return Doses(numbers, None if unit else common, problems)
 
 

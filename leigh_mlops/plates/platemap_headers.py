@@ -110,7 +110,7 @@ def _place(reading: HeaderReading) -> int:
 @lru_cache
 def _known_words() -> dict[str, tuple[str, str, int]]:
     """Plain spelling to column, meaning and place among the spellings of the column."""
-    words = {}
+    words: dict[str, tuple[str, str, int]] = {}
     for column, (meaning, spellings) in _SPELLINGS.items():
         words |= {_plain_letters(word): (column, meaning, place) for place, word in enumerate(spellings.split())}
     for name, spellings in _DOSES.items():

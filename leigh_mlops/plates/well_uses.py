@@ -1,6 +1,7 @@
 """Uses of wells: what a search would do with each."""
 
 from enum import StrEnum
+from typing import Any
 
 import pandas as pd
 
@@ -45,19 +46,18 @@ def well_uses(table: pd.DataFrame, parts: "pd.Series[str] | None") -> pd.DataFra
     wells = rows.groupby([Metadata.PLATE, Metadata.WELL], sort=True)
     about = wells[[Metadata.ROW, Metadata.COLUMN, Metadata.CONDITION, "treated"]].first()
     about["excluded"] = wells["excluded"].all()
-    about["parts"] = wells["part"].agg(lambda values: tuple(sorted(values.dropna().unique())))
+    about["part"], about["parts"] = wells["part"].first(), wells["part"].nunique()
     about["use"] = [_use(row) for _, row in about.iterrows()]
-    return about.drop(columns=["treated", "excluded", "parts"]).reset_index()
+    return about.drop(columns=["treated", "excluded", "part", "parts"]).reset_index()
 
 
-def _use(row: "pd.Series[object]") -> WellUse:
-    parts = row["parts"]
+def _use(row: "pd.Series[Any]") -> WellUse:
     if row["treated"]:
         return WellUse.TREATED
     if pd.isna(row[Metadata.CONDITION]):
         return WellUse.NO_CLASS
-    if isinstance(parts, tuple) and len(parts) > 1:
+    if row["parts"] > 1:
         return WellUse.LEAK
     if row["excluded"]:
         return WellUse.EXCLUDED
-    return _OF_PART[parts[0]] if isinstance(parts, tuple) and parts else WellUse.UNASSIGNED
+    return _OF_PART[row["part"]] if row["parts"] else WellUse.UNASSIGNED

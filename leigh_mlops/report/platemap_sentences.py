@@ -9,6 +9,8 @@ from leigh_mlops.plates.columns import Metadata, strip_metadata_prefix
 
 __all__ = ["cell_sentence", "count_lines", "header_phrase", "header_record", "platemap_lines", "summarize_platemap"]
 
+_MAX_CELLS = 50
+
 
 def header_record(header: HeaderReading) -> dict[str, Any]:
     """Reading of a header, as plain values; the unit is a text or nothing."""
@@ -52,8 +54,10 @@ def platemap_lines(headers: Sequence[HeaderReading], problems: Sequence[CellProb
         yield escape_unprintable(f"Columns of the plate map: {'; '.join(map(header_phrase, headers))}.")
     if problems:
         yield f"Cells of the plate map that are not what was expected: {len(problems)}"
-    for problem in problems:
+    for problem in problems[:_MAX_CELLS]:
         yield escape_unprintable(f"  {cell_sentence(problem)}")
+    if len(problems) > _MAX_CELLS:
+        yield f"  … and {len(problems) - _MAX_CELLS} more; --json lists all"
 
 
 def summarize_platemap(reading: PlatemapReading) -> dict[str, Any]:

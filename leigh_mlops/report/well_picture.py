@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from leigh_mlops.plates import PlatemapReading, is_treated, parse_well, plate_sh
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.plates.well_uses import WellUse
 from leigh_mlops.report.platemap_sentences import cell_sentence, header_phrase
-from leigh_mlops.report.style import INK, MUTED, add_figure_legend, class_colours, escape_dollars, new_figure
+from leigh_mlops.report.style import INK, MUTED, class_colours, escape_dollars, new_figure
 
 __all__ = ["MAX_DRAWN_PLATES", "platemap_picture", "use_picture"]
 
@@ -140,9 +141,10 @@ def _draw(wells: pd.DataFrame, keys: Sequence[_Key], headline: str, lines: Seque
     shape = plate_shape(wells[Metadata.ROW], wells[Metadata.COLUMN])
     width = max(7.0, 0.6 + across * max(4.2, 0.31 * shape[1]))
     wrapped = [part for line in _shorten(lines) for part in textwrap.wrap(line, int(13 * width))]
-    height = down * max(3.0, 0.31 * shape[0]) + 1.4 + 0.19 * len(wrapped)
-    figure = new_figure(width, height, layout="compressed")
-    panels = figure.subplots(down, across, squeeze=False).ravel()
+    above, below = down * max(3.0, 0.31 * shape[0]) + 1.4, 0.15 + 0.17 * len(wrapped)
+    figure = new_figure(width, above + below)
+    top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=[above, below])[:, 0]
+    panels = top.subplots(down, across, squeeze=False).ravel()
     colours = class_colours(sorted(wells[Metadata.CONDITION].dropna().astype(str).unique()))
     for axes, plate in zip(panels, drawn, strict=False):
         _draw_wells(axes, wells[wells[Metadata.PLATE] == plate], shape, colours, keys)
@@ -150,10 +152,19 @@ def _draw(wells: pd.DataFrame, keys: Sequence[_Key], headline: str, lines: Seque
     for axes in panels[len(drawn) :]:
         axes.set_visible(False)
     _add_entries(panels[0], wells, colours, keys)
-    add_figure_legend(figure, panels[0])
+    handles, names = panels[0].get_legend_handles_labels()
+    top.legend(
+        handles,
+        names,
+        loc="outside lower left",
+        ncols=min(max(2, int(width / 2.6)), len(handles)),
+        frameon=False,
+        fontsize=10,
+    )
     more = f" {len(plates) - len(drawn)} more plates are not drawn." if len(plates) > len(drawn) else ""
-    figure.suptitle(escape_dollars(headline + more), fontsize=11, color=INK, wrap=True, ha="left", x=0.02)
-    figure.supxlabel(escape_dollars("\n".join(wrapped)), fontsize=9, color=INK, ha="left", x=0.02)
+    title = "\n".join(textwrap.fill(line, int(11 * width)) for line in (headline + more).splitlines())
+    top.suptitle(escape_dollars(title), fontsize=11, color=INK, ha="left", x=0.02)
+    bottom.text(0.02, 1.0, escape_dollars("\n".join(wrapped)), fontsize=9, color=INK, ha="left", va="top")
     return figure
 
 
@@ -185,7 +196,7 @@ def _shades(wells: pd.DataFrame, colours: dict[str, str]) -> list[str]:
     return [colours.get(str(name), _GREY) for name in wells[Metadata.CONDITION]]
 
 
-def _draw_well(axes: Axes, well: "pd.Series[object]", colour: str, size: float, keys: Sequence[_Key]) -> None:
+def _draw_well(axes: Axes, well: "pd.Series[Any]", colour: str, size: float, keys: Sequence[_Key]) -> None:
     x, y = well[Metadata.COLUMN], well[Metadata.ROW]
     hollow = any(key.hollow for key in keys)
     axes.scatter(

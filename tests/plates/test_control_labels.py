@@ -32,6 +32,10 @@ def test_a_table_without_controls():
     assert standard_controls(pd.DataFrame({"Metadata_Well": ["B03"]})) == (None, [])
 
 
+def test_a_column_without_a_word_names_no_control():
+    assert standard(Control=[None, None]) == ([None, None], [])
+
+
 def test_words_that_are_not_known_are_listed():
     assert standard(Control=["DMSO", "negcon", "DMSO"]) == ([None, "negcon", None], ["dmso"])
     assert standard(pert_type=["control", "ctl"], control_type=[None, None]) == ([None, None], ["ctl"])

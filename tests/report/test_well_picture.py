@@ -11,7 +11,11 @@ def texts(figure):
 
 
 def legend(figure):
-    return {text.get_text() for one in figure.legends for text in one.get_texts()}
+    return {text.get_text() for one in figure.subfigs[0].legends for text in one.get_texts()}
+
+
+def lines(figure):
+    return " ".join(text.get_text() for text in figure.subfigs[1].texts).replace("\n", " ")
 
 
 def test_uses_have_signs_and_a_legend():
@@ -32,17 +36,18 @@ def test_a_plate_map_is_drawn_with_its_columns_and_damaged_cells(tmp_path):
     assert texts(figure) == ["N"]
     assert "with a compound (dot: dose) (2)" in legend(figure)
     assert "with a damaged cell (1)" not in legend(figure)
-    assert "Klasse: class" in figure.get_supxlabel()
+    assert "Klasse: class" in lines(figure)
     path.write_text(text.format("Mai 25"))
     figure = platemap_picture(parse_platemap(path), "m.csv")
     assert "with a damaged cell (1)" in legend(figure)
-    assert "C03, column Dosis (nM): 'Mai 25' is lost" in figure.get_supxlabel().replace("\n", " ")
+    assert "C03, column Dosis (nM): 'Mai 25' is lost" in lines(figure)
 
 
 def test_plates_that_are_too_many_are_counted(tmp_path):
     rows = [f"p{number:02d},C2,KO" for number in range(MAX_DRAWN_PLATES + 3)]
     (tmp_path / "m.csv").write_text("\n".join(["plate,well,class", *rows]))
-    assert "3 more plates are not drawn" in platemap_picture(parse_platemap(tmp_path / "m.csv"), "m").get_suptitle()
+    figure = platemap_picture(parse_platemap(tmp_path / "m.csv"), "m")
+    assert "3 more plates are not drawn" in figure.subfigs[0].get_suptitle()
 
 
 def test_no_well_is_no_picture():
