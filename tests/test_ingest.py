@@ -11,6 +11,7 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.ingest import ingest
 from leigh_mlops.plates import read_table, write_table
 from leigh_mlops.synthesize import synthesize
+from tests.plates.vendors.test_ome_zarr import write_plate
 
 
 def call(function, *arguments):
@@ -254,3 +255,15 @@ def test_plates_of_two_scales_are_told_before_a_search(tmp_path):
     output = call(ingest, table, "--names-only")
     assert "Warning: plates differ in scale (0.3 and 0.6 µm per pixel: 1)" in output
     assert "A search cannot use these images: plates differ in scale" in output
+
+
+def test_what_a_plate_holds_and_cannot_be_read_is_named(tmp_path):
+    plate, summary = write_plate(tmp_path / "Q.zarr", wells=("C/05", "C/06")), tmp_path / "s.json"
+    assert "cannot be read" not in call(ingest, plate, "--names-only")
+    file = plate / "C/06/zarr.json"
+    file.write_text(file.read_text()[:30])
+    output = call(ingest, plate, "--names-only", "--json", summary)
+    assert "Parts of the plate that cannot be read: 1 (Q.zarr/C/06 (zarr.json is damaged" in output
+    values = json.loads(summary.read_text())
+    assert values["refused"] == [str(plate / "C/06")]
+    assert "damaged" in values["reasons"][str(plate / "C/06")]

@@ -18,8 +18,9 @@ from leigh_mlops.plates.names import PRESETS, FieldName, parse_name, parse_well,
 from leigh_mlops.plates.number_cells import CellProblem
 from leigh_mlops.plates.picture_folders import PICTURES
 from leigh_mlops.plates.pixel_sizes import differing_scales, require_one_scale, scale_phrases
-from leigh_mlops.plates.platemap_file import PlatemapReading, join_platemap, parse_platemap, read_platemap
+from leigh_mlops.plates.platemap_file import PlatemapReading, parse_platemap, read_platemap
 from leigh_mlops.plates.platemap_headers import HeaderReading
+from leigh_mlops.plates.platemap_join import join_platemap
 from leigh_mlops.plates.quality import EXCLUDED_BY_DEFAULT, FLAGS, count_flags_by_class, flag_fields
 from leigh_mlops.plates.repeats import RepeatChoice, parse_repeat
 from leigh_mlops.plates.split import (

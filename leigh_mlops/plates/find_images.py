@@ -16,8 +16,9 @@ from leigh_mlops.plates.folder_scan import Scan, scan_folder
 from leigh_mlops.plates.illumination_columns import add_illumination
 from leigh_mlops.plates.number_cells import CellProblem
 from leigh_mlops.plates.picture_folders import PICTURE_CHANNELS, PICTURES, find_pictures
-from leigh_mlops.plates.platemap_file import find_platemap, join_platemap, parse_platemap
+from leigh_mlops.plates.platemap_file import find_platemap, parse_platemap
 from leigh_mlops.plates.platemap_headers import HeaderReading
+from leigh_mlops.plates.platemap_join import join_platemap
 from leigh_mlops.plates.repeats import RepeatChoice, choose_repeats
 from leigh_mlops.plates.table import read_table, table_channels
 from leigh_mlops.plates.vendors import scan_index

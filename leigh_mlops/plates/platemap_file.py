@@ -1,4 +1,4 @@
-"""Plate maps: the contents of each well."""
+"""Plate maps: files that name the contents of each well."""
 
 import os
 import re
@@ -11,7 +11,6 @@ from pandas.api.types import is_string_dtype
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.plates.columns import Metadata, add_metadata_prefix, strip_metadata_prefix
-from leigh_mlops.plates.control_labels import standard_controls
 from leigh_mlops.plates.names import parse_well, well_name
 from leigh_mlops.plates.number_cells import CellProblem, error_value, is_error_value, parse_doses
 from leigh_mlops.plates.platemap_headers import HeaderReading, read_headers
@@ -19,11 +18,10 @@ from leigh_mlops.plates.text_table import read_text_table
 
 __all__ = [
     "TEXT_COLUMNS",
-    "JoinedPlatemap",
     "PlatemapReading",
     "find_platemap",
-    "join_platemap",
     "parse_platemap",
+    "platemap_key",
     "read_platemap",
 ]
 
@@ -66,24 +64,6 @@ class PlatemapReading:
     headers: list[HeaderReading] = field(default_factory=list)
     problems: list[CellProblem] = field(default_factory=list)
     nameless_rows: int = 0
-
-
-@dataclass(frozen=True)
-class JoinedPlatemap:
-    """Image table joined with a plate map.
-
-    Attributes:
-        table: The table with the map's columns, its rows and their order unchanged.
-        unjoined: Wells (``plate/B03``) of the images that are not in the map.
-        unused: Wells of the map (``plate/B03``, or ``B03`` where it names no plate) of which
-            there is no image.
-        unknown_controls: Words for controls that were not understood; these wells count as none.
-    """
-
-    table: pd.DataFrame
-    unjoined: list[str] = field(default_factory=list)
-    unused: list[str] = field(default_factory=list)
-    unknown_controls: list[str] = field(default_factory=list)
 
 
 def find_platemap(path: Path) -> Path | None:
@@ -158,7 +138,7 @@ def _parse_map(raw: pd.DataFrame, headers: list[HeaderReading], path: Path) -> P
             well = wells.loc[nameless, Metadata.WELL].iloc[0]
             raise LeighError(f"the plate map {path} gives a plate for other wells but none for {well}; add it.")
         wells = wells.drop(columns=Metadata.PLATE)
-    key = _key(wells)
+    key = platemap_key(wells)
     if (twice := wells.duplicated(key)).any():
         well = "/".join(str(wells.loc[twice, name].iloc[0]) for name in key)
         remedy = _twice_remedy(wells, headers)
@@ -200,7 +180,7 @@ def _read_cells(
     the unit of a dose, its column does, too.
     """
     read = list(headers)
-    labels = wells[_key(wells)].fillna("?").agg("/".join, axis=1)
+    labels = wells[platemap_key(wells)].fillna("?").agg("/".join, axis=1)
     problems: list[CellProblem] = []
     for number, header in enumerate(headers):
         if header.column not in wells or header.column == Metadata.WELL:
@@ -283,7 +263,8 @@ def _map_file(name: str, path: Path) -> Path:
     return found
 
 
-def _key(table: pd.DataFrame) -> list[str]:
+def platemap_key(table: pd.DataFrame) -> list[str]:
+    """Columns that name a well: its plate, where the table has it, and its place."""
     return [name for name in (Metadata.PLATE, Metadata.WELL) if name in table]
 
 
@@ -293,55 +274,3 @@ def _convert_numeric(column: "pd.Series[str]") -> "pd.Series[str] | pd.Series[fl
         return column
     numbers = pd.to_numeric(column, errors="coerce")
     return numbers if numbers.notna().equals(column.notna()) else column
-
-
-def join_platemap(table: pd.DataFrame, platemap: pd.DataFrame) -> JoinedPlatemap:
-    """Add the plate map's columns to each field, by its well.
-
-    Args:
-        table: Image table.
-        platemap: One row per well, as :func:`read_platemap` gives it.
-
-    Returns:
-        The table with the map's columns; where these name controls in any dialect,
-        ``Metadata_Control`` is ``negcon``, ``poscon``, ``empty`` or nothing.
-
-    Raises:
-        LeighError: No well joins, or the map and the folders name two classes for a well.
-    """
-    key = _key(platemap)
-    added = [str(name) for name in platemap if name not in key]
-    mapped = table[key].merge(platemap, on=key, how="left", indicator=True)
-    mapped.index = table.index
-    wells = table[Metadata.PLATE] + "/" + table[Metadata.WELL]
-    absent = mapped["_merge"] == "left_only"
-    if absent.all():
-        raise LeighError(
-            f"no well of the images is in the plate map: it has {'/'.join(platemap[key].iloc[0].astype(str))}, "
-            f"the images have {wells.iloc[0]}; correct its wells{' and plates' if len(key) > 1 else ''}."
-            if len(platemap)
-            else "the plate map is empty; add one row per well."
-        )
-    if Metadata.CONDITION in added:
-        mapped[Metadata.CONDITION] = _merge_classes(table[Metadata.CONDITION], mapped[Metadata.CONDITION], wells)
-    for name in set(added) & set(table) - {Metadata.CONDITION}:
-        mapped[name] = mapped[name].fillna(table[name])
-    joined = table.assign(**{name: mapped[name] for name in added})
-    controls, unknown = standard_controls(mapped[added])
-    if controls is not None:
-        joined[Metadata.CONTROL] = controls
-    return JoinedPlatemap(joined, sorted(wells[absent].unique()), _unused_wells(table, platemap, key), unknown)
-
-
-def _unused_wells(table: pd.DataFrame, platemap: pd.DataFrame, key: list[str]) -> list[str]:
-    there = set(table[key].itertuples(index=False, name=None))
-    mapped = platemap[key].itertuples(index=False, name=None)
-    return sorted("/".join(map(str, well)) for well in mapped if well not in there)
-
-
-def _merge_classes(known: "pd.Series[str]", mapped: "pd.Series[str]", wells: "pd.Series[str]") -> "pd.Series[str]":
-    differ = known.notna() & mapped.notna() & (known != mapped)
-    if differ.any():
-        well, ours, theirs = wells[differ].iloc[0], known[differ].iloc[0], mapped[differ].iloc[0]
-        raise LeighError(f"well {well} is {ours!r} by its images but {theirs!r} in the plate map; correct one of them.")
-    return mapped.fillna(known)

@@ -181,9 +181,12 @@ def _name_as_given(header: str) -> str:
 
 
 def _nearest_name(header: str) -> str:
+    """Find the nearest known spelling of a header; among those of one column that are near, the most usual one."""
     words = {_plain_letters(word): word for word in _spellings()}
-    near = difflib.get_close_matches(_plain_letters(_strip_brackets(header)), list(words), n=1, cutoff=0.7)
-    return words[near[0]] if near else ""
+    near = difflib.get_close_matches(_plain_letters(_strip_brackets(header)), list(words), n=4, cutoff=0.7)
+    known = _known_words()
+    alike = [word for word in near if known[word][0] == known[near[0]][0]]
+    return words[min(alike, key=lambda word: known[word][2])] if near else ""
 
 
 @lru_cache

@@ -32,8 +32,8 @@ def parse_repeat(text: str, option: str) -> RepeatChoice:
 def choose_repeats(files: pd.DataFrame, column: str, wanted: RepeatChoice) -> tuple[pd.DataFrame, str]:
     """Keep one time point or acquisition, so that no field counts more than once.
 
-    Without a choice nothing changes where each field has one; otherwise the one that most fields
-    have is kept, the first of those.
+    Without a choice nothing changes on plates where each field has one; on others, the one that most
+    of their fields have is kept, the first of those.
 
     Args:
         files: One row per file, page or field, with plate, well and site.
@@ -53,23 +53,46 @@ def choose_repeats(files: pd.DataFrame, column: str, wanted: RepeatChoice) -> tu
         if isinstance(wanted, int):
             raise LeighError(f"{option} {wanted}: the images have no {noun}s; leave it out.")
         return files, ""
-    fields = files.drop_duplicates([*_FIELD, column])
-    repeated = int(fields[fields[column].notna()].groupby(_FIELD)[column].nunique().max()) > 1
-    if wanted is None and not repeated:
-        return files, ""
-    listed = _list(there)
+    if wanted is None:
+        return _keep_common(files, column)
     if wanted == "all":
-        return files, f"{noun}s {listed} of each field stay as rows of their own ({option} all)" if repeated else ""
-    counts = fields[column].value_counts()
-    common = min(there, key=lambda number: (-int(counts[number]), number))
-    kept = wanted if isinstance(wanted, int) else {"first": there[0], "last": there[-1]}.get(wanted or "", common)
+        stay = f"the {noun}s {_list(there)} stay as rows of their own ({option} all)"
+        return files, stay if len(there) > 1 else ""
+    kept = {"first": there[0], "last": there[-1]}.get(wanted, wanted) if isinstance(wanted, str) else wanted
     if kept not in there:
-        raise LeighError(f"{option} {kept}: no image has it; the {noun}s are {listed}, or pass first, last or all.")
+        known = f"the {noun}s are {_list(there)}"
+        raise LeighError(f"{option} {kept}: no image has it; {known}, or pass first, last or all.")
     rows = files[(numbers == kept) | numbers.isna()]
-    lost = len(files[_FIELD[:2]].drop_duplicates()) - len(rows[_FIELD[:2]].drop_duplicates())
-    without = f", and {lost} wells have no image of it" if lost else ""
-    note = f"of the {noun}s {listed}, {kept} is kept{without}; choose another or all with {option}"
-    return rows, note if len(there) > 1 else ""
+    return rows, f"of the {noun}s {_list(there)}, {kept} is kept{_lost_phrase(files, rows)}" if len(there) > 1 else ""
+
+
+def _keep_common(files: pd.DataFrame, column: str) -> tuple[pd.DataFrame, str]:
+    """Keep the number that most fields of a plate have, on plates where fields have several."""
+    noun, option = _NOUNS[column]
+    fields = files.drop_duplicates([*_FIELD, column]).dropna(subset=column)
+    times = fields.groupby(_FIELD)[column].nunique()
+    plates = times.index[times > 1].get_level_values(Metadata.PLATE).unique()
+    if plates.empty:
+        return files, ""
+    repeated = fields[fields[Metadata.PLATE].isin(plates)]
+    counts = repeated.groupby([Metadata.PLATE, column]).size().reset_index(name="fields")
+    best = counts.sort_values(["fields", column], ascending=[False, True]).drop_duplicates(Metadata.PLATE)
+    common = dict(zip(best[Metadata.PLATE], best[column], strict=True))
+    wanted = files[Metadata.PLATE].map(common)
+    rows = files[wanted.isna() | files[column].isna() | (files[column] == wanted)]
+    there = sorted(int(number) for number in repeated[column].unique())
+    kept = sorted({int(number) for number in common.values()})
+    what = f"{kept[0]} is" if len(kept) == 1 else f"those that most fields of a plate have ({_list(kept)}) are"
+    return (
+        rows,
+        f"of the {noun}s {_list(there)}, {what} kept{_lost_phrase(files, rows)}; choose another or all with {option}",
+    )
+
+
+def _lost_phrase(files: pd.DataFrame, rows: pd.DataFrame) -> str:
+    wells = _FIELD[:2]
+    lost = len(files[wells].drop_duplicates()) - len(rows[wells].drop_duplicates())
+    return f", and {lost} wells have no image of it" if lost else ""
 
 
 def _list(numbers: list[int]) -> str:

@@ -8,10 +8,11 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from leigh_mlops.errors import LeighError
+from leigh_mlops.errors import LeighError, escape_unprintable
 from leigh_mlops.images import open_cache
 from leigh_mlops.plates import (
     EXCLUDED_BY_DEFAULT,
+    FoundImages,
     assign_split,
     bit_depths,
     count_flags_by_class,
@@ -33,6 +34,7 @@ from leigh_mlops.plates import (
 )
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.progress import Progress
+from leigh_mlops.report.platemap_sentences import cell_sentence
 from leigh_mlops.report.sentences import depth_lines, format_count, leak_sentence, treated_sentences
 from leigh_mlops.report.terminal_tables import flag_table
 from leigh_mlops.training import PARTS, PreparedData
@@ -190,21 +192,30 @@ def find_data(source: DataSource, console: Console) -> DividedData:
         f"channels {', '.join(found.channels)} (names read as {found.preset}).",
         markup=False,
     )
-    for note in found.notes:
-        console.print(f"  {note}", markup=False)
+    _show_losses(found, console)
+    return found.table, found.channels, _class_names(found.table)
+
+
+def _show_losses(found: FoundImages, console: Console) -> None:
+    """Print decisions that a user would want to know, and what was left out."""
+    lines = list(found.notes)
+    if cells := found.damaged_cells:
+        lines.append(
+            f"{format_count(len(cells), 'cell')} of the plate map not as expected (see leigh platemap), such as "
+            f"{cell_sentence(cells[0])}"
+        )
     if found.refused:
         first = found.refused[0]
-        console.print(
-            f"  {len(found.refused)} parts of the plate cannot be read and are left out, for example "
-            f"{Path(*first.parts[-3:])} ({found.reasons[first]})",
-            markup=False,
+        lines.append(
+            f"{len(found.refused)} parts of the plate cannot be read and are left out, for example "
+            f"{Path(*first.parts[-3:])} ({found.reasons[first]})"
         )
     if found.unmatched:
-        console.print(
-            f"  {len(found.unmatched)} files match no pattern and are left out, for example {found.unmatched[0].name}",
-            markup=False,
+        lines.append(
+            f"{len(found.unmatched)} files match no pattern and are left out, for example {found.unmatched[0].name}"
         )
-    return found.table, found.channels, _class_names(found.table)
+    for line in lines:
+        console.print(f"  {escape_unprintable(line)}", markup=False)
 
 
 def find_labelled_data(source: DataSource, console: Console) -> DividedData:

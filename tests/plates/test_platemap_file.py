@@ -2,7 +2,8 @@ import pandas as pd
 import pytest
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.plates.platemap_file import find_platemap, join_platemap, parse_platemap, read_platemap
+from leigh_mlops.plates.platemap_file import find_platemap, parse_platemap, read_platemap
+from leigh_mlops.plates.platemap_join import join_platemap
 
 
 def table(*wells, condition=None):
@@ -215,7 +216,7 @@ def test_headers_in_usual_spellings_and_languages(tmp_path, text, first):
 
 
 def test_each_header_is_listed_with_its_meaning_or_the_nearest_name(tmp_path):
-    text = "Well,Klase,genotype,class,remarks,mmoles_per_liter\nC4,a,b,KO,x,1\n"
+    text = "Well,Klase,genotype,class,remarks,mmoles_per_liter,Doner\nC4,a,b,KO,x,1,d\n"
     read = {header.header: header for header in parse_platemap(save(tmp_path, text)).headers}
     assert {name: (header.column, header.meaning) for name, header in read.items()} == {
         "Well": ("Metadata_Well", "well"),
@@ -224,8 +225,9 @@ def test_each_header_is_listed_with_its_meaning_or_the_nearest_name(tmp_path):
         "class": ("Metadata_Condition", "class"),
         "remarks": ("Metadata_Remarks", ""),
         "mmoles_per_liter": ("Metadata_mmoles_per_liter", "dose"),
+        "Doner": ("Metadata_Doner", ""),
     }
-    assert (read["Klase"].nearest, read["remarks"].nearest) == ("klasse", "")
+    assert [read[name].nearest for name in ("Klase", "remarks", "Doner")] == ["klasse", "", "donor"]
 
 
 def test_rows_and_columns_are_wells_too(tmp_path):

@@ -23,6 +23,19 @@ def test_the_time_point_that_most_fields_have_is_kept():
     assert len(choose_repeats(files([0, 5], [1, 1]), "Metadata_Time", "all")[0]) == 2
 
 
+def test_each_plate_keeps_its_own():
+    both = pd.concat([files([1, 1], [1, 2]), files([2, 3, 2], [1, 1, 2]).assign(Metadata_Plate="q")])
+    kept, note = choose_repeats(both, "Metadata_Time", None)
+    assert kept["Metadata_Time"].tolist() == [1, 1, 2, 2]
+    assert note == "of the time points 2, 3, 2 is kept; choose another or all with --time"
+    both.loc[both["Metadata_Plate"] == "p", "Metadata_Time"] = [4, 7]
+    assert len(choose_repeats(both, "Metadata_Time", None)[0]) == 4
+    both.loc[both["Metadata_Plate"] == "p", "Metadata_Site"] = 1
+    kept, note = choose_repeats(both, "Metadata_Time", None)
+    assert kept["Metadata_Time"].tolist() == [4, 2, 2]
+    assert "those that most fields of a plate have (2, 4) are kept" in note
+
+
 @pytest.mark.parametrize(("wanted", "kept"), [("first", [0]), ("last", [7]), (5, [5])])
 def test_a_choice_counts(wanted, kept):
     assert choose_repeats(files([0, 5, 7]), "Metadata_Time", wanted)[0]["Metadata_Time"].tolist() == kept

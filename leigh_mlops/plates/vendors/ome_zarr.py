@@ -60,7 +60,7 @@ def read_zarr_plates(root: Path) -> Index | None:
         first = next((f" ({path}: {reason})" for path, reason in reasons.items()), "")
         raise LeighError(f"the OME-Zarr plate {plates[0].folder} has no readable image{first}; export it again.")
     files = pd.DataFrame(rows, columns=list(FILE_COLUMNS))
-    fields, many = files["folder"].nunique(), len(plates) > 1
+    fields, many = len(files[[*FILE_COLUMNS[:3]]].drop_duplicates()), len(plates) > 1
     return Index(
         files=files,
         preset="ome-zarr",
