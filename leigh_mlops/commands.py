@@ -103,7 +103,11 @@ Store = Annotated[
     ),
 ]
 RayAddress = Annotated[
-    str | None, typer.Option("--ray-address", help="Address of a Ray cluster; by default this machine.")
+    str | None,
+    typer.Option(
+        "--ray-address",
+        help="Address of a Ray cluster; by default one of its own on this machine, whatever RAY_ADDRESS says.",
+    ),
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Random seed of the split and the trials.")]
 SkipBroken = Annotated[bool, typer.Option("--skip-broken", help="Skip images that can't be read instead of stopping.")]

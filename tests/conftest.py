@@ -20,10 +20,10 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # Networks this small are slower on several threads, most of all beside other processes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-NO_RAY = "no-cluster-because-the-test-has-no-marker-ray"
-"""Address that Ray refuses at once, in this process and in those that a test starts."""
+NO_RAY = "/dev/null/no-cluster-because-the-test-has-no-marker-ray"
+"""Folder in which Ray can't start, in this process and in those that a test starts."""
 
-os.environ["RAY_ADDRESS"] = NO_RAY
+os.environ["RAY_TMPDIR"] = NO_RAY
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -54,9 +54,9 @@ def pytest_unconfigure() -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Let Ray start in tests that have its marker, before any fixture begins."""
     if item.get_closest_marker("ray"):
-        os.environ.pop("RAY_ADDRESS", None)
+        os.environ.pop("RAY_TMPDIR", None)
     else:
-        os.environ["RAY_ADDRESS"] = NO_RAY
+        os.environ["RAY_TMPDIR"] = NO_RAY
 
 
 @pytest.fixture(scope="session", autouse=True)
