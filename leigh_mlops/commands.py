@@ -2,17 +2,19 @@
 
 import functools
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from leigh_mlops import __version__
-from leigh_mlops.errors import LeighError, escape_unprintable
+from leigh_mlops.errors import LeighError, StoppedError, escape_unprintable
 
 __all__ = [
     "ENVIRONMENT",
@@ -137,6 +139,9 @@ ENVIRONMENT = {
 
 def run(*functions: Callable[..., Any]) -> None:
     """Run one function as a command line, or several as subcommands, and exit."""
+    signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background job ignores it
+        signal.signal(signal.SIGINT, _stop)
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     if "--verbose" not in sys.argv:
@@ -150,6 +155,10 @@ def run(*functions: Callable[..., Any]) -> None:
     for function in functions:
         app.command()(_handle_errors(function))
     app()
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise StoppedError(number)
 
 
 def show_version(requested: bool) -> None:
@@ -186,9 +195,10 @@ def _handle_errors(function: Callable[..., Any]) -> Callable[..., Any]:
                 file=sys.stderr,
             )
             raise typer.Exit(1) from None
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             print("stopped; finished work is kept, and a batch job resumes when started again.", file=sys.stderr)
-            raise typer.Exit(130) from None
+            number = error.number if isinstance(error, StoppedError) else signal.SIGINT
+            raise typer.Exit(128 + number) from None
 
     return wrapper
 

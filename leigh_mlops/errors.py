@@ -1,6 +1,8 @@
-"""Exception for errors that a user can fix, and formatting of paths in its messages."""
+"""Exceptions for errors that a user can fix and for signals, and formatting of paths in messages."""
 
-__all__ = ["LeighError", "escape_unprintable"]
+import signal
+
+__all__ = ["LeighError", "StoppedError", "escape_unprintable"]
 
 
 class LeighError(ValueError):
@@ -9,6 +11,18 @@ class LeighError(ValueError):
     The message is one sentence that says what is wrong, the value received and
     what to do. Commands print it without a traceback and exit with 1.
     """
+
+
+class StoppedError(KeyboardInterrupt):
+    """Signal that ends the work: Ctrl-C, or SIGTERM from Slurm, systemd or Kubernetes.
+
+    Attributes:
+        number: Number of the signal.
+    """
+
+    def __init__(self, number: int = signal.SIGINT) -> None:
+        super().__init__("it was stopped")
+        self.number = number
 
 
 def escape_unprintable(text: object) -> str:

@@ -105,7 +105,7 @@ def explain(
     """Classify and explain every field of a data set with a registered model; a repeated command resumes.
 
     Exit codes: 0 if the job finished, even if single images could not be explained; 1 if it could not finish, with a
-    sentence on what to do; 3 if more than half of the fields failed; 130 if it was stopped.
+    sentence on what to do; 3 if more than half of the fields failed; 130 if Ctrl-C stopped it, and 143 if SIGTERM did.
     """
     from leigh_mlops.jobs.explain_job import ExplainJob
     from leigh_mlops.jobs.options import ExplainOptions

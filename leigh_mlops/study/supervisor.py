@@ -9,7 +9,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from leigh_mlops.errors import LeighError
+from leigh_mlops.errors import LeighError, StoppedError
 from leigh_mlops.events import Ended, EpochDone, Searched, Started, TrialEvent
 from leigh_mlops.search import SearchProcess, SearchRequest
 from leigh_mlops.search.request import EventHandler, ProcessFailure, SearchCompletion, SearchRefusal
@@ -17,14 +17,10 @@ from leigh_mlops.settings import SearchSpace
 from leigh_mlops.study.checkpoints import drop_checkpoints
 from leigh_mlops.trials import Journal, Trial, collect_trials, update_trials
 
-__all__ = ["StoppedError", "Supervisor"]
+__all__ = ["Supervisor"]
 
 RESTART_WAIT_S = 1.0
 _MAX_DEATHS = 5
-
-
-class StoppedError(KeyboardInterrupt):
-    """The user stopped the search; what ran is saved."""
 
 
 class Supervisor:
@@ -38,7 +34,7 @@ class Supervisor:
 
     def __init__(self, journal: Journal, console: Console, process: SearchProcess) -> None:
         self.journal, self.console, self.process = journal, console, process
-        self._stops = 0
+        self._signals: list[int] = []
 
     def search(self, request: SearchRequest, handle: EventHandler) -> list[Trial]:
         """Search one family, or the rest of it according to the journal.
@@ -51,7 +47,7 @@ class Supervisor:
             All trials in the order in which they were drawn.
 
         Raises:
-            StoppedError: The user stopped it.
+            StoppedError: A signal stopped it; what ran is saved.
             LeighError: The cluster or the disk can't be used, or the process died again and again.
         """
         family, deaths = request.space.family, 0
@@ -61,8 +57,7 @@ class Supervisor:
                 left = None if deadline is None else max(1.0, deadline - time.monotonic())
                 before = self._progress()
                 result = self._attempt(replace(request, time_budget_s=left), handle)
-                if self._stops:
-                    raise StoppedError
+                self._raise_if_stopped()
                 if isinstance(result, SearchCompletion):
                     self.journal.append(Searched(family, result.how))
                 else:
@@ -83,7 +78,7 @@ class Supervisor:
         self.process.send(replace(request, folder=folder, trials=list(trials.values())))
         stop_sent = False
         for message in self.process.messages():
-            if self._stops and not stop_sent:
+            if self._signals and not stop_sent:
                 stop_sent = True
                 self.process.stop()
             match message:
@@ -118,18 +113,21 @@ class Supervisor:
             f"  the search's process died{why}; restarting it where it stopped", style="yellow", markup=False
         )
         wait = time.monotonic() + RESTART_WAIT_S * 2 ** (deaths - 1)
-        while time.monotonic() < wait and not self._stops:
+        while time.monotonic() < wait and not self._signals:
             time.sleep(0.05)
-        if self._stops:
-            raise StoppedError
+        self._raise_if_stopped()
+
+    def _raise_if_stopped(self) -> None:
+        if self._signals:
+            raise StoppedError(self._signals[-1])
 
     @contextmanager
     def _handle_signals(self) -> Iterator[None]:
         """Let running epochs finish at Ctrl-C or SIGTERM; a second signal stops at once."""
 
         def handle(number: int, frame: FrameType | None) -> None:
-            self._stops += 1
-            if self._stops == 1:
+            self._signals.append(number)
+            if len(self._signals) == 1:
                 self.console.print("  stopping after the running epochs are saved; interrupt again to stop at once")
             else:
                 self.process.kill_group()

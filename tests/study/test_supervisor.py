@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from leigh_mlops.errors import LeighError
+from leigh_mlops.errors import LeighError, StoppedError
 from leigh_mlops.events import EpochDone, TrialEvent
 from leigh_mlops.search import SearchProcess, SearchRequest, process
 from leigh_mlops.settings import SearchSpace
 from leigh_mlops.study import supervisor
-from leigh_mlops.study.supervisor import StoppedError, Supervisor
+from leigh_mlops.study.supervisor import Supervisor
 from leigh_mlops.trials import Journal
 from tests.study import processes
 from tests.study.processes import EPOCHS
@@ -79,22 +79,24 @@ def test_what_the_process_refuses_is_said(study: Study) -> None:
         study.search(processes.refusing)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(("serve", "signals"), [(processes.obedient, 1), (processes.deaf, 2)])
 def test_one_signal_lets_the_epochs_end_and_two_stop_at_once(
-    serve: Any, signals: int, study: Study, monkeypatch: pytest.MonkeyPatch
+    serve: Any, signals: int, number: int, study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process, "SILENCE_S", 30.0)
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(number)
 
     def hear(event: TrialEvent) -> None:
         if isinstance(event, EpochDone):
             for _ in range(signals):
-                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), number)
 
     study.heard = type("Hearing", (), {"append": staticmethod(hear)})()  # type: ignore[assignment]
-    with pytest.raises(StoppedError):
+    with pytest.raises(StoppedError) as caught:
         study.search(serve)
-    assert signal.getsignal(signal.SIGINT) is before
+    assert caught.value.number == number
+    assert signal.getsignal(number) is before
     assert study.whats() == ["started", "drawn", "epoch"]
 
 
