@@ -1,9 +1,6 @@
 """The store of runs: an MLflow server, or a file and a folder."""
 
 import logging
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +21,7 @@ from leigh_mlops.tracking.runs import Run, tag_text
 from leigh_mlops.tracking.secrets import first_line, move_password_to_environment, redact_secrets
 from leigh_mlops.tracking.store_errors import translate_store_errors
 
-__all__ = ["Store", "serve_ui"]
+__all__ = ["Store"]
 
 EXPERIMENT = "leigh"
 
@@ -180,14 +177,3 @@ def _end_on_exit(run: Run) -> Iterator[Run]:
         run.end("FAILED" if isinstance(error, Exception) else "KILLED")
         raise
     run.end()
-
-
-def serve_ui(uri: str | None, host: str, port: int) -> int:
-    """Run MLflow's own UI on a store until it is stopped; returns its exit code."""
-    command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port)]
-    # Passed in the environment, to keep a password out of the list of processes.
-    environment = os.environ | {"MLFLOW_BACKEND_STORE_URI": Store.open(uri).uri}
-    try:
-        return subprocess.call(command, env=environment)
-    except KeyboardInterrupt:
-        return 0
