@@ -11,6 +11,7 @@ from rich.console import Console
 from leigh_mlops.errors import LeighError
 from leigh_mlops.events import DataFacts, Opened, Searched, TrialEvent
 from leigh_mlops.models import ModelPackage
+from leigh_mlops.progress import Steps
 from leigh_mlops.report.published_figures import training_curves
 from leigh_mlops.search import SearchProcess, SearchRequest
 from leigh_mlops.settings import SearchSpace, TrainingSettings
@@ -96,21 +97,34 @@ class OpenSearch:
         Raises:
             LeighError: The store or a search can't be used, or no family gave a network.
         """
-        data, options, moment = self.data.data, self.options, self.opened.time
-        reference_scores = self.data.baselines_for_size(data.image_size).scores(data, data.rows("val"))
-        confounds = measure_confounds(data)
-        print_baseline(self.console, reference_scores, confounds)
-        log_data(self.parent, options.source, data, options.spaces, confounds, seed=options.seed, at=moment)
-        reference_scores |= self._latent_baseline()
-        references = log_references(self.store, self.parent, reference_scores, self.facts, at=moment)
+        data, options = self.data.data, self.options
+        references, confounds = self._log_references()
         searched = self._search_families()
         self._wait_for_delivery()
-        winners = self._register_winners(searched)
-        trials = [trial for trials in searched.values() for trial in trials]
-        rows = [leaderboard_row(trial, winners) for trial in trials] + references
-        lines = [line for winner in winners for line in winner_lines(winner, data, confounds)]
-        log_summary(self.parent, options.spaces, trials, rows, lines, self.facts)
+        total = 1 + sum(1 + min(space.keep, space.trials) for space in options.spaces)
+        with Steps(self.console, "ending the search", total) as steps:
+            winners = self._register_winners(searched, steps)
+            steps.begin("figures and page of the search")
+            trials = [trial for trials in searched.values() for trial in trials]
+            rows = [leaderboard_row(trial, winners) for trial in trials] + references
+            lines = [line for winner in winners for line in winner_lines(winner, data, confounds)]
+            log_summary(self.parent, options.spaces, trials, rows, lines, self.facts)
         return SearchResult(winners, rows, confounds)
+
+    def _log_references(self) -> tuple[list[dict[str, Any]], Confounds]:
+        """Log the data and the references; return their rows of the leaderboard, and the confounds."""
+        data, options, moment = self.data.data, self.options, self.opened.time
+        with Steps(self.console, "references without a network", 4) as steps:
+            steps.begin("baselines")
+            reference_scores = self.data.baselines_for_size(data.image_size).scores(data, data.rows("val"))
+            steps.begin("position, plate and background alone")
+            confounds = measure_confounds(data)
+            print_baseline(self.console, reference_scores, confounds)
+            steps.begin("facts of the data")
+            log_data(self.parent, options.source, data, options.spaces, confounds, seed=options.seed, at=moment)
+            steps.begin("principal components")
+            reference_scores |= self._latent_baseline()
+            return log_references(self.store, self.parent, reference_scores, self.facts, at=moment), confounds
 
     def _latent_baseline(self) -> dict[str, dict[str, float]]:
         """Scores of PCA, the baseline of an autoencoder."""
@@ -165,13 +179,13 @@ class OpenSearch:
                 "it, then continue with --resume; all trials are kept."
             )
 
-    def _register_winners(self, searched: Mapping[str, list[Trial]]) -> list[Winner]:
+    def _register_winners(self, searched: Mapping[str, list[Trial]], steps: Steps) -> list[Winner]:
         """Register one winner per family; a family without one is reported and does not stop the others."""
         winners = []
         problem = None
         for space in self.options.spaces:
             try:
-                winners.append(self._register_winner(space, searched[space.family]))
+                winners.append(self._register_winner(space, searched[space.family], steps))
             except NoNetworkError as error:
                 problem = error
                 self.console.print(f"{space.family}: {error}", style="red", markup=False)
@@ -179,7 +193,7 @@ class OpenSearch:
             raise problem
         return winners
 
-    def _register_winner(self, space: SearchSpace, trials: Sequence[Trial]) -> Winner:
+    def _register_winner(self, space: SearchSpace, trials: Sequence[Trial], steps: Steps) -> Winner:
         ended = self.saved.journal.find_first(Searched, family=space.family)
         moment = time.time() if ended is None else ended.time
         ranked = rank_trials(space, trials)
@@ -188,8 +202,12 @@ class OpenSearch:
             raise NoNetworkError(
                 f"No trial of {space.family} produced a network ({reason}); give it more time, or fix its search file."
             )
-        packaged = [self._package_trial(space, trial, at=moment) for trial in ranked[: space.keep]]
+        packaged = []
+        for trial in ranked[: space.keep]:
+            steps.begin(f"package of {trial.name}, with its explanations")
+            packaged.append(self._package_trial(space, trial, at=moment))
         run, package, uri = packaged[0]
+        steps.begin(f"test, registration and pictures of {space.family}")
         data, name = self.data.at_size(space.image_size), f"{self.options.line}-{space.family}"
         if (unserved := run.tags().get(NO_WHEEL)) is not None:
             self.console.print(unserved, style="bold", markup=False)
