@@ -27,6 +27,7 @@ __all__ = [
     "Group",
     "Platemap",
     "RayAddress",
+    "RayPatience",
     "Seed",
     "ScaleBy",
     "Shares",
@@ -111,6 +112,10 @@ RayAddress = Annotated[
         help="Address of a Ray cluster; by default one of its own on this machine, whatever RAY_ADDRESS says.",
     ),
 ]
+RayPatience = Annotated[
+    float,
+    typer.Option("--ray-patience", min=0, help="Minutes in which the start of Ray is tried again on a busy machine."),
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Random seed of the split and the trials.")]
 SkipBroken = Annotated[bool, typer.Option("--skip-broken", help="Skip images that can't be read instead of stopping.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show the output of Ray and MLflow.")]
@@ -129,6 +134,8 @@ ENVIRONMENT = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
+    # A busy machine needs longer than the 30 s that Ray waits for its control process.
+    "RAY_gcs_server_port_wait_time_s": "120",
     # A control process that died on this machine never returns, so a wait of one minute is useless.
     "RAY_gcs_rpc_server_reconnect_timeout_s": "15",
     # One worker killed for memory would end the whole search.

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from leigh_mlops.commands import Data, Platemap, RayAddress, Store, Verbose, console, run, split_list
+from leigh_mlops.commands import Data, Platemap, RayAddress, RayPatience, Store, Verbose, console, run, split_list
 
 EXIT_MOST_FAILED = 3
 """Exit code of a job in which more than half of the fields failed."""
@@ -100,6 +100,7 @@ def explain(
     workers: Annotated[int | None, typer.Option(min=1, help="Number of parallel workers.")] = None,
     store: Store = None,
     ray_address: RayAddress = None,
+    ray_patience: RayPatience = 60.0,
     verbose: Verbose = False,
 ) -> None:
     """Classify and explain every field of a data set with a registered model; a repeated command resumes.
@@ -140,6 +141,7 @@ def explain(
         workers=workers,
         ray_address=ray_address,
         verbose=verbose,
+        start_patience_s=60 * ray_patience,
     )
     done = job.run()
     console.print(f"Wrote tables, pictures and report to {out}; open {out / 'report' / 'index.html'}.", markup=False)

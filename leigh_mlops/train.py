@@ -13,6 +13,7 @@ from leigh_mlops.commands import (
     Group,
     Platemap,
     RayAddress,
+    RayPatience,
     ScaleBy,
     Seed,
     Shares,
@@ -56,6 +57,7 @@ def train(
     name: Annotated[str, typer.Option(help="Prefix of the registered name.")] = "leigh",
     store: Store = None,
     ray_address: RayAddress = None,
+    ray_patience: RayPatience = 60.0,
     skip_broken: SkipBroken = False,
     verbose: Verbose = False,
 ) -> None:
@@ -66,7 +68,7 @@ def train(
     space = configure_search(found[family], preset, trials=1, epochs=epochs, image_size=image_size, augment=augment)
     values = assignments(settings or []) | ({"init": init} if init else {})
     space = space.only_published().fix_hyperparameters(values)
-    with SearchProcess(ray_address, verbose=verbose) as process:
+    with SearchProcess(ray_address, verbose=verbose, start_patience_s=60 * ray_patience) as process:
         process.start()
         from leigh_mlops.study.prepare import DataSource
         from leigh_mlops.study.search_study import SearchStudy

@@ -12,6 +12,7 @@ from leigh_mlops.commands import (
     Group,
     Platemap,
     RayAddress,
+    RayPatience,
     ScaleBy,
     Seed,
     Shares,
@@ -29,7 +30,7 @@ from leigh_mlops.settings import SearchSpace, find_search_files, load_space, rea
 
 PRESETS = ("quick", "standard", "thorough", "published")
 # Options that may differ when a search is resumed.
-_RESUME_OPTIONS = {"resume", "store", "workers", "ray_address", "verbose"}
+_RESUME_OPTIONS = {"resume", "store", "workers", "ray_address", "ray_patience", "verbose"}
 
 
 def tune(
@@ -71,6 +72,7 @@ def tune(
     ),
     store: Store = None,
     ray_address: RayAddress = None,
+    ray_patience: RayPatience = 60.0,
     skip_broken: SkipBroken = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would run, where and for how long, without training.")
@@ -86,7 +88,7 @@ def tune(
     context: typer.Context = None,  # type: ignore[assignment]  # typer passes it by its type
 ) -> None:
     """Search hyperparameters of networks on a plate's images and register the best network of each family."""
-    with SearchProcess(ray_address, workers, verbose) as process:
+    with SearchProcess(ray_address, workers, verbose, start_patience_s=60 * ray_patience) as process:
         if resume and _given_options(context) <= _RESUME_OPTIONS:
             process.start()
             from leigh_mlops.study.search_study import resume_newest

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,11 +30,12 @@ from leigh_mlops.jobs.validation import check_channels, check_options, check_ora
 from leigh_mlops.jobs.worker import FieldWorker, WorkOrder, field_id, fit_batch_size
 from leigh_mlops.models import ModelPackage, load_package
 from leigh_mlops.plates import find_twins
-from leigh_mlops.progress import Progress
+from leigh_mlops.progress import Progress, Steps
 from leigh_mlops.report.image_files import atomic_write
 from leigh_mlops.report.sentences import format_count
 from leigh_mlops.screening.screen import check_screen
 from leigh_mlops.search.cluster import ray_cluster
+from leigh_mlops.search.cluster_start import PATIENCE_S, StartPatience
 from leigh_mlops.study.plate_levels import plate_adjustments
 from leigh_mlops.study.prepare import DataSource, find_data
 from leigh_mlops.tracking import Run, Store, Version
@@ -77,6 +78,7 @@ class ExplainJob:
         workers: Actors; by default one less than the cluster has CPUs, or one for each GPU.
         ray_address: Address of a Ray cluster; by default one on this machine.
         verbose: Whether to show messages of Ray.
+        start_patience_s: Seconds in which the start of Ray is tried again and again.
     """
 
     store: Store
@@ -90,6 +92,10 @@ class ExplainJob:
     workers: int | None = None
     ray_address: str | None = None
     verbose: bool = False
+    start_patience_s: float = PATIENCE_S
+
+    def __post_init__(self) -> None:
+        self._steps = Steps(self.console, "job")
 
     def run(self) -> dict[str, Any]:
         """Explain every field, write and log tables, contact sheet and report; return the content of ``job.json``.
@@ -101,7 +107,7 @@ class ExplainJob:
         lock = FileLock(self.out.absolute().with_name(f".{self.out.absolute().name}.lock"))
         self.out.absolute().parent.mkdir(parents=True, exist_ok=True)
         try:
-            with lock.acquire(timeout=0):
+            with lock.acquire(timeout=0), self._steps:
                 return self._run()
         except Timeout:
             raise LeighError(
@@ -112,6 +118,7 @@ class ExplainJob:
                 Path(lock.lock_file).unlink(missing_ok=True)
 
     def _run(self) -> dict[str, Any]:
+        self._steps.begin("download of the model")
         version = self._resolve_version()
         with tempfile.TemporaryDirectory() as temporary:
             folder = self.store.download(version, Path(temporary))
@@ -120,6 +127,7 @@ class ExplainJob:
             self.options = resolve_options(self.options, package)
             check_options(self.options, package, methods)
             oracles = self._download_oracles(version, package, Path(temporary))
+            self._steps.begin("reading the image table")
             table, channels, _ = find_data(self.source, self.console)
             check_channels(self.source.path, package, channels)
             classes = package.model.spec.classes if package.model.task == "classify" else ()
@@ -127,9 +135,11 @@ class ExplainJob:
             check_screen(table, classes, source=screened.rescue_from, target=screened.rescue_to, doses=screened.doses)
             if self.options.towards_field is not None:
                 read_interpolation_target(FieldReader(package, table, None, None), self.options.towards_field)
+            self._steps.begin("levels of the plates")
             adjust: dict[str, Adjust] = {_OWN: plate_adjustments(package, table, self.console)}
             adjust |= {each.name: plate_adjustments(each.package, table, self.console) for each in oracles}
             job = self._begin_or_resume(version, oracles, methods, adjust, len(table))
+            self._steps.begin("fields that are left")
             left = self._remaining_rows(package, table)
             if left:
                 self._fix_colour_limits(job, package, table)
@@ -222,7 +232,7 @@ class ExplainJob:
             return
         fields = read_sample(FieldReader(package, table, job["adjust"], None), table)
         self.console.print(f"Checking the reliability of maps on {format_count(len(fields), 'field')}.")
-        checked = check_maps(package, fields, job["methods"], self.options)
+        checked = check_maps(package, fields, job["methods"], self.options, report=self._steps.begin)
         report_checks(self.out, checked, self.console)
         if not checked.colour_limits:  # no field of the sample could be explained; the next start tries again
             return
@@ -268,11 +278,15 @@ class ExplainJob:
         )
 
     def _work(self, order: WorkOrder, left: list[int], package: ModelPackage) -> None:
-        with ray_cluster(self.ray_address, verbose=self.verbose):
+        self._steps.begin("start of the workers and the first fields")
+        with ExitStack() as stack:
+            patience = StartPatience(self.console, self.start_patience_s)
+            patience.retry(lambda: stack.enter_context(ray_cluster(self.ray_address, verbose=self.verbose)))
             results = self._map_batches(order, left, package)
             try:
                 with Progress(self.console, "explaining fields", len(left)) as progress:
                     for batch in results:
+                        self._steps.begin("")  # from here on the progress tells
                         progress.advance(len(batch["row"]))
             except ray.exceptions.RayError as error:
                 reason = str(error).strip().splitlines()[-1]
@@ -308,9 +322,11 @@ class ExplainJob:
     def _close(
         self, job: dict[str, Any], version: Version, package: ModelPackage, table: pd.DataFrame
     ) -> dict[str, Any]:
+        self._steps.begin("tables, pictures and report")
         fields, failures = build_tables(self.out, table)
         write_outputs(self.out, fields, failures, package, job)
         shutil.rmtree(self.out / _INPUTS, ignore_errors=True)
+        self._steps.begin("upload to the store")
         done = job | {"done": len(fields), "failed": len(failures), "fields": len(table), "finished": True}
         done |= {"ended": _timestamp()}
         _write_json(self.out / "job.json", done)

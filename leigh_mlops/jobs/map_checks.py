@@ -1,6 +1,6 @@
 """Checks of a job's maps before any worker starts: one colour scale for all, and tests of each method."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -45,7 +45,11 @@ def select_map_methods(methods: Sequence[str]) -> tuple[str, ...]:
 
 
 def check_maps(
-    package: ModelPackage, fields: Sequence[Field], methods: Sequence[str], options: ExplainOptions
+    package: ModelPackage,
+    fields: Sequence[Field],
+    methods: Sequence[str],
+    options: ExplainOptions,
+    report: Callable[[str], None] = lambda _: None,
 ) -> MapChecks:
     """Explain some fields as workers do, derive the scale of all maps from them, and check each kind.
 
@@ -56,19 +60,24 @@ def check_maps(
         fields: Fields from `read_sample`.
         methods: Methods of the job.
         options: Options of the job.
+        report: Called with the name of each step.
     """
     home = next(package.model.parameters()).device
     if torch.cuda.is_available():
         package.model.to("cuda")
     try:
-        return _check_sample(package, fields, select_map_methods(methods), options)
+        return _check_sample(package, fields, select_map_methods(methods), options, report)
     finally:
         package.model.to(home)
         torch.cuda.empty_cache()  # workers on this machine need the memory; no effect without a GPU
 
 
 def _check_sample(
-    package: ModelPackage, fields: Sequence[Field], methods: Sequence[str], options: ExplainOptions
+    package: ModelPackage,
+    fields: Sequence[Field],
+    methods: Sequence[str],
+    options: ExplainOptions,
+    report: Callable[[str], None],
 ) -> MapChecks:
     references = scale_fields(fields, IntensityScale.from_json(package.scale))
     device = next(package.model.parameters()).device
@@ -84,6 +93,7 @@ def _check_sample(
 
     for start in range(0, len(fields), _BATCH_SIZE):
         batch = fields[start : start + _BATCH_SIZE]
+        report(f"maps of the sample, {start} of {len(fields)} fields done")
         try:
             explain(batch)
         except Exception:  # one failing field must not prevent the others from being explained
@@ -95,6 +105,7 @@ def _check_sample(
     if not found:
         return MapChecks({}, [], failures)
     raw = np.stack([field.raw for field in explained])
+    report(f"tests of the maps of {len(explained)} fields")
     checks = check_methods(package, raw, methods, context, found=found, metrics=options.metrics)
     return MapChecks(colour_limits(found), checks, failures)
 

@@ -11,12 +11,22 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from leigh_mlops.search.request import STOP, Heartbeat, Message, SearchRequest
+from leigh_mlops.search.cluster_start import PATIENCE_S
+from leigh_mlops.search.request import (
+    STOP,
+    Heartbeat,
+    Message,
+    ProcessFailure,
+    SearchRefusal,
+    SearchRequest,
+    StartFailure,
+)
 
 __all__ = ["SILENCE_S", "START_S", "SearchProcess"]
 
 SILENCE_S = 120.0
-START_S = 180.0
+START_S = 300.0
+_END_WAIT_S = 5.0
 
 
 def _serve(*arguments: Any) -> None:  # noqa: ANN401
@@ -33,11 +43,13 @@ def _run_in_own_group(serve: Callable[..., None], *arguments: Any) -> None:  # n
 
 @dataclass
 class _RunningProcess:
-    """Process with the driver's end of its pipe, and how long it may be silent."""
+    """Process with the driver's end of its pipe, how long it may be silent, and whether its cluster runs."""
 
     process: BaseProcess
     pipe: Connection
     patience_s: float
+    is_ready: bool = False
+    is_silent: bool = False
 
     def kill_group(self) -> None:
         """Kill the process and all its children without waiting."""
@@ -55,6 +67,7 @@ class SearchProcess:
         address: Ray cluster; None is this machine.
         workers: Maximal number of concurrent trials; None is as many as the cluster holds.
         verbose: Whether Ray prints its log.
+        start_patience_s: Seconds in which the start of Ray is tried again and again.
 
     Args:
         serve: Target of the process, called with its end of a pipe, ``address``, ``workers`` and ``verbose``.
@@ -66,8 +79,10 @@ class SearchProcess:
         workers: int | None = None,
         verbose: bool = False,
         serve: Callable[..., None] = _serve,
+        start_patience_s: float = PATIENCE_S,
     ) -> None:
         self.address, self.workers, self.verbose = address, workers, verbose
+        self.start_patience_s = start_patience_s
         self._serve = serve
         self._running: _RunningProcess | None = None
 
@@ -96,6 +111,20 @@ class SearchProcess:
             with suppress(OSError):
                 self._running.pipe.send(message)
 
+    @property
+    def is_ready(self) -> bool:
+        """State of the process's cluster: whether it has started."""
+        return self._running is not None and self._running.is_ready
+
+    def describe_end(self) -> str:
+        """Return how the process ended, or that it is silent."""
+        if self._running is None:
+            return "its process does not run"
+        if self._running.is_silent:
+            return f"its process did not answer for {self._running.patience_s:.0f} s"
+        self._running.process.join(_END_WAIT_S)  # its pipe may close a moment before it has ended
+        return f"its process ended with code {self._running.process.exitcode}"
+
     def stop(self) -> None:
         """Ask the process to stop after the running epochs."""
         self.send(STOP)
@@ -110,8 +139,10 @@ class SearchProcess:
                 if running.pipe.poll(0.5):
                     message = running.pipe.recv()
                     last_message, running.patience_s = time.monotonic(), SILENCE_S
+                    running.is_ready |= not isinstance(message, StartFailure | ProcessFailure | SearchRefusal)
                     yield message
                 elif time.monotonic() > last_message + running.patience_s:
+                    running.is_silent = True
                     return
                 else:
                     yield Heartbeat()

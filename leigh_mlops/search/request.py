@@ -19,6 +19,7 @@ __all__ = [
     "SearchCompletion",
     "SearchRefusal",
     "SearchRequest",
+    "StartFailure",
 ]
 
 STOP = "stop"
@@ -54,7 +55,14 @@ class ProcessFailure:
     reason: str = ""
 
 
-Message = TrialEvent | Heartbeat | SearchCompletion | SearchRefusal | ProcessFailure
+@dataclass(frozen=True)
+class StartFailure:
+    """Ray did not start, and another attempt may succeed."""
+
+    reason: str
+
+
+Message = TrialEvent | Heartbeat | SearchCompletion | SearchRefusal | ProcessFailure | StartFailure
 """Message of the search's process to the driver; only events of trials go to the journal."""
 
 

@@ -14,6 +14,7 @@ import ray
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.search.cluster import ray_cluster
+from leigh_mlops.search.cluster_start import ClusterStartError
 from leigh_mlops.search.machine_faults import disk_full_message, is_disk_full
 from leigh_mlops.search.request import (
     STOP,
@@ -23,6 +24,7 @@ from leigh_mlops.search.request import (
     SearchCompletion,
     SearchRefusal,
     SearchRequest,
+    StartFailure,
 )
 
 __all__ = ["failure_message", "serve"]
@@ -54,6 +56,7 @@ def serve(connection: Connection, address: str | None, workers: int | None, verb
     threading.Thread(target=listen, daemon=True).start()
     try:
         with ray_cluster(address, workers=workers, verbose=verbose):
+            send(Heartbeat())
             threading.Thread(target=_heartbeat, args=(send,), daemon=True).start()
             for _ in range(int(ray.cluster_resources().get("CPU", 1)) if address is None else 0):
                 ray.remote(_preload_trial_module).remote()
@@ -63,6 +66,8 @@ def serve(connection: Connection, address: str | None, workers: int | None, verb
                 send(SearchCompletion(run_search(requests.get(), send, stop)))
     except LeighError as error:
         send(SearchRefusal(str(error)))
+    except ClusterStartError as error:
+        send(StartFailure(str(error)))
     except Exception as error:
         if verbose:
             traceback.print_exc()

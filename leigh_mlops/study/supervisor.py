@@ -12,7 +12,15 @@ from rich.console import Console
 from leigh_mlops.errors import LeighError, StoppedError
 from leigh_mlops.events import Ended, EpochDone, Searched, Started, TrialEvent
 from leigh_mlops.search import SearchProcess, SearchRequest
-from leigh_mlops.search.request import EventHandler, ProcessFailure, SearchCompletion, SearchRefusal
+from leigh_mlops.search.cluster_start import StartPatience, describe_load
+from leigh_mlops.search.request import (
+    EventHandler,
+    Heartbeat,
+    ProcessFailure,
+    SearchCompletion,
+    SearchRefusal,
+    StartFailure,
+)
 from leigh_mlops.settings import SearchSpace
 from leigh_mlops.study.checkpoints import drop_checkpoints
 from leigh_mlops.trials import Journal, Trial, collect_trials, update_trials
@@ -21,6 +29,7 @@ __all__ = ["Supervisor"]
 
 RESTART_WAIT_S = 1.0
 _MAX_DEATHS = 5
+_SECONDS_BETWEEN_LINES = 20.0
 
 
 class Supervisor:
@@ -48,9 +57,10 @@ class Supervisor:
 
         Raises:
             StoppedError: A signal stopped it; what ran is saved.
-            LeighError: The cluster or the disk can't be used, or the process died again and again.
+            LeighError: The cluster or the disk can't be used, the process died again and again, or Ray did not start.
         """
         family, deaths = request.space.family, 0
+        patience = StartPatience(self.console, self.process.start_patience_s, self._pause)
         deadline = None if request.time_budget_s is None else time.monotonic() + request.time_budget_s
         with self._handle_signals():
             while self.journal.find_first(Searched, family=family) is None:
@@ -58,17 +68,23 @@ class Supervisor:
                 before = self._progress()
                 result = self._attempt(replace(request, time_budget_s=left), handle)
                 self._raise_if_stopped()
-                if isinstance(result, SearchCompletion):
-                    self.journal.append(Searched(family, result.how))
-                else:
-                    deaths = 1 if self._progress() > before else deaths + 1
-                    self._restart_after_death(deaths, result.reason)
+                match result:
+                    case SearchCompletion(how):
+                        self.journal.append(Searched(family, how))
+                    case StartFailure(reason):
+                        patience.wait(reason)
+                    case ProcessFailure(reason):
+                        patience.reset()
+                        deaths = 1 if self._progress() > before else deaths + 1
+                        self._restart_after_death(deaths, reason)
         return list(collect_trials(self.journal.events, family).values())
 
     def _progress(self) -> int:
         return sum(isinstance(event, EpochDone | Ended) for event in self.journal.events)
 
-    def _attempt(self, request: SearchRequest, handle: EventHandler) -> SearchCompletion | ProcessFailure:
+    def _attempt(
+        self, request: SearchRequest, handle: EventHandler
+    ) -> SearchCompletion | ProcessFailure | StartFailure:
         """Search until the end, or until the process dies."""
         family, start = request.space.family, len(self.journal.events)
         self.journal.append(Started(family, start))
@@ -76,12 +92,14 @@ class Supervisor:
         self.process.start()
         folder = request.folder.with_name(f"{request.folder.name}-{start}")
         self.process.send(replace(request, folder=folder, trials=list(trials.values())))
-        stop_sent = False
+        stop_sent, begin = False, time.monotonic()
         for message in self.process.messages():
             if self._signals and not stop_sent:
                 stop_sent = True
                 self.process.stop()
             match message:
+                case Heartbeat():
+                    begin = self._report_start(begin)
                 case TrialEvent():
                     self._record_event(message, request.space, trials)
                     handle(message)
@@ -90,11 +108,19 @@ class Supervisor:
                     return message if all_ended or how == "stopped" else ProcessFailure()
                 case SearchRefusal(reason):
                     raise LeighError(reason)
-                case ProcessFailure():
+                case ProcessFailure() | StartFailure():
                     self.process.terminate()
                     return message
+        failure = ProcessFailure() if self.process.is_ready else StartFailure(self.process.describe_end())
         self.process.terminate()
-        return ProcessFailure()
+        return failure
+
+    def _report_start(self, last_line: float) -> float:
+        """Print now and then that Ray is still starting; return the time of the last line."""
+        if self.process.is_ready or time.monotonic() < last_line + _SECONDS_BETWEEN_LINES:
+            return last_line
+        self.console.print(f"  waiting for Ray to start ({describe_load()})", markup=False)
+        return time.monotonic()
 
     def _record_event(self, event: TrialEvent, space: SearchSpace, trials: dict[int, Trial]) -> None:
         self.journal.append(event)
@@ -112,8 +138,11 @@ class Supervisor:
         self.console.print(
             f"  the search's process died{why}; restarting it where it stopped", style="yellow", markup=False
         )
-        wait = time.monotonic() + RESTART_WAIT_S * 2 ** (deaths - 1)
-        while time.monotonic() < wait and not self._signals:
+        self._pause(RESTART_WAIT_S * 2 ** (deaths - 1))
+
+    def _pause(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not self._signals:
             time.sleep(0.05)
         self._raise_if_stopped()
 

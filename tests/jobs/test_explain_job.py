@@ -3,6 +3,8 @@
 import io
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,12 +17,14 @@ from rich.console import Console
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explain import EXIT_MOST_FAILED, explain
-from leigh_mlops.jobs import counterfactual_metrics
+from leigh_mlops.jobs import counterfactual_metrics, explain_job
 from leigh_mlops.jobs.explain_job import ExplainJob
 from leigh_mlops.jobs.options import ExplainOptions
 from leigh_mlops.jobs.reporting.evaluation_report import write_evaluation
 from leigh_mlops.jobs.worker import FieldWorker, WorkOrder
 from leigh_mlops.models import ModelPackage, build_model, save_package
+from leigh_mlops.search import cluster_start
+from leigh_mlops.search.cluster_start import ClusterStartError
 from leigh_mlops.study.baselines import fit_baselines
 from leigh_mlops.study.model_selection import make_package
 from leigh_mlops.study.prepare import DataSource
@@ -211,3 +215,32 @@ def test_the_page_of_an_evaluation_takes_no_other_folder(tmp_path: Path) -> None
     (tmp_path / "job.json").write_text("{}")
     with pytest.raises(LeighError, match="holds no page of an evaluation; give another --out"):
         write_evaluation(tmp_path, None, None, tmp_path)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("patience_s", "attempts"), [(60.0, 3), (0.0, 1)])
+def test_a_start_of_ray_that_fails_is_tried_again(
+    patience_s: float, attempts: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts: list[str | None] = []
+
+    @contextmanager
+    def start(address: str | None, *, verbose: bool) -> Iterator[None]:
+        starts.append(address)
+        if len(starts) < 3:
+            raise ClusterStartError("The node timed out during startup.")
+        yield
+
+    monkeypatch.setattr(explain_job, "ray_cluster", start)
+    monkeypatch.setattr(cluster_start, "_FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(ExplainJob, "_map_batches", lambda *_: [{"row": [0]}])
+    said = io.StringIO()
+    job = ExplainJob(
+        None, "models:/a/1", DataSource(tmp_path), tmp_path / "out", Console(file=said), start_patience_s=patience_s
+    )  # type: ignore[arg-type]
+    if attempts == 3:
+        job._work(None, [0], None)  # type: ignore[arg-type]
+    else:
+        with pytest.raises(LeighError, match="Ray did not start in 1 attempt"):
+            job._work(None, [0], None)  # type: ignore[arg-type]
+    assert starts == [None] * attempts
+    assert said.getvalue().count("Ray did not start (The node timed out during startup; load") == attempts - 1

@@ -12,14 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from leigh_mlops.events import Drawn, Ended, EpochDone
-from leigh_mlops.search.request import ProcessFailure, SearchCompletion, SearchRefusal
+from leigh_mlops.search.request import Heartbeat, ProcessFailure, SearchCompletion, SearchRefusal, StartFailure
 
 EPOCHS = 4
 
 
 def begin(connection: Connection) -> int:
-    """Take the request; returns how many starts there were before."""
+    """Take the request when the cluster runs; returns how many starts there were before."""
+    connection.send(Heartbeat())
     connection.recv_bytes()
+    return count_start()
+
+
+def count_start() -> int:
+    """Count a start; returns how many there were before."""
     starts = Path(os.environ["STARTS"])
     before = int(starts.read_text()) if starts.exists() else 0
     starts.write_text(str(before + 1))
@@ -68,6 +74,25 @@ def refusing(connection: Connection, *arguments: Any) -> None:
     """Can't begin."""
     begin(connection)
     connection.send(SearchRefusal("The cluster is gone; start it."))
+    time.sleep(60)
+
+
+def tardy(connection: Connection, *arguments: Any) -> None:
+    """Has no cluster before the seventh start: it says so, or it ends before it can."""
+    before = count_start()
+    if before >= 6:
+        connection.send(Heartbeat())
+        tell(connection, 0, EPOCHS)
+        time.sleep(60)
+    if before == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    connection.send(StartFailure("The node timed out during startup."))
+    time.sleep(60)
+
+
+def absent(connection: Connection, *arguments: Any) -> None:
+    """Never has a cluster."""
+    connection.send(StartFailure("The node timed out during startup."))
     time.sleep(60)
 
 

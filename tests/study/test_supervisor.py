@@ -1,3 +1,4 @@
+import io
 import multiprocessing
 import os
 import signal
@@ -9,7 +10,7 @@ from rich.console import Console
 
 from leigh_mlops.errors import LeighError, StoppedError
 from leigh_mlops.events import EpochDone, TrialEvent
-from leigh_mlops.search import SearchProcess, SearchRequest, process
+from leigh_mlops.search import SearchProcess, SearchRequest, cluster_start, process
 from leigh_mlops.settings import SearchSpace
 from leigh_mlops.study import supervisor
 from leigh_mlops.study.supervisor import Supervisor
@@ -28,9 +29,12 @@ class Study:
         self.journal = Journal(folder / "journal.jsonl")
         self.heard: list[TrialEvent] = []
 
-    def search(self, serve: Any) -> Any:
-        with SearchProcess(serve=serve) as searching:
-            return Supervisor(self.journal, Console(quiet=True), searching).search(self.request, self.heard.append)
+        self.said = io.StringIO()
+
+    def search(self, serve: Any, patience_s: float = 60.0) -> Any:
+        console = Console(file=self.said, width=300)
+        with SearchProcess(serve=serve, start_patience_s=patience_s) as searching:
+            return Supervisor(self.journal, console, searching).search(self.request, self.heard.append)
 
     def whats(self) -> list[str]:
         return [event.what for event in self.journal.events]
@@ -41,6 +45,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
     monkeypatch.setattr(process, "START_S", 60.0)
     monkeypatch.setattr(process, "SILENCE_S", 1.0)
     monkeypatch.setattr(supervisor, "RESTART_WAIT_S", 0.01)
+    monkeypatch.setattr(cluster_start, "_FIRST_WAIT_S", 0.01)
     monkeypatch.setenv("STARTS", str(tmp_path / "starts"))
     return Study(tmp_path)
 
@@ -67,6 +72,39 @@ def test_a_process_that_dies_again_and_again_ends_it_with_a_sentence(study: Stud
     with pytest.raises(LeighError, match="died 5 times without finishing an epoch; check the machine's memory"):
         study.search(processes.barren)
     assert study.whats() == ["started"] * 5
+
+
+def test_failed_starts_are_no_deaths(study: Study) -> None:
+    trials = study.search(processes.tardy)
+    assert [(trial.number, len(trial.epochs), trial.state) for trial in trials] == [(1, EPOCHS, "finished")]
+    assert study.whats().count("started") == 7
+    said = study.said.getvalue()
+    assert "died" not in said
+    assert said.count("Ray did not start (The node timed out during startup; load ") == 5
+    assert said.count("Ray did not start (its process ended with code -9; load ") == 1
+    assert "; trying again in 0 s, for at most 1 minutes" in said
+
+
+def test_the_patience_with_starts_ends_with_a_sentence(study: Study) -> None:
+    with pytest.raises(
+        LeighError, match=r"Ray did not start in 1 attempt within 0 minutes \(The node .*; load .*--ray-"
+    ):
+        study.search(processes.absent, patience_s=0)
+
+
+def test_a_signal_ends_the_wait_for_a_start(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_start, "_FIRST_WAIT_S", 60.0)
+    said = study.said
+
+    class Interrupting(io.StringIO):
+        def write(self, text: str) -> int:
+            if "trying again in 60 s" in text:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return said.write(text)
+
+    study.said = Interrupting()
+    with pytest.raises(StoppedError):
+        study.search(processes.absent)
 
 
 def test_a_process_that_breaks_says_why(study: Study) -> None:
