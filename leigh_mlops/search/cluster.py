@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import ray
 from ray._private import ray_constants
-from ray._raylet import AuthenticationTokenLoader
+from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]  # its stub lacks the class
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.search.cluster_start import ClusterStartError
