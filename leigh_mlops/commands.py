@@ -21,6 +21,7 @@ __all__ = [
     "Augment",
     "console",
     "run",
+    "stop_work",
     "Data",
     "Exclude",
     "Fold",
@@ -146,9 +147,9 @@ ENVIRONMENT = {
 
 def run(*functions: Callable[..., Any]) -> None:
     """Run one function as a command line, or several as subcommands, and exit."""
-    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGTERM, stop_work)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background job ignores it
-        signal.signal(signal.SIGINT, _stop)
+        signal.signal(signal.SIGINT, stop_work)
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     if "--verbose" not in sys.argv:
@@ -164,7 +165,12 @@ def run(*functions: Callable[..., Any]) -> None:
     app()
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
+def stop_work(number: int, frame: FrameType | None) -> None:
+    """Handle a signal that ends the work.
+
+    Raises:
+        StoppedError: Always.
+    """
     raise StoppedError(number)
 
 

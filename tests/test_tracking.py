@@ -8,7 +8,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
-from leigh_mlops.errors import LeighError
+from leigh_mlops.errors import LeighError, StoppedError
 from leigh_mlops.models import ModelPackage, build_model, load_package, save_package
 from leigh_mlops.tracking import Run, Store, StoreUnavailableError
 from leigh_mlops.tracking.secrets import redact_secrets
@@ -46,7 +46,9 @@ def test_what_is_logged_is_there(store: Store) -> None:
     assert status(run) == "FINISHED"
 
 
-@pytest.mark.parametrize(("error", "ended"), [(ValueError("broke"), "FAILED"), (KeyboardInterrupt(), "KILLED")])
+@pytest.mark.parametrize(
+    ("error", "ended"), [(ValueError("broke"), "FAILED"), (KeyboardInterrupt(), "KILLED"), (StoppedError(15), "KILLED")]
+)
 def test_a_run_never_stays_running(store: Store, error: BaseException, ended: str) -> None:
     seen = {}
 

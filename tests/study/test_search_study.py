@@ -1,15 +1,20 @@
 import io
+import os
+import signal
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from leigh_mlops.errors import LeighError
-from leigh_mlops.events import DataFacts, Drawn, Opened
+from leigh_mlops.commands import stop_work
+from leigh_mlops.errors import LeighError, StoppedError
+from leigh_mlops.events import DataFacts, Drawn, Opened, Paused
 from leigh_mlops.settings import SearchSpace
 from leigh_mlops.study.delivery import Delivery
 from leigh_mlops.study.interrupted import close_interrupted
+from leigh_mlops.study.open_search import OpenSearch
 from leigh_mlops.study.prepare import DataSource
 from leigh_mlops.study.search_folder import interrupted_searches, locked_search, new_search
 from leigh_mlops.study.search_study import SearchStudy, resume_newest
@@ -115,6 +120,48 @@ def test_runs_of_a_search_whose_process_is_gone_are_closed(
     with locked_search(folder) as saved:
         # The night for which it lay there was no search.
         assert saved.journal.events[-1].time == saved.journal.events[-2].time
+
+
+@pytest.fixture
+def sigterm(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Sends SIGTERM to this process, which handles it as commands do."""
+    before = signal.signal(signal.SIGTERM, stop_work)
+    yield lambda *_: os.kill(os.getpid(), signal.SIGTERM)
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("phase", ["_log_references", "_search_families", "_register_winners"])
+def test_sigterm_pauses_a_search_at_every_moment(
+    phase: str,
+    study: SearchStudy,
+    said: io.StringIO,
+    sigterm: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(OpenSearch, "_log_references", lambda _: ([], {}))
+    monkeypatch.setattr(OpenSearch, "_search_families", lambda _: {})
+    monkeypatch.setattr(OpenSearch, phase, sigterm)
+    with pytest.raises(StoppedError):
+        study.run()
+    (folder,) = interrupted_searches()
+    with locked_search(folder) as saved:
+        last = saved.journal.events[-1]
+    assert isinstance(last, Paused)
+    assert (last.reason, last.status) == ("the search was stopped", "KILLED")
+    parent = Store.open(study.store).find_search_run(folder.name)
+    assert parent is not None
+    assert parent.client.get_run(parent.id).info.status == "KILLED"
+    assert said.getvalue().endswith("Continue with: python -m leigh_mlops.tune --resume\n")
+
+
+def test_sigterm_before_the_search_leaves_nothing(
+    study: SearchStudy, sigterm: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SearchStudy, "_prepare_data", sigterm)
+    with pytest.raises(StoppedError):
+        study.run()
+    assert list(interrupted_searches()) == []
+    assert not list((Path(os.environ["LEIGH_STATE"]) / "searches").iterdir())
 
 
 def test_a_store_of_another_name_is_found_again(study: SearchStudy, tmp_path: Path) -> None:
