@@ -16,8 +16,9 @@ import ray
 from ray._private import ray_constants
 from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]  # its stub lacks the class
 
-from leigh_mlops.errors import LeighError
+from leigh_mlops.errors import LeighError, StoppedError
 from leigh_mlops.search.cluster_start import ClusterStartError
+from leigh_mlops.search.machine_faults import is_disk_full
 
 __all__ = ["ray_cluster"]
 
@@ -79,20 +80,24 @@ def _start_node(cpus: int | None, level: int) -> None:
                 logging_level=level,
                 _temp_dir=str(_private_folder() / "r"),
             )
-    except Exception as error:
+    except BaseException as error:
         ray.shutdown()
         for process in set(psutil.Process().children(recursive=True)) - before:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
+        if not isinstance(error, Exception):
+            raise
         if _is_permanent(error):
             raise LeighError(
                 f"Ray can't start on this machine ({error}); check the folder of temporary files, RAY_TMPDIR."
             ) from None
-        raise ClusterStartError(str(error).strip().splitlines()[-1]) from None
+        raise ClusterStartError((str(error).strip() or type(error).__name__).splitlines()[-1]) from None
 
 
 def _is_permanent(error: Exception) -> bool:
     """Return whether another attempt would end the same way; a busy machine's processes and sockets time out."""
+    if is_disk_full(error):
+        return True
     if isinstance(error, OSError):
         return error.filename is not None and not isinstance(error, ConnectionError | TimeoutError)
     return isinstance(error, ValueError | ImportError)
@@ -166,6 +171,10 @@ def _keep_signal_handler() -> Iterator[None]:
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield
+    except SystemExit as error:
+        if error.code == signal.SIGTERM:
+            raise StoppedError(signal.SIGTERM) from None
+        raise
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)
