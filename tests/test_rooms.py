@@ -11,8 +11,9 @@ import leigh_mlops
 
 PACKAGE = Path(leigh_mlops.__file__).parent
 ROOMS = [
-    "errors", "settings", "events", "trials", "sampling", "plates", "job_columns", "scores", "images", "models",
-    "training", "explanations", "progress", "report", "screening", "tracking", "search", "study", "jobs", "api",
+    "errors", "user_folders", "settings", "events", "trials", "sampling", "plates", "job_columns", "scores", "images",
+    "models", "training", "explanations", "progress", "report", "screening", "tracking", "search", "study", "jobs",
+    "api",
 ]  # fmt: skip
 CORE = ["plates", "scores", "images", "models", "training", "explanations"]
 COMMANDS = [

@@ -20,6 +20,7 @@ from leigh_mlops.images.failure import Failure
 from leigh_mlops.images.field_files import FieldFiles, field_files
 from leigh_mlops.images.omezarr import is_zarr_array
 from leigh_mlops.images.sizes import check_image_size
+from leigh_mlops.user_folders import user_folder
 
 __all__ = ["PixelCache", "cache_root", "open_cache"]
 
@@ -87,8 +88,7 @@ class PixelCache:
 
 def cache_root() -> Path:
     """Folder of all caches: ``$LEIGH_CACHE``, else the user's cache folder."""
-    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "leigh_mlops"
-    return Path(os.environ.get("LEIGH_CACHE", default))
+    return user_folder("LEIGH_CACHE", "XDG_CACHE_HOME", ".cache")
 
 
 def open_cache(

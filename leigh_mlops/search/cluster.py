@@ -4,7 +4,6 @@ import logging
 import os
 import secrets
 import signal
-import stat
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined] 
 from leigh_mlops.errors import LeighError, StoppedError
 from leigh_mlops.search.cluster_start import ClusterStartError
 from leigh_mlops.search.machine_faults import is_disk_full
+from leigh_mlops.user_folders import private_folder
 
 __all__ = ["ray_cluster"]
 
@@ -78,7 +78,7 @@ def _start_node(cpus: int | None, level: int) -> None:
                 include_dashboard=False,
                 log_to_driver=level == logging.INFO,
                 logging_level=level,
-                _temp_dir=str(_private_folder() / "r"),
+                _temp_dir=str(_ray_folder() / "r"),
             )
     except BaseException as error:
         ray.shutdown()
@@ -103,16 +103,11 @@ def _is_permanent(error: Exception) -> bool:
     return isinstance(error, ValueError | ImportError)
 
 
-def _private_folder() -> Path:
+def _ray_folder() -> Path:
     """Return a folder that only this user can enter; Ray opens the folders that it makes to every user."""
     # The order in which Ray looks; short names, since the path of a socket has at most 107 characters.
     parent = Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp")
-    folder = parent / f"ray-{os.geteuid()}"
-    with suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-    found = folder.lstat()
-    is_private = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
-    return folder if is_private else Path(tempfile.mkdtemp(prefix="ray-", dir=parent))
+    return private_folder(parent / f"ray-{os.geteuid()}") or Path(tempfile.mkdtemp(prefix="ray-", dir=parent))
 
 
 @contextmanager

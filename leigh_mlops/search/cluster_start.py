@@ -17,7 +17,7 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 5.0, 300.0
 T = TypeVar("T")
 
 
-class ClusterStartError(RuntimeError):
+class ClusterStartError(LeighError):
     """Ray's processes did not start in time; another attempt may succeed."""
 
 

@@ -64,10 +64,10 @@ def serve(connection: Connection, address: str | None, workers: int | None, verb
 
             while True:
                 send(SearchCompletion(run_search(requests.get(), send, stop)))
-    except LeighError as error:
-        send(SearchRefusal(str(error)))
     except ClusterStartError as error:
         send(StartFailure(str(error)))
+    except LeighError as error:
+        send(SearchRefusal(str(error)))
     except Exception as error:
         if verbose:
             traceback.print_exc()

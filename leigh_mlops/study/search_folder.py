@@ -1,6 +1,5 @@
 """Folders of searches, each locked by one process at a time and removed at the end of the search."""
 
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from filelock import FileLock, Timeout
 from leigh_mlops.errors import LeighError
 from leigh_mlops.events import Opened, Resumed
 from leigh_mlops.trials import Journal
+from leigh_mlops.user_folders import user_folder
 
 __all__ = ["SavedSearch", "interrupted_searches", "locked_search", "new_search", "state_folder"]
 
@@ -24,8 +24,7 @@ def state_folder() -> Path:
 
     The environment variable LEIGH_STATE sets another; on a cluster every node must have access to it.
     """
-    default = Path(os.environ.get("XDG_STATE_HOME", Path.home() / ".local" / "state")) / "leigh_mlops"
-    folder = Path(os.environ.get("LEIGH_STATE", default)).absolute()
+    folder = user_folder("LEIGH_STATE", "XDG_STATE_HOME", ".local/state").absolute()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder
 

@@ -48,8 +48,9 @@ def test_a_start_that_fails_leaves_nothing(
     monkeypatch.setattr(ray, "init", init)
     monkeypatch.setenv("RAY_AUTH_TOKEN", "of another cluster")
     before = dict(os.environ), signal.getsignal(signal.SIGTERM)
-    with pytest.raises(expected), ray_cluster():
+    with pytest.raises(expected) as caught, ray_cluster():
         pass
+    assert type(caught.value) is expected
     assert (dict(os.environ), signal.getsignal(signal.SIGTERM)) == before
     assert children[0].wait(30) == -signal.SIGKILL
 
