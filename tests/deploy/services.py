@@ -67,7 +67,9 @@ def environment_of(service: str, passwords: Passwords, **changes: str) -> dict[s
     named = compose()["services"][service]["environment"]
     filled = {name: expanded(str(value), passwords.all) for name, value in named.items()}
     assert changes.keys() <= filled.keys()
-    return os.environ | filled | changes
+    # A cluster of this test process that is on loopback alone (fixture ray_address) says so to its children.
+    own = {name: value for name, value in os.environ.items() if name != "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"}
+    return own | filled | changes
 
 
 def command_of(service: str) -> list[str]:
