@@ -17,15 +17,28 @@ from leigh_mlops.search.request import NUMBER_KEY, EventHandler, SearchRequest
 from leigh_mlops.search.trainable import trial_hyperparameters
 from leigh_mlops.trials import Trial, update_trials
 
-__all__ = ["SearchCallback"]
+__all__ = ["SearchCallback", "StalledError"]
 
 _MAX_DEATHS = 3
 
 
-class SearchCallback(tune.Callback, tune.Stopper):  # type: ignore[misc]
-    """Publishes the reports of Tune as events, keeps the state of all trials, and stops them on request."""
+class StalledError(RuntimeError):
+    """No trial runs, and those that wait get no worker."""
 
-    def __init__(self, request: SearchRequest, handle: EventHandler, stop: threading.Event) -> None:
+
+class SearchCallback(tune.Callback, tune.Stopper):  # type: ignore[misc]
+    """Publishes the reports of Tune as events, keeps the state of all trials, and stops them on request.
+
+    Args:
+        request: The search.
+        handle: Event handler.
+        stop: Set once the search shall stop.
+        longest_wait_s: How long trials may wait for a worker while none runs.
+    """
+
+    def __init__(
+        self, request: SearchRequest, handle: EventHandler, stop: threading.Event, longest_wait_s: float = math.inf
+    ) -> None:
         self.request, self.space, self._handle, self.stopping = request, request.space, handle, stop
         self.trials = {trial.number: trial for trial in request.trials}
         # A member of a population that continues from another takes over its configuration, including its number.
@@ -34,6 +47,8 @@ class SearchCallback(tune.Callback, tune.Stopper):  # type: ignore[misc]
         self._deadline = time.monotonic() + (request.time_budget_s or math.inf)
         self._halt = ""
         self._idle = False
+        self._longest_wait_s = longest_wait_s
+        self._last_run = time.monotonic()
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles the callback with the search, but the event handler exists in this process only.
@@ -48,8 +63,19 @@ class SearchCallback(tune.Callback, tune.Stopper):  # type: ignore[misc]
         return bool(self._halt) or self._idle
 
     def on_step_end(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:  # noqa: ANN401
-        """Mark the search as idle if it was asked to stop and no trial is running."""
-        self._idle = self.stopping.is_set() and not any(trial.status == TuneTrial.RUNNING for trial in trials)
+        """Mark the search as idle if it was asked to stop and no trial is running.
+
+        Raises:
+            StalledError: Trials have waited too long. Ray may lose the resources of a worker that dies at the moment
+                at which they are returned, and then starts no other.
+        """
+        running = any(trial.status == TuneTrial.RUNNING for trial in trials)
+        self._idle = self.stopping.is_set() and not running
+        waiting = any(trial.status == TuneTrial.PENDING for trial in trials)
+        if running or not waiting:
+            self._last_run = time.monotonic()
+        elif time.monotonic() > self._last_run + self._longest_wait_s:
+            raise StalledError(f"no worker started for {self._longest_wait_s:.0f} s")
 
     def publish(self, event: TrialEvent) -> None:
         """Publish an event and update its trial, unless it is known already."""

@@ -1,5 +1,6 @@
 """Search of one family on Ray Tune."""
 
+import math
 import threading
 
 from ray import tune
@@ -16,7 +17,12 @@ from leigh_mlops.search.trainable import build_trainable
 __all__ = ["run_search"]
 
 
-def run_search(request: SearchRequest, handle: EventHandler, stop: threading.Event | None = None) -> Outcome:
+def run_search(
+    request: SearchRequest,
+    handle: EventHandler,
+    stop: threading.Event | None = None,
+    longest_wait_s: float = math.inf,
+) -> Outcome:
     """Search one family on the connected cluster.
 
     Args:
@@ -24,15 +30,17 @@ def run_search(request: SearchRequest, handle: EventHandler, stop: threading.Eve
         handle: Event handler, called for every trial drawn, every epoch whose checkpoint is on the disk, and every
             trial that ended.
         stop: Once set, no trial starts, and running trials stop after their epoch without an event of their end.
+        longest_wait_s: How long trials may wait for a worker while none runs.
 
     Returns:
         ``complete``, ``time`` if the time budget ended the search, or ``stopped``.
 
     Raises:
         LeighError: The disk is full; a machine can't read the data; or a trial, new or resumed, fits on no machine.
+        StalledError: Trials waited too long for a worker.
     """
     space, stop = request.space, stop or threading.Event()
-    callback, resources = SearchCallback(request, handle, stop), Resources(request)
+    callback, resources = SearchCallback(request, handle, stop, longest_wait_s), Resources(request)
     for trial in callback.unfinished_trials():
         resources.check_resumed(trial)
     population = space.algorithm == "pbt"

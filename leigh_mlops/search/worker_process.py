@@ -1,6 +1,7 @@
 """Entry point of the search process, whose failures never reach the driver's records."""
 
 import importlib
+import math
 import os
 import queue
 import signal
@@ -30,6 +31,7 @@ from leigh_mlops.search.request import (
 __all__ = ["failure_message", "serve"]
 
 _HEARTBEAT_S = 5.0
+_LONGEST_WAIT_S = 300.0
 
 
 def serve(connection: Connection, address: str | None, workers: int | None, verbose: bool) -> None:
@@ -63,7 +65,9 @@ def serve(connection: Connection, address: str | None, workers: int | None, verb
             from leigh_mlops.search.run_search import run_search  # imported while Ray starts workers
 
             while True:
-                send(SearchCompletion(run_search(requests.get(), send, stop)))
+                # On a cluster that is shared, others may hold all workers for hours.
+                longest_wait_s = math.inf if address else _LONGEST_WAIT_S
+                send(SearchCompletion(run_search(requests.get(), send, stop, longest_wait_s)))
     except ClusterStartError as error:
         send(StartFailure(str(error)))
     except LeighError as error:

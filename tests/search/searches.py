@@ -1,6 +1,7 @@
 """Searches that last seconds."""
 
 import copy
+import math
 import threading
 from typing import Any
 
@@ -24,11 +25,13 @@ def space(**changes: Any) -> SearchSpace:
     return SearchSpace.model_validate(values | changes)
 
 
-def found(request: SearchRequest, stop: threading.Event | None = None) -> tuple[Outcome, list[Trial], list[TrialEvent]]:
+def found(
+    request: SearchRequest, stop: threading.Event | None = None, longest_wait_s: float = math.inf
+) -> tuple[Outcome, list[Trial], list[TrialEvent]]:
     """Search; returns how it ended, its trials and what was told."""
     told: list[TrialEvent] = []
     trials = {trial.number: trial for trial in copy.deepcopy(request.trials)}
-    how = run_search(request, told.append, stop)
+    how = run_search(request, told.append, stop, longest_wait_s)
     for event in told:
         update_trials(trials, event)
     return how, [trials[number] for number in sorted(trials)], told
