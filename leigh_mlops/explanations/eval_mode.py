@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from leigh_mlops.models.precision import full_float32
+
 __all__ = ["evaluating"]
 
 
@@ -24,22 +26,10 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     if any(modes.values()):
         model.eval()
     try:
-        no_autocast = torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False)
-        with torch.no_grad(), no_autocast[0], no_autocast[1], _full_float32():
+        with torch.no_grad(), full_float32():
             yield
     finally:
         if any(modes.values()):
             model.train(modes[model])
         for module, mode in modes.items():
             module.training = mode
-
-
-@contextmanager
-def _full_float32() -> Iterator[None]:
-    matmul, conv = torch.backends.cuda.matmul, torch.backends.cudnn.conv  # type: ignore[attr-defined]
-    before = matmul.fp32_precision, conv.fp32_precision
-    matmul.fp32_precision = conv.fp32_precision = "ieee"
-    try:
-        yield
-    finally:
-        matmul.fp32_precision, conv.fp32_precision = before

@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 from leigh_mlops.errors import LeighError
 from leigh_mlops.models.invertible.fixed_point import solve_fixed_point
 from leigh_mlops.models.invertible.lipschitz import LipschitzConv2d
+from leigh_mlops.models.precision import full_float32
 
 __all__ = ["BlockInverse", "InverseError", "ResidualBlock"]
 
@@ -96,6 +97,7 @@ class ResidualBlock(nn.Module):
         return math.prod(self.bounds())
 
     @torch.no_grad()
+    @full_float32()
     def inverse(
         self, y: Tensor, tolerance: float = 1e-6, max_iterations: int = 200, *, acceleration: int = 2
     ) -> BlockInverse:
@@ -106,7 +108,7 @@ class ResidualBlock(nn.Module):
         shrinks it by L. So that is the last step where max abs r is at most
         (1 - L) / L times the tolerance, or at the resolution of the type. The largest
         error is then asked for, and not proved, as the bound is on the Euclidean norm.
-        Each sample stops by itself. There are no gradients.
+        Each sample stops by itself. There are no gradients, and no TF32.
 
         Args:
             y: Shape (N, C, H, W).

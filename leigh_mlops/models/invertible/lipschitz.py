@@ -13,6 +13,7 @@ from leigh_mlops.models.invertible.operator_norm import (
     power_iterate,
     unit_vector,
 )
+from leigh_mlops.models.precision import full_float32
 
 __all__ = ["LipschitzConv2d"]
 
@@ -98,7 +99,7 @@ class LipschitzConv2d(nn.Conv2d):
         """Make sigma a certified bound, unless it is up to date."""
         if self._sigma_version == self.weight._version:
             return
-        with torch.no_grad():
+        with torch.no_grad(), full_float32():
             # Otherwise a network that is saved before it was trained would be loaded as if v were warm.
             self._iterate_v(0 if self._warm else _FIRST_ITERATIONS)
             self.sigma.copy_(certified_norm(self.weight, self.map_size))
