@@ -39,6 +39,15 @@ def _check_metric(metric: str) -> str:
     return metric
 
 
+def _check_gpus(gpus: float) -> float:
+    if gpus > 1:
+        raise ValueError(
+            f"{gpus:g} GPUs for a trial, which trains on one, would leave the others idle; give at most 1, and more "
+            "--workers to run a trial on each."
+        )
+    return gpus
+
+
 def _normalise_domains(space: object) -> object:
     """Reject unknown keys, and write the choices of an augmentation as texts."""
     known_keys(space)
@@ -58,10 +67,10 @@ class SearchObjective(Settings):
 
 
 class TrialResources(Settings):
-    """Resources that one trial requests; GPUs, also fractions of one, only where the cluster has some."""
+    """Resources that one trial requests; a GPU, or a fraction of one, only where the cluster has some."""
 
     cpus: float = Field(1, gt=0)
-    gpus: float = Field(1, ge=0)
+    gpus: Annotated[float, AfterValidator(_check_gpus)] = Field(1, ge=0)
     memory_gib: float | None = Field(None, gt=0, description="null for an estimate from the configuration")
 
 

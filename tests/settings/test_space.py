@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.settings import SearchObjective, SearchSpace, TrainingSettings, load_space
+from leigh_mlops.settings import SearchObjective, SearchSpace, TrainingSettings, TrialResources, load_space
 from tests.settings.conftest import DENSITY, GOOD, JOINT, PADDED, TUNING, written
 
 
@@ -109,3 +109,10 @@ def test_every_part_of_the_architecture_is_tried() -> None:
         (one.published["architecture.groups"], one.published["architecture.dropout"]) for one in space.architectures()
     ]
     assert kinds == [(8, 0.4), (16, 0.4), (8, 0.2), (8, 0.6)]
+
+
+@pytest.mark.parametrize("gpus", [0, 0.25, 1])
+def test_a_trial_reserves_no_more_gpus_than_it_trains_on(gpus: float) -> None:
+    assert TrialResources(gpus=gpus).gpus == gpus
+    with pytest.raises(ValueError, match=r"2 GPUs for a trial, which trains on one.*give at most 1"):
+        TrialResources(gpus=2)
