@@ -33,7 +33,8 @@ from leigh_mlops.jobs.oracle_evaluation import OracleEvaluation
 from leigh_mlops.jobs.reporting.captions import field_title
 from leigh_mlops.jobs.saved_counterfactual import SavedCounterfactual
 from leigh_mlops.jobs.validation import check_options
-from leigh_mlops.jobs.worker import check_prediction, fit_batch_size, load_to_device
+from leigh_mlops.jobs.worker import check_prediction, fit_batch_size
+from leigh_mlops.models import load_to_device
 from leigh_mlops.report.image_files import round_trip_tiff16
 from leigh_mlops.study.model_card import ModelCard, read_card
 

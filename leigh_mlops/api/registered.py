@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from leigh_mlops.jobs.worker import load_to_device
+from leigh_mlops.models import load_to_device
 from leigh_mlops.study.model_card import ModelCard
 from leigh_mlops.study.version_card import read_version_card
 from leigh_mlops.tracking import Store

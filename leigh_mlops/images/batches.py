@@ -46,6 +46,7 @@ class FieldBatches:
         seed: Seed of order and augmentation.
         workers: Threads that prepare batches while earlier ones are used, at
             most ``workers + 1`` batches ahead; 0 for none. The batches are the same.
+        pinned: Whether batches lie in memory from which a GPU copies while the program goes on.
     """
 
     cache: PixelCache
@@ -56,6 +57,7 @@ class FieldBatches:
     augmentation: Augmentation | None = None
     seed: int = 0
     workers: int = 1
+    pinned: bool = False
 
     def __len__(self) -> int:
         return math.ceil(len(self.rows) / self.batch_size)
@@ -86,7 +88,9 @@ class FieldBatches:
         import torch  # whoever reads images for their quality needs none
 
         rows = self.rows[chosen]
-        images = np.empty((len(rows), *self.cache.pixels.shape[1:]), np.float32)
+        made = torch.empty((len(rows), *self.cache.pixels.shape[1:]), pin_memory=self.pinned)
+        labels = torch.empty(len(rows), dtype=torch.int64, pin_memory=self.pinned)
+        images, labels.numpy()[:] = made.numpy(), self.labels[chosen]
         prepare = self._scale_counts if self.cache.adjust is None else self._scale_raw
         transforms = self.augmentation.transforms if self.augmentation else None
         for place, (row, image) in enumerate(zip(rows, images, strict=True)):
@@ -102,7 +106,7 @@ class FieldBatches:
                     seed = derived_seed(self.seed, number, int(row), 1)
                     raw = transform_field(self.cache, int(row), placement, transforms, seed)
                     image[:] = self.scale.apply(self.cache.adjust_raw(raw[None], [row])[0] * np.float32(factor))
-        return Batch(torch.from_numpy(images), torch.from_numpy(self.labels[chosen]), rows)
+        return Batch(made, labels, rows)
 
     def _scale_counts(
         self, row: int, out: npt.NDArray[np.float32], placement: npt.NDArray[np.float64] | None, factor: float

@@ -17,6 +17,7 @@ from leigh_mlops.jobs.colour_limits import colour_limits, write_colour_bars
 from leigh_mlops.jobs.options import ExplainOptions, build_context
 from leigh_mlops.jobs.sample import scale_fields
 from leigh_mlops.models import ModelPackage
+from leigh_mlops.models.device import default_device
 from leigh_mlops.plates import write_table
 from leigh_mlops.report.sentences import format_count
 
@@ -63,8 +64,7 @@ def check_maps(
         report: Called with the name of each step.
     """
     home = next(package.model.parameters()).device
-    if torch.cuda.is_available():
-        package.model.to("cuda")
+    package.model.to(default_device())
     try:
         return _check_sample(package, fields, select_map_methods(methods), options, report)
     finally:

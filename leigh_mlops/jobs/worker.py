@@ -29,12 +29,12 @@ from leigh_mlops.jobs.options import ExplainOptions, build_context, resolve_opti
 from leigh_mlops.jobs.oracle_evaluation import OracleEvaluation, RegisteredOracle
 from leigh_mlops.jobs.sample import scale_fields
 from leigh_mlops.jobs.saved_counterfactual import SavedCounterfactual
-from leigh_mlops.models import InverseError, ModelPackage, Network, load_package
+from leigh_mlops.models import InverseError, Network, load_to_device
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.image_files import atomic_write
 from leigh_mlops.training import image_bytes
 
-__all__ = ["FieldWorker", "WorkOrder", "check_prediction", "field_id", "fit_batch_size", "load_to_device"]
+__all__ = ["FieldWorker", "WorkOrder", "check_prediction", "field_id", "fit_batch_size"]
 
 _MAX_BATCH, _MAX_GPU_BATCH = 8, 32
 _MOST_TEXTURES, _MOST_EDITS = 2000, 200
@@ -246,14 +246,6 @@ class FieldWorker:
 
 def _round_texture(texture: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, list[float]]:
     return {name: [float(f"{value:.6g}") for value in each] for name, each in texture.items()}
-
-
-def load_to_device(folder: Path) -> ModelPackage:
-    """Load a package, its network on the GPU if there is one."""
-    package = load_package(folder)
-    if torch.cuda.is_available():
-        package.model.to("cuda")
-    return package
 
 
 def check_prediction(found: FieldExplanation) -> None:

@@ -5,7 +5,7 @@ from leigh_mlops.models.contract import ModelSpec, Network, has_capability
 from leigh_mlops.models.families import MODELS, build_model
 from leigh_mlops.models.invertible import InverseError
 from leigh_mlops.models.iresnet import Inversion
-from leigh_mlops.models.package import ModelPackage, load_package, save_package
+from leigh_mlops.models.package import ModelPackage, load_package, load_to_device, save_package
 from leigh_mlops.models.pca import PCABaseline, fit_pca
 from leigh_mlops.models.resnext import fetch_imagenet_weights, load_imagenet_weights
 from leigh_mlops.models.weights import InitialisationReport, initialise, load_model, save_model
@@ -23,6 +23,7 @@ __all__ = [
     "ModelPackage",
     "save_package",
     "load_package",
+    "load_to_device",
     "initialise",
     "InitialisationReport",
     "fetch_imagenet_weights",

@@ -12,13 +12,14 @@ from torch import Tensor
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.models.contract import Network
+from leigh_mlops.models.device import default_device
 from leigh_mlops.models.oracles import OraclePanel
 from leigh_mlops.models.tensor_files import read_arrays, read_json, write_arrays
 from leigh_mlops.models.transport import ClassMaps
 from leigh_mlops.models.weights import DESCRIPTION, load_model, save_with_metadata
 from leigh_mlops.scores.realism import Typicality
 
-__all__ = ["CLASS_MAPS", "ORACLES", "TYPICALITY", "ModelPackage", "load_package", "save_package"]
+__all__ = ["CLASS_MAPS", "ORACLES", "TYPICALITY", "ModelPackage", "load_package", "load_to_device", "save_package"]
 
 ARRAYS = "arrays.safetensors"
 _MEAN, _ARRAY = "mean/", "array/"
@@ -121,6 +122,17 @@ def load_package(folder: Path) -> ModelPackage:
     return ModelPackage(
         model, tuple(about["channels"]), about["scale"], means or None, _select_arrays(stored, _ARRAY), about["about"]
     )
+
+
+def load_to_device(folder: Path) -> ModelPackage:
+    """Load a package as :func:`load_package` does, its network on the GPU if there is one.
+
+    Raises:
+        LeighError: As :func:`load_package`, or PyTorch has no code for the GPU.
+    """
+    package = load_package(folder)
+    package.model.to(default_device())
+    return package
 
 
 def _validate(folder: Path, about: Any) -> None:  # noqa: ANN401

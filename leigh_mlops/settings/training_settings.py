@@ -78,7 +78,11 @@ class TrainingSettings(Settings):
         None,
         description="further transforms: a preset, or serialised transforms of Albumentations",
     )
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="of forward pass and loss in training")
+    precision: Literal["fp32", "tf32", "bf16", "bf16-on-gpu"] = Field(
+        "fp32",
+        description="of training: fp32; tf32, products that a GPU rounds; bf16, forward pass and loss; bf16-on-gpu, "
+        "else fp32",
+    )
     beta: float = Field(1.0, gt=0, le=1e6, description="weight of the cross-entropy against nats per dimension")
     architecture: dict[str, Any] = Field(default_factory=dict)
 
@@ -87,8 +91,8 @@ class TrainingSettings(Settings):
         log_det = self.architecture.get("log_det", "none")
         if log_det != "none" and self.precision != "fp32":
             raise KeyedError(
-                f"precision is {self.precision} with architecture.log_det {log_det}, whose terms are lost in half"
-                " precision; set precision to fp32.",
+                f"precision is {self.precision} with architecture.log_det {log_det}, whose terms are lost in less"
+                " than float32; set precision to fp32.",
                 "precision",
             )
         return self

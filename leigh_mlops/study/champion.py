@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from leigh_mlops.models import ModelPackage, load_package
+from leigh_mlops.models import ModelPackage, load_to_device
 from leigh_mlops.scores import Difference, paired_bootstrap, per_well_log_loss
 from leigh_mlops.study.evaluation import predict_rows, raw_errors
 from leigh_mlops.tracking import Store, Version
@@ -64,7 +64,7 @@ def decide_promotion(store: Store, name: str, package: ModelPackage, at_size: At
     if demo and not was_demo:
         return Decision(False, f"a demo model never takes the place of version {champion.version}")
     with tempfile.TemporaryDirectory() as temporary:
-        other = load_package(store.download(champion, Path(temporary)))
+        other = load_to_device(store.download(champion, Path(temporary)))
     ours, theirs = comparison_key(package), comparison_key(other)
     differing = [key for key in ours if ours[key] != theirs[key]]
     if differing:

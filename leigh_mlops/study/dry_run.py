@@ -6,8 +6,17 @@ from dataclasses import dataclass
 
 import torch
 
+from leigh_mlops.models.device import default_device
+from leigh_mlops.models.precision import resolve_precision
 from leigh_mlops.settings import SearchSpace, TrainingSettings
-from leigh_mlops.training import PreparedData, TrainingState, build_network, estimate_trial_memory, fit
+from leigh_mlops.training import (
+    PreparedData,
+    TrainingState,
+    build_network,
+    estimate_trial_memory,
+    fit,
+    place_network,
+)
 
 __all__ = ["FamilyPlan", "count_processors", "plan_families", "seconds_per_epoch"]
 
@@ -73,8 +82,9 @@ def _plan_family(space: SearchSpace, data: PreparedData, workers: int | None) ->
 def seconds_per_epoch(space: SearchSpace, data: PreparedData) -> float:
     """Estimate the seconds of an epoch of the published configuration on this machine from two batches."""
     settings = TrainingSettings.from_flat(space.published | {"init": "random"})
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = build_network(space.family, settings, data, seed=0).to(device)
+    device = default_device()
+    precision = resolve_precision(settings.precision, device.type)
+    model = place_network(build_network(space.family, settings, data, seed=0), device, precision)
     state = TrainingState.start(
         model,
         optimizer=settings.optimizer,
@@ -86,8 +96,6 @@ def seconds_per_epoch(space: SearchSpace, data: PreparedData) -> float:
     train, val = data.rows("train"), data.rows("val")
     sample = train[: 2 * size], val[:size]
     batches = [data.batches_from_rows(rows, scale, size) for rows in sample]
-    epochs = list(
-        fit(state, *batches, wells=list(data.wells), epochs=2, metric=space.metric, precision=settings.precision)
-    )
+    epochs = list(fit(state, *batches, wells=list(data.wells), epochs=2, metric=space.metric, precision=precision))
     sample_cost, epoch_cost = (len(first) + _VALIDATION_COST * len(second) for first, second in (sample, (train, val)))
     return epochs[-1].metrics["train/seconds"] * epoch_cost / sample_cost

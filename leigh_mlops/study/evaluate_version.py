@@ -10,7 +10,7 @@ from rich.console import Console
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.images import IntensityScale
-from leigh_mlops.models import ModelPackage, load_package
+from leigh_mlops.models import ModelPackage, load_to_device
 from leigh_mlops.report.terminal_tables import REFERENCE_NAMES
 from leigh_mlops.study.console_summary import evaluation_lines
 from leigh_mlops.study.evaluation import Evaluation, evaluate_package
@@ -68,7 +68,7 @@ def evaluate_version(store: Store, uri: str, data: Path, platemap: Path | None, 
     """
     version = store.version(uri)
     with tempfile.TemporaryDirectory() as temporary:
-        package = load_package(store.download(version, Path(temporary)))
+        package = load_to_device(store.download(version, Path(temporary)))
     prepared = matching_data(package, DataSource(data, platemap), console)
     everything = prepared.rows()
     if not len(everything):

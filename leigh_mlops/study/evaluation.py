@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
+from leigh_mlops.explanations.eval_mode import evaluating
 from leigh_mlops.images import IntensityScale
 from leigh_mlops.models import ModelPackage, PCABaseline
 from leigh_mlops.scores import per_well_mean
@@ -88,12 +88,13 @@ def _latent_mse(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.
     return float(np.concatenate(errors).mean())
 
 
-@torch.no_grad()
 def raw_errors(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Mean squared error per well of reconstructions in raw intensity units, so that scales do not matter."""
-    scale = IntensityScale.from_json(package.scale)
-    errors = []
-    for batch in data.batches_from_rows(rows, scale, _BATCH):
-        difference = scale.invert(package.model(batch.images).numpy()) - data.cache.raw(batch.rows)
-        errors.append(np.square(difference.astype(np.float64)).mean(axis=(1, 2, 3)))
+    model, scale = package.model, IntensityScale.from_json(package.scale)
+    device, errors = next(model.parameters()).device, []
+    with evaluating(model):
+        for batch in data.batches_from_rows(rows, scale, _BATCH):
+            made = model(batch.images.to(device)).cpu().numpy()
+            difference = scale.invert(made) - data.cache.raw(batch.rows)
+            errors.append(np.square(difference.astype(np.float64)).mean(axis=(1, 2, 3)))
     return per_well_mean(list(data.wells[rows]), np.concatenate(errors))

@@ -9,6 +9,7 @@ from rich.console import Console
 from leigh_mlops import __version__
 from leigh_mlops.errors import LeighError
 from leigh_mlops.events import DataFacts, Ended, Opened, Paused, Resumed
+from leigh_mlops.models.device import default_device
 from leigh_mlops.search import SearchProcess
 from leigh_mlops.settings import TrainingSettings
 from leigh_mlops.study.console_summary import print_place, print_plan, print_result, print_resumed, print_undelivered
@@ -99,6 +100,7 @@ class SearchStudy:
         )
 
     def _search(self, saved: SavedSearch, store: Store, divided: DividedData) -> list[Winner]:
+        default_device()  # a GPU that can't be used is refused now, and not when the winners are tested
         data = self._prepare_data(divided, store, saved.folder)
         facts = self.options.facts(data.data)
         opened = self._open_or_resume(saved, store, facts)

@@ -5,10 +5,10 @@ from leigh_mlops.training.cross_validation import divide_folds, initial_weight_d
 from leigh_mlops.training.data import PARTS, PreparedData
 from leigh_mlops.training.epoch import DivergenceError
 from leigh_mlops.training.loop import EpochResult, fit
-from leigh_mlops.training.memory import estimate_trial_memory, image_bytes
+from leigh_mlops.training.memory import estimate_gpu_memory, estimate_trial_memory, image_bytes
 from leigh_mlops.training.objective import OBJECTIVES, Outputs, inverse_error, predict, select_objective
 from leigh_mlops.training.state import TrainingState
-from leigh_mlops.training.trial import build_network, load_trained_network, run_trial
+from leigh_mlops.training.trial import build_network, load_trained_network, place_network, run_trial
 
 __all__ = [
     "OBJECTIVES",
@@ -25,8 +25,10 @@ __all__ = [
     "inverse_error",
     "load_checkpoint",
     "image_bytes",
+    "estimate_gpu_memory",
     "estimate_trial_memory",
     "select_objective",
+    "place_network",
     "predict",
     "run_trial",
     "save_checkpoint",

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import torch
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.images import (
@@ -163,7 +164,9 @@ class PreparedData:
         seed: int = 0,
     ) -> FieldBatches:
         """Batches over some rows."""
-        return FieldBatches(self.cache, rows, self.labels[rows], scale, batch_size, augmentation, seed)
+        pinned = torch.cuda.is_available()
+        labels = self.labels[rows]
+        return FieldBatches(self.cache, rows, labels, scale, batch_size, augmentation, seed, pinned=pinned)
 
     @property
     def fingerprint(self) -> str:

@@ -1,6 +1,6 @@
 """One epoch of training and validation of one network."""
 
-from collections import defaultdict
+import math
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -12,11 +12,12 @@ from torch import Tensor
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.images import Batch, FieldBatches, derived_seed
-from leigh_mlops.training.objective import Outputs, batch_measures, inverse_error, move_batch, predict, select_objective
+from leigh_mlops.models.precision import float32_precision
+from leigh_mlops.training.objective import Outputs, inverse_error, move_batch, predict, select_objective, sum_measures
 from leigh_mlops.training.state import TrainingState
 from leigh_mlops.training.transfer import freeze_stages
 
-__all__ = ["DivergenceError", "LossOptions", "balanced_weights", "run_epoch"]
+__all__ = ["DivergenceError", "LossOptions", "balanced_weights", "run_epoch", "train_batch"]
 
 _INVERSE_ERROR_IMAGES = 4
 
@@ -32,7 +33,8 @@ class LossOptions:
     Attributes:
         class_weights: ``none``, or ``balanced`` for :func:`balanced_weights` in the training loss.
         freeze_epochs: Epochs in which the head alone learns; -1 for all.
-        precision: ``fp32``, or ``bf16`` for forward pass and loss in training.
+        precision: ``fp32``, ``tf32`` for products that a GPU rounds, or ``bf16`` for forward pass and loss, all in
+            training.
         beta: Weight of the cross-entropy against the density, where the objective has one.
     """
 
@@ -83,41 +85,46 @@ def run_epoch(
 
 
 def _train(state: TrainingState, batches: FieldBatches, loss_options: LossOptions) -> dict[str, float]:
-    """Train for one epoch; returns means of the loss and of the objective's other measures over the fields."""
+    """Train for one epoch; returns means of the loss and of the objective's other measures over the fields.
+
+    Raises:
+        DivergenceError: The loss of a batch was not finite.
+    """
     device = next(state.model.parameters()).device
     weights = None
     if loss_options.class_weights == "balanced":
         balanced = balanced_weights(batches.labels, len(state.model.spec.classes))
         weights = torch.from_numpy(balanced).to(device, torch.float32)
     state.model.train()
-    sums: defaultdict[str, float] = defaultdict(float)
+    names: list[str] = []
+    sums: list[Tensor] = []
     count = 0
     still = freeze_stages(state.model.stages()[:-1]) if loss_options.trains_head_only(state.epoch) else nullcontext()
-    with still, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    float32 = float32_precision("ieee" if loss_options.precision == "fp32" else "tf32")
+    with still, float32, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(derived_seed(state.seed, state.epoch))
         for batch in batches.epoch(state.epoch):
-            for name, total in _train_batch(state, move_batch(batch, device), loss_options, weights).items():
-                sums[name] += total
+            names, summed = train_batch(state, move_batch(batch, device), loss_options, weights)
+            sums.append(summed)
             count += len(batch.rows)
-    return {name: total / count for name, total in sums.items()}
+    # The only wait for a GPU in an epoch.
+    means = dict(zip(names, (torch.stack(sums).sum(0) / count).cpu().tolist(), strict=True))
+    if not math.isfinite(means["loss"]):
+        raise DivergenceError(f"The loss of epoch {state.epoch + 1} is {means['loss']}; lower the learning rate.")
+    return means
 
 
-def _train_batch(
+def train_batch(
     state: TrainingState, batch: Batch, loss_options: LossOptions, weights: Tensor | None
-) -> dict[str, float]:
-    """One step of the optimizer; returns sums over the batch."""
+) -> tuple[list[str], Tensor]:
+    """One step of the optimizer; returns names of measures and their sums over the batch, on its device."""
     with torch.autocast(batch.images.device.type, torch.bfloat16, enabled=loss_options.precision == "bf16"):
         batch_losses = select_objective(state.model).compute_losses(state.model, batch, loss_options.beta)
         if weights is not None:
             batch_losses = replace(batch_losses, losses=batch_losses.losses * weights[batch.labels])
         loss = batch_losses.losses.mean()
-    if not torch.isfinite(loss):
-        raise DivergenceError(f"The loss of epoch {state.epoch + 1} is {loss.item()}; lower the learning rate.")
     loss.backward()  # type: ignore[no-untyped-call]
     state.optimizer.step()
     # Gradients are freed here, so that they do not take memory beside the next batch's activations.
     state.optimizer.zero_grad(set_to_none=True)
-    measures = batch_measures(batch_losses)
-    # One tensor, so that a GPU is waited for once.
-    sums = torch.stack([measured.detach().double().sum() for measured in measures.values()])
-    return dict(zip(measures, sums.tolist(), strict=True))
+    return sum_measures(batch_losses)

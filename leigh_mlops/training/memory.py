@@ -20,11 +20,13 @@ from leigh_mlops.training.data import PreparedData
 from leigh_mlops.training.objective import select_objective
 from leigh_mlops.training.state import TrainingState
 
-__all__ = ["image_bytes", "is_out_of_memory", "estimate_trial_memory"]
+__all__ = ["estimate_gpu_memory", "estimate_trial_memory", "image_bytes", "is_out_of_memory"]
 
 PROCESS_BYTES = 650 * 2**20
 """Memory of a worker with its libraries and their buffers: 500 to 540 MiB and up to 120 MiB of
 anonymous memory (Linux, RssAnon in /proc) before and in a training of little networks on one thread."""
+GPU_CONTEXT_BYTES = 600 * 2**20
+"""Memory of a GPU that CUDA and its libraries take for each process, about."""
 WORKSPACE_FACTOR = 1.25
 """Factor on the counted memory, for workspaces of convolutions and losses of the allocator: on one
 thread, with 96 to 224 px and 15 images, the peak of all three families was then 0.8 to 0.95 of the estimate."""
@@ -51,14 +53,34 @@ def estimate_trial_memory(family: str, settings: TrainingSettings, data: Prepare
     Raises:
         LeighError: The architecture is impossible.
     """
+    kept, best, peak = _trial_bytes(family, settings, data)
+    table = int(data.table.memory_usage(deep=True).sum())
+    ahead = BATCHES_AHEAD * _batch_bytes(settings, data)
+    return PROCESS_BYTES + table + int(WORKSPACE_FACTOR * (ahead + folds * kept + best + peak))
+
+
+def estimate_gpu_memory(family: str, settings: TrainingSettings, data: PreparedData, folds: int = 1) -> int:
+    """Estimate the bytes of a GPU that a trial takes at least at its peak; see :func:`estimate_trial_memory`.
+
+    Counted are CUDA itself, a batch, parameters and optimizer of each fold, and a training step, and no workspaces.
+
+    Raises:
+        LeighError: The architecture is impossible.
+    """
+    kept, _, peak = _trial_bytes(family, settings, data)
+    return GPU_CONTEXT_BYTES + _batch_bytes(settings, data) + folds * kept + peak
+
+
+def _trial_bytes(family: str, settings: TrainingSettings, data: PreparedData) -> tuple[int, int, int]:
     image = len(data.channels), data.image_size, data.image_size
     described = json.dumps(settings.architecture, sort_keys=True)
-    kept, best, peak = _network_bytes(
+    return _network_bytes(
         family, data.classes, image, described, settings.batch_size, settings.optimizer, settings.precision
     )
-    ahead = BATCHES_AHEAD * settings.batch_size * int(np.prod(image)) * 4
-    table = int(data.table.memory_usage(deep=True).sum())
-    return PROCESS_BYTES + table + int(WORKSPACE_FACTOR * (ahead + folds * kept + best + peak))
+
+
+def _batch_bytes(settings: TrainingSettings, data: PreparedData) -> int:
+    return settings.batch_size * len(data.channels) * data.image_size**2 * 4
 
 
 def image_bytes(model: Network) -> int:

@@ -1,7 +1,6 @@
 """Training objectives: the loss of a network, and the scores of its outputs."""
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -14,6 +13,7 @@ from torch.nn import functional as F
 
 from leigh_mlops.images import Batch
 from leigh_mlops.models import InverseError, Network, has_capability
+from leigh_mlops.models.precision import full_float32
 from leigh_mlops.scores import all_scores
 
 __all__ = [
@@ -155,8 +155,9 @@ def density_losses(model: Any, images: Tensor, labels: Tensor) -> tuple[Tensor, 
 
 
 @torch.no_grad()
+@full_float32()
 def predict(model: Network, batches: Iterable[Batch], beta: float = 1.0) -> Outputs:
-    """Run a network in eval mode over some batches; its mode is restored.
+    """Run a network in eval mode and full float32 over some batches; its mode is restored.
 
     Random estimates (of a log-determinant) use the same noise in each call, and the
     caller's random state stays as it is.
@@ -170,25 +171,29 @@ def predict(model: Network, batches: Iterable[Batch], beta: float = 1.0) -> Outp
     was_training = model.training
     model.eval()
     rows, labels, values = [], [], []
-    sums: defaultdict[str, float] = defaultdict(float)
+    names: list[str] = []
+    sums: list[Tensor] = []
     try:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(0)
             for batch in batches:
                 batch_losses = objective.compute_losses(model, move_batch(batch, device), beta)
+                names, summed = sum_measures(batch_losses)
                 rows.append(batch.rows)
                 labels.append(batch.labels.numpy())
-                values.append(batch_losses.values.double().cpu().numpy())
-                for name, measured in batch_measures(batch_losses).items():
-                    sums[name] += float(measured.sum())
+                values.append(batch_losses.values.double())
+                sums.append(summed)
     finally:
         model.train(was_training)
     seen = np.concatenate(rows)
-    means = {name: total / len(seen) for name, total in sums.items()}
-    return Outputs(seen, np.concatenate(labels), np.concatenate(values), means.pop("loss"), means)
+    # The only wait for a GPU.
+    totals, outputs = torch.stack(sums).sum(0).cpu().tolist(), torch.cat(values).cpu().numpy()
+    means = {name: total / len(seen) for name, total in zip(names, totals, strict=True)}
+    return Outputs(seen, np.concatenate(labels), outputs, means.pop("loss"), means)
 
 
 @torch.no_grad()
+@full_float32()
 def inverse_error(model: Any, images: Tensor) -> float | None:  # noqa: ANN401
     """Largest absolute difference of f^-1(f(x)) to x, in network units, in eval mode; the mode is restored.
 
@@ -212,10 +217,12 @@ def inverse_error(model: Any, images: Tensor) -> float | None:  # noqa: ANN401
 
 
 def move_batch(batch: Batch, device: torch.device) -> Batch:
-    """Move a batch to a device."""
-    return Batch(batch.images.to(device), batch.labels.to(device), batch.rows)
+    """Move a batch to a device, without waiting for it where the batch is pinned."""
+    images, labels = (tensor.to(device, non_blocking=True) for tensor in (batch.images, batch.labels))
+    return Batch(images, labels, batch.rows)
 
 
-def batch_measures(batch_losses: BatchLosses) -> dict[str, Tensor]:
-    """``loss`` and the further measures, each of shape (n,)."""
-    return {"loss": batch_losses.losses} | batch_losses.extra_measures
+def sum_measures(batch_losses: BatchLosses) -> tuple[list[str], Tensor]:
+    """Names of the measures of a batch, ``loss`` first, and their sums over its fields, float64, shape (M,)."""
+    measures = {"loss": batch_losses.losses} | batch_losses.extra_measures
+    return list(measures), torch.stack([measured.detach().double().sum() for measured in measures.values()])

@@ -15,15 +15,17 @@ from leigh_mlops.images import (
     white_levels,
 )
 from leigh_mlops.models import InitialisationReport, Network, build_model, initialise, load_imagenet_weights
+from leigh_mlops.models.device import default_device
+from leigh_mlops.models.precision import resolve_precision
 from leigh_mlops.settings import TrainingSettings
 from leigh_mlops.training.checkpoint import load_best, load_checkpoint
 from leigh_mlops.training.cross_validation import divide_folds
 from leigh_mlops.training.data import PreparedData
 from leigh_mlops.training.loop import EpochResult, fit
-from leigh_mlops.training.memory import is_out_of_memory
+from leigh_mlops.training.memory import estimate_gpu_memory, is_out_of_memory
 from leigh_mlops.training.state import TrainingState
 
-__all__ = ["build_network", "run_trial", "load_trained_network"]
+__all__ = ["build_network", "load_trained_network", "place_network", "require_memory", "run_trial"]
 
 MIN_WEIGHT_SHARE = 0.5
 
@@ -98,17 +100,34 @@ def run_trial(
         LeighError: The weights to begin with can't be had, the metric is unknown, the folds can't be
             made, or the trial does not fit into memory.
     """
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    chosen = torch.device(device) if device else default_device()
+    settings = settings.model_copy(update={"precision": resolve_precision(settings.precision, chosen.type)})
+    if chosen.type == "cuda":
+        available = torch.cuda.get_device_properties(chosen).total_memory
+        require_memory(estimate_gpu_memory(family, settings, data, folds), available, str(chosen))
     try:
-        yield from _train(family, settings, divide_folds(data, folds), metric, mode, seed, checkpoint, device)
+        yield from _train(family, settings, divide_folds(data, folds), metric, mode, seed, checkpoint, chosen)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         raise LeighError(
             f"A batch of {settings.batch_size} images of {data.image_size} px does not fit into the memory that is "
-            f"left on {device} ({family}, folds {folds}); lower batch_size, image_size or folds, or run fewer trials "
+            f"left on {chosen} ({family}, folds {folds}); lower batch_size, image_size or folds, or run fewer trials "
             "at once with --workers."
         ) from None
+
+
+def require_memory(needed: int, available: int, device: str) -> None:
+    """Refuse a trial that does not fit on its GPU before it starts.
+
+    Raises:
+        LeighError: It does not.
+    """
+    if needed > available:
+        raise LeighError(
+            f"The trial needs at least {needed / 2**30:.1f} GiB of memory on {device}, which has "
+            f"{available / 2**30:.1f}; lower batch_size, image_size or folds."
+        )
 
 
 def _train(
@@ -119,7 +138,7 @@ def _train(
     mode: str,
     seed: int,
     checkpoint: Path | None,
-    device: str,
+    device: torch.device,
 ) -> Iterator[EpochResult]:
     seeds = [seed, *(derived_seed(seed, 2, number) for number in range(1, len(divided)))]
     state, *others = [
@@ -150,9 +169,18 @@ def _train(
     )
 
 
-def _start_state(family: str, settings: TrainingSettings, data: PreparedData, seed: int, device: str) -> TrainingState:
+def place_network(model: Network, device: torch.device, precision: str) -> Network:
+    """Move a network to the device of its training; matrix units of GPUs take channels last in memory."""
+    if device.type == "cuda" and precision != "fp32":
+        return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return model.to(device)
+
+
+def _start_state(
+    family: str, settings: TrainingSettings, data: PreparedData, seed: int, device: torch.device
+) -> TrainingState:
     return TrainingState.start(
-        build_network(family, settings, data, seed).to(device),
+        place_network(build_network(family, settings, data, seed), device, settings.precision),
         optimizer=settings.optimizer,
         learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay,
@@ -177,8 +205,11 @@ def _batches(settings: TrainingSettings, data: PreparedData, seed: int) -> tuple
 def load_trained_network(
     family: str, settings: TrainingSettings, data: PreparedData, checkpoint: Path
 ) -> tuple[Network, IntensityScale, int]:
-    """Load the network of a checkpoint at its best epoch, in eval mode, its intensity scale, and that epoch."""
+    """Load the network of a checkpoint at its best epoch, in eval mode, its intensity scale, and that epoch.
+
+    The network is on the GPU if there is one.
+    """
     model = build_network(family, settings.model_copy(update={"init": "random"}), data, seed=0)
     best_epoch = load_best(model, checkpoint)
-    model.eval()
+    model.to(default_device()).eval()
     return model, data.scale(settings.intensity), best_epoch

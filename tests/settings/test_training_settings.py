@@ -60,8 +60,9 @@ def test_no_padding_may_be_said_by_the_number_of_channels() -> None:
                 build_model("iresnet", classes=["DS", "TT"], image_size=32, channels=3, **settings.architecture)
         else:
             build_model("iresnet", classes=["DS", "TT"], image_size=32, channels=3, **settings.architecture)
-    with pytest.raises(ValueError, match="lost in half precision"):
-        TrainingSettings(architecture=bijective, precision="bf16")
+    for precision in ("bf16", "tf32", "bf16-on-gpu"):
+        with pytest.raises(ValueError, match="lost in less than float32"):
+            TrainingSettings(architecture=bijective, precision=precision)
 
 
 def test_what_may_change_in_a_trial_are_hyperparameters() -> None:

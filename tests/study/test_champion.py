@@ -52,7 +52,7 @@ def registered(store: Store, made: ModelPackage, data: PreparedData, monkeypatch
         uri = log_package(store, run, made, data)
         version = store.register(NAME, uri, run, {"demo": made.about["demo"]})
     store.promote(NAME, version.version)
-    monkeypatch.setattr("leigh_mlops.study.champion.load_package", lambda folder: made)
+    monkeypatch.setattr("leigh_mlops.study.champion.load_to_device", lambda folder: made)
     return version
 
 

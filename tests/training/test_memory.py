@@ -9,6 +9,7 @@ from leigh_mlops.training import (
     PreparedData,
     TrainingState,
     build_network,
+    estimate_gpu_memory,
     estimate_trial_memory,
     run_trial,
     select_objective,
@@ -71,6 +72,13 @@ def test_less_is_asked_for_where_less_is_kept(data: PreparedData) -> None:
         asked("iresnet", data, architecture=DENSE | {"log_det": name}) for name in ("series", "roulette")
     )
     assert series == roulette > asked("iresnet", data, architecture=DENSE)
+
+
+def test_a_gpu_holds_no_process_and_fewer_batches(data: PreparedData) -> None:
+    small, large = (estimate_gpu_memory("resnext", settings("resnext", batch_size=size), data) for size in (64, 256))
+    counted = asked("resnext", data, batch_size=256) - asked("resnext", data, batch_size=64)
+    assert 0.8 * counted < WORKSPACE_FACTOR * (large - small) < counted
+    assert large < asked("resnext", data, batch_size=256)
 
 
 def test_an_estimate_leaves_no_trace(data: PreparedData) -> None:

@@ -61,11 +61,11 @@ class RunningClassMeans:
         k = len(self.counts)
         if groups.shape != latents.shape[:1] or ((groups < 0) | (groups >= k)).any():
             raise ValueError(f"groups must be {len(latents)} integers from 0 to {k - 1}, not {groups.tolist()}")
-        if not all(bool(latent.isfinite().all()) for latent in latents):
+        if len(latents) and not bool(torch.stack([latent.isfinite().all() for latent in latents]).all()):
             raise ValueError("some latents are NaN or infinite and would spoil the means; train a model that converges")
         if self._sums is None:
             self._sums = torch.zeros(k, *latents.shape[1:], dtype=torch.float64, device=latents.device)
-            self._dtype = latents.dtype
+            self._dtype, self._squares = latents.dtype, self._squares.to(latents.device)
         for latent, group in zip(latents, groups.tolist(), strict=True):
             self._add(self._sums[group], latent, group)
 
@@ -74,7 +74,7 @@ class RunningClassMeans:
         seen = int(self.counts[group])
         if seen:
             squared = (latent - total / seen).square_().sum()
-            self._squares[group] += float(squared) * seen / (seen + 1)
+            self._squares[group] += squared * seen / (seen + 1)
         total += latent
         self.counts[group] += 1
 
@@ -91,7 +91,7 @@ class RunningClassMeans:
 
     def spread(self) -> Tensor:
         """Root mean square distance of each group's latents to their mean, float64, shape (K,); 0 for none."""
-        return (self._squares / self.counts.clamp(min=1)).sqrt()
+        return (self._squares.cpu() / self.counts.clamp(min=1)).sqrt()
 
 
 def class_means(
@@ -120,7 +120,7 @@ def class_means(
     probabilities: list[list[float]] = [[] for _ in class_names(model)]
     with evaluating(model):
         for images, labels in batches:
-            latents = network.encode(images.to(_device(model, images)))
+            latents = network.encode(images.to(_device(model, images), non_blocking=True))
             if pooled is not None:
                 pooled.update(latents)
             running["true"].update(latents, labels)

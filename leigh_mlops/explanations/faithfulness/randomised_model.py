@@ -42,7 +42,7 @@ def randomise_weights(model: nn.Module, images: Tensor, seed: int = 0) -> nn.Mod
                 layer.momentum = None  # the mean over all batches, here of one
                 layer.training = True
             elif isinstance(layer, ActNorm):
-                layer.initialised.fill_(False)
+                layer.reset()
                 layer.training = True
         twin(images)
     return twin.eval()

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,8 @@ class ActNorm(nn.Module):
         self.shift = nn.Parameter(torch.zeros(channels, 1, 1))
         self.log_scale = nn.Parameter(torch.zeros(channels, 1, 1))
         self.register_buffer("initialised", torch.tensor(False))
+        # Otherwise a GPU would be waited for in each step.
+        self._is_known_initialised = False
 
     @property
     def scale(self) -> Tensor:
@@ -39,8 +42,10 @@ class ActNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x (N, C, H, W)."""
-        if self.training and not self.initialised:
-            self._initialise(x)
+        if self.training and not self._is_known_initialised:
+            if not self.initialised:
+                self._initialise(x)
+            self._is_known_initialised = True
         return (x - self.shift) * self.scale
 
     def inverse(self, y: Tensor) -> Tensor:
@@ -50,6 +55,15 @@ class ActNorm(nn.Module):
     def log_det(self, sides: Sequence[int]) -> Tensor:
         """Log abs det of the Jacobian on maps of sides (H, W), in nats, shape ()."""
         return math.prod(sides) * self.log_scale.clamp(-_LOG_BOUND, _LOG_BOUND).sum()
+
+    def reset(self) -> None:
+        """Let the next batch in training mode set shift and scale anew."""
+        self.initialised.fill_(False)
+        self._is_known_initialised = False
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        super()._load_from_state_dict(*args, **kwargs)
+        self._is_known_initialised = False
 
     @torch.no_grad()
     def _initialise(self, x: Tensor) -> None:
