@@ -14,6 +14,7 @@ turns, so that the benchmark itself can be tested on a CPU. The last line is one
 """
 
 import argparse
+import functools
 import importlib.util
 import json
 import os
@@ -58,6 +59,13 @@ SCALE = IntensityScale("linear", 255, (0.2,) * CHANNELS, (0.1,) * CHANNELS)
 Numbers = dict[str, float | str]
 
 
+@functools.cache
+def read_published() -> dict[str, TrainingSettings]:
+    """Published settings by family."""
+    spaces = [load_space(path) for path in find_search_files()]
+    return {space.family: TrainingSettings.from_flat(space.published) for space in spaces}
+
+
 @dataclass(frozen=True)
 class Options:
     """Options of the measurements.
@@ -87,8 +95,7 @@ class Options:
 
     def settings(self, family: str) -> TrainingSettings:
         """Published settings of a family."""
-        spaces = {space.family: space for space in map(load_space, find_search_files())}
-        published = TrainingSettings.from_flat(spaces[family].published)
+        published = read_published()[family]
         small = {"architecture": TOY[family], "batch_size": 4}
         return published.model_copy(update=small) if self.toy else published
 
