@@ -94,7 +94,7 @@ def test_each_trial_is_one_run_beside_the_baseline(searched: tuple[Workshop, str
         tested = [run for run in runs if any(name.startswith("test/") for name in run.data.metrics)]
         assert len(tested) == 1, "the test part is touched once"
         for run in runs:
-            assert len(shop.store.get_metric_history(run.info.run_id, "train/loss")) == 2
+            assert len(shop.store.get_metric_history(run.info.run_id, "epoch/train/loss")) == 2
     baseline = shop.runs("baseline")[0].data.metrics
     assert {"val/accuracy", "val/wells/accuracy", "val/log_loss", "val/z_prime", "val/z_prime_log_odds"} <= set(
         baseline

@@ -1,6 +1,7 @@
 """Delivery of the journal to the store by a thread that catches up when the store answers and never blocks a trial."""
 
 import json
+import math
 import os
 import threading
 import time
@@ -10,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.events import Drawn, Ended, EpochDone, Event, Paused, Resumed
+from leigh_mlops.events import CURVES, Drawn, Ended, EpochDone, Event, Metrics, Paused, Resumed
 from leigh_mlops.tracking import Measurement, Run, Store, StoreUnavailableError
 from leigh_mlops.trials import Journal
 
@@ -54,7 +55,8 @@ class Delivery:
         self._position = _delivered_count(done, parent)
         self._runs: dict[str, Run] | None = None
         self._drawn = {event.trial_name: event for event in journal.events if isinstance(event, Drawn)}
-        self._latest = {event.trial_name: event for event in journal.events if isinstance(event, EpochDone)}
+        delivered = journal.events[: self._position]
+        self._latest = {event.trial_name: event for event in delivered if isinstance(event, EpochDone)}
         self._more = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._work, name="delivery", daemon=True)
@@ -129,22 +131,28 @@ class Delivery:
         """Deliver some events, the metrics of a run in one request."""
         measured: defaultdict[str, list[Measurement]] = defaultdict(list)
         later: list[Ended | Paused | Resumed] = []
+        latest = dict(self._latest)
         for event in events:
             match event:
                 case Drawn():
                     self._begin(event)
                 case EpochDone():
-                    self._latest[event.trial_name] = event
-                    measured[event.trial_name] += self._measurements(event)
+                    before = latest.get(event.trial_name)
+                    measured[event.trial_name] += self._curves(event) + _kept_measurements(event, before)
+                    latest[event.trial_name] = event
                 case Ended() | Paused() | Resumed():
                     later.append(event)
         for name, measurements in measured.items():
             self._try_step(partial(self._log_measurements, name, measurements))
         for event in later:
-            self._end(event) if isinstance(event, Ended) else self._interrupt(event)
+            if isinstance(event, Ended):
+                self._end(event, latest.get(event.trial_name))
+            else:
+                self._interrupt(event)
         temporary = self._done.with_suffix(".part")
         temporary.write_text(json.dumps({"run": self.parent.id, "events": self._position + len(events)}))
         os.replace(temporary, self._done)
+        self._latest = latest
         self._position += len(events)
 
     def _try_step(self, step: Callable[[], object]) -> None:
@@ -172,7 +180,7 @@ class Delivery:
         params = {"family": event.family, "image_size": self.image_sizes[event.family]} | event.config
         self._try_step(lambda: run.log_params(params))
 
-    def _measurements(self, event: EpochDone) -> list[Measurement]:
+    def _curves(self, event: EpochDone) -> list[Measurement]:
         """An epoch's metrics, with the hyperparameters that a population has changed since the trial was drawn."""
         drawn = self._drawn[event.trial_name].config
         changed = {
@@ -180,20 +188,19 @@ class Delivery:
             for key, value in event.config.items()
             if isinstance(value, int | float) and drawn[key] != value
         }
-        metrics = event.metrics | changed
-        return [Measurement(name, value, event.epoch, event.time) for name, value in metrics.items()]
+        curves = {f"{CURVES}{name}": value for name, value in _finite_metrics(event.metrics).items()}
+        return [Measurement(name, value, event.epoch, event.time) for name, value in (curves | changed).items()]
 
     def _log_measurements(self, name: str, measurements: Sequence[Measurement]) -> None:
         self.run(name).log_measurements(measurements)
 
-    def _end(self, event: Ended) -> None:
+    def _end(self, event: Ended, latest: EpochDone | None) -> None:
         name, failed = event.trial_name, event.state == "failed"
         tags: dict[str, object] = {"error": (event.error or "")[:_LONGEST_TAG]}
         if event.stopped is not None:
             tags["stopped"] = event.stopped
-        if (latest := self._latest.get(name)) is not None:
-            best = {f"best/{key}": value for key, value in latest.best.items()} | {"seconds": event.seconds}
-            self._try_step(lambda: self.run(name).log_metrics(best, at=event.time))
+        if latest is not None:
+            self._try_step(lambda: self.run(name).log_metrics({"seconds": event.seconds}, at=event.time))
             tags["best_epoch"] = latest.best_epoch
         self._try_step(lambda: self.run(name).set_tags(tags))
         if trace := event.trace:
@@ -211,6 +218,24 @@ class Delivery:
             else:
                 self._try_step(partial(run.set_tags, {"error": event.reason[:_LONGEST_TAG]}))
                 self._try_step(partial(run.end, event.status, at=event.time))
+
+
+def _kept_measurements(event: EpochDone, before: EpochDone | None) -> list[Measurement]:
+    """Metrics of the network that is kept, if it is another one than after the epoch before.
+
+    Their step is the epoch since which it is kept, so that the latest value in the store is the kept network's: also
+    that of a metric which only an earlier network had, of which NaN says that there is none any more.
+    """
+    kept = _finite_metrics(event.best)
+    earlier = {} if before is None else _finite_metrics(before.best)
+    if before is not None and (event.best_epoch, kept) == (before.best_epoch, earlier):
+        return []
+    metrics = dict.fromkeys(earlier, math.nan) | kept
+    return [Measurement(name, value, event.epoch, event.time) for name, value in metrics.items()]
+
+
+def _finite_metrics(metrics: Metrics) -> Metrics:
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
 
 def _delivered_count(done: Path, parent: Run) -> int:

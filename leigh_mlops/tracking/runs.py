@@ -48,14 +48,13 @@ class Run:
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0, *, at: float | None = None) -> None:
         """Log metrics of one time, by default now; values that are not finite are left out."""
         moment = time.time() if at is None else at
-        self.log_measurements([Measurement(name, value, step, moment) for name, value in metrics.items()])
+        finite = {name: value for name, value in metrics.items() if np.isfinite(value)}
+        self.log_measurements([Measurement(name, value, step, moment) for name, value in finite.items()])
 
     def log_measurements(self, measured: Sequence[Measurement]) -> None:
-        """Log metrics of several times at once; values that are not finite are left out."""
+        """Log metrics of several times at once."""
         entries = [
-            Metric(_metric_key(each.name), float(each.value), int(1000 * each.time), each.step)
-            for each in measured
-            if np.isfinite(each.value)
+            Metric(_metric_key(each.name), float(each.value), int(1000 * each.time), each.step) for each in measured
         ]
         for start in range(0, len(entries), _METRICS_AT_ONCE):
             with translate_store_errors(self.client):
