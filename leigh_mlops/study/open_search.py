@@ -11,7 +11,6 @@ from rich.console import Console
 from leigh_mlops.errors import LeighError
 from leigh_mlops.events import DataFacts, Opened, Searched, TrialEvent
 from leigh_mlops.models import ModelPackage
-from leigh_mlops.report.published_figures import training_curves
 from leigh_mlops.search import SearchProcess, SearchRequest
 from leigh_mlops.settings import SearchSpace, TrainingSettings
 from leigh_mlops.study.baselines import fit_latent_baseline
@@ -34,6 +33,7 @@ from leigh_mlops.study.spaces import latent_size
 from leigh_mlops.study.study_data import StudyData
 from leigh_mlops.study.study_options import StudyOptions
 from leigh_mlops.study.supervisor import Supervisor
+from leigh_mlops.study.trial_pictures import log_trial_pictures
 from leigh_mlops.tracking import Run, Store, StoreUnavailableError
 from leigh_mlops.training import load_trained_network
 from leigh_mlops.trials import Trial, collect_trials
@@ -211,6 +211,6 @@ class OpenSearch:
         references = self.data.references(space.image_size, scale) if needs_references(model) else None
         package = make_package(model, scale, data, baselines, about, [*data.starts.values()], references)
         scores = counterfactual_scores(package, data)
-        run.log_figure(training_curves(trial.epochs, kept=trial.best_epoch), "figures/training.png")
-        run.log_metrics({f"val/counterfactual/{name}": score for name, score in scores.items()}, at=at)
+        run.log_metrics({f"val/counterfactual/{name}": score for name, score in scores.items()}, epoch, at=at)
+        log_trial_pictures(run, package, data, trial.epochs, kept=epoch, at=at)
         return run, package, log_package(self.store, run, package)

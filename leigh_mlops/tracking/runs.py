@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.tracking import MlflowClient
+from PIL import Image
 
 from leigh_mlops.events import rename_old_metrics
 from leigh_mlops.report.style import save_figure
@@ -105,6 +106,24 @@ class Run:
             path = Path(temporary) / Path(name).name
             save_figure(figure, path)
             self.log_file(path, str(Path(name).parent))
+
+    def log_image(self, figure: Any, key: str, *, step: int, at: float) -> None:  # noqa: ANN401
+        """Log a matplotlib figure for the image grid of MLflow's UI, once.
+
+        Args:
+            figure: The figure.
+            key: Name by which the grid shows the images of several runs side by side; unusual characters become ``-``.
+            step: Epoch of the network.
+            at: Moment in seconds since 1970.
+        """
+        name = re.sub(r"[^a-zA-Z0-9_\-. ]", "-", key)
+        with translate_store_errors(self.client), tempfile.TemporaryDirectory() as temporary:
+            logged = [entry.path for entry in self.client.list_artifacts(self.id, "images")]
+            # MLflow writes a smaller copy last; each has a random part in its name.
+            if any(path.startswith(f"images/{name}+step+{step}+") and path.endswith(".webp") for path in logged):
+                return
+            with Image.open(save_figure(figure, Path(temporary) / "image.png")) as image:
+                self.client.log_image(self.id, image, key=name, step=step, timestamp=int(1000 * at), synchronous=True)
 
     def log_text(self, text: str, name: str) -> None:
         """Log a text under a path."""
