@@ -9,10 +9,13 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.events import CURVES, Drawn, Ended, EpochDone, Event, Metrics, Paused, Resumed
-from leigh_mlops.tracking import Measurement, Run, Store, StoreUnavailableError
+from leigh_mlops.models import MODELS
+from leigh_mlops.study.trial_notes import drawn_note, ended_note
+from leigh_mlops.tracking import NOTE, Measurement, Run, Store, StoreUnavailableError
 from leigh_mlops.trials import Journal
 
 __all__ = ["Delivery"]
@@ -33,7 +36,7 @@ class Delivery:
         store: Store of the runs.
         parent: The search's run.
         facts: Tags of every run.
-        image_sizes: Side in pixels by family.
+        spaces: Settings of each family's search, as in the journal.
         done: File that stores the number of delivered events.
     """
 
@@ -44,11 +47,11 @@ class Delivery:
         parent: Run,
         *,
         facts: Mapping[str, object],
-        image_sizes: Mapping[str, int],
+        spaces: Mapping[str, Mapping[str, Any]],
         done: Path,
     ) -> None:
         self.journal, self.store, self.parent = journal, store, parent
-        self.facts, self.image_sizes = dict(facts), dict(image_sizes)
+        self.facts, self.spaces = dict(facts), dict(spaces)
         self.refused: list[str] = []
         self.problem = ""
         self._done = done
@@ -75,6 +78,10 @@ class Delivery:
     def waiting(self) -> int:
         """Events that are not in the store yet."""
         return len(self.journal.events) - self._position
+
+    @property
+    def _data_name(self) -> str:
+        return str(self.facts["data"])
 
     @property
     def native_id(self) -> int:
@@ -174,10 +181,12 @@ class Delivery:
         self._try_step(lambda: self.run(event.trial_name))
 
     def _start(self, event: Drawn) -> None:
-        tags = {"model": event.family, "trial": event.number} | self.facts
-        run = self.store.start(event.trial_name, parent=self.parent, at=event.time, **tags)
+        space = self.spaces[event.family]
+        tags = {"model": event.family, "trial": event.number, "task": MODELS[event.family].task} | self.facts
+        note = drawn_note(space, self._data_name, event)
+        run = self.store.start(event.trial_name, parent=self.parent, at=event.time, note=note, **tags)
         self._known_runs()[event.trial_name] = run
-        params = {"family": event.family, "image_size": self.image_sizes[event.family]} | event.config
+        params = {"family": event.family, "image_size": space["image_size"]} | event.config
         self._try_step(lambda: run.log_params(params))
 
     def _curves(self, event: EpochDone) -> list[Measurement]:
@@ -196,9 +205,8 @@ class Delivery:
 
     def _end(self, event: Ended, latest: EpochDone | None) -> None:
         name, failed = event.trial_name, event.state == "failed"
-        tags: dict[str, object] = {"error": (event.error or "")[:_LONGEST_TAG]}
-        if event.stopped is not None:
-            tags["stopped"] = event.stopped
+        tags: dict[str, object] = {"error": (event.error or "")[:_LONGEST_TAG], "stopped": event.stopped}
+        tags[NOTE] = ended_note(self.spaces[event.family], self._data_name, latest, event)
         if latest is not None:
             self._try_step(lambda: self.run(name).log_metrics({"seconds": event.seconds}, at=event.time))
             tags["best_epoch"] = latest.best_epoch
@@ -213,7 +221,7 @@ class Delivery:
         open_runs = [run for name, run in self._known_runs().items() if name in self._drawn and name not in ended]
         for run in [self.parent, *open_runs]:
             if isinstance(event, Resumed):
-                self._try_step(partial(run.set_tags, {"error": ""}))
+                self._try_step(partial(run.remove_tag, "error"))
                 self._try_step(run.resume)
             else:
                 self._try_step(partial(run.set_tags, {"error": event.reason[:_LONGEST_TAG]}))

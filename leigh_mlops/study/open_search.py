@@ -26,7 +26,6 @@ from leigh_mlops.study.model_selection import (
 )
 from leigh_mlops.study.prepare import measure_confounds
 from leigh_mlops.study.progress_board import ProgressBoard
-from leigh_mlops.study.revision import revision
 from leigh_mlops.study.run_artifacts import leaderboard_row, log_data, log_references, log_summary, rank_trials
 from leigh_mlops.study.search_folder import SavedSearch
 from leigh_mlops.study.spaces import latent_size
@@ -34,7 +33,7 @@ from leigh_mlops.study.study_data import StudyData
 from leigh_mlops.study.study_options import StudyOptions
 from leigh_mlops.study.supervisor import Supervisor
 from leigh_mlops.study.trial_pictures import log_trial_pictures
-from leigh_mlops.tracking import Run, Store, StoreUnavailableError
+from leigh_mlops.tracking import Run, Store, StoreUnavailableError, revision
 from leigh_mlops.training import load_trained_network
 from leigh_mlops.trials import Trial, collect_trials
 
@@ -109,6 +108,7 @@ class OpenSearch:
         trials = [trial for trials in searched.values() for trial in trials]
         rows = [leaderboard_row(trial, winners) for trial in trials] + references
         lines = [line for winner in winners for line in winner_lines(winner, data, confounds)]
+        self.parent.set_note(options.note(self.facts, lines))
         log_summary(self.parent, options.spaces, trials, rows, lines, self.facts)
         return SearchResult(winners, rows, confounds)
 

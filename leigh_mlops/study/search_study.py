@@ -103,7 +103,9 @@ class SearchStudy:
         facts = self.options.facts(data.data)
         opened = self._open_or_resume(saved, store, facts)
         name = saved.folder.name
-        parent = store.find_search_run(name) or store.start(self.options.title, kind="search", search=name, **facts)
+        parent = store.find_search_run(name) or store.start(
+            self.options.title, note=self.options.note(facts), kind="search", search=name, **facts
+        )
         with create_delivery(saved, opened, store, parent) as delivery, store.monitor_system(parent):
             search = OpenSearch(
                 self.options, data, facts, store, saved, opened, parent, delivery, self.process, self.console

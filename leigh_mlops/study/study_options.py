@@ -9,9 +9,10 @@ from typing import Any
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.events import DataFacts, StudySettings
+from leigh_mlops.report.run_notes import search_note
 from leigh_mlops.settings import SearchSpace, parse_settings
 from leigh_mlops.study.prepare import DataSource
-from leigh_mlops.study.revision import revision
+from leigh_mlops.tracking import revision
 from leigh_mlops.training import PreparedData
 
 __all__ = ["StudyOptions"]
@@ -39,6 +40,11 @@ class StudyOptions:
     def title(self) -> str:
         """Title of the search's run."""
         return f"search {', '.join(space.family for space in self.spaces)}"
+
+    def note(self, facts: DataFacts, results: Sequence[str] = ()) -> str:
+        """Note of the search's run, at its end with sentences on the winners."""
+        families = {space.family: space.trials for space in self.spaces}
+        return search_note(families, facts["data"], demo=facts["demo"], results=results)
 
     def check_line(self) -> None:
         """Refuse a first part of names that the registry does not take.

@@ -2,14 +2,16 @@
 
 from leigh_mlops.tracking.pyfunc import PackagedNetwork
 from leigh_mlops.tracking.registry import CHALLENGER, CHAMPION, Version
-from leigh_mlops.tracking.runs import Measurement, Run
+from leigh_mlops.tracking.runs import NOTE, Measurement, Run
 from leigh_mlops.tracking.secrets import first_line
+from leigh_mlops.tracking.source_revision import revision
 from leigh_mlops.tracking.store import Store, serve_ui
 from leigh_mlops.tracking.store_errors import NoVersionError, StoreUnavailableError
 
 __all__ = [
     "CHALLENGER",
     "CHAMPION",
+    "NOTE",
     "Measurement",
     "NoVersionError",
     "PackagedNetwork",
@@ -18,5 +20,6 @@ __all__ = [
     "StoreUnavailableError",
     "Version",
     "first_line",
+    "revision",
     "serve_ui",
 ]

@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.tracking.pyfunc import LOADER, PACKAGE
-from leigh_mlops.tracking.runs import Run, tag_text
+from leigh_mlops.tracking.runs import Run, tag_texts
 from leigh_mlops.tracking.secrets import first_line
 from leigh_mlops.tracking.store_errors import NoVersionError, translate_store_errors
 
@@ -88,7 +88,7 @@ class Registry:
 
     def register(self, name: str, model_uri: str, run: Run, tags: Mapping[str, Any]) -> Version:
         """Register a logged model as the next version of a name, with alias ``challenger``."""
-        texts = {key: tag_text(value) for key, value in tags.items()}
+        texts = tag_texts(tags)
         # A server needs the id of the logged model that an address names.
         logged = model_uri.removeprefix("models:/") if model_uri.startswith("models:/m-") else None
         with translate_store_errors(self.client):

@@ -12,13 +12,17 @@ from typing import Any
 import numpy as np
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.tracking import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from PIL import Image
 
 from leigh_mlops.events import rename_old_metrics
 from leigh_mlops.report.style import save_figure
 from leigh_mlops.tracking.store_errors import translate_store_errors
 
-__all__ = ["Measurement", "Run", "tag_text"]
+__all__ = ["NOTE", "Measurement", "Run", "tag_text", "tag_texts"]
+
+NOTE = MLFLOW_RUN_NOTE
+"""Tag that holds the note of a run, in Markdown."""
 
 _METRICS_AT_ONCE = 1000
 
@@ -78,9 +82,19 @@ class Run:
         return [Measurement(metric.key, metric.value, metric.step, metric.timestamp / 1000) for metric in found]
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:
-        """Set or change tags."""
+        """Set or change tags; values that say nothing are left out, see :func:`tag_texts`."""
         with translate_store_errors(self.client):
-            self.client.log_batch(self.id, tags=[RunTag(key, tag_text(value)) for key, value in tags.items()])
+            self.client.log_batch(self.id, tags=[RunTag(key, text) for key, text in tag_texts(tags).items()])
+
+    def set_note(self, text: str) -> None:
+        """Set the note on what the run is, in Markdown."""
+        self.set_tags({NOTE: text})
+
+    def remove_tag(self, name: str) -> None:
+        """Remove a tag, if the run has it."""
+        if name in self.tags():
+            with translate_store_errors(self.client):
+                self.client.delete_tag(self.id, name)
 
     def metrics(self) -> dict[str, float]:
         """Latest value of each metric of the run, by its present name."""
@@ -149,3 +163,13 @@ def _metric_key(name: str) -> str:
 def tag_text(value: Any) -> str:  # noqa: ANN401
     """Text of a tag or a parameter: strings as they are, anything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def tag_texts(tags: Mapping[str, Any]) -> dict[str, str]:
+    """Texts of tags, without those that say nothing.
+
+    Example:
+        >>> tag_texts({"data": "plate", "demo": False, "error": "", "git": "unknown", "stopped": None})
+        {'data': 'plate', 'demo': 'false'}
+    """
+    return {key: tag_text(value) for key, value in tags.items() if value not in ("", "unknown", None)}

@@ -58,7 +58,8 @@ def journal(tmp_path: Path) -> Journal:
 @contextmanager
 def delivering(journal: Journal, store: Store, parent: Run) -> Iterator[Delivery]:
     done = journal.path.with_name("delivered")
-    with Delivery(journal, store, parent, facts={"data": "x"}, image_sizes={"resnext": 32}, done=done) as delivery:
+    spaces = {"resnext": {"image_size": 32, "metric": "val/mse", "mode": "min"}}
+    with Delivery(journal, store, parent, facts={"data": "x"}, spaces=spaces, done=done) as delivery:
         yield delivery
 
 
@@ -103,6 +104,13 @@ def test_a_journal_becomes_a_run_per_trial(store: Store, journal: Journal) -> No
     failed = store.client.get_run(second.id)
     assert (failed.info.status, failed.data.tags["error"]) == ("FAILED", "it burst")
     assert "error.txt" in {file.path for file in store.client.list_artifacts(second.id)}
+    note = known.data.tags["mlflow.note.content"]
+    assert note.startswith("**Trial 1** of the search for a network of the family `resnext`, the published")
+    assert "that of epoch 1 of 2, with the lowest `val/mse` (0.5)" in note
+    assert "It failed: it burst." in store.client.get_run(second.id).data.tags["mlflow.note.content"]
+    assert known.data.tags["task"] == "classify"
+    assert {"error", "stopped"}.isdisjoint(known.data.tags)
+    assert "" not in known.data.tags.values()
     assert delivery.refused == []
 
 
@@ -261,6 +269,7 @@ def test_a_refusal_leaves_no_run_running(store: Store, flaky: Flaky, journal: Jo
 def test_runs_stop_and_go_on_with_their_search(store: Store, journal: Journal) -> None:
     def status(name: str) -> tuple[str, str]:
         found = store.client.get_run((store.children(parent) | {"search": parent})[name].id)
+        assert "" not in found.data.tags.values()
         return found.info.status, found.data.tags.get("error", "")
 
     parent = store.start("search")

@@ -51,7 +51,7 @@ def test_the_leaderboard_is_read_from_the_store(
     with pytest.raises(LeighError, match="has no trials"):
         leaderboard(store=str(tmp_path / "store"))
     parent = store.start("search", kind="search")
-    log_references(store, parent, {"baseline": {"wells/accuracy": 0.9}}, {}, at=1e9)
+    log_references(store, parent, {"baseline": {"wells/accuracy": 0.9}}, {"data": "x"}, at=1e9)
     for number in (7, 8, 9, 12):
         tags: dict[str, Any] = {"model": "resnext", "trial": number} | ({"winner": True} if number == 7 else {})
         run = store.start(f"resnext-{number}", parent=parent, **tags)

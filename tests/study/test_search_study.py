@@ -94,8 +94,9 @@ def test_runs_of_a_search_whose_process_is_gone_are_closed(
     parent = store.find_search_run(folder.name)
     assert parent is not None
     with locked_search(folder) as saved:
-        facts = {"facts": {}, "image_sizes": {"autoencoder": 32}, "done": folder / "delivered"}
-        with Delivery(saved.journal, store, parent, **facts) as delivery:
+        spaces = {"autoencoder": study.options.spaces[0].model_dump(mode="json")}
+        given = {"facts": {"data": "plate"}, "spaces": spaces, "done": folder / "delivered"}
+        with Delivery(saved.journal, store, parent, **given) as delivery:
             assert delivery.flush(30)
             trial = delivery.run("autoencoder-1")
         close_interrupted(store, study.console)
