@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, TypedDict
+from typing import Any, ClassVar, Literal, NotRequired, TypedDict
 
 __all__ = [
     "CURVES",
@@ -92,6 +92,7 @@ class StudySettings(TypedDict):
     seed: int
     time_budget_s: float | None
     line: str
+    checkpoints: NotRequired[str]
 
 
 class DataFacts(TypedDict):

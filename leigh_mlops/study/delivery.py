@@ -18,7 +18,7 @@ from leigh_mlops.study.trial_notes import drawn_note, ended_note
 from leigh_mlops.tracking import NOTE, Measurement, Run, Store, StoreUnavailableError
 from leigh_mlops.trials import Journal
 
-__all__ = ["Delivery"]
+__all__ = ["Delivery", "kept_step"]
 
 _AT_ONCE = 500
 _LONGEST_WAIT_S = 15.0
@@ -226,6 +226,16 @@ class Delivery:
             else:
                 self._try_step(partial(run.set_tags, {"error": event.reason[:_LONGEST_TAG]}))
                 self._try_step(partial(run.end, event.status, at=event.time))
+
+
+def kept_step(epochs: Sequence[EpochDone]) -> int:
+    """Step of the metrics of the network that a trial keeps, from all its epochs.
+
+    It is the best epoch; in a population, where a network may come from another member, the epoch since which it is
+    kept.
+    """
+    pairs = zip(epochs, [None, *epochs], strict=False)
+    return max(event.epoch for event, before in pairs if _kept_measurements(event, before))
 
 
 def _kept_measurements(event: EpochDone, before: EpochDone | None) -> list[Measurement]:

@@ -6,13 +6,17 @@ from dataclasses import dataclass
 
 import torch
 
+from leigh_mlops.search.checkpoint_count import checkpoints_to_keep
 from leigh_mlops.settings import SearchSpace, TrainingSettings
+from leigh_mlops.study.spaces import weight_bytes
 from leigh_mlops.training import PreparedData, TrainingState, build_network, estimate_trial_memory, fit
 
 __all__ = ["FamilyPlan", "count_processors", "plan_families", "seconds_per_epoch"]
 
 # An image costs a forward pass and two passes back in training, and one forward pass in validation.
 _VALIDATION_COST = 1 / 3
+
+_STATES_OF_A_CHECKPOINT = 4  # weights, best weights, and two moments of each weight
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,7 @@ class FamilyPlan:
         concurrent_trials: Trials at once.
         memory_bytes: Main memory of a trial.
         epoch_s: Seconds of an epoch.
+        weights_bytes: Size of the weights of a network.
     """
 
     space: SearchSpace
@@ -32,6 +37,19 @@ class FamilyPlan:
     concurrent_trials: int
     memory_bytes: int
     epoch_s: float
+    weights_bytes: int
+
+    def stored_networks(self, checkpoints: str) -> int:
+        """Count the networks that the store keeps at most, by the choice of checkpoints."""
+        return 1 if checkpoints == "none" else 2 * min(self.space.keep, self.space.trials)
+
+    @property
+    def checkpoint_bytes(self) -> int:
+        """Estimate the bytes of all checkpoints while the search runs: network, best network and optimizer of each."""
+        running = self.space.trials if self.space.algorithm == "pbt" else self.concurrent_trials
+        kept = 0 if self.space.algorithm == "pbt" else min(self.space.keep, self.space.trials)
+        states = _STATES_OF_A_CHECKPOINT * self.weights_bytes * self.space.folds
+        return states * (running * checkpoints_to_keep(self.space) + kept)
 
     @property
     def search_s(self) -> float:
@@ -67,6 +85,7 @@ def _plan_family(space: SearchSpace, data: PreparedData, workers: int | None) ->
         concurrent_trials=max(1, min(workers or int(fit_at_once), space.trials)),
         memory_bytes=estimate_trial_memory(space.family, settings, data, folds=space.folds),
         epoch_s=seconds_per_epoch(space, data) * space.folds,
+        weights_bytes=weight_bytes(space, len(data.channels)),
     )
 
 

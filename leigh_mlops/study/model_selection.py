@@ -28,12 +28,13 @@ from leigh_mlops.study.evaluation import Evaluation, evaluate_package
 from leigh_mlops.study.examples import display_limits
 from leigh_mlops.study.reference_statistics import reliability_facts
 from leigh_mlops.study.score_figures import score_figures
-from leigh_mlops.tracking import CHALLENGER, Run, Store, Version
+from leigh_mlops.tracking import BEST_MODEL, CHALLENGER, Run, Store, Version
 from leigh_mlops.training import PreparedData, initial_weight_digests
 
 __all__ = [
     "Winner",
     "accuracy_gain",
+    "checkpoint_package",
     "counterfactual_references",
     "evaluate_and_register",
     "log_package",
@@ -117,6 +118,15 @@ def make_package(
     return ModelPackage(model, tuple(data.channels), scale.to_json(), means, arrays, facts | about)
 
 
+def checkpoint_package(package: ModelPackage, model: Network) -> ModelPackage:
+    """Package another epoch of a trial from that of its best epoch: enough to go on from it, and to predict.
+
+    It names the fields that were used for training and selection, so that no later training is tested on them.
+    """
+    digests = {name: array for name, array in package.arrays.items() if name.endswith("_digests")}
+    return ModelPackage(model, package.channels, package.scale, None, digests, dict(package.about))
+
+
 def needs_references(model: Network) -> bool:
     """Return whether a model makes counterfactuals, which are evaluated beside references."""
     return has_capability(model, "classify") and has_capability(model, "decode")
@@ -128,8 +138,8 @@ def counterfactual_references(data: PreparedData, scale: IntensityScale) -> dict
     return maps | oracle_arrays(data, scale.full_scale) | typicality_arrays(data, scale.full_scale)
 
 
-def log_package(store: Store, run: Run, package: ModelPackage) -> str:
-    """Log a package to its run; return its address for the registry."""
+def log_package(store: Store, run: Run, package: ModelPackage, name: str = BEST_MODEL, step: int = 0) -> str:
+    """Log a package to its run as the network of an epoch (``step``); return its address for the registry."""
     spec = package.model.spec
     with tempfile.TemporaryDirectory() as temporary:
         save_package(package, Path(temporary) / "package")
@@ -139,6 +149,8 @@ def log_package(store: Store, run: Run, package: ModelPackage) -> str:
             channels=spec.channels,
             image_size=spec.image_size,
             classifies=package.model.task == "classify",
+            name=name,
+            step=step,
         )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from leigh_mlops.events import Drawn, Ended, EpochDone
+from leigh_mlops.events import Ended, EpochDone, TrialEvent
 from leigh_mlops.models import MODELS
 from leigh_mlops.report.run_notes import kept_sentence, trial_note
 
@@ -12,7 +12,7 @@ __all__ = ["drawn_note", "ended_note"]
 Space = Mapping[str, Any]
 
 
-def drawn_note(space: Space, data: str, event: Drawn | Ended, sentences: Sequence[str] = ()) -> str:
+def drawn_note(space: Space, data: str, event: TrialEvent, sentences: Sequence[str] = ()) -> str:
     """Describe a trial that was drawn.
 
     Args:

@@ -1,7 +1,7 @@
 """Runs, artifacts and the model registry: the only package that imports MLflow, called by the driver alone."""
 
 from leigh_mlops.tracking.pyfunc import PackagedNetwork
-from leigh_mlops.tracking.registry import CHALLENGER, CHAMPION, Version
+from leigh_mlops.tracking.registry import BEST_MODEL, CHALLENGER, CHAMPION, LAST_MODEL, Checkpoint, Version
 from leigh_mlops.tracking.runs import NOTE, Measurement, Run
 from leigh_mlops.tracking.secrets import first_line
 from leigh_mlops.tracking.source_revision import revision
@@ -9,9 +9,12 @@ from leigh_mlops.tracking.store import Store, serve_ui
 from leigh_mlops.tracking.store_errors import NoVersionError, StoreUnavailableError
 
 __all__ = [
+    "BEST_MODEL",
     "CHALLENGER",
     "CHAMPION",
+    "LAST_MODEL",
     "NOTE",
+    "Checkpoint",
     "Measurement",
     "NoVersionError",
     "PackagedNetwork",

@@ -10,7 +10,7 @@ from mlflow.tracking import MlflowClient
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.events import Drawn, Ended, EpochDone, Paused, Resumed
-from leigh_mlops.study.delivery import Delivery
+from leigh_mlops.study.delivery import Delivery, kept_step
 from leigh_mlops.tracking import Run, Store, StoreUnavailableError
 from leigh_mlops.trials import Journal
 
@@ -140,6 +140,8 @@ def test_the_value_shown_is_that_of_the_network_that_is_kept(store: Store, journ
         journal.append(EpochDone("resnext", 1, {}, "c", 6, worse, 2, taken))
         assert delivery.flush(30)
         assert shown("val/mse") == (0.2, [(1, 0.9), (2, 0.4), (4, 0.3), (6, 0.2)])
+    epochs = [event for event in journal.events if isinstance(event, EpochDone)]
+    assert [kept_step(epochs[:count]) for count in (1, 3, 5, 6)] == [1, 2, 4, 6]
 
 
 @pytest.mark.parametrize("how", ["away", "deaf"])

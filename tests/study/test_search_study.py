@@ -59,12 +59,18 @@ def test_a_plan_says_what_would_run_and_trains_nothing(study: SearchStudy, said:
     assert "GiB" in shown
     assert "Nothing was trained; leave out --dry-run to begin." in shown
     assert "early stopping" not in shown
+    said_of_disk = " ".join(shown.split())
+    assert "best and last epoch of the kept trials: 4 of autoencoder (" in said_of_disk
+    assert "Checkpoints of running and kept trials take about" in said_of_disk
     assert not Path(str(study.store)).exists()
     assert interrupted_searches() == {}
     halving = study.options.spaces[0].replace_fields(early_stopping="asha")
     replace(study, options=replace(study.options, spaces=[halving])).show()
     assert "early stopping ends most trials before" in said.getvalue()
-    replace(study, options=replace(study.options, time_budget_s=0.5)).show()
+    replace(study, options=replace(study.options, time_budget_s=0.5, checkpoints="none")).show()
+    assert "the winners alone: 1 of autoencoder (" in " ".join(said.getvalue().split())
+    with pytest.raises(LeighError, match="--keep-checkpoints 'some' is unknown; choose one of all, best, none"):
+        replace(study, options=replace(study.options, checkpoints="some")).show()
     assert "In all at most 0 s" in said.getvalue()
 
 
