@@ -31,7 +31,8 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 BEST_MODEL, LAST_MODEL = "model", "last"
 """Names of the MLflow models of a run: the network of its best epoch, and that of its last one."""
 
-_LOGGED = "models:/m-"
+_LOGGED = re.compile("models:/m-[0-9a-f]{32}")
+"""Address of an MLflow model without a registered name."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class Registry:
         Raises:
             LeighError: The address is malformed, or the store has no such network.
         """
-        if address.startswith(_LOGGED):
+        if _LOGGED.fullmatch(address):
             return Checkpoint(address)
         parts = re.fullmatch(r"runs:/(\w+)(?:/(\w+))?", address)
         if parts is None:
