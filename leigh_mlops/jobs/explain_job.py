@@ -331,7 +331,8 @@ class ExplainJob:
                 yield run
             return
         tags = {"model_version": version.uri, "model": package.model.spec.family, "demo": package.about["demo"]}
-        note = explanation_note(version.uri, Path(job["data"]).name, str(self.out))
+        data = self.source.path.name if self.source.path else "demo"
+        note = explanation_note(version.uri, data, str(self.out))
         with self.store.run(f"explain {version.uri}", kind="explain", note=note, **tags) as run:
             run.log_params({key: value for key, value in job.items() if key not in _UNLOGGED_KEYS})
             yield run
