@@ -35,11 +35,13 @@ from tests.conftest import write_class_folders
 BATCH = 8
 
 
-def job_speed(folder: Path, package: ModelPackage, source: DataSource, methods: list[str], workers: int) -> float:
+def job_speed(
+    folder: Path, package: ModelPackage, data: PreparedData, source: DataSource, methods: list[str], workers: int
+) -> float:
     """Fields per second of the job from its first batch to its last."""
     store = Store.open(str(folder / "store"))
     run = store.start("bench", kind="search")
-    version = store.register("bench", log_package(store, run, package), run, {})
+    version = store.register("bench", log_package(store, run, package, data), run, {})
     out = folder / "out"
     ExplainJob(
         store, version.uri, source, out, Console(quiet=True), methods=methods, batch_size=BATCH, workers=workers
@@ -88,7 +90,7 @@ def main() -> None:
         torch.set_num_threads(1)
         loop = loop_speed(package, data, methods)
         torch.set_num_threads(threads)
-        job = job_speed(folder, package, source, methods, given.workers) / given.workers
+        job = job_speed(folder, package, data, source, methods, given.workers) / given.workers
     print(
         f"{job:.3f} fields/s of the job per worker, {loop:.3f} of the loop ({given.workers} workers, one thread each)"
     )

@@ -7,6 +7,7 @@ from leigh_mlops.evaluate import evaluate
 from leigh_mlops.explain import explain
 from leigh_mlops.ingest import ingest
 from leigh_mlops.leaderboard import leaderboard
+from leigh_mlops.platemap import platemap
 from leigh_mlops.promote import promote
 from leigh_mlops.synthesize import synthesize
 from leigh_mlops.train import train
@@ -16,7 +17,7 @@ from leigh_mlops.ui import ui
 
 def main() -> None:
     """Run ``leigh COMMAND``."""
-    run(synthesize, ingest, augment, tune, train, evaluate, explain, blind, leaderboard, promote, ui)
+    run(synthesize, platemap, ingest, augment, tune, train, evaluate, explain, blind, leaderboard, promote, ui)
 
 
 if __name__ == "__main__":

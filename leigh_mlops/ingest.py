@@ -38,6 +38,14 @@ def ingest(
     z: Annotated[
         str, typer.Option(help="max for the maximum projection of a stack, or the number of one plane.")
     ] = "max",
+    time: Annotated[
+        str | None,
+        typer.Option(help="Time point to keep if fields have several: a number, first, last or all."),
+    ] = None,
+    acquisition: Annotated[
+        str | None,
+        typer.Option(help="Acquisition to keep if fields have several: a number, first, last or all."),
+    ] = None,
     platemap: Platemap = None,
     illumination: Annotated[
         Path | None,
@@ -64,7 +72,14 @@ def ingest(
     json_path: Annotated[Path | None, typer.Option("--json", help="JSON file for the summary.")] = None,
 ) -> None:
     """List the images in a folder, flag flawed ones, and test whether the plate layout predicts the class."""
-    from leigh_mlops.plates import EXCLUDED_BY_DEFAULT, PICTURES, check_table_path, find_images, parse_shares
+    from leigh_mlops.plates import (
+        EXCLUDED_BY_DEFAULT,
+        PICTURES,
+        check_table_path,
+        find_images,
+        parse_repeat,
+        parse_shares,
+    )
     from leigh_mlops.report.image_files import atomic_write
     from leigh_mlops.report.ingest_summary import (
         QualityReport,
@@ -87,17 +102,20 @@ def ingest(
         z="max" if z == "max" else _plane(z),
         illumination=illumination,
         plate_size=plate_size,
+        time=None if time is None else parse_repeat(time, "--time"),
+        acquisition=None if acquisition is None else parse_repeat(acquisition, "--acquisition"),
     )
     rule = EXCLUDED_BY_DEFAULT if exclude is None else [name for name in split_list(exclude) or [] if name != "none"]
     quality_report = QualityReport(found.table) if names_only else _check_quality(found, image_size, rule)
-    summary = summarize_images(found, quality_report)
+    summary = summarize_images(found, quality_report, shares)
     print_summary(console, found, quality_report, summary)
     if out is not None:
-        write_images(console, out, found, quality_report, summary)
+        write_images(console, out, found, quality_report, summary, shares)
     if json_path is not None:
         with atomic_write(json_path) as temporary:
             temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    chosen = any(option is not None for option in (channels, pattern, illumination, plate_size, exclude))
+    options = (channels, pattern, illumination, plate_size, exclude, time, acquisition)
+    chosen = any(option is not None for option in options)
     chosen |= z != "max" or found.preset == PICTURES
     print_next_step(console, data, out, platemap, found, quality_report, chosen=chosen, shares=shares)
 

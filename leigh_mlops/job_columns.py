@@ -9,9 +9,11 @@ __all__ = [
     "CALIBRATED",
     "CHANGE",
     "COUNTERFACTUAL",
+    "GAIN",
     "IMAGE",
     "INTERPOLATION",
     "LATENT",
+    "OFFSET",
     "ORACLE",
     "PART",
     "PICTURE",
@@ -81,6 +83,8 @@ LATENT = ColumnFamily("latent_")
 COUNTERFACTUAL = ColumnFamily("counterfactual_")
 IMAGE = ColumnFamily("image_")
 QUALITY = ColumnFamily("quality_")
+OFFSET = ColumnFamily("offset_")
+GAIN = ColumnFamily("gain_")
 PICTURE = ColumnFamily("picture_")
 INTERPOLATION = ColumnFamily("interpolation_")
 AFTER = ColumnFamily("after_")

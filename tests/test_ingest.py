@@ -2,14 +2,16 @@ import json
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.ingest import ingest
-from leigh_mlops.plates import read_table
+from leigh_mlops.plates import read_table, write_table
 from leigh_mlops.synthesize import synthesize
+from tests.plates.vendors.test_ome_zarr import write_plate
 
 
 def call(function, *arguments):
@@ -147,9 +149,10 @@ def test_without_classes_the_next_step_is_a_plate_map(tmp_path):
     output = call(ingest, tmp_path, "--names-only")
     assert "Fields without a class, excluded from training: 1." in output
     assert "platemap.csv" in output.splitlines()[-1]
-    (tmp_path / "platemap.csv").write_text("well_position;zustand\nB02;krank\n")
+    (tmp_path / "platemap.csv").write_text("well_position;zustnd\nB02;krank\n")
     output = call(ingest, tmp_path, "--names-only")
     assert f"Plate map: {tmp_path / 'platemap.csv'}." in output
+    assert "zustnd: not understood, the nearest known name is zustand" in output
     assert f"in the column condition of {tmp_path / 'platemap.csv'}" in output.splitlines()[-1]
 
 
@@ -209,3 +212,58 @@ def test_too_few_wells_are_said_before_a_search(tmp_path):
     for path in sorted((root / "WT").iterdir())[2:]:
         path.unlink()
     assert "A search cannot use these images: class 'WT' has 2 wells" in call(ingest, root, "--names-only")
+
+
+def test_columns_and_damaged_cells_of_a_plate_map_are_listed(tmp_path):
+    root, summary = class_folders(tmp_path / "study", alternate), tmp_path / "s.json"
+    cells = "Vertiefung;Substanz;Konzentration (nM)\nB02;;\nB04;abc;{}\nB06;abc;2,5\n"
+    (root / "platemap.csv").write_text(cells.format("1,5"), encoding="utf-8")
+    output = call(ingest, root, "--names-only")
+    said = "Columns of the plate map: Vertiefung: well; Substanz: compound; Konzentration (nM): dose in nM."
+    assert said in output
+    assert "not what was expected" not in output
+    (root / "platemap.csv").write_text(cells.format("07. Mai"), encoding="utf-8")
+    output = call(ingest, root, "--names-only", "--json", summary)
+    assert "B04, column Konzentration (nM): '07. Mai' is lost; expected a number, perhaps 7.5, which" in output
+    assert json.loads(summary.read_text())["platemap"]["cells"][0]["value"] == "07. Mai"
+
+
+def test_leaks_of_a_given_split_and_the_use_of_each_well_are_said(tmp_path):
+    root, summary, table = class_folders(tmp_path / "study", alternate), tmp_path / "s.json", tmp_path / "t.csv"
+    output = call(ingest, root, "--names-only", "--out", table)
+    assert "Wells in a search with its defaults: training: 12; validation: 4; test: 4." in output
+    assert "Leak" not in output
+    assert table.with_suffix(".wells.png").exists()
+    given = read_table(table)
+    given["Metadata_Split"] = ["train", "val", "test", "train"] * 5
+    twin = given.iloc[[0]].assign(Metadata_Site=2, Metadata_Split="test")
+    write_table(pd.concat([given, twin]), table)
+    output = call(ingest, table, "--names-only", "--json", summary)
+    assert "Leak: 1 wells are in more than one part of the given split (for example 1/B02)." in output
+    values = json.loads(summary.read_text())
+    assert values["leaked"] == ["1/B02"]
+    assert values["use_of_wells"]["1/B02"] == "several parts"
+    assert values["uses"] == {"training": 9, "validation": 5, "test": 5, "several parts": 1}
+
+
+def test_plates_of_two_scales_are_told_before_a_search(tmp_path):
+    root, table = class_folders(tmp_path / "study", alternate), tmp_path / "t.csv"
+    call(ingest, root, "--names-only", "--out", table)
+    given = read_table(table)
+    assert "differ in scale" not in call(ingest, table, "--names-only")
+    write_table(given.assign(Metadata_PixelSize_um=[0.3] * 10 + [0.6] * 10), table)
+    output = call(ingest, table, "--names-only")
+    assert "Warning: plates differ in scale (0.3 and 0.6 µm per pixel: 1)" in output
+    assert "A search cannot use these images: plates differ in scale" in output
+
+
+def test_what_a_plate_holds_and_cannot_be_read_is_named(tmp_path):
+    plate, summary = write_plate(tmp_path / "Q.zarr", wells=("C/05", "C/06")), tmp_path / "s.json"
+    assert "cannot be read" not in call(ingest, plate, "--names-only")
+    file = plate / "C/06/zarr.json"
+    file.write_text(file.read_text()[:30])
+    output = call(ingest, plate, "--names-only", "--json", summary)
+    assert "Parts of the plate that cannot be read: 1 (Q.zarr/C/06 (zarr.json is damaged" in output
+    values = json.loads(summary.read_text())
+    assert values["refused"] == [str(plate / "C/06")]
+    assert "damaged" in values["reasons"][str(plate / "C/06")]

@@ -360,6 +360,8 @@ def test_mlflow_itself_can_predict(searched: tuple[Workshop, str], monkeypatch: 
     mlflow.set_tracking_uri(shop.uri)
     mlflow.set_registry_uri(shop.uri)
     model = mlflow.pyfunc.load_model("models:/leigh-resnext@champion")
-    probabilities = model.predict(np.zeros((2, 3, 32, 32), np.float32))
-    assert probabilities.shape == (2, 2)
-    assert probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    assert model.input_example.shape == (1, 3, 32, 32)
+    assert model.input_example.max() > 1
+    answer = model.predict(np.concatenate([model.input_example, model.input_example]))
+    assert list(answer) == ["predicted", "probability_DS", "probability_TT", "seen"]
+    assert (answer["probability_DS"] + answer["probability_TT"]).tolist() == pytest.approx([1, 1])

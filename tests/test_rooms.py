@@ -16,7 +16,8 @@ ROOMS = [
 ]  # fmt: skip
 CORE = ["plates", "scores", "images", "models", "training", "explanations"]
 COMMANDS = [
-    "tune", "train", "evaluate", "explain", "blind", "leaderboard", "promote", "ui", "ingest", "augment", "synthesize",
+    "tune", "train", "evaluate", "explain", "blind", "leaderboard", "promote", "ui", "ingest", "platemap", "augment",
+    "synthesize",
 ]  # fmt: skip
 
 

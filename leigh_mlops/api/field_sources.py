@@ -1,6 +1,7 @@
 """Images of a notebook, an image table or arrays, as the fields that a job would make of them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,10 +23,21 @@ from leigh_mlops.plates import table_channels
 from leigh_mlops.plates.columns import Metadata, is_metadata
 from leigh_mlops.study.plate_levels import plate_adjustments
 
-__all__ = ["FieldSource", "check_arrays", "check_table", "open_fields"]
+__all__ = ["FieldSource", "PlateAdjustment", "check_arrays", "check_table", "open_fields", "plate_adjustment"]
 
 _NO_PLATE = ""
 _KEY = (Metadata.PLATE, Metadata.WELL, Metadata.SITE)
+
+
+@dataclass(frozen=True)
+class PlateAdjustment:
+    """Offset and gain by which the channels of one plate get the level of a model's controls, as in ``job.json``.
+
+    Attributes:
+        channels: Shape (C, 2), raw intensity and factor, channels in the order of the model.
+    """
+
+    channels: Sequence[Sequence[float]]
 
 
 class FieldSource(Protocol):
@@ -54,7 +66,8 @@ def open_fields(package: ModelPackage, images: Any, channels: Sequence[str] | No
         package: The model.
         images: An image table; or raw uint8 or uint16 arrays, (N, C, H, W) or a sequence of (C, H, W).
         channels: Names of the channels of arrays; None for the model's, in its order.
-        controls: Negative controls of the plates, a table or arrays, for a model that is scaled by controls.
+        controls: Negative controls of the plates, a table or arrays, for a model that is scaled by controls; for
+            arrays also the plate's adjustment.
 
     Raises:
         LeighError: They do not fit the model.
@@ -85,7 +98,8 @@ class _ArrayFields:
         self._images = _order_channels(package, check_arrays(images), channels, "images")
         self.index: pd.Index = pd.RangeIndex(len(self._images))
         self.metadata = pd.DataFrame(index=self.index)
-        self._preparation = FieldPreparation(package, _array_adjustment(package, channels, controls))
+        known = plate_adjustment(package, channels, controls)
+        self._preparation = FieldPreparation(package, None if known is None else {_NO_PLATE: known.channels})
 
     def read(self, row: int) -> Field:
         image = self._images[row]
@@ -180,22 +194,38 @@ def _table_adjustment(package: ModelPackage, table: pd.DataFrame, controls: Any)
     return plate_adjustments(package, whole, Console(quiet=True))
 
 
-def _array_adjustment(package: ModelPackage, channels: Sequence[str] | None, controls: Any) -> Adjust:  # noqa: ANN401
+def plate_adjustment(
+    package: ModelPackage,
+    channels: Sequence[str] | None,
+    controls: Any,  # noqa: ANN401
+) -> PlateAdjustment | None:
+    """Adjustment of the plate of some arrays; None for a model that is not scaled by controls.
+
+    Args:
+        package: The model.
+        channels: Names of the channels of arrays; None for the model's, in its order.
+        controls: See `open_fields`.
+
+    Raises:
+        LeighError: There are no controls, or they do not fit the model.
+    """
     reference = _reference(package)
     if reference is None:
         return None
+    if isinstance(controls, PlateAdjustment):
+        return controls
     if controls is None:
         raise LeighError(
             "The model is scaled by each plate's own negative controls, but arrays do not tell which these are; pass "
             "raw images of the plate's negative controls, or the table of the plate, as controls=."
         )
     if not isinstance(controls, pd.DataFrame):
-        return {_NO_PLATE: _measure_adjustment(package, reference, channels, controls)}
+        return PlateAdjustment(_measure_adjustment(package, reference, channels, controls))
     check_table(controls)
     if len(controls[Metadata.PLATE].unique()) > 1:
         raise LeighError("controls= has several plates, but arrays do not name theirs; pass the table of one plate.")
     (levels,) = (plate_adjustments(package, controls.reset_index(drop=True), Console(quiet=True)) or {}).values()
-    return {_NO_PLATE: levels}
+    return PlateAdjustment(levels)
 
 
 def _measure_adjustment(

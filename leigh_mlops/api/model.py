@@ -13,7 +13,6 @@ import pandas as pd
 import torch
 
 from leigh_mlops.api.field_sources import FieldSource, open_fields
-from leigh_mlops.api.model_card import ModelCard, read_card
 from leigh_mlops.api.results import Counterfactuals, Heatmaps
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import (
@@ -26,6 +25,7 @@ from leigh_mlops.explanations import (
     select_explainers,
 )
 from leigh_mlops.explanations.prepared_field import Field
+from leigh_mlops.images import invert_adjustment
 from leigh_mlops.job_columns import PROBABILITY, JobColumn, counterfactual_family
 from leigh_mlops.jobs.counterfactual_metrics import explain_and_save, measure_changes
 from leigh_mlops.jobs.options import ExplainOptions, resolve_options
@@ -35,6 +35,7 @@ from leigh_mlops.jobs.saved_counterfactual import SavedCounterfactual
 from leigh_mlops.jobs.validation import check_options
 from leigh_mlops.jobs.worker import check_prediction, fit_batch_size, load_to_device
 from leigh_mlops.report.image_files import round_trip_tiff16
+from leigh_mlops.study.model_card import ModelCard, read_card
 
 __all__ = ["Model", "load"]
 
@@ -153,6 +154,33 @@ class Model:
             records[row] = {"failure": str(error)}
         columns = [*names, "seen", *(["failure"] if failures else [])]
         return pd.concat([source.metadata, pd.DataFrame(records, columns=columns, index=source.index)], axis=1)
+
+    def reconstruct(
+        self,
+        images: Any,  # noqa: ANN401
+        *,
+        channels: Sequence[str] | None = None,
+        controls: Any = None,  # noqa: ANN401
+    ) -> Floats:
+        """Reconstruct each image from its latents.
+
+        Args:
+            images: Image table or raw arrays.
+            channels: Channels of arrays.
+            controls: Negative controls of the plate.
+
+        Returns:
+            Raw intensities in the units of the acquisition on the grid of the model's images, shape (N, C, h, w).
+
+        Raises:
+            LeighError: The model cannot reconstruct, or the images do not fit it.
+        """
+        explainers = select_explainers(self.package.model, ("reconstruction",))
+        source = open_fields(self.package, images, channels, controls)
+        found = self._explain(source, explainers, ExplanationContext())
+        return np.stack(
+            [invert_adjustment(one.explanation.images["reconstruction"], one.field.adjust) for one in found]
+        )
 
     def heatmap(
         self,

@@ -10,7 +10,7 @@ import pandas as pd
 from rich.console import Console
 
 from leigh_mlops.errors import escape_unprintable
-from leigh_mlops.plates import EXCLUDED_BY_DEFAULT, FoundImages, find_images
+from leigh_mlops.plates import EXCLUDED_BY_DEFAULT, FoundImages, RepeatChoice, find_images
 from leigh_mlops.report.sentences import format_count
 from leigh_mlops.study.prepare import add_flags, add_pixels
 
@@ -29,6 +29,8 @@ def read_plate(
     z: int | Literal["max"] = "max",
     illumination: str | os.PathLike[str] | None = None,
     plate_size: int | None = None,
+    time: RepeatChoice = None,
+    acquisition: RepeatChoice = None,
     quality: bool = False,
 ) -> pd.DataFrame:
     """Find the images of a plate, or of several, as a table with one row per field.
@@ -45,6 +47,9 @@ def read_plate(
         z: ``max`` projects all planes of a field, a number keeps that plane.
         illumination: Folder of flat-field images.
         plate_size: Wells of the plate, for file names that only number the wells.
+        time: Time point to keep (a number, ``first``, ``last`` or ``all``) where fields have several; by default
+            the one that most fields have.
+        acquisition: Acquisition to keep, likewise.
         quality: Whether to read every image and add ``Metadata_Flags`` (blurred, empty, saturated, …) and
             ``Metadata_Excluded``; the pixels stay in the cache.
 
@@ -60,6 +65,8 @@ def read_plate(
         z=z,
         illumination=illumination,
         plate_size=plate_size,
+        time=time,
+        acquisition=acquisition,
     )
     _warn_of_losses(found, Path(path))
     if not quality:
@@ -75,11 +82,13 @@ def _warn_of_losses(found: FoundImages, path: Path) -> None:
         "left out": ("file", [file.name for file in found.unmatched]),
         "named but not there": ("file", [file.name for file in found.absent]),
         "not in the plate map": ("well", found.unjoined),
+        "of the plate and cannot be read": ("part", [file.name for file in found.refused]),
     }
     phrases = [
         f"{format_count(len(names), noun)} {'is' if len(names) == 1 else 'are'} {what} (for example {names[0]})"
         for what, (noun, names) in losses.items()
         if names
     ]
+    phrases += [note for note in found.notes if not note.startswith("the folder")]
     if phrases:
         warnings.warn(escape_unprintable(f"{path}: {'; '.join(phrases)}."), stacklevel=3)

@@ -8,15 +8,21 @@ from leigh_mlops.plates.confounds import (
     probe_plate,
     probe_position,
 )
+from leigh_mlops.plates.control_labels import standard_controls
 from leigh_mlops.plates.demo import DemoDesign, find_twins, flawed_fields, is_demo, write_demo_plate
 from leigh_mlops.plates.donors import Donors, describe_donors
 from leigh_mlops.plates.find_images import FoundImages, find_images
 from leigh_mlops.plates.folds import NO_FOLD, assign_folds, fold_split, nested_folds
 from leigh_mlops.plates.layout import Layout, describe_layout, has_other_class_neighbour, plate_shape, position_features
 from leigh_mlops.plates.names import PRESETS, FieldName, parse_name, parse_well, well_name
+from leigh_mlops.plates.number_cells import CellProblem
 from leigh_mlops.plates.picture_folders import PICTURES
-from leigh_mlops.plates.platemap import join_platemap, read_platemap
+from leigh_mlops.plates.pixel_sizes import differing_scales, require_one_scale, scale_phrases
+from leigh_mlops.plates.platemap_file import PlatemapReading, parse_platemap, read_platemap
+from leigh_mlops.plates.platemap_headers import HeaderReading
+from leigh_mlops.plates.platemap_join import join_platemap
 from leigh_mlops.plates.quality import EXCLUDED_BY_DEFAULT, FLAGS, count_flags_by_class, flag_fields
+from leigh_mlops.plates.repeats import RepeatChoice, parse_repeat
 from leigh_mlops.plates.split import (
     assign_split,
     describe_split,
@@ -34,6 +40,7 @@ from leigh_mlops.plates.treatment import (
     leave_out_treated,
     well_compounds,
 )
+from leigh_mlops.plates.well_uses import WellUse, well_uses
 
 __all__ = [
     "FoundImages",
@@ -58,6 +65,11 @@ __all__ = [
     "is_treated",
     "leave_out_treated",
     "well_compounds",
+    "RepeatChoice",
+    "parse_repeat",
+    "differing_scales",
+    "require_one_scale",
+    "scale_phrases",
     "Donors",
     "describe_donors",
     "FieldName",
@@ -66,6 +78,13 @@ __all__ = [
     "parse_name",
     "parse_well",
     "well_name",
+    "CellProblem",
+    "HeaderReading",
+    "PlatemapReading",
+    "parse_platemap",
+    "standard_controls",
+    "WellUse",
+    "well_uses",
     "read_platemap",
     "join_platemap",
     "plate_shape",

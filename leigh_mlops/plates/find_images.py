@@ -14,8 +14,12 @@ from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.plates.field_grouping import gather_fields
 from leigh_mlops.plates.folder_scan import Scan, scan_folder
 from leigh_mlops.plates.illumination_columns import add_illumination
+from leigh_mlops.plates.number_cells import CellProblem
 from leigh_mlops.plates.picture_folders import PICTURE_CHANNELS, PICTURES, find_pictures
-from leigh_mlops.plates.platemap import find_platemap, join_platemap, read_platemap
+from leigh_mlops.plates.platemap_file import find_platemap, parse_platemap
+from leigh_mlops.plates.platemap_headers import HeaderReading
+from leigh_mlops.plates.platemap_join import join_platemap
+from leigh_mlops.plates.repeats import RepeatChoice, choose_repeats
 from leigh_mlops.plates.table import read_table, table_channels
 from leigh_mlops.plates.vendors import scan_index
 
@@ -37,6 +41,8 @@ class FoundImages:
         unjoined: Wells (``plate/B03``) that are not in the plate map.
         why: Why this preset, and what was decided about planes and wells, in one sentence without
             its end.
+        notes: Decisions on plates, time points and acquisitions, each a sentence without its end.
+        refused: What an index or an OME-Zarr plate holds and cannot be taken; each has its reason.
         reasons: Path to the reason why it was left out, where more is known.
         absent: Files that an index or a table names and that do not exist.
         unused: Wells of the plate map (``plate/B03``, or ``B03`` where it names no plate) without
@@ -44,6 +50,8 @@ class FoundImages:
         empty_folders: Folders of a class in which no image is known.
         platemap: The plate map that was joined.
         unknown_controls: Words for controls in the plate map that are not known, and read as none.
+        headers: Reading of each header of the plate map.
+        damaged_cells: Cells of the plate map that are not what their columns expect.
     """
 
     table: pd.DataFrame
@@ -52,12 +60,16 @@ class FoundImages:
     unmatched: list[Path] = field(default_factory=list)
     unjoined: list[str] = field(default_factory=list)
     why: str = ""
+    notes: list[str] = field(default_factory=list)
+    refused: list[Path] = field(default_factory=list)
     reasons: dict[Path, str] = field(default_factory=dict)
     absent: list[Path] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
     empty_folders: list[str] = field(default_factory=list)
     platemap: Path | None = None
     unknown_controls: list[str] = field(default_factory=list)
+    headers: list[HeaderReading] = field(default_factory=list)
+    damaged_cells: list[CellProblem] = field(default_factory=list)
 
 
 def find_images(
@@ -70,6 +82,8 @@ def find_images(
     z: int | Literal["max"] = "max",
     illumination: str | os.PathLike[str] | None = None,
     plate_size: int | None = None,
+    time: RepeatChoice = None,
+    acquisition: RepeatChoice = None,
 ) -> FoundImages:
     """Find the images of a study.
 
@@ -95,6 +109,9 @@ def find_images(
         z: ``max`` projects all planes of a field, a number keeps that plane.
         illumination: Folder of flat-field images, or the one of a single channel.
         plate_size: Wells of the plate, for file names that only number the wells.
+        time: Time point to keep (a number, ``first``, ``last`` or ``all``) where fields have several; by
+            default the one that most fields have, the first of those.
+        acquisition: Acquisition to keep, likewise.
 
     Raises:
         LeighError: The path does not exist or holds no images; no name is known; two files stand
@@ -107,16 +124,19 @@ def find_images(
     if preset == PICTURES and pattern is None and path.is_dir():
         return _from_pictures(path, platemap, channels)
     where = Path(platemap) if platemap is not None else find_platemap(path)
-    wells = None if where is None else read_platemap(where)
+    read = None if where is None else parse_platemap(where)
+    wells = None if read is None else read.table
     if path.is_dir():
-        classes = wells is None or Metadata.CONDITION not in wells
+        named = set() if wells is None else set(wells.get(Metadata.CONDITION, pd.Series(dtype=str)).dropna())
         scan = None if pattern else scan_index(path, preset)
-        scan = scan or scan_folder(path, preset, pattern=pattern, plate_size=plate_size, classes=classes)
-        found = _from_scan(scan, channels, z)
+        scan = scan or scan_folder(
+            path, preset, pattern=pattern, plate_size=plate_size, classes=not named, map_classes=named
+        )
+        found = _from_scan(scan, channels, z, time, acquisition)
     else:
-        found = _from_table(path, channels)
-    if wells is not None:
-        joined = join_platemap(found.table, wells)
+        found = _from_table(path, channels, time, acquisition)
+    if read is not None:
+        joined = join_platemap(found.table, read.table)
         found = replace(
             found,
             table=joined.table,
@@ -124,6 +144,8 @@ def find_images(
             unjoined=joined.unjoined,
             unused=joined.unused,
             unknown_controls=joined.unknown_controls,
+            headers=read.headers,
+            damaged_cells=read.problems,
         )
     _check_one_class_per_well(found.table)
     if illumination is not None:
@@ -131,15 +153,23 @@ def find_images(
     return found
 
 
-def _from_scan(scan: Scan, channels: Mapping[str, int | str] | None, z: int | Literal["max"]) -> FoundImages:
-    gathered = gather_fields(scan, channels, z)
+def _from_scan(
+    scan: Scan,
+    channels: Mapping[str, int | str] | None,
+    z: int | Literal["max"],
+    time: RepeatChoice,
+    acquisition: RepeatChoice,
+) -> FoundImages:
+    gathered = gather_fields(scan, channels, z, time=time, acquisition=acquisition)
     return FoundImages(
         gathered.table,
         gathered.channels,
         scan.preset,
         unmatched=[*scan.unmatched, *gathered.left_out],
         why="; ".join([scan.why, *gathered.notes]),
+        notes=[*scan.notes, *gathered.repeats],
         reasons=scan.reasons | gathered.left_out,
+        refused=scan.refused,
         absent=scan.absent,
         empty_folders=scan.empty_folders,
     )
@@ -159,11 +189,20 @@ def _from_pictures(
     return FoundImages(table, names, PICTURES, list(pictures.left_out), why=why, reasons=pictures.left_out)
 
 
-def _from_table(path: Path, channels: Mapping[str, int | str] | None) -> FoundImages:
-    table = read_table(path)
+def _from_table(
+    path: Path, channels: Mapping[str, int | str] | None, time: RepeatChoice, acquisition: RepeatChoice
+) -> FoundImages:
+    table, notes = read_table(path), []
+    for column, wanted in ((Metadata.ACQUISITION, acquisition), (Metadata.TIME, time)):
+        if wanted is not None:  # without a choice, the table is one
+            table, note = choose_repeats(table, column, wanted)
+            notes += [note] if note else []
+    table = table.reset_index(drop=True)
     absent = _find_absent_files(table)
     table, names = pick_channels(table, table_channels(table), channels)
-    return FoundImages(table, names, "table", why=f"{path} is a table of {len(table)} fields", absent=absent)
+    return FoundImages(
+        table, names, "table", why=f"{path} is a table of {len(table)} fields", notes=notes, absent=absent
+    )
 
 
 def _find_absent_files(table: pd.DataFrame) -> list[Path]:

@@ -1,27 +1,22 @@
 """Image files in a folder, described by their names and the folders above them."""
 
 import os
-import re
 import shlex
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
 
 from leigh_mlops.errors import LeighError, escape_unprintable
 from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.plates.folder_roles import SPLIT_PARTS, FolderPlace, FolderRoles, find_roles, is_step, split_part
 from leigh_mlops.plates.listing import IMAGE_SUFFIXES, Listing, list_images
 from leigh_mlops.plates.name_parsing import ParsedNames, read_names, read_with_pattern
 from leigh_mlops.plates.names import PRESETS, FieldName, compile_pattern, well_name
+from leigh_mlops.plates.pattern_suggestion import suggest_pattern
 
 __all__ = ["IMAGE_SUFFIXES", "SPLIT_PARTS", "Scan", "file_paths", "scan_folder", "split_part"]
-
-SPLIT_PARTS = ("train", "val", "test")
-_PART_NAMES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
-_STEP = re.compile(r"(?P<kind>TimePoint|ZStep)_(?P<number>\d{1,9})", re.IGNORECASE | re.ASCII)
-_NO_CLASS = re.compile(r"[\d\s._-]+")
-"""Folders that only number or date what lies in them."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +34,8 @@ class Scan:
         empty_folders: Folders of a class in which no image is known.
         absent: Files that an index names and that do not exist.
         channel_names: Number to name of a channel, as the acquisition calls it.
+        refused: What an index or an OME-Zarr plate holds and cannot be taken; each has its reason.
+        notes: Decisions on plates and classes, each a sentence without its end.
     """
 
     files: pd.DataFrame
@@ -49,6 +46,8 @@ class Scan:
     empty_folders: list[str] = field(default_factory=list)
     absent: list[Path] = field(default_factory=list)
     channel_names: dict[str, str] = field(default_factory=dict)
+    refused: list[Path] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def file_paths(files: pd.DataFrame) -> "map[Path]":
@@ -63,12 +62,13 @@ def scan_folder(
     pattern: str | None = None,
     plate_size: int | None = None,
     classes: bool = True,
+    map_classes: Collection[str] = (),
 ) -> Scan:
     """Read the names of all image files below a folder.
 
-    Folders may stand as ``[train|val|test/][class/][plate/]``, ``[plate/]Images/`` or
-    ``[plate/]TimePoint_1/ZStep_1/`` above the files. A plate without a name is called as the data
-    folder.
+    Folders stand above the files as :func:`~leigh_mlops.plates.folder_roles.find_roles` says. A
+    plate without a name is called as the data folder, and plates whose files bear one name as
+    their folders.
 
     Args:
         root: The data folder.
@@ -76,10 +76,11 @@ def scan_folder(
         pattern: The user's own regular expression, which wins over the preset.
         plate_size: Wells of the plate, for names that only number them.
         classes: Whether folders may be classes; where a plate map names these, folders are plates.
+        map_classes: Classes of the plate map: folders called so are no plates.
 
     Raises:
-        LeighError: No image file, none that a preset knows, or a file whose name and folder
-            name two classes.
+        LeighError: No image file, none that a preset knows, a file whose name and folder
+            name two classes, or two levels of folders that may both be the classes.
     """
     listing = list_images(root)
     if not listing.images and not listing.refused:
@@ -93,18 +94,35 @@ def scan_folder(
         path: why for path, index in unknown.items() if (why := read.reasons.get(index) or _known_flaw(path.name))
     }
     scan = Scan(pd.DataFrame(), read.preset, [*unknown, *listing.refused], read.why, reasons)
-    records = [_record(start, folder, name, known, classes) for (folder, name), known in pairs if known is not None]
+    above = [
+        os.path.dirname(folder) if index in read.in_folder else folder for index, ((folder, _), _) in enumerate(pairs)
+    ]
+    used = {folder for folder, (_, known) in zip(above, pairs, strict=True) if known is not None}
+    roles = find_roles(start, used, classes=classes, map_classes=map_classes)
+    records = [
+        _record(folder, name, known, roles.places[top])
+        for top, ((folder, name), known) in zip(above, pairs, strict=True)
+        if known is not None
+    ]
     if not records:
         raise LeighError(_no_match_message(root, scan))
-    files = _fill_plate_names(pd.DataFrame.from_records(records), Path(start))
-    found = replace(scan, files=files)
+    parted, notes = _part_plates(pd.DataFrame.from_records(records))
+    files = _fill_plate_names(parted, Path(start))
+    found = replace(scan, files=files, notes=[*_kept_notes(roles, files), *notes])
     return _add_empty_folders(found, listing, start) if classes else found
+
+
+def _kept_notes(roles: FolderRoles, files: pd.DataFrame) -> list[str]:
+    """Notes on folders, without those on classes where the file names are what tells the class."""
+    told = bool(set(files["condition"].dropna()) - {place.condition for place in roles.places.values()})
+    return [] if told else roles.notes
 
 
 def _read(listing: Listing, start: str, preset: str, pattern: str | None, plate_size: int | None) -> ParsedNames:
     names = [name for _, name in listing.images]
     if pattern is None:
-        return read_names(names, preset, plate_size)
+        folders = ["" if folder == start else os.path.basename(folder) for folder, _ in listing.images]
+        return read_names(names, preset, plate_size, folders=folders)
     if "/" in pattern:
         names = [Path(folder, name).relative_to(start).as_posix() for folder, name in listing.images]
     return read_with_pattern(names, compile_pattern(pattern))
@@ -117,20 +135,23 @@ def _known_flaw(name: str) -> str | None:
 def _no_match_message(root: Path, scan: Scan) -> str:
     first = scan.unmatched[0]
     reason = f" ({scan.reasons[first]})" if first in scan.reasons else ""
+    pattern = suggest_pattern(first.name)
+    shown = (
+        f"--pattern {shlex.quote(pattern)} would read it"
+        if pattern
+        else "no part of this one reads as a well, which may be in its folder or in a plate map of your own"
+    )
     return (
         f"none of the {len(scan.unmatched)} image files in {escape_unprintable(root)} matches a known name, "
         f"for example {first.name!r}{reason}; "
-        f"each name must contain the well, as in B03_s1.png (well B03, field 1): rename them, choose a preset "
-        f"({', '.join(PRESETS)}), give a pattern, or use a table (.parquet, .csv). Ordinary pictures in class "
-        f"folders, which are not fields of a plate, become a table with python -m leigh_mlops.ingest "
+        f"each name must contain the well, as in B03_s1.png (well B03, field 1): {shown}. Otherwise rename them, "
+        f"choose a preset ({', '.join(PRESETS)}), give a pattern, or use a table (.parquet, .csv). Ordinary "
+        f"pictures in class folders, which are not fields of a plate, become a table with python -m leigh_mlops.ingest "
         f"{shlex.quote(escape_unprintable(root))} --preset pictures --out pictures.parquet."
     )
 
 
-def _record(start: str, folder: str, name: str, known: FieldName, classes: bool) -> dict[str, object]:
-    place = _parse_folders(start, folder)
-    if not classes:
-        place = replace(place, plate=place.plate or place.condition, condition=None)
+def _record(folder: str, name: str, known: FieldName, place: FolderPlace) -> dict[str, object]:
     condition = place.condition
     if condition and known.plate and condition.casefold() == known.plate.casefold():
         condition = None  # the folder is the plate's
@@ -153,60 +174,42 @@ def _record(start: str, folder: str, name: str, known: FieldName, classes: bool)
         "folder": folder,
         "name": name,
         "frame": None,
+        "plate_folder": place.plate,
     }
 
 
-def split_part(folder: str) -> str | None:
-    """Part of a split that a folder's name stands for.
-
-    Example:
-        >>> split_part("Validation"), split_part("DS")
-        ('val', None)
-    """
-    part = _PART_NAMES.get(folder.casefold(), folder.casefold())
-    return part if part in SPLIT_PARTS else None
-
-
-@dataclass(frozen=True)
-class _FolderInfo:
-    """Content of the folder names between the data folder and a file."""
-
-    split: str | None = None
-    condition: str | None = None
-    plate: str | None = None
-    z: int | None = None
-    time: int | None = None
-
-
-@lru_cache(maxsize=4096)
-def _parse_folders(start: str, folder: str) -> _FolderInfo:
-    names = list(Path(os.path.relpath(folder, start)).parts)
-    split = split_part(names[0]) if names else None
-    names = names[1:] if split else names
-    steps = {match["kind"].casefold(): int(match["number"]) for name in names if (match := _STEP.fullmatch(name))}
-    of_a_microscope = bool(steps) or (bool(names) and names[-1].casefold() == "images")
-    names = [name for name in names if name.casefold() != "images" and not _STEP.fullmatch(name)]
-    place = _FolderInfo(split, z=steps.get("zstep"), time=steps.get("timepoint"))
-    if of_a_microscope and len(names) == 1:
-        return replace(place, plate=names[0])
-    condition = names[0] if names and not _NO_CLASS.fullmatch(names[0]) else None
-    return replace(place, condition=condition, plate=names[-1] if len(names) > 1 or (not condition and names) else None)
+def _part_plates(files: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Name plates by their folders where files of several bear one name, and say so."""
+    folders = files.pop("plate_folder")
+    several = folders.groupby(files[Metadata.PLATE]).nunique()
+    shared = [str(name) for name in several.index[several > 1]]
+    rows = files[Metadata.PLATE].isin(shared) & folders.notna()
+    notes = []
+    for name in shared:
+        there = sorted(folders[rows & (files[Metadata.PLATE] == name)].unique())
+        notes.append(
+            f"files of {len(there)} folders bear the plate name {name} and stay apart as plates "
+            f"{', '.join(there[:4])}{', …' if len(there) > 4 else ''}"
+        )
+    return files.assign(Metadata_Plate=files[Metadata.PLATE].mask(rows, folders)), notes
 
 
 def _fill_plate_names(files: pd.DataFrame, root: Path) -> pd.DataFrame:
     """Name unnamed plates by the nearest folder that is neither a class nor a part of a split."""
     taken = {*SPLIT_PARTS, "images", *files["condition"].dropna().str.casefold()}
     above = [folder.name for folder in (root, *root.parents)]
-    plate = next((name for name in above if name.casefold() not in taken and not _STEP.fullmatch(name)), root.name)
+    plate = next((name for name in above if name.casefold() not in taken and not is_step(name)), root.name)
     return files.assign(Metadata_Plate=files[Metadata.PLATE].fillna(plate).astype("str"))
 
 
 def _add_empty_folders(scan: Scan, listing: Listing, start: str) -> Scan:
     """Add the folders of a class in which no image is known; otherwise the class would vanish silently."""
-    known = {folder: _parse_folders(start, folder).condition for folder in scan.files["folder"].unique()}
+    above = {str(folder) for folder in scan.files["folder"].unique()}
+    places = find_roles(start, above.union(listing.folders), classes=True).places
+    known = {folder: places[folder].condition for folder in above}
     if not set(scan.files["condition"].dropna()) & set(known.values()):
         return scan  # no folder is a class here
-    of_class = {folder: _parse_folders(start, folder) for folder in listing.folders}
+    of_class = {folder: places[folder] for folder in listing.folders}
     tops = [
         folder
         for folder, place in of_class.items()

@@ -11,6 +11,7 @@ __all__ = ["IMAGE_SUFFIXES", "Listing", "list_images"]
 
 IMAGE_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg", ".c01", ".dib")
 _CONTAINERS = (".nd2", ".czi", ".lif", ".flex", ".vsi", ".oib", ".oif", ".zvi", ".dv", ".ims", ".lsm", ".stk")
+_PICTURES = (".layout.png", ".classes.png", ".wells.png", ".platemap.png")
 _SHADING = re.compile(r"(?:DC|SC)_.*(?:CAM\d+|CH\d+)\.tiff?", re.IGNORECASE)
 
 
@@ -65,8 +66,8 @@ def list_images(root: Path) -> Listing:
 
 
 def _is_ignored(name: str) -> bool:
-    """Return whether an entry is hidden, or a picture that `ingest` draws beside an image table."""
-    return name.startswith(".") or name.endswith((".layout.png", ".classes.png"))
+    """Return whether an entry is hidden, or a picture that `ingest` or `platemap` draws beside a table."""
+    return name.startswith(".") or name.endswith(_PICTURES)
 
 
 def _entry_name(entry: "os.DirEntry[str]") -> str:

@@ -11,6 +11,7 @@ from leigh_mlops.plates.presets import LOOSE_GENERIC, PRESETS
 
 __all__ = ["ParsedNames", "read_names", "read_with_pattern"]
 
+_FIELD_LETTERS = "cfpstwz"  # channel, field, plane, site, time, wavelength
 _DEFAULT_SIZES = (96, 384, 1536)
 _Groups = Mapping[str, str | None]
 
@@ -24,26 +25,36 @@ class ParsedNames:
         preset: The preset, or ``pattern``.
         why: Why this preset, in one sentence without its end.
         reasons: Number of a name to the reason why it was not read, where more is known.
+        in_folder: Numbers of the names of which the folder tells a part.
     """
 
     fields: list[FieldName | None]
     preset: str
     why: str
     reasons: dict[int, str] = field(default_factory=dict)
+    in_folder: frozenset[int] = frozenset()
 
 
-def read_names(names: Sequence[str], preset: str = "auto", plate_size: int | None = None) -> ParsedNames:
+def read_names(
+    names: Sequence[str],
+    preset: str = "auto",
+    plate_size: int | None = None,
+    *,
+    folders: Sequence[str] | None = None,
+) -> ParsedNames:
     """Read all names of a folder with one preset.
 
-    Two things are settled by all names together: a plate that is called like a well (``P2_C01``
-    is well C01 of plate P2 where ``P1_B03`` shows that there are such plates), and the size of a
-    plate whose wells are only numbered.
+    Some things are settled by all names together: a plate that is called like a well (``P2_C01``
+    is well C01 of plate P2 where ``P1_B03`` shows that there are such plates), the size of a
+    plate whose wells are only numbered, channels of one name that a number tells apart, and
+    whether ``f1`` is a well or a field.
 
     Args:
         names: File names.
         preset: A key of ``PRESETS``, or ``auto`` for the one that knows most names.
         plate_size: Wells of the plate, for numbered wells; by default the smallest of 96, 384 and
             1536 that has the largest number.
+        folders: Name of the folder of each file, which some presets read, too.
 
     Raises:
         LeighError: There is no such preset, or no plate of that size.
@@ -52,7 +63,8 @@ def read_names(names: Sequence[str], preset: str = "auto", plate_size: int | Non
         raise LeighError(
             f"{preset!r} is not a preset for file names; choose auto, {', '.join(PRESETS)}, pictures or ome-zarr."
         )
-    matches = {known: _matches(names, known) for known in (PRESETS if preset == "auto" else (preset,))}
+    above = [""] * len(names) if folders is None else folders
+    matches = {known: _matches(names, known, above) for known in (PRESETS if preset == "auto" else (preset,))}
     counts = {known: sum(groups is not None for groups in found) for known, found in matches.items()}
     ranked = sorted(counts, key=lambda known: -counts[known])
     chosen = ranked[0]
@@ -62,17 +74,37 @@ def read_names(names: Sequence[str], preset: str = "auto", plate_size: int | Non
     elif counts[ranked[1]]:
         why += f", {ranked[1]} {counts[ranked[1]]}"
     sizes, note = _sizes(matches[chosen], plate_size)
-    fields = [None if groups is None else build_field_name(groups, sizes) for groups in matches[chosen]]
+    told = _number_wavelengths(matches[chosen])
+    fields = [None if groups is None else build_field_name(groups, sizes) for groups in told]
     off = {
         number: f"its well is on no plate of {max(sizes)} wells"
         for number, groups in enumerate(matches[chosen])
         if sizes and groups is not None and fields[number] is None
     }
-    return ParsedNames(fields, chosen, why + note, off)
+    in_folder = frozenset(number for number, groups in enumerate(told) if groups and groups.get("folder"))
+    return ParsedNames(fields, chosen, why + note, off, in_folder)
 
 
-def _matches(names: Sequence[str], preset: str) -> list[_Groups | None]:
-    found: list[_Groups | None] = [match_name(name, preset) for name in names]
+def _number_wavelengths(matches: Sequence[_Groups | None]) -> list[_Groups | None]:
+    """Add the number of the wavelength to the names of channels that have several."""
+    numbers: dict[str | None, set[str]] = {}
+    for groups in matches:
+        if groups and (number := groups.get("wavelength")):
+            numbers.setdefault(groups.get("channel"), set()).add(number)
+    several = {channel for channel, known in numbers.items() if channel and len(known) > 1}
+    return [
+        {**groups, "channel": f"{groups['channel']} wix {groups['wavelength']}"}
+        if groups and groups.get("wavelength") and groups.get("channel") in several
+        else groups
+        for groups in matches
+    ]
+
+
+def _matches(names: Sequence[str], preset: str, folders: Sequence[str]) -> list[_Groups | None]:
+    pairs = zip(names, folders, strict=True)
+    found: list[_Groups | None] = [match_name(name, preset, folder) for name, folder in pairs]
+    if _are_fields(found):
+        return [None] * len(names)
     like_wells = {groups["plate_letters"] for groups in found if groups and "plate_letters" in groups}
     if like_wells:
         for number, name in enumerate(names):
@@ -80,6 +112,12 @@ def _matches(names: Sequence[str], preset: str) -> list[_Groups | None]:
             if match and match["plate_letters"] in like_wells:
                 found[number] = match.groupdict()
     return found
+
+
+def _are_fields(found: Sequence[_Groups | None]) -> bool:
+    """Return whether all wells are written as fields and channels are (``f1``, ``c2``), and none as a well alone is."""
+    wells = [well for groups in found if groups and (well := groups.get("well"))]
+    return bool(wells) and all(well[:1] in _FIELD_LETTERS and well[1:].isdecimal() for well in wells)
 
 
 def _sizes(matches: Sequence[_Groups | None], plate_size: int | None) -> tuple[dict[int, int], str]:

@@ -59,7 +59,7 @@ def parse_name(name: str, preset: str = "auto") -> FieldName | None:
     """Read a file name.
 
     Args:
-        name: File name without its folder.
+        name: File name, after the name of its folder and a ``/`` for presets that read it, too.
         preset: A key of :data:`PRESETS`, or ``auto`` for the first one that matches.
 
     Returns:
@@ -76,15 +76,24 @@ def parse_name(name: str, preset: str = "auto") -> FieldName | None:
     """
     if preset != "auto" and preset not in PRESETS:
         raise LeighError(f"{preset!r} is not a preset for file names; choose auto, {', '.join(PRESETS)}.")
+    folder, _, base = name.rpartition("/")
     for known in PRESETS if preset == "auto" else (preset,):
-        if groups := match_name(name, known):
+        if groups := match_name(base, known, folder):
             return build_field_name(groups)
     return None
 
 
-def match_name(name: str, preset: str) -> dict[str, str | None] | None:
-    """Groups of a preset's pattern in a file name; ``None`` where it does not match."""
-    if match := PRESETS[preset].pattern.fullmatch(name):
+def match_name(name: str, preset: str, folder: str = "") -> dict[str, str | None] | None:
+    """Groups of a preset's pattern in a file name; ``None`` where it does not match.
+
+    Where the folder tells a part, it is the group ``folder``.
+    """
+    pattern = PRESETS[preset].pattern
+    if "/" in pattern.pattern:
+        match = pattern.fullmatch(f"{folder}/{name}")
+        used = match and any(0 <= match.end(group) <= len(folder) for group in pattern.groupindex)
+        return match and match.groupdict() | {"folder": folder if used else None}
+    if match := pattern.fullmatch(name):
         return match.groupdict()
     if preset == "generic" and (match := LOOSE_GENERIC.fullmatch(name)) and _is_unambiguous(match.groupdict()):
         return match.groupdict()
@@ -114,12 +123,12 @@ def build_field_name(groups: Mapping[str, str | None], sizes: Mapping[int, int] 
     place = _place(groups, sizes)
     if place is None or not (1 <= place[0] <= MAX_ROWS and 1 <= place[1] <= MAX_COLS):
         return None
-    channel = groups.get("channel")
+    channel = groups.get("channel") or groups.get("late_channel")
     return FieldName(
         plate=groups.get("plate") or None,
         row=place[0],
         col=place[1],
-        site=_number(groups.get("site") or "1") or 0,
+        site=_site(groups),
         z=_number(groups.get("z") or groups.get("late_z")),
         channel=str(int(channel)) if channel and channel.isdecimal() else channel or None,
         condition=groups.get("condition") or None,
@@ -128,7 +137,9 @@ def build_field_name(groups: Mapping[str, str | None], sizes: Mapping[int, int] 
 
 
 def _place(groups: Mapping[str, str | None], sizes: Mapping[int, int] | None) -> tuple[int, int] | None:
-    if well := groups.get("well"):
+    if from_0 := groups.get("row_from_0"):
+        return int(from_0) + 1, int(groups["col_from_0"] or 0) + 1
+    if well := groups.get("well") or groups.get("late_well"):
         return parse_well(well) if _WELL.fullmatch(well.upper()) else None
     if index := groups.get("well_index"):
         number = int(index) - 1
@@ -139,6 +150,12 @@ def _place(groups: Mapping[str, str | None], sizes: Mapping[int, int] | None) ->
     if row.isdecimal():
         return int(row), col
     return (parse_well(f"{row}1")[0], col) if _WELL.fullmatch(f"{row}1".upper()) else None
+
+
+def _site(groups: Mapping[str, str | None]) -> int:
+    """Number of the field; where it has two, in rows and columns, their digits one after the other."""
+    across, down = groups.get("late_site") or groups.get("site"), groups.get("site_y")
+    return (_number(f"{down or ''}{across or ''}") or 0) if across or down else 1
 
 
 def _time(groups: Mapping[str, str | None]) -> int | None:

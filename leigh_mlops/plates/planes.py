@@ -12,7 +12,7 @@ from leigh_mlops.plates.columns import Metadata
 
 __all__ = ["project"]
 
-_FIELD = [Metadata.PLATE, Metadata.WELL, Metadata.SITE, Metadata.TIME]
+_FIELD = [Metadata.PLATE, Metadata.WELL, Metadata.SITE, Metadata.TIME, Metadata.ACQUISITION]
 _Texts = npt.NDArray[np.object_]
 
 
@@ -35,7 +35,7 @@ def project(files: pd.DataFrame, z: int | Literal["max"]) -> tuple[pd.DataFrame,
     """
     if z != "max":
         return _one_plane(files, z)
-    field = [name for name in _FIELD if files[name].notna().any()]
+    field = [name for name in _FIELD if name in files and files[name].notna().any()]
     planes = files.groupby(field, dropna=False)[Metadata.Z].nunique()
     if planes.max() <= 1:
         return files, "", files[:0]

@@ -8,11 +8,12 @@ import pandas as pd
 from leigh_mlops.errors import LeighError
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.plates.names import parse_well, well_name
-from leigh_mlops.plates.platemap import TEXT_COLUMNS
+from leigh_mlops.plates.platemap_file import TEXT_COLUMNS
+from leigh_mlops.plates.spreadsheet_text import quote_formulas, unquote_formulas
 
 __all__ = ["KEY", "read_table", "table_channels", "set_column_types", "write_table", "check_table_path"]
 
-KEY = [Metadata.PLATE, Metadata.WELL, Metadata.SITE, Metadata.Z, Metadata.TIME]
+KEY = [Metadata.PLATE, Metadata.WELL, Metadata.SITE, Metadata.Z, Metadata.TIME, Metadata.ACQUISITION]
 _TABLE_SUFFIXES = (".parquet", ".csv")
 _TEXT = ("FileName_", "PathName_", "Frame_", "Illumination_", Metadata.FLAGS)
 
@@ -50,7 +51,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
     columns = pd.read_csv(path, nrows=0).columns
     text = [c for c in columns if c in TEXT_COLUMNS or c.startswith(_TEXT)]
     # A class may be called NA.
-    return pd.read_csv(path, dtype=dict.fromkeys(text, "str"), keep_default_na=False, na_values=[""])
+    return unquote_formulas(pd.read_csv(path, dtype=dict.fromkeys(text, "str"), keep_default_na=False, na_values=[""]))
 
 
 def _add_positions(table: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -77,7 +78,7 @@ def set_column_types(table: pd.DataFrame) -> pd.DataFrame:
         LeighError: A column of whole numbers holds something else.
     """
     text = [str(c) for c in table if c in TEXT_COLUMNS or str(c).startswith(_TEXT)]
-    whole = [Metadata.SITE, Metadata.Z, Metadata.TIME, Metadata.ROW, Metadata.COLUMN]
+    whole = [*KEY[2:], Metadata.ROW, Metadata.COLUMN]
     try:
         numbers = {c: table[c].astype("Int64" if table[c].hasnans else "int64") for c in whole if c in table}
     except (TypeError, ValueError) as error:
@@ -102,6 +103,8 @@ def check_table_path(path: Path) -> None:
 def write_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     """Write an image table as Parquet or CSV, by the path's suffix, whole or not at all.
 
+    A CSV holds no text that a spreadsheet would run as a formula.
+
     Raises:
         LeighError: The path ends in neither ``.parquet`` nor ``.csv``.
     """
@@ -113,7 +116,7 @@ def write_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
         if path.suffix.lower() == ".parquet":
             table.to_parquet(temporary, index=False)
         else:
-            table.to_csv(temporary, index=False)
+            quote_formulas(table).to_csv(temporary, index=False)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

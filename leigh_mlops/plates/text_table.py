@@ -1,25 +1,30 @@
 """Text tables as spreadsheets save them: any usual separator, encoding and decimal sign."""
 
 import io
+import re
 import warnings
 from pathlib import Path
 
 import pandas as pd
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.plates.spreadsheet_text import bare_text
 
 __all__ = ["read_text_table"]
 
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _SEPARATORS = ",;\t"
+_SEPARATOR_LINE = re.compile(r"\"?sep=(.)\"?\s*", re.IGNORECASE)
+"""The first line by which Excel tells itself the separator."""
 
 
 def read_text_table(path: Path) -> pd.DataFrame:
     """Read a plate map's table, all of it as text.
 
-    Commas, semicolons or tabs separate its columns, by the first line. Its encoding is UTF-8,
-    UTF-16 with a byte-order mark, or that of Western European Windows, as Excel saves them.
-    Between semicolons a decimal comma is read as a point.
+    Commas, semicolons or tabs separate its columns, by the first line, or any sign by a line
+    ``sep=`` above it. Its encoding is UTF-8, UTF-16 with a byte-order mark, or that of Western
+    European Windows, as Excel saves them. Between semicolons a decimal comma is read as a point.
+    ``="A01"``, by which Excel keeps a text, is A01.
 
     Returns:
         One row per line, empty cells missing, spaces around names and values removed.
@@ -32,7 +37,11 @@ def read_text_table(path: Path) -> pd.DataFrame:
     remedy = "save it as CSV in UTF-8"
     try:
         text = _decode(path.read_bytes())
-        separator = max(_SEPARATORS, key=text.partition("\n")[0].count)
+        first, _, rest = text.partition("\n")
+        if told := _SEPARATOR_LINE.fullmatch(first):
+            text, separator = rest, told[1]
+        else:
+            separator = max(_SEPARATORS, key=first.count)
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header lose cells
             table = pd.read_csv(
@@ -46,7 +55,8 @@ def read_text_table(path: Path) -> pd.DataFrame:
 
 
 def _tidy(table: pd.DataFrame, *, decimal_comma: bool) -> pd.DataFrame:
-    table = table.rename(columns=lambda name: str(name).strip()).apply(lambda column: column.str.strip())
+    table = table.rename(columns=lambda name: bare_text(str(name).strip())).apply(lambda column: column.str.strip())
+    table = table.apply(lambda column: column.map(bare_text, na_action="ignore").astype("str"))
     table = table.mask(table == "").dropna(how="all")
     nameless = [name for name in table if str(name).startswith("Unnamed:") and table[name].isna().all()]
     table = table.drop(columns=nameless)

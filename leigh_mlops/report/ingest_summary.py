@@ -21,21 +21,29 @@ from leigh_mlops.plates import (
     count_treated,
     describe_donors,
     describe_layout,
+    differing_scales,
+    leaked_wells,
     leave_out_treated,
     parse_shares,
     position_effects,
     probe_confounds,
+    require_one_scale,
+    scale_phrases,
+    well_uses,
     write_table,
 )
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.class_montage import class_montage
 from leigh_mlops.report.layout_picture import layout_letters, layout_picture
-from leigh_mlops.report.sentences import confound_sentences, depth_lines, effect_lines, treated_sentences
+from leigh_mlops.report.platemap_sentences import header_record, platemap_lines
+from leigh_mlops.report.sentences import confound_sentences, depth_lines, effect_lines, treated_sentences, use_sentences
 from leigh_mlops.report.style import save_figure
 from leigh_mlops.report.terminal_tables import flag_table
+from leigh_mlops.report.well_picture import use_picture
 
 __all__ = [
     "QualityReport",
+    "find_uses",
     "has_missing_channel",
     "print_next_step",
     "print_summary",
@@ -76,9 +84,29 @@ class QualityReport:
         return self.quality[columns].rename(columns=lambda name: name.removeprefix(f"{measure}_"))
 
 
-def summarize_images(found: FoundImages, quality_report: QualityReport) -> dict[str, Any]:
-    """Summarize the images in plain numbers and names; a value that cannot be computed is empty."""
+def find_uses(quality_report: QualityReport, shares: str | None = None) -> tuple[pd.DataFrame, str]:
+    """Find what a search with its defaults would do with each well, and why it would do nothing, if so."""
     table = quality_report.classed_table
+    try:
+        fractions = (0.6, 0.2, 0.2) if shares is None or Metadata.SPLIT in table else parse_shares(shares)
+        parts: pd.Series[str] | None = assign_split(table, fractions=fractions)
+        require_one_scale(table)
+    except LeighError as error:
+        return well_uses(quality_report.table, table.get(Metadata.SPLIT)), str(error)
+    return well_uses(quality_report.table, parts), ""
+
+
+def summarize_images(found: FoundImages, quality_report: QualityReport, shares: str | None = None) -> dict[str, Any]:
+    """Summarize the images in plain numbers and names; a value that cannot be computed is empty.
+
+    Args:
+        found: The images.
+        quality_report: Their quality.
+        shares: Percent of the wells in each part, as the next command will have them.
+    """
+    table = quality_report.classed_table
+    uses, refusal = find_uses(quality_report, shares)
+    leaked = leaked_wells(table, table[Metadata.SPLIT]) if Metadata.SPLIT in table else []
     classes = table.dropna(subset=Metadata.CONDITION).groupby(Metadata.CONDITION)
     columns = [str(name) for name in quality_report.quality if str(name).startswith("background")]
     background = quality_report.quality[columns] if columns else None
@@ -91,11 +119,23 @@ def summarize_images(found: FoundImages, quality_report: QualityReport) -> dict[
         "why": found.why,
         "channels": list(found.channels),
         "classes": {str(name): {"wells": _count_wells(rows), "fields": len(rows)} for name, rows in classes},
+        "leaked": leaked,
+        "uses": {str(use): int(number) for use, number in uses["use"].value_counts().items()},
+        "use_of_wells": {f"{row[Metadata.PLATE]}/{row[Metadata.WELL]}": str(row["use"]) for _, row in uses.iterrows()},
+        "refusal": refusal,
         "treated": asdict(count_treated(quality_report.table)),
+        "notes": found.notes,
+        "scales": differing_scales(quality_report.table),
         "unmatched": [str(path) for path in found.unmatched],
+        "refused": [str(path) for path in found.refused],
+        "reasons": {str(path): reason for path, reason in found.reasons.items()},
         "absent": [str(path) for path in found.absent],
         "unjoined": found.unjoined,
         "unused": found.unused,
+        "platemap": {
+            "columns": [header_record(header) for header in found.headers],
+            "cells": [problem._asdict() for problem in found.damaged_cells],
+        },
         "failures": [{"path": path, "reason": reason} for path, reason in quality_report.failures],
         "flags": _flag_counts(table) | {"missing_channel": int(has_missing_channel(found).sum())},
         "bit_depth": {plate: str(depth) for plate, depth in _depths(quality_report).items()},
@@ -158,8 +198,7 @@ def print_summary(
         markup=False,
     )
     console.print(f"Reason for {found.preset}: {found.why}.", markup=False)
-    if found.platemap is not None:
-        console.print(f"Plate map: {found.platemap}.", markup=False)
+    _print_decisions(console, found, summary)
     _print_problems(console, found, quality_report, summary)
     if summary["classes"]:
         classes = Table("class", "wells", "fields")
@@ -172,6 +211,8 @@ def print_summary(
     if unclassed := summary["fields"] - sum(counts["fields"] for counts in summary["classes"].values()):
         of_treated = f", {treated.fields} of them of treated wells" if treated.fields else ""
         console.print(f"Fields without a class, excluded from training: {unclassed}{of_treated}.")
+    for line in use_sentences(summary["uses"], summary["leaked"]):
+        console.print(line, style="bold red" if line.startswith("Leak") else None, markup=False)
     if summary["layout"]:
         table = quality_report.classed_table
         for plate in list(dict.fromkeys(table[Metadata.PLATE]))[:_MAX_MAPS]:
@@ -182,10 +223,23 @@ def print_summary(
             console.print(line, markup=False)
 
 
+def _print_decisions(console: Console, found: FoundImages, summary: Mapping[str, Any]) -> None:
+    for note in found.notes:
+        console.print(f"Note: {note}.", markup=False)
+    for phrase in scale_phrases(summary["scales"]):
+        console.print(f"Warning: {phrase}. tune and train refuse them together.", style="bold yellow", markup=False)
+    if found.platemap is not None:
+        console.print(f"Plate map: {found.platemap}.", markup=False)
+        for line in platemap_lines(found.headers, found.damaged_cells):
+            console.print(line, markup=False)
+
+
 def _print_problems(
     console: Console, found: FoundImages, quality_report: QualityReport, summary: Mapping[str, Any]
 ) -> None:
     _print_examples(console, "Image files not used", [_with_reason(path, found.reasons) for path in found.unmatched])
+    entries = [f"{Path(*path.parts[-3:])} ({found.reasons[path]})" for path in found.refused]
+    _print_examples(console, "Parts of the plate that cannot be read", entries)
     _print_examples(console, "Folders without a usable image", found.empty_folders)
     _print_examples(console, "Listed files that do not exist", [path.name for path in found.absent])
     _print_examples(console, "Wells missing from the plate map", found.unjoined)
@@ -217,9 +271,14 @@ def _print_examples(console: Console, what: str, names: Sequence[str]) -> None:
 
 
 def write_images(
-    console: Console, out: Path, found: FoundImages, quality_report: QualityReport, summary: Mapping[str, Any]
+    console: Console,
+    out: Path,
+    found: FoundImages,
+    quality_report: QualityReport,
+    summary: Mapping[str, Any],
+    shares: str | None = None,
 ) -> None:
-    """Write the image table with its measures, and pictures of the layout and of fields of each class beside it."""
+    """Write the image table with its measures, and beside it pictures of layout, uses of wells and fields."""
     measures = quality_report.quality.add_prefix("Metadata_Quality_")
     write_table(pd.concat([quality_report.table, measures], axis=1), out)
     console.print(f"Wrote the image table to {out}.", markup=False)
@@ -227,6 +286,10 @@ def write_images(
     headline = [*confound_sentences(summary["confounds"]), summary["layout"]]
     save_figure(layout_picture(quality_report.classed_table, "\n".join(headline)), picture)
     console.print(f"Wrote the plate layout to {picture}.", markup=False)
+    picture = out.with_suffix(".wells.png")
+    headline = use_sentences(summary["uses"], summary["leaked"])
+    save_figure(use_picture(find_uses(quality_report, shares)[0], "\n".join(headline)), picture)
+    console.print(f"Wrote what a search would do with each well to {picture}.", markup=False)
     if quality_report.raw is None:
         return
     examples = class_montage(quality_report.classed_table, quality_report.raw, found.channels)
@@ -255,10 +318,8 @@ def print_next_step(
         where = found.platemap or "a platemap.csv next to the images (well_position,condition)"
         console.print(f"Next: add the class of each well in the column condition of {where}, then run ingest again.")
         return
-    try:
-        assign_split(table) if shares is None else assign_split(table, fractions=parse_shares(shares))
-    except LeighError as error:
-        console.print(f"A search cannot use these images: {error}", markup=False)
+    if refusal := find_uses(quality_report, shares)[1]:
+        console.print(f"A search cannot use these images: {refusal}", markup=False)
     if chosen and out is None:
         console.print("Next: run the same command with --out plate.parquet, which saves these options for a search.")
         return

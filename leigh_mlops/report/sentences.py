@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from leigh_mlops.plates import TreatedCounts
+from leigh_mlops.plates import TreatedCounts, WellUse
 
 __all__ = [
     "CONFOUNDED_AUC",
@@ -18,6 +18,8 @@ __all__ = [
     "metric_name",
     "comparison_sentences",
     "treated_sentences",
+    "leak_sentence",
+    "use_sentences",
 ]
 
 Scores = Mapping[str, float]
@@ -301,6 +303,27 @@ def treated_sentences(counts: TreatedCounts, *, train_on_compounds: bool = False
             f"{'counts' if counts.controls == 1 else 'count'} as labelled."
         )
     return sentences
+
+
+def leak_sentence(leaked: Sequence[str]) -> str:
+    """Describe the wells that a given split has in several parts; empty where there are none."""
+    if not leaked:
+        return ""
+    return (
+        f"Leak: {len(leaked)} wells are in more than one part of the given split (for example {leaked[0]}). Scores on "
+        "them show what the network has memorised, not how well it generalises."
+    )
+
+
+def use_sentences(uses: Mapping[str, int], leaked: Sequence[str] = ()) -> list[str]:
+    """Describe what a search would do with the wells, leaks first.
+
+    Args:
+        uses: Use (a value of ``WellUse``) to its number of wells.
+        leaked: Wells that a given split has in several parts.
+    """
+    listed = "; ".join(f"{use}: {uses[use]}" for use in WellUse if uses.get(use))
+    return [*([leak_sentence(leaked)] if leaked else []), f"Wells in a search with its defaults: {listed}."]
 
 
 def intensity_sentences(channels: Sequence[str], changes: Sequence[Scores]) -> list[str]:

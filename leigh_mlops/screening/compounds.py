@@ -1,7 +1,6 @@
 """Compounds: pooled replicates, tests for rescue, and dose responses."""
 
 import math
-import re
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ from pandas.api.types import is_numeric_dtype
 from leigh_mlops.errors import LeighError
 from leigh_mlops.job_columns import JobColumn
 from leigh_mlops.plates.columns import Metadata, add_metadata_prefix, is_metadata
+from leigh_mlops.plates.dose_units import is_dose_name
 from leigh_mlops.scores.dose_response import fit_dose_response
 from leigh_mlops.scores.fdr import false_discovery_rate
 from leigh_mlops.scores.rescue import PlateWells, Rescue, no_effect_p, percent_rescue, rescue
@@ -42,10 +42,6 @@ HIT_COLUMNS = [
 ]  # fmt: skip
 DOSE_COLUMNS = ["compound", "dose", *HIT_COLUMNS[2:11], "fitted"]
 _CURVE_COLUMNS = ["ec50", "ec50_low", "ec50_high", "hill", "curve_refusal"]
-
-# The unit is part of the name, as in plate maps of Cell Painting (mmoles_per_liter, mg_per_ml).
-_DOSE_WORDS = re.compile(r"dose|concentration|moles_per_lit|g_per_ml", re.IGNORECASE)
-_DOSE_UNITS = re.compile(r"_(?:[pnumµμ]?M|[nuµμm]?g_m[lL])$")
 
 Doubles = npt.NDArray[np.float64]
 
@@ -164,7 +160,7 @@ def dose_column(table: pd.DataFrame, requested: str | None = None) -> DoseColumn
     """
     if requested is not None:
         return DoseColumn(_requested_column(table, requested))
-    found = [str(name) for name in table if is_metadata(name) and _is_dose_name(str(name)) and _has_doses(table[name])]
+    found = [str(name) for name in table if is_metadata(name) and is_dose_name(str(name)) and _has_doses(table[name])]
     return DoseColumn(found[0]) if len(found) == 1 else DoseColumn(None, tuple(found))
 
 
@@ -253,10 +249,6 @@ def _requested_column(table: pd.DataFrame, requested: str) -> str:
     if not is_numeric_dtype(table[name]):
         raise LeighError(f"--doses {requested!r} has values that are not numbers; correct the plate map.")
     return name
-
-
-def _is_dose_name(name: str) -> bool:
-    return bool(_DOSE_WORDS.search(name) or _DOSE_UNITS.search(name))
 
 
 def _has_doses(column: "pd.Series[float]") -> bool:

@@ -14,7 +14,9 @@ from leigh_mlops.report.rendering import intensity_limits
 from leigh_mlops.report.sheets import HeatScale, SheetRow
 from leigh_mlops.training import PreparedData
 
-__all__ = ["Examples", "display_limits", "explain_examples"]
+__all__ = ["Examples", "display_limits", "example_request", "explain_examples"]
+
+Floats = npt.NDArray[np.float32]
 
 
 def display_limits(data: PreparedData) -> list[list[float]]:
@@ -70,6 +72,18 @@ def _methods(model: Network) -> tuple[str, ...]:
     defaults = default_explainers(model)
     reconstruction = ("reconstruction",) if has_capability(model, "decode") else ()
     return tuple(dict.fromkeys((*reconstruction, *defaults)))
+
+
+def example_request(data: PreparedData) -> tuple[Floats, list[float]]:
+    """Example of a request to a served model: a validation field at the size of the data.
+
+    Returns:
+        Its raw counts (1, C, S, S), whole numbers, and offset and gain of each channel on its plate (2 C,), nothing
+        for data that are not scaled by controls.
+    """
+    row = next(row for part in ("val", "train") for row in data.rows(part))
+    counts = np.rint(data.cache.pixels[[row]] * np.float32(data.cache.unit))
+    return counts, [] if data.cache.adjust is None else data.cache.adjust[row].ravel().tolist()
 
 
 def _example_rows(data: PreparedData, per_class: int) -> npt.NDArray[np.int64]:

@@ -1,10 +1,8 @@
 """Packaging of the best trials of a family; the winner is tested once and registered."""
 
 import platform
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +13,7 @@ from leigh_mlops import __version__
 from leigh_mlops.explanations import class_means
 from leigh_mlops.explanations.latent_map import PooledLatents
 from leigh_mlops.images import IntensityScale, fit_thresholds
-from leigh_mlops.models import ModelPackage, Network, has_capability, save_package
+from leigh_mlops.models import ModelPackage, Network, has_capability
 from leigh_mlops.models.package import CLASS_MAPS
 from leigh_mlops.plates import leaked_wells
 from leigh_mlops.plates.columns import Metadata
@@ -25,9 +23,11 @@ from leigh_mlops.study.champion import AtSize, Decision, comparison_key, decide_
 from leigh_mlops.study.class_map_fitting import fit_class_maps
 from leigh_mlops.study.counterfactual_references import cell_area, oracle_arrays, typicality_arrays
 from leigh_mlops.study.evaluation import Evaluation, evaluate_package
-from leigh_mlops.study.examples import display_limits
+from leigh_mlops.study.examples import display_limits, example_request
+from leigh_mlops.study.model_card import count_parts
 from leigh_mlops.study.reference_statistics import reliability_facts
 from leigh_mlops.study.score_figures import score_figures
+from leigh_mlops.study.version_card import read_version_card
 from leigh_mlops.tracking import BEST_MODEL, CHALLENGER, Run, Store, Version
 from leigh_mlops.training import PreparedData, initial_weight_digests
 
@@ -108,6 +108,7 @@ def make_package(
     arrays |= measured
     facts = trust | {
         "demo": data.demo,
+        "parts": count_parts(data),
         "display_limits": display_limits(data),
         "region_thresholds": thresholds,
         "cell_area": cell_area(data, thresholds),
@@ -138,20 +139,15 @@ def counterfactual_references(data: PreparedData, scale: IntensityScale) -> dict
     return maps | oracle_arrays(data, scale.full_scale) | typicality_arrays(data, scale.full_scale)
 
 
-def log_package(store: Store, run: Run, package: ModelPackage, name: str = BEST_MODEL, step: int = 0) -> str:
-    """Log a package to its run as the network of an epoch (``step``); return its address for the registry."""
-    spec = package.model.spec
-    with tempfile.TemporaryDirectory() as temporary:
-        save_package(package, Path(temporary) / "package")
-        return store.log_package(
-            run,
-            Path(temporary) / "package",
-            channels=spec.channels,
-            image_size=spec.image_size,
-            classifies=package.model.task == "classify",
-            name=name,
-            step=step,
-        )
+def log_package(
+    store: Store, run: Run, package: ModelPackage, data: PreparedData, name: str = BEST_MODEL, step: int = 0
+) -> str:
+    """Log a package to its run as the network of an epoch (``step``), with a field of its data as example.
+
+    Returns:
+        Its address for the registry.
+    """
+    return store.log_package(run, package, *example_request(data), name=name, step=step)
 
 
 def evaluate_and_register(
@@ -168,7 +164,8 @@ def evaluate_and_register(
     """Score the winner on the test part, once; register it; decide whether it becomes champion.
 
     A run that was registered before, in a search that was interrupted, gets no second version: its decision is kept,
-    and its scores are logged at the same time (``at``), so that they are stored once.
+    and its scores are logged at the same time (``at``), so that they are stored once. The description of the version
+    is its card.
     """
     version = store.find_run_version(name, run)
     decision = decide_promotion(store, name, package, at_size) if version is None else Decision.from_tags(version.tags)
@@ -184,6 +181,7 @@ def evaluate_and_register(
         store.set_alias(version, CHALLENGER)
     if decision.promote and (champion is None or champion.version < version.version):
         store.promote(name, version.version)
+    store.describe(version, read_version_card(store, version, package, version.uri).to_markdown())
     run.set_tags({"winner": True, "registered": version.uri, "champion": decision.promote, "decision": decision.reason})
     for figure_name, figure in score_figures(package.model.task, data, test.outputs, test.scores).items():
         run.log_figure(figure, f"figures/{figure_name}.png")

@@ -36,7 +36,7 @@ from leigh_mlops.study.study_options import StudyOptions
 from leigh_mlops.study.supervisor import Supervisor
 from leigh_mlops.study.trial_notes import ended_note
 from leigh_mlops.study.trial_pictures import log_trial_pictures
-from leigh_mlops.tracking import BEST_MODEL, LAST_MODEL, Run, Store, StoreUnavailableError, revision
+from leigh_mlops.tracking import BEST_MODEL, LAST_MODEL, NO_WHEEL, Run, Store, StoreUnavailableError, revision
 from leigh_mlops.training import load_trained_network
 from leigh_mlops.trials import Trial, collect_trials
 
@@ -201,6 +201,8 @@ class OpenSearch:
             else:
                 self._write_note(space, trial, other, stored_sentence([]))
         data, name = self.data.at_size(space.image_size), f"{self.options.line}-{space.family}"
+        if (unserved := run.tags().get(NO_WHEEL)) is not None:
+            self.console.print(unserved, style="bold", markup=False)
         winner = evaluate_and_register(self.store, run, package, uri, name, data, self.data.at_size, at=moment)
         return replace(winner, trial=ranked[0].name)
 
@@ -208,14 +210,14 @@ class OpenSearch:
         self, space: SearchSpace, trial: Trial, run: Run, package: ModelPackage, *, last: bool = True
     ) -> str:
         """Log the networks of a trial's best epoch and of its last one, once; return the address of the best."""
-        address = log_package(self.store, run, package, step=kept_step(self._epochs(trial)))
+        data, settings = self.data.at_size(space.image_size), TrainingSettings.from_flat(trial.config)
+        address = log_package(self.store, run, package, data, step=kept_step(self._epochs(trial)))
         stored = [(BEST_MODEL, trial.best_epoch)]
         if last and len(trial.epochs) != trial.best_epoch:
-            data, settings = self.data.at_size(space.image_size), TrainingSettings.from_flat(trial.config)
             model, _, epoch = load_trained_network(
                 space.family, settings, data, Path(trial.checkpoint or ""), last=True
             )
-            log_package(self.store, run, checkpoint_package(package, model), LAST_MODEL, step=epoch)
+            log_package(self.store, run, checkpoint_package(package, model), data, LAST_MODEL, step=epoch)
             stored.append((LAST_MODEL, epoch))
         self._write_note(space, trial, run, stored_sentence(stored))
         return address
@@ -238,7 +240,7 @@ class OpenSearch:
         about = {"run": run.id, "best_epoch": epoch, "val": trial.best, "seed": self.options.seed, "git": revision()}
         source = self.options.source
         about |= {"exclude": list(source.excluded_flaws), "train_on_compounds": source.train_on_compounds}
-        about |= {"beta": settings.beta}
+        about |= {"beta": settings.beta, "data": self.facts["data"]}
         baselines = self.data.baselines_for_size(space.image_size)
         references = self.data.references(space.image_size, scale) if needs_references(model) else None
         package = make_package(model, scale, data, baselines, about, [*data.starts.values()], references)

@@ -8,10 +8,11 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from leigh_mlops.errors import LeighError
+from leigh_mlops.errors import LeighError, escape_unprintable
 from leigh_mlops.images import open_cache
 from leigh_mlops.plates import (
     EXCLUDED_BY_DEFAULT,
+    FoundImages,
     assign_split,
     bit_depths,
     count_flags_by_class,
@@ -28,11 +29,13 @@ from leigh_mlops.plates import (
     parse_shares,
     probe_confounds,
     require_classes,
+    require_one_scale,
     write_demo_plate,
 )
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.progress import Progress
-from leigh_mlops.report.sentences import depth_lines, format_count, treated_sentences
+from leigh_mlops.report.platemap_sentences import cell_sentence
+from leigh_mlops.report.sentences import depth_lines, format_count, leak_sentence, treated_sentences
 from leigh_mlops.report.terminal_tables import flag_table
 from leigh_mlops.training import PARTS, PreparedData
 
@@ -102,6 +105,7 @@ def divided_table(source: DataSource, console: Console) -> DividedData:
     """
     table, channels, classes = find_labelled_data(source, console)
     require_classes(table)
+    require_one_scale(table)
     table = table.assign(Metadata_Split=_split(table, source))
     _show_split(table, console, source.group)
     console.print(describe_layout(table).sentence, markup=False)
@@ -188,12 +192,30 @@ def find_data(source: DataSource, console: Console) -> DividedData:
         f"channels {', '.join(found.channels)} (names read as {found.preset}).",
         markup=False,
     )
-    if found.unmatched:
-        console.print(
-            f"  {len(found.unmatched)} files match no pattern and are left out, for example {found.unmatched[0].name}",
-            markup=False,
-        )
+    _show_losses(found, console)
     return found.table, found.channels, _class_names(found.table)
+
+
+def _show_losses(found: FoundImages, console: Console) -> None:
+    """Print decisions that a user would want to know, and what was left out."""
+    lines = list(found.notes)
+    if cells := found.damaged_cells:
+        lines.append(
+            f"{format_count(len(cells), 'cell')} of the plate map not as expected (see leigh platemap), such as "
+            f"{cell_sentence(cells[0])}"
+        )
+    if found.refused:
+        first = found.refused[0]
+        lines.append(
+            f"{len(found.refused)} parts of the plate cannot be read and are left out, for example "
+            f"{Path(*first.parts[-3:])} ({found.reasons[first]})"
+        )
+    if found.unmatched:
+        lines.append(
+            f"{len(found.unmatched)} files match no pattern and are left out, for example {found.unmatched[0].name}"
+        )
+    for line in lines:
+        console.print(f"  {escape_unprintable(line)}", markup=False)
 
 
 def find_labelled_data(source: DataSource, console: Console) -> DividedData:
@@ -271,8 +293,4 @@ def _show_split(table: pd.DataFrame, console: Console, group: str) -> None:
     if unassigned.any():
         console.print(f"{unassigned.sum()} fields are in no part of the given split and are not used.")
     if leaked:
-        console.print(
-            f"[bold red]Leak: {len(leaked)} wells are in more than one part of the given split "
-            f"(for example {leaked[0]}). Scores on them show what the network has memorised, "
-            "not how well it generalises."
-        )
+        console.print(leak_sentence(leaked), style="bold red", markup=False)

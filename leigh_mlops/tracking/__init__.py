@@ -1,7 +1,7 @@
 """Runs, artifacts and the model registry: the only package that imports MLflow, called by the driver alone."""
 
-from leigh_mlops.tracking.pyfunc import PackagedNetwork
-from leigh_mlops.tracking.registry import BEST_MODEL, CHALLENGER, CHAMPION, LAST_MODEL, Checkpoint, Version
+from leigh_mlops.tracking.pyfunc import PackagedNetwork, ServedPackage
+from leigh_mlops.tracking.registry import BEST_MODEL, CHALLENGER, CHAMPION, LAST_MODEL, NO_WHEEL, Checkpoint, Version
 from leigh_mlops.tracking.runs import NOTE, Measurement, Run
 from leigh_mlops.tracking.secrets import first_line
 from leigh_mlops.tracking.source_revision import revision
@@ -16,9 +16,11 @@ __all__ = [
     "NOTE",
     "Checkpoint",
     "Measurement",
+    "NO_WHEEL",
     "NoVersionError",
     "PackagedNetwork",
     "Run",
+    "ServedPackage",
     "Store",
     "StoreUnavailableError",
     "Version",

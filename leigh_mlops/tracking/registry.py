@@ -4,29 +4,35 @@ import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import numpy as np
+import numpy.typing as npt
 from mlflow.entities import LoggedModelStatus
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model, ModelSignature
+from mlflow.models import Model
 from mlflow.tracking import MlflowClient
-from mlflow.types import Schema, TensorSpec
 from sqlalchemy.exc import SQLAlchemyError
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.tracking.pyfunc import LOADER, PACKAGE
+from leigh_mlops.models import ModelPackage, save_package
+from leigh_mlops.tracking.package_wheel import build_wheel
+from leigh_mlops.tracking.pyfunc import LOADER, PACKAGE, package_signature
 from leigh_mlops.tracking.runs import Run, tag_texts
 from leigh_mlops.tracking.secrets import first_line
 from leigh_mlops.tracking.store_errors import NoVersionError, translate_store_errors
 
-__all__ = ["BEST_MODEL", "CHALLENGER", "CHAMPION", "LAST_MODEL", "Checkpoint", "Registry", "Version"]
+__all__ = ["BEST_MODEL", "CHALLENGER", "CHAMPION", "LAST_MODEL", "NO_WHEEL", "Checkpoint", "Registry", "Version"]
 
 CHAMPION, CHALLENGER = "champion", "challenger"
+NO_WHEEL = "serving"
+"""Tag of a run: why no wheel of the code travels with its model."""
+_ARTIFACTS = "artifacts"  # folder to which MLflow copies artifacts
+_MOST_CHARACTERS = 5000  # of a description that a database takes
 
 BEST_MODEL, LAST_MODEL = "model", "last"
 """Names of the MLflow models of a run: the network of its best epoch, and that of its last one."""
@@ -75,28 +81,37 @@ class Registry:
     def log_package(
         self,
         run: Run,
-        folder: Path,
+        package: ModelPackage,
+        example: npt.NDArray[np.float32],
+        adjustment: Sequence[float] = (),
         *,
-        channels: int,
-        image_size: int,
-        classifies: bool,
         name: str = BEST_MODEL,
         step: int = 0,
     ) -> str:
         """Log a model package as an MLflow model of a run, once; return its address for :meth:`register`.
 
-        The metrics that the run has at the ``step``, the epoch of the network, become those of the model.
+        The metrics that the run has at the ``step``, the epoch of the network, become those of the model. The wheel of
+        this code travels with it. Where none can be built, the reason is the run's tag ``serving``.
+
+        Args:
+            run: Run of the model.
+            package: The package.
+            example: Raw counts of a field (1, C, H, W), an example of a request.
+            adjustment: Offset and gain of each channel on the plate of the example, (2 C,); empty where the model is
+                not scaled by controls.
+            name: Name of the model among those of the run.
+            step: Epoch of the network.
         """
         if (logged := self._logged_models(run).get(name)) is not None:
             return logged
-        spec = TensorSpec(np.dtype(np.float32), (-1, channels, image_size, image_size))
-        output = TensorSpec(np.dtype(np.float32), (-1, -1) if classifies else spec.shape)
         with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings(), translate_store_errors(self.client):
             warnings.simplefilter("ignore")
             # Otherwise it lies in MLflow's default experiment, whose files are those of the working directory.
             mlflow.set_experiment(experiment_id=self.experiment_id)
-            loader = Path(temporary) / "loader.py"
+            loader, folder = Path(temporary) / "loader.py", Path(temporary) / PACKAGE
             loader.write_text(LOADER)
+            save_package(package, folder)
+            wheel, requirements = _write_wheel(run, Path(temporary))
             info = Model.log(
                 artifact_path=None,
                 flavor=mlflow.pyfunc,
@@ -104,10 +119,10 @@ class Registry:
                 run_id=run.id,
                 step=step,
                 python_model=str(loader),
-                artifacts={PACKAGE: str(folder)},
-                signature=ModelSignature(inputs=Schema([spec]), outputs=Schema([output])),
-                input_example=np.zeros((1, *spec.shape[1:]), np.float32),
-                pip_requirements=["leigh_mlops"],
+                artifacts={PACKAGE: str(folder)} | wheel,
+                signature=package_signature(package),
+                input_example=(example, {"adjustment": list(adjustment)}) if len(adjustment) else example,
+                pip_requirements=requirements,
             )
         return str(info.model_uri)
 
@@ -156,6 +171,13 @@ class Registry:
         version = Version(name, int(made.version), run.id, texts)
         self.set_alias(version, CHALLENGER)
         return version
+
+    def describe(self, version: Version, text: str) -> None:
+        """Set the description of a version, Markdown that MLflow's UI shows; it is cut to what a store takes."""
+        whole = len(text) <= _MOST_CHARACTERS
+        shown = text if whole else f"{text[: _MOST_CHARACTERS - 1]}…"
+        with translate_store_errors(self.client):
+            self.client.update_model_version(version.name, str(version.version), shown)
 
     def find_run_version(self, name: str, run: Run) -> Version | None:
         """Find the version of a name that was registered from a run, if there is one."""
@@ -239,3 +261,15 @@ class Registry:
                 raise LeighError(f"{version.uri} holds no model package; register it again with the train command.")
             shutil.copytree(found[0], folder, dirs_exist_ok=True)
         return folder
+
+
+def _write_wheel(run: Run, folder: Path) -> tuple[dict[str, str], list[str]]:
+    """Write the wheel of this code; return it as an artifact, and the requirements of the model."""
+    try:
+        wheel = build_wheel()
+    except LeighError as error:
+        run.set_tags({NO_WHEEL: str(error)})
+        return {}, []
+    path = folder / wheel.file_name
+    path.write_bytes(wheel.content)
+    return {"wheel": str(path)}, wheel.requirements(_ARTIFACTS)

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from leigh_mlops.api.model import Model, load
-from leigh_mlops.api.model_card import read_card
+from leigh_mlops.study.model_card import read_card
 
 
 class Tags(HTMLParser):

@@ -2,8 +2,11 @@
 
 import copy
 import json
+import os
 import re
 import shlex
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +20,7 @@ from tests.deploy import services
 ROOT = services.DEPLOY.parent
 JOBS = ("rayjob-tune.yaml", "rayjob-explain.yaml")
 PINNED = re.compile(r"[\w./-]+:(?!latest)[\w.-]*\d[\w.-]*")
+DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 
 
 def job(name: str) -> dict:
@@ -46,6 +50,49 @@ def test_compose_file_is_one() -> None:
     broken["services"]["mlflow"]["volume"] = []
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(broken, schema)
+
+
+def test_one_node_has_all_gpus() -> None:
+    overlay = yaml.safe_load((services.DEPLOY / "compose.gpu.yaml").read_text())
+    jsonschema.validate(overlay, compose_schema())
+    base = services.compose()["services"]["ray-worker"]["deploy"]
+    assert "resources" not in base
+    (name,) = overlay["services"]
+    merged = base | overlay["services"][name]["deploy"]
+    assert (name, merged["replicas"]) == ("ray-worker", 1)
+    (device,) = merged["resources"]["reservations"]["devices"]
+    assert services.expanded(device["count"], {}) == "all"
+    assert device["capabilities"] == ["gpu"]
+
+
+def installed(folder: Path, index: str) -> list[tuple[list[str], set[str]]]:
+    """Arguments of each call of pip as an image is built, and the names in the file that it reads."""
+    (folder / "bin").mkdir(parents=True)
+    pip = folder / "bin" / "pip"
+    pip.write_text('#!/bin/sh\necho "$@" >> calls\n')
+    pip.chmod(0o755)
+    shutil.copy(services.DEPLOY / "requirements.lock", folder)
+    environment = {"PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}", "TORCH_INDEX": index}
+    script = ["sh", str(services.DEPLOY / "install_requirements.sh")]
+    subprocess.run(script, cwd=folder, env=environment, check=True)
+    calls = [line.split() for line in (folder / "calls").read_text().splitlines()]
+    return [(call, set(pins(folder / call[-1])) if call[-2] == "-r" else set()) for call in calls]
+
+
+def test_an_image_without_cuda_has_the_same_versions(tmp_path: Path) -> None:
+    ((_, everything),) = installed(tmp_path / "cuda", "")
+    shipped = pins(services.DEPLOY / "requirements.lock")
+    assert everything == set(shipped)
+    (first, kept), (second, _) = installed(tmp_path / "cpu", "https://index.example/cpu")
+    assert "--require-hashes" in first
+    left_out = everything - kept
+    assert {"torch", "torchvision", "triton", "nvidia-cudnn-cu13", "cuda-toolkit"} <= left_out
+    assert not [name for name in kept if re.match("nvidia-|cuda-", name)]
+    assert all(re.match("nvidia-|cuda-|triton|torch", name) for name in left_out)
+    assert second[-4:] == [
+        *("--index-url", "https://index.example/cpu"),
+        *(f"{name}=={shipped[name]}" for name in ("torch", "torchvision")),
+    ]
 
 
 @pytest.mark.parametrize("name", JOBS)
@@ -79,7 +126,9 @@ def test_every_image_is_pinned() -> None:
     assert not PINNED.fullmatch("postgres")
     images = [service["image"] for service in services.compose()["services"].values()]
     images += [container["image"] for name in JOBS for pod in pods(job(name)) for container in pod["containers"]]
-    images += re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    bases = re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert [base for base in bases if not DIGEST.search(base)] == []
+    images += [DIGEST.sub("", base) for base in bases]
     assert [image for image in images if not PINNED.fullmatch(image)] == []
 
 

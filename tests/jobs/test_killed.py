@@ -21,7 +21,7 @@ from tests.training.conftest import prepared
 
 pytestmark = pytest.mark.ray
 
-KILLS = 10
+KILLS = 4
 
 
 def begun(place: Path, out: str, address: str) -> "subprocess.Popen[bytes]":
@@ -47,8 +47,8 @@ def test_the_union_of_records_is_that_of_an_undisturbed_job(tmp_path: Path, ray_
     model = build_model("iresnet", classes=data.classes, image_size=32, channels=3, blocks=(1, 1), widths=(8, 8)).eval()
     store = Store.open(str(tmp_path / "store"))
     run = store.start("killed", kind="search")
-    package = make_package(model, data.scale("linear"), data, fit_baselines(data), {})
-    store.register("killed", log_package(store, run, package), run, {})
+    package = make_package(model, data.scale("linear"), data, fit_baselines(data), {}, references={})
+    store.register("killed", log_package(store, run, package, data), run, {})
     calm = begun(tmp_path, "calm", ray_address)
     assert calm.wait(300) == 0, (tmp_path / "log").read_text()
     moments, killed = random.Random(0), 0

@@ -21,6 +21,7 @@ def standard(**columns):
         },
         {"control_type": ["negcon", "poscon_orf", "empty", None]},
         {"Control": ["negcon", None, None, None], "pert_type": ["trt", "poscon", "empty", "trt"]},
+        {"Control": ["Negative control", "Positivkontrolle", "leer", "sample"]},
     ],
 )
 def test_every_dialect_says_the_same(columns):
@@ -29,6 +30,10 @@ def test_every_dialect_says_the_same(columns):
 
 def test_a_table_without_controls():
     assert standard_controls(pd.DataFrame({"Metadata_Well": ["B03"]})) == (None, [])
+
+
+def test_a_column_without_a_word_names_no_control():
+    assert standard(Control=[None, None]) == ([None, None], [])
 
 
 def test_words_that_are_not_known_are_listed():

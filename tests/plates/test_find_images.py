@@ -269,9 +269,13 @@ def test_pages_are_channels_and_planes_where_the_file_says_so(tmp_path):
     assert kept.table["Metadata_Z"].tolist() == [2, 2]
 
 
-def test_pages_of_time_are_fields_of_their_own(tmp_path):
+def test_pages_of_time_are_rows_where_they_are_wanted(tmp_path):
     write(tmp_path / "B03_s1.tif", STACK, imagej=True, metadata={"axes": "TCYX"})
-    table = find_images(tmp_path).table
+    found = find_images(tmp_path)
+    assert found.table["Frame_ch1"].tolist() == ["0"]
+    assert found.notes == ["of the time points 1, 2, 1 is kept; choose another or all with --time"]
+    assert find_images(tmp_path, time=2).table["Frame_ch1"].tolist() == ["3"]
+    table = find_images(tmp_path, time="all").table
     assert table["Metadata_Time"].tolist() == [1, 2]
     assert table["Frame_ch1"].tolist() == ["0", "3"]
 

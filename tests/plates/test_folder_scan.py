@@ -1,4 +1,5 @@
 import os
+import shlex
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,8 @@ def column(scan, name):
 
 
 def test_time_points_and_steps_of_metaxpress_are_neither_class_nor_plate(tmp_path):
-    bare = scan_folder(touch(tmp_path / "bare", "run9/x_B03_s1_w1.tif"))
-    assert column(bare, "condition") == ["run9"]
+    bare = scan_folder(touch(tmp_path / "bare", "run/x_B03_s1_w1.tif"))
+    assert column(bare, "condition") == ["run"]
     assert column(bare, "Metadata_Z") == column(bare, "Metadata_Time") == [None]
     steps = touch(tmp_path / "steps", "run9/TimePoint_2/ZStep_3/x_B03_s1_w1.tif", "run9/TimePoint_10/x_B03_s1_w1.tif")
     scan = scan_folder(steps)
@@ -201,13 +202,56 @@ def test_a_date_is_no_class(tmp_path):
 
 
 def test_where_a_plate_map_names_classes_folders_are_plates(tmp_path):
-    for plate in ("PlateA", "PlateB"):
-        (tmp_path / plate).mkdir()
-        touch(tmp_path / plate, "B02_s1.tif")
-    assert scan_folder(tmp_path).files["condition"].tolist() == ["PlateA", "PlateB"]
+    touch(tmp_path, "left/B02_s1.tif", "right/B02_s1.tif")
+    assert scan_folder(tmp_path).files["condition"].tolist() == ["left", "right"]
     of_plates = scan_folder(tmp_path, classes=False).files
     assert of_plates["condition"].isna().all()
-    assert of_plates["Metadata_Plate"].tolist() == ["PlateA", "PlateB"]
+    assert of_plates["Metadata_Plate"].tolist() == ["left", "right"]
+    named = scan_folder(tmp_path, classes=False, map_classes={"Left"}).files
+    assert named["Metadata_Plate"].tolist() == [tmp_path.name, "right"]
+
+
+@pytest.mark.parametrize(
+    "folders", [("P1", "P2"), ("2023-04-05_x", "2023-04-06_x"), ("PlateA", "PlateB"), ("AB00417", "AB00418")]
+)
+def test_folders_that_may_be_plates_are_no_classes(tmp_path, folders):
+    letters = scan_folder(touch(tmp_path / "letters", "DS/B02_s1.tif", "WT/B03_s1.tif"))
+    assert letters.files["condition"].tolist() == ["DS", "WT"]
+    assert letters.notes == ["the folders DS, WT are taken for classes"]
+    scan = scan_folder(touch(tmp_path / "plates", *(f"{folder}/B02_s1.tif" for folder in folders)))
+    assert scan.files["condition"].isna().all()
+    assert scan.files["Metadata_Plate"].tolist() == list(folders)
+    assert scan.notes == [f"the folders {', '.join(folders)} may be plates, and are no class"]
+
+
+def test_classes_stand_below_plates_or_above(tmp_path):
+    for root in ("P{1}/{0}", "{0}/P{1}"):
+        names = [root.format(name, plate) + "/B02_s1.tif" for name in ("DS", "WT") for plate in (1, 2)]
+        files = scan_folder(touch(tmp_path / root.replace("/", "_"), *names)).files
+        assert sorted(files["condition"] + files["Metadata_Plate"]) == ["DSP1", "DSP2", "WTP1", "WTP2"]
+
+
+def test_two_levels_that_may_both_be_classes_are_asked_for(tmp_path):
+    root = touch(tmp_path, "annika/KO/B02_s1.png", "annika/WT/B03_s1.png", "bert/KO/C02_s1.png")
+    assert set(scan_folder(root).files["condition"]) == {"annika", "bert"}
+    touch(root, "bert/WT/C03_s1.png")
+    with pytest.raises(LeighError, match=r"folders KO and WT repeat below annika and bert.* --pattern"):
+        scan_folder(root)
+
+
+def test_files_of_one_name_in_two_plate_folders_stay_two_plates(tmp_path):
+    one = scan_folder(touch(tmp_path, "77_Plate_3/TimePoint_1/77_C05_s1_w1.TIF"))
+    assert column(one, "Metadata_Plate") == ["77"]
+    two = scan_folder(touch(tmp_path, "77_Plate_4/TimePoint_2/77_C05_s1_w1.TIF"))
+    assert column(two, "Metadata_Plate") == ["77_Plate_3", "77_Plate_4"]
+    assert two.notes[-1] == "files of 2 folders bear the plate name 77 and stay apart as plates 77_Plate_3, 77_Plate_4"
+
+
+def test_folders_of_one_name_below_others_stay_two_plates(tmp_path):
+    scan = scan_folder(touch(tmp_path, "2023-04-05/P1/C05_s1.tif", "2023-04-06/P1/C05_s1.tif"))
+    assert column(scan, "Metadata_Plate") == ["2023-04-05_P1", "2023-04-06_P1"]
+    scan = scan_folder(touch(tmp_path / "classes", "DS/P1/C05_s1.tif", "WT/P1/C06_s1.tif"))
+    assert column(scan, "Metadata_Plate") == ["P1", "P1"]
 
 
 def test_parts_of_a_split_go_by_their_usual_names(tmp_path):
@@ -217,3 +261,23 @@ def test_parts_of_a_split_go_by_their_usual_names(tmp_path):
     files = scan_folder(tmp_path).files
     assert set(files["split"]) == {"train", "val", "test"}
     assert set(files["condition"]) == {"DS"}
+
+
+def test_a_name_that_no_preset_knows_is_answered_with_a_pattern(tmp_path):
+    with pytest.raises(LeighError, match="no part of this one reads as a well"):
+        scan_folder(touch(tmp_path / "none", "DSC_0001.tif"))
+    root = touch(tmp_path / "some", "scan(C7) field 2.tif", "scan(D11) field 3.tif")
+    with pytest.raises(LeighError, match=r"--pattern .* would read it") as caught:
+        scan_folder(root)
+    pattern = shlex.split(str(caught.value).partition("--pattern ")[2])[0]
+    assert column(scan_folder(root, pattern=pattern), "Metadata_Well") == ["C07", "D11"]
+
+
+def test_folders_that_tell_wells_or_times_are_neither_class_nor_plate(tmp_path):
+    scan = scan_folder(touch(tmp_path / "bd", *(f"P3/Well {well}/DAPI - n000000.tif" for well in ("C007", "C008"))))
+    assert column(scan, "Metadata_Plate") == ["P3", "P3"]
+    assert scan.files["condition"].isna().all()
+    names = [f"{time}/C7_0_0_Fluorescence_405_nm_Ex.bmp" for time in (0, 1)]
+    scan = scan_folder(touch(tmp_path / "squid", *names))
+    assert column(scan, "Metadata_Plate") == ["squid", "squid"]
+    assert column(scan, "Metadata_Time") == [0, 1]

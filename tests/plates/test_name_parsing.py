@@ -20,8 +20,8 @@ def test_the_preset_that_knows_most_names_is_taken_and_said():
 
 
 def test_an_unknown_preset():
-    with pytest.raises(LeighError, match=r"'zeiss' is not a preset.*ome-zarr"):
-        read_names(["B03.tif"], "zeiss")
+    with pytest.raises(LeighError, match=r"'zen' is not a preset.*ome-zarr"):
+        read_names(["B03.tif"], "zen")
 
 
 def test_a_plate_called_like_a_well_is_known_by_its_neighbours():
@@ -67,3 +67,22 @@ def test_a_pattern_says_what_it_could_not_read():
     assert "no well of a plate" in read.reasons[2]
     assert 3 not in read.reasons
     assert read.why == "the pattern that was given knows 1 of 4 names"
+
+
+def test_channels_of_one_name_are_told_apart_by_their_wavelength():
+    names = [f"C - 07(fld 1 wv UV - {channel} wix {number}).tif" for number, channel in enumerate(("DAPI", "Cy5"))]
+    assert [field.channel for field in read_names(names).fields] == ["DAPI", "Cy5"]
+    names.append("C - 07(fld 1 wv UV - DAPI wix 2).tif")
+    assert [field.channel for field in read_names(names).fields] == ["DAPI wix 0", "Cy5", "DAPI wix 2"]
+
+
+def test_small_letters_of_fields_and_channels_alone_are_no_wells():
+    assert wells(["x_f1_c2.tif", "x_f2_c2.tif"]) == [None, None]
+    assert wells(["x_f1_c2.tif", "x_b2_c2.tif"]) == [("x", 6, 1), ("x", 2, 2)]
+
+
+def test_a_folder_counts_where_a_preset_reads_it():
+    names = ["Hoechst - n000004.tif"]
+    assert wells(names) == [None]
+    read = read_names(names, folders=["Well C007"])
+    assert (read.fields[0].row, read.fields[0].col, read.in_folder) == (3, 7, {0})

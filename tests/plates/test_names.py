@@ -70,6 +70,8 @@ KNOWN = {
         f"x_AF48_w2{UUID}.tif": FieldName("x", 32, 48, 1, None, "2", None),
         f"x_A01_s1{UUID}.tif": FieldName("x", 1, 1, 1, None, None, None),
         f"x_A01{UUID}.tif": FieldName("x", 1, 1, 1, None, None, None),
+        f"set_c07_s4_w2_{UUID.lower()}.tif": FieldName("set", 3, 7, 4, None, "2", None),
+        "run2_c7_s4_w2.tif": FieldName("run2", 3, 7, 4, None, "2", None),
         "P12_B03_s2_w1.tif": FieldName("P12", 2, 3, 2, None, "1", None),
     },
     "generic": {
@@ -86,6 +88,48 @@ KNOWN = {
         "P1_B03_s2_w1.tif": FieldName("P1", 2, 3, 2, None, "1", None),
         "run_P1_B03.tif": FieldName("run_P1", 2, 3, 1, None, None, None),
         "P1_C01_s1.tif": FieldName("P1", 3, 1, 1, None, None, None),
+    },
+    "gen5": {
+        "C7_02_1_3_DAPI_001.tif": FieldName(None, 3, 7, 3, None, "DAPI", None, 1),
+        "AF48_-1_2_1Z4_Stitched[GFP 469,525]_012.tif": FieldName(None, 32, 48, 1, 4, "Stitched[GFP 469,525]", None, 12),
+    },
+    "nikon_jobs": {
+        "WellC07_ChannelCy5_Seq0031.tif": FieldName(None, 3, 7, 31, None, "Cy5", None),
+        "run_WellC07_PointC07_0002_ChannelCy5_Seq0031.tif": FieldName("run", 3, 7, 2, None, "Cy5", None),
+    },
+    "micromanager": {
+        "MMStack_C7-Site_4.ome.tif": FieldName(None, 3, 7, 4, None, None, None),
+        "run_2_MMStack_C7-Site_4_1.ome.tif": FieldName("run_2", 3, 7, 4, None, None, None),
+        "C7-Site_4/img_channel002_position011_time000000003_z005.tif": FieldName(None, 3, 7, 4, 5, "2", None, 3),
+        "C7-Site_4/img_000000003_GFP_005.tif": FieldName(None, 3, 7, 4, 5, "GFP", None, 3),
+    },
+    "squid": {
+        "3/C7_12_0_Fluorescence_638_nm_Ex.bmp": FieldName(None, 3, 7, 12, 0, "Fluorescence_638_nm_Ex", None, 3),
+        "run/C7_2_5_0_BF_LED_matrix_full.tiff": FieldName(None, 3, 7, 25, 0, "BF_LED_matrix_full", None),
+    },
+    "columbus": {"003007-12-002004001.tif": FieldName(None, 3, 7, 12, 2, "1", None, 4)},
+    "leica": {
+        "image--L0000--S00--U06--V02--J08--E00--O00--X01--Y02--T0003--Z04--C01.ome.tif": FieldName(
+            None, 3, 7, 201, 4, "1", None, 3
+        ),
+    },
+    "zeiss": {
+        "Run-3_C7-0002_c1_ORG.tif": FieldName("Run-3", 3, 7, 2, None, "1", None),
+        "Run_C07_s4t2z3c0x0-2048y0-2048.tif": FieldName("Run", 3, 7, 4, 3, "0", None, 2),
+    },
+    "bd_pathway": {
+        "Well C007/Hoechst - n000004.tif": FieldName(None, 3, 7, 4, None, "Hoechst", None),
+        "Well C007/Hoechst - Confocal - t000002n000004.tif": FieldName(None, 3, 7, 4, None, "Hoechst", None, 2),
+    },
+    "keyence": {
+        "run_C7_00004_Z002_CH3.tif": FieldName("run", 3, 7, 4, 2, "3", None),
+        "C7_XY02_CH1.tif": FieldName(None, 3, 7, 2, None, "1", None),
+        "run_W0031_P00002_CH1.tif": FieldName("run", 3, 7, 2, None, "1", None),
+    },
+    "bbbc013": {"Channel2-31-C-07.BMP": FieldName(None, 3, 7, 1, None, "2", None)},
+    "lowercase": {
+        "plate_c7.tif": FieldName("plate", 3, 7, 1, None, None, None),
+        "run2_c7_f3_ch1.png": FieldName("run2", 3, 7, 3, None, "1", None),
     },
 }
 UNKNOWN = {
@@ -117,6 +161,17 @@ UNKNOWN = {
         "B03_s99999999999999999999.tif",
         "B\u0660\u0663.tif",  # digits, but of another script
     ],
+    "gen5": ["C7_02_1_3_DAPI.tif", "C99_02_1_3_DAPI_001.tif"],
+    "nikon_jobs": ["WellC07_Seq0031.tif", "C07_ChannelCy5_Seq0031.tif"],
+    "micromanager": ["MMStack_Pos0.ome.tif", "Pos4/img_000000003_GFP_005.tif", "img_000000003_GFP_005.tif"],
+    "squid": ["0/manual0_2_0_Fluorescence_638_nm_Ex.bmp", "0/C7_2_0_coordinates.tif"],
+    "columbus": ["033007-12-002004001.tif", "003007-12-002004.tif"],
+    "leica": ["image--L0000--S00--J08--X01--Y02--T0003--Z04--C01.ome.tif"],
+    "zeiss": ["Run_s4t2z3c0x0-2048y0-2048.tif", "Run_C07_c1.tif"],
+    "bd_pathway": ["Hoechst - n000004.tif", "Well 7/Hoechst - n000004.tif"],
+    "keyence": ["run_XY02_00004_CH3.tif", "run_W0000_P00002_CH1.tif"],
+    "bbbc013": ["Channel2-31-07.BMP"],
+    "lowercase": ["plate_q7.tif", "plate_C7.tif", "c7_2.txt"],
 }  # fmt: skip
 
 
@@ -148,8 +203,8 @@ def test_places_off_the_plate_are_refused(place):
 
 
 def test_an_unknown_preset_is_answered_with_the_known_ones():
-    with pytest.raises(LeighError, match=r"'zeiss' is not a preset.*harmony.*generic"):
-        parse_name("B03.png", "zeiss")
+    with pytest.raises(LeighError, match=r"'zen' is not a preset.*harmony.*generic"):
+        parse_name("B03.png", "zen")
 
 
 @pytest.mark.parametrize(
@@ -195,22 +250,37 @@ WRITE = {
     "incucyte": "exp_{well}_{site}_00d01h00m.tif",
     "imagexpress": f"Plate_1_{{well}}_s{{site}}_w{{channel}}{UUID}.tif",
     "generic": "plate7_{well}_s{site}_z{z}_w{channel}.tif",
+    "gen5": "{well}_02_1_{site}Z{z}_{channel}_001.tif",
+    "nikon_jobs": "Well{well}_Channel{channel}_Seq{site:04d}_Z{z}.tif",
+    "micromanager": "{well}-Site_{site}/img_channel{channel:03d}_position000_time000000000_z{z:03d}.tif",
+    "squid": "0/{well}_{site}_{z}_LED{channel}.tif",
+    "columbus": "{row:03d}{col:03d}-{site}-{z:03d}001{channel:03d}.tif",
+    "leica": "image--U{col_from_0:02d}--V{row_from_0:02d}--X{site:02d}--Y00--Z{z:02d}--C{channel:02d}.ome.tif",
+    "zeiss": "run_{well}-{site}_z{z}c{channel}_ORG.tif",
+    "bd_pathway": "Well {letters}{col:03d}/{channel} - n{site:06d}.tif",
+    "keyence": "run_{well}_{site:05d}_Z{z:03d}_CH{channel}.tif",
+    "bbbc013": "Channel{channel}-01-{letters}-{col:02d}.BMP",
+    "lowercase": "plate_{lower}_s{site}_z{z}_w{channel}.tif",
 }
+ROWS_AND_COLUMNS = {"lowercase": (16, 24)}
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 @given(row=st.integers(1, 32), col=st.integers(1, 48), site=st.integers(1, 999), z=st.integers(1, 99), data=st.data())
 def test_every_preset_reads_what_it_writes(preset, row, col, site, z, data):
-    channel = data.draw(st.integers(1, 99))
+    rows, cols = ROWS_AND_COLUMNS.get(preset, (32, 48))
+    row, col = 1 + (row - 1) % rows, 1 + (col - 1) % cols
+    channel = data.draw(st.integers(1, 9 if preset == "bbbc013" else 99))
     well, template = well_name(row, col), WRITE[preset]
     letters = well.rstrip("0123456789")
-    field = parse_name(
-        template.format(row=row, col=col, site=site, z=z, channel=channel, well=well, letters=letters), preset
-    )
+    about = {"row": row, "col": col, "site": site, "z": z, "channel": channel, "well": well, "letters": letters}
+    about |= {"row_from_0": row - 1, "col_from_0": col - 1, "lower": well.lower()}
+    field = parse_name(template.format(**about), preset)
     assert field is not None
-    assert (field.row, field.col, field.site) == (row, col, site)
+    assert (field.row, field.col, field.site) == (row, col, site if "{site" in template else 1)
     assert field.z == (z if "{z" in template else None)
-    assert field.channel == (str(channel) if "{channel" in template else None)
+    prefix = "LED" if preset == "squid" else ""
+    assert field.channel == (f"{prefix}{channel}" if "{channel" in template else None)
 
 
 @given(name=st.text(max_size=60))

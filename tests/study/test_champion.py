@@ -46,10 +46,10 @@ def package(data: PreparedData, bias: float = 0.0, **about: object) -> ModelPack
     return made
 
 
-def registered(store: Store, made: ModelPackage, monkeypatch: pytest.MonkeyPatch) -> Version:
+def registered(store: Store, made: ModelPackage, data: PreparedData, monkeypatch: pytest.MonkeyPatch) -> Version:
     """Register a package, and let the registry give back exactly it."""
     with store.run("a") as run:
-        uri = log_package(store, run, made)
+        uri = log_package(store, run, made, data)
         version = store.register(NAME, uri, run, {"demo": made.about["demo"]})
     store.promote(NAME, version.version)
     monkeypatch.setattr("leigh_mlops.study.champion.load_package", lambda folder: made)
@@ -66,7 +66,7 @@ def test_a_better_model_on_wells_that_neither_saw_takes_the_place(
     store: Store, data: PreparedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weak, strong = package(data, 0.1), package(data, 3.0)
-    registered(store, weak, monkeypatch)
+    registered(store, weak, data, monkeypatch)
     better = decide_promotion(store, NAME, strong, lambda size: data)
     assert better.promote, better.reason
     assert "validation wells that neither was trained on" in better.reason
@@ -75,7 +75,7 @@ def test_a_better_model_on_wells_that_neither_saw_takes_the_place(
 
 
 def test_a_worse_model_does_not(store: Store, data: PreparedData, monkeypatch: pytest.MonkeyPatch) -> None:
-    registered(store, package(data, 3.0), monkeypatch)
+    registered(store, package(data, 3.0), data, monkeypatch)
     decision = decide_promotion(store, NAME, package(data, 0.1), lambda size: data)
     assert not decision.promote
     assert decision.reason.startswith("not surely better")
@@ -86,7 +86,7 @@ def test_wells_that_the_champion_was_trained_on_decide_nothing(
 ) -> None:
     weak, strong = package(data, 0.1), package(data, 3.0)
     weak.arrays["training_digests"] = data.cache.digests
-    registered(store, weak, monkeypatch)
+    registered(store, weak, data, monkeypatch)
     decision = decide_promotion(store, NAME, strong, lambda size: data)
     assert not decision.promote
     assert "no two validation wells" in decision.reason
@@ -96,9 +96,9 @@ def test_a_demo_model_never_takes_a_real_ones_place_but_gives_it_up(
     store: Store, data: PreparedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     demo, real = package(replace(data, demo=True), 3.0), package(data, 0.1)
-    registered(store, demo, monkeypatch)
+    registered(store, demo, data, monkeypatch)
     assert decide_promotion(store, NAME, real, lambda size: data).promote
-    registered(store, real, monkeypatch)
+    registered(store, real, data, monkeypatch)
     decision = decide_promotion(store, NAME, demo, lambda size: data)
     assert not decision.promote
     assert "demo" in decision.reason
@@ -113,7 +113,7 @@ def test_other_lines_do_not_compete(
     store: Store, data: PreparedData, monkeypatch: pytest.MonkeyPatch, change: dict[str, object]
 ) -> None:
     weak, strong = package(data, 0.1), package(data, 3.0)
-    registered(store, replace(weak, **change), monkeypatch)
+    registered(store, replace(weak, **change), data, monkeypatch)
     decision = decide_promotion(store, NAME, strong, lambda size: data)
     assert not decision.promote
     assert "--name starts a line of its own" in decision.reason

@@ -24,7 +24,7 @@ def test_scores_package_and_version_stand_once(class_folders: Path, tmp_path: Pa
     package = make_package(model, data.scale("linear"), data, fit_baselines(data), {}, references={})
     store = Store.open(str(tmp_path / "store"))
     run, other = store.start("trial"), store.start("other")
-    uris = [log_package(store, each, package) for each in (run, run, other)]
+    uris = [log_package(store, each, package, data) for each in (run, run, other)]
     assert uris[0] == uris[1] != uris[2]
     for moment in (5.0, 5.0, 6.0):
         winner = evaluate_and_register(store, run, package, uris[0], "line", data, lambda _: data, at=moment)
@@ -35,7 +35,8 @@ def test_scores_package_and_version_stand_once(class_folders: Path, tmp_path: Pa
     run.log_metrics({"epoch/val/mse": 0.7}, 3)
     with pytest.raises(LeighError, match=f"has no 'last', since its last epoch is its best; use runs:/{run.id}"):
         store.find_model(f"runs:/{run.id}/last")
-    last = [log_package(store, run, checkpoint_package(package, model), LAST_MODEL, step=3) for _ in range(2)]
+    light = checkpoint_package(package, model)
+    last = [log_package(store, run, light, data, LAST_MODEL, step=3) for _ in range(2)]
     assert last[0] == last[1] != uris[0]
     logged = store.client.get_logged_model(last[0].removeprefix("models:/"))
     assert {metric.key: (metric.value, metric.step) for metric in logged.metrics} == {"epoch/val/mse": (0.7, 3)}

@@ -99,3 +99,13 @@ def test_shares_need_a_validation_part_and_stand_alone(class_folders: Path, tmp_
     assert "Metadata_Split" in read_table(tmp_path / "split.parquet")
     with pytest.raises(LeighError, match="come with a split; leave out --shares"):
         parts(DataSource(tmp_path / "split.parquet", shares="60,20,20"))
+
+
+def test_plates_of_two_scales_train_no_network_together(class_folders: Path, tmp_path: Path) -> None:
+    table = find_data(DataSource(class_folders), Console(quiet=True))[0]
+    sizes = [0.65] * 12 + [0.325] * 12
+    for path, scales in ((tmp_path / "one.parquet", sizes[:1] * 24), (tmp_path / "two.parquet", sizes)):
+        write_table(table.assign(Metadata_PixelSize_um=scales), path)
+    assert len(divided_table(DataSource(tmp_path / "one.parquet"), Console(quiet=True))[0]) == 24
+    with pytest.raises(LeighError, match=r"plates differ in scale .*; train on plates of one scale"):
+        divided_table(DataSource(tmp_path / "two.parquet"), Console(quiet=True))

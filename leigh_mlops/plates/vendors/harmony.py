@@ -48,7 +48,9 @@ def read_harmony(path: Path) -> ListedPlate | None:
 
 
 def _channel_parts(parts: dict[str, Element]) -> dict[str, Element]:
-    return {name: parts[name] for name in ("ChannelName", "ImageResolutionX") if name in parts}
+    return {
+        name: parts[name] for name in ("ChannelName", "ImageResolutionX", "ObjectiveMagnification") if name in parts
+    }
 
 
 def _build_plate(
@@ -72,18 +74,25 @@ def _build_plate(
         about = channels.get(channel, {}) | record
         if "ChannelName" in about:
             names.setdefault(channel, about["ChannelName"].text or "")
-        images.append(_image(name, number, channel, about.get("ImageResolutionX")))
+        images.append(_image(name, number, channel, about))
     note = f", without {empty} that were not recorded" if empty else ""
     return ListedPlate(
         path, plate.get("Name", ""), plate.get("PlateID", ""), images, distinct_names(names), reasons, note
     )
 
 
-def _image(name: str, number: dict[str, int | None], channel: str, resolution: Element | None) -> ListedImage:
+def _image(name: str, number: dict[str, int | None], channel: str, about: dict[str, Element]) -> ListedImage:
     row, col, site = (number[key] or 0 for key in ("Row", "Col", "FieldID"))
-    return ListedImage(
-        name, row, col, site, number["PlaneID"], number["TimepointID"], channel, _micrometres(resolution)
-    )
+    size, magnification = _micrometres(about.get("ImageResolutionX")), _factor(about.get("ObjectiveMagnification"))
+    return ListedImage(name, row, col, site, number["PlaneID"], number["TimepointID"], channel, size, magnification)
+
+
+def _factor(element: Element | None) -> float | None:
+    try:
+        factor = float((element.text if element is not None else None) or "nan")
+    except ValueError:
+        return None
+    return factor if 0 < factor < math.inf else None
 
 
 def _micrometres(length: Element | None) -> float | None:

@@ -60,4 +60,6 @@ def _scan(root: Path, index: Index) -> Scan:
         reasons,
         absent=list(index.absent),
         channel_names=dict(index.channel_names),
+        refused=[path for path in index.reasons if path not in other],
+        notes=list(index.notes),
     )

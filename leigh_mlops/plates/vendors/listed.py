@@ -13,7 +13,8 @@ __all__ = ["FILE_COLUMNS", "ListedImage", "ListedPlate", "distinct_names", "is_s
 
 FILE_COLUMNS = (
     Metadata.PLATE, Metadata.WELL, Metadata.SITE, Metadata.Z, Metadata.TIME, Metadata.ROW, Metadata.COLUMN,
-    "condition", "split", "channel", "folder", "name", "frame", Metadata.PIXEL_SIZE_UM,
+    "condition", "split", "channel", "folder", "name", "frame", Metadata.PIXEL_SIZE_UM, Metadata.MAGNIFICATION,
+    Metadata.ACQUISITION,
 )  # fmt: skip
 
 
@@ -29,6 +30,7 @@ class ListedImage(NamedTuple):
         time: Number of the time point.
         channel: Number without leading zeros.
         pixel_size_um: Edge of a pixel in micrometres.
+        magnification: Magnification of the objective.
     """
 
     name: str
@@ -39,6 +41,7 @@ class ListedImage(NamedTuple):
     time: int | None
     channel: str
     pixel_size_um: float | None
+    magnification: float | None = None
 
 
 @dataclass(frozen=True)

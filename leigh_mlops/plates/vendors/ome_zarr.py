@@ -11,12 +11,15 @@ import pandas as pd
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.plates.names import parse_well, well_name
+from leigh_mlops.plates.vendors.channel_matching import match_labels
 from leigh_mlops.plates.vendors.elements import whole_number
-from leigh_mlops.plates.vendors.indexes import Index, merge_channel_names
+from leigh_mlops.plates.vendors.indexes import Index, distinct_plates, match_channels
 from leigh_mlops.plates.vendors.listed import FILE_COLUMNS, distinct_names, is_subpath
 from leigh_mlops.plates.vendors.zarr_metadata import group_attributes, read_image_group
 
 __all__ = ["read_zarr_plates"]
+
+_CHANNEL = FILE_COLUMNS.index("channel")
 
 
 def read_zarr_plates(root: Path) -> Index | None:
@@ -35,32 +38,45 @@ def read_zarr_plates(root: Path) -> Index | None:
         ``None`` where there is no plate.
 
     Raises:
-        LeighError: A plate's own metadata is broken, no image is left of all plates, or two
-            plates call one channel by two names.
+        LeighError: A plate's own metadata is broken, no image is left of all plates, or the
+            channels of two plates have no label in common.
     """
     plates, broken = _plates(root.absolute())
     if not plates:
         return None
     listed = [_read(plate) for plate in plates]
-    rows = [row for plate in listed for row in plate.rows]
+    names, notes = distinct_plates([plate.name for plate in plates], [plate.folder.stem for plate in plates])
+    numbers = [{str(row[_CHANNEL]) for row in one.rows} for one in listed]
+    matched = match_channels(
+        [(one.channel_names, plate.folder) for one, plate in zip(listed, plates, strict=True)], numbers
+    )
+    rows = [
+        (name, *row[1:_CHANNEL], channels[str(row[_CHANNEL])], *row[_CHANNEL + 1 :])
+        for one, name, channels in zip(listed, names, matched, strict=True)
+        for row in one.rows
+    ]
     reasons = broken | {path: reason for plate in listed for path, reason in plate.reasons.items()}
     if not rows:
         first = next((f" ({path}: {reason})" for path, reason in reasons.items()), "")
         raise LeighError(f"the OME-Zarr plate {plates[0].folder} has no readable image{first}; export it again.")
     files = pd.DataFrame(rows, columns=list(FILE_COLUMNS))
-    fields, many = files["folder"].nunique(), len(plates) > 1
+    fields, many = len(files[[*FILE_COLUMNS[:3]]].drop_duplicates()), len(plates) > 1
     return Index(
         files=files,
         preset="ome-zarr",
-        channel_names=merge_channel_names(
-            (one.channel_names, plate.folder) for one, plate in zip(listed, plates, strict=True)
-        ),
+        channel_names={
+            channels[number]: label
+            for one, channels in zip(listed, matched, strict=True)
+            for number, label in one.channel_names.items()
+            if number in channels
+        },
         why=f"{len(plates)} OME-Zarr plates hold {fields} fields"
         if many
         else f"the OME-Zarr plate holds {fields} fields",
         source=plates[0].folder,
         absent=[path for plate in listed for path in plate.absent],
         reasons=reasons,
+        notes=notes,
     )
 
 
@@ -127,11 +143,16 @@ def _read(plate: _Plate) -> _PlateContents:
         with _record_failures(plate.folder / _entry_path(well), listed):
             group = _group(plate.folder, well)
             place = _place(plate, well)
-            for number, image in enumerate(_list(group, "well", "images"), 1):
+            images = _list(group, "well", "images")
+            acquisitions = [_acquisition(image) for image in images]
+            for number, image in enumerate(images, 1):
                 with _record_failures(group / _entry_path(image), listed):
+                    acquisition = acquisitions[number - 1]
                     inner = _group(group, image)
                     site = whole_number(inner.name)
-                    planes = _planes(plate, place, number if site is None else site, inner, listed)
+                    if len(set(acquisitions)) > 1:  # the fields are those of each acquisition
+                        site = acquisitions[:number].count(acquisition)
+                    planes = _planes(plate, place, number if site is None else site, acquisition, inner, listed)
                     listed.rows.extend(planes)
     return listed
 
@@ -169,6 +190,11 @@ def _list(group: Path, name: str, key: str) -> list[object]:
     return entries
 
 
+def _acquisition(image: object) -> int | None:
+    number = image.get("acquisition") if isinstance(image, dict) else None
+    return whole_number(str(number)) if number is not None else None
+
+
 def _place(plate: _Plate, well: object) -> tuple[int, int]:
     """Row and column of a well; by its path in older versions, which give no index."""
     about = well if isinstance(well, dict) else {}
@@ -185,16 +211,22 @@ def _name(names: list[object], index: object) -> str:
 
 
 def _planes(
-    plate: _Plate, place: tuple[int, int], site: int, group: Path, listed: _PlateContents
+    plate: _Plate,
+    place: tuple[int, int],
+    site: int,
+    acquisition: int | None,
+    group: Path,
+    listed: _PlateContents,
 ) -> Iterator[tuple[object, ...]]:
     image = read_image_group(group)
     labels = {str(number): label for number, label in enumerate(image.labels, 1) if label}
-    if differing := [number for number, label in labels.items() if listed.labels.setdefault(number, label) != label]:
-        number = differing[0]
-        raise ValueError(f"channel {number} is {labels[number]!r} here but {listed.labels[number]!r} before")
+    channels = {str(number) for number in range(1, image.axes.get("c", 1) + 1)}
+    labels = {number: label for number, label in distinct_names(labels).items() if number in channels}
+    matched = match_labels(labels, listed.labels, channels)
     for frame, index in enumerate(product(*map(range, image.axes.values()))):
         at = {axis: position + 1 for axis, position in zip(image.axes, index, strict=True)}
         yield (
             *(plate.name, well_name(*place), site, at.get("z"), at.get("t"), *place, None, None),
-            *(str(at.get("c", 1)), str(group), image.dataset, str(frame), image.pixel_size_um),
+            *(matched[str(at.get("c", 1))], str(group), image.dataset, str(frame), image.pixel_size_um),
+            *(None, acquisition),
         )

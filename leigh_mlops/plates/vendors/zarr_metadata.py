@@ -80,6 +80,8 @@ def _read(path: Path) -> dict[str, object]:
         raise ValueError(f"{path.name} is larger than {_LARGEST_FILE >> 20} MiB")
     try:
         return _mapping(json.loads(path.read_bytes()))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path.name} is damaged ({error})") from error
     except RecursionError as error:
         raise ValueError(f"{path.name} is nested too deeply") from error
 

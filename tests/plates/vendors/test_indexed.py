@@ -17,7 +17,7 @@ def listed(folder: Path, names: dict[str, str], *, preset="harmony", **more) -> 
         key | about | {"Metadata_Site": 1, "channel": channel, "folder": str(folder), "name": name, "frame": None}
         for name, channel in names.items()
     ]
-    values = {"channel_names": {}, "why": "Index.idx.xml lists images", "absent": [], "reasons": {}}
+    values = {"channel_names": {}, "why": "Index.idx.xml lists images", "absent": [], "reasons": {}, "notes": []}
     return SimpleNamespace(files=pd.DataFrame(rows), preset=preset, source=folder / "Index.idx.xml", **(values | more))
 
 

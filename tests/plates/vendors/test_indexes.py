@@ -84,6 +84,8 @@ def test_harmony_5_says_with_each_image_what_its_channel_is(tmp_path):
         "folder": str(tmp_path / "Images"),
         "name": "a.tiff",
         "frame": None,
+        "Metadata_Magnification": None,
+        "Metadata_Acquisition": None,
     }
     assert index.files["Metadata_PixelSize_um"].isna().tolist() == [False, True]
 
@@ -126,16 +128,41 @@ def test_a_plate_without_a_name_is_called_as_its_folder(tmp_path):
     assert read_index(tmp_path / "P7").files["Metadata_Plate"].tolist() == ["P7"]
 
 
-def test_plates_whose_channels_differ_are_refused(tmp_path):
+@pytest.mark.parametrize("barcode", ["", "BC"])
+def test_plates_of_one_name_stay_apart(tmp_path, barcode):
+    for folder, row in (("first", 2), ("second", 3)):
+        text = harmony(image("a.tiff", row=row), name="screen", barcode=barcode)
+        write(tmp_path / folder / "Images/Index.idx.xml", text)
+        write(tmp_path / folder / "Images/a.tiff")
+        assert read_index(tmp_path / folder).files["Metadata_Plate"].tolist() == ["screen"]
+    index = read_index(tmp_path)
+    assert index.files["Metadata_Plate"].tolist() == ["first", "second"]
+    assert index.notes[0].startswith("2 measurements bear the name screen and stay apart as plates first, second")
+
+
+def test_channels_of_plates_are_matched_by_label(tmp_path):
     for plate, names in (("a", ("DAPI", "TMRM")), ("b", ("TMRM", "DAPI"))):
         write(
             tmp_path / plate / "Index.xml",
-            harmony(image("a.tiff"), image("b.tiff", channel=2), maps=channel_names(*names)),
+            harmony(image("a.tiff"), image("b.tiff", channel=2), maps=channel_names(*names), name=plate),
         )
         write(tmp_path / plate / "a.tiff")
         assert read_index(tmp_path / plate).channel_names["1"] == names[0]
-    with pytest.raises(LeighError, match=r"channel 1 is 'DAPI' in .* but 'TMRM' in .*; read these plates separately"):
+    index = read_index(tmp_path)
+    assert index.channel_names == {"1": "DAPI", "2": "TMRM"}
+    assert index.files[["Metadata_Plate", "name", "channel"]].to_numpy().tolist() == [
+        ["a", "a.tiff", "1"], ["a", "b.tiff", "2"], ["b", "a.tiff", "2"], ["b", "b.tiff", "1"]
+    ]  # fmt: skip
+    write(tmp_path / "b/Index.xml", harmony(image("a.tiff"), maps=channel_names("GFP"), name="b"))
+    with pytest.raises(LeighError, match=r"cannot be matched .*'GFP' here but 'DAPI' before.*; read these plates sep"):
         read_index(tmp_path)
+
+
+def test_the_magnification_is_read(tmp_path):
+    more = '<ObjectiveMagnification Unit="">40</ObjectiveMagnification>'
+    write(tmp_path / "Index.idx.xml", harmony(image("a.tiff", more=more), image("b.tiff")))
+    write(tmp_path / "a.tiff")
+    assert read_index(tmp_path).files["Metadata_Magnification"].fillna(0).tolist() == [40, 0]
 
 
 def test_what_is_no_image_is_left_out_with_a_reason(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 import zarr
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.plates.find_images import find_images
 from leigh_mlops.plates.vendors.ome_zarr import read_zarr_plates
 
 UNITS = {"t": "second", "z": "micrometer", "y": "micrometer", "x": "micrometer"}
@@ -89,6 +90,8 @@ def test_a_plate_in_both_versions(tmp_path, version, where):
         "Metadata_Site": 7,
         "Metadata_Z": None,
         "Metadata_Time": None,
+        "Metadata_Magnification": None,
+        "Metadata_Acquisition": None,
         "Metadata_Row": 3,
         "Metadata_Col": 12,
         "condition": None,
@@ -140,18 +143,68 @@ def test_several_plates(tmp_path):
     index = read_zarr_plates(tmp_path)
     assert index.files["Metadata_Plate"].unique().tolist() == ["a"]
     assert "its metadata cannot be read" in index.reasons[tmp_path / "b.zarr"]
-    write_plate(tmp_path / "b.zarr", name="b", labels=("TMRM", "DAPI"))
-    with pytest.raises(LeighError, match=r"channel 1 is 'DAPI' in .* but 'TMRM'"):
+    write_plate(tmp_path / "b.zarr", name="b", labels=("GFP", "RFP"))
+    with pytest.raises(LeighError, match=r"channel 1 is 'GFP' here but 'DAPI' before"):
         read_zarr_plates(tmp_path)
 
 
-def test_a_field_whose_channels_differ_is_left_out(tmp_path):
+def test_plates_of_one_name_stay_apart(tmp_path):
+    for folder in ("monday", "tuesday"):
+        write_plate(tmp_path / f"{folder}.zarr", name="screen")
+        assert read_zarr_plates(tmp_path / f"{folder}.zarr").files["Metadata_Plate"].unique().tolist() == ["screen"]
+    index = read_zarr_plates(tmp_path)
+    assert index.files["Metadata_Plate"].unique().tolist() == ["monday", "tuesday"]
+    assert index.notes[0].startswith("2 measurements bear the name screen and stay apart as plates monday, tuesday")
+
+
+def test_channels_of_plates_are_matched_by_label(tmp_path):
+    write_plate(tmp_path / "a.zarr", name="a", labels=("X", "Y"))
+    write_plate(tmp_path / "b.zarr", name="b", labels=("Y", "X"))
+    index = read_zarr_plates(tmp_path)
+    assert index.channel_names == {"1": "X", "2": "Y"}
+    frames = index.files.set_index(["Metadata_Plate", "channel"])["frame"].to_dict()
+    assert frames == {("a", "1"): "0", ("a", "2"): "1", ("b", "1"): "1", ("b", "2"): "0"}
+
+
+def test_acquisitions_are_no_fields(tmp_path):
+    plate = write_plate(tmp_path / "P.zarr", fields=("0", "1", "2", "3"))
+    assert read_zarr_plates(plate).files["Metadata_Acquisition"].isna().all()
+    images = [{"path": str(number), "acquisition": 5 + number // 2} for number in range(4)]
+    edit(plate / "B/03", lambda ome: ome["well"].update(images=images))
+    index = read_zarr_plates(plate)
+    first = index.files[index.files["channel"] == "1"]
+    assert first["Metadata_Site"].tolist() == [1, 2, 1, 2]
+    assert first["Metadata_Acquisition"].tolist() == [5, 5, 6, 6]
+    found = find_images(plate)
+    assert found.table["Metadata_Acquisition"].tolist() == [5, 5]
+    assert found.notes == ["of the acquisitions 5, 6, 5 is kept; choose another or all with --acquisition"]
+    assert len(find_images(plate, acquisition="all").table) == 4
+    assert find_images(plate, acquisition="last").table["Metadata_Acquisition"].tolist() == [6, 6]
+    with pytest.raises(LeighError, match="--acquisition 9: no image has it; the acquisitions are 5, 6"):
+        find_images(plate, acquisition=9)
+
+
+def test_a_well_that_cannot_be_read_is_named(tmp_path):
+    plate = write_plate(tmp_path / "P.zarr", wells=("B/03", "B/04"))
+    assert find_images(plate).refused == []
+    file = plate / "B/04/zarr.json"
+    file.write_text(file.read_text()[:20])
+    found = find_images(plate)
+    assert found.refused == [plate / "B/04"]
+    assert found.reasons[plate / "B/04"]
+
+
+def test_a_field_whose_channels_have_other_labels_is_left_out(tmp_path):
     plate = write_plate(tmp_path / "P.zarr", fields=("0", "1"))
     assert read_zarr_plates(plate).reasons == {}
     edit(plate / "B/03/1", lambda ome: ome["omero"].update(channels=[{"label": "TMRM"}, {"label": "DAPI"}]))
     index = read_zarr_plates(plate)
+    assert index.reasons == {}
+    assert index.files[["channel", "frame"]].to_numpy().tolist() == [["1", "0"], ["2", "1"], ["2", "0"], ["1", "1"]]
+    edit(plate / "B/03/1", lambda ome: ome["omero"].update(channels=[{"label": "GFP"}, {"label": "RFP"}]))
+    index = read_zarr_plates(plate)
     assert index.files["Metadata_Site"].tolist() == [0, 0]
-    assert index.reasons == {plate / "B/03/1": "channel 1 is 'TMRM' here but 'DAPI' before"}
+    assert index.reasons == {plate / "B/03/1": "channel 1 is 'GFP' here but 'DAPI' before"}
 
 
 def test_groups_that_are_not_there_are_absent(tmp_path):

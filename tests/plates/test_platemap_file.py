@@ -2,7 +2,8 @@ import pandas as pd
 import pytest
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.plates.platemap import find_platemap, join_platemap, read_platemap
+from leigh_mlops.plates.platemap_file import find_platemap, parse_platemap, read_platemap
+from leigh_mlops.plates.platemap_join import join_platemap
 
 
 def table(*wells, condition=None):
@@ -123,7 +124,7 @@ def test_names_of_digits_stay_text(tmp_path):
     assert platemap.to_dict("list") == {
         "Metadata_Well": ["B03", "B04"],
         "Metadata_Condition": ["1", "2"],
-        "Metadata_Patient": ["007", "12"],
+        "Metadata_Donor": ["007", "12"],
         "Metadata_mM": ["07", "1"],
     }
 
@@ -169,10 +170,11 @@ def test_a_map_is_no_list_of_plates_again(tmp_path):
 
 def test_a_column_is_of_numbers_in_all_maps_or_in_none(tmp_path):
     plates = save(tmp_path, "Assay_Plate_Barcode,Plate_Map_Name\np,a\nq,b\n")
-    save(tmp_path, "well_position,dose,age\nB03,1,2\n", "a.csv")
-    save(tmp_path, "well_position,dose,age\nB03,high,3\n", "b.csv")
+    save(tmp_path, "well_position,stage,age,dose\nB03,1,2,1\n", "a.csv")
+    save(tmp_path, "well_position,stage,age,dose\nB03,high,3,high\n", "b.csv")
     platemap = read_platemap(plates)
-    assert platemap["Metadata_Dose"].tolist() == ["1", "high"]
+    assert platemap["Metadata_Stage"].tolist() == ["1", "high"]
+    assert platemap["Metadata_Dose"].fillna(-1).tolist() == [1, -1]
     assert platemap["Metadata_Age"].tolist() == [2, 3]
 
 
@@ -196,3 +198,108 @@ def test_a_map_that_says_nothing_of_a_well_leaves_what_was_known(tmp_path):
     joined = join_platemap(table, read_platemap(tmp_path / "map.csv")).table
     assert joined["Metadata_Donor"].tolist() == ["d9", "d2"]
     assert joined["Metadata_Condition"].tolist() == ["DS", "WT"]
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("Barcode;Well;Genotyp;Wirkstoff;Konz. (nM)\nQ;c4;KO;abc;1,5\n", ["Q", "C04", "KO", "abc", 1.5]),
+        ("Plaque\tPuits\tClasse\tComposé\tDose (µg/mL)\nQ\tC4\tKO\tabc\t0.2\n", ["Q", "C04", "KO", "abc", 0.2]),
+        ("Assay Plate,Well ID,Class,Drug,Final conc. [uM]\nQ,C-04,KO,abc,1E-3\n", ["Q", "C04", "KO", "abc", 0.001]),
+    ],
+)
+def test_headers_in_usual_spellings_and_languages(tmp_path, text, first):
+    platemap = read_platemap(save(tmp_path, text))
+    assert platemap.iloc[0].tolist() == first
+    assert list(platemap)[:4] == [f"Metadata_{name}" for name in ("Plate", "Well", "Condition", "Compound")]
+    assert list(platemap)[4] in {"Metadata_Concentration_nM", "Metadata_Dose_ug_ml", "Metadata_Concentration_uM"}
+
+
+def test_each_header_is_listed_with_its_meaning_or_the_nearest_name(tmp_path):
+    text = "Well,Klase,genotype,class,remarks,mmoles_per_liter,Doner\nC4,a,b,KO,x,1,d\n"
+    read = {header.header: header for header in parse_platemap(save(tmp_path, text)).headers}
+    assert {name: (header.column, header.meaning) for name, header in read.items()} == {
+        "Well": ("Metadata_Well", "well"),
+        "Klase": ("Metadata_Klase", ""),
+        "genotype": ("Metadata_Genotype", "second class"),
+        "class": ("Metadata_Condition", "class"),
+        "remarks": ("Metadata_Remarks", ""),
+        "mmoles_per_liter": ("Metadata_mmoles_per_liter", "dose"),
+        "Doner": ("Metadata_Doner", ""),
+    }
+    assert [read[name].nearest for name in ("Klase", "remarks", "Doner")] == ["klasse", "", "donor"]
+
+
+def test_rows_and_columns_are_wells_too(tmp_path):
+    for rows in ("B,7,KO\nC,12,WT\n", "2,7,KO\n3,12,WT\n"):
+        platemap = read_platemap(save(tmp_path, f"Zeile,Spalte,Klasse\n{rows}"))
+        assert platemap["Metadata_Well"].tolist() == ["B07", "C12"]
+        assert platemap["Metadata_Condition"].tolist() == ["KO", "WT"]
+        assert len(platemap.columns) == 2
+
+
+def test_the_escapes_of_a_spreadsheet_are_no_part_of_a_cell(tmp_path):
+    plain = read_platemap(save(tmp_path, "well|condition\nC4|KO\n".replace("|", ";")))
+    for text in (
+        "sep=|\nwell|condition\nC4|KO\n",
+        'sep=;\n"=""well""";condition\n"=""C4""";\'KO\n'.replace("'KO", "KO"),
+    ):
+        pd.testing.assert_frame_equal(read_platemap(save(tmp_path, text)), plain)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected", "reading"),
+    [
+        ("Mär 12", "a number, perhaps 3.12, which a spreadsheet has turned into a date", None),
+        ("03. Okt", "a number, perhaps 3.10, which a spreadsheet has turned into a date", None),
+        ("11.10.2021", "a number, which a spreadsheet has turned into a date", None),
+        ("#WERT!", "a number, not the error value of a formula", None),
+        ("high", "a number", None),
+        ("2.500,75", "a number without groups of thousands", 2500.75),
+        ("2,500.75", "a number without groups of thousands", 2500.75),
+        ("4 mg/ml", "a dose in uM", None),
+    ],
+)
+def test_a_damaged_cell_costs_itself_alone(tmp_path, value, expected, reading):
+    text = "well;compound;conc (µM)\nC4;abc;0,5\nC5;abc;{}\nC6;abc;2,25\nC7;abc;7 nM\n"
+    assert parse_platemap(save(tmp_path, text.format("1,5"))).problems == []
+    read = parse_platemap(save(tmp_path, text.format(value)))
+    assert read.problems == [("C05", "conc (µM)", value, expected, reading)]
+    doses = read.table["Metadata_Concentration_uM"]
+    assert doses.drop(1).tolist() == [0.5, 2.25, 0.007]
+    assert doses[1] == reading if reading else pd.isna(doses[1])
+
+
+def test_error_values_are_named_in_any_column(tmp_path):
+    text = "well,compound,class,age\nC4,#NV,KO,7\nC5,abc,#NV,#REF!\n"
+    read = parse_platemap(save(tmp_path, text))
+    assert [problem[:3] for problem in read.problems] == [
+        ("C04", "compound", "#NV"), ("C05", "class", "#NV"), ("C05", "age", "#REF!")
+    ]  # fmt: skip
+    assert read.table["Metadata_Compound"].tolist() == ["#NV", "abc"]  # without one it would be untreated
+    assert read.table["Metadata_Condition"].isna().tolist() == [False, True]
+    assert read.table["Metadata_Age"].fillna(-1).tolist() == [7, -1]
+
+
+def test_doses_with_units_have_one_unit(tmp_path):
+    text = "well,compound,dose\nC4,a,20 nM\nC5,a,{}\nC6,a,3 µM\nC7,a,\nC8,a,40 nM\nC9,a,0\n"
+    read = parse_platemap(save(tmp_path, text.format("5 pM")))
+    assert read.table["Metadata_Dose_nM"].fillna(-1).tolist() == [20, 0.005, 3000, -1, 40, 0]
+    assert read.problems == []
+    read = parse_platemap(save(tmp_path, text.format("5")))
+    assert [problem.well for problem in read.problems] == ["C05"]
+    assert "a dose with its unit" in read.problems[0].expected
+
+
+def test_two_rows_for_a_well_say_which_column_may_be_the_plate(tmp_path):
+    with pytest.raises(LeighError, match="lists well C04 twice; keep one row per well, or add a column plate"):
+        read_platemap(save(tmp_path, "well,class\nC4,KO\nC4,WT\n"))
+    with pytest.raises(LeighError, match="if Träger names the plates, call that column plate"):
+        read_platemap(save(tmp_path, "Träger,well,class\nS1,C4,KO\nS2,C4,WT\n"))
+    assert len(read_platemap(save(tmp_path, "Platte,well,class\nS1,C4,KO\nS2,C4,WT\n"))) == 2
+
+
+def test_empty_columns_are_read_too(tmp_path):
+    read = parse_platemap(save(tmp_path, "well;dose;remarks;class\nC4;;;KO\nC5;;;WT\n"))
+    assert read.problems == []
+    assert read.table[["Metadata_Dose", "Metadata_Remarks"]].isna().all(axis=None)
