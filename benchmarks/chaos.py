@@ -231,10 +231,10 @@ def read_store(storm: DisturbedSearch) -> dict[str, Any]:
     runs = client.search_runs([experiment.experiment_id], max_results=5000)
     trials = [run for run in runs if run.data.tags.get("trial")]
     steps = {
-        run.info.run_name: [metric.step for metric in client.get_metric_history(run.info.run_id, "val/mse")]
+        run.info.run_name: [metric.step for metric in client.get_metric_history(run.info.run_id, "epoch/val/mse")]
         for run in trials
     }
-    best = min(trials, key=lambda run: run.data.metrics.get("best/val/mse", float("inf")))
+    best = min(trials, key=lambda run: run.data.metrics.get("val/mse", float("inf")))
     return {
         "open": [run.info.run_name for run in runs if run.info.status == "RUNNING"],
         "parents": sum(run.data.tags.get("kind") == "search" for run in runs),
@@ -244,7 +244,7 @@ def read_store(storm: DisturbedSearch) -> dict[str, Any]:
         "versions": len(client.search_model_versions("name = 'leigh-autoencoder'")),
         "champion": str(client.get_registered_model("leigh-autoencoder").aliases.get("champion", "")),
         "best": dict(best.data.params),
-        "score": best.data.metrics["best/val/mse"],
+        "score": best.data.metrics["val/mse"],
     }
 
 

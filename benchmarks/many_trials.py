@@ -44,8 +44,8 @@ def main() -> None:
         store = Store.open(str(place / "store"))
         parent = store.start("search", kind="search")
         started = time.monotonic()
-        sizes = {space.family: space.image_size}
-        with Delivery(journal, store, parent, facts={}, image_sizes=sizes, done=place / "delivered") as delivery:
+        spaces, facts = {space.family: space.model_dump(mode="json")}, {"data": "demo"}
+        with Delivery(journal, store, parent, facts=facts, spaces=spaces, done=place / "delivered") as delivery:
             if not delivery.flush(3600):
                 raise RuntimeError(f"{delivery.waiting} events were not delivered")
         print(f"{len(journal.events)} events delivered in {time.monotonic() - started:.1f} s")

@@ -53,9 +53,8 @@ def run_search(folder: Path, data: Path, space: SearchSpace, workers: int) -> tu
     journal = Journal(folder / "journal.jsonl")
     store = Store.open(str(folder / "store"))
     parent = store.start("search")
-    delivery = Delivery(
-        journal, store, parent, facts={}, image_sizes={space.family: space.image_size}, done=folder / "delivered"
-    )
+    spaces = {space.family: space.model_dump(mode="json")}
+    delivery = Delivery(journal, store, parent, facts={"data": "demo"}, spaces=spaces, done=folder / "delivered")
     with delivery, SearchProcess(workers=workers) as process:
         supervisor = Supervisor(journal, Console(), process)
         request = SearchRequest(space, data, folder / space.family, workers=workers)

@@ -1,13 +1,15 @@
 """Events of a search: one frozen dataclass for each kind of line in its journal."""
 
 import dataclasses
+import math
 import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, TypedDict
+from typing import Any, ClassVar, Literal, NotRequired, TypedDict
 
 __all__ = [
+    "CURVES",
     "Config",
     "DataFacts",
     "Drawn",
@@ -24,8 +26,14 @@ __all__ = [
     "StudySettings",
     "TrialEvent",
     "format_trial_name",
+    "kept_metrics",
     "rename_old_metrics",
 ]
+
+CURVES = "epoch/"
+"""Prefix of a run's metrics of each epoch; without it, a trial's metrics are those of the network that is kept."""
+
+_OLD_KEPT = "best/"
 
 Config = dict[str, Any]
 """Flat hyperparameters, JSON values."""
@@ -53,6 +61,24 @@ def rename_old_metrics(metrics: Mapping[str, float]) -> Metrics:
     return {name if present[name] in metrics else present[name]: value for name, value in metrics.items()}
 
 
+def kept_metrics(metrics: Mapping[str, float]) -> Metrics:
+    """Select the metrics of the network that a trial keeps from the latest ones of its run; NaN stands for none.
+
+    In runs of version 0.1.0 they have the prefix ``best/``, and those without it are of the last epoch.
+
+    Example:
+        >>> kept_metrics({"epoch/val/mse": 0.9, "val/mse": 0.5, "seconds": 3.0})
+        {'val/mse': 0.5, 'seconds': 3.0}
+        >>> kept_metrics({"best/val/mse": 0.5, "val/mse": 0.9, "seconds": 3.0})
+        {'val/mse': 0.5, 'seconds': 3.0}
+    """
+    if any(name.startswith(CURVES) for name in metrics):
+        kept = {name: value for name, value in metrics.items() if not name.startswith(CURVES)}
+        return {name: value for name, value in kept.items() if not math.isnan(value)}
+    of_epochs = ("val/", "train/")
+    return {name.removeprefix(_OLD_KEPT): value for name, value in metrics.items() if not name.startswith(of_epochs)}
+
+
 def _log_odds_name(metric: str) -> str:
     return _Z_PRIME.sub("z_prime_log_odds", metric, count=1)
 
@@ -66,6 +92,7 @@ class StudySettings(TypedDict):
     seed: int
     time_budget_s: float | None
     line: str
+    checkpoints: NotRequired[str]
 
 
 class DataFacts(TypedDict):

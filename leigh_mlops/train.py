@@ -36,7 +36,10 @@ def train(
     platemap: Platemap = None,
     init: Annotated[
         str | None,
-        typer.Option(help="Initial weights: imagenet, random, a .safetensors file, or models:/NAME@champion."),
+        typer.Option(
+            help="Initial weights: imagenet, random, a .safetensors file, models:/NAME@champion, or a trial's "
+            "runs:/RUN (best epoch) or runs:/RUN/last."
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Hyperparameter, such as learning_rate=0.0005; may be repeated.")

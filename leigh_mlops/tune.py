@@ -70,6 +70,13 @@ def tune(
     name: Annotated[str, typer.Option(help="Prefix of the registered names; a new prefix starts with version 1.")] = (
         "leigh"
     ),
+    keep_checkpoints: Annotated[
+        str,
+        typer.Option(
+            help="Networks to store as MLflow models: best (best and last epoch of the best trials, as many as keep in "
+            "the search file), all (the same of every finished trial), or none (of the winners alone)."
+        ),
+    ] = "best",
     store: Store = None,
     ray_address: RayAddress = None,
     ray_patience: RayPatience = 60.0,
@@ -109,6 +116,8 @@ def tune(
 
         check_spaces(spaces)
         spaces = [resolve_start(space, console) for space in spaces]
+        if keep_checkpoints == "all":
+            spaces = [space.replace_fields(keep=max(space.keep, space.trials)) for space in spaces]
         source = DataSource(
             data,
             platemap,
@@ -122,7 +131,8 @@ def tune(
             shares=shares,
         )
         time_budget_s = None if time_budget is None else 60 * time_budget
-        study = SearchStudy(StudyOptions(source, spaces, seed, time_budget_s, name), console, store, process)
+        options = StudyOptions(source, spaces, seed, time_budget_s, name, keep_checkpoints)
+        study = SearchStudy(options, console, store, process)
         if dry_run:
             study.show()
         elif resume:

@@ -94,7 +94,7 @@ def test_each_trial_is_one_run_beside_the_baseline(searched: tuple[Workshop, str
         tested = [run for run in runs if any(name.startswith("test/") for name in run.data.metrics)]
         assert len(tested) == 1, "the test part is touched once"
         for run in runs:
-            assert len(shop.store.get_metric_history(run.info.run_id, "train/loss")) == 2
+            assert len(shop.store.get_metric_history(run.info.run_id, "epoch/train/loss")) == 2
     baseline = shop.runs("baseline")[0].data.metrics
     assert {"val/accuracy", "val/wells/accuracy", "val/log_loss", "val/z_prime", "val/z_prime_log_odds"} <= set(
         baseline
@@ -121,6 +121,24 @@ def artifacts(client: MlflowClient, run_id: str, path: str | None = None) -> set
     return found
 
 
+def check_kept_trial(shop: Workshop, run: mlflow.entities.Run) -> None:
+    """Every kept trial has pictures, networks of its best and last epoch, and the scores of the former."""
+    kept = int(run.data.tags["best_epoch"])
+    found = artifacts(shop.store, run.info.run_id)
+    assert {"pictures/examples.png", "figures/training.png"} <= found
+    assert {f"example {number}" for number in (1, 2, 3, 4)} <= {Path(path).name.split("+")[0] for path in found}
+    models = {model.model_id: model.step for model in run.outputs.model_outputs}
+    assert sorted(models.values()) == sorted({kept, 2})
+    for identity, step in models.items():
+        own = {metric.key: metric.value for metric in shop.store.get_logged_model(identity).metrics}
+        curve = shop.store.get_metric_history(run.info.run_id, "epoch/val/loss")
+        assert own["epoch/val/loss"] == curve[step - 1].value
+        assert ("val/loss" in own) == (step == kept)
+    assert run.data.metrics["val/loss"] == curve[kept - 1].value
+    assert "Stored: `model`" in run.data.tags["mlflow.note.content"]
+    assert "" not in run.data.tags.values()
+
+
 def test_pictures_stand_beside_the_numbers(searched: tuple[Workshop, str]) -> None:
     shop, _ = searched
     winner = next(run for run in shop.runs("iresnet") if run.data.tags.get("winner"))
@@ -131,6 +149,9 @@ def test_pictures_stand_beside_the_numbers(searched: tuple[Workshop, str]) -> No
         "figures/training.png",
         "pictures/examples.png",
     } <= artifacts(shop.store, winner.info.run_id)
+    for family in FAMILIES:
+        for run in shop.runs(family)[:2]:
+            check_kept_trial(shop, run)
     (parent,) = shop.store.search_runs(["1"], "tags.kind = 'search' and tags.data = 'plate'")[-1:]
     assert {"data/split.csv", "figures/learning_curves.png", "settings/spaces.json", "summary.txt"} <= artifacts(
         shop.store, parent.info.run_id

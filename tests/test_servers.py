@@ -125,7 +125,7 @@ def test_runs_metrics_and_a_version_are_on_the_server(servers: Servers, searched
     trials = client.search_runs([experiment.experiment_id], "tags.model LIKE 'autoencoder%'")
     assert [run.info.status for run in trials] == ["FINISHED", "FINISHED"]
     for run in trials:
-        assert len(client.get_metric_history(run.info.run_id, "train/loss")) == 1
+        assert len(client.get_metric_history(run.info.run_id, "epoch/train/loss")) == 1
     (version,) = client.search_model_versions("name = 'leigh-autoencoder'")
     assert client.get_model_version_by_alias("leigh-autoencoder", "champion").version == version.version
 
@@ -139,7 +139,7 @@ def test_the_rows_are_in_postgresql_and_the_files_in_s3(servers: Servers, search
         dbname="leigh",
     ) as connection:
         cursor = connection.cursor()
-        cursor.execute("SELECT count(*) FROM metrics WHERE key = 'train/loss'")
+        cursor.execute("SELECT count(*) FROM metrics WHERE key = 'epoch/train/loss'")
         assert cursor.fetchone() == (2,)
     connection.close()
     listed = services.bucket_client(servers.objects, servers.passwords).list_objects_v2(Bucket="leigh")

@@ -1,6 +1,7 @@
 import math
 import os
 import pickle
+import subprocess
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
 from leigh_mlops.errors import LeighError, StoppedError
 from leigh_mlops.models import ModelPackage, build_model, load_package, save_package
-from leigh_mlops.tracking import Run, Store, StoreUnavailableError
+from leigh_mlops.tracking import Run, Store, StoreUnavailableError, run_origin, source_revision
 from leigh_mlops.tracking.secrets import redact_secrets
 
 
@@ -44,6 +45,48 @@ def test_what_is_logged_is_there(store: Store) -> None:
     assert [m.step for m in store.client.get_metric_history(run.id, "val/loss")] == [1, 2]
     assert found.data.tags["model"] == "resnext"
     assert status(run) == "FINISHED"
+
+
+def test_a_run_says_who_and_what_made_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["/somewhere/leigh_mlops/tune.py", "--store", "http://me:secret@host"])
+    monkeypatch.setattr("getpass.getuser", lambda: "ada")
+    monkeypatch.setattr(run_origin, "commit", lambda: "")
+    with store.run("a", note="What it is.", model="resnext", git="unknown", error="") as run:
+        run.set_tags({"stopped": None, "error": "it burst"})
+        run.remove_tag("error")
+        run.remove_tag("error")
+    tags = run.tags()
+    assert tags.pop("mlflow.runName") == "a"
+    assert tags == {
+        "mlflow.user": "ada",
+        "mlflow.source.name": "leigh_mlops.tune",
+        "mlflow.source.type": "LOCAL",
+        "mlflow.note.content": "What it is.",
+        "model": "resnext",
+    }
+    monkeypatch.setattr(run_origin, "commit", lambda: "abc")
+    monkeypatch.setattr("getpass.getuser", lambda: {}["nobody"])
+    tags = store.start("b").tags()
+    assert tags["mlflow.source.git.commit"] == "abc"
+    assert "mlflow.user" not in tags
+
+
+def test_the_commit_is_that_of_the_package_and_of_no_folder_above(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "installed" / "source_revision.py"
+    file.parent.mkdir()
+    file.touch()
+    monkeypatch.setattr(source_revision, "__file__", str(file))
+    monkeypatch.setattr(source_revision, "commit", source_revision.commit.__wrapped__)
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    subprocess.run([*git, "commit", "--quiet", "--allow-empty", "--message", "a"], check=True)
+    assert (source_revision.commit(), source_revision.revision()) == ("", "unknown")
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "--quiet", "--message", "b"], check=True)
+    assert len(source_revision.commit()) == 40
+    assert source_revision.revision() == source_revision.commit()[:12]
 
 
 @pytest.mark.parametrize(

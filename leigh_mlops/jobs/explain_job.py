@@ -32,6 +32,7 @@ from leigh_mlops.models import ModelPackage, load_package
 from leigh_mlops.plates import find_twins
 from leigh_mlops.progress import Progress, Steps
 from leigh_mlops.report.image_files import atomic_write
+from leigh_mlops.report.run_notes import explanation_note
 from leigh_mlops.report.sentences import format_count
 from leigh_mlops.screening.screen import check_screen
 from leigh_mlops.search.cluster import ray_cluster
@@ -346,7 +347,9 @@ class ExplainJob:
                 yield run
             return
         tags = {"model_version": version.uri, "model": package.model.spec.family, "demo": package.about["demo"]}
-        with self.store.run(f"explain {version.uri}", kind="explain", **tags) as run:
+        data = self.source.path.name if self.source.path else "demo"
+        note = explanation_note(version.uri, data, str(self.out))
+        with self.store.run(f"explain {version.uri}", kind="explain", note=note, **tags) as run:
             run.log_params({key: value for key, value in job.items() if key not in _UNLOGGED_KEYS})
             yield run
 

@@ -8,6 +8,7 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
+from leigh_mlops.events import kept_metrics
 from leigh_mlops.report.sentences import Z_PRIME_NOTE
 
 __all__ = ["REFERENCE_NAMES", "flag_table", "leaderboard_table", "leaderboard_rows", "score_table"]
@@ -136,8 +137,9 @@ def leaderboard_rows(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any
         kind = "network" if "trial" in tags else tags["model"]
         row = {"model": record["name"], "family": tags["model"], "kind": kind, "status": record["status"]}
         row["winner"] = tags.get("winner") == "true"
-        prefix = "best/val/" if kind == "network" else "val/"
-        rows.append(row | {name.removeprefix(prefix): metrics[name] for name in metrics if name.startswith(prefix)})
+        kept = kept_metrics(metrics) if kind == "network" else metrics
+        scores = {name.removeprefix("val/"): value for name, value in kept.items() if name.startswith("val/")}
+        rows.append(row | scores)
         if "seconds" in metrics:
             rows[-1]["seconds"] = metrics["seconds"]
     return rows

@@ -8,9 +8,10 @@ from ray.tune.search import BasicVariantGenerator
 
 from leigh_mlops.events import Outcome
 from leigh_mlops.search.callback import SearchCallback
+from leigh_mlops.search.checkpoint_count import checkpoints_to_keep
 from leigh_mlops.search.request import NUMBER_KEY, EventHandler, SearchRequest
 from leigh_mlops.search.resources import Resources, concurrent_trials
-from leigh_mlops.search.schedulers import build_scheduler, checkpoints_to_keep
+from leigh_mlops.search.schedulers import build_scheduler
 from leigh_mlops.search.searcher import JournalSearcher, draw_population
 from leigh_mlops.search.trainable import build_trainable
 

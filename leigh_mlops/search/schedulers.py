@@ -8,10 +8,11 @@ from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, PopulationBasedTraining, TrialScheduler
 
+from leigh_mlops.search.checkpoint_count import epochs_of_trial, population_interval
 from leigh_mlops.search.request import NUMBER_KEY, SearchRequest
 from leigh_mlops.settings import Choice, Range, SearchSpace, TrainingSettings
 
-__all__ = ["checkpoints_to_keep", "build_scheduler"]
+__all__ = ["build_scheduler"]
 
 
 def build_scheduler(request: SearchRequest) -> TrialScheduler:
@@ -25,7 +26,7 @@ class ResumableASHA(ASHAScheduler):  # type: ignore[misc]
     """Asynchronous successive halving that takes the results of earlier trials into account."""
 
     def __init__(self, request: SearchRequest) -> None:
-        space, epochs = request.space, _epochs(request.space)
+        space, epochs = request.space, epochs_of_trial(request.space)
         super().__init__(time_attr="epoch", max_t=epochs, grace_period=max(1, epochs // 5), reduction_factor=3)
         self._family, sign = space.family, 1 if space.mode == "max" else -1
         for trial in request.trials:
@@ -45,7 +46,7 @@ class ResumablePBT(PopulationBasedTraining):  # type: ignore[misc]
     """Population-based training whose members wait for each other, but not for finished ones."""
 
     def __init__(self, request: SearchRequest) -> None:
-        space, interval = request.space, _interval(request.space)
+        space, interval = request.space, population_interval(request.space)
         super().__init__(
             time_attr="epoch",
             perturbation_interval=interval,
@@ -84,20 +85,6 @@ class ResumablePBT(PopulationBasedTraining):  # type: ignore[misc]
             for part in super()._quantiles()
         )
         return (worst, best) if best else ([], [])
-
-
-def _interval(space: SearchSpace) -> int:
-    """Epochs between two synchronisations of a population."""
-    return max(1, _epochs(space) // 5)
-
-
-def checkpoints_to_keep(space: SearchSpace) -> int:
-    """Number of checkpoints to keep: at a synchronisation, a member may start from one of the previous one."""
-    return max(3, _interval(space) + 2) if space.algorithm == "pbt" else 3
-
-
-def _epochs(space: SearchSpace) -> int:
-    return int(space.published.get("epochs", TrainingSettings().epochs))
 
 
 def _domain(domain: Choice | Range) -> Any:  # noqa: ANN401

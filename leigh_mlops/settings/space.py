@@ -26,12 +26,14 @@ _DEPENDENT = ["precision", JOINT, *(f"{ARCHITECTURE}{name}" for name in ("padded
 
 
 def _check_validation_metric(metric: str) -> str:
+    _refuse_counterfactual_metric(metric)
     if not metric.startswith("val/"):
         raise ValueError(f"{quote_value(metric)} is not a validation score; choose one such as val/log_loss.")
     return metric
 
 
 def _check_metric(metric: str) -> str:
+    _refuse_counterfactual_metric(metric)
     if not metric.startswith(("val/", "train/")):
         raise ValueError(
             f"{quote_value(metric)} must begin with val/ or train/, such as val/inverse_error or train/seconds."
@@ -46,6 +48,15 @@ def _check_gpus(gpus: float) -> float:
             "--workers to run a trial on each."
         )
     return gpus
+
+
+def _refuse_counterfactual_metric(metric: str) -> None:
+    """Refuse scores that need maps between classes and independent classifiers, which trials do not have."""
+    if metric.startswith("val/counterfactual/"):
+        raise ValueError(
+            f"{quote_value(metric)} is measured after the search, on the stored trials, so it can't choose epochs or "
+            "trials; choose one such as val/log_loss, set keep higher, and compare the stored trials by it."
+        )
 
 
 def _normalise_domains(space: object) -> object:

@@ -62,7 +62,7 @@ class TrainingSettings(Settings):
     init: str = Field(
         "random",
         description="random, imagenet, imagenet-if-available (else random, which is said), a .safetensors file, a "
-        "model's folder or models:/NAME@ALIAS",
+        "model's folder, models:/NAME@ALIAS or another model of the store, or runs:/RUN of a trial",
     )
     freeze_epochs: int = Field(0, ge=-1, description="first epochs, in which only the head learns; -1 for all")
     layer_decay: float = Field(

@@ -31,6 +31,7 @@ __all__ = [
     "print_plan",
     "print_result",
     "print_resumed",
+    "print_storage",
     "print_undelivered",
     "winner_lines",
 ]
@@ -82,6 +83,24 @@ def print_plan(console: Console, plans: Sequence[FamilyPlan], time_budget_s: flo
     stopping = any(plan.space.early_stopping != "none" for plan in plans)
     stops = " (early stopping ends most trials before)" if stopping else ""
     console.print(f"In all at most {total}{stops}. Nothing was trained; leave out --dry-run to begin.")
+
+
+def print_storage(console: Console, plans: Sequence[FamilyPlan], checkpoints: str, folder: Path) -> None:
+    """Print what a search keeps in the store, and what its checkpoints take in a folder while it runs."""
+    networks = [(plan, plan.stored_networks(checkpoints)) for plan in plans]
+    parts = [f"{count} of {plan.space.family} ({_format_bytes(plan.weights_bytes)} each)" for plan, count in networks]
+    stored = _format_bytes(sum(count * plan.weights_bytes for plan, count in networks))
+    which = "the winners alone" if checkpoints == "none" else "best and last epoch of the kept trials"
+    console.print(
+        f"The store keeps at most these networks, {which}: {', '.join(parts)}; their weights take {stored}. "
+        f"Checkpoints of running and kept trials take about {_format_bytes(max(p.checkpoint_bytes for p in plans))} at "
+        f"a time in {folder}, and are removed at the end.",
+        markup=False,
+    )
+
+
+def _format_bytes(size: float) -> str:
+    return f"{size / 2**20:.3g} MiB" if size < 1000 * 2**20 else f"{size / 2**30:.1f} GiB"
 
 
 def _describe_domain(item: tuple[str, object]) -> str:

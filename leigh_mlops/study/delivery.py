@@ -1,6 +1,7 @@
 """Delivery of the journal to the store by a thread that catches up when the store answers and never blocks a trial."""
 
 import json
+import math
 import os
 import threading
 import time
@@ -8,13 +9,16 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.events import Drawn, Ended, EpochDone, Event, Paused, Resumed
-from leigh_mlops.tracking import Measurement, Run, Store, StoreUnavailableError
+from leigh_mlops.events import CURVES, Drawn, Ended, EpochDone, Event, Metrics, Paused, Resumed
+from leigh_mlops.models import MODELS
+from leigh_mlops.study.trial_notes import drawn_note, ended_note
+from leigh_mlops.tracking import NOTE, Measurement, Run, Store, StoreUnavailableError
 from leigh_mlops.trials import Journal
 
-__all__ = ["Delivery"]
+__all__ = ["Delivery", "kept_step"]
 
 _AT_ONCE = 500
 _LONGEST_WAIT_S = 15.0
@@ -32,7 +36,7 @@ class Delivery:
         store: Store of the runs.
         parent: The search's run.
         facts: Tags of every run.
-        image_sizes: Side in pixels by family.
+        spaces: Settings of each family's search, as in the journal.
         done: File that stores the number of delivered events.
     """
 
@@ -43,18 +47,19 @@ class Delivery:
         parent: Run,
         *,
         facts: Mapping[str, object],
-        image_sizes: Mapping[str, int],
+        spaces: Mapping[str, Mapping[str, Any]],
         done: Path,
     ) -> None:
         self.journal, self.store, self.parent = journal, store, parent
-        self.facts, self.image_sizes = dict(facts), dict(image_sizes)
+        self.facts, self.spaces = dict(facts), dict(spaces)
         self.refused: list[str] = []
         self.problem = ""
         self._done = done
         self._position = _delivered_count(done, parent)
         self._runs: dict[str, Run] | None = None
         self._drawn = {event.trial_name: event for event in journal.events if isinstance(event, Drawn)}
-        self._latest = {event.trial_name: event for event in journal.events if isinstance(event, EpochDone)}
+        delivered = journal.events[: self._position]
+        self._latest = {event.trial_name: event for event in delivered if isinstance(event, EpochDone)}
         self._more = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._work, name="delivery", daemon=True)
@@ -73,6 +78,10 @@ class Delivery:
     def waiting(self) -> int:
         """Events that are not in the store yet."""
         return len(self.journal.events) - self._position
+
+    @property
+    def _data_name(self) -> str:
+        return str(self.facts["data"])
 
     @property
     def native_id(self) -> int:
@@ -129,22 +138,28 @@ class Delivery:
         """Deliver some events, the metrics of a run in one request."""
         measured: defaultdict[str, list[Measurement]] = defaultdict(list)
         later: list[Ended | Paused | Resumed] = []
+        latest = dict(self._latest)
         for event in events:
             match event:
                 case Drawn():
                     self._begin(event)
                 case EpochDone():
-                    self._latest[event.trial_name] = event
-                    measured[event.trial_name] += self._measurements(event)
+                    before = latest.get(event.trial_name)
+                    measured[event.trial_name] += self._curves(event) + _kept_measurements(event, before)
+                    latest[event.trial_name] = event
                 case Ended() | Paused() | Resumed():
                     later.append(event)
         for name, measurements in measured.items():
             self._try_step(partial(self._log_measurements, name, measurements))
         for event in later:
-            self._end(event) if isinstance(event, Ended) else self._interrupt(event)
+            if isinstance(event, Ended):
+                self._end(event, latest.get(event.trial_name))
+            else:
+                self._interrupt(event)
         temporary = self._done.with_suffix(".part")
         temporary.write_text(json.dumps({"run": self.parent.id, "events": self._position + len(events)}))
         os.replace(temporary, self._done)
+        self._latest = latest
         self._position += len(events)
 
     def _try_step(self, step: Callable[[], object]) -> None:
@@ -166,13 +181,15 @@ class Delivery:
         self._try_step(lambda: self.run(event.trial_name))
 
     def _start(self, event: Drawn) -> None:
-        tags = {"model": event.family, "trial": event.number} | self.facts
-        run = self.store.start(event.trial_name, parent=self.parent, at=event.time, **tags)
+        space = self.spaces[event.family]
+        tags = {"model": event.family, "trial": event.number, "task": MODELS[event.family].task} | self.facts
+        note = drawn_note(space, self._data_name, event)
+        run = self.store.start(event.trial_name, parent=self.parent, at=event.time, note=note, **tags)
         self._known_runs()[event.trial_name] = run
-        params = {"family": event.family, "image_size": self.image_sizes[event.family]} | event.config
+        params = {"family": event.family, "image_size": space["image_size"]} | event.config
         self._try_step(lambda: run.log_params(params))
 
-    def _measurements(self, event: EpochDone) -> list[Measurement]:
+    def _curves(self, event: EpochDone) -> list[Measurement]:
         """An epoch's metrics, with the hyperparameters that a population has changed since the trial was drawn."""
         drawn = self._drawn[event.trial_name].config
         changed = {
@@ -180,20 +197,18 @@ class Delivery:
             for key, value in event.config.items()
             if isinstance(value, int | float) and drawn[key] != value
         }
-        metrics = event.metrics | changed
-        return [Measurement(name, value, event.epoch, event.time) for name, value in metrics.items()]
+        curves = {f"{CURVES}{name}": value for name, value in _finite_metrics(event.metrics).items()}
+        return [Measurement(name, value, event.epoch, event.time) for name, value in (curves | changed).items()]
 
     def _log_measurements(self, name: str, measurements: Sequence[Measurement]) -> None:
         self.run(name).log_measurements(measurements)
 
-    def _end(self, event: Ended) -> None:
+    def _end(self, event: Ended, latest: EpochDone | None) -> None:
         name, failed = event.trial_name, event.state == "failed"
-        tags: dict[str, object] = {"error": (event.error or "")[:_LONGEST_TAG]}
-        if event.stopped is not None:
-            tags["stopped"] = event.stopped
-        if (latest := self._latest.get(name)) is not None:
-            best = {f"best/{key}": value for key, value in latest.best.items()} | {"seconds": event.seconds}
-            self._try_step(lambda: self.run(name).log_metrics(best, at=event.time))
+        tags: dict[str, object] = {"error": (event.error or "")[:_LONGEST_TAG], "stopped": event.stopped}
+        tags[NOTE] = ended_note(self.spaces[event.family], self._data_name, latest, event)
+        if latest is not None:
+            self._try_step(lambda: self.run(name).log_metrics({"seconds": event.seconds}, at=event.time))
             tags["best_epoch"] = latest.best_epoch
         self._try_step(lambda: self.run(name).set_tags(tags))
         if trace := event.trace:
@@ -206,11 +221,39 @@ class Delivery:
         open_runs = [run for name, run in self._known_runs().items() if name in self._drawn and name not in ended]
         for run in [self.parent, *open_runs]:
             if isinstance(event, Resumed):
-                self._try_step(partial(run.set_tags, {"error": ""}))
+                self._try_step(partial(run.remove_tag, "error"))
                 self._try_step(run.resume)
             else:
                 self._try_step(partial(run.set_tags, {"error": event.reason[:_LONGEST_TAG]}))
                 self._try_step(partial(run.end, event.status, at=event.time))
+
+
+def kept_step(epochs: Sequence[EpochDone]) -> int:
+    """Step of the metrics of the network that a trial keeps, from all its epochs.
+
+    It is the best epoch; in a population, where a network may come from another member, the epoch since which it is
+    kept.
+    """
+    pairs = zip(epochs, [None, *epochs], strict=False)
+    return max(event.epoch for event, before in pairs if _kept_measurements(event, before))
+
+
+def _kept_measurements(event: EpochDone, before: EpochDone | None) -> list[Measurement]:
+    """Metrics of the network that is kept, if it is another one than after the epoch before.
+
+    Their step is the epoch since which it is kept, so that the latest value in the store is the kept network's: also
+    that of a metric which only an earlier network had, of which NaN says that there is none any more.
+    """
+    kept = _finite_metrics(event.best)
+    earlier = {} if before is None else _finite_metrics(before.best)
+    if before is not None and (event.best_epoch, kept) == (before.best_epoch, earlier):
+        return []
+    metrics = dict.fromkeys(earlier, math.nan) | kept
+    return [Measurement(name, value, event.epoch, event.time) for name, value in metrics.items()]
+
+
+def _finite_metrics(metrics: Metrics) -> Metrics:
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
 
 def _delivered_count(done: Path, parent: Run) -> int:

@@ -8,7 +8,9 @@ import torch
 
 from leigh_mlops.models.device import default_device
 from leigh_mlops.models.precision import resolve_precision
+from leigh_mlops.search.checkpoint_count import checkpoints_to_keep
 from leigh_mlops.settings import SearchSpace, TrainingSettings
+from leigh_mlops.study.spaces import weight_bytes
 from leigh_mlops.training import (
     PreparedData,
     TrainingState,
@@ -23,6 +25,8 @@ __all__ = ["FamilyPlan", "count_processors", "plan_families", "seconds_per_epoch
 # An image costs a forward pass and two passes back in training, and one forward pass in validation.
 _VALIDATION_COST = 1 / 3
 
+_STATES_OF_A_CHECKPOINT = 4  # weights, best weights, and two moments of each weight
+
 
 @dataclass(frozen=True)
 class FamilyPlan:
@@ -34,6 +38,7 @@ class FamilyPlan:
         concurrent_trials: Trials at once.
         memory_bytes: Main memory of a trial.
         epoch_s: Seconds of an epoch.
+        weights_bytes: Size of the weights of a network.
     """
 
     space: SearchSpace
@@ -41,6 +46,19 @@ class FamilyPlan:
     concurrent_trials: int
     memory_bytes: int
     epoch_s: float
+    weights_bytes: int
+
+    def stored_networks(self, checkpoints: str) -> int:
+        """Count the networks that the store keeps at most, by the choice of checkpoints."""
+        return 1 if checkpoints == "none" else 2 * min(self.space.keep, self.space.trials)
+
+    @property
+    def checkpoint_bytes(self) -> int:
+        """Estimate the bytes of all checkpoints while the search runs: network, best network and optimizer of each."""
+        running = self.space.trials if self.space.algorithm == "pbt" else self.concurrent_trials
+        kept = 0 if self.space.algorithm == "pbt" else min(self.space.keep, self.space.trials)
+        states = _STATES_OF_A_CHECKPOINT * self.weights_bytes * self.space.folds
+        return states * (running * checkpoints_to_keep(self.space) + kept)
 
     @property
     def search_s(self) -> float:
@@ -76,6 +94,7 @@ def _plan_family(space: SearchSpace, data: PreparedData, workers: int | None) ->
         concurrent_trials=max(1, min(workers or int(fit_at_once), space.trials)),
         memory_bytes=estimate_trial_memory(space.family, settings, data, folds=space.folds),
         epoch_s=seconds_per_epoch(space, data) * space.folds,
+        weights_bytes=weight_bytes(space, len(data.channels)),
     )
 
 

@@ -1,18 +1,20 @@
-"""Contact sheet of a few validation fields with their explanations."""
+"""A few validation fields with their explanations."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.figure import Figure
 
 from leigh_mlops.explanations import default_explainers, explain_fields
-from leigh_mlops.models import ModelPackage
+from leigh_mlops.models import ModelPackage, Network, has_capability
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.contact_row import explained_row, heat_scale
 from leigh_mlops.report.rendering import intensity_limits
-from leigh_mlops.report.sheets import contact_sheet
+from leigh_mlops.report.sheets import HeatScale, SheetRow
 from leigh_mlops.training import PreparedData
 
-__all__ = ["display_limits", "example_request", "example_sheet"]
+__all__ = ["Examples", "display_limits", "example_request", "explain_examples"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -24,11 +26,30 @@ def display_limits(data: PreparedData) -> list[list[float]]:
     return [[float(low), float(high)] for low, high in intensity_limits(data.cache.raw(chosen))]
 
 
-def example_sheet(package: ModelPackage, data: PreparedData, per_class: int = 2) -> Figure:
-    """Validation fields of each class with the default explanations of the package's family."""
+@dataclass(frozen=True)
+class Examples:
+    """Explained validation fields: the same ones, in the same order, for each network of a study.
+
+    Attributes:
+        rows: One row of pictures for each field.
+        scale: Colour scale of their maps.
+    """
+
+    rows: Sequence[SheetRow]
+    scale: HeatScale | None
+
+
+def explain_examples(package: ModelPackage, data: PreparedData, per_class: int = 2) -> Examples:
+    """Explain validation fields of each class as the package's family can.
+
+    A network that decodes shows its reconstructions, a classifier its counterfactuals, or else heatmaps.
+
+    Raises:
+        LeighError: The network can't be explained yet.
+    """
     rows = _example_rows(data, per_class)
     raw, limits = data.cache.raw(rows), package.about["display_limits"]
-    explained = explain_fields(package, raw, default_explainers(package.model))
+    explained = explain_fields(package, raw, _methods(package.model))
     scale = heat_scale([heat for each in explained for heat in each.maps.values()])
     sheet = [
         explained_row(
@@ -44,8 +65,13 @@ def example_sheet(package: ModelPackage, data: PreparedData, per_class: int = 2)
         )
         for index, row in enumerate(rows)
     ]
-    heading = f"Validation fields as the {package.model.spec.family} sees them"
-    return contact_sheet(sheet, heading, "All images on one intensity scale.", scale=scale)
+    return Examples(sheet, scale)
+
+
+def _methods(model: Network) -> tuple[str, ...]:
+    defaults = default_explainers(model)
+    reconstruction = ("reconstruction",) if has_capability(model, "decode") else ()
+    return tuple(dict.fromkeys((*reconstruction, *defaults)))
 
 
 def example_request(data: PreparedData) -> tuple[Floats, list[float]]:

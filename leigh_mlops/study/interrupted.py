@@ -41,6 +41,6 @@ def create_delivery(saved: SavedSearch, opened: Opened, store: Store, parent: Ru
         store,
         parent,
         facts=opened.facts,
-        image_sizes={space["family"]: space["image_size"] for space in opened.study["spaces"]},
+        spaces={space["family"]: space for space in opened.study["spaces"]},
         done=saved.folder / "delivered",
     )

@@ -8,11 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from matplotlib.figure import Figure
-from scipy.special import expit
 
 from leigh_mlops import __version__
-from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import class_means
 from leigh_mlops.explanations.latent_map import PooledLatents
 from leigh_mlops.images import IntensityScale, fit_thresholds
@@ -20,24 +17,24 @@ from leigh_mlops.models import ModelPackage, Network, has_capability
 from leigh_mlops.models.package import CLASS_MAPS
 from leigh_mlops.plates import leaked_wells
 from leigh_mlops.plates.columns import Metadata
-from leigh_mlops.report.figures import confusion_matrix, score_distributions
-from leigh_mlops.report.published_figures import prediction_spread
 from leigh_mlops.scores import aggregate_wells, paired_bootstrap
 from leigh_mlops.study.baselines import Baselines, fit_latent_baseline
 from leigh_mlops.study.champion import AtSize, Decision, comparison_key, decide_promotion
 from leigh_mlops.study.class_map_fitting import fit_class_maps
 from leigh_mlops.study.counterfactual_references import cell_area, oracle_arrays, typicality_arrays
 from leigh_mlops.study.evaluation import Evaluation, evaluate_package
-from leigh_mlops.study.examples import display_limits, example_request, example_sheet
+from leigh_mlops.study.examples import display_limits, example_request
 from leigh_mlops.study.model_card import count_parts
 from leigh_mlops.study.reference_statistics import reliability_facts
+from leigh_mlops.study.score_figures import score_figures
 from leigh_mlops.study.version_card import read_version_card
-from leigh_mlops.tracking import CHALLENGER, Run, Store, Version
+from leigh_mlops.tracking import BEST_MODEL, CHALLENGER, Run, Store, Version
 from leigh_mlops.training import PreparedData, initial_weight_digests
 
 __all__ = [
     "Winner",
     "accuracy_gain",
+    "checkpoint_package",
     "counterfactual_references",
     "evaluate_and_register",
     "log_package",
@@ -122,6 +119,15 @@ def make_package(
     return ModelPackage(model, tuple(data.channels), scale.to_json(), means, arrays, facts | about)
 
 
+def checkpoint_package(package: ModelPackage, model: Network) -> ModelPackage:
+    """Package another epoch of a trial from that of its best epoch: enough to go on from it, and to predict.
+
+    It names the fields that were used for training and selection, so that no later training is tested on them.
+    """
+    digests = {name: array for name, array in package.arrays.items() if name.endswith("_digests")}
+    return ModelPackage(model, package.channels, package.scale, None, digests, dict(package.about))
+
+
 def needs_references(model: Network) -> bool:
     """Return whether a model makes counterfactuals, which are evaluated beside references."""
     return has_capability(model, "classify") and has_capability(model, "decode")
@@ -133,9 +139,15 @@ def counterfactual_references(data: PreparedData, scale: IntensityScale) -> dict
     return maps | oracle_arrays(data, scale.full_scale) | typicality_arrays(data, scale.full_scale)
 
 
-def log_package(store: Store, run: Run, package: ModelPackage, data: PreparedData) -> str:
-    """Log a package to its run, with a field of its data as example; return its address for the registry."""
-    return store.log_package(run, package, *example_request(data))
+def log_package(
+    store: Store, run: Run, package: ModelPackage, data: PreparedData, name: str = BEST_MODEL, step: int = 0
+) -> str:
+    """Log a package to its run as the network of an epoch (``step``), with a field of its data as example.
+
+    Returns:
+        Its address for the registry.
+    """
+    return store.log_package(run, package, *example_request(data), name=name, step=step)
 
 
 def evaluate_and_register(
@@ -171,7 +183,8 @@ def evaluate_and_register(
         store.promote(name, version.version)
     store.describe(version, read_version_card(store, version, package, version.uri).to_markdown())
     run.set_tags({"winner": True, "registered": version.uri, "champion": decision.promote, "decision": decision.reason})
-    _log_figures(run, package, test, data)
+    for figure_name, figure in score_figures(package.model.task, data, test.outputs, test.scores).items():
+        run.log_figure(figure, f"figures/{figure_name}.png")
     return Winner(version, decision, test, gain)
 
 
@@ -205,61 +218,3 @@ def _version_tags(
         tags["baseline"] = f"{beats} the intensity baseline on test wells ({ours:.3f} against {theirs:.3f})"
         tags["leaked_wells"] = len(leaked_wells(data.table, data.table[Metadata.SPLIT]))
     return tags
-
-
-def _log_figures(run: Run, package: ModelPackage, test: Evaluation, data: PreparedData) -> None:
-    try:
-        run.log_figure(example_sheet(package, data), "pictures/examples.png")
-    except LeighError as error:
-        # A network that can't be explained yet is registered all the same.
-        run.set_tags({"pictures": str(error)})
-    if package.model.task != "classify":
-        return
-    rows, classes = test.outputs.rows, data.classes
-    labels, values = data.labels[rows], test.outputs.values
-    run.log_figure(confusion_matrix(labels, values.argmax(1), classes), "figures/confusion.png")
-    wells = aggregate_wells(list(data.wells[rows]), labels, values)
-    for pair in _pairs(len(classes)):
-        run.log_figure(
-            _distribution(classes, pair, (labels, values), (wells.labels, wells.log_probs), test.scores),
-            f"figures/scores_{classes[pair[0]]}_{classes[pair[1]]}.png",
-        )
-        spread = _predictions(classes, pair, labels, values, test.scores)
-        run.log_figure(spread, f"figures/predictions_{classes[pair[0]]}_{classes[pair[1]]}.png")
-
-
-def _pairs(count: int) -> list[tuple[int, int]]:
-    return [(first, second) for first in range(count) for second in range(first + 1, count)]
-
-
-def _predictions(
-    classes: Sequence[str],
-    pair: tuple[int, int],
-    labels: npt.NDArray[np.int64],
-    log_probs: npt.NDArray[np.float64],
-    scores: dict[str, float],
-) -> Figure:
-    first, second = pair
-    shares = expit(log_probs[:, second] - log_probs[:, first])
-    key = "z_prime" + (f"/{classes[first]}_{classes[second]}" if len(classes) > 2 else "")
-    by_class = {classes[label]: shares[labels == label] for label in pair}
-    return prediction_spread(by_class, target=classes[second], z_prime=scores.get(key))
-
-
-def _distribution(
-    classes: Sequence[str],
-    pair: tuple[int, int],
-    fields: tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]],
-    wells: tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]],
-    scores: dict[str, float],
-) -> Figure:
-    first, second = pair
-
-    def split(part: tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]) -> dict[str, npt.NDArray[np.float64]]:
-        labels, values = part
-        odds = values[:, second] - values[:, first]
-        return {classes[label]: odds[labels == label] for label in pair}
-
-    key = "wells/z_prime_log_odds" + (f"/{classes[first]}_{classes[second]}" if len(classes) > 2 else "")
-    name = f"log-odds of {classes[second]} against {classes[first]} (nats)"
-    return score_distributions(split(fields), split(wells), score=name, z_prime=scores.get(key))

@@ -9,18 +9,19 @@ from typing import Any
 from rich.console import Console
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.events import DataFacts, Opened, Searched, TrialEvent
+from leigh_mlops.events import DataFacts, Ended, EpochDone, Opened, Searched, TrialEvent
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.progress import Steps
-from leigh_mlops.report.published_figures import training_curves
+from leigh_mlops.report.run_notes import stored_sentence
 from leigh_mlops.search import SearchProcess, SearchRequest
 from leigh_mlops.settings import SearchSpace, TrainingSettings
 from leigh_mlops.study.baselines import fit_latent_baseline
 from leigh_mlops.study.console_summary import Confounds, print_baseline, print_family, winner_lines
 from leigh_mlops.study.counterfactual_scores import counterfactual_scores
-from leigh_mlops.study.delivery import Delivery
+from leigh_mlops.study.delivery import Delivery, kept_step
 from leigh_mlops.study.model_selection import (
     Winner,
+    checkpoint_package,
     evaluate_and_register,
     log_package,
     make_package,
@@ -28,14 +29,15 @@ from leigh_mlops.study.model_selection import (
 )
 from leigh_mlops.study.prepare import measure_confounds
 from leigh_mlops.study.progress_board import ProgressBoard
-from leigh_mlops.study.revision import revision
 from leigh_mlops.study.run_artifacts import leaderboard_row, log_data, log_references, log_summary, rank_trials
 from leigh_mlops.study.search_folder import SavedSearch
 from leigh_mlops.study.spaces import latent_size
 from leigh_mlops.study.study_data import StudyData
 from leigh_mlops.study.study_options import StudyOptions
 from leigh_mlops.study.supervisor import Supervisor
-from leigh_mlops.tracking import NO_WHEEL, Run, Store, StoreUnavailableError
+from leigh_mlops.study.trial_notes import ended_note
+from leigh_mlops.study.trial_pictures import log_trial_pictures
+from leigh_mlops.tracking import BEST_MODEL, LAST_MODEL, NO_WHEEL, Run, Store, StoreUnavailableError, revision
 from leigh_mlops.training import load_trained_network
 from leigh_mlops.trials import Trial, collect_trials
 
@@ -108,6 +110,7 @@ class OpenSearch:
             trials = [trial for trials in searched.values() for trial in trials]
             rows = [leaderboard_row(trial, winners) for trial in trials] + references
             lines = [line for winner in winners for line in winner_lines(winner, data, confounds)]
+            self.parent.set_note(options.note(self.facts, lines))
             log_summary(self.parent, options.spaces, trials, rows, lines, self.facts)
         return SearchResult(winners, rows, confounds)
 
@@ -202,11 +205,17 @@ class OpenSearch:
             raise NoNetworkError(
                 f"No trial of {space.family} produced a network ({reason}); give it more time, or fix its search file."
             )
-        packaged = []
-        for trial in ranked[: space.keep]:
+        store_all = self.options.checkpoints != "none"
+        steps.begin(f"package of {ranked[0].name}, with its explanations")
+        run, package = self._package_trial(space, ranked[0], at=moment)
+        uri = self._log_networks(space, ranked[0], run, package, last=store_all)
+        for trial in ranked[1 : space.keep]:
             steps.begin(f"package of {trial.name}, with its explanations")
-            packaged.append(self._package_trial(space, trial, at=moment))
-        run, package, uri = packaged[0]
+            other, packaged = self._package_trial(space, trial, at=moment)
+            if store_all:
+                self._log_networks(space, trial, other, packaged)
+            else:
+                self._write_note(space, trial, other, stored_sentence([]))
         steps.begin(f"test, registration and pictures of {space.family}")
         data, name = self.data.at_size(space.image_size), f"{self.options.line}-{space.family}"
         if (unserved := run.tags().get(NO_WHEEL)) is not None:
@@ -214,12 +223,34 @@ class OpenSearch:
         winner = evaluate_and_register(self.store, run, package, uri, name, data, self.data.at_size, at=moment)
         return replace(winner, trial=ranked[0].name)
 
-    def _package_trial(self, space: SearchSpace, trial: Trial, *, at: float) -> tuple[Run, ModelPackage, str]:
-        """Package a trial and log it once, with the scores of its counterfactuals at one time.
+    def _log_networks(
+        self, space: SearchSpace, trial: Trial, run: Run, package: ModelPackage, *, last: bool = True
+    ) -> str:
+        """Log the networks of a trial's best epoch and of its last one, once; return the address of the best."""
+        data, settings = self.data.at_size(space.image_size), TrainingSettings.from_flat(trial.config)
+        address = log_package(self.store, run, package, data, step=kept_step(self._epochs(trial)))
+        stored = [(BEST_MODEL, trial.best_epoch)]
+        if last and len(trial.epochs) != trial.best_epoch:
+            model, _, epoch = load_trained_network(
+                space.family, settings, data, Path(trial.checkpoint or ""), last=True
+            )
+            log_package(self.store, run, checkpoint_package(package, model), data, LAST_MODEL, step=epoch)
+            stored.append((LAST_MODEL, epoch))
+        self._write_note(space, trial, run, stored_sentence(stored))
+        return address
 
-        Returns:
-            Its run, package and address in the store.
-        """
+    def _write_note(self, space: SearchSpace, trial: Trial, run: Run, sentence: str) -> None:
+        ended = self.saved.journal.find_first(Ended, family=trial.family, number=trial.number)
+        if ended is not None:
+            latest = self._epochs(trial)[-1]
+            run.set_note(ended_note(dict(space), self.facts["data"], latest, ended, [sentence]))
+
+    def _epochs(self, trial: Trial) -> list[EpochDone]:
+        epochs = [event for event in self.saved.journal.events if isinstance(event, EpochDone)]
+        return [event for event in epochs if event.trial_name == trial.name]
+
+    def _package_trial(self, space: SearchSpace, trial: Trial, *, at: float) -> tuple[Run, ModelPackage]:
+        """Package a trial, and log its pictures and the scores of its counterfactuals at one time."""
         run = self.delivery.run(trial.name)
         data, settings = self.data.at_size(space.image_size), TrainingSettings.from_flat(trial.config)
         model, scale, epoch = load_trained_network(space.family, settings, data, Path(trial.checkpoint or ""))
@@ -230,7 +261,7 @@ class OpenSearch:
         baselines = self.data.baselines_for_size(space.image_size)
         references = self.data.references(space.image_size, scale) if needs_references(model) else None
         package = make_package(model, scale, data, baselines, about, [*data.starts.values()], references)
-        scores = counterfactual_scores(package, data)
-        run.log_figure(training_curves(trial.epochs, kept=trial.best_epoch), "figures/training.png")
-        run.log_metrics({f"val/counterfactual/{name}": score for name, score in scores.items()}, at=at)
-        return run, package, log_package(self.store, run, package, data)
+        scores, step = counterfactual_scores(package, data), kept_step(self._epochs(trial))
+        run.log_metrics({f"val/counterfactual/{name}": score for name, score in scores.items()}, step, at=at)
+        log_trial_pictures(run, package, data, trial.epochs, kept=epoch, at=at)
+        return run, package

@@ -13,6 +13,7 @@ from leigh_mlops.plates.columns import Metadata, is_metadata
 from leigh_mlops.plates.spreadsheet_text import quote_formulas
 from leigh_mlops.report.figures import baseline_comparison, learning_curves
 from leigh_mlops.report.layout_picture import layout_picture
+from leigh_mlops.report.run_notes import reference_note
 from leigh_mlops.report.search.search_page import SearchRecords, search_page
 from leigh_mlops.settings import SearchSpace
 from leigh_mlops.study.model_selection import Winner
@@ -88,7 +89,9 @@ def log_references(
     """Log the baselines as runs of the same search; return their rows of the leaderboard."""
     existing, rows = store.children(parent), []
     for kind, scores in scores_by_kind.items():
-        run = existing.get(kind) or store.start(kind, parent=parent, at=at, model=kind, **facts)
+        tags = {"model": kind, "task": "reconstruct" if kind == "pca" else "classify"} | dict(facts)
+        note = reference_note(kind, str(facts["data"]))
+        run = existing.get(kind) or store.start(kind, parent=parent, at=at, note=note, **tags)
         run.log_metrics({f"val/{name}": value for name, value in scores.items()}, at=at)
         run.end(at=at)
         rows.append({"model": kind, "family": kind, "kind": kind} | dict(scores))

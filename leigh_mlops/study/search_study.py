@@ -12,14 +12,21 @@ from leigh_mlops.events import DataFacts, Ended, Opened, Paused, Resumed
 from leigh_mlops.models.device import default_device
 from leigh_mlops.search import SearchProcess
 from leigh_mlops.settings import TrainingSettings
-from leigh_mlops.study.console_summary import print_place, print_plan, print_result, print_resumed, print_undelivered
+from leigh_mlops.study.console_summary import (
+    print_place,
+    print_plan,
+    print_result,
+    print_resumed,
+    print_storage,
+    print_undelivered,
+)
 from leigh_mlops.study.delivery import Delivery
 from leigh_mlops.study.dry_run import count_processors, plan_families
 from leigh_mlops.study.interrupted import STOPPED_WAIT_S, close_interrupted, create_delivery
 from leigh_mlops.study.model_selection import Winner
 from leigh_mlops.study.open_search import NoNetworkError, OpenSearch, SearchResult
 from leigh_mlops.study.prepare import DividedData, divided_table, prepare_data
-from leigh_mlops.study.search_folder import SavedSearch, interrupted_searches, locked_search, new_search
+from leigh_mlops.study.search_folder import SavedSearch, interrupted_searches, locked_search, new_search, state_folder
 from leigh_mlops.study.spaces import check_spaces, fetch_starting_weights
 from leigh_mlops.study.study_data import StudyData
 from leigh_mlops.study.study_options import StudyOptions
@@ -52,6 +59,7 @@ class SearchStudy:
             LeighError: The data, the store or a search can't be used, or no family gave a network.
         """
         self.options.check_line()
+        self.options.check_checkpoints()
         divided = self._divided_data()
         store = Store.open(self.store, verbose=self.process.verbose)
         close_interrupted(store, self.console)
@@ -65,10 +73,12 @@ class SearchStudy:
             LeighError: The data or a search can't be used.
         """
         options = self.options
+        options.check_checkpoints()
         data = prepare_data(options.source, *self._divided_data(), options.spaces[0].image_size, self.console)
         print_place(self.console, self.process.address, *count_processors())
         plans = plan_families(options.spaces, StudyData(data, self.console, options.seed).at_size, self.process.workers)
         print_plan(self.console, plans, options.time_budget_s)
+        print_storage(self.console, plans, options.checkpoints, state_folder())
 
     def resume(self, folder: Path | None = None) -> list[Winner]:
         """Resume a search that did not finish.
@@ -105,7 +115,9 @@ class SearchStudy:
         facts = self.options.facts(data.data)
         opened = self._open_or_resume(saved, store, facts)
         name = saved.folder.name
-        parent = store.find_search_run(name) or store.start(self.options.title, kind="search", search=name, **facts)
+        parent = store.find_search_run(name) or store.start(
+            self.options.title, note=self.options.note(facts), kind="search", search=name, **facts
+        )
         with create_delivery(saved, opened, store, parent) as delivery, store.monitor_system(parent):
             search = OpenSearch(
                 self.options, data, facts, store, saved, opened, parent, delivery, self.process, self.console

@@ -13,7 +13,7 @@ from leigh_mlops.models import MODELS, build_model, fetch_imagenet_weights
 from leigh_mlops.settings import IMAGENET_IF_AVAILABLE, Choice, SearchSpace, TrainingSettings
 from leigh_mlops.tracking import Store
 
-__all__ = ["check_spaces", "latent_size", "fetch_starting_weights", "resolve_start"]
+__all__ = ["check_spaces", "latent_size", "fetch_starting_weights", "resolve_start", "weight_bytes"]
 
 
 def check_spaces(spaces: Sequence[SearchSpace], channels: int = 3) -> None:
@@ -63,6 +63,12 @@ def latent_size(space: SearchSpace, channels: int) -> int:
     return int(latent.numel())
 
 
+def weight_bytes(space: SearchSpace, channels: int) -> int:
+    """Size of the weights of a family's published architecture."""
+    tensors = _build_on_meta_device(space, channels).state_dict().values()
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
 def _build_on_meta_device(space: SearchSpace, channels: int) -> Any:  # noqa: ANN401
     architecture = TrainingSettings.from_flat(space.published).architecture
     with torch.device("meta"):
@@ -72,22 +78,22 @@ def _build_on_meta_device(space: SearchSpace, channels: int) -> Any:  # noqa: AN
 
 
 def fetch_starting_weights(store: Store, spaces: Iterable[SearchSpace], folder: Path) -> dict[str, str]:
-    """Fetch the registry versions that trials may start from; return their folders by address.
+    """Fetch the networks of the store that trials may start from; return their folders by address.
 
     A resumed search uses the version that an alias referred to when it was opened.
 
     Raises:
-        LeighError: There is no such version.
+        LeighError: There is no such network.
     """
     addresses = set()
     for space in spaces:
         domain = space.space.get("init")
         addresses |= {space.published.get("init"), *(domain.values if isinstance(domain, Choice) else [])}
-    named = sorted(str(address) for address in addresses if str(address).startswith("models:/"))
+    named = sorted(str(address) for address in addresses if str(address).startswith(("models:/", "runs:/")))
     starts = {}
     for number, address in enumerate(named):
         pinned = folder / f"start-{number}.txt"
-        version = store.version(pinned.read_text() if pinned.exists() else address)
-        starts[address] = str(store.download(version, folder / f"start-{number}"))
-        pinned.write_text(version.uri)
+        found = store.find_model(pinned.read_text() if pinned.exists() else address)
+        starts[address] = str(store.download(found, folder / f"start-{number}"))
+        pinned.write_text(found.uri)
     return starts

@@ -9,12 +9,15 @@ from typing import Any
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.events import DataFacts, StudySettings
+from leigh_mlops.report.run_notes import search_note
 from leigh_mlops.settings import SearchSpace, parse_settings
 from leigh_mlops.study.prepare import DataSource
-from leigh_mlops.study.revision import revision
+from leigh_mlops.tracking import revision
 from leigh_mlops.training import PreparedData
 
-__all__ = ["StudyOptions"]
+__all__ = ["CHECKPOINT_CHOICES", "StudyOptions"]
+
+CHECKPOINT_CHOICES = ("all", "best", "none")
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class StudyOptions:
         seed: Seed of trials; the split has its own in ``source``.
         time_budget_s: For all searches together; families share it by their ``time_share``.
         line: First part of the registered names.
+        checkpoints: ``best`` to store the networks of the best and the last epoch of each kept trial, ``none`` to store
+            those of the winners alone, ``all`` to keep every trial.
     """
 
     source: DataSource
@@ -34,11 +39,27 @@ class StudyOptions:
     seed: int = 0
     time_budget_s: float | None = None
     line: str = "leigh"
+    checkpoints: str = "best"
 
     @property
     def title(self) -> str:
         """Title of the search's run."""
         return f"search {', '.join(space.family for space in self.spaces)}"
+
+    def note(self, facts: DataFacts, results: Sequence[str] = ()) -> str:
+        """Note of the search's run, at its end with sentences on the winners."""
+        families = {space.family: space.trials for space in self.spaces}
+        return search_note(families, facts["data"], demo=facts["demo"], results=results)
+
+    def check_checkpoints(self) -> None:
+        """Refuse an unknown choice of checkpoints.
+
+        Raises:
+            LeighError: It is unknown.
+        """
+        if self.checkpoints not in CHECKPOINT_CHOICES:
+            choices = ", ".join(CHECKPOINT_CHOICES)
+            raise LeighError(f"--keep-checkpoints {self.checkpoints!r} is unknown; choose one of {choices}.")
 
     def check_line(self) -> None:
         """Refuse a first part of names that the registry does not take.
@@ -81,6 +102,8 @@ class StudyOptions:
             "time_budget_s": self.time_budget_s,
             "line": self.line,
         }
+        if self.checkpoints != "best":  # as in journals of version 0.1.0, which does not know it
+            settings["checkpoints"] = self.checkpoints
         as_read: StudySettings = json.loads(json.dumps(settings))
         return as_read
 
@@ -90,4 +113,11 @@ class StudyOptions:
         source: dict[str, Any] = dict(settings["source"])
         source |= {key: Path(source[key]) for key in ("path", "platemap") if source[key]}
         spaces = [parse_settings(SearchSpace, space, space["family"]) for space in settings["spaces"]]
-        return cls(DataSource(**source), spaces, settings["seed"], settings["time_budget_s"], settings["line"])
+        return cls(
+            DataSource(**source),
+            spaces,
+            settings["seed"],
+            settings["time_budget_s"],
+            settings["line"],
+            settings.get("checkpoints", "best"),
+        )

@@ -1,16 +1,21 @@
 """Runs, artifacts and the model registry: the only package that imports MLflow, called by the driver alone."""
 
 from leigh_mlops.tracking.pyfunc import PackagedNetwork, ServedPackage
-from leigh_mlops.tracking.registry import CHALLENGER, CHAMPION, NO_WHEEL, Version
-from leigh_mlops.tracking.runs import Measurement, Run
+from leigh_mlops.tracking.registry import BEST_MODEL, CHALLENGER, CHAMPION, LAST_MODEL, NO_WHEEL, Checkpoint, Version
+from leigh_mlops.tracking.runs import NOTE, Measurement, Run
 from leigh_mlops.tracking.secrets import first_line
+from leigh_mlops.tracking.source_revision import revision
 from leigh_mlops.tracking.store import Store
 from leigh_mlops.tracking.store_errors import NoVersionError, StoreUnavailableError
 from leigh_mlops.tracking.ui_server import serve_ui
 
 __all__ = [
+    "BEST_MODEL",
     "CHALLENGER",
     "CHAMPION",
+    "LAST_MODEL",
+    "NOTE",
+    "Checkpoint",
     "Measurement",
     "NO_WHEEL",
     "NoVersionError",
@@ -21,5 +26,6 @@ __all__ = [
     "StoreUnavailableError",
     "Version",
     "first_line",
+    "revision",
     "serve_ui",
 ]

@@ -22,17 +22,23 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.models import ModelPackage, save_package
 from leigh_mlops.tracking.package_wheel import build_wheel
 from leigh_mlops.tracking.pyfunc import LOADER, PACKAGE, package_signature
-from leigh_mlops.tracking.runs import Run, tag_text
+from leigh_mlops.tracking.runs import Run, tag_texts
 from leigh_mlops.tracking.secrets import first_line
 from leigh_mlops.tracking.store_errors import NoVersionError, translate_store_errors
 
-__all__ = ["CHALLENGER", "CHAMPION", "NO_WHEEL", "Registry", "Version"]
+__all__ = ["BEST_MODEL", "CHALLENGER", "CHAMPION", "LAST_MODEL", "NO_WHEEL", "Checkpoint", "Registry", "Version"]
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 NO_WHEEL = "serving"
 """Tag of a run: why no wheel of the code travels with its model."""
 _ARTIFACTS = "artifacts"  # folder to which MLflow copies artifacts
 _MOST_CHARACTERS = 5000  # of a description that a database takes
+
+BEST_MODEL, LAST_MODEL = "model", "last"
+"""Names of the MLflow models of a run: the network of its best epoch, and that of its last one."""
+
+_LOGGED = re.compile("models:/m-[0-9a-f]{32}")
+"""Address of an MLflow model without a registered name."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,17 @@ class Version:
         return f"models:/{self.name}/{self.version}"
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """Network of one epoch of a run, an MLflow model that needs no registered name.
+
+    Attributes:
+        uri: Address ``models:/m-…``.
+    """
+
+    uri: str
+
+
 class Registry:
     """The registered models of a store.
 
@@ -62,11 +79,19 @@ class Registry:
     experiment_id: str
 
     def log_package(
-        self, run: Run, package: ModelPackage, example: npt.NDArray[np.float32], adjustment: Sequence[float] = ()
+        self,
+        run: Run,
+        package: ModelPackage,
+        example: npt.NDArray[np.float32],
+        adjustment: Sequence[float] = (),
+        *,
+        name: str = BEST_MODEL,
+        step: int = 0,
     ) -> str:
-        """Log a model package as MLflow model ``model`` of a run, once; return its address for :meth:`register`.
+        """Log a model package as an MLflow model of a run, once; return its address for :meth:`register`.
 
-        The wheel of this code travels with it. Where none can be built, the reason is the run's tag ``serving``.
+        The metrics that the run has at the ``step``, the epoch of the network, become those of the model. The wheel of
+        this code travels with it. Where none can be built, the reason is the run's tag ``serving``.
 
         Args:
             run: Run of the model.
@@ -74,8 +99,10 @@ class Registry:
             example: Raw counts of a field (1, C, H, W), an example of a request.
             adjustment: Offset and gain of each channel on the plate of the example, (2 C,); empty where the model is
                 not scaled by controls.
+            name: Name of the model among those of the run.
+            step: Epoch of the network.
         """
-        if (logged := self._logged_model(run)) is not None:
+        if (logged := self._logged_models(run).get(name)) is not None:
             return logged
         with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings(), translate_store_errors(self.client):
             warnings.simplefilter("ignore")
@@ -88,8 +115,9 @@ class Registry:
             info = Model.log(
                 artifact_path=None,
                 flavor=mlflow.pyfunc,
-                name="model",
+                name=name,
                 run_id=run.id,
+                step=step,
                 python_model=str(loader),
                 artifacts={PACKAGE: str(folder)} | wheel,
                 signature=package_signature(package),
@@ -98,15 +126,39 @@ class Registry:
             )
         return str(info.model_uri)
 
-    def _logged_model(self, run: Run) -> str | None:
-        """Address of the whole model that a run logged before, in a search that was interrupted."""
+    def _logged_models(self, run: Run) -> dict[str, str]:
+        """Addresses of the whole models of a run by name; an interrupted search may have logged some."""
         with translate_store_errors(self.client):
             found = self.client.search_logged_models([self.experiment_id], f"source_run_id = '{run.id}'")
-        return next((str(model.model_uri) for model in found if model.status == LoggedModelStatus.READY), None)
+        return {str(model.name): str(model.model_uri) for model in found if model.status == LoggedModelStatus.READY}
+
+    def find_model(self, address: str) -> Version | Checkpoint:
+        """Find a network in the store.
+
+        Args:
+            address: ``models:/NAME/VERSION`` or ``models:/NAME@ALIAS`` of a registered version, ``models:/m-…`` of any
+                MLflow model, or ``runs:/RUN`` (its best epoch) or ``runs:/RUN/last`` (its last one) of a trial's run.
+
+        Raises:
+            LeighError: The address is malformed, or the store has no such network.
+        """
+        if _LOGGED.fullmatch(address):
+            return Checkpoint(address)
+        parts = re.fullmatch(r"runs:/(\w+)(?:/(\w+))?", address)
+        if parts is None:
+            return self.version(address)
+        run_id, name = parts[1], parts[2] or BEST_MODEL
+        models = self._logged_models(Run(self.client, run_id))
+        if name == LAST_MODEL and name not in models and BEST_MODEL in models:
+            raise LeighError(f"The run {run_id} has no {name!r}, since its last epoch is its best; use runs:/{run_id}.")
+        if name not in models:
+            stored = ", ".join(f"runs:/{run_id}/{each}" for each in models) or "none of it; raise keep in its search"
+            raise LeighError(f"The store has no network {address}; stored are: {stored}.")
+        return Checkpoint(models[name])
 
     def register(self, name: str, model_uri: str, run: Run, tags: Mapping[str, Any]) -> Version:
         """Register a logged model as the next version of a name, with alias ``challenger``."""
-        texts = {key: tag_text(value) for key, value in tags.items()}
+        texts = tag_texts(tags)
         # A server needs the id of the logged model that an address names.
         logged = model_uri.removeprefix("models:/") if model_uri.startswith("models:/m-") else None
         with translate_store_errors(self.client):
@@ -192,8 +244,8 @@ class Registry:
                 ) from None
         return Version(name, int(found.version), found.run_id, dict(found.tags))
 
-    def download(self, version: Version, folder: Path) -> Path:
-        """Copy a version's model package into a folder, without executing any of it."""
+    def download(self, version: Version | Checkpoint, folder: Path) -> Path:
+        """Copy the model package of a version or checkpoint into a folder, without executing any of it."""
         with tempfile.TemporaryDirectory() as temporary:
             try:
                 with warnings.catch_warnings():

@@ -12,12 +12,17 @@ from typing import Any
 import numpy as np
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.tracking import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
+from PIL import Image
 
 from leigh_mlops.events import rename_old_metrics
 from leigh_mlops.report.style import save_figure
 from leigh_mlops.tracking.store_errors import translate_store_errors
 
-__all__ = ["Measurement", "Run", "tag_text"]
+__all__ = ["NOTE", "Measurement", "Run", "tag_text", "tag_texts"]
+
+NOTE = MLFLOW_RUN_NOTE
+"""Tag that holds the note of a run, in Markdown."""
 
 _METRICS_AT_ONCE = 1000
 
@@ -48,14 +53,13 @@ class Run:
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0, *, at: float | None = None) -> None:
         """Log metrics of one time, by default now; values that are not finite are left out."""
         moment = time.time() if at is None else at
-        self.log_measurements([Measurement(name, value, step, moment) for name, value in metrics.items()])
+        finite = {name: value for name, value in metrics.items() if np.isfinite(value)}
+        self.log_measurements([Measurement(name, value, step, moment) for name, value in finite.items()])
 
     def log_measurements(self, measured: Sequence[Measurement]) -> None:
-        """Log metrics of several times at once; values that are not finite are left out."""
+        """Log metrics of several times at once."""
         entries = [
-            Metric(_metric_key(each.name), float(each.value), int(1000 * each.time), each.step)
-            for each in measured
-            if np.isfinite(each.value)
+            Metric(_metric_key(each.name), float(each.value), int(1000 * each.time), each.step) for each in measured
         ]
         for start in range(0, len(entries), _METRICS_AT_ONCE):
             with translate_store_errors(self.client):
@@ -78,9 +82,19 @@ class Run:
         return [Measurement(metric.key, metric.value, metric.step, metric.timestamp / 1000) for metric in found]
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:
-        """Set or change tags."""
+        """Set or change tags; values that say nothing are left out, see :func:`tag_texts`."""
         with translate_store_errors(self.client):
-            self.client.log_batch(self.id, tags=[RunTag(key, tag_text(value)) for key, value in tags.items()])
+            self.client.log_batch(self.id, tags=[RunTag(key, text) for key, text in tag_texts(tags).items()])
+
+    def set_note(self, text: str) -> None:
+        """Set the note on what the run is, in Markdown."""
+        self.set_tags({NOTE: text})
+
+    def remove_tag(self, name: str) -> None:
+        """Remove a tag, if the run has it."""
+        if name in self.tags():
+            with translate_store_errors(self.client):
+                self.client.delete_tag(self.id, name)
 
     def metrics(self) -> dict[str, float]:
         """Latest value of each metric of the run, by its present name."""
@@ -107,6 +121,24 @@ class Run:
             save_figure(figure, path)
             self.log_file(path, str(Path(name).parent))
 
+    def log_image(self, figure: Any, key: str, *, step: int, at: float) -> None:  # noqa: ANN401
+        """Log a matplotlib figure for the image grid of MLflow's UI, once.
+
+        Args:
+            figure: The figure.
+            key: Name by which the grid shows the images of several runs side by side; unusual characters become ``-``.
+            step: Epoch of the network.
+            at: Moment in seconds since 1970.
+        """
+        name = re.sub(r"[^a-zA-Z0-9_\-. ]", "-", key)
+        with translate_store_errors(self.client), tempfile.TemporaryDirectory() as temporary:
+            logged = [entry.path for entry in self.client.list_artifacts(self.id, "images")]
+            # MLflow writes a smaller copy last; each has a random part in its name.
+            if any(path.startswith(f"images/{name}+step+{step}+") and path.endswith(".webp") for path in logged):
+                return
+            with Image.open(save_figure(figure, Path(temporary) / "image.png")) as image:
+                self.client.log_image(self.id, image, key=name, step=step, timestamp=int(1000 * at), synchronous=True)
+
     def log_text(self, text: str, name: str) -> None:
         """Log a text under a path."""
         with translate_store_errors(self.client):
@@ -131,3 +163,13 @@ def _metric_key(name: str) -> str:
 def tag_text(value: Any) -> str:  # noqa: ANN401
     """Text of a tag or a parameter: strings as they are, anything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def tag_texts(tags: Mapping[str, Any]) -> dict[str, str]:
+    """Texts of tags, without those that say nothing.
+
+    Example:
+        >>> tag_texts({"data": "plate", "demo": False, "error": "", "git": "unknown", "stopped": None})
+        {'data': 'plate', 'demo': 'false'}
+    """
+    return {key: tag_text(value) for key, value in tags.items() if value not in ("", "unknown", None)}

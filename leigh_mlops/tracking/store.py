@@ -17,7 +17,8 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.events import rename_old_metrics
 from leigh_mlops.tracking.monitor import SystemMonitor
 from leigh_mlops.tracking.registry import Registry
-from leigh_mlops.tracking.runs import Run, tag_text
+from leigh_mlops.tracking.run_origin import origin_tags
+from leigh_mlops.tracking.runs import NOTE, Run, tag_texts
 from leigh_mlops.tracking.secrets import first_line, move_password_to_environment, redact_secrets
 from leigh_mlops.tracking.store_errors import translate_store_errors
 
@@ -95,10 +96,21 @@ class Store(Registry):
         with _end_on_exit(run):
             yield run
 
-    def start(self, name: str, *, parent: Run | None = None, at: float | None = None, **tags: Any) -> Run:  # noqa: ANN401
-        """Start a run, now or at a time in seconds since 1970; the caller must end it."""
+    def start(
+        self,
+        name: str,
+        *,
+        parent: Run | None = None,
+        at: float | None = None,
+        note: str = "",
+        **tags: Any,  # noqa: ANN401
+    ) -> Run:
+        """Start a run, now or at a time in seconds since 1970; the caller must end it.
+
+        Its tags say who and what made it, too; ``note`` says in Markdown what it is.
+        """
         family = {"mlflow.parentRunId": parent.id} if parent else {}
-        texts = {key: tag_text(value) for key, value in (tags | family).items()}
+        texts = tag_texts(origin_tags() | tags | family | {NOTE: note})
         started = None if at is None else int(1000 * at)
         with translate_store_errors(self.client):
             created = self.client.create_run(self.experiment_id, start_time=started, run_name=name, tags=texts)

@@ -13,7 +13,7 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.models import Network
 from leigh_mlops.training.state import TrainingState
 
-__all__ = ["load_best", "load_checkpoint", "save_checkpoint"]
+__all__ = ["load_best", "load_checkpoint", "load_last", "save_checkpoint"]
 
 
 def save_checkpoint(state: TrainingState, folder: Path) -> None:
@@ -77,6 +77,15 @@ def load_best(model: Network, folder: Path) -> int:
     """
     model.load_state_dict(load_file(folder / "best.safetensors"))
     return int(json.loads((folder / "state.json").read_text())["best_epoch"])
+
+
+def load_last(model: Network, folder: Path) -> int:
+    """Load the weights of the last epoch into a network of the same spec, and return that epoch's number.
+
+    Of several folds, the network of the first is loaded, as by :func:`load_best`.
+    """
+    model.load_state_dict(load_file(folder / "weights.safetensors"))
+    return int(json.loads((folder / "state.json").read_text())["epoch"])
 
 
 def _split_tensors(entries: dict[int, dict[str, Any]]) -> tuple[dict[str, Tensor], dict[int, dict[str, Any]]]:

@@ -18,7 +18,7 @@ from leigh_mlops.models import InitialisationReport, Network, build_model, initi
 from leigh_mlops.models.device import default_device
 from leigh_mlops.models.precision import resolve_precision
 from leigh_mlops.settings import TrainingSettings
-from leigh_mlops.training.checkpoint import load_best, load_checkpoint
+from leigh_mlops.training.checkpoint import load_best, load_checkpoint, load_last
 from leigh_mlops.training.cross_validation import divide_folds
 from leigh_mlops.training.data import PreparedData
 from leigh_mlops.training.loop import EpochResult, fit
@@ -203,13 +203,13 @@ def _batches(settings: TrainingSettings, data: PreparedData, seed: int) -> tuple
 
 
 def load_trained_network(
-    family: str, settings: TrainingSettings, data: PreparedData, checkpoint: Path
+    family: str, settings: TrainingSettings, data: PreparedData, checkpoint: Path, *, last: bool = False
 ) -> tuple[Network, IntensityScale, int]:
-    """Load the network of a checkpoint at its best epoch, in eval mode, its intensity scale, and that epoch.
+    """Load the network of a checkpoint at its best or last epoch, in eval mode, its scale, and that epoch.
 
     The network is on the GPU if there is one.
     """
     model = build_network(family, settings.model_copy(update={"init": "random"}), data, seed=0)
-    best_epoch = load_best(model, checkpoint)
+    epoch = (load_last if last else load_best)(model, checkpoint)
     model.to(default_device()).eval()
-    return model, data.scale(settings.intensity), best_epoch
+    return model, data.scale(settings.intensity), epoch

@@ -25,6 +25,8 @@ def test_a_good_search_file_is_read(tmp_path: Path) -> None:
         ({"space": {"jitter": [0.0, 0.1]}}, "has no published value"),
         ({"space": {"learning_rate": {"low": 1, "high": 0.1}}}, "low must be below high"),
         ({"metric": "test/accuracy"}, "metric"),
+        ({"metric": "val/counterfactual/typical/valid"}, "is measured after the search, on the stored trials"),
+        ({"objectives": [{"metric": "val/counterfactual/boundary/alpha"}]}, "can't choose epochs or trials"),
         ({"trials": 0}, "greater than or equal to 1"),
         ({"published": GOOD["published"] | {"optimizer": "adm"}}, "optimizer"),
         ({"published": GOOD["published"] | {"learning_rate": -1}}, "learning_rate"),

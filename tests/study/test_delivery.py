@@ -1,3 +1,4 @@
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from mlflow.tracking import MlflowClient
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.events import Drawn, Ended, EpochDone, Paused, Resumed
-from leigh_mlops.study.delivery import Delivery
+from leigh_mlops.study.delivery import Delivery, kept_step
 from leigh_mlops.tracking import Run, Store, StoreUnavailableError
 from leigh_mlops.trials import Journal
 
@@ -57,7 +58,8 @@ def journal(tmp_path: Path) -> Journal:
 @contextmanager
 def delivering(journal: Journal, store: Store, parent: Run) -> Iterator[Delivery]:
     done = journal.path.with_name("delivered")
-    with Delivery(journal, store, parent, facts={"data": "x"}, image_sizes={"resnext": 32}, done=done) as delivery:
+    spaces = {"resnext": {"image_size": 32, "metric": "val/mse", "mode": "min"}}
+    with Delivery(journal, store, parent, facts={"data": "x"}, spaces=spaces, done=done) as delivery:
         yield delivery
 
 
@@ -74,7 +76,7 @@ def end(journal: Journal, number: int = 1, **facts: Any) -> None:
     journal.append(Ended("resnext", number, **({"state": "finished", "seconds": 2.0} | facts)))
 
 
-def steps(store: Store, run: Run, metric: str = "val/mse") -> list[int]:
+def steps(store: Store, run: Run, metric: str = "epoch/val/mse") -> list[int]:
     return [each.step for each in store.client.get_metric_history(run.id, metric)]
 
 
@@ -96,13 +98,50 @@ def test_a_journal_becomes_a_run_per_trial(store: Store, journal: Journal) -> No
     assert known.info.start_time == int(1000 * journal.events[0].time)
     assert known.info.end_time == int(1000 * journal.events[3].time)
     assert known.data.params == {"family": "resnext", "image_size": "32", "learning_rate": "0.1", "init": "random"}
-    assert known.data.metrics["best/val/mse"] == 0.5
+    assert known.data.metrics["val/mse"] == 0.5
     assert known.data.metrics["seconds"] == 2.0
     assert {"model": "resnext", "trial": "1", "data": "x", "best_epoch": "1"}.items() <= known.data.tags.items()
     failed = store.client.get_run(second.id)
     assert (failed.info.status, failed.data.tags["error"]) == ("FAILED", "it burst")
     assert "error.txt" in {file.path for file in store.client.list_artifacts(second.id)}
+    note = known.data.tags["mlflow.note.content"]
+    assert note.startswith("**Trial 1** of the search for a network of the family `resnext`, the published")
+    assert "that of epoch 1 of 2, with the lowest `val/mse` (0.5)" in note
+    assert "It failed: it burst." in store.client.get_run(second.id).data.tags["mlflow.note.content"]
+    assert known.data.tags["task"] == "classify"
+    assert {"error", "stopped"}.isdisjoint(known.data.tags)
+    assert "" not in known.data.tags.values()
     assert delivery.refused == []
+
+
+def test_the_value_shown_is_that_of_the_network_that_is_kept(store: Store, journal: Journal) -> None:
+    begin(journal)
+    kept, worse, odd = {"val/mse": 0.4, "val/z_prime": 0.7}, {"val/mse": 0.9}, {"val/mse": 0.3, "val/z_prime": math.inf}
+    for number, (own, best_epoch, best) in enumerate(
+        [(worse, 1, worse), (kept, 2, kept), (worse, 2, kept), (odd, 4, odd), (worse, 4, odd)], start=1
+    ):
+        journal.append(EpochDone("resnext", 1, {}, "c", number, own, best_epoch, best))
+
+    def shown(metric: str) -> tuple[float, list[tuple[int, float]]]:
+        history = store.client.get_metric_history(run.id, metric)
+        latest = store.client.get_run(run.id).data.metrics[metric]
+        return latest, [(each.step, each.value) for each in history]
+
+    with delivering(journal, store, store.start("search")) as delivery:
+        assert delivery.flush(30)
+        run = delivery.run("resnext-1")
+        # By the last epoch, the run would be the worst of its five networks.
+        assert shown("epoch/val/mse")[0] == 0.9
+        assert shown("val/mse") == (0.3, [(1, 0.9), (2, 0.4), (4, 0.3)])
+        # The network kept last has no finite Z', so that of an earlier one is not shown.
+        assert math.isnan(shown("val/z_prime")[0])
+        # A member of a population that takes over another's network keeps that one, of whatever epoch.
+        taken = {"val/mse": 0.2}
+        journal.append(EpochDone("resnext", 1, {}, "c", 6, worse, 2, taken))
+        assert delivery.flush(30)
+        assert shown("val/mse") == (0.2, [(1, 0.9), (2, 0.4), (4, 0.3), (6, 0.2)])
+    epochs = [event for event in journal.events if isinstance(event, EpochDone)]
+    assert [kept_step(epochs[:count]) for count in (1, 3, 5, 6)] == [1, 2, 4, 6]
 
 
 @pytest.mark.parametrize("how", ["away", "deaf"])
@@ -232,6 +271,7 @@ def test_a_refusal_leaves_no_run_running(store: Store, flaky: Flaky, journal: Jo
 def test_runs_stop_and_go_on_with_their_search(store: Store, journal: Journal) -> None:
     def status(name: str) -> tuple[str, str]:
         found = store.client.get_run((store.children(parent) | {"search": parent})[name].id)
+        assert "" not in found.data.tags.values()
         return found.info.status, found.data.tags.get("error", "")
 
     parent = store.start("search")

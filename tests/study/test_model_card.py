@@ -76,7 +76,7 @@ def test_a_model_scaled_by_controls_says_how_the_level_comes_with_a_request(card
 def test_a_registered_version_has_its_card_with_scores_beside_the_references(
     card: ModelCard, data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("leigh_mlops.study.model_selection._log_figures", lambda *_: None)
+    monkeypatch.setattr("leigh_mlops.study.model_selection.score_figures", lambda *_: {})
     package, store = card.package, Store.open(str(tmp_path / "store"))
     with store.run("search") as search, store.run("trial", parent=search) as run:
         search.log_metrics({"data/position_auc": 0.97})

@@ -51,11 +51,13 @@ def test_the_leaderboard_is_read_from_the_store(
     with pytest.raises(LeighError, match="has no trials"):
         leaderboard(store=str(tmp_path / "store"))
     parent = store.start("search", kind="search")
-    log_references(store, parent, {"baseline": {"wells/accuracy": 0.9}}, {}, at=1e9)
+    log_references(store, parent, {"baseline": {"wells/accuracy": 0.9}}, {"data": "x"}, at=1e9)
     for number in (7, 8, 9, 12):
         tags: dict[str, Any] = {"model": "resnext", "trial": number} | ({"winner": True} if number == 7 else {})
         run = store.start(f"resnext-{number}", parent=parent, **tags)
-        run.log_metrics({"best/val/log_loss": 0.1 * (number % 10), "val/log_loss": 9.0, "seconds": 30.0})
+        # The names of version 0.1.0, and those of today.
+        kept, curve = ("best/val", "val") if number == 8 else ("val", "epoch/val")
+        run.log_metrics({f"{kept}/log_loss": 0.1 * (number % 10), f"{curve}/log_loss": 9.0, "seconds": 30.0})
         run.end("FAILED" if number == 9 else "FINISHED")
     leaderboard(store=str(tmp_path / "store"), top=2, json_path=tmp_path / "rows.json")
     shown = capsys.readouterr().out
@@ -67,4 +69,6 @@ def test_the_leaderboard_is_read_from_the_store(
     rows = json.loads((tmp_path / "rows.json").read_text())
     assert {row["model"] for row in rows} == {"baseline", "resnext-7", "resnext-8", "resnext-9", "resnext-12"}
     assert [row["model"] for row in rows if row["winner"]] == ["resnext-7"]
+    scores = {row["model"]: row["log_loss"] for row in rows if row["kind"] == "network"}
+    assert scores == pytest.approx({"resnext-7": 0.7, "resnext-8": 0.8, "resnext-9": 0.9, "resnext-12": 0.2})
     assert leaderboard_rows(store.child_records(older)) == []

@@ -64,12 +64,18 @@ def test_a_plan_says_what_would_run_and_trains_nothing(study: SearchStudy, said:
     assert "GiB" in shown
     assert "Nothing was trained; leave out --dry-run to begin." in shown
     assert "early stopping" not in shown
+    said_of_disk = " ".join(shown.split())
+    assert "best and last epoch of the kept trials: 4 of autoencoder (" in said_of_disk
+    assert "Checkpoints of running and kept trials take about" in said_of_disk
     assert not Path(str(study.store)).exists()
     assert interrupted_searches() == {}
     halving = study.options.spaces[0].replace_fields(early_stopping="asha")
     replace(study, options=replace(study.options, spaces=[halving])).show()
     assert "early stopping ends most trials before" in said.getvalue()
-    replace(study, options=replace(study.options, time_budget_s=0.5)).show()
+    replace(study, options=replace(study.options, time_budget_s=0.5, checkpoints="none")).show()
+    assert "the winners alone: 1 of autoencoder (" in " ".join(said.getvalue().split())
+    with pytest.raises(LeighError, match="--keep-checkpoints 'some' is unknown; choose one of all, best, none"):
+        replace(study, options=replace(study.options, checkpoints="some")).show()
     assert "In all at most 0 s" in said.getvalue()
 
 
@@ -99,8 +105,9 @@ def test_runs_of_a_search_whose_process_is_gone_are_closed(
     parent = store.find_search_run(folder.name)
     assert parent is not None
     with locked_search(folder) as saved:
-        facts = {"facts": {}, "image_sizes": {"autoencoder": 32}, "done": folder / "delivered"}
-        with Delivery(saved.journal, store, parent, **facts) as delivery:
+        spaces = {"autoencoder": study.options.spaces[0].model_dump(mode="json")}
+        given = {"facts": {"data": "plate"}, "spaces": spaces, "done": folder / "delivered"}
+        with Delivery(saved.journal, store, parent, **given) as delivery:
             assert delivery.flush(30)
             trial = delivery.run("autoencoder-1")
         close_interrupted(store, study.console)

@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,13 @@ def test_training_on_compounds_comes_back(tmp_path: Path) -> None:
     assert "train_on_compounds" not in options.to_settings("mlruns")["source"]
     chosen = StudyOptions(DataSource(tmp_path, train_on_compounds=True), [SPACE]).to_settings("mlruns")
     assert StudyOptions.from_settings(chosen).source.train_on_compounds
+
+
+def test_the_choice_of_checkpoints_comes_back(tmp_path: Path) -> None:
+    options = StudyOptions(DataSource(tmp_path), [SPACE])
+    assert "checkpoints" not in options.to_settings("mlruns")
+    chosen = replace(options, checkpoints="none").to_settings("mlruns")
+    assert StudyOptions.from_settings(chosen).checkpoints == "none"
 
 
 def test_the_settings_of_version_0_1_0_are_read(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.events import CURVES
 from leigh_mlops.job_columns import PROBABILITY, JobColumn
 from leigh_mlops.jobs.reporting.build_report import Findings, build_report
 from leigh_mlops.jobs.reporting.job_tables import job_tables
@@ -92,12 +93,17 @@ def scored_field_table(scored: VersionEvaluation) -> pd.DataFrame:
 
 
 def read_learning_curves(store: Store, run_id: str) -> Columns:
-    """Read the learning curves of a run as columns ``epoch``, ``metric`` and ``value``."""
-    shown = {f"{part}/{score}" for part in _SPLITS for score in _CURVE_METRICS}
-    found = [each for each in store.get_run(run_id).history() if each.name in shown]
+    """Read the learning curves of a run as columns ``epoch``, ``metric`` and ``value``.
+
+    A run of version 0.1.0 has them without the prefix of curves.
+    """
+    history = store.get_run(run_id).history()
+    prefix = CURVES if any(each.name.startswith(CURVES) for each in history) else ""
+    shown = {f"{prefix}{part}/{score}" for part in _SPLITS for score in _CURVE_METRICS}
+    found = [each for each in history if each.name in shown]
     return {
         "epoch": [each.step for each in found],
-        "metric": [each.name for each in found],
+        "metric": [each.name.removeprefix(prefix) for each in found],
         "value": [each.value for each in found],
     }
 

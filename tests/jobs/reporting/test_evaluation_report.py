@@ -21,7 +21,7 @@ def store(tmp_path: Path) -> Store:
     return Store.open(str(tmp_path / "store"))
 
 
-def scored(family: str, folder: Path, store: Store) -> VersionEvaluation:
+def scored(family: str, folder: Path, store: Store, curves: str = "epoch/") -> VersionEvaluation:
     """A version whose run has two epochs, and what it says of the test wells."""
     data = prepared(folder)
     torch.manual_seed(0)
@@ -29,7 +29,7 @@ def scored(family: str, folder: Path, store: Store) -> VersionEvaluation:
     package = make_package(model, data.scale("linear"), data, fit_baselines(data), {}, references={})
     run = store.start("trial")
     for epoch, loss in ((1, 0.7), (2, 0.4)):
-        run.log_metrics({"val/log_loss": loss, "test/log_loss": 9.0}, epoch, at=float(epoch))
+        run.log_metrics({f"{curves}val/log_loss": loss, "test/log_loss": 9.0}, epoch, at=float(epoch))
     evaluation = evaluate_package(package, data, data.rows("test"))
     version = Version(f"leigh-{family}", 3, run.id, {})
     return VersionEvaluation(
@@ -37,8 +37,14 @@ def scored(family: str, folder: Path, store: Store) -> VersionEvaluation:
     )
 
 
-def test_the_curves_of_a_run_are_those_of_training_and_validation(class_folders: Path, store: Store) -> None:
-    curves = read_learning_curves(store, scored("iresnet", class_folders, store).version.run_id)
+@pytest.mark.parametrize("prefix", ["epoch/", ""])  # none in version 0.1.0
+def test_the_curves_of_a_run_are_those_of_training_and_validation(
+    prefix: str, class_folders: Path, store: Store
+) -> None:
+    run_id = scored("iresnet", class_folders, store, prefix).version.run_id
+    if prefix:
+        store.get_run(run_id).log_metrics({"val/log_loss": 0.4}, 2)
+    curves = read_learning_curves(store, run_id)
     assert curves == {"epoch": [1, 2], "metric": ["val/log_loss"] * 2, "value": [0.7, 0.4]}
 
 
