@@ -11,6 +11,7 @@ import pandas as pd
 from leigh_mlops.errors import LeighError, escape_unprintable
 from leigh_mlops.plates.channels import pick_channels
 from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.plates.control_characters import require_printable_names
 from leigh_mlops.plates.field_grouping import gather_fields
 from leigh_mlops.plates.folder_scan import Scan, scan_folder
 from leigh_mlops.plates.illumination_columns import add_illumination
@@ -116,7 +117,7 @@ def find_images(
     Raises:
         LeighError: The path does not exist or holds no images; no name is known; two files stand
             for one channel of a field; a channel or plane does not exist; pages have no meaning; a
-            well stands in two classes; the plate map does not fit.
+            well stands in two classes; the plate map does not fit; a name has control characters.
     """
     path = Path(path)
     if not path.exists():
@@ -147,6 +148,7 @@ def find_images(
             headers=read.headers,
             damaged_cells=read.problems,
         )
+    require_printable_names(found.table)
     _check_one_class_per_well(found.table)
     if illumination is not None:
         found = replace(found, table=add_illumination(found.table, found.channels, Path(illumination)))
@@ -185,6 +187,7 @@ def _from_pictures(
         )
     pictures = find_pictures(path)
     table, names = pick_channels(pictures.table, PICTURE_CHANNELS, channels)
+    require_printable_names(table)
     why = f"the preset {PICTURES} was named and takes each of {len(table)} pictures for a well of its own"
     return FoundImages(table, names, PICTURES, list(pictures.left_out), why=why, reasons=pictures.left_out)
 

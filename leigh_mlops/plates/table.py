@@ -9,7 +9,7 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.plates.names import parse_well, well_name
 from leigh_mlops.plates.platemap_file import TEXT_COLUMNS
-from leigh_mlops.plates.spreadsheet_text import quote_formulas, unquote_formulas
+from leigh_mlops.plates.spreadsheet_text import unquote_formulas, write_csv
 
 __all__ = ["KEY", "read_table", "table_channels", "set_column_types", "write_table", "check_table_path"]
 
@@ -116,7 +116,7 @@ def write_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
         if path.suffix.lower() == ".parquet":
             table.to_parquet(temporary, index=False)
         else:
-            quote_formulas(table).to_csv(temporary, index=False)
+            write_csv(table, temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

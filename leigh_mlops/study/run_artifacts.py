@@ -10,7 +10,7 @@ import pandas as pd
 
 from leigh_mlops.plates import count_treated, describe_layout, leaked_wells
 from leigh_mlops.plates.columns import Metadata, is_metadata
-from leigh_mlops.plates.spreadsheet_text import quote_formulas
+from leigh_mlops.plates.spreadsheet_text import write_csv
 from leigh_mlops.report.figures import baseline_comparison, learning_curves
 from leigh_mlops.report.layout_picture import layout_picture
 from leigh_mlops.report.run_notes import reference_note
@@ -77,7 +77,7 @@ def log_data(
     with tempfile.TemporaryDirectory() as temporary:
         table = Path(temporary) / "split.csv"
         columns = [name for name in data.table if is_metadata(name)]
-        quote_formulas(data.table[columns]).to_csv(table, index=False)
+        write_csv(data.table[columns], table)
         run.log_file(table, "data")
     written = {space.family: space.model_dump(mode="json") for space in spaces}
     run.log_text(json.dumps(written, indent=2), "settings/spaces.json")

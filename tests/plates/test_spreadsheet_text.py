@@ -1,7 +1,10 @@
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
-from leigh_mlops.plates.spreadsheet_text import quote_formulas
+import leigh_mlops
+from leigh_mlops.plates.spreadsheet_text import quote_formulas, unquote_formulas
 from leigh_mlops.plates.table import read_table, write_table
 
 TABLE = pd.DataFrame(
@@ -29,3 +32,17 @@ def test_a_csv_holds_no_formula_and_is_read_as_it_was(tmp_path):
 def test_what_no_spreadsheet_runs_stays_as_it_is(values):
     column = pd.Series(values)
     assert quote_formulas(column.to_frame("x"))["x"].fillna("-").tolist() == column.fillna("-").tolist()
+
+
+def test_every_place_of_a_table_is_quoted_and_read_back():
+    table = pd.DataFrame({"=a": ["=x", "b"], "number": [-1.5, 2.0], "text": ["\r=1", "\t1"], "flag": [True, False]})
+    table["category"] = pd.Categorical(["@x", "y"])
+    quoted = quote_formulas(table)
+    assert list(quoted) == ["'=a", "number", "text", "flag", "category"]
+    assert quoted.iloc[0].tolist() == ["'=x", -1.5, "'\r=1", True, "'@x"]
+    assert unquote_formulas(quoted).astype(table.dtypes).equals(table)
+
+
+def test_no_other_place_writes_a_csv():
+    writers = [path.name for path in Path(leigh_mlops.__path__[0]).rglob("*.py") if ".to_csv(" in path.read_text()]
+    assert writers == ["spreadsheet_text.py"]

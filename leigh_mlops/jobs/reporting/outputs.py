@@ -22,6 +22,7 @@ from leigh_mlops.jobs.worker import field_id
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates import write_table
 from leigh_mlops.plates.columns import is_metadata
+from leigh_mlops.plates.spreadsheet_text import unquote_formulas
 from leigh_mlops.report.image_files import Rgb
 from leigh_mlops.report.job.job_report import write_job_report
 from leigh_mlops.report.sheets import Panel, SheetRow, contact_sheet
@@ -116,7 +117,7 @@ def write_outputs(
 
 
 def _read_methods(path: Path) -> list[dict[str, Any]]:
-    rows = pd.read_csv(path).to_dict("records") if path.exists() else []
+    rows = unquote_formulas(pd.read_csv(path)).to_dict("records") if path.exists() else []
     return [{str(name): value for name, value in row.items()} for row in rows]
 
 

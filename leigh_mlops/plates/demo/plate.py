@@ -20,6 +20,7 @@ from leigh_mlops.plates.demo.design import DemoDesign
 from leigh_mlops.plates.demo.index import CHANNELS, file_name, write_index
 from leigh_mlops.plates.demo.microscope import draw_classes
 from leigh_mlops.plates.demo.optics import uneven_illumination
+from leigh_mlops.plates.spreadsheet_text import write_csv
 
 __all__ = ["flawed_fields", "is_demo", "find_twins", "write_demo_plate"]
 
@@ -146,7 +147,7 @@ class _DemoPlateWriter:
         """Write everything but pixels."""
         truth = json.dumps(self._truth(), indent=2) + "\n"
         (self.folder / "truth.json").write_text(truth, encoding="utf-8")
-        demo_platemap(self.design, self.wells, self.names).to_csv(self.folder / "platemap.csv", index=False)
+        write_csv(demo_platemap(self.design, self.wells, self.names), self.folder / "platemap.csv")
         tops = [Path(), *(Path(_TWINS, name) for name in self.design.classes if self.twins)]
         for number, images in enumerate(self.images):
             for top in tops:

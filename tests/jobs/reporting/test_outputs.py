@@ -133,9 +133,11 @@ def test_what_a_page_cannot_hold_stands_on_the_wells_page(tmp_path: Path, packag
 def test_checks_of_methods_are_read_where_they_were_written(tmp_path: Path, package: ModelPackage) -> None:
     write_outputs(tmp_path, explained(tmp_path), NONE, package, JOB)
     assert "Checks of the heatmap methods" not in (tmp_path / "report" / "index.html").read_text()
-    (tmp_path / "methods.csv").write_text("method,passed,why\nocclusion,False,it is no better than edges\n")
+    (tmp_path / "methods.csv").write_text("method,passed,why\nocclusion,False,'-1 edge better\n")
     write_outputs(tmp_path, explained(tmp_path), NONE, package, JOB)
-    assert "it is no better than edges" in (tmp_path / "report" / "index.html").read_text()
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "-1 edge better" in page
+    assert "&#39;-1 edge better" not in page
 
 
 def test_a_blind_test_stands_in_the_report_once_people_took_it(tmp_path: Path, package: ModelPackage) -> None:
