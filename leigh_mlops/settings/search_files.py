@@ -17,9 +17,12 @@ from leigh_mlops.settings.yaml_loader import NumberLoader
 
 __all__ = ["find_line", "find_search_files", "load_space"]
 
+_FIRST_FAMILIES, _LAST_FAMILIES = ("resnext",), ("autoencoder",)
+"""Families that a search begins and ends with, as most people ask first whether the classes can be told apart."""
+
 
 def find_search_files(named: Sequence[Path] = ()) -> list[Path]:
-    """Find the search files named, or one for each family.
+    """Find the search files named, or one for each family, those of classifiers first.
 
     A folder ``tuning`` in the working directory comes before the package's own: as a whole where no file is named,
     and file by file for names such as ``tuning/resnext.yaml``.
@@ -28,7 +31,8 @@ def find_search_files(named: Sequence[Path] = ()) -> list[Path]:
     packaged = Path(str(files("leigh_mlops"))) / "tuning"
     if named:
         return [_resolve_named(path, packaged.parent) for path in named]
-    return sorted(Path("tuning").glob("*.yaml")) or sorted(packaged.glob("*.yaml"))
+    found = [*Path("tuning").glob("*.yaml")] or packaged.glob("*.yaml")
+    return sorted(found, key=lambda path: (path.stem in _LAST_FAMILIES, path.stem not in _FIRST_FAMILIES, path))
 
 
 def _resolve_named(path: Path, package: Path) -> Path:

@@ -20,7 +20,10 @@ from leigh_mlops.settings.training_settings import (
     known_keys,
 )
 
-__all__ = ["SearchObjective", "SearchPreset", "TrialResources", "SearchSpace"]
+__all__ = ["MAX_TRIALS", "SearchObjective", "SearchPreset", "TrialResources", "SearchSpace"]
+
+MAX_TRIALS = 100_000
+"""More than any search finishes; each trial takes memory before the first one starts."""
 
 _DEPENDENT = ["precision", JOINT, *(f"{ARCHITECTURE}{name}" for name in ("padded_channels", "head", "log_det"))]
 
@@ -88,7 +91,7 @@ class TrialResources(Settings):
 class SearchPreset(Settings):
     """Smaller or larger version of a search; ``fix`` sets hyperparameters and takes them out of the space."""
 
-    trials: int | None = Field(None, ge=1)
+    trials: int | None = Field(None, ge=1, le=MAX_TRIALS)
     epochs: int | None = Field(None, ge=1)
     image_size: int | None = Field(None, ge=32)
     folds: int | None = Field(None, ge=1, le=20)
@@ -115,7 +118,7 @@ class SearchSpace(Settings):
     objectives: list[SearchObjective] = Field(default_factory=list, description="beside metric, which is the first one")
     algorithm: Literal["random", "optuna", "pbt"] = "random"
     early_stopping: Literal["asha", "none"] = "asha"
-    trials: int = Field(8, ge=1)
+    trials: int = Field(8, ge=1, le=MAX_TRIALS)
     folds: int = Field(
         1, ge=1, le=20, description="divisions of the training and validation groups that each trial is trained on"
     )

@@ -16,6 +16,7 @@ def test_a_good_search_file_is_read(tmp_path: Path) -> None:
     ("change", "said"),
     [
         ({"trails": 3}, "'trails' is unknown; did you mean 'trials'"),
+        ({"trials": 10**12}, "trials: Input should be less than or equal to 100000"),
         (
             {"published": GOOD["published"] | {"learnig_rate": 1}},
             "'learnig_rate' is not a hyperparameter; did you mean",
@@ -153,7 +154,7 @@ def test_a_folder_in_the_working_directory_comes_before_the_package(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     packaged = find_search_files()
-    assert [path.name for path in packaged] == ["autoencoder.yaml", "iresnet.yaml", "resnext.yaml"]
+    assert [path.name for path in packaged] == ["resnext.yaml", "iresnet.yaml", "autoencoder.yaml"]
     assert {path.parent for path in packaged} == {TUNING}
     Path("tuning").mkdir()
     assert find_search_files() == packaged
