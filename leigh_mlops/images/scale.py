@@ -65,7 +65,10 @@ class IntensityScale:
 
     def __post_init__(self) -> None:
         channels = {len(self.mean), len(self.std), len(self.controls.mean if self.controls else self.mean)}
-        if self.transform not in ("linear", "log") or len(channels) > 1 or min(self.std) <= 0:
+        with np.errstate(over="ignore", under="ignore"):
+            numbers = np.array([*self.mean, *self.std, self.full_scale], np.float32)
+        valid = bool(np.isfinite(numbers).all() and (numbers[len(self.mean) :] > 0).all())
+        if self.transform not in ("linear", "log") or len(channels) > 1 or not self.mean or not valid:
             raise LeighError(f"The intensity scale {self} is not valid; the model package is damaged.")
 
     def apply(self, raw: Floats) -> Floats:
@@ -109,7 +112,7 @@ class IntensityScale:
                 std=_float_tuple(values["std"]),
                 controls=None if controls is None else ControlReference.from_json(controls),
             )
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise LeighError(f"The model package has no valid intensity scale ({error}); export it again.") from None
 
 

@@ -14,7 +14,8 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.models.contract import Network
 from leigh_mlops.models.device import default_device
 from leigh_mlops.models.oracles import OraclePanel
-from leigh_mlops.models.tensor_files import read_arrays, read_json, write_arrays
+from leigh_mlops.models.package_checks import check_arrays, check_facts, largest_arrays_mib
+from leigh_mlops.models.tensor_files import read_arrays, read_json, size_mib, write_arrays
 from leigh_mlops.models.transport import ClassMaps
 from leigh_mlops.models.weights import DESCRIPTION, load_model, save_with_metadata
 from leigh_mlops.scores.realism import Typicality
@@ -108,7 +109,8 @@ def load_package(folder: Path) -> ModelPackage:
     """Load a package that :func:`save_package` wrote; its network is in eval mode, on the CPU.
 
     Raises:
-        LeighError: A file is missing, damaged or foreign, or the folder holds a model alone.
+        LeighError: A file is missing, damaged, foreign or larger than the network needs, a number is not finite
+            or of another shape than the network requires, or the folder holds a model alone.
     """
     about = read_json(folder / DESCRIPTION).get("package")
     if about is None:
@@ -117,11 +119,12 @@ def load_package(folder: Path) -> ModelPackage:
     model = load_model(folder)
     if len(about["channels"]) != model.spec.channels:
         raise LeighError(f"{folder} names {len(about['channels'])} channels for {model.spec.channels}; save it again.")
-    stored = read_arrays(folder / ARRAYS)
-    means = {name: torch.from_numpy(array) for name, array in _select_arrays(stored, _MEAN).items()}
-    return ModelPackage(
-        model, tuple(about["channels"]), about["scale"], means or None, _select_arrays(stored, _ARRAY), about["about"]
-    )
+    check_facts(folder, model.spec, about["scale"], about["about"])
+    stored = read_arrays(folder / ARRAYS, largest_arrays_mib(model.spec, size_mib(model.state_dict())))
+    means, arrays = _select_arrays(stored, _MEAN), _select_arrays(stored, _ARRAY)
+    check_arrays(folder, model, means, arrays)
+    tensors = {name: torch.from_numpy(array) for name, array in means.items()}
+    return ModelPackage(model, tuple(about["channels"]), about["scale"], tensors or None, arrays, about["about"])
 
 
 def load_to_device(folder: Path) -> ModelPackage:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,13 +23,15 @@ __all__ = [
     "read_json",
     "read_shapes",
     "read_tensors",
+    "size_mib",
     "write_arrays",
     "write_json",
     "write_tensors",
 ]
 
-# Far above the size of any model of ours.
+# Far above the size of any model of ours, where the size of the model is not known.
 _LARGEST_JSON_MIB, _LARGEST_TENSORS_MIB = 64, 16 * 1024
+_HEADER_BYTES = 1024  # of a tensor, more than any name and shape take
 T = TypeVar("T")
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -69,8 +72,17 @@ def read_json(path: Path) -> dict[str, Any]:
     return values
 
 
-def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+def size_mib(tensors: Mapping[str, Tensor]) -> int:
+    """Return the size in MiB of a file of tensors, rounded up, with its header."""
+    return 1 + sum(tensor.numel() * tensor.element_size() + _HEADER_BYTES for tensor in tensors.values()) // 2**20
+
+
+def read_shapes(path: Path, most_mib: int = _LARGEST_TENSORS_MIB) -> dict[str, tuple[int, ...]]:
     """Names and shapes from the header of a safetensors file, without reading a tensor.
+
+    Args:
+        path: The file.
+        most_mib: Largest size of the file that is read, in MiB.
 
     Raises:
         LeighError: The file is missing, truncated, larger than any model's or of another kind.
@@ -80,7 +92,7 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         with safe_open(path, framework="pt") as file:
             return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
 
-    return _read(path, load)
+    return _read(path, load, most_mib)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -92,13 +104,17 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return _read(path, lambda: dict(load_file(path)))
 
 
-def read_arrays(path: Path) -> Arrays:
+def read_arrays(path: Path, most_mib: int = _LARGEST_TENSORS_MIB) -> Arrays:
     """All arrays of a safetensors file.
+
+    Args:
+        path: The file.
+        most_mib: Largest size of the file that is read, in MiB.
 
     Raises:
         LeighError: The file is missing, truncated, larger than any model's or of another kind.
     """
-    return _read(path, lambda: dict(load_numpy(path)))
+    return _read(path, lambda: dict(load_numpy(path)), most_mib)
 
 
 def _write(path: Path, write: Callable[[Path], object]) -> None:
@@ -110,7 +126,7 @@ def _write(path: Path, write: Callable[[Path], object]) -> None:
 
 def _read(path: Path, load: Callable[[], T], most_mib: int = _LARGEST_TENSORS_MIB) -> T:
     try:
-        _check_size(path, most_mib)
+        _check_file(path, min(most_mib, _LARGEST_TENSORS_MIB))
         return load()
     except LeighError:
         raise
@@ -119,12 +135,15 @@ def _read(path: Path, load: Callable[[], T], most_mib: int = _LARGEST_TENSORS_MI
         raise LeighError(f"{path} can't be read ({reason}); save the model again or check the path.") from None
 
 
-def _check_size(path: Path, most_mib: int) -> None:
-    """Refuse a file above a size, as reading it takes as much memory as it has bytes."""
-    size = path.stat().st_size // 2**20
+def _check_file(path: Path, most_mib: int) -> None:
+    """Refuse a pipe or device, of which reading may never end, and a file of a size that would fill the memory."""
+    state = path.stat()
+    if not stat.S_ISREG(state.st_mode):
+        raise OSError("it is no regular file")
+    size = state.st_size // 2**20
     if size > most_mib:
         raise LeighError(
-            f"{path} has {size} MiB, more than any model file ({most_mib} MiB); use a package that the tune or "
+            f"{path} has {size} MiB, more than its model requires ({most_mib} MiB); use a package that the tune or "
             "train command made."
         )
 

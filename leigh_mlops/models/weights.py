@@ -10,7 +10,7 @@ from torch import Tensor
 from leigh_mlops.errors import LeighError
 from leigh_mlops.models.contract import ModelSpec, Network
 from leigh_mlops.models.families import build_from_spec
-from leigh_mlops.models.tensor_files import read_json, read_shapes, read_tensors, write_json, write_tensors
+from leigh_mlops.models.tensor_files import read_json, read_shapes, read_tensors, size_mib, write_json, write_tensors
 
 __all__ = ["DESCRIPTION", "InitialisationReport", "initialise", "load_model", "save_model", "save_with_metadata"]
 
@@ -52,15 +52,17 @@ def load_model(folder: Path) -> Network:
     allocated before the names and shapes of the weights are checked against the description.
 
     Raises:
-        LeighError: A file is missing, damaged or foreign, or the two do not belong together.
+        LeighError: A file is missing, damaged, foreign, larger than its network, or the two do not belong together.
     """
     spec = ModelSpec.from_json(read_json(folder / DESCRIPTION))
     with torch.device("meta"):
         model = build_from_spec(spec)
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    _check_shapes(folder / WEIGHTS, expected, read_shapes(folder / WEIGHTS))
+    weights = folder / WEIGHTS
+    _check_shapes(weights, expected, read_shapes(weights, size_mib(model.state_dict())))
     model.to_empty(device="cpu")
-    model.load_state_dict(read_tensors(folder / WEIGHTS), strict=True)
+    model.load_state_dict(read_tensors(weights), strict=True)
+    _check_finite(weights, model.state_dict())
     return model.eval()
 
 
@@ -75,7 +77,7 @@ def initialise(model: Network, source: Path) -> InitialisationReport:
         source: A model's folder, or a .safetensors file.
 
     Raises:
-        LeighError: The source can't be read, or nothing fits.
+        LeighError: The source can't be read or is not finite, or nothing fits.
     """
     is_folder = source.is_dir()
     tensors = read_tensors(source / WEIGHTS if is_folder else source)
@@ -83,6 +85,7 @@ def initialise(model: Network, source: Path) -> InitialisationReport:
     own = {name: tensor for name, tensor in model.state_dict().items() if same or not name.startswith(_HEAD)}
     found = {name: tensors.get(name, tensors.get(name.removeprefix("features."))) for name in own}
     fitting = {name: new for name, new in found.items() if new is not None and new.shape == own[name].shape}
+    _check_finite(source, fitting)
     if not fitting:
         raise LeighError(
             f"{source} holds no weights that fit a {model.spec.family} of {model.spec.image_size} pixels and"
@@ -110,6 +113,12 @@ def _check_shapes(path: Path, expected: dict[str, tuple[int, ...]], found: dict[
                 f"{path} does not belong to its {DESCRIPTION}: {name} is {is_}, but the description requires {should};"
                 " save the model again."
             )
+
+
+def _check_finite(path: Path, tensors: dict[str, Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if not bool(tensor.isfinite().all()):
+            raise LeighError(f"{path} has values in {name} that are not finite; use another version or train it again.")
 
 
 def _describe_shape(shape: tuple[int, ...] | None, otherwise: str) -> str:

@@ -14,7 +14,7 @@ def package():
     model = trained("iresnet")
     means = {kind: torch.randn(len(CLASSES), 128, 8, 8) for kind in ("true", "predicted")}
     arrays = {"training_digests": np.array([2**64 - 1, 0], np.uint64), "position/weight": np.eye(2)}
-    scale = {"transform": "log", "full_scale": 65535, "mean": [0.1], "std": [1.0]}
+    scale = {"transform": "log", "full_scale": 65535, "mean": [0.1] * 3, "std": [1.0] * 3}
     return ModelPackage(model, ("DAPI", "TMRM", "both"), scale, means, arrays, {"scores": {"val/log_loss": 0.1}})
 
 
