@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import socket
 import struct
 import sys
 import threading
@@ -17,7 +18,16 @@ import pytest
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.images import IntensityScale
-from leigh_mlops.models import Baseline, ModelPackage, PCABaseline, build_model, load_package, save_package
+from leigh_mlops.models import (
+    Baseline,
+    ModelPackage,
+    PCABaseline,
+    build_model,
+    initialise,
+    load_package,
+    save_package,
+)
+from leigh_mlops.models.tensor_files import read_tensors, write_arrays, write_tensors
 from leigh_mlops.tracking import Store, Version
 
 CLASSES = ["DS", "TT"]
@@ -257,17 +267,128 @@ def test_a_scale_that_is_none_is_refused(scale: dict) -> None:
         IntensityScale.from_json(good | scale if scale else {})
 
 
+SCALE = IntensityScale("linear", 255, (0.1,) * 3, (1.0,) * 3).to_json()
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"mean": [float("nan")] * 3},
+        {"mean": [1e39] * 3},
+        {"std": [float("inf")] * 3},
+        {"std": [1e-60] * 3},
+        {"full_scale": float("inf")},
+        {"full_scale": 0},
+        {"full_scale": 10**400},
+        {"mean": [], "std": []},
+        {"mean": [0.1], "std": [1.0]},
+        {"controls": {"mean": [float("nan")] * 3, "std": [1.0] * 3}},
+    ],
+    ids=str,
+)
+def test_a_scale_that_is_not_finite_or_of_other_channels_is_refused(package: Path, lie: dict) -> None:
+    change(package, lambda stored: stored["package"].update(scale=SCALE))
+    load_package(package)
+    change(package, lambda stored: stored["package"].update(scale=SCALE | lie))
+    refused(package, "intensity scale|control reference")
+
+
+FACTS = {
+    "display_limits": [[0.0, 1.0]] * 3,
+    "region_thresholds": [1.0] * 3,
+    "energy_limit": {"limit": -2.5, "fields": 3},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "lie"),
+    [
+        ("display_limits", [[0.0, float("nan")]] * 3),
+        ("display_limits", [[0.0, 1.0]]),
+        ("display_limits", [[1.0, 0.0]] * 3),
+        ("display_limits", "abc"),
+        ("display_limits", [[0, 10**400]] * 3),
+        ("region_thresholds", [float("-inf")] * 3),
+        ("region_thresholds", [1.0]),
+        ("region_thresholds", None),
+        ("energy_limit", {"limit": float("nan")}),
+        ("energy_limit", {}),
+        ("energy_limit", 1.0),
+    ],
+)
+def test_limits_that_are_none_are_refused(package: Path, name: str, lie: object) -> None:
+    change(package, lambda stored: stored["package"].update(about=dict(FACTS)))
+    load_package(package)
+    change(package, lambda stored: stored["package"]["about"].update({name: lie}))
+    refused(package, f"no valid {name}")
+
+
+MEANS = {"true": np.zeros((2, 2048), np.float32), "true_counts": np.ones(2, np.int64), "true_spread": np.ones(2)}
+
+
+@pytest.mark.parametrize(
+    ("lies", "match"),
+    [
+        ({"mean/true": np.full((2, 2048), np.nan, np.float32)}, "true that are not finite"),
+        ({"mean/true": np.zeros((3, 2048), np.float32)}, "mean true of shape"),
+        ({"mean/true": np.zeros((2, 7), np.float32)}, "mean true of shape"),
+        ({"mean/true_counts": np.ones(3, np.int64)}, "mean true_counts of shape"),
+        ({"mean/true_spread": np.array([1.0, np.inf])}, "true_spread that are not finite"),
+        ({"array/intensity/weight": np.full((2, 3), np.inf)}, "intensity/weight that are not finite"),
+        ({"array/training_digests": np.zeros(3)}, "training_digests that are no digests"),
+        ({"array/training_digests": np.zeros((3, 1), np.uint64)}, "training_digests that are no digests"),
+    ],
+)
+def test_arrays_that_lie_are_refused(package: Path, lies: dict[str, np.ndarray], match: str) -> None:
+    good = {f"mean/{name}": mean for name, mean in MEANS.items()}
+    write_arrays(package / "arrays.safetensors", good)
+    assert set(load_package(package).class_means or {}) == set(MEANS)
+    write_arrays(package / "arrays.safetensors", good | lies)
+    refused(package, match)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_not_finite_are_refused(package: Path, value: float) -> None:
+    tensors = read_tensors(package / "weights.safetensors")
+    write_tensors(package / "weights.safetensors", tensors)
+    load_package(package)
+    next(tensor for tensor in tensors.values() if tensor.is_floating_point()).view(-1)[-1] = value
+    write_tensors(package / "weights.safetensors", tensors)
+    refused(package, r"weights\.safetensors has values in .* that are not finite")
+    model = build_model("resnext", classes=CLASSES, image_size=32, layers=(1, 1, 1, 1), groups=1, width_per_group=4)
+    with pytest.raises(LeighError, match="that are not finite"):
+        initialise(model, package)
+
+
+@pytest.mark.parametrize(("name", "mib"), [("weights.safetensors", 64), ("arrays.safetensors", 1024)])
+def test_a_file_larger_than_its_own_model_needs_is_not_read(package: Path, name: str, mib: int) -> None:
+    load_package(package)
+    os.truncate(package / name, mib * 2**20)
+    refused(package, rf"{name} has {mib} MiB, more than its model requires")
+
+
+@pytest.mark.parametrize("name", ["model.json", "weights.safetensors", "arrays.safetensors"])
+def test_a_pipe_or_device_in_place_of_a_file_is_not_waited_for(package: Path, name: str) -> None:
+    (package / name).unlink()
+    os.mkfifo(package / name)
+    refused(package, f"{name} can't be read .it is no regular file")
+    (package / name).unlink()
+    (package / name).symlink_to("/dev/zero")
+    refused(package, f"{name} can't be read .it is no regular file")
+
+
 class HostileServer(BaseHTTPRequestHandler):
     """An MLflow server that has one version, whose artifacts lie where ``listing`` says."""
 
     listing: tuple[dict, ...] = ()
+    source = "mlflow-artifacts:/1/models/m-1/artifacts"
 
     def do_GET(self) -> None:
         place = urlsplit(self.path)
-        if place.path.endswith("/experiments/get-by-name"):
-            answer = {"experiment": {"experiment_id": "1", "name": "leigh"}}
+        if place.path.endswith(("/experiments/get-by-name", "/experiments/get")):
+            answer = {"experiment": {"experiment_id": "1", "name": "leigh", "artifact_location": "s3://bucket/1"}}
         elif place.path.endswith("/model-versions/get-download-uri"):
-            answer = {"artifact_uri": "mlflow-artifacts:/1/models/m-1/artifacts"}
+            answer = {"artifact_uri": self.source}
         elif place.path.endswith("/mlflow-artifacts/artifacts"):
             inside = parse_qs(place.query).get("path", [""])[0].count("/") > 3
             answer = {"files": [] if inside else list(self.listing)}
@@ -289,8 +410,8 @@ class HostileServer(BaseHTTPRequestHandler):
 def hostile() -> Iterator[Callable[..., str]]:
     servers = []
 
-    def start(*listing: dict) -> str:
-        handler = type("Handler", (HostileServer,), {"listing": listing})
+    def start(*listing: dict, source: str = HostileServer.source) -> str:
+        handler = type("Handler", (HostileServer,), {"listing": listing, "source": source})
         servers.append(ThreadingHTTPServer(("127.0.0.1", 0), handler))
         threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
         return f"http://127.0.0.1:{servers[-1].server_port}"
@@ -331,6 +452,92 @@ def test_a_version_without_a_package_or_with_two_is_refused(tmp_path: Path, pack
         with pytest.raises(LeighError, match="holds no model package"):
             store.download(one, tmp_path / "again")
     assert not (tmp_path / "again").exists()
+
+
+@pytest.fixture
+def port() -> Iterator[socket.socket]:
+    """A socket that nobody may connect to."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        yield listening
+        with pytest.raises(BlockingIOError):
+            listening.accept()
+
+
+# MLflow opens the first kinds with what the user's machine knows: keys, configuration, files.
+SOURCES = [
+    "ftp://{}/models", "s3://bucket/1/models", "s3://other/1", "sftp://{}/models", "http://{}/models", "gs://b/models",
+    "mlflow-artifacts://{}/1/models", "mlflow-artifacts:/1/../../etc", "mlflow-artifacts:/1/%2e%2e/%2e%2e/etc",
+    "hdfs://{}/models", "dbfs:/models", "/etc", "file:///etc", "runs:/1/model", "models:/m-evil", "wasbs://a@{}/b", "",
+    "mlflow-artifacts:/1/models?x=1", "file://{}/etc", "uc:/a", "http://[",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_server_cannot_send_elsewhere_for_the_files(
+    hostile: Callable[..., str], port: socket.socket, tmp_path: Path, source: str
+) -> None:
+    address = f"127.0.0.1:{port.getsockname()[1]}"
+    store = Store.open(hostile({"path": "model.json", "is_dir": False}, source=source.format(address)))
+    with pytest.raises(LeighError, match=r"version again|can't be downloaded") as caught:
+        store.download(Version("evil", 1, "", {}), tmp_path / "package")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "package").exists()
+
+
+@pytest.fixture
+def embedded(tmp_path: Path, package: Path) -> tuple[Store, Version, Path]:
+    """A store on disk with one version, and the folder of its artifacts."""
+    store = Store.open(str(tmp_path / "store"))
+    with store.run("a") as run:
+        run.log_file(package, "model/one")
+        version = store.register("one", f"runs:/{run.id}/model", run, {})
+    assert load_package(store.download(version, tmp_path / "fetched")).channels == ("a", "b", "c")
+    return store, version, tmp_path / "store" / "artifacts"
+
+
+def test_a_store_on_disk_cannot_send_elsewhere_for_the_files(
+    embedded: tuple[Store, Version, Path], tmp_path: Path
+) -> None:
+    store, known, artifacts = embedded
+    (tmp_path / "link").symlink_to(artifacts.parent)
+    for source in ("{}", "{}/store/artifacts/../../package", "{}/link", "file://{}/package"):
+        made = store.client.create_model_version("one", source.format(tmp_path), run_id=known.run_id)
+        with pytest.raises(LeighError, match="outside the store's own artifacts"):
+            store.download(Version("one", int(made.version), "", {}), tmp_path / "again")
+        assert not (tmp_path / "again").exists()
+
+
+def test_a_store_on_disk_gives_regular_files_alone(embedded: tuple[Store, Version, Path], tmp_path: Path) -> None:
+    store, version, artifacts = embedded
+    trap = next(artifacts.rglob("model.json")).with_name("trap")
+    for make in (
+        lambda: os.mkfifo(trap),
+        lambda: trap.symlink_to("/dev/zero"),
+        lambda: trap.symlink_to("/etc"),
+        lambda: trap.symlink_to("/etc/passwd"),
+    ):
+        make()
+        with pytest.raises(LeighError, match="trap is no regular file of the store"):
+            store.download(version, tmp_path / "again")
+        trap.unlink()
+    trap.symlink_to(trap.with_name("model.json"))
+    store.download(version, tmp_path / "again")
+
+
+def test_any_error_of_a_download_is_one_sentence(
+    embedded: tuple[Store, Version, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, version, _ = embedded
+
+    def fail(*_: object, **__: object) -> None:
+        raise KeyError("a\nb\n" * 1000)
+
+    monkeypatch.setattr("shutil.copytree", fail)
+    with pytest.raises(LeighError, match="can't be downloaded") as caught:
+        store.download(version, tmp_path / "again")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
 
 
 @pytest.mark.parametrize("content", ["[]", "5", '"text"', "null"])

@@ -23,7 +23,7 @@ def load_registered(address: str, store: str | None) -> ModelCard:
     """
     opened = Store.open(store)
     version = opened.version(address)
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         package = load_to_device(opened.download(version, Path(temporary)))
     name = version.uri if address == version.uri else f"{version.uri} ({address})"
     return read_version_card(opened, version, package, name)

@@ -121,7 +121,7 @@ class ExplainJob:
     def _run(self) -> dict[str, Any]:
         self._steps.begin("download of the model")
         version = self._resolve_version()
-        with tempfile.TemporaryDirectory() as temporary:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
             folder = self.store.download(version, Path(temporary))
             package = load_package(folder)
             methods = select_explainers(package.model, self.methods or default_explainers(package.model))

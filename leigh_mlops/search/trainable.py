@@ -74,7 +74,7 @@ def _train_and_report(config: dict[str, Any], space: SearchSpace, data: Prepared
                 )
         if epoch.state.best_epoch == epoch.number:
             best = epoch.metrics
-        with tempfile.TemporaryDirectory() as temporary:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
             save_checkpoint(epoch.state, Path(temporary))
             (Path(temporary) / _BEST_FILE).write_text(json.dumps(best))
             report = {"epoch": epoch.number, "best_epoch": epoch.state.best_epoch, "best": best}

@@ -63,7 +63,7 @@ def decide_promotion(store: Store, name: str, package: ModelPackage, at_size: At
         return Decision(True, f"{name} had only a model of demo data, version {champion.version}")
     if demo and not was_demo:
         return Decision(False, f"a demo model never takes the place of version {champion.version}")
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         other = load_to_device(store.download(champion, Path(temporary)))
     ours, theirs = comparison_key(package), comparison_key(other)
     differing = [key for key in ours if ours[key] != theirs[key]]

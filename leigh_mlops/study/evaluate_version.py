@@ -67,7 +67,7 @@ def evaluate_version(store: Store, uri: str, data: Path, platemap: Path | None, 
         LeighError: The version or the data can't be loaded, or do not fit.
     """
     version = store.version(uri)
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         package = load_to_device(store.download(version, Path(temporary)))
     prepared = matching_data(package, DataSource(data, platemap), console)
     everything = prepared.rows()

@@ -74,7 +74,7 @@ def log_data(
         "training",
     )
     run.log_figure(layout_picture(data.table, describe_layout(data.table).sentence), "figures/layout.png")
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         table = Path(temporary) / "split.csv"
         columns = [name for name in data.table if is_metadata(name)]
         write_csv(data.table[columns], table)

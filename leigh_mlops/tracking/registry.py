@@ -15,15 +15,16 @@ import numpy.typing as npt
 from mlflow.entities import LoggedModelStatus
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking import MlflowClient
-from sqlalchemy.exc import SQLAlchemyError
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.models import ModelPackage, save_package
+from leigh_mlops.tracking.artifact_source import find_source
 from leigh_mlops.tracking.package_wheel import build_wheel
 from leigh_mlops.tracking.pyfunc import LOADER, PACKAGE, package_signature
 from leigh_mlops.tracking.runs import Run, tag_texts
-from leigh_mlops.tracking.secrets import first_line
+from leigh_mlops.tracking.secrets import one_line
 from leigh_mlops.tracking.store_errors import NoVersionError, translate_store_errors
 
 __all__ = ["BEST_MODEL", "CHALLENGER", "CHAMPION", "LAST_MODEL", "NO_WHEEL", "Checkpoint", "Registry", "Version"]
@@ -104,7 +105,11 @@ class Registry:
         """
         if (logged := self._logged_models(run).get(name)) is not None:
             return logged
-        with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings(), translate_store_errors(self.client):
+        with (
+            tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary,
+            warnings.catch_warnings(),
+            translate_store_errors(self.client),
+        ):
             warnings.simplefilter("ignore")
             # Otherwise it lies in MLflow's default experiment, whose files are those of the working directory.
             mlflow.set_experiment(experiment_id=self.experiment_id)
@@ -245,22 +250,34 @@ class Registry:
         return Version(name, int(found.version), found.run_id, dict(found.tags))
 
     def download(self, version: Version | Checkpoint, folder: Path) -> Path:
-        """Copy the model package of a version or checkpoint into a folder, without executing any of it."""
-        with tempfile.TemporaryDirectory() as temporary:
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    fetched = Path(mlflow.artifacts.download_artifacts(version.uri, dst_path=temporary))
-            except (MlflowException, SQLAlchemyError, OSError) as error:
-                raise LeighError(
-                    f"The files of {version.uri} can't be downloaded ({first_line(error)}); check the store that holds "
-                    "them."
-                ) from None
-            found = [path.parent for path in sorted(fetched.rglob("model.json"))]
-            if len(found) != 1:
-                raise LeighError(f"{version.uri} holds no model package; register it again with the train command.")
-            shutil.copytree(found[0], folder, dirs_exist_ok=True)
+        """Copy the model package of a version or checkpoint into a folder, without executing any of it.
+
+        Raises:
+            LeighError: Its files lie outside the store's own artifacts, can't be copied, or are no package.
+        """
+        try:
+            with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
+                fetched = self._fetch(version.uri, temporary)
+                found = [path.parent for path in sorted(fetched.rglob("model.json"))]
+                if len(found) != 1:
+                    raise LeighError(f"{version.uri} holds no model package; register it again with the train command.")
+                shutil.copytree(found[0], folder, dirs_exist_ok=True)
+        except LeighError:
+            raise
+        except Exception as error:  # of a client for any kind of storage, a server's answer or the disk
+            raise LeighError(
+                f"The files of {version.uri} can't be downloaded ({one_line(error)}); check the store that holds them."
+            ) from None
         return folder
+
+    def _fetch(self, uri: str, folder: str) -> Path:
+        """Download all files of a model from where they were checked to lie."""
+        root = str(self.client.get_experiment(self.experiment_id).artifact_location)
+        source = find_source(self.client, uri, root)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            repository = get_artifact_repository(source, tracking_uri=str(self.client.tracking_uri))
+            return Path(repository.download_artifacts("", dst_path=folder))
 
 
 def _write_wheel(run: Run, folder: Path) -> tuple[dict[str, str], list[str]]:

@@ -116,7 +116,7 @@ class Run:
 
     def log_figure(self, figure: Any, name: str) -> None:  # noqa: ANN401
         """Log a matplotlib figure under a path that ends in ``.png``."""
-        with tempfile.TemporaryDirectory() as temporary:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
             path = Path(temporary) / Path(name).name
             save_figure(figure, path)
             self.log_file(path, str(Path(name).parent))
@@ -131,7 +131,7 @@ class Run:
             at: Moment in seconds since 1970.
         """
         name = re.sub(r"[^a-zA-Z0-9_\-. ]", "-", key)
-        with translate_store_errors(self.client), tempfile.TemporaryDirectory() as temporary:
+        with translate_store_errors(self.client), tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
             logged = [entry.path for entry in self.client.list_artifacts(self.id, "images")]
             # MLflow writes a smaller copy last; each has a random part in its name.
             if any(path.startswith(f"images/{name}+step+{step}+") and path.endswith(".webp") for path in logged):

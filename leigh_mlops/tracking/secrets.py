@@ -4,13 +4,18 @@ import os
 import re
 from urllib.parse import unquote, urlsplit
 
-__all__ = ["first_line", "move_password_to_environment", "redact_secrets"]
+__all__ = ["first_line", "move_password_to_environment", "one_line", "redact_secrets"]
 
 
 def first_line(error: BaseException) -> str:
     """First line of an error's message, or its type, without passwords."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return redact_secrets(lines[0])[:300]
+
+
+def one_line(error: BaseException) -> str:
+    """Message of an error in one short line, or its type, without passwords."""
+    return redact_secrets(" ".join(str(error).split()) or type(error).__name__)[:300]
 
 
 def move_password_to_environment(uri: str) -> str:

@@ -40,7 +40,7 @@ def serve_ui(uri: str | None, host: str, port: int, console: Console) -> int:
     command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
     # Passed in the environment, to keep a password out of the list of processes.
     environment = os.environ | {"MLFLOW_BACKEND_STORE_URI": Store.open(uri).uri}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         if shared:
             command += ["--app-name", "basic-auth"]
             environment |= _authentication(environment["MLFLOW_BACKEND_STORE_URI"], Path(folder))
