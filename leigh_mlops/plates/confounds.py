@@ -29,8 +29,8 @@ def probe_confounds(table: pd.DataFrame, background: pd.DataFrame | None = None)
         background: Intensities of pixels without signal, as :func:`probe_background` takes them.
 
     Returns:
-        ``position``, ``plate`` and ``background``, each ``accuracy`` and ``auc``, or empty where
-        that cannot be computed.
+        ``position``, ``plate`` and ``background``, each with the scores of :func:`probe_position`, or
+        empty where these cannot be computed.
     """
     return {
         "position": probe_position(table),
@@ -55,8 +55,9 @@ def probe_position(table: pd.DataFrame, *, folds: int = 5, seed: int = 0) -> dic
         seed: Seed of the folds.
 
     Returns:
-        ``accuracy`` and ``auc`` (one class against the rest, averaged, where there are more than
-        two) as means over the folds; empty where fewer than two classes have two wells.
+        ``accuracy``, ``balanced_accuracy`` (mean recall) and ``auc`` (one class against the rest,
+        averaged, where there are more than two) as means over the folds, and ``majority_share``, the
+        share of the commonest class; empty where fewer than two classes have two wells.
     """
     wells = _drop_small_classes(labelled_wells(table))
     if wells.empty:
@@ -82,14 +83,16 @@ def probe_plate(table: pd.DataFrame, *, folds: int = 5, seed: int = 0) -> dict[s
         seed: Seed of the folds.
 
     Returns:
-        ``accuracy`` and ``auc`` as in :func:`probe_position`. A single plate has no information: then
-        ``auc`` is 0.5, and ``accuracy`` that of always naming the commonest class.
+        Scores as in :func:`probe_position`. A single plate has no information: then ``auc`` is 0.5,
+        and the accuracies are those of always naming the commonest class.
     """
     wells = _drop_small_classes(labelled_wells(table))
     if wells.empty:
         return {}
     if len(wells[Metadata.PLATE].unique()) == 1:
-        return {"accuracy": float(wells[Metadata.CONDITION].value_counts(normalize=True).max()), "auc": 0.5}
+        shares = wells[Metadata.CONDITION].value_counts(normalize=True)
+        largest = float(shares.max())
+        return {"accuracy": largest, "balanced_accuracy": 1 / len(shares), "auc": 0.5, "majority_share": largest}
     features = pd.get_dummies(wells[Metadata.PLATE]).to_numpy(float)
     return _cross_validate(features, _labels(wells), folds, seed)
 
@@ -106,7 +109,7 @@ def probe_background(table: pd.DataFrame, features: pd.DataFrame, *, folds: int 
         seed: Seed of the folds.
 
     Returns:
-        ``accuracy`` and ``auc`` as in :func:`probe_position`.
+        Scores as in :func:`probe_position`.
     """
     finite = features.astype(float).replace([np.inf, -np.inf], np.nan).dropna(axis=1, how="all").dropna()
     if finite.columns.empty:
@@ -143,21 +146,28 @@ def _cross_validate(features: Floats, labels: Texts, folds: int, seed: int) -> d
         n_repeats=REPEATS if len(labels) < STEADY_WELLS else 1,
         random_state=seed,
     )
-    hits, aucs = [], []
+    hits, recalls, aucs = [], [], []
     for train, test in splitter.split(features, labels):
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # classes that the features separate do not converge
             model.fit(features[train], labels[train])
         chance = model.predict_proba(features[test])
-        hits.append(np.mean(model.classes_[chance.argmax(axis=1)] == labels[test]))
+        hit = model.classes_[chance.argmax(axis=1)] == labels[test]
+        hits.append(np.mean(hit))
+        recalls.append(np.mean([np.mean(hit[labels[test] == name]) for name in set(labels[test])]))
         binary = len(model.classes_) == 2
         aucs.append(
             roc_auc_score(labels[test] == model.classes_[1], chance[:, 1])
             if binary
             else roc_auc_score(labels[test], chance, multi_class="ovr", labels=model.classes_)
         )
-    return {"accuracy": float(np.mean(hits)), "auc": float(np.mean(aucs))}
+    return {
+        "accuracy": float(np.mean(hits)),
+        "balanced_accuracy": float(np.mean(recalls)),
+        "auc": float(np.mean(aucs)),
+        "majority_share": float(pd.Series(labels).value_counts(normalize=True).max()),
+    }
 
 
 def position_effects(table: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from leigh_mlops.plates import TreatedCounts, WellUse
+from leigh_mlops.report.class_balance import balance_sentences
 
 __all__ = [
     "CONFOUNDED_AUC",
@@ -27,6 +28,7 @@ Scores = Mapping[str, float]
 SCORE_NAMES = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
+    "majority_share": "share of the largest class",
     "auc": "AUC",
     "f1_macro": "mean F1",
     "log_loss": "log loss (nats)",
@@ -51,6 +53,7 @@ FEW_WELLS = 20
 MAX_NAMED_PLATES = 4
 MIN_EXPLAINED = 0.1
 MAX_P_VALUE = 0.001
+_COMPARED = ("the network", "a threshold on intensity", "the position on the plate")
 EFFECT_NAMES = {"row": "row", "column": "column", "edge": "distance to the edge"}
 
 
@@ -110,7 +113,7 @@ def comparison_sentences(
 
     Args:
         model_scores: ``accuracy`` on test wells, 0 to 1, and ``wells``, their
-            number; ``auc`` if it could be computed.
+            number; ``auc``, ``balanced_accuracy`` and ``majority_share`` if they could be computed.
         baseline_scores: The same for a threshold on intensity, same wells.
         position_scores: The same for the position on the plate alone.
         difference: Interval (low, high) of the network's accuracy minus the
@@ -134,10 +137,12 @@ def comparison_sentences(
         raise ValueError(f"difference is {difference}: pass (low, high) with -1 <= low <= high <= 1.")
     found = _network_sentence(model_scores, baseline_scores, difference, which)
     position = _position_sentence(position_scores)
+    named = dict(zip(_COMPARED, (model_scores, baseline_scores or {}, position_scores or {}), strict=True))
+    balance = balance_sentences(named, which)
     confounded = position_scores is not None and position_scores.get("auc", 0) > CHANCE_AUC
     if not confounded:
-        return [found, position, _sample_size_sentence(model_scores)]
-    return [position, _neighbour_sentence(beside), found, _sample_size_sentence(model_scores)]
+        return [found, *balance, position, _sample_size_sentence(model_scores)]
+    return [position, _neighbour_sentence(beside), found, *balance, _sample_size_sentence(model_scores)]
 
 
 def _neighbour_sentence(beside: tuple[Scores, Scores, Scores] | None) -> str:

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from leigh_mlops.events import kept_metrics
+from leigh_mlops.report.class_balance import majority_note
 from leigh_mlops.report.sentences import Z_PRIME_NOTE
 
 __all__ = ["REFERENCE_NAMES", "flag_table", "leaderboard_table", "leaderboard_rows", "score_table"]
@@ -19,6 +20,7 @@ COLUMNS = {
     "accuracy": ("accuracy\nfields", ".3f"),
     "log_loss": ("log loss\nfields", ".3f"),
     "wells/accuracy": ("accuracy\nwells", ".3f"),
+    "wells/balanced_accuracy": ("balanced\nwells", ".3f"),
     "wells/z_prime_log_odds": ("Z' wells\nlog-odds", ".2f"),
     "wells/z_prime": ("Z' wells\nprobability", ".2f"),
     "mse": ("mse", ".4f"),
@@ -34,6 +36,7 @@ REFERENCE_NAMES = {
 
 SCORE_COLUMNS = {
     "wells/accuracy": ("accuracy\nwells", ".3f"),
+    "wells/balanced_accuracy": ("balanced\nwells", ".3f"),
     "wells/auc": ("AUC\nwells", ".3f"),
     "wells/z_prime_log_odds": ("Z' wells\nlog-odds", ".2f"),
     "wells/z_prime": ("Z' wells\nprobability", ".2f"),
@@ -53,7 +56,7 @@ def score_table(rows: Mapping[str, Mapping[str, float]], *, title: str) -> Table
             without any value is left out.
         title: Title of the table.
     """
-    table = Table(title=title, title_justify="left", caption=_z_prime_caption(rows.values()), caption_justify="left")
+    table = Table(title=title, title_justify="left", caption=_caption(rows.values()), caption_justify="left")
     table.add_column("", overflow="fold")
     columns = {key: about for key, about in SCORE_COLUMNS.items() if any(key in scores for scores in rows.values())}
     for key, (heading, _) in columns.items():
@@ -92,8 +95,9 @@ def leaderboard_table(
     Args:
         rows: ``model`` (the trial's name), ``family``, ``kind`` (``network``,
             ``baseline`` or ``position``; a network where it is left out) and any
-            of ``accuracy``, ``log_loss``, ``wells/accuracy``, ``wells/z_prime_log_odds``,
-            ``wells/z_prime``, ``mse`` and ``seconds``.
+            of ``accuracy``, ``log_loss``, ``wells/accuracy``, ``wells/balanced_accuracy``,
+            ``wells/z_prime_log_odds``, ``wells/z_prime``, ``mse`` and ``seconds``; the caption names
+            the ``majority_share`` and the ``wells/majority_share``.
         winners: Names of the trials to mark. Without it, in each family the
             lowest ``log_loss``, or the lowest ``mse`` where none has a log loss.
         top: Number of trials shown for each family; by default all.
@@ -104,9 +108,7 @@ def leaderboard_table(
     """
     networks = [row for row in rows if row.get("kind", "network") == "network"]
     families = list(dict.fromkeys(str(row["family"]) for row in networks))
-    table = Table(
-        title="Validation scores (* = best of its family)", caption=_z_prime_caption(rows), caption_justify="left"
-    )
+    table = Table(title="Validation scores (* = best of its family)", caption=_caption(rows), caption_justify="left")
     for heading in ("", "model"):
         table.add_column(heading, overflow="fold")
     for heading, _ in COLUMNS.values():
@@ -145,8 +147,9 @@ def leaderboard_rows(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any
     return rows
 
 
-def _z_prime_caption(rows: Iterable[Record]) -> str | None:
-    return Z_PRIME_NOTE if any("wells/z_prime" in row for row in rows) else None
+def _caption(rows: Collection[Record]) -> str | None:
+    z_prime = Z_PRIME_NOTE if any("wells/z_prime" in row for row in rows) else None
+    return " ".join(filter(None, [majority_note(rows), z_prime])) or None
 
 
 def _sort_key(row: Record) -> tuple[float, float]:

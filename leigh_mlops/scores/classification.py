@@ -24,6 +24,7 @@ def classification_scores(labels: ArrayLike, log_probs: ArrayLike, classes: Sequ
     others compare classes and need two of them among the labels:
 
     - ``balanced_accuracy``: mean recall of the classes present.
+    - ``majority_share``: share of the commonest class, which is the accuracy of always naming it.
     - ``auc``: for two classes that of class 1; for more the mean over the
       classes present of one against the rest.
     - ``f1_macro``: mean F1 of the classes among the labels or the predictions.
@@ -49,8 +50,8 @@ def classification_scores(labels: ArrayLike, log_probs: ArrayLike, classes: Sequ
 
     Example:
         >>> scores = classification_scores([0, 1], np.log([[0.8, 0.2], [0.4, 0.6]]), ["DS", "WT"])
-        >>> {name: round(value, 3) for name, value in scores.items()}
-        {'accuracy': 1.0, 'log_loss': 0.367, 'balanced_accuracy': 1.0, 'auc': 1.0, 'f1_macro': 1.0}
+        >>> {name: round(value, 3) for name, value in scores.items() if name != "auc"}
+        {'accuracy': 1.0, 'log_loss': 0.367, 'balanced_accuracy': 1.0, 'majority_share': 0.5, 'f1_macro': 1.0}
     """
     log_p = as_log_probs(log_probs)
     truth = as_labels(labels, log_p)
@@ -67,6 +68,7 @@ def classification_scores(labels: ArrayLike, log_probs: ArrayLike, classes: Sequ
     if present.size > 1:
         recalls = [np.mean(predicted[truth == k] == k) for k in present]
         scores["balanced_accuracy"] = float(np.mean(recalls))
+        scores["majority_share"] = float(np.bincount(truth).max() / truth.size)
         scores["auc"] = _auc(truth, log_p)
         scores["f1_macro"] = float(f1_score(truth, predicted, average="macro", zero_division=0.0))
     return scores | _z_primes(truth, log_p, classes)

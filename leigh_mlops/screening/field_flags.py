@@ -48,6 +48,7 @@ OWN_FLAGS = [name for name in TRUST_FLAGS if name != _OTHER_PLATE]
 
 _EXCLUDING_FLAGS = ("defocus", "empty")
 _MAJORITY = 0.5
+_MODEL_SCORES = ("accuracy", "balanced_accuracy", "auc", "majority_share")
 _MIN_MEASURE = 1e-6
 _INTENSITY, _TEXTURE = (ColumnFamily(IMAGE(f"{what}_")) for what in ("intensity", "texture"))
 
@@ -192,8 +193,8 @@ def confound_table(fields: pd.DataFrame, labelled: "pd.Series[bool]", package: M
         package: The model.
 
     Returns:
-        ``model``, ``intensity``, ``position``, each with ``accuracy``, ``auc`` and ``wells``, as far
-        as they can be computed.
+        ``model``, ``intensity``, ``position``, each with ``accuracy``, ``balanced_accuracy``, ``auc``,
+        ``majority_share`` (share of the commonest class) and ``wells``, as far as they can be computed.
     """
     classes = package.model.spec.classes
     if package.model.task != "classify" or Metadata.CONDITION not in fields:
@@ -283,5 +284,5 @@ def _score_model(fields: pd.DataFrame, classes: tuple[str, ...]) -> dict[str, fl
     )
     wells = aggregate_wells(well_names(fields), labels, log_probs)
     scores = classification_scores(wells.labels, wells.log_probs, classes)
-    chosen = {name: scores[name] for name in ("accuracy", "auc") if name in scores}
+    chosen = {name: scores[name] for name in _MODEL_SCORES if name in scores}
     return chosen | {"wells": len(wells.wells)}

@@ -72,8 +72,7 @@ class Screen:
         plates: One row per plate.
         doses: One row per compound and dose; empty if no doses are given.
         calibration: ``temperature``, ``ece_before``, ``ece_after``, ``wells``; None for a package without it.
-        confounds: ``accuracy``, ``auc`` and ``wells`` of ``model``, ``intensity`` and ``position``,
-            as far as they can be computed.
+        confounds: Scores of ``model``, ``intensity`` and ``position``, see `confound_table`.
         flags: Number of flagged fields.
         is_classified: Whether there are fields, and a model that classifies them.
         unused: Number of fields that are excluded, out of focus or empty.

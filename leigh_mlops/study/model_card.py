@@ -21,7 +21,10 @@ __all__ = ["ModelCard", "count_parts", "read_card"]
 
 Scores = Mapping[str, float]
 
-_SHOWN_SCORES = ("wells/accuracy", "wells/auc", "wells/log_loss", "wells/z_prime_log_odds", "wells/z_prime", "mse")
+_SHOWN_SCORES = (
+    "wells/accuracy", "wells/balanced_accuracy", "wells/majority_share", "wells/auc", "wells/log_loss",
+    "wells/z_prime_log_odds", "wells/z_prime", "mse",
+)  # fmt: skip
 _PARTS = dict(zip(PARTS, ("trained on", "chosen on", "tested on"), strict=True))
 _DEMO = "The model was trained on a demo plate, so its scores say nothing about real cells."
 

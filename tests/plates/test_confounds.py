@@ -57,7 +57,16 @@ def test_too_few_wells_give_no_score(probe):
     assert probe(plate(1, 4, lambda *_: "DS")) == {}
     assert probe(plate(1, 4, lambda _, col: "TT" if col == 1 else "DS")) == {}
     assert probe(plate(1, 4, lambda *_: None).astype({"Metadata_Condition": "str"})) == {}
-    assert set(probe(plate(1, 4, lambda _, col: "TT" if col < 3 else "DS"))) == {"accuracy", "auc"}
+    scores = probe(plate(1, 4, lambda _, col: "TT" if col < 3 else "DS"))
+    assert set(scores) == {"accuracy", "balanced_accuracy", "auc", "majority_share"}
+
+
+def test_a_position_that_tells_nothing_is_as_accurate_as_the_share_of_the_largest_class():
+    rng = np.random.default_rng(0)
+    scores = probe_position(plate(8, 12, lambda *_: "DS" if rng.random() < 0.8 else "TT"))
+    assert scores["accuracy"] > 0.7
+    assert scores["accuracy"] == pytest.approx(scores["majority_share"], abs=0.03)
+    assert scores["balanced_accuracy"] == pytest.approx(0.5, abs=0.05)
 
 
 def test_folds_that_are_drawn_again_steady_a_small_plate():
@@ -81,7 +90,7 @@ def test_plates_of_one_class_give_it_away_and_mixed_plates_do_not():
 
 def test_one_plate_says_nothing_of_the_class():
     table = plate(1, 10, lambda _, col: "DS" if col < 8 else "TT", fields=3)
-    assert probe_plate(table) == {"accuracy": 0.7, "auc": 0.5}
+    assert probe_plate(table) == {"accuracy": 0.7, "balanced_accuracy": 0.5, "auc": 0.5, "majority_share": 0.7}
 
 
 def background(table, gap, seed=0):

@@ -68,6 +68,19 @@ def test_missing_scores_are_said_to_be_missing():
     assert "number of test wells is unknown" in sentences
 
 
+def test_the_share_of_the_largest_class_stands_beside_the_accuracy():
+    position = FREE | {"accuracy": 0.78, "balanced_accuracy": 0.5, "majority_share": 0.78}
+    model = scores(0.96) | {"balanced_accuracy": 0.93, "majority_share": 0.78}
+    second = comparison_sentences(model, scores(0.8), position)[1]
+    assert second == (
+        "Always naming the largest class of the test wells is 0.780 accurate, no less than the position on the plate; "
+        "the balanced accuracy, the mean over the classes, is 0.930 for the network and 0.500 for the position on the "
+        "plate."
+    )
+    assert "no less" not in comparison_sentences(model, scores(0.8), position | {"accuracy": 0.8})[1]
+    assert "largest class" not in " ".join(comparison_sentences(scores(0.96), scores(0.8), FREE))
+
+
 def test_interval_must_be_ordered():
     with pytest.raises(ValueError, match="low <= high"):
         comparison_sentences(scores(1.0), scores(1.0), FREE, difference=(0.3, 0.1))
@@ -186,3 +199,13 @@ def test_flaws_are_counted_by_class():
     lines = printed(flag_table(counts))
     assert "TT[x]" in " ".join(lines)
     assert [int(cell) for cell in line(lines, "out of focus").split() if cell.isdigit()] == [1, 2]
+
+
+def test_tables_name_the_share_of_the_largest_class():
+    known = {"wells/accuracy": 0.78, "wells/balanced_accuracy": 0.5, "wells/majority_share": 0.78}
+    for table in (score_table({"position": known}, title=""), leaderboard_table([{"kind": "position"} | known])):
+        lines = printed(table)
+        assert "0.780" in line(lines, "position")
+        assert "0.500" in line(lines, "position")
+        assert "Always naming the largest class: accuracy 0.780 of wells." in " ".join(" ".join(lines).split())
+    assert "largest class" not in " ".join(printed(score_table({"position": scores(0.5)}, title="")))

@@ -19,6 +19,7 @@ def test_two_classes_by_hand():
     assert set(scores) == {
         "accuracy",
         "balanced_accuracy",
+        "majority_share",
         "auc",
         "f1_macro",
         "log_loss",
@@ -27,12 +28,21 @@ def test_two_classes_by_hand():
     }
     assert scores["accuracy"] == pytest.approx(5 / 6)
     assert scores["balanced_accuracy"] == pytest.approx((1 + 2 / 3) / 2)
+    assert scores["majority_share"] == 0.5
     assert scores["auc"] == pytest.approx(8 / 9)
     assert scores["f1_macro"] == pytest.approx((6 / 7 + 4 / 5) / 2)
     assert scores["log_loss"] == pytest.approx(-math.log(0.9 * 0.8 * 0.6 * 0.3 * 0.8 * 0.9) / 6)
     odds = np.log(p / (1 - p))
     assert scores["z_prime_log_odds"] == pytest.approx(z_prime(odds[:3], odds[3:]))
     assert scores["z_prime"] == pytest.approx(z_prime(p[:3], p[3:]))
+
+
+def test_always_naming_the_largest_class_has_its_share_as_accuracy_and_chance_as_balanced_accuracy():
+    log_probs = np.log(np.tile([0.9, 0.1], (9, 1)))
+    scores = classification_scores([0] * 7 + [1] * 2, log_probs, ["DS", "WT"])
+    assert scores["accuracy"] == scores["majority_share"] == pytest.approx(7 / 9)
+    assert scores["balanced_accuracy"] == 0.5
+    assert "majority_share" not in classification_scores([0, 0], log_probs[:2], ["DS", "WT"])
 
 
 @pytest.mark.parametrize("k", [2, 3, 5])

@@ -182,6 +182,8 @@ TABLE_COLUMNS = {
     "curve_note": "why there is no dose response",
     "fitted": "rescue according to the fitted dose response, percent",
     "probability": "probability of the predicted class, 0 to 1",
+    "balanced_accuracy": "mean over the classes of the share of wells that are recognised, 0 to 1",
+    "majority_share": "share of the largest class, which is the accuracy of always naming it",
     "positive_wells": "number of wells of healthy controls",
     "negative_wells": "number of wells of diseased controls",
     "z_prime_log_odds": "separation of the controls by the log-odds of their wells, the one to read for a screen: "

@@ -25,9 +25,9 @@ FLAGGED_WARNING_SHARE = 0.1
 
 _MAX_PLATES = 4
 _CONFOUND_NAMES = {
-    "model": "the model {accuracy:.2f} ({wells} that it has not seen)",
-    "intensity": "mean intensities alone {accuracy:.2f} ({wells})",
-    "position": "the position on the plate alone {accuracy:.2f} ({wells})",
+    "model": "the model {accuracy:.2f} ({balance}{wells} that it has not seen)",
+    "intensity": "mean intensities alone {accuracy:.2f} ({balance}{wells})",
+    "position": "the position on the plate alone {accuracy:.2f} ({balance}{wells})",
 }
 _RULES = {
     ReferenceRule.REQUESTED: "as requested",
@@ -113,10 +113,19 @@ def _describe_confounds(table: dict[str, Any]) -> Iterator[str]:
     """Compare the model with intensities and position; nothing if there is none of these to compare."""
     if "model" in table and len(table) > 1:
         parts = [
-            _CONFOUND_NAMES[name].format(accuracy=scores["accuracy"], wells=format_count(scores["wells"], "well"))
+            _CONFOUND_NAMES[name].format(
+                accuracy=scores["accuracy"], balance=_balance(scores), wells=format_count(scores["wells"], "well")
+            )
             for name, scores in table.items()
         ]
         yield f"Accuracy on labelled wells: {'; '.join(parts)}."
+
+
+def _balance(scores: Mapping[str, float]) -> str:
+    """Balanced accuracy and the share of the largest class; empty if only one class was scored."""
+    if "majority_share" not in scores:
+        return ""
+    return f"balanced {scores['balanced_accuracy']:.2f}, always the largest class {scores['majority_share']:.2f}, "
 
 
 def _describe_calibration(calibration: dict[str, Any] | None) -> Iterator[str]:

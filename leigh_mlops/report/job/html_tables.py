@@ -59,7 +59,8 @@ def heading(column: object) -> str:
     named = {
         "Condition": "Label", "z_prime": "Z' of probabilities", "z_prime_log_odds": "Z' of log-odds",
         "robust_z_prime_log_odds": "robust Z' of log-odds", "ssmd": "SSMD", "q": "q (FDR)",
-        "auc": "AUC", "ece_before": "calibration error before", "ece_after": "calibration error after",
+        "auc": "AUC", "majority_share": "share of the largest class",
+        "ece_before": "calibration error before", "ece_after": "calibration error after",
         "why": "reason", "rescue": "rescue (%)", "rescue_interval": "95 % interval", "flagged": "share flagged",
     }  # fmt: skip
     kind, _, rest = name.partition("_")

@@ -28,7 +28,10 @@ from leigh_mlops.settings import SearchSpace
 
 __all__ = ["SearchRecords", "search_page"]
 
-SHARED_METRICS = ("val/wells/accuracy", "val/wells/z_prime_log_odds", "val/wells/z_prime", "val/log_loss", "val/mse")
+SHARED_METRICS = (
+    "val/wells/accuracy", "val/wells/balanced_accuracy", "val/wells/z_prime_log_odds", "val/wells/z_prime",
+    "val/log_loss", "val/mse",
+)  # fmt: skip
 HEADINGS = {
     "beside": "Comparison with references that need no network",
     "axes": "Hyperparameters and scores",

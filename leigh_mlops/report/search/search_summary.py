@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from leigh_mlops.report.class_balance import balance_sentences
 from leigh_mlops.report.search.search_records import (
     COMPARED_METRICS,
     STATUSES,
@@ -63,21 +64,40 @@ def _best_trial_sentences(found: SearchRecords, space: SearchSpace, best: Mappin
     for metric in COMPARED_METRICS:
         value = finite_value(best["metrics"], f"val/{metric}")
         if not math.isnan(value) and not math.isnan(found.best_reference(metric)):
-            return f"{first} {_mse_sentence(found, value) if metric == 'mse' else _accuracy_sentence(found, value)}"
+            said = (
+                [_mse_sentence(found, value)] if metric == "mse" else _accuracy_sentences(found, best["metrics"], value)
+            )
+            return " ".join([first, *said])
     return f"{first} No reference was scored for comparison, so this does not show that a network is needed."
 
 
-def _accuracy_sentence(found: SearchRecords, value: float) -> str:
+def _accuracy_sentences(found: SearchRecords, metrics: Mapping[str, Any], value: float) -> list[str]:
     scores = {kind: found.best_reference("wells/accuracy", kind=kind) for kind in REFERENCE_NAMES}
     known = {kind: score for kind, score in scores.items() if not math.isnan(score)}
     references = " and ".join(f"{REFERENCE_NAMES[kind]} {score:.3f}" for kind, score in known.items())
-    text = f"Its accuracy on validation wells is {value:.3f}, that of {references}: "
+    text = f"Its accuracy on validation wells is {value:.3f}, that of {references}: {_compare(value, known)}"
+    return [text, *balance_sentences(_balanced_scores(found, metrics), "validation wells")]
+
+
+def _compare(value: float, known: Mapping[str, float]) -> str:
     if value <= known.get("baseline", -math.inf):
-        return text + "it does not beat the threshold, so this does not show that a network is needed."
+        return "it does not beat the threshold, so this does not show that a network is needed."
     if value <= known.get("position", -math.inf):
-        return text + "it does not beat the position, so it may have learned the layout of the plate."
+        return "it does not beat the position, so it may have learned the layout of the plate."
     beaten = "it beats both by at least" if len(known) > 1 else "it beats this reference by"
-    return f"{text}{beaten} {value - max(known.values()):.3f}."
+    return f"{beaten} {value - max(known.values()):.3f}."
+
+
+def _balanced_scores(found: SearchRecords, metrics: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Scores of the best trial and of the references, as far as they are known, by name."""
+    prefix = "wells/"
+    rows = [("the trial", {name.removeprefix("val/"): value for name, value in metrics.items()})]
+    rows += [(REFERENCE_NAMES[row["kind"]], dict(row)) for row in found.references if row["kind"] in REFERENCE_NAMES]
+    names = ("accuracy", "balanced_accuracy", "majority_share")
+    numbers = {who: {name: finite_value(scores, prefix + name) for name in names} for who, scores in rows}
+    return {
+        who: {name: value for name, value in scores.items() if not math.isnan(value)} for who, scores in numbers.items()
+    }
 
 
 def _mse_sentence(found: SearchRecords, value: float) -> str:

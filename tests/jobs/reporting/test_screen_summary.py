@@ -77,6 +77,9 @@ def test_plates_unknown_to_the_model() -> None:
     assert swapped.startswith("Plate Q: 18 of 20 fields look as if their channels were in another order")
 
 
+BALANCE = {"balanced_accuracy": 0.5, "majority_share": 0.8}
+
+
 def test_confounds_calibration_and_unused_fields() -> None:
     scores = {"accuracy": 1.0, "auc": 0.95, "wells": 15}
     assert "Accuracy on" not in said(replace(SCREEN, confounds={"model": scores}))
@@ -84,6 +87,9 @@ def test_confounds_calibration_and_unused_fields() -> None:
     assert "the model 1.00 (15 wells that it has not seen); the position on the plate alone 0.90 (15 wells)." in said(
         confounded
     )
+    assert "balanced" not in said(confounded)
+    balanced = replace(SCREEN, confounds={"model": scores, "position": scores | BALANCE})
+    assert "alone 1.00 (balanced 0.50, always the largest class 0.80, 15 wells)." in said(balanced)
     assert warned(confounded).startswith("The position on the plate alone predicts the class (AUC 0.95)")
     calibration = {"temperature": 2.0, "ece_before": 0.1, "ece_after": 0.02, "wells": 30}
     told = said(replace(SCREEN, calibration=calibration))

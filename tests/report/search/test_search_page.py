@@ -105,6 +105,20 @@ def test_a_position_that_does_better_comes_before_a_win():
     assert "layout of the plate" in summary(confounded)[1]
 
 
+def test_the_share_of_the_largest_class_stands_beside_the_accuracies():
+    known = {"val/wells/balanced_accuracy": 0.85, "val/wells/majority_share": 0.78}
+    measured = {"val/log_loss": 0.4, "val/wells/accuracy": 0.9} | known
+    position = POSITION | {"wells/accuracy": 0.78, "wells/balanced_accuracy": 0.5}
+    found = records(trial(1, 0.4, metrics=measured), references=[BASELINE, position])
+    assert summary(found)[1].endswith(
+        "Always naming the largest class of the validation wells is 0.780 accurate, no less than the position on the "
+        "plate; the balanced accuracy, the mean over the classes, is 0.850 for the trial and 0.500 for the position on "
+        "the plate."
+    )
+    assert "balanced accuracy (validation wells)" in search_page(found)
+    assert "balanced accuracy" not in search_page(records(trial(1, 0.4)))
+
+
 def test_an_autoencoder_stands_beside_pca():
     reference = {"model": "PCA", "kind": "pca", "mse": 0.02}
     for value, words in ((0.01, "which it beats"), (0.03, "which it does not beat")):
