@@ -18,9 +18,19 @@ from leigh_mlops.models.package_checks import check_arrays, check_facts, largest
 from leigh_mlops.models.tensor_files import read_arrays, read_json, size_mib, write_arrays
 from leigh_mlops.models.transport import ClassMaps
 from leigh_mlops.models.weights import DESCRIPTION, load_model, save_with_metadata
+from leigh_mlops.scores.conformal import CalibrationWells
 from leigh_mlops.scores.realism import Typicality
 
-__all__ = ["CLASS_MAPS", "ORACLES", "TYPICALITY", "ModelPackage", "load_package", "load_to_device", "save_package"]
+__all__ = [
+    "CALIBRATION",
+    "CLASS_MAPS",
+    "ORACLES",
+    "TYPICALITY",
+    "ModelPackage",
+    "load_package",
+    "load_to_device",
+    "save_package",
+]
 
 ARRAYS = "arrays.safetensors"
 _MEAN, _ARRAY = "mean/", "array/"
@@ -30,6 +40,8 @@ ORACLES = "oracles/"
 """Prefix of the arrays of the independent classifiers."""
 TYPICALITY = "typicality/"
 """Prefix of the arrays of the texture of real fields, by class index."""
+CALIBRATION = "calibration/"
+"""Prefix of the arrays of the validation wells that calibrate prediction sets."""
 
 
 @dataclass
@@ -77,6 +89,16 @@ class ModelPackage:
         """
         arrays = _select_arrays(self.arrays, ORACLES)
         return OraclePanel.from_arrays(arrays, self.model.spec.classes) if arrays else None
+
+    @cached_property
+    def calibration_wells(self) -> CalibrationWells | None:
+        """Validation wells that calibrate prediction sets; ``None`` in a package without them.
+
+        Raises:
+            LeighError: They are damaged.
+        """
+        arrays = _select_arrays(self.arrays, CALIBRATION)
+        return CalibrationWells.from_arrays(arrays) if arrays else None
 
     @cached_property
     def typicality(self) -> dict[int, Typicality]:

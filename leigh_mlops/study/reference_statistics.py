@@ -11,11 +11,20 @@ from scipy.special import log_softmax, logsumexp
 from leigh_mlops.explanations.eval_mode import evaluating
 from leigh_mlops.images import IntensityScale, region_features
 from leigh_mlops.models import Network
+from leigh_mlops.models.package import CALIBRATION
 from leigh_mlops.scores import aggregate_wells
 from leigh_mlops.scores.calibration import expected_calibration_error, fit_temperature, scale_by_temperature
+from leigh_mlops.scores.conformal import CalibrationWells
 from leigh_mlops.training import PreparedData
 
-__all__ = ["measure_calibration", "channel_measures", "energy_limit", "reliability_facts", "validation_logits"]
+__all__ = [
+    "measure_calibration",
+    "calibration_arrays",
+    "channel_measures",
+    "energy_limit",
+    "reliability_facts",
+    "validation_logits",
+]
 
 ENERGY_QUANTILE = 0.99
 """Quantile of the energies of validation fields above which a field's energy is unusual."""
@@ -58,6 +67,16 @@ def measure_calibration(data: PreparedData, rows: npt.NDArray[np.int64], logits:
     }
 
 
+def calibration_arrays(data: PreparedData, rows: npt.NDArray[np.int64], logits: Doubles) -> dict[str, npt.NDArray[Any]]:
+    """Arrays of the validation wells that calibrate prediction sets, by name in a package.
+
+    The same wells are used to choose the epoch, so that the coverage of the sets is slightly too low.
+    """
+    wells = aggregate_wells(list(data.wells[rows]), data.labels[rows], log_softmax(logits, axis=1))
+    stored = CalibrationWells.from_log_probs(wells.labels, wells.log_probs).to_arrays()
+    return {f"{CALIBRATION}{name}": array for name, array in stored.items()}
+
+
 def energy_limit(logits: Doubles) -> dict[str, float | int]:
     """The energy -logsumexp(logits) that 99 % of the validation fields do not exceed (Liu et al. 2020), in nats."""
     energy = -logsumexp(logits, axis=1)
@@ -87,8 +106,10 @@ def reliability_facts(
     """Facts and arrays for a package: calibration and energy of classifiers, and measures of each channel."""
     names, measures = channel_measures(data)
     about: dict[str, Any] = {"measured_channels": names}
+    arrays: dict[str, npt.NDArray[Any]] = {"channel_measures": measures}
     if model.task == "classify":
         rows, logits = validation_logits(model, scale, data)
         if len(rows) and np.isfinite(logits).all():
             about |= {"calibration": measure_calibration(data, rows, logits), "energy_limit": energy_limit(logits)}
-    return about, {"channel_measures": measures}
+            arrays |= calibration_arrays(data, rows, logits)
+    return about, arrays

@@ -45,6 +45,10 @@ def test_a_package_brings_calibration_energy_and_stains(data: PreparedData, tmp_
         float(np.quantile(-logsumexp(logits, axis=1), 0.99)), rel=1e-4
     )
     assert package.about["energy_limit"]["fields"] == len(rows)
+    assert package.calibration_wells is not None
+    own = -wells.log_probs[np.arange(len(wells.labels)), wells.labels]
+    np.testing.assert_array_equal(package.calibration_wells.labels, wells.labels)
+    np.testing.assert_allclose(package.calibration_wells.scores, own, rtol=1e-4)
     # The third channel joins the two others.
     assert package.about["measured_channels"] == ["DAPI", "TMRM"]
     assert package.arrays["channel_measures"].shape == (len(data.rows("train")), 2, 2)
@@ -63,13 +67,15 @@ def test_the_test_part_takes_no_part(data: PreparedData) -> None:
     )
     again, same = reliability_facts(model, scale, without)
     assert again == facts
-    np.testing.assert_array_equal(arrays["channel_measures"], same["channel_measures"])
+    for name in ("channel_measures", "calibration/labels", "calibration/scores"):
+        np.testing.assert_array_equal(arrays[name], same[name])
 
 
 def test_an_autoencoder_has_stains_alone(data: PreparedData) -> None:
     model = build_model("autoencoder", classes=data.classes, image_size=32, channels=3, widths=(4, 4)).eval()
-    facts, _ = reliability_facts(model, data.scale("linear"), data)
+    facts, arrays = reliability_facts(model, data.scale("linear"), data)
     assert set(facts) == {"measured_channels"}
+    assert set(arrays) == {"channel_measures"}
 
 
 def test_overconfident_logits_get_a_high_temperature(data: PreparedData) -> None:
