@@ -93,6 +93,14 @@ def explain(
     doses: Annotated[
         str | None, typer.Option(help="Plate map column of the doses; by default detected by its name.")
     ] = None,
+    coverage: Annotated[
+        float,
+        typer.Option(
+            min=0.5,
+            max=0.99,
+            help="Coverage of the prediction sets: share of wells of each class whose set contains their class.",
+        ),
+    ] = 0.9,
     batch_size: Annotated[
         int | None,
         typer.Option(min=1, help="Fields per batch; by default as many as fit into memory, at most 8 (GPU: 32)."),
@@ -128,6 +136,7 @@ def explain(
         rescue_from=rescue_from,
         rescue_to=rescue_to,
         doses=doses,
+        coverage=coverage,
     )
     job = ExplainJob(
         store=Tracking.open(store, verbose=verbose),

@@ -7,6 +7,7 @@ import torch
 from leigh_mlops.explanations import ExplanationContext, default_counterfactual_kinds
 from leigh_mlops.explanations.counterfactuals.generation import DEFAULT_CONFIDENCE
 from leigh_mlops.models import ModelPackage
+from leigh_mlops.scores.conformal import DEFAULT_COVERAGE
 
 __all__ = ["ExplainOptions", "build_context", "resolve_options"]
 
@@ -32,6 +33,7 @@ class ExplainOptions:
         rescue_from: Class that is 0 % rescue; ``None`` for the rule of `jobs.direction`.
         rescue_to: Class that is 100 % rescue.
         doses: Column of doses; ``None`` for the rule of `jobs.doses`.
+        coverage: Probability that the prediction set of a well contains its class, above 0 and below 1.
         towards_field: ``PLATE/WELL/SITE`` of the field that interpolations lead to; ``None`` for a class's mean.
     """
 
@@ -49,6 +51,7 @@ class ExplainOptions:
     rescue_from: str | None = None
     rescue_to: str | None = None
     doses: str | None = None
+    coverage: float = DEFAULT_COVERAGE
 
 
 def resolve_options(options: ExplainOptions, package: ModelPackage) -> ExplainOptions:

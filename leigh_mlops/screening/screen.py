@@ -12,6 +12,8 @@ import pandas as pd
 from leigh_mlops.job_columns import JobColumn
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates import well_compounds
+from leigh_mlops.scores.conformal import DEFAULT_COVERAGE
+from leigh_mlops.screening.class_sets import SetCounts, class_sets
 from leigh_mlops.screening.compounds import (
     DoseColumn,
     TreatedWells,
@@ -83,6 +85,7 @@ class Screen:
         unknown_plates: Plates of which the model has seen no field; None if there are none.
         dose: The column of doses; None without compounds.
         unscored: Treated wells that are left out of the compounds.
+        sets: Numbers on the prediction sets of the wells; None if nothing is classified.
     """
 
     fields: pd.DataFrame
@@ -102,6 +105,7 @@ class Screen:
     unknown_plates: UnknownPlates | None = None
     dose: DoseColumn | None = None
     unscored: UnscoredWells = field(default_factory=UnscoredWells)
+    sets: SetCounts | None = None
 
 
 def check_screen(
@@ -130,6 +134,7 @@ def screen(
     source: str | None = None,
     target: str | None = None,
     doses: str | None = None,
+    coverage: float = DEFAULT_COVERAGE,
 ) -> Screen:
     """Score wells, compounds and plates, with flags on how far to trust them.
 
@@ -139,6 +144,7 @@ def screen(
         source: The diseased class, 0 % rescue; None for the rule of `choose_reference_classes`.
         target: The healthy class, 100 % rescue; None for the same rule.
         doses: Column of doses; None for the rule of `dose_column`.
+        coverage: Probability that the prediction set of a well contains its class, above 0 and below 1.
 
     Raises:
         LeighError: A class or the column does not exist.
@@ -155,6 +161,8 @@ def screen(
     temperature = None if calibration is None else float(calibration["temperature"])
     wells = wells.assign(**well_scores(wells, fields, out, classes, reference, temperature))
     wells[JobColumn.FLAGGED] = _flagged_shares(fields, flags, wells)
+    columns, sets = class_sets(wells, package, coverage)
+    wells = wells.assign(**columns)
     classified = Screen(
         trusted,
         wells,
@@ -165,6 +173,7 @@ def screen(
         is_classified=True,
         unused=int(out.sum()),
         reference=reference,
+        sets=sets,
     )
     return classified if reference is None else _score_treatments(classified, reference, flags, out, doses)
 

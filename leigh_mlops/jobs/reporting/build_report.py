@@ -25,8 +25,9 @@ from leigh_mlops.screening.well_table import counterfactual_kinds
 __all__ = ["Findings", "build_report"]
 
 _ESSENTIAL_COLUMNS = [
-    Metadata.PLATE, Metadata.WELL, Metadata.CONDITION, Metadata.CONTROL, JobColumn.PREDICTED, JobColumn.SCORE,
-    JobColumn.RESCUE, JobColumn.RESCUE_INTERVAL, JobColumn.ROBUST_Z, JobColumn.FIELDS, JobColumn.FLAGGED,
+    Metadata.PLATE, Metadata.WELL, Metadata.CONDITION, Metadata.CONTROL, JobColumn.PREDICTED, JobColumn.SET,
+    JobColumn.SCORE, JobColumn.RESCUE, JobColumn.RESCUE_INTERVAL, JobColumn.ROBUST_Z, JobColumn.FIELDS,
+    JobColumn.FLAGGED,
 ]  # fmt: skip
 _HIDDEN_COLUMNS = {
     Metadata.ROW,
@@ -184,6 +185,7 @@ def _citation(package: ModelPackage, job: Mapping[str, Any]) -> str:
 def _reference_keys(package: ModelPackage, job: Mapping[str, Any], tables: JobTables) -> list[str]:
     used = [package.model.spec.family, *job.get("methods", ())]
     used += ["checks"] * bool(tables.methods) + ["calibration"] * (tables.calibration is not None)
+    used += ["sets"] * (JobColumn.SET in tables.wells)
     return used + ["plates"] * bool(row_count(tables.plates))
 
 

@@ -29,6 +29,10 @@ COLUMNS = {
     "b_score": "score after row and column effects are removed (median polish), where the plate's layout allows it",
     "seen": "whether the model was trained or chosen on these pixels",
     "predicted": "the most probable class",
+    "prediction_set": "classes that the well may have at the stated coverage, joined by `; `: one class is a result; "
+    "several, or none (empty), mean that the model can't say",
+    "prediction_set_coverage": "share of wells of each class whose set contains the true class, 0 to 1",
+    "prediction_set_own_plate": "whether the plate's own unseen controls calibrate the set, not the validation wells",
     "probability_<class>": "probability of that class, 0 to 1; of a well, from the mean log-probability of its fields",
     "counterfactual_target": "target class of the counterfactuals",
     "counterfactual_note": "why a field has no counterfactual",

@@ -12,10 +12,12 @@ from leigh_mlops.job_columns import PROBABILITY, JobColumn
 from leigh_mlops.jobs.reporting.build_report import Findings, build_report
 from leigh_mlops.jobs.reporting.job_tables import job_tables
 from leigh_mlops.jobs.reporting.outputs import FAILURE_COLUMNS
+from leigh_mlops.jobs.reporting.set_sentences import describe_sets
 from leigh_mlops.jobs.worker import field_id
 from leigh_mlops.plates.columns import is_metadata
 from leigh_mlops.report.job.job_report import JobReport, write_job_report
 from leigh_mlops.report.table_columns import Columns
+from leigh_mlops.screening.class_sets import class_sets
 from leigh_mlops.screening.reference_classes import choose_reference_classes
 from leigh_mlops.screening.screen import Screen
 from leigh_mlops.screening.well_table import misclassified_wells, well_table
@@ -59,13 +61,18 @@ def evaluation_report(folder: Path, scored: VersionEvaluation, data: Path, curve
     classes = spec.classes if scored.package.model.task == "classify" else ()
     wells = well_table(fields, classes)
     calibration = scored.package.about.get("calibration")
+    sentences = list(scored.sentences)
+    if classes:
+        columns, counts = class_sets(wells, scored.package)
+        wells = wells.assign(**columns)
+        sentences += describe_sets(counts)
     # Scores of plates need all of their wells; only those that the version has not seen are here.
     reference = choose_reference_classes(wells, classes) if classes else None
     hits = misclassified_wells(wells, classes)
     screened = Screen(fields, wells, hits, calibration=calibration, reference=reference)
     job = {"model": scored.version.uri, "data": str(data), "methods": []}
     tables = job_tables(screened, pd.DataFrame(columns=FAILURE_COLUMNS))
-    report = build_report(folder, tables, scored.package, job, Findings(sentences=scored.sentences))
+    report = build_report(folder, tables, scored.package, job, Findings(sentences=sentences))
     rows = {name: _select_well_scores(scores) for name, scores in scored.rows.items()}
     return replace(
         report,

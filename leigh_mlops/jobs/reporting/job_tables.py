@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from leigh_mlops.job_columns import JobColumn
+from leigh_mlops.jobs.reporting.set_sentences import describe_set
 from leigh_mlops.plates import well_compounds
 from leigh_mlops.report.table_columns import Columns, drop_empty, is_missing, row_count
 from leigh_mlops.screening.reference_classes import ReferenceClasses
@@ -26,7 +27,7 @@ class JobTables:
     Attributes:
         fields: Columns of the table of fields.
         wells: Columns of the table of wells, with ``compound``, ``quality`` (the share of fields that count)
-            and ``rescue_interval``, as far as they are known.
+            and ``rescue_interval``, as far as they are known; ``prediction_set`` is a text, see `describe_set`.
         hits: Columns of the table of compounds, or of misclassified wells.
         plates: Columns of the table of plates.
         doses: Columns of the table of doses.
@@ -69,6 +70,8 @@ def job_tables(
     if JobColumn.FIELDS_LEFT_OUT in wells:
         used, left = (np.asarray(wells[name], float) for name in (JobColumn.FIELDS, JobColumn.FIELDS_LEFT_OUT))
         wells["quality"] = (used / (used + left)).tolist()
+    if JobColumn.SET in wells:
+        wells[JobColumn.SET] = list(map(describe_set, wells[JobColumn.SET]))
     wells["compound"] = well_compounds(screened.wells).tolist()
     return JobTables(
         fields=_list_columns(screened.fields),

@@ -36,7 +36,7 @@ __all__ = ["collect_records", "build_tables", "write_outputs"]
 _SHEET_ROWS = 8
 _SHEET_PANELS = 8
 _WIDE_PICTURES = ("sweep.png", "interpolation.png")
-_SCREEN_OPTIONS = {"source": "rescue_from", "target": "rescue_to", "doses": "doses"}
+_SCREEN_OPTIONS = {"source": "rescue_from", "target": "rescue_to", "doses": "doses", "coverage": "coverage"}
 _RENAMED = {
     counterfactual_family(kind)(old): counterfactual_family(kind)(new)
     for kind in COUNTERFACTUAL_KINDS
@@ -91,7 +91,9 @@ def write_outputs(
     out: Path, fields: pd.DataFrame, failures: pd.DataFrame, package: ModelPackage, job: dict[str, Any]
 ) -> None:
     """Write all tables of a job, the meanings of their columns, the figures and the report."""
-    summary = summarise_screen(screen(fields, package, **{name: job.get(key) for name, key in _SCREEN_OPTIONS.items()}))
+    # Jobs of earlier versions lack later options.
+    options = {name: job[key] for name, key in _SCREEN_OPTIONS.items() if key in job}
+    summary = summarise_screen(screen(fields, package, **options))
     screened, classes = summary.screen, package.model.spec.classes
     _write_tables(out, screened, failures)
     verdicts = counterfactual_table(screened.fields, collect_textures(out), package)

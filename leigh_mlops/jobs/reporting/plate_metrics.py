@@ -7,8 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leigh_mlops.job_columns import CALIBRATED, PROBABILITY, JobColumn
+from leigh_mlops.jobs.reporting.set_sentences import UNDECIDED
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.job.job_records import PlateMetric
+from leigh_mlops.report.sentences import format_percent
 from leigh_mlops.report.table_columns import Columns, float_values, is_missing, is_numeric
 from leigh_mlops.screening.reference_classes import ReferenceClasses
 
@@ -47,6 +49,7 @@ def plate_metrics(wells: Columns, probable: Sequence[str]) -> list[PlateMetric]:
     metrics = [
         *map(_probability_metric, probable),
         PlateMetric(JobColumn.PREDICTED, "Predicted class", "the most probable class"),
+        *_set_metrics(wells),
         PlateMetric(Metadata.CONDITION, "Label", "the class that the plate map or the folder says"),
         PlateMetric("compound", "Compound", "what was added"),
         _signed_metric(wells, JobColumn.SCORE, "Score (log-odds)", "median of the fields' log-odds; 0 is undecided"),
@@ -63,6 +66,24 @@ def plate_metrics(wells: Columns, probable: Sequence[str]) -> list[PlateMetric]:
         ),
     ]
     return [metric for metric in metrics if not all(map(is_missing, wells.get(metric.column, ())))]
+
+
+def _set_metrics(wells: Columns) -> list[PlateMetric]:
+    """Metric of the prediction sets; none without sets."""
+    stated = [share for share in wells.get(JobColumn.SET_COVERAGE, ()) if not is_missing(share)]
+    if not stated:
+        return []
+    coverage = format_percent(stated[0])
+    return [
+        PlateMetric(
+            JobColumn.SET,
+            f"Prediction set ({coverage})",
+            f"the class that remains when the sets contain the true class of {coverage} of the wells; "
+            f"“{UNDECIDED}”: several remain, or none",
+            names=list(PROBABILITY.select(wells)),
+            undecided=UNDECIDED,
+        )
+    ]
 
 
 def _signed_metric(wells: Columns, column: str, title: str, meaning: str) -> PlateMetric:

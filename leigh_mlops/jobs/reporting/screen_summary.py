@@ -9,6 +9,7 @@ import pandas as pd
 
 from leigh_mlops.explanations.latent_map import OUTLIER_QUANTILE
 from leigh_mlops.jobs.reporting.screen_notes import describe_fit, describe_outcome, describe_plate_flags, plate_note
+from leigh_mlops.jobs.reporting.set_sentences import describe_sets
 from leigh_mlops.plates.columns import Metadata, strip_metadata_prefix
 from leigh_mlops.report.sentences import confound_sentences, format_count
 from leigh_mlops.report.table_columns import table_rows
@@ -62,6 +63,7 @@ def summarise_screen(screened: Screen) -> ScreenSummary:
     sentences += [
         *_describe_confounds(screened.confounds),
         *_describe_calibration(screened.calibration),
+        *describe_sets(screened.sets),
         *_describe_unused_fields(screened),
     ]
     if (reference := screened.reference) is None:

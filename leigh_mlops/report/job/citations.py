@@ -54,6 +54,10 @@ REFERENCES = {
         "@inproceedings{guo2017calibration, author={Guo, Chuan and others}, "
         "title={On Calibration of Modern Neural Networks}, booktitle={ICML}, year={2017}}"
     ),
+    "sets": (
+        "@book{vovk2005algorithmic, author={Vovk, Vladimir and Gammerman, Alex and Shafer, Glenn}, "
+        "title={Algorithmic Learning in a Random World}, publisher={Springer}, year={2005}}"
+    ),
     "plates": (
         "@article{zhang1999simple, author={Zhang, Ji-Hu and Chung, Thomas D. Y. and Oldenburg, Kevin R.}, title={A "
         "Simple Statistical Parameter for Use in Evaluation and Validation of High Throughput Screening Assays}, "

@@ -94,6 +94,9 @@ class PlateMetric:
         high: Value at its upper end, above ``low``; values beyond an end have the colour of that end.
         signed: Whether the scale diverges from 0 in two colours; ``low`` is then ``-high``.
         digits: Decimals of the values in the wells.
+        names: Texts in the order of their colours; other texts of the column follow in alphabetical order.
+        undecided: Beginning of the texts that say that there is no answer, which share a colour of their own;
+            empty for none.
     """
 
     column: str
@@ -103,6 +106,8 @@ class PlateMetric:
     high: float = 1.0
     signed: bool = False
     digits: int = 2
+    names: Sequence[str] = ()
+    undecided: str = ""
 
 
 @dataclass(frozen=True)

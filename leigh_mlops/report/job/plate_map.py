@@ -34,6 +34,10 @@ STEPS = 33
 SEQUENTIAL_MAP = "cividis"
 """Perceptually uniform, also for colour-blind readers (Nuñez et al. 2018)."""
 
+UNDECIDED_CLASS = "undecided"
+UNDECIDED_COLOUR = "#C8C8C8"
+"""Grey, which no scale of names has, with stripes, which no other cell has."""
+
 RAMPS = {"s": SEQUENTIAL_MAP, "d": SIGNED_MAP}
 TICKS = 5
 
@@ -107,11 +111,8 @@ def well_colours(wells: Columns, metric: PlateMetric) -> list[tuple[str, str]]:
     """
     values = wells[metric.column]
     if not is_numeric(values):
-        order = _name_order(values)
-        return [
-            ("none", "-") if is_missing(value) else (f"n{order[str(value)] % len(PALETTE)}", str(value))
-            for value in values
-        ]
+        colours = _name_colours(values, metric)
+        return [("none", "-") if is_missing(value) else colours[str(value)] for value in values]
     numbers = float_values(values)
     shares = np.clip((numbers - metric.low) / (metric.high - metric.low), 0, 1)
     letter = "d" if metric.signed else "s"
@@ -134,7 +135,7 @@ def legends(wells: Columns, metrics: Sequence[PlateMetric]) -> list[Legend]:
 def _legend(wells: Columns, metric: PlateMetric) -> Legend:
     values = wells[metric.column]
     if not is_numeric(values):
-        names = [(f"n{place % len(PALETTE)}", name) for name, place in _name_order(values).items()]
+        names = list(dict.fromkeys(_name_colours(values, metric).values()))
         return Legend(metric.title, metric.meaning, (), (), names)
     letter = "d" if metric.signed else "s"
     ticks = [_metric_text(float(value), metric) for value in np.linspace(metric.low, metric.high, TICKS)]
@@ -144,9 +145,13 @@ def _legend(wells: Columns, metric: PlateMetric) -> Legend:
     return Legend(metric.title, metric.meaning, [f"{letter}{step}" for step in range(STEPS)], ticks, ())
 
 
-def _name_order(values: Sequence[Any]) -> dict[str, int]:
-    names = {str(value) for value in values if not is_missing(value)}
-    return {name: place for place, name in enumerate(sorted(names))}
+def _name_colours(values: Sequence[Any], metric: PlateMetric) -> dict[str, tuple[str, str]]:
+    """CSS class and shown text of each text of a column, those without an answer last."""
+    known = {str(value) for value in values if not is_missing(value)}
+    open_ended = {text for text in known if metric.undecided and text.startswith(metric.undecided)}
+    ordered = [*metric.names, *sorted(known - open_ended - set(metric.names))]
+    colours = {name: (f"n{place % len(PALETTE)}", name) for place, name in enumerate(ordered) if name in known}
+    return colours | dict.fromkeys(open_ended, (UNDECIDED_CLASS, metric.undecided))
 
 
 def ramp_styles() -> str:
@@ -157,9 +162,10 @@ def ramp_styles() -> str:
         for step in range(STEPS)
     }
     colours |= {f"n{place}": colour for place, colour in enumerate(PALETTE)}
-    return "\n".join(
-        f".{name} {{ background: {colour}; color: {_text_colour(colour)}; }}" for name, colour in colours.items()
-    )
+    colours[UNDECIDED_CLASS] = UNDECIDED_COLOUR
+    styles = [f".{name} {{ background: {colour}; color: {_text_colour(colour)}; }}" for name, colour in colours.items()]
+    stripes = "repeating-linear-gradient(45deg, #fff8 0 3px, #fff0 3px 8px)"
+    return "\n".join([*styles, f".{UNDECIDED_CLASS} {{ background-image: {stripes}; }}"])
 
 
 def signed_gradient() -> str:

@@ -68,6 +68,17 @@ def test_calibrated_probabilities_are_shown_where_they_are_known(tmp_path: Path)
     assert report.metrics[0].meaning.endswith("calibrated")
 
 
+def test_prediction_sets_are_shown_as_answers_with_their_coverage(tmp_path: Path) -> None:
+    assert "prediction_set" not in {metric.column for metric in reported(tmp_path).metrics}
+    report = reported(tmp_path, wells=WELLS.assign(prediction_set=["DS; WT", "WT"], prediction_set_coverage=0.9))
+    assert "prediction_set" in report.well_columns
+    assert report.wells["prediction_set"] == ["can't say (DS or WT)", "WT"]
+    metric = next(metric for metric in report.metrics if metric.column == "prediction_set")
+    assert (metric.title, list(metric.names)) == ("Prediction set (90 %)", ["DS", "WT"])
+    assert report.wells["prediction_set"][0].startswith(metric.undecided)
+    assert any("Algorithmic Learning" in entry for entry in report.references)
+
+
 def test_checks_of_methods_are_read_at_a_glance(tmp_path: Path) -> None:
     assert reported(tmp_path).methods == {}
     table = reported(tmp_path, CHECKS).methods

@@ -48,6 +48,18 @@ def test_words_have_a_colour_each() -> None:
     assert legends(WELLS, [PlateMetric("predicted", "Class")])[0].names == [("n0", "DS"), ("n1", "WT")]
 
 
+def test_answers_and_the_lack_of_one_have_colours_of_their_own() -> None:
+    texts = ["WT", "can't say (DS or WT)", "can't say (no class)"]
+    wells = WELLS | {"set": texts}
+    plain = [colour for colour, _ in well_colours(wells, PlateMetric("set", ""))]
+    assert "undecided" not in plain
+    metric = PlateMetric("set", "", names=["DS", "WT"], undecided="can't say")
+    # The second class keeps its colour without a well of the first.
+    assert well_colours(wells, metric) == [("n1", "WT"), ("undecided", "can't say"), ("undecided", "can't say")]
+    assert legends(wells, [metric])[0].names == [("n1", "WT"), ("undecided", "can't say")]
+    assert ".undecided { background-image: repeating-linear-gradient" in ramp_styles()
+
+
 def test_a_legend_says_what_lies_beyond_its_ends() -> None:
     assert legends(WELLS, [PlateMetric("probability", "")])[0].ticks == ["0.00", "0.25", "0.50", "0.75", "1.00"]
     beyond = legends(WELLS, [PlateMetric("probability", "", low=0.5, high=0.9, digits=1)])[0].ticks
@@ -63,7 +75,7 @@ def luminance(colour: str) -> float:
 
 def test_text_is_read_on_every_colour() -> None:
     styles = re.findall(r"background: (#\w{6}); color: (#\w{3});", ramp_styles())
-    assert len(styles) == 2 * 33 + 7
+    assert len(styles) == 2 * 33 + 7 + 1
     for ground, ink in styles:
         dark, light = sorted((luminance(ground), 0.0 if ink == "#000" else 1.0))
         assert (light + 0.05) / (dark + 0.05) >= 4.5
