@@ -150,9 +150,12 @@ def _neighbour_sentence(beside: tuple[Scores, Scores, Scores] | None) -> str:
         return "No scored well has a neighbour of another class; on such wells the position would help least."
     model, baseline, position = (scores["accuracy"] for scores in beside)
     wells = int(beside[0]["wells"])
+    share = beside[0].get("majority_share")
+    majority = "" if share is None else f", always the largest class {share:.3f}"
     return (
         f"On the {format_count(wells, 'well')} with a neighbour of another class, where the position helps least, the "
-        f"accuracy is {model:.3f} (a threshold on intensity {baseline:.3f}, the position on the plate {position:.3f})."
+        f"accuracy is {model:.3f} (a threshold on intensity {baseline:.3f}, the position on the plate {position:.3f}"
+        f"{majority})."
     )
 
 

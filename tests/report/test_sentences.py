@@ -137,6 +137,9 @@ def test_wells_next_to_another_class_are_said_where_position_tells():
     second = comparison_sentences(scores(1.0), scores(0.8), {"auc": 0.98}, beside=BESIDE)[1]
     assert second.startswith("On the 4 wells with a neighbour of another class")
     assert "the accuracy is 0.750 (a threshold on intensity 1.000, the position on the plate 0.500)" in second
+    uneven = (BESIDE[0] | {"majority_share": 0.6}, *BESIDE[1:])
+    second = comparison_sentences(scores(1.0), scores(0.8), {"auc": 0.98}, beside=uneven)[1]
+    assert "the position on the plate 0.500, always the largest class 0.600)" in second
     assert "neighbour" not in " ".join(comparison_sentences(scores(1.0), scores(0.8), FREE, beside=BESIDE))
 
 
