@@ -13,6 +13,7 @@ from leigh_mlops.commands import run
 @pytest.fixture(autouse=True)
 def own_handlers() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

@@ -41,7 +41,7 @@ def build_model(
 
     Example:
         >>> build_model("autoencoder", classes=["DS", "WT"], image_size=64).spec.architecture
-        {'widths': [32, 64, 64, 32, 16], 'latent_channels': 2}
+        {'widths': None, 'latent_channels': 2, 'design': 'published'}
     """
     return build_from_spec(ModelSpec(family, tuple(classes), image_size, channels, architecture))
 

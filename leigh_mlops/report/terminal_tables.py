@@ -104,24 +104,26 @@ def leaderboard_table(
 
     Returns:
         Families in order of first appearance, the best trial first; the
-        references come last, under a line. A missing score is a dash.
+        references come last, under a line. A missing score is a dash; a column
+        without any score is left out.
     """
     networks = [row for row in rows if row.get("kind", "network") == "network"]
     families = list(dict.fromkeys(str(row["family"]) for row in networks))
     table = Table(title="Validation scores (* = best of its family)", caption=_caption(rows), caption_justify="left")
     for heading in ("", "model"):
         table.add_column(heading, overflow="fold")
-    for heading, _ in COLUMNS.values():
+    columns = {key: about for key, about in COLUMNS.items() if any(key in row for row in rows)}
+    for heading, _ in columns.values():
         table.add_column(heading, justify="right", no_wrap=True)
     for family in families:
         ranked = sorted((row for row in networks if row["family"] == family), key=_sort_key)
         best = {str(ranked[0]["model"])} if winners is None else set(winners)
         for row in ranked[:top]:
-            _add_row(table, row, str(row["model"]), marked=row["model"] in best)
+            _add_row(table, row, columns, str(row["model"]), marked=row["model"] in best)
         table.add_section()
     for row in rows:
         if row.get("kind") in REFERENCE_NAMES:
-            _add_row(table, row, REFERENCE_NAMES[row["kind"]], marked=False)
+            _add_row(table, row, columns, REFERENCE_NAMES[row["kind"]], marked=False)
     return table
 
 
@@ -161,9 +163,9 @@ def _number(row: Record, key: str, missing: float) -> float:
     return missing if value is None or math.isnan(value) else float(value)
 
 
-def _add_row(table: Table, row: Record, name: str, *, marked: bool) -> None:
+def _add_row(table: Table, row: Record, columns: Mapping[str, tuple[str, str]], name: str, *, marked: bool) -> None:
     cells = []
-    for key, (_, spec) in COLUMNS.items():
+    for key, (_, spec) in columns.items():
         value = _number(row, key, math.nan)
         cells.append("-" if math.isnan(value) else format(value, spec))
     # A name may contain square brackets, which rich would take for markup.

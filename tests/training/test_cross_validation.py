@@ -64,7 +64,6 @@ def test_wells_that_the_starting_weights_saw_are_validated_in_no_fold(data: Prep
     seen = data.rows("train")[0]
     assert any(data.wells[seen] in wells_of(each, "val") for each in divide_folds(data, 3))
     arrays = {"training_digests": data.cache.digests[[seen]], "validation_digests": np.array([], np.uint64)}
-    arrays = {name: array.astype(np.int64) if not len(array) else array for name, array in arrays.items()}
     scale = data.scale("linear").to_json()
     save_package(ModelPackage(compact("resnext"), data.channels, scale, arrays=arrays), tmp_path / "start")
     started = replace(data, starts={"models:/x@champion": str(tmp_path / "start")})
