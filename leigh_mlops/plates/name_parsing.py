@@ -68,9 +68,9 @@ def read_names(
     counts = {known: sum(groups is not None for groups in found) for known, found in matches.items()}
     ranked = sorted(counts, key=lambda known: -counts[known])
     chosen = ranked[0]
-    why = f"{chosen} knows {counts[chosen]} of {len(names)} names"
+    why = f"{chosen} reads {counts[chosen]} of {len(names)} names"
     if preset != "auto":
-        why = f"the preset {chosen} was named and knows {counts[chosen]} of {len(names)} names"
+        why = f"the preset {chosen} was named and reads {counts[chosen]} of {len(names)} names"
     elif counts[ranked[1]]:
         why += f", {ranked[1]} {counts[ranked[1]]}"
     sizes, note = _sizes(matches[chosen], plate_size)
@@ -158,4 +158,4 @@ def read_with_pattern(names: Sequence[str], pattern: re.Pattern[str]) -> ParsedN
         if match and fields[-1] is None:
             reasons[number] = "the pattern finds no well of a plate in it"
     known = sum(field is not None for field in fields)
-    return ParsedNames(fields, "pattern", f"the pattern that was given knows {known} of {len(names)} names", reasons)
+    return ParsedNames(fields, "pattern", f"the pattern that was given reads {known} of {len(names)} names", reasons)

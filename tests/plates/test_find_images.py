@@ -366,6 +366,6 @@ def test_wells_of_the_map_without_an_image(tmp_path):
 def test_what_is_said_of_a_folder(tmp_path):
     root = touch(class_folders(tmp_path / "study"), "WT/x.png")
     found = find_images(root)
-    assert found.why == "leigh_ds_tt knows 8 of 9 names"
+    assert found.why == "leigh_ds_tt reads 8 of 9 names"
     assert found.empty_folders == ["WT"]
     assert (root / "WT") in found.reasons

@@ -46,7 +46,7 @@ def test_a_user_s_own_pattern_wins(tmp_path):
     assert len(scan_folder(tmp_path).files) == 1
     scan = scan_folder(tmp_path, "generic", pattern=r"well=(?P<well>\w+) field=(?P<site>\d+)\.tif")
     assert (scan.preset, column(scan, "Metadata_Well"), column(scan, "Metadata_Site")) == ("pattern", ["C04"], [7])
-    assert scan.why == "the pattern that was given knows 1 of 3 names"
+    assert scan.why == "the pattern that was given reads 1 of 3 names"
     assert {path.name for path in scan.unmatched} == {"B03_s1.tif", "nothing.tif"}
 
 

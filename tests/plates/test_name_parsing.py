@@ -13,10 +13,10 @@ def test_the_preset_that_knows_most_names_is_taken_and_said():
     names = ["r02c03f01p01-ch1sk1fk1fl1.tiff", "r02c04f01p01-ch1sk1fk1fl1.tiff", "B03.tif", "cat.tif"]
     read = read_names(names)
     assert read.preset == "harmony"
-    assert read.why == "harmony knows 2 of 4 names, generic 1"
+    assert read.why == "harmony reads 2 of 4 names, generic 1"
     assert [field is None for field in read.fields] == [False, False, True, True]
     named = read_names(names, "generic")
-    assert named.why == "the preset generic was named and knows 1 of 4 names"
+    assert named.why == "the preset generic was named and reads 1 of 4 names"
 
 
 def test_an_unknown_preset():
@@ -66,7 +66,7 @@ def test_a_pattern_says_what_it_could_not_read():
     assert "takes for a number what is none" in read.reasons[1]
     assert "no well of a plate" in read.reasons[2]
     assert 3 not in read.reasons
-    assert read.why == "the pattern that was given knows 1 of 4 names"
+    assert read.why == "the pattern that was given reads 1 of 4 names"
 
 
 def test_channels_of_one_name_are_told_apart_by_their_wavelength():

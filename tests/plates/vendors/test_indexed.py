@@ -38,7 +38,7 @@ def touch(root: Path, *names: str) -> Path:
 
 def test_an_index_counts_before_names(tmp_path, index):
     root = touch(tmp_path, "r02c03f01p01-ch1sk1fk1fl1.tiff", "r02c03f01p01-ch2sk1fk1fl1.tiff", "a.tiff", "b.tiff")
-    assert find_images(root).why.startswith("harmony knows 2 of 4 names")
+    assert find_images(root).why.startswith("harmony reads 2 of 4 names")
     index.vendor = listed(root, {"a.tiff": "1", "b.tiff": "2"}, channel_names={"1": "HOECHST 33342", "2": "TMRM"})
     found = find_images(root)
     assert (found.preset, found.why) == ("harmony", "Index.idx.xml lists images")
