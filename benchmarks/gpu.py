@@ -89,8 +89,8 @@ class Options:
         return 1 if self.toy else 7
 
     @property
-    def discarded(self) -> int:
-        """First turns of a step that do not count."""
+    def warm_up_turns(self) -> int:
+        """First turns of a step, which do not count."""
         return 1 if self.toy else 3
 
     def settings(self, family: str) -> TrainingSettings:
@@ -144,7 +144,9 @@ def measure_step(options: Options) -> Numbers:
         for precision in PRECISIONS:
             reset_peak(options.device)
             step = training_step(options, family, precision)
-            seconds = median_seconds({precision: step}, turns=options.turns, discarded=options.discarded, title=family)
+            seconds = median_seconds(
+                {precision: step}, turns=options.turns, discarded=options.warm_up_turns, title=family
+            )
             found[f"{family}/{precision}/images_per_s"] = settings.batch_size / seconds[precision]
             del step
             if options.device.type == "cuda":

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -10,7 +9,8 @@ from rich.text import Text
 
 from leigh_mlops.plates import plate_shape, well_name
 from leigh_mlops.plates.columns import Metadata
-from leigh_mlops.report.style import INK, MUTED, add_figure_legend, class_colours, escape_dollars, new_figure
+from leigh_mlops.report.plate_axes import WIDE_PLATE, draw_plate_axes
+from leigh_mlops.report.style import INK, add_figure_legend, class_colours, escape_dollars, new_figure
 
 __all__ = ["layout_letters", "layout_picture"]
 
@@ -63,24 +63,12 @@ def _wells(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _draw_plate(axes: Axes, wells: pd.DataFrame, shape: tuple[int, int], colours: Mapping[str, str]) -> None:
-    rows, cols = shape
-    size = 90 if cols <= 12 else 45
-    axes.scatter(
-        *np.meshgrid(np.arange(1, cols + 1), np.arange(1, rows + 1)), s=size, facecolors="none",
-        edgecolors="#DDDDDD", linewidths=0.7,
-    )  # fmt: skip
+    size = 90 if shape[1] <= WIDE_PLATE else 45
+    draw_plate_axes(axes, shape, size)
     shades = wells[Metadata.CONDITION].map(colours).fillna("#B5B5B5")
     axes.scatter(wells[Metadata.COLUMN], wells[Metadata.ROW], s=size, c=list(shades))
     out = wells[wells["excluded"]]
     axes.scatter(out[Metadata.COLUMN], out[Metadata.ROW], s=size, c="black", marker="x", linewidths=1)
-    axes.set_xlim(0.3, cols + 0.7)
-    axes.set_ylim(rows + 0.7, 0.3)
-    axes.set_aspect("equal")
-    axes.set_xticks(range(1, cols + 1, 1 if cols <= 12 else 2))
-    axes.set_yticks(range(1, rows + 1), [well_name(row, 1)[:-2] for row in range(1, rows + 1)])
-    axes.tick_params(length=0, labelsize=8, colors=MUTED)
-    for side in axes.spines.values():
-        side.set_visible(False)
 
 
 def _add_legend_entries(axes: Axes, wells: pd.DataFrame, colours: Mapping[str, str]) -> None:

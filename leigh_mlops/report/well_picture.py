@@ -5,16 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from leigh_mlops.plates import PlatemapReading, is_treated, parse_well, plate_shape, standard_controls, well_name
+from leigh_mlops.plates import PlatemapReading, is_treated, parse_well, plate_shape, standard_controls
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.plates.well_uses import WellUse
+from leigh_mlops.report.plate_axes import WIDE_PLATE, draw_plate_axes
 from leigh_mlops.report.platemap_sentences import cell_sentence, header_phrase
-from leigh_mlops.report.style import INK, MUTED, class_colours, escape_dollars, new_figure
+from leigh_mlops.report.style import INK, class_colours, escape_dollars, new_figure
 
 __all__ = ["MAX_DRAWN_PLATES", "platemap_picture", "use_picture"]
 
@@ -176,20 +176,10 @@ def _shorten(lines: Sequence[str]) -> list[str]:
 def _draw_wells(
     axes: Axes, wells: pd.DataFrame, shape: tuple[int, int], colours: dict[str, str], keys: Sequence[_Key]
 ) -> None:
-    rows, cols = shape
-    size = 150 if cols <= 12 else 55
-    grid = np.meshgrid(np.arange(1, cols + 1), np.arange(1, rows + 1))
-    axes.scatter(*grid, s=size, facecolors="none", edgecolors="#DDDDDD", linewidths=0.7)
+    size = 150 if shape[1] <= WIDE_PLATE else 55
+    draw_plate_axes(axes, shape, size)
     for (_, well), colour in zip(wells.iterrows(), _shades(wells, colours), strict=True):
         _draw_well(axes, well, colour, size, [key for key in keys if well[key.rows]])
-    axes.set_xlim(0.3, cols + 0.7)
-    axes.set_ylim(rows + 0.7, 0.3)
-    axes.set_aspect("equal")
-    axes.set_xticks(range(1, cols + 1, 1 if cols <= 12 else 2))
-    axes.set_yticks(range(1, rows + 1), [well_name(row, 1)[:-2] for row in range(1, rows + 1)])
-    axes.tick_params(length=0, labelsize=8, colors=MUTED)
-    for side in axes.spines.values():
-        side.set_visible(False)
 
 
 def _shades(wells: pd.DataFrame, colours: dict[str, str]) -> list[str]:
