@@ -124,7 +124,7 @@ def _verdict_sentence(row: Row, verdicts: Columns) -> str:
     if not names:
         return "No independent classifier evaluated these images: whether they look like the class is not known."
     each = ", ".join(f"{name.removeprefix(ORACLE.prefix)} {format_percent(row[name])}" for name in names)
-    of = f"the {row['fields']} in fields that the model had not seen" if row["unseen"] else "them"
+    of = f"the {row['fields']} images of fields that the model had not seen" if row["unseen"] else "them"
     text = (
         f"Most independent classifiers predict {row['target']} for {format_percent(row['most_oracles'])} of {of} "
         f"({each}{empty})"

@@ -188,8 +188,8 @@ def described(table: Columns) -> list[str]:
 
 def test_other_classifiers_speak_beside_references_and_real_fields() -> None:
     assert described(verdicts())[1] == (
-        "Most independent classifiers predict TT for 75 % of the 4 in fields that the model had not seen (cnn 100 %, "
-        "forest 75 %; 1 field without cells not counted), against 0 % for the images as they are and 25 % after "
+        "Most independent classifiers predict TT for 75 % of the 4 images of fields that the model had not seen (cnn "
+        "100 %, forest 75 %; 1 field without cells not counted), against 0 % for the images as they are and 25 % after "
         "matching each channel's histogram. A forest still distinguishes them from real TT fields with an AUC of 0.80 "
         "(0.5: it cannot; real fields against real fields: 0.50)."
     )
