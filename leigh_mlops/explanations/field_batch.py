@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from leigh_mlops.explanations.counterfactuals.mask_curve import MaskCurve
 from leigh_mlops.explanations.counterfactuals.verification import SaveRoundTrip, VerifiedCounterfactual
 from leigh_mlops.explanations.explainers import ExplanationContext
 from leigh_mlops.images import IntensityScale
@@ -27,6 +28,7 @@ class FieldExplanation:
         maps: By name, float32, (H, W), in the units of `maps.map_unit`.
         frames: By name, raw intensities (S, C, H, W).
         verified: By kind, the counterfactuals that were saved.
+        curves: By name, scores over the share of replaced pixels.
         texture: By kind, features of the saved counterfactual, and by ``image`` those of the field; each (F,).
     """
 
@@ -35,6 +37,7 @@ class FieldExplanation:
     maps: dict[str, Floats] = field(default_factory=dict)
     frames: dict[str, Floats] = field(default_factory=dict)
     verified: dict[str, VerifiedCounterfactual] = field(default_factory=dict)
+    curves: dict[str, MaskCurve] = field(default_factory=dict)
     texture: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
 

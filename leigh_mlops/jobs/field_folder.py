@@ -7,13 +7,16 @@ import numpy as np
 import numpy.typing as npt
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.explanations import FieldExplanation
+from leigh_mlops.explanations import NETWORK, FieldExplanation, MaskCurve
 from leigh_mlops.images import read_image
+from leigh_mlops.job_columns import JobColumn
 from leigh_mlops.jobs.colour_limits import select_colour_limit, smooth_map
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.report.films import ping_pong_frames, write_mp4, write_webp
 from leigh_mlops.report.image_files import Rgb, read_tiff16, write_counts, write_gif, write_png, write_tiff16
+from leigh_mlops.report.mask_curve_figure import mask_curve_figure
 from leigh_mlops.report.rendering import channel_colours, composite, heatmap_overlay, picture_strip
+from leigh_mlops.report.style import save_figure
 
 __all__ = ["FieldFolder"]
 
@@ -64,6 +67,8 @@ class FieldFolder:
             found.numbers[f"{key}_full_colour"] = limit
             found.numbers[f"{key}_clipped"] = float((np.abs(shown) > limit).mean())
             pictures[key] = self._save_png(key, heatmap_overlay(self._draw(raw), shown, limit))
+        for key, curve in found.curves.items():
+            pictures[key] = self._save_curve(key, curve, str(found.numbers[JobColumn.TARGET]))
         for key, frames in found.frames.items():
             drawn = [self._draw(frame) for frame in frames]
             titles = [f"{100 * step / (len(drawn) - 1):.0f} %" for step in range(len(drawn))]
@@ -106,6 +111,12 @@ class FieldFolder:
 
     def _draw(self, raw: Floats) -> Rgb:
         return composite(raw, self.package.channels, self.package.about["display_limits"])
+
+    def _save_curve(self, name: str, curve: MaskCurve, target: str) -> str:
+        scores = {"this network" if each == NETWORK else each: values for each, values in curve.scores.items()}
+        smallest = curve.smallest.share if curve.smallest else None
+        figure = mask_curve_figure(curve.shares, scores, target=target, smallest=smallest)
+        return self._relative_path(save_figure(figure, self._path / f"{name}.png"))
 
     def _save_png(self, name: str, picture: Rgb) -> str:
         return self._relative_path(write_png(self._path / f"{name}.png", picture))

@@ -178,6 +178,7 @@ class FieldWorker:
         for each, edit in zip(found, edits, strict=True):
             each.numbers |= edit.numbers
             each.images |= {name: image for name, image in edit.images.items() if name in SMALLEST_EDIT}
+            each.curves[SMALLEST_EDIT("curve")] = edit.curve
 
     def _is_sampled(self, field: Field, most: int) -> bool:
         """Return whether a field is one of about so many of the job, chosen by a hash of its name."""

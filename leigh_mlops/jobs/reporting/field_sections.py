@@ -65,7 +65,7 @@ def _field_section(row: Row, title: str, doubts: Mapping[str, str]) -> FieldSect
     pictures = {name: row[column] for name, column in PICTURE.select(row).items() if isinstance(row[column], str)}
     maps = {name: words for name in pictures if (words := describe_map(name, row)) is not None}
     channels = [name for name in pictures if name in IMAGE]
-    references = [name for name in pictures if name in REFERENCE or name in SMALLEST_EDIT]
+    references = [name for name in pictures if name in REFERENCE or name == SMALLEST_EDIT("image")]
     placed = {"image", *maps, *channels, *references, *(COUNTERFACTUAL(kind) for kind in COUNTERFACTUAL_KINDS)}
     return FieldSection(
         title=title,
@@ -85,7 +85,7 @@ def _field_section(row: Row, title: str, doubts: Mapping[str, str]) -> FieldSect
         verification=_verification(row),
         changes=_changes(row),
         others=[
-            ReportPicture(path, name.replace("_", " "), _other_caption(name, path))
+            ReportPicture(path, *_other_words(name, path, row))
             for name, path in pictures.items()
             if name not in placed and not path.endswith(".mp4")
         ],
@@ -128,9 +128,16 @@ def _flags(row: Row) -> list[str]:
     return [flag for flag in trust.split("; ") if flag] if isinstance(trust, str) else []
 
 
-def _other_caption(name: str, path: str) -> str:
+def _other_words(name: str, path: str, row: Row) -> tuple[str, str]:
+    """Title and caption of a picture that has no place of its own on the page."""
+    if name == SMALLEST_EDIT("curve"):
+        return "Ever larger edits", (
+            "pixels are replaced by the counterfactual's, those first whose change acts most; mean gain in this "
+            f"network's probability {float(row[SMALLEST_EDIT('area')]):.2f} (0.5: an even rise, 1: a single pixel)"
+        )
     kind = "film" if path.endswith(_FILM_SUFFIXES) else "strip of stills" if name.endswith("_strip") else "picture"
-    return f"{name.removesuffix('_film').removesuffix('_strip').replace('_', ' ')}, {kind}"
+    shown = name.removesuffix("_film").removesuffix("_strip").replace("_", " ")
+    return name.replace("_", " "), f"{shown}, {kind}"
 
 
 def _map_warning(name: str, doubts: Mapping[str, str]) -> str:
@@ -169,7 +176,7 @@ def _verdict(row: Row, kind: str) -> str:
 
 def _reference(name: str, path: str, row: Row) -> ReportPicture:
     """Picture of a reference or of the smallest edit, with what the model and the classifiers predict for it."""
-    if name in SMALLEST_EDIT:
+    if name == SMALLEST_EDIT("image"):
         share = format_percent(float(row[SMALLEST_EDIT("share")]))
         said = f"{share} of the pixels replaced turn the prediction of this network and most independent classifiers"
         return ReportPicture(path, "smallest edit", said)

@@ -51,6 +51,14 @@ def test_pictures_stand_where_they_belong() -> None:
     assert section.flags == ["defocus", "saturation"]
 
 
+def test_the_curve_of_ever_larger_edits_is_captioned_by_its_area() -> None:
+    section = make_section(picture_smallest_edit_curve="k.png", smallest_edit_area=0.875)
+    (curve,) = (each for each in section.others if each.path == "k.png")
+    assert curve.title == "Ever larger edits"
+    assert "0.88 (0.5: an even rise" in curve.caption
+    assert not section.references
+
+
 def test_a_map_of_a_method_that_failed_its_checks_says_so() -> None:
     assert not any(each.warning for each in make_section().maps)
     maps = {
