@@ -6,6 +6,7 @@ from typing import Final
 
 __all__ = [
     "AFTER",
+    "AREA",
     "CALIBRATED",
     "CHANGE",
     "COUNTERFACTUAL",
@@ -102,6 +103,8 @@ SMALLEST_EDIT = ColumnFamily("smallest_edit_")
 """Smallest part of a counterfactual's pixels that turns most classifiers."""
 ORACLE = ColumnFamily("oracle_")
 """Predictions of one independent classifier, within the family of a counterfactual or a reference."""
+AREA = ColumnFamily("area_")
+"""Share of the field that a structure takes, such as ``nuclei``, or a channel without a structure of its own."""
 CHANGE = ColumnFamily("change_")
 """Change of each channel, within the same family and that of interpolations."""
 

@@ -9,7 +9,10 @@ import pandas as pd
 
 from leigh_mlops.explanations import COUNTERFACTUAL_KINDS
 from leigh_mlops.job_columns import (
+    AFTER,
+    AREA,
     COUNTERFACTUAL,
+    IMAGE,
     ORACLE,
     PART,
     REFERENCE,
@@ -22,11 +25,13 @@ from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.scores.realism import frechet_distance, real_against_real_auc, realism_auc
 from leigh_mlops.screening.well_table import counterfactual_kinds, well_names
 
-__all__ = ["NO_CELLS", "REAL_FIELDS", "Textures", "counterfactual_table"]
+__all__ = ["NO_CELLS", "NO_CHANGE", "REAL_FIELDS", "Textures", "counterfactual_table"]
 
 NO_CELLS = "no cells"
 """Reason of a status: the field is empty and counts in no share."""
 REAL_FIELDS = "real fields"
+NO_CHANGE = "nothing"
+"""Name of the reference that leaves the fields as they are."""
 
 Textures = Mapping[str, Mapping[str, Sequence[float]]]
 """Texture features by field, and by the name of the image: ``image``, a kind, or a reference's column prefix."""
@@ -55,7 +60,9 @@ def counterfactual_table(fields: pd.DataFrame, textures: Textures, package: Mode
           (``most_oracles``) predict as the target; of real fields those of validation wells;
         - ``realism_auc``, by which a forest tells the images from real fields of the class (0.5: it cannot), and
           ``frechet``, the Fréchet distance of both sets in the forest's features, each divided by its spread among
-          real training fields; of real fields those between halves of their wells.
+          real training fields; of real fields those between halves of their wells;
+        - ``area_<structure>``, median share of the field that the structure takes (of real fields, the fields as they
+          are, and counterfactuals).
 
         Empty where no oracle was asked.
     """
@@ -81,7 +88,8 @@ def counterfactual_table(fields: pd.DataFrame, textures: Textures, package: Mode
             shares = _shares(known, family, target)
             realism = _realism(real, known, textures, family.prefix.removesuffix("_"), package, target)
             counts = {"fields": len(known), "empty_fields": len(tried) - len(chosen), "unseen": unseen}
-            rows.append({"target": target, "images": name} | counts | shares | realism)
+            areas = _areas(known, IMAGE if name == NO_CHANGE else ColumnFamily(family(AFTER.prefix)))
+            rows.append({"target": target, "images": name} | counts | shares | realism | areas)
     return pd.DataFrame(rows)
 
 
@@ -136,14 +144,25 @@ def _real_row(real: pd.DataFrame, textures: Textures, package: ModelPackage, tar
     features, wells = _texture_rows(real, textures, "image")
     row["realism_auc"] = real_against_real_auc(features, wells, _SEED) if len(features) else float("nan")
     is_first = np.isin(wells, np.unique(wells)[::2])
-    return row | {"frechet": _frechet(features[is_first], features[~is_first], package, target)}
+    row["frechet"] = _frechet(features[is_first], features[~is_first], package, target)
+    return row | _areas(real, IMAGE)
+
+
+def _areas(fields: pd.DataFrame, measures: ColumnFamily) -> dict[str, float]:
+    """Median share of the field of each structure, by the name of its column in the table."""
+    found = {}
+    for measure, column in measures.select(fields).items():
+        structure = measure.removeprefix(AREA.prefix).removesuffix("_area")
+        if structure != measure:
+            found[AREA(structure)] = float(fields[column].astype(float).median())
+    return found
 
 
 def _realism(
     real: pd.DataFrame, chosen: pd.DataFrame, textures: Textures, name: str, package: ModelPackage, target: str
 ) -> dict[str, float]:
     """AUC and Fréchet distance between images of a name and real fields; NaN without texture."""
-    name = "image" if name == REFERENCE("nothing") else name.removeprefix(COUNTERFACTUAL.prefix)
+    name = "image" if name == REFERENCE(NO_CHANGE) else name.removeprefix(COUNTERFACTUAL.prefix)
     real_features, real_wells = _texture_rows(real, textures, "image")
     features, wells = _texture_rows(chosen, textures, name)
     if not (len(real_features) and len(features)):

@@ -82,6 +82,16 @@ def test_unseen_fields_alone_count_where_there_are_enough() -> None:
     assert (row(found, "real fields")["unseen"], row(found, "real fields")["fields"]) == (True, 10)
 
 
+def test_areas_of_structures_stand_beside_each_other() -> None:
+    before = {"image_mitochondria_area": [0.1] * 20 + [0.4] * 20, "image_intensity_TMRM": [1.0] * FIELDS}
+    after = {"counterfactual_typical_after_mitochondria_area": [0.2, 0.4] * 10 + [np.nan] * 20}
+    assert not any(name.startswith("area_") for name in counterfactual_table(table(), {}, package()))
+    found = counterfactual_table(table(**before, **after), {}, package())
+    areas = {images: row(found, images)["area_mitochondria"] for images in ("real fields", "nothing", "typical")}
+    assert areas == pytest.approx({"real fields": 0.4, "nothing": 0.1, "typical": 0.3})
+    assert [name for name in found if name.startswith("area_")] == ["area_mitochondria"]
+
+
 def test_real_fields_have_the_ceiling_of_each_oracle() -> None:
     real = row(counterfactual_table(table(), {}, package()), "real fields")
     assert (real["oracle_cnn"], real["oracle_forest"]) == (1.0, 0.7)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from leigh_mlops.job_columns import ORACLE, JobColumn
+from leigh_mlops.job_columns import AREA, ORACLE, JobColumn
 from leigh_mlops.jobs.blind_test import read_blind_result
 from leigh_mlops.jobs.reporting.blind_summary import summarise_blind_test
 from leigh_mlops.jobs.reporting.column_descriptions import TABLE_COLUMNS, column_meaning, explain_columns
@@ -145,6 +145,7 @@ def _verdict_columns(verdicts: Columns) -> Columns:
         "realism_auc": "told from real fields (AUC)",
         "frechet": "Fréchet distance from real fields",
     }
+    named |= {column: f"area of {structure}" for structure, column in AREA.select(verdicts).items()}
     table = {named.get(name, name.removeprefix(ORACLE.prefix)): values for name, values in verdicts.items()}
     if "images" in table:
         table["images"] = [IMAGE_NAMES.get(name, name) for name in table["images"]]

@@ -8,9 +8,18 @@ from typing import Any
 import numpy as np
 
 from leigh_mlops.explanations import COUNTERFACTUAL_KINDS
-from leigh_mlops.job_columns import COUNTERFACTUAL, ORACLE, SHAM_EDIT, ColumnFamily, JobColumn, counterfactual_family
+from leigh_mlops.job_columns import (
+    AREA,
+    COUNTERFACTUAL,
+    ORACLE,
+    SHAM_EDIT,
+    ColumnFamily,
+    JobColumn,
+    counterfactual_family,
+)
 from leigh_mlops.report.sentences import format_count, format_percent
 from leigh_mlops.report.table_columns import Columns, is_missing, row_count, table_rows
+from leigh_mlops.screening.counterfactual_table import NO_CHANGE
 from leigh_mlops.screening.well_table import VALID_STATUSES, counterfactual_kinds
 
 __all__ = ["IMAGE_NAMES", "KIND_NAMES", "REFERENCE_NAMES", "describe_counterfactuals", "describe_missing"]
@@ -38,6 +47,7 @@ _STATUS_MEANINGS = {
     "red": "explains nothing",
 }
 _ALONE = " alone"
+_GROWTH = 1.5  # counterfactuals whose structures take so many times the area hold some that the image does not show
 _IN_SENTENCES = {"nothing": "for the images as they are", "histogram": "after matching each channel's histogram"}
 
 
@@ -63,10 +73,30 @@ def describe_counterfactuals(fields: Columns, verdicts: Columns) -> tuple[list[s
         sentences.append(_first_sentence(kinds[0], target, sum(tried), arrived))
         ends = [row for row in table_rows(verdicts) if row["images"] == kinds[0] and row["target"] == target]
         sentences += [_verdict_sentence(row, verdicts) for row in ends]
+        sentences += [text for row in ends for text in _describe_new_structures(row, verdicts)]
         sentences += _describe_parts([row for row in table_rows(verdicts) if row["target"] == target], target)
         sentences += _describe_quality(str(target), of_them)
         details += _describe_generation(str(target), of_them)
     return [*sentences, *_describe_shams(fields)], details
+
+
+def _describe_new_structures(row: Row, verdicts: Columns) -> Iterator[str]:
+    """Say of structures that the counterfactuals have and the images have not that their places are no evidence."""
+    start = next(
+        (each for each in table_rows(verdicts) if (each["target"], each["images"]) == (row["target"], NO_CHANGE)), {}
+    )
+    for structure, column in AREA.select(row).items():
+        before, after = _number(start.get(column)), _number(row[column])
+        if after > _GROWTH * before:
+            yield (
+                f"Towards {row['target']}, the area of {structure} grows from {format_percent(before)} to "
+                f"{format_percent(after)} of the field. Where an image shows no such structures, their places are "
+                "drawn from the class and not seen: number and brightness can be believed, places cannot."
+            )
+
+
+def _number(value: Any) -> float:  # noqa: ANN401
+    return float("nan") if is_missing(value) else float(value)
 
 
 def _describe_parts(rows: Sequence[Row], target: str) -> Iterator[str]:
