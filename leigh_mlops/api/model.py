@@ -290,8 +290,10 @@ class Model:
         skipped: dict[int, LeighError] | None = None,
     ) -> Iterator[_Explained]:
         """Read and explain fields batch by batch; errors of single fields are put into ``skipped``, or raised."""
-        for start in range(0, len(source.index), self._batch_size):
-            fields = list(_read_fields(source, range(start, start + self._batch_size), skipped))
+        # The memory of a batch takes seconds to estimate, which a single field does not need.
+        size = self._batch_size if len(source.index) > 1 else 1
+        for start in range(0, len(source.index), size):
+            fields = list(_read_fields(source, range(start, start + size), skipped))
             if not fields:
                 continue
             explained, saved = explain_and_save(self.package, fields, methods, context, _save)

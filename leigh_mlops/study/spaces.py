@@ -1,6 +1,8 @@
 """Checks of search spaces against the models, and the starting weights of trials."""
 
+import json
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +73,15 @@ def weight_bytes(space: SearchSpace, channels: int) -> int:
 
 def _build_on_meta_device(space: SearchSpace, channels: int) -> Any:  # noqa: ANN401
     architecture = TrainingSettings.from_flat(space.published).architecture
+    return _build_once(space.family, space.image_size, channels, json.dumps(architecture, sort_keys=True))
+
+
+@lru_cache(maxsize=32)
+def _build_once(family: str, image_size: int, channels: int, architecture: str) -> Any:  # noqa: ANN401
+    """Build a network without memory; a search asks for the same one several times, which takes half a second each."""
     with torch.device("meta"):
         return build_model(
-            space.family, classes=["A", "B"], image_size=space.image_size, channels=channels, **architecture
+            family, classes=["A", "B"], image_size=image_size, channels=channels, **json.loads(architecture)
         )
 
 

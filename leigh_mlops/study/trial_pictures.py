@@ -11,7 +11,7 @@ from leigh_mlops.report.sheets import contact_sheet
 from leigh_mlops.study.evaluation import predict_rows
 from leigh_mlops.study.examples import Examples, explain_examples
 from leigh_mlops.study.score_figures import score_figures
-from leigh_mlops.tracking import Run
+from leigh_mlops.tracking import GridImage, Run
 from leigh_mlops.training import PreparedData, select_objective
 
 __all__ = ["log_trial_pictures"]
@@ -39,8 +39,7 @@ def log_trial_pictures(
     figures = {"figures/training": training_curves(epochs, kept=kept)}
     figures |= {f"validation/{name}": figure for name, figure in _validation_figures(package, data).items()}
     for name, figure in figures.items():
-        run.log_figure(figure, f"{name}.png")
-        run.log_image(figure, name.rpartition("/")[2].replace("_", " "), step=kept, at=at)
+        run.log_figure(figure, f"{name}.png", grid=GridImage(name.rpartition("/")[2].replace("_", " "), kept, at))
     try:
         examples = explain_examples(package, data)
     except LeighError as error:
@@ -61,4 +60,6 @@ def _log_examples(run: Run, examples: Examples, family: str, *, step: int, at: f
     heading = f"Validation fields as the {family} sees them"
     run.log_figure(contact_sheet(examples.rows, heading, note, scale=examples.scale), "pictures/examples.png")
     for number, row in enumerate(examples.rows, start=1):
-        run.log_image(contact_sheet([row], family, note, scale=examples.scale), f"example {number}", step=step, at=at)
+        run.log_image(
+            contact_sheet([row], family, note, scale=examples.scale), GridImage(f"example {number}", step, at)
+        )

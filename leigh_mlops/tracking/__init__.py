@@ -2,7 +2,7 @@
 
 from leigh_mlops.tracking.pyfunc import PackagedNetwork, ServedPackage
 from leigh_mlops.tracking.registry import BEST_MODEL, CHALLENGER, CHAMPION, LAST_MODEL, NO_WHEEL, Checkpoint, Version
-from leigh_mlops.tracking.runs import NOTE, Measurement, Run
+from leigh_mlops.tracking.runs import NOTE, GridImage, Measurement, Run
 from leigh_mlops.tracking.secrets import first_line
 from leigh_mlops.tracking.source_revision import revision
 from leigh_mlops.tracking.store import Store
@@ -16,6 +16,7 @@ __all__ = [
     "LAST_MODEL",
     "NOTE",
     "Checkpoint",
+    "GridImage",
     "Measurement",
     "NO_WHEEL",
     "NoVersionError",

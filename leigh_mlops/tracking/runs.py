@@ -19,7 +19,7 @@ from leigh_mlops.events import rename_old_metrics
 from leigh_mlops.report.style import save_figure
 from leigh_mlops.tracking.store_errors import translate_store_errors
 
-__all__ = ["NOTE", "Measurement", "Run", "tag_text", "tag_texts"]
+__all__ = ["GridImage", "NOTE", "Measurement", "Run", "tag_text", "tag_texts"]
 
 NOTE = MLFLOW_RUN_NOTE
 """Tag that holds the note of a run, in Markdown."""
@@ -35,6 +35,21 @@ class Measurement:
     value: float
     step: int
     time: float
+
+
+@dataclass(frozen=True)
+class GridImage:
+    """Place of a figure in the image grid of MLflow's UI.
+
+    Attributes:
+        key: Name by which the grid shows the images of several runs side by side; unusual characters become ``-``.
+        step: Epoch of the network.
+        at: Moment in seconds since 1970.
+    """
+
+    key: str
+    step: int
+    at: float
 
 
 class Run:
@@ -114,30 +129,30 @@ class Run:
             else:
                 self.client.log_artifact(self.id, str(path), folder)
 
-    def log_figure(self, figure: Any, name: str) -> None:  # noqa: ANN401
-        """Log a matplotlib figure under a path that ends in ``.png``."""
+    def log_figure(self, figure: Any, name: str, *, grid: GridImage | None = None) -> None:  # noqa: ANN401
+        """Log a matplotlib figure under a path that ends in ``.png``, and in the image grid if it has a place."""
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
             path = Path(temporary) / Path(name).name
             save_figure(figure, path)
             self.log_file(path, str(Path(name).parent))
+            if grid:
+                self._log_image(path, grid)
 
-    def log_image(self, figure: Any, key: str, *, step: int, at: float) -> None:  # noqa: ANN401
-        """Log a matplotlib figure for the image grid of MLflow's UI, once.
+    def log_image(self, figure: Any, grid: GridImage) -> None:  # noqa: ANN401
+        """Log a matplotlib figure for the image grid of MLflow's UI."""
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
+            self._log_image(save_figure(figure, Path(temporary) / "image.png"), grid)
 
-        Args:
-            figure: The figure.
-            key: Name by which the grid shows the images of several runs side by side; unusual characters become ``-``.
-            step: Epoch of the network.
-            at: Moment in seconds since 1970.
-        """
-        name = re.sub(r"[^a-zA-Z0-9_\-. ]", "-", key)
-        with translate_store_errors(self.client), tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
+    def _log_image(self, picture: Path, grid: GridImage) -> None:
+        """Log a picture for the image grid, once."""
+        name = re.sub(r"[^a-zA-Z0-9_\-. ]", "-", grid.key)
+        with translate_store_errors(self.client), Image.open(picture) as image:
             logged = [entry.path for entry in self.client.list_artifacts(self.id, "images")]
             # MLflow writes a smaller copy last; each has a random part in its name.
-            if any(path.startswith(f"images/{name}+step+{step}+") and path.endswith(".webp") for path in logged):
+            if any(path.startswith(f"images/{name}+step+{grid.step}+") and path.endswith(".webp") for path in logged):
                 return
-            with Image.open(save_figure(figure, Path(temporary) / "image.png")) as image:
-                self.client.log_image(self.id, image, key=name, step=step, timestamp=int(1000 * at), synchronous=True)
+            moment = int(1000 * grid.at)
+            self.client.log_image(self.id, image, key=name, step=grid.step, timestamp=moment, synchronous=True)
 
     def log_text(self, text: str, name: str) -> None:
         """Log a text under a path."""
