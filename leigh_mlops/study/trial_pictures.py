@@ -39,14 +39,14 @@ def log_trial_pictures(
     figures = {"figures/training": training_curves(epochs, kept=kept)}
     figures |= {f"validation/{name}": figure for name, figure in _validation_figures(package, data).items()}
     for name, figure in figures.items():
-        run.log_figure(figure, f"{name}.png", grid=GridImage(name.rpartition("/")[2].replace("_", " "), kept, at))
+        run.log_figure(figure, f"{name}.png", grid=GridImage(name.rpartition("/")[2].replace("_", " "), at))
     try:
         examples = explain_examples(package, data)
     except LeighError as error:
         # A network that can't be explained yet is registered all the same.
         run.set_tags({"pictures": str(error)})
         return
-    _log_examples(run, examples, package.model.spec.family, step=kept, at=at)
+    _log_examples(run, examples, package.model.spec.family, kept=kept, at=at)
 
 
 def _validation_figures(package: ModelPackage, data: PreparedData) -> dict[str, Figure]:
@@ -55,11 +55,10 @@ def _validation_figures(package: ModelPackage, data: PreparedData) -> dict[str, 
     return score_figures(package.model.task, data, outputs, scores)
 
 
-def _log_examples(run: Run, examples: Examples, family: str, *, step: int, at: float) -> None:
+def _log_examples(run: Run, examples: Examples, family: str, *, kept: int, at: float) -> None:
     note = "All images on one intensity scale."
     heading = f"Validation fields as the {family} sees them"
     run.log_figure(contact_sheet(examples.rows, heading, note, scale=examples.scale), "pictures/examples.png")
     for number, row in enumerate(examples.rows, start=1):
-        run.log_image(
-            contact_sheet([row], family, note, scale=examples.scale), GridImage(f"example {number}", step, at)
-        )
+        sheet = contact_sheet([row], f"{family}, epoch {kept}", note, scale=examples.scale)
+        run.log_image(sheet, GridImage(f"example {number}", at))

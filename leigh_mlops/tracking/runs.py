@@ -43,12 +43,10 @@ class GridImage:
 
     Attributes:
         key: Name by which the grid shows the images of several runs side by side; unusual characters become ``-``.
-        step: Epoch of the network.
         at: Moment in seconds since 1970.
     """
 
     key: str
-    step: int
     at: float
 
 
@@ -144,15 +142,15 @@ class Run:
             self._log_image(save_figure(figure, Path(temporary) / "image.png"), grid)
 
     def _log_image(self, picture: Path, grid: GridImage) -> None:
-        """Log a picture for the image grid, once."""
+        """Log a picture for the image grid, once; at step 0, since the grid shows the images of one step alone."""
         name = re.sub(r"[^a-zA-Z0-9_\-. ]", "-", grid.key)
         with translate_store_errors(self.client), Image.open(picture) as image:
             logged = [entry.path for entry in self.client.list_artifacts(self.id, "images")]
             # MLflow writes a smaller copy last; each has a random part in its name.
-            if any(path.startswith(f"images/{name}+step+{grid.step}+") and path.endswith(".webp") for path in logged):
+            if any(path.startswith(f"images/{name}+step+0+") and path.endswith(".webp") for path in logged):
                 return
             moment = int(1000 * grid.at)
-            self.client.log_image(self.id, image, key=name, step=grid.step, timestamp=moment, synchronous=True)
+            self.client.log_image(self.id, image, key=name, step=0, timestamp=moment, synchronous=True)
 
     def log_text(self, text: str, name: str) -> None:
         """Log a text under a path."""

@@ -37,13 +37,13 @@ def test_trials_of_all_families_show_the_same_fields_under_the_same_names(data: 
     store = Store.open(str(tmp_path / "store"))
     runs = {family: store.start(family) for family in ("autoencoder", "iresnet")}
     titles = []
-    for family, run in runs.items():
+    for kept, (family, run) in enumerate(runs.items(), start=1):
         made = package(family, data)
         assert artifacts(run) == []
-        log_trial_pictures(run, made, data, EPOCHS, kept=1, at=AT)
+        log_trial_pictures(run, made, data, EPOCHS, kept=kept, at=AT)
         images = artifacts(run, "images")
         assert len(images) == 2 * len(keys(run)), "each image once, and a small copy"
-        assert all("+step+1+timestamp+1000000000000+" in path for path in images)
+        assert all("+step+0+timestamp+1000000000000+" in path for path in images), "all trials at one step"
         assert {"pictures/examples.png", "figures/training.png"} <= set(artifacts(run))
         assert "pictures" not in run.tags()
         rows = explain_examples(made, data).rows
