@@ -25,18 +25,18 @@ def mask_curve_figure(
         target: Class that the counterfactual leads to.
         smallest: Share with which most predictors predict the target; ``None`` where there is none.
     """
-    figure = new_figure(4.2, 4.2)
+    figure = new_figure(2.8, 2.8, dpi=80)  # 224 px, the side of the page's pictures
     axes = figure.subplots()
     for name, colour in class_colours(list(scores)).items():
-        axes.plot(shares, scores[name], "o-", color=colour, linewidth=1.5, markersize=3, label=escape_dollars(name))
+        axes.plot(shares, scores[name], color=colour, linewidth=1.5, label=escape_dollars(name))
     if smallest is not None:
         label = f"smallest edit ({100 * smallest:.2g} %)"
         axes.axvline(smallest, color=MUTED, linestyle=":", linewidth=1.5, label=label)
     axes.set_xscale("function", functions=(lambda share: np.sqrt(np.clip(share, 0, None)), np.square))
-    axes.set_xticks([0, 0.01, 0.05, 0.2, 0.5, 1])
-    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    axes.set_xticks([0, 0.05, 0.25, 0.5, 1])
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol="%"))
     axes.set_xlim(0, 1)
     axes.set_ylim(-0.02, 1.02)
-    style_axes(axes, x="pixels replaced by the counterfactual's", y=escape_dollars(f"probability of {target}"))
-    axes.legend(loc="lower right", fontsize=9, framealpha=0.8)
+    style_axes(axes, x="pixels replaced", y=escape_dollars(f"probability of {target}"))
+    axes.legend(loc="lower right", fontsize=8, framealpha=0.8)
     return figure
