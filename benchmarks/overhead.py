@@ -21,7 +21,7 @@ from rich.console import Console
 from benchmarks.report import report
 from leigh_mlops.commands import ENVIRONMENT
 from leigh_mlops.events import Drawn, Ended, EpochDone, Event
-from leigh_mlops.search import SearchProcess, SearchRequest
+from leigh_mlops.search import SearchPlan, SearchProcess, SearchRequest
 from leigh_mlops.settings import SearchSpace
 from leigh_mlops.study.delivery import Delivery
 from leigh_mlops.study.dry_run import seconds_per_epoch
@@ -58,7 +58,7 @@ def run_search(folder: Path, data: Path, space: SearchSpace, workers: int) -> tu
     with delivery, SearchProcess(workers=workers) as process:
         supervisor = Supervisor(journal, Console(), process)
         request = SearchRequest(space, data, folder / space.family, workers=workers)
-        trials = supervisor.search(request, lambda event: delivery.wake())
+        trials = supervisor.search(SearchPlan([request]), lambda event: delivery.wake())[space.family]
         if not delivery.flush(60):
             raise RuntimeError(f"{delivery.waiting} events were not delivered")
         threads = {thread.id: thread for thread in psutil.Process().threads()}

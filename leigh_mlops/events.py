@@ -217,10 +217,16 @@ class TrialEvent(Event):
 
 @dataclass(frozen=True)
 class Drawn(TrialEvent):
-    """The configuration of a trial was drawn."""
+    """The configuration of a trial was drawn.
+
+    Attributes:
+        threads: CPU threads that train it; None is one. They change sums in the last bits, so a resumed trial has as
+            many.
+    """
 
     what = "drawn"
     config: Config
+    threads: int | None = None
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ class Trial:
         checkpoint: Folder with its last state and best weights.
         state: ``drawn``, ``finished`` or ``failed``.
         error: Why it failed, if it did.
+        threads: CPU threads that train it.
     """
 
     family: str
@@ -43,6 +44,7 @@ class Trial:
     checkpoint: Path | None = None
     state: str = "drawn"
     error: str | None = None
+    threads: int = 1
 
     @property
     def name(self) -> str:
@@ -82,7 +84,7 @@ class Trial:
 def update_trials(trials: dict[int, Trial], event: TrialEvent) -> bool:
     """Apply an event to the trials of its family, by number; return whether it changed them."""
     if isinstance(event, Drawn) and event.number not in trials:
-        trials[event.number] = Trial(event.family, event.number, event.config)
+        trials[event.number] = Trial(event.family, event.number, event.config, threads=event.threads or 1)
         return True
     return trials[event.number].apply_event(event)
 

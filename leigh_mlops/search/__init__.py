@@ -4,6 +4,6 @@ The imports of a driver are light: only the search process and its workers impor
 """
 
 from leigh_mlops.search.process import SearchProcess
-from leigh_mlops.search.request import SearchRequest
+from leigh_mlops.search.request import SearchPlan, SearchRequest
 
-__all__ = ["SearchProcess", "SearchRequest"]
+__all__ = ["SearchPlan", "SearchProcess", "SearchRequest"]

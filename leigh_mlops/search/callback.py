@@ -4,6 +4,7 @@ import math
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from leigh_mlops.events import Drawn, Ended, EpochDone, Outcome, TrialEvent
 from leigh_mlops.sampling import draw
 from leigh_mlops.search.request import NUMBER_KEY, EventHandler, SearchRequest
 from leigh_mlops.search.trainable import trial_hyperparameters
+from leigh_mlops.search.trial_pool import TrialPool
 from leigh_mlops.trials import Trial, update_trials
 
 __all__ = ["SearchCallback", "StalledError"]
@@ -33,13 +35,23 @@ class SearchCallback(tune.Callback, tune.Stopper):  # type: ignore[misc]
         request: The search.
         handle: Event handler.
         stop: Set once the search shall stop.
+        pool: The trials of all families that are searched in this process.
         longest_wait_s: How long trials may wait for a worker while none runs.
+
+    Attributes:
+        running: Trials that have a worker.
     """
 
     def __init__(
-        self, request: SearchRequest, handle: EventHandler, stop: threading.Event, longest_wait_s: float = math.inf
+        self,
+        request: SearchRequest,
+        handle: EventHandler,
+        stop: threading.Event,
+        pool: TrialPool,
+        longest_wait_s: float = math.inf,
     ) -> None:
         self.request, self.space, self._handle, self.stopping = request, request.space, handle, stop
+        self.pool, self.running = pool, 0
         self.trials = {trial.number: trial for trial in request.trials}
         # A member of a population that continues from another takes over its configuration, including its number.
         self._numbers: dict[str, int] = {}
@@ -60,7 +72,7 @@ class SearchCallback(tune.Callback, tune.Stopper):  # type: ignore[misc]
 
     def stop_all(self) -> bool:
         """Return whether all trials stop now."""
-        return bool(self._halt) or self._idle
+        return bool(self._halt) or self._idle or self.pool.is_abandoned
 
     def on_step_end(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:  # noqa: ANN401
         """Mark the search as idle if it was asked to stop and no trial is running.
@@ -69,10 +81,11 @@ class SearchCallback(tune.Callback, tune.Stopper):  # type: ignore[misc]
             StalledError: Trials have waited too long. Ray may lose the resources of a worker that dies at the moment
                 at which they are returned, and then starts no other.
         """
-        running = any(trial.status == TuneTrial.RUNNING for trial in trials)
-        self._idle = self.stopping.is_set() and not running
+        self.running = sum(trial.status == TuneTrial.RUNNING for trial in trials)
+        self._idle = self.stopping.is_set() and not self.running
         waiting = any(trial.status == TuneTrial.PENDING for trial in trials)
-        if running or not waiting:
+        # Trials of another family may hold all workers.
+        if not waiting or self.running or self.pool.is_training():
             self._last_run = time.monotonic()
         elif time.monotonic() > self._last_run + self._longest_wait_s:
             raise StalledError(f"no worker started for {self._longest_wait_s:.0f} s")
@@ -96,13 +109,23 @@ class SearchCallback(tune.Callback, tune.Stopper):  # type: ignore[misc]
         """Trials that were drawn and have not ended."""
         return [trial for trial in self.trials.values() if not trial.has_ended]
 
-    def draw_trial(self) -> Trial | None:
-        """Draw the next trial; None if all are drawn."""
+    @property
+    def trials_left(self) -> int:
+        """Number of trials that have not ended, including those that are not drawn yet."""
+        return self.space.trials - sum(trial.has_ended for trial in list(self.trials.values()))
+
+    def draw_trial(self, choose_threads: Callable[[int], int]) -> Trial | None:
+        """Draw the next trial; None if all are drawn.
+
+        Args:
+            choose_threads: Returns the threads of a trial when so many trials have not ended.
+        """
         number = len(self.trials) + 1
         if number > self.space.trials:
             return None
         config = draw(self.space, number, self.trials.values(), seed=self.request.seed)
-        self.publish(Drawn(self.space.family, number, config))
+        threads = choose_threads(self.pool.count_trials(self.space.family))
+        self.publish(Drawn(self.space.family, number, config, threads))
         return self.trials[number]
 
     def _trial_number(self, trial: TuneTrial) -> int:
@@ -148,7 +171,7 @@ class SearchCallback(tune.Callback, tune.Stopper):  # type: ignore[misc]
 
     def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:  # noqa: ANN401
         """Publish the end of a trial, unless it was stopped."""
-        if not self.stopping.is_set() and not self._halt:
+        if not self.stopping.is_set() and not self._halt and not self.pool.is_abandoned:
             self.publish_finish(self._trial_number(trial))
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:  # noqa: ANN401
@@ -166,7 +189,7 @@ class SearchCallback(tune.Callback, tune.Stopper):  # type: ignore[misc]
         """
         if self._halt:
             raise LeighError(self._halt)
-        if self.stopping.is_set():
+        if self.stopping.is_set() or self.pool.is_abandoned:
             return "stopped"
         if time.monotonic() < self._deadline:
             return "complete"

@@ -17,8 +17,8 @@ from leigh_mlops.search.request import (
     Heartbeat,
     Message,
     ProcessFailure,
+    SearchPlan,
     SearchRefusal,
-    SearchRequest,
     StartFailure,
 )
 
@@ -105,8 +105,8 @@ class SearchProcess:
         theirs.close()
         self._running = _RunningProcess(process, ours, START_S)
 
-    def send(self, message: SearchRequest | str) -> None:
-        """Send a request or the stop message to the process; ignored if it is dead."""
+    def send(self, message: SearchPlan | str) -> None:
+        """Send a plan or the stop message to the process; ignored if it is dead."""
         if self._running is not None:
             with suppress(OSError):
                 self._running.pipe.send(message)

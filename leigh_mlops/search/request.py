@@ -18,12 +18,15 @@ __all__ = [
     "ProcessFailure",
     "SearchCompletion",
     "SearchRefusal",
+    "SearchPlan",
     "SearchRequest",
+    "SearchStart",
     "StartFailure",
+    "THREADS_KEY",
 ]
 
 STOP = "stop"
-NUMBER_KEY, CHECKPOINT_KEY = "trial.number", "trial.checkpoint"
+NUMBER_KEY, CHECKPOINT_KEY, THREADS_KEY = "trial.number", "trial.checkpoint", "trial.threads"
 """Keys of a trial's configuration that are not hyperparameters."""
 
 EventHandler = Callable[[TrialEvent], None]
@@ -35,9 +38,18 @@ class Heartbeat:
 
 
 @dataclass(frozen=True)
-class SearchCompletion:
-    """The search of a request ended."""
+class SearchStart:
+    """The search of a family starts, with its share of the time budget in seconds."""
 
+    family: str
+    time_budget_s: float | None
+
+
+@dataclass(frozen=True)
+class SearchCompletion:
+    """The search of a family ended."""
+
+    family: str
     how: Outcome
 
 
@@ -62,7 +74,7 @@ class StartFailure:
     reason: str
 
 
-Message = TrialEvent | Heartbeat | SearchCompletion | SearchRefusal | ProcessFailure | StartFailure
+Message = TrialEvent | Heartbeat | SearchStart | SearchCompletion | SearchRefusal | ProcessFailure | StartFailure
 """Message of the search's process to the driver; only events of trials go to the journal."""
 
 
@@ -87,3 +99,21 @@ class SearchRequest:
     workers: int | None = None
     time_budget_s: float | None = None
     trials: list[Trial] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """Request to search some families.
+
+    Attributes:
+        requests: Requests in the order in which the families start; without time budgets of their own.
+        time_budget_s: Seconds after which all trials end; families share it by their ``time_share``.
+    """
+
+    requests: list[SearchRequest]
+    time_budget_s: float | None = None
+
+    @property
+    def spaces(self) -> dict[str, SearchSpace]:
+        """Search space of each family."""
+        return {request.space.family: request.space for request in self.requests}

@@ -1,6 +1,7 @@
 """Resources of the machines that trials reserve."""
 
 import functools
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,47 +11,95 @@ from ray import tune
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.search.machine_faults import halt_reason
-from leigh_mlops.search.request import SearchRequest
+from leigh_mlops.search.request import THREADS_KEY, SearchRequest
 from leigh_mlops.search.trainable import trial_hyperparameters
 from leigh_mlops.settings import TrainingSettings
 from leigh_mlops.training import PreparedData, estimate_trial_memory
 from leigh_mlops.trials import Trial
 
-__all__ = ["Resources", "concurrent_trials"]
+__all__ = ["Resources", "TrialCores", "concurrent_trials", "divide_cores"]
 
 
 def concurrent_trials(request: SearchRequest) -> int:
     """Number of concurrent trials: as many as the cluster holds, unless the request limits it."""
+    return min(_places(request), request.space.trials)
+
+
+def _places(request: SearchRequest) -> int:
+    """Number of trials that would run at once if there were enough of them."""
     cluster, required = ray.cluster_resources(), request.space.resources
     cpus, gpus = cluster.get("CPU", 1.0), cluster.get("GPU", 0.0)
     fit = int(gpus / required.gpus) if gpus and required.gpus else int(cpus // required.cpus)
-    return max(1, min(request.workers or fit, fit, request.space.trials))
+    return max(1, min(request.workers or fit, fit))
 
 
-class Resources:
-    """Resources of a trial by its configuration; idle cores are shared among the running trials.
+def divide_cores(cores: float, largest: float, trials: int, places: int, needed: float) -> float:
+    """Divide the cores of a cluster among the trials that run at once.
+
+    Args:
+        cores: Cores of all machines.
+        largest: Cores of the largest machine, as a trial runs on one.
+        trials: Trials that have not ended.
+        places: Trials that run at once where there are enough of them.
+        needed: Cores that each trial needs.
+
+    Returns:
+        Cores of a trial, a whole number unless each needs less than one.
+
+    Example:
+        >>> [divide_cores(8, 8, trials, places=8, needed=1) for trials in (20, 8, 3, 1)]
+        [1, 1, 2, 8]
+        >>> divide_cores(8, 4, trials=1, places=8, needed=1)
+        4
+    """
+    return max(needed, min(largest, cores // max(1, min(trials, places))))
+
+
+class TrialCores:
+    """Cores and GPUs of a trial; cores without a trial are shared among the others.
 
     Raises:
-        LeighError: No machine has the cores and GPUs that a trial asks for, so that it would wait for ever; or the
-            data can't be read.
+        LeighError: No machine has the cores and GPUs that a trial asks for, so that it would wait for ever.
     """
 
     def __init__(self, request: SearchRequest) -> None:
         cluster, required = ray.cluster_resources(), request.space.resources
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         self.gpus = required.gpus if cluster.get("GPU") else 0.0
-        largest = max(node.get("CPU", 1.0) for node in nodes)
-        share = min(largest, cluster.get("CPU", 1.0) // concurrent_trials(request))
-        self.cpus = required.cpus if self.gpus else max(required.cpus, share)
-        if not any(node.get("CPU", 0.0) >= self.cpus and node.get("GPU", 0.0) >= self.gpus for node in nodes):
+        self.cores, self.largest = cluster.get("CPU", 1.0), max(node.get("CPU", 1.0) for node in nodes)
+        self.places, self.needed = _places(request), required.cpus
+        if not any(node.get("CPU", 0.0) >= required.cpus and node.get("GPU", 0.0) >= self.gpus for node in nodes):
             raise LeighError(
-                f"A trial requests {self.cpus:g} CPUs and {self.gpus:g} GPUs on one machine, but the largest has "
-                f"{largest:g} and {max(node.get('GPU', 0.0) for node in nodes):g}; request fewer resources."
+                f"A trial requests {required.cpus:g} CPUs and {self.gpus:g} GPUs on one machine, but the largest has "
+                f"{self.largest:g} and {max(node.get('GPU', 0.0) for node in nodes):g}; request fewer resources."
             )
-        self.max_memory = max(node.get("memory", 0.0) for node in nodes)
+
+    def choose_threads(self, trials: int) -> int:
+        """Choose the threads of a new trial when so many have not ended; OMP_NUM_THREADS limits them."""
+        cores = self.needed
+        if not self.gpus:
+            cores = divide_cores(self.cores, self.largest, trials, self.places, self.needed)
+        limit = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+        return max(1, min(int(cores), int(limit or cores)))
+
+    def reserved_cores(self, threads: int) -> float:
+        """Cores that a trial with so many threads reserves."""
+        return self.needed if threads == 1 or self.gpus else max(self.needed, min(self.largest, threads))
+
+
+class Resources:
+    """Resources of a trial by its configuration.
+
+    Raises:
+        LeighError: As :class:`TrialCores`; or the data can't be read.
+    """
+
+    def __init__(self, request: SearchRequest) -> None:
+        self.cores = TrialCores(request)
+        self.max_memory = max(node["Resources"].get("memory", 0.0) for node in ray.nodes() if node["Alive"])
         # Tune pickles this object for every worker, so it must not hold the images.
         self.space, self.data = request.space, request.data
-        if not self.gpus and required.memory_gib is None:
+        if not self.cores.gpus and self.space.resources.memory_gib is None:
             try:  # checked early, since unreadable data is not the fault of a trial
                 _load_data(self.data)
             except (LeighError, OSError) as error:
@@ -62,14 +111,14 @@ class Resources:
         if space.resources.memory_gib is not None:
             return int(space.resources.memory_gib * 2**30)
         settings = TrainingSettings.from_flat(trial_hyperparameters(config))
-        return (
-            0 if self.gpus else estimate_trial_memory(space.family, settings, _load_data(self.data), folds=space.folds)
-        )
+        if self.cores.gpus:
+            return 0
+        return estimate_trial_memory(space.family, settings, _load_data(self.data), folds=space.folds)
 
     def __call__(self, config: dict[str, Any]) -> tune.PlacementGroupFactory:
         """Placement group that Tune reserves for a trial."""
-        bundle = {"CPU": self.cpus, "memory": self.memory_bytes(config)} | ({"GPU": self.gpus} if self.gpus else {})
-        return tune.PlacementGroupFactory([bundle])
+        bundle = {"CPU": self.cores.reserved_cores(config[THREADS_KEY]), "memory": self.memory_bytes(config)}
+        return tune.PlacementGroupFactory([bundle | ({"GPU": self.cores.gpus} if self.cores.gpus else {})])
 
     def check(self, config: dict[str, Any]) -> None:
         """Refuse a trial that does not fit on any machine and would wait for ever.

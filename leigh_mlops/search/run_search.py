@@ -14,6 +14,7 @@ from leigh_mlops.search.resources import Resources, concurrent_trials
 from leigh_mlops.search.schedulers import build_scheduler
 from leigh_mlops.search.searcher import JournalSearcher, draw_population
 from leigh_mlops.search.trainable import build_trainable
+from leigh_mlops.search.trial_pool import TrialPool
 
 __all__ = ["run_search"]
 
@@ -23,6 +24,7 @@ def run_search(
     handle: EventHandler,
     stop: threading.Event | None = None,
     longest_wait_s: float = math.inf,
+    pool: TrialPool | None = None,
 ) -> Outcome:
     """Search one family on the connected cluster.
 
@@ -32,6 +34,7 @@ def run_search(
             trial that ended.
         stop: Once set, no trial starts, and running trials stop after their epoch without an event of their end.
         longest_wait_s: How long trials may wait for a worker while none runs.
+        pool: The trials of all families that are searched in this process; by default of this one alone.
 
     Returns:
         ``complete``, ``time`` if the time budget ended the search, or ``stopped``.
@@ -41,7 +44,9 @@ def run_search(
         StalledError: Trials waited too long for a worker.
     """
     space, stop = request.space, stop or threading.Event()
-    callback, resources = SearchCallback(request, handle, stop, longest_wait_s), Resources(request)
+    pool = pool or TrialPool([request])
+    callback, resources = SearchCallback(request, handle, stop, pool, longest_wait_s), Resources(request)
+    pool.enter(space.family, callback)
     for trial in callback.unfinished_trials():
         resources.check_resumed(trial)
     population = space.algorithm == "pbt"

@@ -9,7 +9,7 @@ from ray.tune.search import Searcher
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.search.callback import SearchCallback
-from leigh_mlops.search.request import CHECKPOINT_KEY, NUMBER_KEY
+from leigh_mlops.search.request import CHECKPOINT_KEY, NUMBER_KEY, THREADS_KEY
 from leigh_mlops.search.resources import Resources
 from leigh_mlops.trials import Trial
 
@@ -17,10 +17,10 @@ __all__ = ["JournalSearcher", "draw_population", "trial_config"]
 
 
 def trial_config(trial: Trial) -> dict[str, Any]:
-    """Configuration of a trial for Tune, with its number and the checkpoint from which it resumes."""
+    """Configuration of a trial for Tune, with its number, its threads and the checkpoint from which it resumes."""
     # Tune may be ahead of the journal and have deleted the checkpoint named there: the trial then starts over.
     checkpoint = trial.checkpoint if trial.checkpoint and (trial.checkpoint / "state.json").exists() else ""
-    return trial.config | {NUMBER_KEY: trial.number, CHECKPOINT_KEY: str(checkpoint)}
+    return trial.config | {NUMBER_KEY: trial.number, CHECKPOINT_KEY: str(checkpoint), THREADS_KEY: trial.threads}
 
 
 class JournalSearcher(Searcher):  # type: ignore[misc]
@@ -28,7 +28,7 @@ class JournalSearcher(Searcher):  # type: ignore[misc]
 
     def __init__(self, callback: SearchCallback, resources: Resources) -> None:
         super().__init__()
-        self._callback, self._resources = callback, resources
+        self._callback, self._resources, self._pool = callback, resources, callback.pool
         self._waiting = callback.unfinished_trials()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -39,21 +39,31 @@ class JournalSearcher(Searcher):  # type: ignore[misc]
         return True
 
     def suggest(self, trial_id: str) -> Any:  # noqa: ANN401
-        """Return the next configuration, or ``Searcher.FINISHED`` if there is none."""
+        """Return the next configuration, ``Searcher.FINISHED`` if there is none, or None if there is no place now."""
+        family = self._callback.space.family
         while not self._callback.stopping.is_set():
-            trial = self._waiting.pop(0) if self._waiting else self._callback.draw_trial()
+            if not self._pool.claim_place(family):
+                return None
+            trial = (
+                self._waiting.pop(0)
+                if self._waiting
+                else self._callback.draw_trial(self._resources.cores.choose_threads)
+            )
             if trial is None:
+                self._pool.free_place(family)
                 break
             try:
                 self._resources.check(trial.config)
             except LeighError as error:
+                self._pool.free_place(family)
                 self._callback.publish_failure(trial.number, str(error))
             else:
                 return trial_config(trial)
         return Searcher.FINISHED
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Do nothing: the callback handles completed trials."""
+        """Give the place of the trial back; the callback handles the rest."""
+        self._pool.free_place(self._callback.space.family)
 
     def save(self, checkpoint_path: str) -> None:
         """Write an empty file: drawn trials are recorded in the journal."""
@@ -65,7 +75,7 @@ class JournalSearcher(Searcher):  # type: ignore[misc]
 
 def draw_population(callback: SearchCallback, resources: Resources) -> dict[str, Any]:
     """Draw a whole population, whose members are compared with each other, as a parameter space for Tune."""
-    while callback.draw_trial():
+    while callback.draw_trial(resources.cores.choose_threads):
         pass
     for trial in callback.unfinished_trials():
         try:

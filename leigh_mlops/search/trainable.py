@@ -1,9 +1,7 @@
 """Trial in a worker: epochs and their checkpoints, reported to Tune."""
 
-import functools
 import json
 import math
-import os
 import tempfile
 import traceback
 from collections.abc import Callable
@@ -15,7 +13,7 @@ from ray import tune
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.search.machine_faults import halt_reason, is_disk_full, is_machine_lost
-from leigh_mlops.search.request import CHECKPOINT_KEY, NUMBER_KEY, SearchRequest
+from leigh_mlops.search.request import CHECKPOINT_KEY, NUMBER_KEY, THREADS_KEY, SearchRequest
 from leigh_mlops.settings import SearchSpace, TrainingSettings
 from leigh_mlops.training import PreparedData, run_trial, save_checkpoint
 
@@ -26,12 +24,19 @@ _BEST_FILE = "best.json"
 
 def trial_hyperparameters(config: dict[str, Any]) -> dict[str, Any]:
     """Hyperparameters of a trial: its configuration without the keys for Tune."""
-    return {key: value for key, value in config.items() if key not in (NUMBER_KEY, CHECKPOINT_KEY)}
+    return {key: value for key, value in config.items() if key not in (NUMBER_KEY, CHECKPOINT_KEY, THREADS_KEY)}
 
 
 def build_trainable(request: SearchRequest) -> Callable[[dict[str, Any]], None]:
     """Build the function that a worker runs for each trial."""
-    return functools.partial(_run_safely, space=request.space, data=str(request.data), seed=request.seed)
+    space, data, seed = request.space, str(request.data), request.seed
+
+    def train(config: dict[str, Any]) -> None:
+        _run_safely(config, space=space, data=data, seed=seed)
+
+    # Tune finds functions by their names, of which each family that is searched at the same time needs its own.
+    train.__name__ = request.folder.name
+    return train
 
 
 def _run_safely(config: dict[str, Any], *, space: SearchSpace, data: str, seed: int) -> None:
@@ -52,7 +57,7 @@ def _run_safely(config: dict[str, Any], *, space: SearchSpace, data: str, seed: 
 
 
 def _train_and_report(config: dict[str, Any], space: SearchSpace, data: PreparedData, seed: int) -> None:
-    torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
+    torch.set_num_threads(config[THREADS_KEY])
     resumed = tune.get_checkpoint()
     start = Path(resumed.path) if resumed else Path(config[CHECKPOINT_KEY]) if config[CHECKPOINT_KEY] else None
     best = json.loads((start / _BEST_FILE).read_text()) if start else {}

@@ -22,9 +22,8 @@ from leigh_mlops.search.request import (
     Heartbeat,
     Message,
     ProcessFailure,
-    SearchCompletion,
+    SearchPlan,
     SearchRefusal,
-    SearchRequest,
     StartFailure,
 )
 
@@ -39,7 +38,7 @@ def serve(connection: Connection, address: str | None, workers: int | None, verb
 
     The process leads a process group, which is killed when the driver ends.
     """
-    requests: queue.SimpleQueue[SearchRequest] = queue.SimpleQueue()
+    requests: queue.SimpleQueue[SearchPlan] = queue.SimpleQueue()
     stop = threading.Event()
     sending = threading.Lock()
 
@@ -62,12 +61,12 @@ def serve(connection: Connection, address: str | None, workers: int | None, verb
             threading.Thread(target=_heartbeat, args=(send,), daemon=True).start()
             for _ in range(int(ray.cluster_resources().get("CPU", 1)) if address is None else 0):
                 ray.remote(_preload_trial_module).remote()
-            from leigh_mlops.search.run_search import run_search  # imported while Ray starts workers
+            from leigh_mlops.search.run_families import run_families  # imported while Ray starts workers
 
             while True:
                 # On a cluster that is shared, others may hold all workers for hours.
                 longest_wait_s = math.inf if address else _LONGEST_WAIT_S
-                send(SearchCompletion(run_search(requests.get(), send, stop, longest_wait_s)))
+                run_families(requests.get(), send, stop, longest_wait_s)
     except ClusterStartError as error:
         send(StartFailure(str(error)))
     except LeighError as error:

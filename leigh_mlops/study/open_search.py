@@ -13,7 +13,8 @@ from leigh_mlops.events import DataFacts, Ended, EpochDone, Opened, Searched, Tr
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.progress import Steps
 from leigh_mlops.report.run_notes import stored_sentence
-from leigh_mlops.search import SearchProcess, SearchRequest
+from leigh_mlops.search import SearchPlan, SearchProcess, SearchRequest
+from leigh_mlops.search.request import SearchStart
 from leigh_mlops.settings import SearchSpace, TrainingSettings
 from leigh_mlops.study.baselines import fit_latent_baseline
 from leigh_mlops.study.console_summary import Confounds, print_baseline, print_family, winner_lines
@@ -139,38 +140,33 @@ class OpenSearch:
         return {}
 
     def _search_families(self) -> dict[str, list[Trial]]:
-        """Search one family after another; return all trials by family."""
+        """Search all families; return all trials by family."""
         supervisor = Supervisor(self.saved.journal, self.console, self.process)
         budget_s = self.options.time_budget_s
-        deadline = None if budget_s is None else time.monotonic() + budget_s - self.saved.spent_s
-        searched = {}
-        for number, space in enumerate(self.options.spaces):
-            folder = self.saved.folder / f"data-{space.image_size}"
-            self.data.at_size(space.image_size).save(folder)
-            share = space.time_share / sum(later.time_share for later in self.options.spaces[number:])
-            left_s = None if deadline is None else max(1.0, share * (deadline - time.monotonic()))
-            request = SearchRequest(
-                space,
-                folder,
-                self.saved.folder / space.family,
-                seed=self.options.seed,
-                workers=self.process.workers,
-                time_budget_s=left_s,
-            )
-            print_family(self.console, space, left_s)
-            searched[space.family] = self._search_family(supervisor, request)
-        self.process.terminate()
-        return searched
-
-    def _search_family(self, supervisor: Supervisor, request: SearchRequest) -> list[Trial]:
-        known = collect_trials(self.saved.journal.events, request.space.family).values()
-        with ProgressBoard(request.space, known, self.console) as board:
+        left_s = None if budget_s is None else budget_s - self.saved.spent_s
+        plan = SearchPlan([self._request(space) for space in self.options.spaces], left_s)
+        known = [
+            trial for family in plan.spaces for trial in collect_trials(self.saved.journal.events, family).values()
+        ]
+        with ProgressBoard(plan.spaces, known, self.console) as board:
 
             def handle(event: TrialEvent) -> None:
                 self.delivery.wake()
                 board.update(event)
 
-            return supervisor.search(request, handle)
+            def announce(start: SearchStart) -> None:
+                print_family(self.console, plan.spaces[start.family], start.time_budget_s)
+
+            searched = supervisor.search(plan, handle, announce)
+        self.process.terminate()
+        return searched
+
+    def _request(self, space: SearchSpace) -> SearchRequest:
+        folder = self.saved.folder / f"data-{space.image_size}"
+        self.data.at_size(space.image_size).save(folder)
+        return SearchRequest(
+            space, folder, self.saved.folder / space.family, seed=self.options.seed, workers=self.process.workers
+        )
 
     def _wait_for_delivery(self) -> None:
         if not self.delivery.flush(1.0):

@@ -1,6 +1,6 @@
 """Progress display of a running search."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from rich.console import Console
 
@@ -13,20 +13,23 @@ __all__ = ["ProgressBoard"]
 
 
 class ProgressBoard:
-    """Context manager that shows a bar of one family's epochs and a line for each finished trial.
+    """Context manager that shows a bar of all epochs and a line for each finished trial.
 
     Args:
-        space: Search space.
+        spaces: Search space of each family.
         trials: Trials that have been shown before.
         console: Console to print to.
     """
 
-    def __init__(self, space: SearchSpace, trials: Iterable[Trial], console: Console) -> None:
-        self.space, self.console = space, console
+    def __init__(self, spaces: Mapping[str, SearchSpace], trials: Iterable[Trial], console: Console) -> None:
+        self.spaces, self.console = spaces, console
         known = list(trials)
-        self._best = {trial.name: trial.best[space.metric] for trial in known if trial.best}
-        epochs = space.trials * int(space.published.get("epochs", 1))
-        self._progress = Progress(console, f"{space.family}: epochs", epochs)
+        self._best: dict[str, dict[int, float]] = {family: {} for family in spaces}
+        for trial in known:
+            if trial.best:
+                self._best[trial.family][trial.number] = trial.best[spaces[trial.family].metric]
+        epochs = sum(space.trials * int(space.published.get("epochs", 1)) for space in spaces.values())
+        self._progress = Progress(console, "epochs", epochs)
         self._before = sum(len(trial.epochs) for trial in known)
 
     def __enter__(self) -> "ProgressBoard":
@@ -40,17 +43,15 @@ class ProgressBoard:
 
     def update(self, event: TrialEvent) -> None:
         """Show an event of the search."""
+        space, best = self.spaces[event.family], self._best[event.family]
         match event:
             case EpochDone():
-                self._best[event.trial_name] = event.best[self.space.metric]
-                self._progress.advance(what=f"{self._leader()}, epochs")
+                best[event.number] = event.best[space.metric]
+                leader = (min if space.mode == "min" else max)(best.values())
+                self._progress.advance(what=f"{space.family}: best {space.metric} {leader:.4g}, epochs")
             case Ended(state="failed"):
                 self.console.print(f"  {event.trial_name} failed: {event.error}", style="red", markup=False)
             case Ended():
-                best = f"best {self.space.metric} {self._best[event.trial_name]:.4g}"
+                score = f"best {space.metric} {best[event.number]:.4g}"
                 stopped = f" ({event.stopped})" if event.stopped else ""
-                self.console.print(f"  {event.trial_name} done: {best}{stopped}", markup=False)
-
-    def _leader(self) -> str:
-        better = min if self.space.mode == "min" else max
-        return f"{self.space.family}: best {self.space.metric} {better(self._best.values()):.4g}"
+                self.console.print(f"  {event.trial_name} done: {score}{stopped}", markup=False)

@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from types import FrameType
@@ -18,7 +18,9 @@ from leigh_mlops.search.request import (
     Heartbeat,
     ProcessFailure,
     SearchCompletion,
+    SearchPlan,
     SearchRefusal,
+    SearchStart,
     StartFailure,
 )
 from leigh_mlops.settings import SearchSpace
@@ -45,54 +47,58 @@ class Supervisor:
         self.journal, self.console, self.process = journal, console, process
         self._signals: list[int] = []
 
-    def search(self, request: SearchRequest, handle: EventHandler) -> list[Trial]:
-        """Search one family, or the rest of it according to the journal.
+    def search(
+        self, plan: SearchPlan, handle: EventHandler, announce: Callable[[SearchStart], None] = lambda start: None
+    ) -> dict[str, list[Trial]]:
+        """Search some families, or the rest of them according to the journal.
 
         Args:
-            request: Request of the search; its folder gets a number for each start.
+            plan: Request of each family; its folder gets a number for each start.
             handle: Called with each new event, after the journal.
+            announce: Called when the search of a family starts.
 
         Returns:
-            All trials in the order in which they were drawn.
+            All trials of each family in the order in which they were drawn.
 
         Raises:
             StoppedError: A signal stopped it; what ran is saved.
             LeighError: The cluster or the disk can't be used, the process died again and again, or Ray did not start.
         """
-        family, deaths = request.space.family, 0
+        deaths = 0
         patience = StartPatience(self.console, self.process.start_patience_s, self._pause)
-        deadline = None if request.time_budget_s is None else time.monotonic() + request.time_budget_s
+        deadline = None if plan.time_budget_s is None else time.monotonic() + plan.time_budget_s
         with self._handle_signals():
-            while self.journal.find_first(Searched, family=family) is None:
+            while requests := [request for request in plan.requests if not self._is_searched(request)]:
                 left = None if deadline is None else max(1.0, deadline - time.monotonic())
                 before = self._progress()
-                result = self._attempt(replace(request, time_budget_s=left), handle)
+                result = self._attempt(SearchPlan(requests, left), handle, announce)
                 self._raise_if_stopped()
                 match result:
-                    case SearchCompletion(how):
-                        self.journal.append(Searched(family, how))
                     case StartFailure(reason):
                         patience.wait(reason)
                     case ProcessFailure(reason):
                         patience.reset()
                         deaths = 1 if self._progress() > before else deaths + 1
                         self._restart_after_death(deaths, reason)
-        return list(collect_trials(self.journal.events, family).values())
+        families = [request.space.family for request in plan.requests]
+        return {family: list(collect_trials(self.journal.events, family).values()) for family in families}
+
+    def _is_searched(self, request: SearchRequest) -> bool:
+        return self.journal.find_first(Searched, family=request.space.family) is not None
 
     def _progress(self) -> int:
         return sum(isinstance(event, EpochDone | Ended) for event in self.journal.events)
 
     def _attempt(
-        self, request: SearchRequest, handle: EventHandler
-    ) -> SearchCompletion | ProcessFailure | StartFailure:
-        """Search until the end, or until the process dies."""
-        family, start = request.space.family, len(self.journal.events)
-        self.journal.append(Started(family, start))
-        trials = collect_trials(self.journal.events, family)
+        self, plan: SearchPlan, handle: EventHandler, announce: Callable[[SearchStart], None]
+    ) -> ProcessFailure | StartFailure | None:
+        """Search until the end, or until the process dies; return why it did."""
+        start = len(self.journal.events)
+        trials = {family: collect_trials(self.journal.events, family) for family in plan.spaces}
+        requests = [self._begin_request(request, start, trials[request.space.family]) for request in plan.requests]
         self.process.start()
-        folder = request.folder.with_name(f"{request.folder.name}-{start}")
-        self.process.send(replace(request, folder=folder, trials=list(trials.values())))
-        stop_sent, begin = False, time.monotonic()
+        self.process.send(replace(plan, requests=requests))
+        stop_sent, begin, families = False, time.monotonic(), set(trials)
         for message in self.process.messages():
             if self._signals and not stop_sent:
                 stop_sent = True
@@ -100,12 +106,20 @@ class Supervisor:
             match message:
                 case Heartbeat():
                     begin = self._report_start(begin)
+                case SearchStart():
+                    announce(message)
                 case TrialEvent():
-                    self._record_event(message, request.space, trials)
+                    self._record_event(message, plan.spaces[message.family], trials[message.family])
                     handle(message)
-                case SearchCompletion(how):
-                    all_ended = all(trial.has_ended for trial in trials.values())
-                    return message if all_ended or how == "stopped" else ProcessFailure()
+                case SearchCompletion(family, how):
+                    if how != "stopped" and not all(trial.has_ended for trial in trials[family].values()):
+                        self.process.terminate()
+                        return ProcessFailure()
+                    if how != "stopped":
+                        self.journal.append(Searched(family, how))
+                    families.remove(family)
+                    if not families:
+                        return None
                 case SearchRefusal(reason):
                     raise LeighError(reason)
                 case ProcessFailure() | StartFailure():
@@ -114,6 +128,11 @@ class Supervisor:
         failure = ProcessFailure() if self.process.is_ready else StartFailure(self.process.describe_end())
         self.process.terminate()
         return failure
+
+    def _begin_request(self, request: SearchRequest, start: int, trials: dict[int, Trial]) -> SearchRequest:
+        self.journal.append(Started(request.space.family, start))
+        folder = request.folder.with_name(f"{request.folder.name}-{start}")
+        return replace(request, folder=folder, trials=list(trials.values()))
 
     def _report_start(self, last_line: float) -> float:
         """Print now and then that Ray is still starting; return the time of the last line."""

@@ -8,6 +8,7 @@ import pytest
 
 from leigh_mlops.search import SearchRequest
 from leigh_mlops.search.callback import SearchCallback, StalledError
+from leigh_mlops.search.trial_pool import TrialPool
 from tests.search.searches import space
 
 
@@ -17,7 +18,7 @@ def trials(*states: str) -> Any:
 
 def callback(longest_wait_s: float) -> SearchCallback:
     request = SearchRequest(space(), Path("data"), Path("folder"), workers=1)
-    return SearchCallback(request, lambda event: None, threading.Event(), longest_wait_s)
+    return SearchCallback(request, lambda event: None, threading.Event(), TrialPool([request]), longest_wait_s)
 
 
 def test_trials_that_get_no_worker_end_the_search_process() -> None:

@@ -41,7 +41,7 @@ def tell(connection: Connection, done: int, epochs: int) -> bool:
     if done + epochs < EPOCHS:
         return False
     connection.send(Ended("resnext", 1, "finished"))
-    connection.send(SearchCompletion("complete"))
+    connection.send(SearchCompletion("resnext", "complete"))
     return True
 
 
@@ -100,7 +100,7 @@ def obedient(connection: Connection, *arguments: Any) -> None:
     """Stops when it is asked to."""
     tell(connection, begin(connection), 1)
     connection.recv_bytes()
-    connection.send(SearchCompletion("stopped"))
+    connection.send(SearchCompletion("resnext", "stopped"))
     time.sleep(60)
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from leigh_mlops.errors import LeighError, StoppedError
 from leigh_mlops.events import EpochDone, TrialEvent
-from leigh_mlops.search import SearchProcess, SearchRequest, cluster_start, process
+from leigh_mlops.search import SearchPlan, SearchProcess, SearchRequest, cluster_start, process
 from leigh_mlops.settings import SearchSpace
 from leigh_mlops.study import supervisor
 from leigh_mlops.study.supervisor import Supervisor
@@ -34,7 +34,8 @@ class Study:
     def search(self, serve: Any, patience_s: float = 60.0) -> Any:
         console = Console(file=self.said, width=300)
         with SearchProcess(serve=serve, start_patience_s=patience_s) as searching:
-            return Supervisor(self.journal, console, searching).search(self.request, self.heard.append)
+            found = Supervisor(self.journal, console, searching).search(SearchPlan([self.request]), self.heard.append)
+            return found["resnext"]
 
     def whats(self) -> list[str]:
         return [event.what for event in self.journal.events]
