@@ -77,16 +77,21 @@ class ResidualBlock(nn.Module):
             )
 
         self.name, self.checkpointed = name, checkpointed
+        self._has_large_maps = map_size**2 >= width
         self.branch = nn.Sequential(
             conv(channels, width, 3), nn.ELU(), conv(width, width, 1), nn.ELU(), conv(width, channels, 3)
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return y (N, C, H, W), channels last in memory."""
-        x = x.contiguous(memory_format=torch.channels_last)
+        """Return y (N, C, H, W), channels last in memory where that is faster."""
+        x = x.contiguous(memory_format=self._memory_format(x))
         if self.checkpointed and self.training and torch.is_grad_enabled():
             return x + cast(Tensor, checkpoint(self.branch, x, use_reentrant=False))
         return x + cast(Tensor, self.branch(x))
+
+    def _memory_format(self, x: Tensor) -> torch.memory_format:
+        """Choose the order of the maps in memory: a CPU would copy kernels that are larger than the maps to another."""
+        return torch.channels_last if x.is_cuda or self._has_large_maps else torch.contiguous_format
 
     def bounds(self) -> list[float]:
         """Certified bounds on the norms of the branch's convolutions, each at most c; for eval mode."""
@@ -123,14 +128,15 @@ class ResidualBlock(nn.Module):
             raise InverseError(f"{self.name} is in training mode, where its weights vary; call eval() on the model.")
         if not bool(y.isfinite().all()):
             raise InverseError(f"{self.name} can't invert a latent that is not finite; check the image.")
-        # Channels last, as forward has them, where convolutions with few channels are faster.
-        target = y.permute(0, 2, 3, 1).flatten(1)
-        pixels = y.shape[2], y.shape[3], y.shape[1]
+        # In the order of forward, in which convolutions are faster.
+        is_last = self._memory_format(y) == torch.channels_last
+        order, back = ((0, 2, 3, 1), (0, 3, 1, 2)) if is_last else ((0, 1, 2, 3), (0, 1, 2, 3))
+        target, maps = y.permute(order).flatten(1), y.permute(order).shape[1:]
         size = target.abs().amax(dim=1).clamp(min=1)
 
         def step(x: Tensor, samples: Tensor) -> Tensor:
-            branch = cast(Tensor, self.branch(x.view(-1, *pixels).permute(0, 3, 1, 2)))
-            change = branch.permute(0, 2, 3, 1).flatten(1)
+            branch = cast(Tensor, self.branch(x.view(-1, *maps).permute(back)))
+            change = branch.permute(order).flatten(1)
             return (target if len(samples) == len(target) else target[samples]) - change
 
         resolution = torch.finfo(y.dtype).eps
@@ -144,4 +150,4 @@ class ResidualBlock(nn.Module):
                 f" but a tolerance of {tolerance:g} needs {needed:.3g}; allow more iterations, raise the tolerance,"
                 " or train with a smaller lipschitz."
             )
-        return BlockInverse(solved.x.view(-1, *pixels).permute(0, 3, 1, 2), solved.residual, solved.iterations)
+        return BlockInverse(solved.x.view(-1, *maps).permute(back), solved.residual, solved.iterations)

@@ -193,7 +193,8 @@ class _TrainingStep(torch.autograd.Function):
         )
         weight, padding = weight.to(precision), weight.shape[-1] // 2
         with torch.autocast(x.device.type, enabled=False):
-            inputs = _join_vector(x.to(precision), v.to(precision))
+            ctx.memory_format = _memory_format(x)
+            inputs = _join_vector(x.to(precision), v.to(precision), ctx.memory_format)
             y, convolved = _split_vector([F.conv2d(each, weight, padding=padding) for each in inputs])
             convolved = convolved.to(v.dtype)
             scale = (torch.linalg.vector_norm(convolved) / lipschitz).clamp(min=1)
@@ -211,25 +212,30 @@ class _TrainingStep(torch.autograd.Function):
         to_scale = ((to_bias * bias).sum() - (gradient * out).sum(dtype=weight_type)) / scale
         to_sigma = torch.where(scale > 1, to_scale / ctx.lipschitz, torch.zeros_like(scale))
         divided = gradient / scale.to(gradient.dtype)
-        backs = _join_vector(divided, u.to(weight.dtype))
+        backs = _join_vector(divided, u.to(weight.dtype), ctx.memory_format)
         to_images, to_v = _split_vector(
             [_gradients(each, weight, back, 0) for each, back in zip(inputs, backs, strict=True)]
         )
-        backs = _join_vector(divided, (to_sigma * u).to(weight.dtype))
+        backs = _join_vector(divided, (to_sigma * u).to(weight.dtype), ctx.memory_format)
         parts = [_gradients(each, weight, back, 1) for each, back in zip(inputs, backs, strict=True)]
         to_weight = torch.stack(parts).sum(dim=0, dtype=weight_type) if len(parts) > 1 else parts[0].to(weight_type)
-        v = unit_vector(to_v.to(ctx.v.dtype), otherwise=ctx.v)
+        v = unit_vector(to_v.to(ctx.v.dtype), otherwise=ctx.v).contiguous()
         ctx.v.copy_(power_iterate(weight.to(ctx.v.dtype), v, ctx.iterations - 1))
         return to_images.to(image_type), to_weight, to_bias, None, None, None
 
 
-def _join_vector(images: Tensor, v: Tensor) -> list[Tensor]:
+def _memory_format(x: Tensor) -> torch.memory_format:
+    is_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+    return torch.channels_last if is_last else torch.contiguous_format
+
+
+def _join_vector(images: Tensor, v: Tensor, memory_format: torch.memory_format) -> list[Tensor]:
     """Concatenate images and v for one convolution, unless v is the single pixel of a 1x1 kernel."""
     if images.shape[2:] != v.shape[2:]:
         # A backward pass updates v, and a second one may still need this one.
         return [images, v.clone()]
     # Memory formats that differ would cost a conversion of the whole batch.
-    return [torch.cat([each.contiguous(memory_format=torch.channels_last) for each in (images, v)])]
+    return [torch.cat([each.contiguous(memory_format=memory_format) for each in (images, v)])]
 
 
 def _split_vector(results: list[Tensor]) -> tuple[Tensor, Tensor]:

@@ -20,12 +20,23 @@ def unit_vector(x: Tensor, otherwise: Tensor) -> Tensor:
 
 def convolve(weight: Tensor, v: Tensor) -> Tensor:
     """Zero-padded convolution of stride 1, (N, I, H, W) to (N, O, H, W)."""
+    if _is_product_faster(weight, v):
+        product = weight.flatten(1) @ F.unfold(v, weight.shape[-1], padding=weight.shape[-1] // 2)
+        return product.view(len(v), -1, *v.shape[2:])
     return F.conv2d(v, weight, padding=weight.shape[-1] // 2)
 
 
 def adjoint(weight: Tensor, u: Tensor) -> Tensor:
     """The transposed convolution, (N, O, H, W) to (N, I, H, W)."""
+    if _is_product_faster(weight, u):
+        product = weight.flatten(1).T @ u.flatten(2)
+        return F.fold(product, u.shape[2:], weight.shape[-1], padding=weight.shape[-1] // 2)
     return F.conv_transpose2d(u, weight, padding=weight.shape[-1] // 2)
+
+
+def _is_product_faster(weight: Tensor, maps: Tensor) -> bool:
+    """Return whether a product of matrices is faster: convolutions on a CPU copy the kernel, here larger than maps."""
+    return not weight.is_cuda and weight.numel() > 64 * maps.numel()
 
 
 def power_iterate(weight: Tensor, v: Tensor, iterations: int) -> Tensor:

@@ -117,3 +117,13 @@ def test_weights_that_are_not_finite_have_no_norm(value):
     weight[1, 0, 2, 1] = value
     with pytest.raises(LeighError, match="not finite; train again with a lower learning rate"):
         certified_norm(weight, SIDE)
+
+
+@pytest.mark.parametrize("side", [2, 16])
+def test_products_replace_convolutions_of_maps_that_are_smaller_than_the_kernel(side, monkeypatch):
+    weight = torch.randn(40, 40, 3, 3, generator=torch.Generator().manual_seed(2)).double()
+    v, u = vector(40, side), vector(40, side).flip(1)
+    assert operator_norm._is_product_faster(weight, u) == (side == 2)
+    maps = operator_norm.convolve(weight, v), operator_norm.adjoint(weight, u)
+    monkeypatch.setattr(operator_norm, "_is_product_faster", lambda weight, maps: False)
+    torch.testing.assert_close(maps, (operator_norm.convolve(weight, v), operator_norm.adjoint(weight, u)))
