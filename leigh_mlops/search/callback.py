@@ -114,15 +114,18 @@ class SearchCallback(tune.Callback, tune.Stopper):  # type: ignore[misc]
         """Number of trials that have not ended, including those that are not drawn yet."""
         return self.space.trials - sum(trial.has_ended for trial in list(self.trials.values()))
 
-    def draw_trial(self, choose_threads: Callable[[int], int]) -> Trial | None:
-        """Draw the next trial; None if all are drawn.
+    @property
+    def are_all_drawn(self) -> bool:
+        """State of the drawing: whether no trial is left to draw."""
+        return len(self.trials) >= self.space.trials
+
+    def draw_trial(self, choose_threads: Callable[[int], int]) -> Trial:
+        """Draw the next trial.
 
         Args:
             choose_threads: Returns the threads of a trial when so many trials have not ended.
         """
         number = len(self.trials) + 1
-        if number > self.space.trials:
-            return None
         config = draw(self.space, number, self.trials.values(), seed=self.request.seed)
         threads = choose_threads(self.pool.count_trials(self.space.family))
         self.publish(Drawn(self.space.family, number, config, threads))

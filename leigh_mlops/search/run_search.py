@@ -51,7 +51,7 @@ def run_search(
         resources.check_resumed(trial)
     population = space.algorithm == "pbt"
     members = draw_population(callback, resources) if population else {}
-    if not callback.unfinished_trials() and len(callback.trials) >= space.trials:
+    if not callback.unfinished_trials() and callback.are_all_drawn:
         return callback.close()
     tuner = tune.Tuner(
         tune.with_resources(build_trainable(request), resources),

@@ -40,18 +40,13 @@ class JournalSearcher(Searcher):  # type: ignore[misc]
 
     def suggest(self, trial_id: str) -> Any:  # noqa: ANN401
         """Return the next configuration, ``Searcher.FINISHED`` if there is none, or None if there is no place now."""
-        family = self._callback.space.family
-        while not self._callback.stopping.is_set():
+        family, choose_threads = self._callback.space.family, self._resources.cores.choose_threads
+        while self._waiting or not self._callback.are_all_drawn:
+            if self._callback.stopping.is_set() or self._pool.is_abandoned:
+                break
             if not self._pool.claim_place(family):
                 return None
-            trial = (
-                self._waiting.pop(0)
-                if self._waiting
-                else self._callback.draw_trial(self._resources.cores.choose_threads)
-            )
-            if trial is None:
-                self._pool.free_place(family)
-                break
+            trial = self._waiting.pop(0) if self._waiting else self._callback.draw_trial(choose_threads)
             try:
                 self._resources.check(trial.config)
             except LeighError as error:
@@ -75,8 +70,8 @@ class JournalSearcher(Searcher):  # type: ignore[misc]
 
 def draw_population(callback: SearchCallback, resources: Resources) -> dict[str, Any]:
     """Draw a whole population, whose members are compared with each other, as a parameter space for Tune."""
-    while callback.draw_trial(resources.cores.choose_threads):
-        pass
+    while not callback.are_all_drawn:
+        callback.draw_trial(resources.cores.choose_threads)
     for trial in callback.unfinished_trials():
         try:
             resources.check(trial.config)

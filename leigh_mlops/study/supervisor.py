@@ -46,6 +46,7 @@ class Supervisor:
     def __init__(self, journal: Journal, console: Console, process: SearchProcess) -> None:
         self.journal, self.console, self.process = journal, console, process
         self._signals: list[int] = []
+        self._announced: set[str] = set()
 
     def search(
         self, plan: SearchPlan, handle: EventHandler, announce: Callable[[SearchStart], None] = lambda start: None
@@ -55,7 +56,7 @@ class Supervisor:
         Args:
             plan: Request of each family; its folder gets a number for each start.
             handle: Called with each new event, after the journal.
-            announce: Called when the search of a family starts.
+            announce: Called when the search of a family starts for the first time.
 
         Returns:
             All trials of each family in the order in which they were drawn.
@@ -106,8 +107,10 @@ class Supervisor:
             match message:
                 case Heartbeat():
                     begin = self._report_start(begin)
-                case SearchStart():
-                    announce(message)
+                case SearchStart(family):
+                    if family not in self._announced:
+                        announce(message)
+                    self._announced.add(family)
                 case TrialEvent():
                     self._record_event(message, plan.spaces[message.family], trials[message.family])
                     handle(message)

@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from leigh_mlops.events import Drawn, Ended, EpochDone
-from leigh_mlops.search.request import Heartbeat, ProcessFailure, SearchCompletion, SearchRefusal, StartFailure
+from leigh_mlops.search.request import (
+    Heartbeat,
+    ProcessFailure,
+    SearchCompletion,
+    SearchRefusal,
+    SearchStart,
+    StartFailure,
+)
 
 EPOCHS = 4
 
@@ -34,6 +41,7 @@ def count_start() -> int:
 
 def tell(connection: Connection, done: int, epochs: int) -> bool:
     """Tell some epochs more; returns whether the trial is over."""
+    connection.send(SearchStart("resnext", None))
     if not done:
         connection.send(Drawn("resnext", 1, {}))
     for epoch in range(done + 1, min(done + epochs, EPOCHS) + 1):

@@ -11,6 +11,7 @@ from rich.console import Console
 from leigh_mlops.errors import LeighError, StoppedError
 from leigh_mlops.events import EpochDone, TrialEvent
 from leigh_mlops.search import SearchPlan, SearchProcess, SearchRequest, cluster_start, process
+from leigh_mlops.search.request import SearchStart
 from leigh_mlops.settings import SearchSpace
 from leigh_mlops.study import supervisor
 from leigh_mlops.study.supervisor import Supervisor
@@ -28,13 +29,15 @@ class Study:
         self.request = SearchRequest(space, folder / "data", folder / "resnext")
         self.journal = Journal(folder / "journal.jsonl")
         self.heard: list[TrialEvent] = []
+        self.starts: list[SearchStart] = []
 
         self.said = io.StringIO()
 
     def search(self, serve: Any, patience_s: float = 60.0) -> Any:
         console = Console(file=self.said, width=300)
         with SearchProcess(serve=serve, start_patience_s=patience_s) as searching:
-            found = Supervisor(self.journal, console, searching).search(SearchPlan([self.request]), self.heard.append)
+            plan = SearchPlan([self.request])
+            found = Supervisor(self.journal, console, searching).search(plan, self.heard.append, self.starts.append)
             return found["resnext"]
 
     def whats(self) -> list[str]:
@@ -65,6 +68,7 @@ def test_a_process_that_is_gone_is_started_again_where_it_was(serve: Any, study:
     trials = study.search(serve)
     assert [(trial.number, len(trial.epochs), trial.state) for trial in trials] == [(1, EPOCHS, "finished")]
     assert study.whats().count("started") == 2
+    assert study.starts == [SearchStart("resnext", None)]
     assert study.whats().count("drawn") == 1
     assert [event.epoch for event in study.journal.events if isinstance(event, EpochDone)] == [1, 2, 3, 4]
 
