@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from leigh_mlops.command_line import command_line
 from leigh_mlops.commands import Data, Platemap, Store, console, run
 
 
@@ -42,7 +43,9 @@ def evaluate(
 
         page = write_evaluation(out, scored, tracking, data)
         console.print(f"Wrote the page to {page}.", markup=False)
-    console.print(f"Next: python -m leigh_mlops.explain {model} --data {data} --out out-{data.stem}", markup=False)
+    words = [model, "--data", str(data), *([] if platemap is None else ["--platemap", str(platemap)])]
+    words += ["--out", f"out-{data.stem}", *tracking.typed_options(store)]
+    console.print(f"Next: {command_line('explain', *words)}", markup=False)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Command ``synthesize``: draw demo plates."""
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from leigh_mlops.command_line import command_line
 from leigh_mlops.commands import console, run, split_list
 from leigh_mlops.errors import LeighError
 from leigh_mlops.progress import Progress
@@ -126,7 +126,7 @@ def _print_summary(folder: Path, design: "DemoDesign") -> None:
             markup=False,
         )
     console.print("These images are synthetic: they test the software and show no biology.")
-    console.print(f"Next: {shlex.join(['python', '-m', 'leigh_mlops.ingest', str(folder)])}", markup=False)
+    console.print(f"Next: {command_line('ingest', str(folder))}", markup=False)
 
 
 if __name__ == "__main__":

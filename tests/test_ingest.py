@@ -7,6 +7,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from leigh_mlops.command_line import command_line
 from leigh_mlops.errors import LeighError
 from leigh_mlops.ingest import ingest
 from leigh_mlops.plates import read_table, write_table
@@ -54,7 +55,7 @@ def test_a_drawn_plate_is_ingested(tmp_path):
     assert "Image files not used: 1 (overview.png (not in Index.idx.xml))." in output
     assert "Listed files that do not exist: 1 (r02c02f01p01-ch2sk1fk1fl1.tiff)." in output
     assert "Bit depth of plate demo: 12 bits in 16-bit files." in output
-    assert f"Next: python -m leigh_mlops.tune --data {table}" in output.splitlines()[-1]
+    assert f"Next: {command_line('tune', '--data', str(table))}" in output.splitlines()[-1]
     assert len(read_table(table)) == 12
     values = json.loads(summary.read_text())
     assert (values["fields"], values["wells"]) == (12, 6)

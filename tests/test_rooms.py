@@ -11,9 +11,9 @@ import leigh_mlops
 
 PACKAGE = Path(leigh_mlops.__file__).parent
 ROOMS = [
-    "errors", "user_folders", "settings", "events", "trials", "sampling", "plates", "job_columns", "scores", "images",
-    "models", "training", "explanations", "progress", "report", "screening", "tracking", "search", "study", "jobs",
-    "api",
+    "errors", "command_line", "user_folders", "settings", "events", "trials", "sampling", "plates", "job_columns",
+    "scores", "images", "models", "training", "explanations", "progress", "report", "screening", "tracking", "search",
+    "study", "jobs", "api",
 ]  # fmt: skip
 CORE = ["plates", "scores", "images", "models", "training", "explanations"]
 COMMANDS = [

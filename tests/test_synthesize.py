@@ -4,6 +4,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from leigh_mlops.command_line import command_line
 from leigh_mlops.errors import LeighError
 from leigh_mlops.plates.demo import DemoDesign, find_twins, flawed_fields
 from leigh_mlops.plates.demo.design import CONFOUNDERS
@@ -28,7 +29,7 @@ def test_a_plain_plate_says_little(tmp_path):
     assert "differ in TMRM intensity and mitochondrial shape" in output
     for word in ("Confounder", "Flawed", "Twins", "plates"):
         assert word not in output
-    assert output.splitlines()[-1] == f"Next: python -m leigh_mlops.ingest {tmp_path / 'demo'}"
+    assert output.splitlines()[-1] == f"Next: {command_line('ingest', str(tmp_path / 'demo'))}"
 
 
 def test_what_was_asked_for_is_said_and_done(tmp_path):

@@ -34,6 +34,15 @@ def test_the_embedded_store_is_a_file_and_a_folder(tmp_path: Path, monkeypatch: 
     assert note.read_text() == "hello"
 
 
+def test_a_hint_opens_the_same_store_without_its_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Store.open().typed_options(None) == []
+    assert Store.open("other").typed_options("other") == ["--store", "other"]
+    given = Store.open("other")
+    given.uri = "postgresql://ada:secret@host/runs"
+    assert given.typed_options(given.uri) == ["--store", "postgresql://…@host/runs"]
+
+
 def test_what_is_logged_is_there(store: Store) -> None:
     with store.run("a", model="resnext") as run:
         run.log_params({"learning_rate": 0.001, "layers": [1, 2]})

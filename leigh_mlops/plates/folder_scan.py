@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from leigh_mlops.command_line import command_line
 from leigh_mlops.errors import LeighError, escape_unprintable
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.plates.folder_roles import SPLIT_PARTS, FolderPlace, FolderRoles, find_roles, is_step, split_part
@@ -146,8 +147,8 @@ def _no_match_message(root: Path, scan: Scan) -> str:
         f"for example {first.name!r}{reason}; "
         f"each name must contain the well, as in B03_s1.png (well B03, field 1): {shown}. Otherwise rename them, "
         f"choose a preset ({', '.join(PRESETS)}), give a pattern, or use a table (.parquet, .csv). Ordinary "
-        f"pictures in class folders, which are not fields of a plate, become a table with python -m leigh_mlops.ingest "
-        f"{shlex.quote(escape_unprintable(root))} --preset pictures --out pictures.parquet."
+        "pictures in class folders, which are not fields of a plate, become a table with "
+        f"{command_line('ingest', escape_unprintable(root), '--preset', 'pictures', '--out', 'pictures.parquet')}."
     )
 
 

@@ -1,6 +1,5 @@
 """Summary of the images found in a folder and of their flaws: numbers, the terminal's text, and the files written."""
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from leigh_mlops.command_line import command_line
 from leigh_mlops.errors import LeighError, escape_unprintable
 from leigh_mlops.plates import (
     FoundImages,
@@ -323,9 +323,9 @@ def print_next_step(
     if chosen and out is None:
         console.print("Next: run the same command with --out plate.parquet, which saves these options for a search.")
         return
-    words = ["python", "-m", "leigh_mlops.tune", "--data", str(out or data)]
+    words = ["--data", str(out or data)]
     if platemap is not None and out is None:
         words += ["--platemap", str(platemap)]
     if shares is not None:
         words += ["--shares", shares]
-    console.print(f"Next: {shlex.join(words)}", markup=False)
+    console.print(f"Next: {command_line('tune', *words)}", markup=False)

@@ -1,6 +1,5 @@
 """Console output of a study."""
 
-import shlex
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from leigh_mlops.command_line import command_line
 from leigh_mlops.events import Opened
 from leigh_mlops.plates import leaked_wells
 from leigh_mlops.plates.columns import Metadata
@@ -166,13 +166,12 @@ def print_result(
         for line in winner_lines(winner, data, confounds):
             console.print(line, markup=False)
     console.print()
-    viewer = shlex.join(["python", "-m", "leigh_mlops.ui", *store])
+    viewer = command_line("ui", *store)
     console.print(f"Results are stored in {where}. To open them, run: {viewer}", markup=False)
     best = next((winner for winner in winners if winner.version.name.endswith("iresnet")), winners[-1])
     folder = f"out-{best.version.name}-{best.version.version}"
-    command = ["python", "-m", "leigh_mlops.explain", best.version.uri]
-    command += ["--data", str(source or "demo"), "--out", folder]
-    console.print(f"Next: {shlex.join([*command, *store])}", markup=False)
+    words = [best.version.uri, "--data", str(source or "demo"), "--out", folder, *store]
+    console.print(f"Next: {command_line('explain', *words)}", markup=False)
 
 
 def winner_lines(winner: Winner, data: PreparedData, confounds: Confounds) -> list[str]:

@@ -7,6 +7,7 @@ import numpy as np
 from rich.console import Console
 
 from leigh_mlops import __version__
+from leigh_mlops.command_line import command_line
 from leigh_mlops.errors import LeighError
 from leigh_mlops.events import DataFacts, Ended, Opened, Paused, Resumed
 from leigh_mlops.models.device import default_device
@@ -192,19 +193,17 @@ class SearchStudy:
         if hopeless and delivered:
             saved.remove()
         else:
-            self.console.print("Continue with: python -m leigh_mlops.tune --resume")
+            self.console.print(f"Continue with: {command_line('tune', '--resume')}", markup=False)
 
     def _print_result(self, result: SearchResult, data: PreparedData, store: Store) -> None:
-        where = store.location
-        address = [] if self.store is None else ["--store", where if "://" in where else self.store]
         print_result(
             self.console,
             result.rows,
             result.winners,
             data,
             result.confounds,
-            where=where,
-            store=address,
+            where=store.location,
+            store=store.typed_options(self.store),
             source=self.options.source.path,
         )
 

@@ -76,6 +76,16 @@ class Store(Registry):
         """Location of the store, without passwords."""
         return redact_secrets(self.uri.removeprefix("sqlite:///"))
 
+    def typed_options(self, given: str | None) -> list[str]:
+        """Options by which another command opens this store; no password is among them.
+
+        Args:
+            given: Address with which the store was opened; None for the default, which needs no option.
+        """
+        if given is None:
+            return []
+        return ["--store", self.location if "://" in self.location else given]
+
     def _find_or_create_experiment(self, artifacts: str | None) -> str:
         found = self.client.get_experiment_by_name(EXPERIMENT)
         if found is not None:

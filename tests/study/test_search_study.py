@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from leigh_mlops.command_line import command_line
 from leigh_mlops.commands import stop_work
 from leigh_mlops.errors import LeighError, StoppedError
 from leigh_mlops.events import DataFacts, Drawn, Opened, Paused
@@ -158,7 +159,7 @@ def test_sigterm_pauses_a_search_at_every_moment(
     parent = Store.open(study.store).find_search_run(folder.name)
     assert parent is not None
     assert parent.client.get_run(parent.id).info.status == "KILLED"
-    assert said.getvalue().endswith("Continue with: python -m leigh_mlops.tune --resume\n")
+    assert said.getvalue().endswith(f"Continue with: {command_line('tune', '--resume')}\n")
 
 
 def test_sigterm_before_the_search_leaves_nothing(
