@@ -42,6 +42,7 @@ class JobColumn:
     SET_OWN_PLATE: Final = "prediction_set_own_plate"
     ENERGY: Final = "energy"
     TRUST: Final = "trust"
+    UNKNOWN_PLATE: Final = "unknown_plate"
     LATENT_DISTANCE: Final = "latent_distance"
     TARGET: Final = "counterfactual_target"
     NOTE: Final = "counterfactual_note"

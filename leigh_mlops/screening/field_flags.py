@@ -21,6 +21,7 @@ from leigh_mlops.scores.stain_order import better_orders
 from leigh_mlops.screening.well_table import WELL_COLUMNS, well_names
 
 __all__ = [
+    "OTHER_PLATE",
     "OWN_FLAGS",
     "TRUST_FLAGS",
     "FlagCounts",
@@ -35,16 +36,16 @@ __all__ = [
 ]
 
 _FLAW_NAMES = {"defocus": "out_of_focus", "empty": "empty", "saturation": "saturated"}
-_STAIN_ORDER, _OTHER_PLATE, _FAR = "stain order", "other plate", "far from training"
+_STAIN_ORDER, OTHER_PLATE, _FAR = "stain order", "other plate", "far from training"
 _ENERGY = "unusual energy"
 FLAGGED = "flagged"
 """Reason of a status: the field has a flag."""
 
-TRUST_FLAGS = (*_FLAW_NAMES, _STAIN_ORDER, _OTHER_PLATE, _FAR, _ENERGY)
-"""Flags of a field, in the order of the column ``trust``."""
+TRUST_FLAGS = (*_FLAW_NAMES, _STAIN_ORDER, OTHER_PLATE, _FAR, _ENERGY)
+"""Flags of a field and, ``other plate``, of its plate."""
 
-OWN_FLAGS = [name for name in TRUST_FLAGS if name != _OTHER_PLATE]
-"""Flags of the field itself, without that of its plate."""
+OWN_FLAGS = [name for name in TRUST_FLAGS if name != OTHER_PLATE]
+"""Flags of the field itself, in the order of the column ``trust``."""
 
 _EXCLUDING_FLAGS = ("defocus", "empty")
 _MAJORITY = 0.5
@@ -107,7 +108,7 @@ def trust_flags(fields: pd.DataFrame, package: ModelPackage) -> pd.DataFrame:
     flags[_STAIN_ORDER] = _stain_order(fields, package)
     if len(package.seen_digests):
         seen = fields[JobColumn.SEEN].astype(bool)
-        flags[_OTHER_PLATE] = ~seen.groupby(fields[Metadata.PLATE]).transform("any")
+        flags[OTHER_PLATE] = ~seen.groupby(fields[Metadata.PLATE]).transform("any")
     known = LatentMap.from_arrays(package.arrays)
     if known is not None and len(known.explained) and JobColumn.LATENT_DISTANCE in fields:
         flags[_FAR] = fields[JobColumn.LATENT_DISTANCE] > known.limit(OUTLIER_QUANTILE)
@@ -171,7 +172,7 @@ def find_unknown_plates(fields: pd.DataFrame, flags: pd.DataFrame, controls: "pd
         flags: Flags from `trust_flags`.
         controls: Whether each field lies in a control well.
     """
-    unknown = fields[flags[_OTHER_PLATE]]
+    unknown = fields[flags[OTHER_PLATE]]
     if unknown.empty:
         return None
     plates = tuple(sorted(unknown[Metadata.PLATE].astype(str).unique()))

@@ -23,6 +23,7 @@ from leigh_mlops.screening.compounds import (
     dose_column,
 )
 from leigh_mlops.screening.field_flags import (
+    OTHER_PLATE,
     OWN_FLAGS,
     FlagCounts,
     UnknownPlates,
@@ -152,7 +153,9 @@ def screen(
     classes = package.model.spec.classes if package.model.task == "classify" else ()
     flags = trust_flags(fields, package)
     out = is_unusable(fields, flags)
-    trusted = downgrade_flagged(fields, flags).assign(**{JobColumn.TRUST: _join_flags(flags)})
+    trusted = downgrade_flagged(fields, flags).assign(
+        **{JobColumn.TRUST: _join_flags(flags[OWN_FLAGS]), JobColumn.UNKNOWN_PLATE: flags[OTHER_PLATE]}
+    )
     wells, calibration = well_table(fields, classes, out), package.about.get("calibration")
     if fields.empty or not classes:
         hits = misclassified_wells(wells, classes)

@@ -1,5 +1,6 @@
 import math
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -136,6 +137,14 @@ def test_a_well_s_score_is_the_median_of_the_fields_that_count(package: ModelPac
     assert math.isnan(after["rescue_low"])
     assert found.fields["trust"].value_counts().to_dict() == {"": len(fields) - 1, "defocus": 1}
     assert found.unused == 2
+
+
+def test_a_new_plate_flags_none_of_its_fields(package: ModelPackage) -> None:
+    known = replace(package, arrays=package.arrays | {"training_digests": np.array([1], np.uint64)})
+    assert not screen(plate(), package).fields["unknown_plate"].any()
+    found = screen(plate(), known).fields
+    assert found["unknown_plate"].all()
+    assert set(found["trust"]) == {""}
 
 
 def test_plates_have_their_factors(package: ModelPackage) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from leigh_mlops.job_columns import AREA, ORACLE, JobColumn
 from leigh_mlops.jobs.blind_test import read_blind_result
 from leigh_mlops.jobs.reporting.blind_summary import summarise_blind_test
-from leigh_mlops.jobs.reporting.column_descriptions import TABLE_COLUMNS, column_meaning, explain_columns
+from leigh_mlops.jobs.reporting.column_descriptions import explain_columns, table_meanings
 from leigh_mlops.jobs.reporting.counterfactual_sentences import IMAGE_NAMES
 from leigh_mlops.jobs.reporting.field_sections import build_field_sections
 from leigh_mlops.jobs.reporting.job_tables import JobTables
@@ -102,7 +102,12 @@ def build_report(
     fields, wells, methods = tables.fields, tables.wells, tables.methods
     probable = probability_columns(wells, classes, tables.reference)
     names = [*fields, *wells]
-    meanings = {name: meaning for name in names if (meaning := column_meaning(name))}
+    verdicts = _verdict_columns(tables.verdicts)
+    explained = {
+        "wells": dict.fromkeys(names), "hits": tables.hits, "doses": tables.doses, "plates": tables.plates,
+        "scores": _score_names(tables), "verdicts": verdicts, "failures": tables.failures,
+    }  # fmt: skip
+    meanings = {key: table_meanings(key, columns) for key, columns in explained.items()}
     return JobReport(
         title=f"{Path(job['data']).name}, explained by {job['model']}",
         warnings=findings.warnings,
@@ -121,18 +126,23 @@ def build_report(
         plates=tables.plates,
         doses=tables.doses,
         scores={_CONFOUND_NAMES.get(name, name): scores for name, scores in tables.confounds.items()},
-        verdicts=_verdict_columns(tables.verdicts),
+        verdicts=verdicts,
         calibration=None if tables.calibration is None else _label_calibration(tables.calibration),
         methods=format_checks(methods),
         blind_test=summarise_blind_test(read_blind_result(out)),
         pictures=[ReportPicture(name, *words) for name, words in _PICTURES.items() if (out / name).exists()],
         failures=tables.failures,
-        columns=TABLE_COLUMNS | meanings | explain_columns(names),
+        columns=explain_columns(names),
+        meanings=meanings,
         rules={"What green, amber and red mean": QUALITY_RULE} if counterfactual_kinds(fields) else {},
         citation=_citation(package, job),
         references=bibtex_entries(_reference_keys(package, job, tables)),
         downloads={name: what for name, what in _FILES.items() if (out / name).exists()},
     )
+
+
+def _score_names(tables: JobTables) -> list[str]:
+    return [name for scores in tables.confounds.values() for name in scores]
 
 
 def _verdict_columns(verdicts: Columns) -> Columns:

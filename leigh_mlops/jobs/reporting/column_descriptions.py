@@ -7,7 +7,15 @@ from pathlib import Path
 from leigh_mlops.explanations import COUNTERFACTUAL_KINDS
 from leigh_mlops.report.image_files import atomic_write
 
-__all__ = ["CHANGE_COLUMNS", "COLUMNS", "TABLE_COLUMNS", "explain_columns", "column_meaning", "write_columns"]
+__all__ = [
+    "CHANGE_COLUMNS",
+    "COLUMNS",
+    "TABLE_COLUMNS",
+    "column_meaning",
+    "explain_columns",
+    "table_meanings",
+    "write_columns",
+]
 
 _WELL_INTERVAL_NOTE = "; in wells.parquet over the fields of this well and its plate's controls, not between wells"
 
@@ -17,7 +25,8 @@ COLUMNS = {
     "fields": "number of fields of the well that are scored",
     "fields_left_out": "number of fields of the well that are not scored: excluded, out of focus or empty",
     "flagged": "share of the well's fields with a flag, 0 to 1",
-    "trust": "reasons not to trust the field, joined by `; `; empty if there are none",
+    "trust": "reasons not to trust the field itself, joined by `; `; empty if there are none",
+    "unknown_plate": "whether the model has seen no field of the plate; its fields have no flag for that",
     "energy": "energy of the field: minus the log-sum-exp of the model's logits, in nats",
     "score": "log-odds of the healthy class over the diseased one, in nats",
     "calibrated_<class>": "calibrated probability of that class, 0 to 1",
@@ -203,6 +212,26 @@ TABLE_COLUMNS = {
 }
 """Meaning of the columns of hits, doses and plates, beside those of `COLUMNS`."""
 
+_POOLED_INTERVAL = "95 % interval of the rescue, percent, between the wells of the compound where there are several"
+_OWN_MEANINGS = {
+    "hits": {"rescue_interval": _POOLED_INTERVAL, "dose": "strongest dose, to which rescue and interval refer"},
+    "doses": {"rescue_interval": _POOLED_INTERVAL, "dose": "dose, in the unit of the plate map"},
+    "scores": {
+        "accuracy": "share of the wells whose class is predicted, 0 to 1",
+        "auc": "probability that a well of one class scores above one of the other, 0.5 to 1 where it is of any use",
+        "balanced_accuracy": TABLE_COLUMNS["balanced_accuracy"],
+        "majority_share": TABLE_COLUMNS["majority_share"],
+        "wells": "number of labelled wells on which the predictor is scored",
+    },
+    "verdicts": {
+        "target": "class as which the images should be predicted",
+        "images": "kind of image",
+        "fields": "number of fields that count",
+    },
+    "failures": {"reason": "why the file could not be explained"},
+}
+"""Meaning of columns that is another one in another table, by the key of the table on the page."""
+
 
 def explain_columns(columns: Iterable[object]) -> dict[str, str]:
     """Return the patterns that match some of the columns, with their meanings, in the order of `COLUMNS`.
@@ -226,6 +255,26 @@ def column_meaning(column: str) -> str:
         ('the most probable class', '')
     """
     return COLUMNS.get(_match_pattern(column) or "", "")
+
+
+def table_meanings(key: str, columns: Iterable[object]) -> dict[str, str]:
+    """Return the meanings of the columns of one table of the page; a column without one is left out.
+
+    Args:
+        key: Key of the table: ``wells``, ``hits``, ``doses``, ``plates``, ``scores``, ``verdicts`` or ``failures``.
+        columns: Names of its columns.
+
+    Example:
+        >>> table_meanings("scores", ["wells"])["wells"], table_meanings("plates", ["note"])["note"]
+        ('number of labelled wells on which the predictor is scored', 'remarks on the plate')
+    """
+    names = list(map(str, columns))
+    known = dict(_OWN_MEANINGS.get(key, {}))
+    if key == "wells" or (key == "hits" and "compound" not in names):  # hits without compounds are wells
+        known = {"probability": TABLE_COLUMNS["probability"]} | {name: column_meaning(name) for name in names}
+    elif key in ("hits", "doses", "plates"):
+        known = {name: TABLE_COLUMNS.get(name) or column_meaning(name) for name in names} | known
+    return {name: known[name] for name in names if known.get(name)}
 
 
 def write_columns(path: Path, columns: Iterable[object], *, changes: bool = False, compounds: bool = False) -> Path:

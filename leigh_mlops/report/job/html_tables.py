@@ -1,7 +1,7 @@
 """Tables of a report: cells as text, links to wells, numeric columns that sort as numbers."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,7 +113,7 @@ def table_from_columns(
     caption: str,
     table: Columns,
     *,
-    meanings: Callable[[str], str] = lambda _: "",
+    meanings: Mapping[str, str] | None = None,
     links: Mapping[str, Sequence[Sequence[tuple[str, str]]]] | None = None,
 ) -> Table:
     """Convert plain columns into a table.
@@ -122,11 +122,12 @@ def table_from_columns(
         key: Identifier of the table on the page.
         caption: Description of a row.
         table: Values by the name of their column.
-        meanings: Function from the name of a column to its meaning.
+        meanings: Meaning of each column, by its name.
         links: Column to the links of each of its cells.
     """
     leading = links or {}
-    columns = [Column(heading(name), _is_number(values), meanings(name)) for name, values in table.items()]
+    known = meanings or {}
+    columns = [Column(heading(name), _is_number(values), known.get(name, "")) for name, values in table.items()]
     nowhere = [()] * row_count(table)
     cells = [
         [Cell(column_text(name, value), at) for value, at in zip(values, leading.get(name, nowhere), strict=True)]

@@ -142,6 +142,7 @@ class JobReport:
         pictures: Pictures of the whole job.
         failures: Columns ``path`` and ``reason``.
         columns: Meaning of each column, by name or pattern.
+        meanings: Meaning of each column of a table, by the table's key and the column's name.
         rules: Descriptions of decision rules; heading to paragraph.
         citation: Citation of the software, in one sentence.
         references: BibTeX entries of the methods.
@@ -174,6 +175,7 @@ class JobReport:
     pictures: Sequence[ReportPicture] = ()
     failures: Columns = field(default_factory=dict)
     columns: Mapping[str, str] = field(default_factory=dict)
+    meanings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     rules: Mapping[str, str] = field(default_factory=dict)
     citation: str = ""
     references: Sequence[str] = ()

@@ -2,7 +2,7 @@
 
 import base64
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,7 @@ def write_job_report(folder: Path, report: JobReport) -> Path:
         ValueError: The path of a picture or a download is absolute.
     """
     names = page_names([(str(plate), str(well)) for plate, well in _well_keys(report.wells)])
-    meanings = _meanings(report)
-    for path, page in zip(names, _well_pages(report, names, meanings), strict=True):
+    for path, page in zip(names, _well_pages(report, names), strict=True):
         write_well_page(folder / "wells" / path, page)
     for page in (folder / "wells").glob("*.html"):
         if page.name not in names:  # of a well that no longer exists
@@ -60,7 +59,7 @@ def write_job_report(folder: Path, report: JobReport) -> Path:
         open_plates=_MAX_OPEN_PLATES,
         legends=legends(report.wells, report.metrics),
         map_data=_map_data(report, hrefs),
-        tables={table.key: table for table in _tables(report, hrefs, meanings)},
+        tables={table.key: table for table in _tables(report, hrefs)},
         strips=_score_strip_chart(report),
         latents=latent_chart(report.fields, report.wells, hrefs),
         curves=curve_charts(report.curves),
@@ -86,11 +85,7 @@ def _well_fields(report: JobReport) -> dict[tuple[Any, Any], list[int]]:
     return found
 
 
-def _meanings(report: JobReport) -> Callable[[str], str]:
-    return lambda name: report.columns.get(name, "")
-
-
-def _well_pages(report: JobReport, names: Sequence[str], meanings: Callable[[str], str]) -> Any:  # noqa: ANN401
+def _well_pages(report: JobReport, names: Sequence[str]) -> Any:  # noqa: ANN401
     """Yield the page of each well."""
     titles = [f"{plate}, well {well}" for plate, well in _well_keys(report.wells)]
     by_well = _well_fields(report)
@@ -107,7 +102,7 @@ def _well_pages(report: JobReport, names: Sequence[str], meanings: Callable[[str
             ],
             previous=Neighbour(titles[place - 1], names[place - 1]) if place else None,
             following=Neighbour(titles[place + 1], names[place + 1]) if place + 1 < len(names) else None,
-            meanings=report.columns,
+            meanings=report.meanings.get("wells", {}),
             root=report.root,
         )
 
@@ -126,7 +121,7 @@ def _map_data(report: JobReport, hrefs: Sequence[str]) -> dict[str, Any]:
     return {"metrics": [well_colours(report.wells, metric) for metric in report.metrics], "wells": wells}
 
 
-def _tables(report: JobReport, hrefs: Sequence[str], meanings: Callable[[str], str]) -> list[Table]:
+def _tables(report: JobReport, hrefs: Sequence[str]) -> list[Table]:
     shown = {name: report.wells[name] for name in report.well_columns if name in report.wells}
     found: list[tuple[str, str, Columns]] = [
         ("wells", "One row per well", shown),
@@ -142,6 +137,8 @@ def _tables(report: JobReport, hrefs: Sequence[str], meanings: Callable[[str], s
     for key, caption, table in found:
         if count := row_count(table):
             linked, links = _link_wells(_drop_interval_ends(table), report, hrefs if key != "doses" else ())
+            # One name has another meaning in another table, such as the wells of a compound and those of a score.
+            meanings = report.meanings.get(key, {})
             tables.append(table_from_columns(key, f"{caption}, {count} in all", linked, meanings=meanings, links=links))
     return tables
 

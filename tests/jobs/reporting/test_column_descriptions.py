@@ -11,6 +11,7 @@ from leigh_mlops.jobs.reporting.column_descriptions import (
     TABLE_COLUMNS,
     column_meaning,
     explain_columns,
+    table_meanings,
     write_columns,
 )
 from tests.images.test_regions import CHANNELS, field
@@ -78,6 +79,17 @@ def test_only_what_occurs_is_written(tmp_path: Path) -> None:
     written = write_columns(tmp_path / "columns.md", ["field", "latent_2"]).read_text().splitlines()
     assert [line.split("`")[1] for line in written if line.startswith("| `")] == ["field", "latent_<number>"]
     assert all("|" not in meaning for meaning in COLUMNS.values())
+
+
+def test_a_name_means_in_a_table_what_it_holds_there() -> None:
+    meant = {key: table_meanings(key, ["wells", "fields", "reason", "note"]) for key in ("scores", "verdicts")}
+    assert meant["scores"] == {"wells": "number of labelled wells on which the predictor is scored"}
+    assert meant["verdicts"] == {"fields": "number of fields that count"}
+    assert table_meanings("failures", ["reason"]) == {"reason": "why the file could not be explained"}
+    hits = table_meanings("hits", ["compound", "wells", "rescue_interval", "reason"])
+    assert (hits["wells"], hits["reason"]) == (TABLE_COLUMNS["wells"], TABLE_COLUMNS["reason"])
+    assert "wells.parquet" not in hits["rescue_interval"]
+    assert "wells.parquet" in table_meanings("hits", ["Metadata_Well", "rescue_interval"])["rescue_interval"]
 
 
 def test_what_intervals_and_factors_do_not_say_is_said() -> None:
