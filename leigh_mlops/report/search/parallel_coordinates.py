@@ -4,6 +4,7 @@ import html
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
@@ -28,6 +29,8 @@ from leigh_mlops.settings import Range, SearchSpace
 __all__ = ["parallel_coordinates", "hyperparameter_label", "drawn_value"]
 
 PIXELS_PER_AXIS = 120
+AXES_PER_ROW = 10  # as many as fit on a screen of 1280 pixels
+ROW_HEIGHT = 1.6
 MAX_LABEL_LENGTH = 18
 UNUSED = "not used"
 UNUSED_HEIGHT = -0.12
@@ -62,19 +65,23 @@ def parallel_coordinates(found: SearchRecords, space: SearchSpace) -> Chart | No
     if len(trials) < 2 or not space.space:
         return None
     axes = [_hyperparameter_axis(key, space, trials) for key in space.space]
-    axes += [_score_axis(trials, each.metric, each.mode) for each in space.objectives]
-    axes.append(_score_axis(trials, space.metric, space.mode))
-    traces = _rank_traces(axes, trials["name"].tolist())
+    scores = [_score_axis(trials, each.metric, each.mode) for each in space.objectives]
+    scores.append(_score_axis(trials, space.metric, space.mode))
+    rows = _divide_axes(axes, scores)
+    names = trials["name"].tolist()
+    traces = _rank_traces(rows, names)
     best = best_trial(trials, space)
     if best is not None:
-        heights = [axis.heights[trials["name"].tolist().index(best["name"])] for axis in axes]
-        line = {"x": list(range(len(axes))), "y": heights, "mode": "lines", "line": {"color": INK, "width": 3}}
+        x, y = _trial_line(rows, names.index(best["name"]))
+        line = {"x": x, "y": y, "mode": "lines", "line": {"color": INK, "width": 3}}
         traces.append(line | {"name": f"the best, {html.escape(best['name'])}", "hoverinfo": "skip"})
     caption = (
         f"One line per trial of {space.family} that has a score; the better end of a score is at the top. "
         f"A hyperparameter that a trial did not use stands at “{UNUSED}”."
     )
-    return Chart(space.family, caption, {"": _axes_figure(axes, traces)}, PIXELS_PER_AXIS * len(axes))
+    if len(rows) > 1:
+        caption += " Each row continues the same lines with further hyperparameters, and ends with the score."
+    return Chart(space.family, caption, {"": _axes_figure(rows, traces)}, PIXELS_PER_AXIS * max(map(len, rows)))
 
 
 def drawn_value(key: str, space: SearchSpace, config: Mapping[str, Any]) -> object:
@@ -149,7 +156,24 @@ def _tick_text(text: str) -> str:
     return "<br>".join(html.escape(part) for part in parts)
 
 
-def _rank_traces(axes: Sequence[ParallelAxis], names: Sequence[str]) -> list[dict[str, Any]]:
+def _divide_axes(axes: Sequence[ParallelAxis], scores: Sequence[ParallelAxis]) -> list[list[ParallelAxis]]:
+    """Rows of axes that fit on a screen, of about equal length, each with the scores at its end."""
+    count = math.ceil(len(axes) / max(1, AXES_PER_ROW - len(scores)))
+    ends = [round(len(axes) * row / count) for row in range(count + 1)]
+    return [[*axes[first:last], *scores] for first, last in pairwise(ends)]
+
+
+def _trial_line(rows: Sequence[Sequence[ParallelAxis]], trial: int) -> tuple[list[int | None], list[float | None]]:
+    """Line of one trial through all rows, with a gap after each; lower rows begin below 0."""
+    x: list[int | None] = []
+    y: list[float | None] = []
+    for number, axes in enumerate(rows):
+        x += [*range(len(axes)), None]
+        y += [*(axis.heights[trial] - ROW_HEIGHT * number for axis in axes), None]
+    return x, y
+
+
+def _rank_traces(rows: Sequence[Sequence[ParallelAxis]], names: Sequence[str]) -> list[dict[str, Any]]:
     """Traces of the lower half, the upper half and the best tenth, in this order; ``names`` begins with the best."""
     tenth, half = max(1, round(len(names) / 10)), max(1, len(names) // 2)
     groups = [
@@ -160,35 +184,41 @@ def _rank_traces(axes: Sequence[ParallelAxis], names: Sequence[str]) -> list[dic
     traces = []
     for label, first, last, colour, line_width, dash in groups:
         if last > first:
-            rows = range(first, last)
-            x = [*range(len(axes)), None] * len(rows)
-            y = [height for row in rows for height in [*(axis.heights[row] for axis in axes), None]]
+            lines = [_trial_line(rows, trial) for trial in range(first, last)]
             traces.append({
-                "x": x, "y": y, "mode": "lines", "name": f"{label} ({len(rows)})",
+                "x": [place for x, _ in lines for place in x], "y": [height for _, y in lines for height in y],
+                "mode": "lines", "name": f"{label} ({len(lines)})",
                 "opacity": 0.9 if line_width > 2 or len(names) <= 50 else 0.45,
                 "line": {"color": colour, "width": line_width, "dash": dash},
-                "meta": trace_meta([names[row] for row in rows], [len(axes) + 1] * len(rows)),
+                "meta": trace_meta(names[first:last], [len(x) for x, _ in lines]),
                 "hovertemplate": "%{text}<extra></extra>",
             })  # fmt: skip
     return traces
 
 
-def _axes_figure(axes: Sequence[ParallelAxis], traces: Sequence[dict[str, Any]]) -> Figure:
+def _axes_figure(rows: Sequence[Sequence[ParallelAxis]], traces: Sequence[dict[str, Any]]) -> Figure:
     lines = [
         {
-            "type": "line", "x0": place, "x1": place, "y0": 0, "y1": 1, "layer": "below",
-            "line": {"color": INK if place == len(axes) - 1 else GRID, "width": 2},
+            "type": "line", "x0": place, "x1": place, "y0": -ROW_HEIGHT * row, "y1": 1 - ROW_HEIGHT * row,
+            "layer": "below", "line": {"color": INK if place == len(axes) - 1 else GRID, "width": 2},
         }
+        for row, axes in enumerate(rows)
         for place in range(len(axes))
     ]  # fmt: skip
+    notes = [
+        note | {"y": note["y"] - ROW_HEIGHT * row}
+        for row, axes in enumerate(rows)
+        for place, axis in enumerate(axes)
+        for note in _axis_annotations(place, axis)
+    ]
     hidden = {"visible": False, "fixedrange": True}
     return figure(
         traces,
-        height=470,
-        annotations=[note for place, axis in enumerate(axes) for note in _axis_annotations(place, axis)],
+        height=470 * len(rows),
+        annotations=notes,
         shapes=lines,
-        xaxis=hidden | {"range": [-0.5, len(axes) - 0.4]},
-        yaxis=hidden | {"range": [-0.18, 1.3]},
+        xaxis=hidden | {"range": [-0.5, max(map(len, rows)) - 0.4]},
+        yaxis=hidden | {"range": [-0.18 - ROW_HEIGHT * (len(rows) - 1), 1.3]},
         margin={"l": 4, "r": 4, "t": 30, "b": 4},
     )
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from leigh_mlops.report.search.importance import MIN_TRIALS, importance, importance_chart
 from leigh_mlops.report.search.learning_curves import MAX_POINTS, learning_curves_chart, reference_comparison
-from leigh_mlops.report.search.parallel_coordinates import parallel_coordinates
+from leigh_mlops.report.search.parallel_coordinates import PIXELS_PER_AXIS, ROW_HEIGHT, parallel_coordinates
 from leigh_mlops.report.search.pareto import front_chart, front_rows, pareto_front
 from leigh_mlops.report.search.plotly_charts import jitter_offsets, needs_log_axis, padded_range
 from leigh_mlops.report.search.search_page import SearchRecords, search_page
@@ -225,7 +225,20 @@ def test_a_hyperparameter_that_was_not_drawn_stands_apart():
     assert "not used" in [note["text"] for note in figure["layout"]["annotations"]]
     best = next(trace for trace in figure["data"] if trace["name"].startswith("the best"))
     assert best["y"][3] == 0.0
-    assert best["y"][-1] == 1.0
+    assert best["y"][-2:] == [1.0, None]
+
+
+def test_many_hyperparameters_are_rows_that_fit_on_a_screen():
+    assert parallel_coordinates(records(trial(1, 0.4), trial(2, 0.5)), SPACE).width == PIXELS_PER_AXIS * 5
+    many = {f"architecture.part_{number}": [0, 1] for number in range(15)}
+    space = SPACE.replace_fields(space=many, published=dict.fromkeys(many, 0))
+    chart = parallel_coordinates(records(*(trial(n, 0.4 + n, config=space.published) for n in (1, 2))), space)
+    assert chart.width <= 1280
+    best = next(trace for trace in chart.figures[""]["data"] if trace["name"].startswith("the best"))
+    assert best["x"] == [*range(9), None, *range(8), None]
+    assert (best["y"][8], best["y"][-2]) == (1.0, pytest.approx(1 - ROW_HEIGHT))
+    names = [note["text"] for note in chart.figures[""]["layout"]["annotations"] if "<b>part" in note["text"]]
+    assert len(names) == 15
 
 
 def test_one_trial_has_no_parallel_coordinates():
