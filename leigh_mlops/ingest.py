@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,6 +55,12 @@ def ingest(
     plate_size: Annotated[
         int | None, typer.Option(help="Wells per plate (96, 384, 1536), if file names only number the wells.")
     ] = None,
+    tiles: Annotated[
+        int,
+        typer.Option(
+            help="Squares into which each rectangular field is cut along its longer side; 1 takes the centre square."
+        ),
+    ] = 1,
     exclude: Exclude = None,
     shares: Shares = None,
     image_size: Annotated[
@@ -79,6 +86,7 @@ def ingest(
         find_images,
         parse_repeat,
         parse_shares,
+        tile_rows,
     )
     from leigh_mlops.report.image_files import atomic_write
     from leigh_mlops.report.ingest_summary import (
@@ -105,6 +113,7 @@ def ingest(
         time=None if time is None else parse_repeat(time, "--time"),
         acquisition=None if acquisition is None else parse_repeat(acquisition, "--acquisition"),
     )
+    found = replace(found, table=tile_rows(found.table, tiles))
     rule = EXCLUDED_BY_DEFAULT if exclude is None else [name for name in split_list(exclude) or [] if name != "none"]
     quality_report = QualityReport(found.table) if names_only else _check_quality(found, image_size, rule)
     summary = summarize_images(found, quality_report, shares)
@@ -116,7 +125,7 @@ def ingest(
             temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     options = (channels, pattern, illumination, plate_size, exclude, time, acquisition)
     chosen = any(option is not None for option in options)
-    chosen |= z != "max" or found.preset == PICTURES
+    chosen |= z != "max" or tiles != 1 or found.preset == PICTURES
     print_next_step(console, data, out, platemap, found, quality_report, chosen=chosen, shares=shares)
 
 
@@ -144,9 +153,12 @@ def _check_quality(found: "FoundImages", image_size: int, rule: Sequence[str]) -
     from leigh_mlops.images import open_cache
     from leigh_mlops.plates import flag_fields, leave_out_treated
     from leigh_mlops.report.ingest_summary import QualityReport, has_missing_channel
+    from leigh_mlops.report.sentences import square_note
 
     with Progress(console, "reading images", len(found.table)) as progress:
         cache = open_cache(found.table, found.channels, image_size, progress=progress.advance)
+    if note := square_note(cache.field_size, found.table):
+        console.print(note)
     flags = flag_fields(leave_out_treated(found.table), cache.quality, exclude=rule)
     table = found.table.assign(**{str(name): flags[name] for name in flags})
     lacking = has_missing_channel(found)

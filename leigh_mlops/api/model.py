@@ -85,7 +85,8 @@ class Model:
     """A trained model, made by `load`.
 
     ``images`` are everywhere an image table, such as `read_plate` returns, or raw arrays: uint8 or uint16 counts as the
-    camera wrote them, (N, C, H, W) of any square size, or a list of (C, H, W). Size, bit depth, channels and the
+    camera wrote them, (N, C, H, W) of any size, or a list of (C, H, W). Of rectangular ones the centre
+    square is taken. Size, bit depth, channels and the
     level of the plate are handled as the ``explain`` command does. ``channels`` names the channels of arrays where
     they are not the model's in its order. ``controls`` is for models that are scaled by controls: the table of the
     whole plate, or raw arrays of its negative controls; other models ignore it.

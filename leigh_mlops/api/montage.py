@@ -170,7 +170,7 @@ def _read_image(files: FieldFiles | None) -> Floats:
     if files is None:
         raise LeighError("The field lacks a channel; add its file, or choose others with channels=.")
     image = read_field(files)
-    return raw_at_size(image, min(_MAX_SIDE, image.shape[1]), files)
+    return raw_at_size(image, min(_MAX_SIDE, *image.shape[1:]), files)
 
 
 def _title(row: "pd.Series[Any]", several: bool) -> str:

@@ -34,8 +34,8 @@ class ServedModel:
         """Answer one request.
 
         Args:
-            images: Raw counts as the camera wrote them, as numbers of any type, shape (N, C, H, W) with H = W of any
-                size, or a sequence of (C, H, W).
+            images: Raw counts as the camera wrote them, as numbers of any type, shape (N, C, H, W) of any size, or a
+                sequence of (C, H, W). Of rectangular images the centre square is taken.
             controls: Numbers of the images, from 0, that are negative controls of the plate from which all images
                 are; for a model that is scaled by controls.
             adjustment: Instead of controls, offset and gain of each channel, shape (2 C,), as an earlier answer or

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from leigh_mlops.errors import LeighError, escape_unprintable
 from leigh_mlops.images import FieldFiles, apply_adjustment, measure_field, pixel_digest, raw_at_size
 from leigh_mlops.images.source import Pixels
+from leigh_mlops.images.squares import Tile, cut_square
 from leigh_mlops.job_columns import QUALITY
 from leigh_mlops.models import ModelPackage
 
@@ -70,14 +71,13 @@ class FieldPreparation:
             stamp: See `Field`.
 
         Raises:
-            LeighError: The image's bit depth differs from the model's, it is not square, or an illumination image
-                does not fit.
+            LeighError: The image's bit depth differs from the model's, or an illumination image does not fit.
         """
         self.check_bit_depth(image, files)
         acquired = raw_at_size(image, self.package.model.spec.image_size, files)
         adjust = select_adjustment(self.adjust, plate, len(self.package.channels))
         seen = int(pixel_digest(image)) in self._seen
-        return Field(row, acquired, adjust, seen, stamp, self._measure_quality(image))
+        return Field(row, acquired, adjust, seen, stamp, self._measure_quality(image, files[0].planes[0].tile))
 
     def check_bit_depth(self, image: Pixels, files: FieldFiles) -> None:
         """Refuse an image of another bit depth than the model's.
@@ -92,8 +92,8 @@ class FieldPreparation:
                 f"images reach {full_scale}; give images of the same bit depth."
             )
 
-    def _measure_quality(self, image: Pixels) -> dict[str, float]:
-        measured = measure_field(image, self.package.channels)
+    def _measure_quality(self, image: Pixels, tile: Tile) -> dict[str, float]:
+        measured = measure_field([cut_square(plane, tile) for plane in image], self.package.channels)
         return {QUALITY(name): value for name, value in measured.items() if name.startswith(_QUALITY_PREFIXES)}
 
 

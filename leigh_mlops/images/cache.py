@@ -40,6 +40,8 @@ class PixelCache:
         full_scale: Largest raw intensity of the file type: 255 or 65535.
         digests: Shape (N,), uint64; identifies a field by its pixels as read.
         failures: Fields that could not be read.
+        field_size: Width and height of the fields as read, in pixels; None where a cache of earlier versions does not
+            say, whose fields are square.
         quality: N rows, numbered from 0; the columns of
             :func:`~leigh_mlops.images.measure.measure_field`, not a number in
             rows of failed fields.
@@ -54,6 +56,7 @@ class PixelCache:
     digests: npt.NDArray[np.uint64]
     failures: tuple[Failure, ...]
     quality: pd.DataFrame
+    field_size: tuple[int, int] | None = None
     adjust: npt.NDArray[np.float32] | None = None
 
     def raw(self, rows: npt.ArrayLike) -> npt.NDArray[np.float32]:
@@ -83,6 +86,7 @@ class PixelCache:
             digests=np.load(folder / "digests.npy"),
             failures=tuple(Failure(**failure) for failure in about["failures"]),
             quality=pd.DataFrame(np.load(folder / "quality.npy"), columns=about["quality"]),
+            field_size=tuple(about["size"]) if "size" in about else None,
         )
 
 

@@ -26,6 +26,7 @@ from leigh_mlops.images.read import read_planes
 from leigh_mlops.images.scratch import Scratch
 from leigh_mlops.images.sizes import counts_at_size, intensity_per_count
 from leigh_mlops.images.source import Pixels, TransientReadError
+from leigh_mlops.images.squares import CENTRE, cut_square
 
 __all__ = ["VERSION", "BuiltCache", "build_cache"]
 
@@ -50,11 +51,12 @@ class BuiltCache(NamedTuple):
 class _PixelFormat(NamedTuple):
     """Pixel format that all fields of a cache share."""
 
-    side: int
+    width: int
+    height: int
     bits: int
 
     def __str__(self) -> str:
-        return f"{self.side} x {self.side} pixels, {self.bits} bits"
+        return f"{self.width} x {self.height} pixels, {self.bits} bits"
 
 
 def build_cache(
@@ -135,9 +137,11 @@ class _CacheBuilder:
             self.has_transient_failures |= isinstance(error, TransientReadError)
             return
         self.digests[row] = pixel_digest(planes)
-        self.quality[row] = [value for plane in planes for value in measure_plane(plane).values()]
-        side = self.image_size if files[0].planes[0].picture else len(planes[0])  # pictures may differ in size
-        self.formats[row] = _PixelFormat(side, 8 * planes[0].dtype.itemsize)
+        first = files[0].planes[0]
+        squares = [cut_square(plane, first.tile) for plane in planes]
+        self.quality[row] = [value for square in squares for value in measure_plane(square).values()]
+        height, width = (self.image_size,) * 2 if first.picture else planes[0].shape  # pictures may differ in size
+        self.formats[row] = _PixelFormat(width, height, 8 * planes[0].dtype.itemsize)
         self._write(descriptor, row, counts)
 
     def _scratch(self) -> Scratch:
@@ -170,7 +174,7 @@ class _CacheBuilder:
 
     def _common_format(self) -> _PixelFormat:
         known = Counter(kind for kind in self.formats if kind)
-        return known.most_common(1)[0][0] if known else _PixelFormat(self.image_size, 16)
+        return known.most_common(1)[0][0] if known else _PixelFormat(self.image_size, self.image_size, 16)
 
     def _path(self, row: int) -> str:
         files = self.files[row]
@@ -178,12 +182,14 @@ class _CacheBuilder:
 
     def finish(self, channels: Sequence[str]) -> str:
         """Write the files beside the pixels, and return the key of the content."""
-        bits = self._common_format().bits
+        common = self._common_format()
+        bits = common.bits
         failures = [asdict(Failure(row, self._path(row), reason)) for row, reason in sorted(self.failures.items())]
         about = {
             "unit": intensity_per_count(np.dtype(f"u{bits // 8}")),
             "full_scale": 2**bits - 1,
             "failures": failures,
+            "size": [common.width, common.height],
             "quality": [f"{name}_{channel}" for channel in channels for name in QUALITY_NUMBERS],
         }
         np.save(self.folder / "digests.npy", self.digests)
@@ -197,6 +203,10 @@ class _CacheBuilder:
             failures,
             self._illumination_digests(),
         ]
+        # Squares of one field have its digest, by which it is known as seen whatever was cut out of it.
+        tiles = [files[0].planes[0].tile if files else CENTRE for files in self.files]
+        if set(tiles) != {CENTRE}:
+            content.append(tiles)
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:24]
 
     def _illumination_digests(self) -> list[list[int]]:

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from leigh_mlops.errors import LeighError
+from leigh_mlops.images.squares import CENTRE, Tile
 from leigh_mlops.plates.columns import Metadata
 
 __all__ = ["ChannelFiles", "FieldFiles", "Plane", "field_files"]
@@ -28,6 +30,7 @@ class Plane(NamedTuple):
         sample: Index of the plane among those packed in that page, from 0.
         samples: Number of planes that page is expected to hold.
         picture: Whether it is an ordinary picture: read as RGB and cropped to its centre square.
+        tile: Square that is cut out of a rectangular field.
     """
 
     path: Path
@@ -35,6 +38,7 @@ class Plane(NamedTuple):
     sample: int
     samples: int
     picture: bool = False
+    tile: Tile = CENTRE
 
 
 class ChannelFiles(NamedTuple):
@@ -57,7 +61,7 @@ def field_files(table: pd.DataFrame, channels: Sequence[str]) -> list[FieldFiles
     """The files of every row of an image table; ``None`` where a channel is missing.
 
     Channels whose columns name the same page are its packed planes in the order of the table's columns.
-    Rows where ``Metadata_Picture`` is true are ordinary pictures.
+    Rows where ``Metadata_Picture`` is true are ordinary pictures; ``Metadata_Tile`` names squares of fields.
 
     Args:
         table: An image table.
@@ -67,16 +71,28 @@ def field_files(table: pd.DataFrame, channels: Sequence[str]) -> list[FieldFiles
     texts = {channel: _ChannelColumns.from_table(table, channel) for channel in named}
     columns = [_channel_files(channel, texts) for channel in channels]
     fields = [None if None in field else field for field in zip(*columns, strict=True)]
-    if Metadata.PICTURE not in table:
-        return fields
-    return [
-        _mark_as_picture(field) if field and picture else field
-        for field, picture in zip(fields, table[Metadata.PICTURE] == True, strict=True)  # noqa: E712
-    ]
+    if Metadata.PICTURE in table:
+        pictures = (table[Metadata.PICTURE] == True).tolist()  # noqa: E712
+        fields = [_replace_planes(field, picture=picture) for field, picture in zip(fields, pictures, strict=True)]
+    if Metadata.TILE in table:
+        tiles = [_parse_tile(text) for text in _column_texts(table, Metadata.TILE)]
+        fields = [_replace_planes(field, tile=tile) for field, tile in zip(fields, tiles, strict=True)]
+    return fields
 
 
-def _mark_as_picture(field: FieldFiles) -> FieldFiles:
-    planes = [tuple(plane._replace(picture=True) for plane in channel.planes) for channel in field]
+def _parse_tile(text: str | None) -> Tile:
+    if text is None:
+        return CENTRE
+    number, count = _parse_sample(text)
+    if count < 1:
+        raise LeighError(f"The table has {text!r} in {Metadata.TILE}; write 2/3 for the second of three squares.")
+    return number, count
+
+
+def _replace_planes(field: FieldFiles | None, **changes: Any) -> FieldFiles | None:  # noqa: ANN401
+    if field is None:
+        return None
+    planes = [tuple(plane._replace(**changes) for plane in channel.planes) for channel in field]
     return tuple(channel._replace(planes=those) for channel, those in zip(field, planes, strict=True))
 
 

@@ -11,6 +11,7 @@ from leigh_mlops.errors import LeighError, escape_unprintable
 from leigh_mlops.images.field_files import ChannelFiles, FieldFiles
 from leigh_mlops.images.illumination import read_illumination
 from leigh_mlops.images.source import Pixels
+from leigh_mlops.images.squares import cut_square
 
 __all__ = ["check_image_size", "counts_at_size", "raw_at_size", "intensity_per_count"]
 
@@ -42,7 +43,7 @@ def raw_at_size(image: Pixels, image_size: int, files: FieldFiles) -> npt.NDArra
         Shape (C, S, S), in the units of the file, divided by illumination.
 
     Raises:
-        LeighError: The field is not square, or an illumination image does not fit.
+        LeighError: An illumination image does not fit.
     """
     unit = intensity_per_count(image.dtype)
     return np.stack(counts_at_size(image, image_size, files)).astype(np.float32) * np.float32(unit)
@@ -51,15 +52,11 @@ def raw_at_size(image: Pixels, image_size: int, files: FieldFiles) -> npt.NDArra
 def counts_at_size(planes: Sequence[Pixels] | Pixels, image_size: int, files: FieldFiles) -> list[Counts]:
     """Channels of one field at one size, each (S, S) uint16, in counts of :func:`intensity_per_count`.
 
+    Of a rectangular field the square is taken that its files name, the centre one by default.
+
     Raises:
-        LeighError: The field is not square, or an illumination image does not fit.
+        LeighError: An illumination image does not fit, or a square field should be cut into several squares.
     """
-    height, width = planes[0].shape
-    if height != width:
-        path = escape_unprintable(files[0].planes[0].path)
-        raise LeighError(
-            f"{path} has {width} x {height} pixels; fields must be square, so crop all of them to squares."
-        )
     return [_plane_counts(plane, image_size, channel) for plane, channel in zip(planes, files, strict=True)]
 
 
@@ -69,7 +66,8 @@ def intensity_per_count(dtype: np.dtype[Any]) -> float:
 
 
 def _plane_counts(plane: Pixels, image_size: int, channel: ChannelFiles) -> Counts:
-    raw = _resize_plane(_divide_by_illumination(plane, channel), image_size)
+    square = cut_square(_divide_by_illumination(plane, channel), channel.planes[0].tile)
+    raw = _resize_plane(square, image_size)
     counts: Counts = np.rint(np.clip(raw * np.float32(1 / intensity_per_count(plane.dtype)), 0, 65535)).astype(
         np.uint16
     )

@@ -32,6 +32,7 @@ from leigh_mlops.plates.split import (
     split_fingerprint,
 )
 from leigh_mlops.plates.table import check_table_path, read_table, table_channels, write_table
+from leigh_mlops.plates.tiles import tile_rows
 from leigh_mlops.plates.treatment import (
     COMPOUND_COLUMNS,
     TreatedCounts,
@@ -67,6 +68,7 @@ __all__ = [
     "well_compounds",
     "RepeatChoice",
     "parse_repeat",
+    "tile_rows",
     "differing_scales",
     "require_one_scale",
     "scale_phrases",

@@ -28,6 +28,7 @@ class Metadata:
     FLAGS: Final = "Metadata_Flags"
     EXCLUDED: Final = "Metadata_Excluded"
     PICTURE: Final = "Metadata_Picture"
+    TILE: Final = "Metadata_Tile"
     PLATE_MAP_NAME: Final = "Metadata_Plate_Map_Name"
     PERT_TYPE: Final = "Metadata_pert_type"
     CONTROL_TYPE: Final = "Metadata_control_type"

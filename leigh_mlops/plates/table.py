@@ -15,7 +15,7 @@ __all__ = ["KEY", "read_table", "table_channels", "set_column_types", "write_tab
 
 KEY = [Metadata.PLATE, Metadata.WELL, Metadata.SITE, Metadata.Z, Metadata.TIME, Metadata.ACQUISITION]
 _TABLE_SUFFIXES = (".parquet", ".csv")
-_TEXT = ("FileName_", "PathName_", "Frame_", "Illumination_", Metadata.FLAGS)
+_TEXT = ("FileName_", "PathName_", "Frame_", "Illumination_", Metadata.FLAGS, Metadata.TILE)
 
 
 def table_channels(table: pd.DataFrame) -> tuple[str, ...]:

@@ -1,9 +1,13 @@
-"""Sentences on scores for biologists."""
+"""Sentences on images and scores for biologists."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
 from leigh_mlops.plates import TreatedCounts, WellUse
+from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.class_balance import balance_sentences
 
 __all__ = [
@@ -17,6 +21,7 @@ __all__ = [
     "format_percent",
     "depth_lines",
     "metric_name",
+    "square_note",
     "comparison_sentences",
     "treated_sentences",
     "leak_sentence",
@@ -342,3 +347,19 @@ def intensity_sentences(channels: Sequence[str], changes: Sequence[Scores]) -> l
         f"{row['versions_p99']:.4g}; {100 * max(row['clipped'], 0):.2g} % of the pixels are newly black or saturated."
         for channel, row in zip(channels, changes, strict=True)
     ]
+
+
+def square_note(size: tuple[int, int] | None, table: pd.DataFrame) -> str:
+    """Describe which part of rectangular fields is used; empty for square ones and fields that are cut already.
+
+    Args:
+        size: Width and height of the fields in pixels; None if it is not known.
+        table: Image table.
+    """
+    if size is None or size[0] == size[1] or Metadata.TILE in table:
+        return ""
+    side, count = min(size), math.ceil(max(size) / min(size))
+    return (
+        f"Fields have {size[0]} x {size[1]} pixels: the centre {side} x {side} of each are used. "
+        f"ingest --tiles {count} cuts each into {count} squares that cover it."
+    )

@@ -97,8 +97,8 @@ class ModelCard:
         channels = ", ".join(map(_escape_markdown, self.package.channels))
         text = (
             'A request to the server is `{"inputs": [IMAGE, …]}` with raw counts of the camera: each image is a list '
-            f"of its channels ({channels}), each channel a list of rows, square, of any size. The input example of the "
-            "model is a field of its own plate."
+            f"of its channels ({channels}), each channel a list of rows, of any size; of rectangular images the centre "
+            "square is taken. The input example of the model is a field of its own plate."
         )
         if not self.package.scale.get("controls"):
             return text

@@ -35,7 +35,7 @@ from leigh_mlops.plates import (
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.progress import Progress
 from leigh_mlops.report.platemap_sentences import cell_sentence
-from leigh_mlops.report.sentences import depth_lines, format_count, leak_sentence, treated_sentences
+from leigh_mlops.report.sentences import depth_lines, format_count, leak_sentence, square_note, treated_sentences
 from leigh_mlops.report.terminal_tables import flag_table
 from leigh_mlops.training import PARTS, PreparedData
 
@@ -245,6 +245,8 @@ def add_pixels(
     """Add the pixels at one size, with a progress bar."""
     with Progress(console, f"reading images at {image_size} px", len(table)) as progress:
         cache = open_cache(table, channels, image_size, progress=progress.advance)
+    if note := square_note(cache.field_size, table):
+        console.print(f"  {note}")
     return PreparedData(table, tuple(channels), tuple(classes), cache, demo)
 
 

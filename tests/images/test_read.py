@@ -311,7 +311,21 @@ def test_an_illumination_that_can_not_be_is_refused(light: np.ndarray, said: str
     assert "light.npy" in str(caught.value)
 
 
-def test_a_field_that_is_not_square_is_refused_with_its_remedy(tmp_path: Path) -> None:
+def test_a_rectangular_field_is_its_centre_square(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", GREY)
-    with pytest.raises(LeighError, match="40 x 48 pixels; fields must be square"):
-        raw_at_size(read_image(tmp_path / "a.tif"), 32, (single(tmp_path / "a.tif"),))
+    files = (single(tmp_path / "a.tif"),)
+    image = read_image(tmp_path / "a.tif")
+    assert image.shape == (1, 48, 40)
+    np.testing.assert_array_equal(raw_at_size(image, 32, files), raw_at_size(image[:, 4:44], 32, files))
+
+
+def test_an_illumination_has_the_size_of_the_whole_field(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", GREY)
+    light = np.linspace(0.5, 1.5, GREY.size, dtype=np.float32).reshape(GREY.shape)
+    np.save(tmp_path / "light.npy", light)
+    np.save(tmp_path / "small.npy", light[4:44])
+    plain = single(tmp_path / "a.tif")
+    image = read_image(tmp_path / "a.tif")
+    found = raw_at_size(image, 32, (plain._replace(illumination=tmp_path / "light.npy"),))
+    cut = raw_at_size(image[:, 4:44], 32, (plain._replace(illumination=tmp_path / "small.npy"),))
+    np.testing.assert_array_equal(found, cut)
