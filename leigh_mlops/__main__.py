@@ -11,13 +11,14 @@ from leigh_mlops.platemap import platemap
 from leigh_mlops.promote import promote
 from leigh_mlops.synthesize import synthesize
 from leigh_mlops.train import train
+from leigh_mlops.trends import trends
 from leigh_mlops.tune import tune
 from leigh_mlops.ui import ui
 
 
 def main() -> None:
     """Run ``leigh COMMAND``."""
-    run(synthesize, platemap, ingest, augment, tune, train, evaluate, explain, blind, leaderboard, promote, ui)
+    run(synthesize, platemap, ingest, augment, tune, train, evaluate, explain, blind, trends, leaderboard, promote, ui)
 
 
 if __name__ == "__main__":

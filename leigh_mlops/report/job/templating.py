@@ -16,17 +16,17 @@ from leigh_mlops.report.job.plate_map import ramp_styles, signed_gradient
 __all__ = ["render_macro", "write_page"]
 
 
-def write_page(path: Path, template: str, script: str, **content: Any) -> Path:  # noqa: ANN401
+def write_page(path: Path, template: str, script: str | None, **content: Any) -> Path:  # noqa: ANN401
     """Write one page from a template.
 
     Args:
         path: The file to write.
         template: Name of the template.
-        script: Name of the template of its only script.
+        script: Name of the template of its only script; None for a page that runs none.
         content: Variables of the template; all text is escaped.
     """
     environment = _environment()
-    code, digest = _script(script)
+    code, digest = ("", "") if script is None else _script(script)
     page = environment.get_template(template).render(
         **content, script=Markup(code), digest=digest, colours=Markup(_colours()), gradient=Markup(signed_gradient())
     )
