@@ -16,7 +16,7 @@ COPY --chown=leigh deploy/requirements.lock deploy/install_requirements.sh ./
 ARG TORCH_INDEX=
 # Dependencies change less often than the code, so they get a layer of their own.
 RUN python -m venv .venv && TORCH_INDEX=$TORCH_INDEX sh install_requirements.sh
-COPY --chown=leigh pyproject.toml README.md LICENSE ./
+COPY --chown=leigh pyproject.toml README.md LICENSE deploy/nightly.sh ./
 COPY --chown=leigh leigh_mlops leigh_mlops
 RUN pip install --no-cache-dir --no-deps --no-build-isolation --editable .
 CMD ["python", "-m", "leigh_mlops.tune"]

@@ -1,5 +1,6 @@
 """The files of deploy/ are what Compose and KubeRay take, and hold no secret."""
 
+import configparser
 import copy
 import json
 import os
@@ -18,8 +19,10 @@ import yaml
 from tests.deploy import services
 
 ROOT = services.DEPLOY.parent
+NIGHTLY_VARIABLES = ("LEIGH_MODEL", "LEIGH_PLATES", "LEIGH_RESULTS")
 JOBS = ("rayjob-tune.yaml", "rayjob-explain.yaml")
 PINNED = re.compile(r"[\w./-]+:(?!latest)[\w.-]*\d[\w.-]*")
+OWN_IMAGE = "leigh_mlops:0.1.0"
 DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 
 
@@ -36,10 +39,14 @@ def compose_schema() -> dict:
     return json.loads(vendored.read_text())
 
 
-def pods(found: dict) -> Iterator[dict]:
+def templates_of(found: dict) -> list[dict]:
     cluster = found["spec"]["rayClusterSpec"]
     groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
-    for template in [found["spec"]["submitterPodTemplate"], *(group["template"] for group in groups)]:
+    return [found["spec"]["submitterPodTemplate"], *(group["template"] for group in groups)]
+
+
+def pods(found: dict) -> Iterator[dict]:
+    for template in templates_of(found):
         yield template["spec"]
 
 
@@ -125,6 +132,8 @@ def test_every_image_is_pinned() -> None:
     assert not PINNED.fullmatch("postgres:latest")
     assert not PINNED.fullmatch("postgres")
     images = [service["image"] for service in services.compose()["services"].values()]
+    assert [image for image in images if not (DIGEST.search(image) or image == OWN_IMAGE)] == []
+    images = [DIGEST.sub("", image) for image in images]
     images += [container["image"] for name in JOBS for pod in pods(job(name)) for container in pod["containers"]]
     bases = re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert [base for base in bases if not DIGEST.search(base)] == []
@@ -132,14 +141,120 @@ def test_every_image_is_pinned() -> None:
     assert [image for image in images if not PINNED.fullmatch(image)] == []
 
 
+def assert_confined(pod: dict) -> None:
+    """No token of Kubernetes, no further privileges, nothing writable but volumes, and limits of memory."""
+    assert pod["automountServiceAccountToken"] is False
+    writable = {volume["name"] for volume in pod["volumes"]}
+    for container in pod["containers"]:
+        context = container["securityContext"]
+        assert (context["allowPrivilegeEscalation"], context["readOnlyRootFilesystem"]) == (False, True)
+        assert context["capabilities"] == {"drop": ["ALL"]}
+        assert {"cpu", "memory"} <= container["resources"]["limits"].keys()
+        mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+        assert "/tmp" in mounts
+        assert set(mounts.values()) <= writable
+
+
+def test_workers_reach_neither_database_nor_object_store() -> None:
+    networks = {name: set(service["networks"]) for name, service in services.compose()["services"].items()}
+    kept = networks["postgres"] | networks["objects"]
+    assert networks["mlflow"] >= kept
+    assert not kept & (networks["ray-head"] | networks["ray-worker"])
+    assert networks["mlflow"] & networks["ray-worker"]
+    assert all(services.compose()["networks"][name] == {"internal": True} for name in kept)
+
+
+def test_pods_reach_each_other_and_the_server_alone() -> None:
+    policy = yaml.safe_load((services.DEPLOY / "networkpolicy.yaml").read_text())["spec"]
+    assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
+    (label,) = policy["podSelector"]["matchLabels"].items()
+    templates = [
+        cron_job()["spec"]["jobTemplate"]["spec"]["template"],
+        *(t for name in JOBS for t in templates_of(job(name))),
+    ]
+    assert all(label in template["metadata"]["labels"].items() for template in templates)
+    reached = [peer["podSelector"]["matchLabels"] for rule in policy["egress"] for peer in rule["to"]]
+    assert reached == [{"app": "leigh"}, {"app": "mlflow"}, {"k8s-app": "kube-dns"}]
+    assert all(
+        rule["ports"] for rule in policy["egress"] if rule["to"][0]["podSelector"]["matchLabels"] != {"app": "leigh"}
+    )
+
+
+def test_a_new_user_sees_nothing() -> None:
+    settings = configparser.ConfigParser()
+    settings.read(services.DEPLOY / "mlflow_auth.ini")
+    assert settings["mlflow"]["default_permission"] == "NO_PERMISSIONS"
+
+
+def cron_job() -> dict:
+    return yaml.safe_load((services.DEPLOY / "cronjob-nightly.yaml").read_text())
+
+
+def test_the_nightly_job_is_confined_and_never_runs_twice() -> None:
+    spec = cron_job()["spec"]
+    assert re.fullmatch(r"(\S+ ){4}\S+", spec["schedule"])
+    assert spec["concurrencyPolicy"] == "Forbid"
+    pod = spec["jobTemplate"]["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert_confined(pod)
+    (container,) = pod["containers"]
+    assert container["command"] == ["sh", "/app/nightly.sh"]
+    assert "deploy/nightly.sh" in (ROOT / "Dockerfile").read_text()
+    assert set(NIGHTLY_VARIABLES) <= {each["name"] for each in container["env"]}
+
+
+def test_the_timer_starts_the_service_that_is_confined() -> None:
+    service, timer = (configparser.RawConfigParser(strict=False) for _ in range(2))
+    for units in (service, timer):
+        units.optionxform = str  # type: ignore[assignment,method-assign]
+    service.read(services.DEPLOY / "leigh-nightly.service")
+    timer.read(services.DEPLOY / "leigh-nightly.timer")
+    assert timer["Timer"]["OnCalendar"]
+    assert timer["Install"]["WantedBy"] == "timers.target"
+    confined = service["Service"]
+    assert confined["ExecStart"].endswith("deploy/nightly.sh")
+    assert (confined["ProtectSystem"], confined["NoNewPrivileges"]) == ("strict", "true")
+    assert {"MemoryMax", "TasksMax", "User"} <= confined.keys()
+
+
+@pytest.mark.parametrize(("codes", "ended", "started"), [
+    ({}, 0, ["a", "b", "trends"]),
+    ({"a": 3}, 3, ["a", "b", "trends"]),
+    ({"a": 143}, 143, ["a"]),
+])  # fmt: skip
+def test_a_night_explains_what_is_not_finished(
+    tmp_path: Path, codes: dict[str, int], ended: int, started: list[str]
+) -> None:
+    results, plates, bin_folder = (tmp_path / name for name in ("results", "plates of today", "bin"))
+    for folder in (results / "done", plates / "a", plates / "done", bin_folder):
+        folder.mkdir(parents=True)
+    (plates / "b.parquet").touch()
+    (results / "done" / "job.json").write_text(json.dumps({"finished": True}, indent=2))
+    python = bin_folder / "python"
+    cases = "".join(f"*' --out {results}/{name}') exit {code};;\n" for name, code in codes.items())
+    python.write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\ncase " $*" in\n{cases.replace(chr(39), chr(34))}esac\n'
+    )
+    python.chmod(0o755)
+    variables = dict(zip(NIGHTLY_VARIABLES, ("models:/m/1", str(plates), str(results)), strict=True))
+    environment = variables | {"PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(["sh", str(services.DEPLOY / "nightly.sh")], env=environment, check=False)
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert [Path(call).name if "leigh_mlops.explain" in call else "trends" for call in calls] == started
+    assert done.returncode == ended
+
+
 def test_nothing_runs_as_root() -> None:
     for service in services.compose()["services"].values():
         assert service["user"].split(":")[0] not in ("", "0", "root")
         assert service["cap_drop"] == ["ALL"]
+        assert service["read_only"] is True
+        assert service["mem_limit"]
+        assert service["pids_limit"] <= 4096
     for name in JOBS:
         for pod in pods(job(name)):
             assert pod["securityContext"]["runAsNonRoot"]
-            assert all(not each["securityContext"]["allowPrivilegeEscalation"] for each in pod["containers"])
+            assert_confined(pod)
     lines = (ROOT / "Dockerfile").read_text().splitlines()
     users = [line.split()[1] for line in lines if line.startswith("USER ")]
     assert users == ["leigh"]
@@ -158,7 +273,7 @@ def test_secrets_come_from_outside() -> None:
         text = (services.DEPLOY / name).read_text()
         assert "secretRef: {name: leigh-tracking}" in text
         values = [each["value"] for pod in pods(job(name)) for c in pod["containers"] for each in c.get("env", [])]
-        assert set(values) <= {"/state", "/cache", "0"}
+        assert set(values) <= {"/state", "/cache", "/tmp", "0"}
     assert ".env" in (services.DEPLOY / ".gitignore").read_text().split()
     assert "deploy/.env" in (ROOT / ".dockerignore").read_text().split()
 
