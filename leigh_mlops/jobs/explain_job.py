@@ -105,8 +105,9 @@ class ExplainJob:
             LeighError: The version, the data or the folder do not fit, another process works on the folder, or a
                 worker died.
         """
-        lock = FileLock(self.out.absolute().with_name(f".{self.out.absolute().name}.lock"))
-        self.out.absolute().parent.mkdir(parents=True, exist_ok=True)
+        out = Path(os.path.realpath(self.out))  # whatever the spelling of the path, there is one lock
+        lock = FileLock(out.with_name(f".{out.name}.lock"))
+        out.parent.mkdir(parents=True, exist_ok=True)
         try:
             with lock.acquire(timeout=0), self._steps:
                 return self._run()

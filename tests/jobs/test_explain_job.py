@@ -176,11 +176,18 @@ def test_what_a_screen_is_asked_may_change_and_later_options_may_be_missing(job:
 
 
 def test_two_jobs_do_not_work_on_one_folder(job: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(job["out"].parent)
+    (job["out"].parent / "elsewhere").mkdir()
+    link = job["out"].parent / "elsewhere" / "link"
+    link.symlink_to(job["out"])
+    spellings = [job["out"], Path(job["out"].name), Path("elsewhere") / ".." / job["out"].name, link]
+
     def second(*_: object) -> None:
-        with pytest.raises(
-            LeighError, match=r"Another job is writing to .*; wait until it ends, or give another --out"
-        ):
-            ExplainJob(**job).run()
+        for out in spellings:
+            with pytest.raises(
+                LeighError, match=r"Another job is writing to .*; wait until it ends, or give another --out"
+            ):
+                ExplainJob(**job | {"out": out}).run()
         raise RuntimeError("refused")
 
     monkeypatch.setattr(ExplainJob, "_work", second)
