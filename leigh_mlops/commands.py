@@ -1,11 +1,13 @@
 """Shared parts of the commands: options, console, one-sentence errors, settings of libraries."""
 
+import errno
 import functools
 import os
 import signal
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -15,6 +17,7 @@ from rich.console import Console
 
 from leigh_mlops import __version__
 from leigh_mlops.errors import LeighError, StoppedError, escape_unprintable
+from leigh_mlops.user_folders import user_folder
 
 __all__ = [
     "ENVIRONMENT",
@@ -121,6 +124,8 @@ Seed = Annotated[int, typer.Option("--seed", min=0, help="Random seed of the spl
 SkipBroken = Annotated[bool, typer.Option("--skip-broken", help="Skip images that can't be read instead of stopping.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show the output of Ray and MLflow.")]
 
+_DISK_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+
 # These settings turn off telemetry and the output of the libraries.
 ENVIRONMENT = {
     "GIT_PYTHON_REFRESH": "quiet",
@@ -154,6 +159,7 @@ def run(*functions: Callable[..., Any]) -> None:
         signal.signal(signal.SIGINT, stop_work)
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    _keep_matplotlib_silent()
     if "--verbose" not in sys.argv:
         warnings.simplefilter("ignore")
     for stream in (sys.stdout, sys.stderr):
@@ -165,6 +171,13 @@ def run(*functions: Callable[..., Any]) -> None:
     for function in functions:
         app.command()(_handle_errors(function))
     app()
+
+
+def _keep_matplotlib_silent() -> None:
+    """Name a folder for matplotlib's cache where there is no home folder; it would warn of it in each process."""
+    if "MPLCONFIGDIR" not in os.environ and not os.access(os.path.expanduser("~"), os.W_OK):
+        with suppress(LeighError):
+            os.environ["MPLCONFIGDIR"] = str(user_folder("LEIGH_CACHE", "XDG_CACHE_HOME", ".cache") / "matplotlib")
 
 
 def stop_work(number: int, frame: FrameType | None) -> None:
@@ -202,13 +215,10 @@ def _handle_errors(function: Callable[..., Any]) -> Callable[..., Any]:
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
             raise typer.Exit(1) from None
         except OSError as error:
-            if error.filename is None:
+            sentence = _describe_disk_error(error)
+            if sentence is None:
                 raise
-            reason = (error.strerror or str(error)).lower()
-            print(
-                f"error: {escape_unprintable(error.filename)} cannot be used ({reason}); check the path.",
-                file=sys.stderr,
-            )
+            print(f"error: {sentence}", file=sys.stderr)
             raise typer.Exit(1) from None
         except KeyboardInterrupt as error:
             print("stopped; finished work is kept, and a batch job resumes when started again.", file=sys.stderr)
@@ -216,6 +226,22 @@ def _handle_errors(function: Callable[..., Any]) -> Callable[..., Any]:
             raise typer.Exit(128 + number) from None
 
     return wrapper
+
+
+def _describe_disk_error(error: OSError) -> str | None:
+    """Describe an error of a file or a disk, with its remedy; None for others, such as those of a connection."""
+    reason = escape_unprintable(error.strerror or error).strip().lower()
+    # A write to an open file that the disk refuses names no file.
+    if error.errno in _DISK_ERRNOS:
+        return (
+            f"a disk can't be written ({reason}); free space where results, store, cache and temporary files are, then "
+            "run the same command again."
+        )
+    if error.filename is not None:
+        return f"{escape_unprintable(error.filename)} cannot be used ({reason}); check the path."
+    if error.errno == errno.ENOENT:  # of tempfile, which lists the folders that it tried
+        return f"{reason}; name a folder that can be written to with TMPDIR."
+    return None
 
 
 def split_list(text: str | None) -> list[str] | None:

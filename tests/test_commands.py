@@ -1,8 +1,10 @@
 """A signal ends any command in the same words, and tells its number by the exit code."""
 
+import errno
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import typer
@@ -40,6 +42,53 @@ def test_sigterm_is_ctrl_c(
     assert ended
     words = "stopped; finished work is kept, and a batch job resumes when started again.\n"
     assert capsys.readouterr().err == (words if number else "")
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "a disk can't be written (no space left on device); free"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded", "/out/a"), "a disk can't be written (disk quota exceeded); free"),
+        (PermissionError(errno.EACCES, "Permission denied", "/out\n"), r"/out\n cannot be used (permission denied)"),
+        (FileNotFoundError(errno.ENOENT, "No usable temporary directory found"), "can be written to with TMPDIR"),
+    ],
+)
+def test_an_error_of_a_disk_is_one_sentence(
+    error: OSError, sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work() -> None:
+        raise error
+
+    monkeypatch.setattr("sys.argv", ["work"])
+    with pytest.raises(SystemExit) as caught:
+        run(work)
+    said = capsys.readouterr().err
+    assert (caught.value.code, said.count("\n")) == (1, 1)
+    assert sentence in said
+
+
+@pytest.mark.parametrize("has_home", [False, True])
+def test_matplotlib_has_a_folder_where_there_is_no_home(
+    has_home: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["work"])
+    monkeypatch.delenv("MPLCONFIGDIR", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path if has_home else tmp_path / "nowhere"))
+    monkeypatch.setenv("LEIGH_CACHE", str(tmp_path / "cache"))
+    found = []
+    with pytest.raises(SystemExit):
+        run(lambda: found.append(os.environ.get("MPLCONFIGDIR")))
+    os.environ.pop("MPLCONFIGDIR", None)
+    assert found == [None if has_home else str(tmp_path / "cache" / "matplotlib")]
+
+
+def test_an_error_that_is_none_of_a_disk_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def work() -> None:
+        raise ConnectionResetError("reset")
+
+    monkeypatch.setattr("sys.argv", ["work"])
+    with pytest.raises(ConnectionResetError):
+        run(work)
 
 
 def test_a_background_job_goes_on_at_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:

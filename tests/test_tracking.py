@@ -1,8 +1,11 @@
 import math
 import os
 import pickle
+import socket
+import sqlite3
 import subprocess
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 from leigh_mlops.errors import LeighError, StoppedError
 from leigh_mlops.models import ModelPackage, build_model, load_package, save_package
 from leigh_mlops.tracking import Run, Store, StoreUnavailableError, run_origin, source_revision
+from leigh_mlops.tracking import store as store_module
 from leigh_mlops.tracking.secrets import redact_secrets
 
 
@@ -156,6 +160,28 @@ def test_a_file_that_is_no_store_is_said(tmp_path: Path) -> None:
     (tmp_path / "garbage.db").write_text("this is no database " * 100)
     with pytest.raises(LeighError, match="can't be reached"):
         Store.open(f"sqlite:///{tmp_path}/garbage.db")
+
+
+def test_a_store_of_another_schema_is_left_as_it_is(tmp_path: Path) -> None:
+    Store.open(str(tmp_path))
+    file = tmp_path / "mlflow.db"
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = '400f98739977'")
+    before = file.read_bytes()
+    with pytest.raises(
+        LeighError, match=r"nothing in it was changed; copy it, then run: mlflow db upgrade sqlite:///.*"
+    ):
+        Store.open(str(tmp_path))
+    assert file.read_bytes() == before
+
+
+def test_a_server_that_never_answers_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "_ANSWER_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(LeighError, match=r"can't be reached \(no answer within 0.2 s"):
+            Store.open(address)
+    assert store_module._ANSWER_SECONDS < 20
 
 
 def test_class_names_with_any_letters_can_be_logged(store: Store) -> None:

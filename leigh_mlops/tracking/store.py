@@ -3,8 +3,11 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
+from urllib.request import HTTPRedirectHandler, build_opener
 
 import mlflow
 from filelock import FileLock
@@ -25,6 +28,35 @@ from leigh_mlops.tracking.store_errors import translate_store_errors
 __all__ = ["Store"]
 
 EXPERIMENT = "leigh"
+
+
+# MLflow waits two minutes for each answer, and asks several times.
+_ANSWER_SECONDS = 15.0
+_OTHER_SCHEMA = "out-of-date database schema"
+
+
+class _NoRedirect(HTTPRedirectHandler):
+    """Takes a redirect for an answer, wherever it leads."""
+
+    def redirect_request(self, *_: Any) -> None:  # noqa: ANN401
+        """Follow none."""
+
+
+def _require_answer(uri: str) -> None:
+    """Ask a server for anything; errors but silence are left to MLflow, which knows its certificates and passwords.
+
+    Raises:
+        TimeoutError: It does not answer.
+    """
+    try:
+        build_opener(_NoRedirect).open(uri, timeout=_ANSWER_SECONDS).close()
+    except URLError as error:  # an answer such as 401, too
+        if isinstance(error.reason, TimeoutError):
+            raise TimeoutError(f"no answer within {_ANSWER_SECONDS:g} s") from None
+    except TimeoutError:
+        raise TimeoutError(f"no answer within {_ANSWER_SECONDS:g} s") from None
+    except (OSError, ValueError, HTTPException):
+        pass
 
 
 class Store(Registry):
@@ -59,6 +91,8 @@ class Store(Registry):
                 if not uri.startswith("http"):
                     # MLflow tries for two minutes, also with a wrong password.
                     create_engine(uri).connect().close()
+                else:
+                    _require_answer(uri)
                 return cls(uri, None)
             file = Path(uri.removeprefix("sqlite:///")).absolute()
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -66,6 +100,11 @@ class Store(Registry):
             with FileLock(f"{file}.lock"):
                 return cls(f"sqlite:///{file}", (file.parent / "artifacts").as_uri())
         except (MlflowException, SQLAlchemyError, OSError, ValueError, ImportError) as error:
+            if _OTHER_SCHEMA in str(error):
+                raise LeighError(
+                    f"The store {redact_secrets(uri)} was made by another version of MLflow, and nothing in it was "
+                    f"changed; copy it, then run: mlflow db upgrade {redact_secrets(uri)}"
+                ) from None
             raise LeighError(
                 f"The store {redact_secrets(uri)} can't be reached ({first_line(error)}); "
                 "start the server, or give another --store."
