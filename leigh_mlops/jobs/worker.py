@@ -32,6 +32,7 @@ from leigh_mlops.jobs.saved_counterfactual import SavedCounterfactual
 from leigh_mlops.models import InverseError, Network, load_to_device
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.image_files import atomic_write
+from leigh_mlops.search.machine_faults import is_disk_full, is_machine_lost
 from leigh_mlops.training import image_bytes
 
 __all__ = ["FieldWorker", "WorkOrder", "check_prediction", "field_id", "fit_batch_size"]
@@ -126,13 +127,15 @@ class FieldWorker:
         """Return one record per field: its columns and pictures, or the reason of its failure."""
         try:
             return self._explain_together(read)
-        except Exception:  # an error of one field must not fail the others of the batch
+        except Exception as error:  # an error of one field must not fail the others of the batch
+            _raise_machine_fault(error)
             return [self._explain_one(field) for field in read]
 
     def _explain_one(self, field: Field) -> dict[str, Any]:
         try:
             return self._explain_together([field])[0]
         except Exception as error:  # the record of the field reports the error
+            _raise_machine_fault(error)
             return self._failure(field.row, error)
 
     def _failure(self, row: int, error: Exception) -> dict[str, Any]:
@@ -243,6 +246,12 @@ class FieldWorker:
         return FieldFolder(
             Path(self.order.out), field_id(self.table.iloc[field.row]), self.package, self.order.colour_limits
         )
+
+
+def _raise_machine_fault(error: Exception) -> None:
+    """Raise an error that is no field's fault: on a full disk all further fields would count as failed."""
+    if is_disk_full(error) or is_machine_lost(error):
+        raise error
 
 
 def _round_texture(texture: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, list[float]]:

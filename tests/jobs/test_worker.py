@@ -1,3 +1,5 @@
+import errno
+import os
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -80,6 +82,16 @@ def test_one_field_that_cannot_be_explained_does_not_take_its_neighbours(
     monkeypatch.setattr(FieldWorker, "_save", broken)
     records = worker.explain([0, 1, 2])
     assert [record.get("failure") for record in records] == [None, "3 pixels are not finite", None]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS])
+def test_a_full_disk_is_no_fields_fault(number: int, worker: FieldWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(worker_module.FieldWorker, "_save", fails)
+    with pytest.raises(OSError, match=os.strerror(number)):
+        worker.explain([0, 1])
 
 
 def test_another_bit_depth_is_a_failure(worker: FieldWorker) -> None:
