@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 from leigh_mlops import __version__
-from leigh_mlops.errors import LeighError, StoppedError, escape_unprintable
+from leigh_mlops.errors import LeighError, StoppedError, escape_unprintable, is_disk_full
 from leigh_mlops.user_folders import user_folder
 
 __all__ = [
@@ -124,8 +124,6 @@ Seed = Annotated[int, typer.Option("--seed", min=0, help="Random seed of the spl
 SkipBroken = Annotated[bool, typer.Option("--skip-broken", help="Skip images that can't be read instead of stopping.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show the output of Ray and MLflow.")]
 
-_DISK_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-
 # These settings turn off telemetry and the output of the libraries.
 ENVIRONMENT = {
     "GIT_PYTHON_REFRESH": "quiet",
@@ -231,8 +229,9 @@ def _handle_errors(function: Callable[..., Any]) -> Callable[..., Any]:
 def _describe_disk_error(error: OSError) -> str | None:
     """Describe an error of a file or a disk, with its remedy; None for others, such as those of a connection."""
     reason = escape_unprintable(error.strerror or error).strip().lower()
-    # A write to an open file that the disk refuses names no file.
-    if error.errno in _DISK_ERRNOS:
+    # A write to an open file that the disk refuses names no file, and a copied folder hides the reason.
+    if is_disk_full(error) or error.errno == errno.EIO:
+        reason = reason if error.errno else "no space left on device"
         return (
             f"a disk can't be written ({reason}); free space where results, store, cache and temporary files are, then "
             "run the same command again."

@@ -1,8 +1,12 @@
-"""Exceptions for errors that a user can fix and for signals, and formatting of paths in messages."""
+"""Exceptions for errors that a user can fix and for signals, recognition of full disks, and paths in messages."""
 
+import errno
+import os
 import signal
 
-__all__ = ["LeighError", "StoppedError", "escape_unprintable"]
+__all__ = ["LeighError", "StoppedError", "escape_unprintable", "is_disk_full"]
+
+_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
 
 
 class LeighError(ValueError):
@@ -23,6 +27,15 @@ class StoppedError(KeyboardInterrupt):
     def __init__(self, number: int = signal.SIGINT) -> None:
         super().__init__("it was stopped")
         self.number = number
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Return whether a full disk caused an error; wrapped errors are recognised by their message."""
+    words = [os.strerror(code) for code in _FULL_ERRNOS]
+    return any(
+        getattr(each, "errno", None) in _FULL_ERRNOS or any(word in str(each) for word in words)
+        for each in (error, error.__cause__, error.__context__)
+    )
 
 
 def escape_unprintable(text: object) -> str:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,6 +50,10 @@ def test_sigterm_is_ctrl_c(
     [
         (OSError(errno.ENOSPC, "No space left on device"), "a disk can't be written (no space left on device); free"),
         (OSError(errno.EDQUOT, "Disk quota exceeded", "/out/a"), "a disk can't be written (disk quota exceeded); free"),
+        (
+            shutil.Error([("a", "b", "[Errno 28] No space left on device: 'a'")]),
+            "written (no space left on device); free",
+        ),
         (PermissionError(errno.EACCES, "Permission denied", "/out\n"), r"/out\n cannot be used (permission denied)"),
         (FileNotFoundError(errno.ENOENT, "No usable temporary directory found"), "can be written to with TMPDIR"),
     ],

@@ -1,5 +1,6 @@
 """Model packages that someone made to do harm: each is refused in one sentence, and nothing of it is run."""
 
+import errno
 import json
 import os
 import pickle
@@ -538,6 +539,17 @@ def test_any_error_of_a_download_is_one_sentence(
         store.download(version, tmp_path / "again")
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 500
+
+
+def test_a_full_disk_is_not_laid_to_the_store(
+    embedded: tuple[Store, Version, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("shutil.copytree", fail)
+    with pytest.raises(LeighError, match=r"can't be copied, as .* is full; free space"):
+        embedded[0].download(embedded[1], tmp_path / "again")
 
 
 @pytest.mark.parametrize("content", ["[]", "5", '"text"', "null"])

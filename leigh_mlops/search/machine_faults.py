@@ -1,22 +1,13 @@
 """Failures not caused by a trial: full disks and lost machines."""
 
 import errno
-import os
 import socket
+
+from leigh_mlops.errors import is_disk_full
 
 __all__ = ["disk_full_message", "halt_reason", "is_disk_full", "is_machine_lost"]
 
-_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
 _LOST_ERRNOS = (errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.EROFS)
-
-
-def is_disk_full(error: BaseException) -> bool:
-    """Return whether a full disk caused an error; wrapped errors are recognised by their message."""
-    words = [os.strerror(code) for code in _FULL_ERRNOS]
-    return any(
-        getattr(each, "errno", None) in _FULL_ERRNOS or any(word in str(each) for word in words)
-        for each in (error, error.__cause__, error.__context__)
-    )
 
 
 def disk_full_message(error: BaseException) -> str:

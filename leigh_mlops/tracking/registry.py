@@ -18,7 +18,7 @@ from mlflow.models import Model
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking import MlflowClient
 
-from leigh_mlops.errors import LeighError
+from leigh_mlops.errors import LeighError, is_disk_full
 from leigh_mlops.models import ModelPackage, save_package
 from leigh_mlops.tracking.artifact_source import find_source
 from leigh_mlops.tracking.package_wheel import build_wheel
@@ -265,6 +265,11 @@ class Registry:
         except LeighError:
             raise
         except Exception as error:  # of a client for any kind of storage, a server's answer or the disk
+            if is_disk_full(error):
+                raise LeighError(
+                    f"The files of {version.uri} can't be copied, as {tempfile.gettempdir()} or {folder} is full; free "
+                    "space, or name another folder for temporary files with TMPDIR."
+                ) from None
             raise LeighError(
                 f"The files of {version.uri} can't be downloaded ({one_line(error)}); check the store that holds them."
             ) from None
