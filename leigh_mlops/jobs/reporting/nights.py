@@ -73,7 +73,7 @@ def _job_rows(folder: Path) -> list[dict[str, Any]]:
     common = {
         "begun": pd.Timestamp(job.get("begun") or job["ended"]).isoformat(),
         "model": str(job["model"]),
-        "folder": folder.name,
+        "folder": escape_unprintable(folder),
         "failed": job["failed"] / max(1, job["fields"]),
         "believed": _believed_share(folder / "counterfactuals.csv"),
     }

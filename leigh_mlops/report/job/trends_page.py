@@ -92,6 +92,9 @@ def _trend_chart(nights: Columns, name: str) -> PageChart:
         axes.axhline(_Z_PRIME_BAR, color=INK, linestyle="--", linewidth=1)
     else:
         axes.set_ylim(0, max(0.05, 1.1 * float(np.nanmax(values))) if np.nanmax(values) < 0.9 else 1.02)
+    # The charts share their times, also where some nights lack a value.
+    margin = max(0.5, 0.03 * float(times.max() - times.min()))
+    axes.set_xlim(times.min() - margin, times.max() + margin)
     locator = AutoDateLocator(maxticks=8)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))

@@ -34,7 +34,7 @@ def write_job(folder: Path, day: int, *, flagged: int = 0, plate: str = "P", **c
 def test_nights_are_in_the_order_of_their_jobs(tmp_path: Path) -> None:
     folders = [write_job(tmp_path / "b", 3, flagged=2), write_job(tmp_path / "a", 5), write_job(tmp_path / "c", 4)]
     found = collect_nights(folders).table
-    assert found["folder"].tolist() == ["b", "c", "a"]
+    assert [Path(folder).name for folder in found["folder"]] == ["b", "c", "a"]
     assert found["flagged"].tolist() == [0.2, 0.0, 0.0]
     assert found["z_prime_log_odds"].tolist() == pytest.approx([0.3, 0.4, 0.5])
     assert found["believed"].tolist() == pytest.approx([0.9] * 3)
@@ -51,7 +51,7 @@ def test_what_is_no_finished_job_is_left_out_with_the_reason(tmp_path: Path) -> 
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     nights = collect_nights([good, going, torn, foreign])
-    assert nights.table["folder"].tolist() == ["good"]
+    assert nights.table["folder"].tolist() == [str(good)]
     assert nights.table[["z_prime_log_odds", "believed"]].isna().all(axis=None)
     reasons = {folder.name: reason for folder, reason in nights.left_out.items()}
     assert (reasons["going"], reasons["foreign"]) == ("its job is not finished", "it holds no job")
