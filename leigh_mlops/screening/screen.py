@@ -153,9 +153,8 @@ def screen(
     classes = package.model.spec.classes if package.model.task == "classify" else ()
     flags = trust_flags(fields, package)
     out = is_unusable(fields, flags)
-    trusted = downgrade_flagged(fields, flags).assign(
-        **{JobColumn.TRUST: _join_flags(flags[OWN_FLAGS]), JobColumn.UNKNOWN_PLATE: flags[OTHER_PLATE]}
-    )
+    trusted = downgrade_flagged(fields, flags).assign(**{JobColumn.TRUST: _join_flags(flags[OWN_FLAGS])})
+    trusted[JobColumn.UNKNOWN_PLATE] = flags[OTHER_PLATE]
     wells, calibration = well_table(fields, classes, out), package.about.get("calibration")
     if fields.empty or not classes:
         hits = misclassified_wells(wells, classes)

@@ -74,7 +74,8 @@ def _trend_chart(nights: Columns, name: str) -> PageChart:
     """Draw one column over the times at which the jobs began, with the median of each model as a line."""
     title, unit, description = _CHARTS[name]
     values = float_values(nights[name])
-    times = np.array([date2num(datetime.fromisoformat(moment)) for moment in nights["begun"]])
+    moments = [datetime.fromisoformat(moment) for moment in nights["begun"]]
+    times = np.asarray(date2num(moments), np.float64)  # type: ignore[no-untyped-call]
     models = np.array([str(model) for model in nights["model"]], object)
     figure = new_figure(WIDTH, _HEIGHT)
     figure.patch.set_alpha(0)
@@ -95,9 +96,9 @@ def _trend_chart(nights: Columns, name: str) -> PageChart:
     # The charts share their times, also where some nights lack a value.
     margin = max(0.5, 0.03 * float(times.max() - times.min()))
     axes.set_xlim(times.min() - margin, times.max() + margin)
-    locator = AutoDateLocator(maxticks=8)
+    locator = AutoDateLocator(maxticks=8)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     style_axes(axes, x="", y=unit)
     axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return PageChart(title, figure, f"{description}. Each line is the median of a model's plates.")
