@@ -12,19 +12,21 @@ __all__ = ["BlockTransform", "dct_matrix"]
 
 @dataclass(frozen=True)
 class BlockTransform:
-    """Cyclic shift, rotation of the channels, and two-dimensional DCT-II of every block.
+    """Cyclic shift, rotation of the channels, two-dimensional DCT-II of every block, and turn of its coefficients.
 
     Attributes:
         side: Side p of the blocks in pixels; image sides are multiples of it.
         shift: Rows and columns by which blocks begin later, each from 0 to p - 1.
         rotation: Orthogonal matrix over the channels, shape (C, C).
         basis: Orthonormal DCT-II of one block, shape (p^2, p^2).
+        directions: Orthogonal matrix over the coefficients of a block, shape (C p^2, C p^2); none leaves them.
     """
 
     side: int
     shift: tuple[int, int]
     rotation: Tensor
     basis: Tensor
+    directions: Tensor | None = None
 
     def to_coefficients(self, images: Tensor, columns: Tensor | None = None) -> Tensor:
         """Coefficients (C p^2, n) of the n blocks of images (N, C, H, W), or of some columns of them.
@@ -39,12 +41,15 @@ class BlockTransform:
         if columns is not None:
             blocks = blocks[:, :, columns]
         mixed = self.rotation @ blocks.reshape(channels, -1)
-        return (self.basis @ mixed.view(blocks.shape)).view(channels * side * side, -1)
+        coefficients = (self.basis @ mixed.view(blocks.shape)).view(channels * side * side, -1)
+        return coefficients if self.directions is None else self.directions @ coefficients
 
     def to_images(self, coefficients: Tensor, shape: torch.Size) -> Tensor:
         """Images of a shape (N, C, H, W) from the coefficients of all their blocks."""
         count, channels, height, width = shape
         side = self.side
+        if self.directions is not None:
+            coefficients = self.directions.T @ coefficients
         blocks = self.basis.T @ coefficients.view(channels, side * side, -1)
         blocks = (self.rotation.T @ blocks.view(channels, -1)).view(
             channels, side, side, count, height // side, width // side

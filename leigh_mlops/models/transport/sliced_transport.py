@@ -1,6 +1,6 @@
 """Invertible transport of images from one class to another, as plain arrays."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +20,7 @@ _MOST_LAYERS = 1000
 _MOST_KNOTS = 2048
 _CHUNK_NUMBERS = 2**20
 _ORTHOGONAL = 1e-9
+_OF_TURNED = {"turned", "directions"}
 _LARGEST_NUMBER = 1e9
 
 Layer = tuple[BlockTransform, MapTables]
@@ -41,6 +42,8 @@ class SlicedTransport:
         widths: Width of a grid's cell, above 0, shape (R,).
         cells: Cell at whose beginning a knot stands, ascending, shape (R, K).
         values: Image of each knot, ascending, shape (R, K).
+        turned: Numbers of the layers that turn the coefficients of a block, ascending, shape (T,).
+        directions: Orthogonal matrices (C p^2, C p^2) of these layers, one after the other, flattened.
     """
 
     sides: npt.NDArray[np.int64]
@@ -50,11 +53,14 @@ class SlicedTransport:
     widths: npt.NDArray[np.float64]
     cells: npt.NDArray[np.int32]
     values: npt.NDArray[np.float32]
+    turned: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    directions: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
-        kinds = {"sides": "i", "shifts": "i", "rotations": "f", "lows": "f", "widths": "f", "cells": "i", "values": "f"}
-        typed = all(getattr(self, name).dtype.kind == kind for name, kind in kinds.items())
-        if not (typed and self._has_layers() and self._has_maps()):
+        integers = {"sides", "shifts", "cells", "turned"}
+        kinds = {each.name: getattr(self, each.name).dtype.kind for each in fields(self)}
+        typed = all(kind == ("i" if name in integers else "f") for name, kind in kinds.items())
+        if not (typed and self._has_layers() and self._has_directions() and self._has_maps()):
             raise LeighError("The stored transport between classes is damaged; train the model again.")
 
     def _has_layers(self) -> bool:
@@ -69,6 +75,28 @@ class SlicedTransport:
             return False
         products = rotations @ rotations.transpose(0, 2, 1) - np.eye(self.channels)
         return bool((np.abs(products) < _ORTHOGONAL).all())
+
+    def _has_directions(self) -> bool:
+        """Return whether each turned layer has an orthogonal matrix."""
+        turned, count = self.turned, len(self.sides)
+        if turned.ndim != 1 or self.directions.ndim != 1 or (np.diff(turned, prepend=-1, append=count) < 1).any():
+            return False
+        sizes = self.channels * np.square(self.sides[turned])
+        if self.directions.shape != (int(np.square(sizes).sum()),):
+            return False
+        if not (np.abs(self.directions) < 1 + _ORTHOGONAL).all():
+            return False
+        return all((np.abs(each @ each.T - np.eye(len(each))) < _ORTHOGONAL).all() for each in self._matrices.values())
+
+    @property
+    def _matrices(self) -> dict[int, npt.NDArray[np.float64]]:
+        """Matrix of each turned layer by the layer's number."""
+        sizes = (self.channels * np.square(self.sides[self.turned])).tolist()
+        parts = np.split(self.directions, np.cumsum(np.square(np.array(sizes, np.int64)))[:-1]) if sizes else []
+        return {
+            layer: part.reshape(size, size)
+            for layer, size, part in zip(self.turned.tolist(), sizes, parts, strict=True)
+        }
 
     def _has_maps(self) -> bool:
         """Return whether there is a strictly increasing map for each coefficient."""
@@ -134,18 +162,23 @@ class SlicedTransport:
     def _layers(self, dtype: torch.dtype) -> list[Layer]:
         ends = np.cumsum(self.channels * np.square(self.sides)).tolist()
         bases = {side: torch.from_numpy(dct_matrix(side)).to(dtype) for side in set(self.sides.tolist())}
+        matrices = {
+            number: torch.from_numpy(each.astype(np.float64)).to(dtype) for number, each in self._matrices.items()
+        }
         layers = []
         for number, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
             some = slice(start, end)
             maps = QuantileMaps(self.lows[some], self.widths[some], self.cells[some], self.values[some])
             side, (down, right) = int(self.sides[number]), self.shifts[number].tolist()
             rotation = torch.from_numpy(self.rotations[number].astype(np.float64)).to(dtype)
-            layers.append((BlockTransform(side, (down, right), rotation, bases[side]), MapTables(maps, dtype)))
+            transform = BlockTransform(side, (down, right), rotation, bases[side], matrices.get(number))
+            layers.append((transform, MapTables(maps, dtype)))
         return layers
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Return the transport as plain numeric arrays."""
-        return asdict(self)
+        """Return the transport as plain numeric arrays; those of turned layers only where there are such layers."""
+        arrays = asdict(self)
+        return {name: array for name, array in arrays.items() if len(self.turned) or name not in _OF_TURNED}
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, npt.NDArray[Any]]) -> "SlicedTransport":

@@ -1,11 +1,13 @@
 """Fit of a transport between two classes: multi-scale sliced optimal transport.
 
 After iterative distribution transfer (Pitié, Kokaram and Dahyot 2007) and sliced iterative flows on patches (Dai and
-Seljak 2021). Ours takes DCT coefficients of shifted blocks as directions in place of random or trained ones, rotates
-the channels at random, and shrinks each map by what random halves of the wells of one class differ.
+Seljak 2021). Ours takes DCT coefficients of shifted blocks, or the principal directions of these blocks, as directions
+in place of random or trained ones, rotates the channels at random, and shrinks each map by what random halves of the
+wells of one class differ.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +37,8 @@ class TransportPlan:
         mixes: Whether a layer rotates the channels at random; others keep them apart. The first one keeps them apart,
             so that each channel has the target's levels before textures are fitted: otherwise the little noise of a
             dark background is raised with the signal.
+        principal: Whether a layer maps the principal directions of both classes' blocks, all channels together, and not
+            their coefficients; no layer where it is empty.
         knots: Knots K of each map, about a tenth of them within each outer per cent.
         max_pixels: Pixels of each class that are read and held: memory is at most 8 C bytes for each, and
             about 500 MB beside.
@@ -44,6 +48,7 @@ class TransportPlan:
 
     sides: tuple[int, ...] = (*(1, 8, 4, 2, 16, 4, 8, 2) * 2, 8, 4, 2, 1)
     mixes: tuple[bool, ...] = (*(False, *(True,) * 7) * 2, *(True,) * 3, False)
+    principal: tuple[bool, ...] = ()
     knots: int = 160
     max_pixels: int = 2**23
     sample_numbers: int = 2**22
@@ -52,6 +57,8 @@ class TransportPlan:
     def __post_init__(self) -> None:
         if len(self.sides) != len(self.mixes) or not all(1 <= side <= 32 for side in self.sides):
             raise ValueError(f"layers have sides {self.sides} and mixes {self.mixes}; give both, sides from 1 to 32")
+        if self.principal and len(self.principal) != len(self.sides):
+            raise ValueError(f"{len(self.sides)} layers have {len(self.principal)} entries of principal; give one each")
         if self.knots < 8 or min(self.max_pixels, self.sample_numbers, self.min_blocks) < 1:
             raise ValueError(f"{self} can't be fitted; give at least 8 knots, and numbers above 0")
 
@@ -62,6 +69,15 @@ class TransportPlan:
         tail = np.linspace(0, _TAIL, outer)[:-1]
         inner = np.linspace(_TAIL, 1 - _TAIL, self.knots - 2 * len(tail))
         return np.concatenate([tail, inner, 1 - tail[::-1]])
+
+
+class _Turn(NamedTuple):
+    """Orthogonal transform of one layer, see `SlicedTransport`."""
+
+    side: int
+    shift: tuple[int, ...]
+    rotation: Doubles
+    directions: Doubles | None
 
 
 class _Sample:
@@ -131,14 +147,18 @@ def fit_transport(
     _check_shapes(ours.images.shape, theirs.images.shape, plan, source.name, target.name)
     channels = ours.images.shape[1]
     transforms, layers = [], []
-    for side, is_mixed in zip(plan.sides, plan.mixes, strict=True):
+    for number, (side, is_mixed) in enumerate(zip(plan.sides, plan.mixes, strict=True)):
         rotation = _random_rotation(channels, turns) if is_mixed else np.eye(channels)
         shift = tuple(turns.integers(0, side, 2).tolist())
         basis = torch.from_numpy(dct_matrix(side)).float()
         transform = BlockTransform(side, shift, torch.from_numpy(rotation).float(), basis)
+        directions = None
+        if plan.principal and plan.principal[number]:
+            directions = _principal_directions(ours, theirs, transform, rng)
+            transform = replace(transform, directions=torch.from_numpy(directions).float())
         maps = _fit_layer(ours, theirs, transform, plan.probabilities, shrink, rng)
         ours.advance(transform, maps)
-        transforms.append((side, shift, rotation))
+        transforms.append(_Turn(side, shift, rotation, directions))
         layers.append(maps)
     return _assemble(transforms, layers, channels)
 
@@ -193,15 +213,25 @@ def _random_rotation(channels: int, rng: np.random.Generator) -> Doubles:
     return rotation
 
 
-def _assemble(
-    transforms: list[tuple[int, tuple[int, ...], Doubles]], layers: list[QuantileMaps], channels: int
-) -> SlicedTransport:
+def _principal_directions(
+    ours: _Sample, theirs: _Sample, transform: BlockTransform, rng: np.random.Generator
+) -> Doubles:
+    """Eigenvectors, as rows, of the mean of both classes' covariances of the coefficients of a block."""
+    covariances = [np.cov(sample.coefficients(transform, rng)[0], dtype=np.float64) for sample in (ours, theirs)]
+    vectors: Doubles = np.linalg.eigh(np.atleast_2d(np.mean(covariances, axis=0)))[1]
+    return vectors.T
+
+
+def _assemble(transforms: list[_Turn], layers: list[QuantileMaps], channels: int) -> SlicedTransport:
+    turns = {number: each.directions for number, each in enumerate(transforms) if each.directions is not None}
     return SlicedTransport(
-        sides=np.array([side for side, _, _ in transforms], np.int64),
-        shifts=np.array([shift for _, shift, _ in transforms], np.int64).reshape(-1, 2),
-        rotations=np.array([rotation for _, _, rotation in transforms]).reshape(-1, channels, channels),
+        sides=np.array([each.side for each in transforms], np.int64),
+        shifts=np.array([each.shift for each in transforms], np.int64).reshape(-1, 2),
+        rotations=np.array([each.rotation for each in transforms]).reshape(-1, channels, channels),
         lows=np.concatenate([maps.lows for maps in layers]),
         widths=np.concatenate([maps.widths for maps in layers]),
         cells=np.concatenate([maps.cells for maps in layers]),
         values=np.concatenate([maps.values for maps in layers]),
+        turned=np.array(list(turns), np.int64),
+        directions=np.concatenate([np.zeros(0), *(each.ravel() for each in turns.values())]),
     )

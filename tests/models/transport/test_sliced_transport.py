@@ -6,7 +6,13 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.models.transport import ClassFields, SlicedTransport, TransportPlan, fit_transport
 from leigh_mlops.models.transport.block_transform import dct_matrix
 
-PLAN = TransportPlan(sides=(1, 4, 2, 8, 1), mixes=(True, False, True, True, False), knots=40, sample_numbers=2**16)
+PLAN = TransportPlan(
+    sides=(1, 4, 2, 8, 1),
+    mixes=(True, False, True, True, False),
+    principal=(False, True, True, False, False),
+    knots=40,
+    sample_numbers=2**16,
+)
 
 
 def images(count, seed=0, size=16, channels=3):
@@ -34,8 +40,9 @@ def apply_slowly(transport, images):
     """Every block of every layer in plain loops."""
     channels, images, first = transport.channels, images.astype(np.float64), 0
     count, _, height, width = images.shape
-    for side, shift, rotation in zip(transport.sides, transport.shifts, transport.rotations, strict=True):
-        basis = dct_matrix(side)
+    turns = directions_by_layer(transport)
+    for layer, (side, shift) in enumerate(zip(transport.sides, transport.shifts, strict=True)):
+        rotation, basis, turn = transport.rotations[layer], dct_matrix(side), turns[layer]
         after = images.copy()
         for place in range(count):
             for row in range(0, height, side):
@@ -43,14 +50,25 @@ def apply_slowly(transport, images):
                     down = (np.arange(side)[:, None] + row + shift[0]) % height
                     right = (np.arange(side)[None] + column + shift[1]) % width
                     block = rotation @ images[place][:, down, right].reshape(channels, -1)
-                    numbers = block @ basis.T
+                    numbers = (turn @ (block @ basis.T).ravel()).reshape(channels, -1)
                     for channel in range(channels):
                         for frequency in range(side**2):
                             at = first + channel * side**2 + frequency
                             numbers[channel, frequency] = map_slowly(transport, at, numbers[channel, frequency])
+                    numbers = (turn.T @ numbers.ravel()).reshape(channels, -1)
                     after[place][:, down, right] = (rotation.T @ (numbers @ basis)).reshape(channels, side, side)
         images, first = after, first + channels * side**2
     return images
+
+
+def directions_by_layer(transport):
+    found, given = [], transport.directions
+    for layer, side in enumerate(transport.sides):
+        size = transport.channels * side**2
+        is_turned = layer in transport.turned
+        found.append(given[: size**2].reshape(size, size) if is_turned else np.eye(size))
+        given = given[size**2 if is_turned else 0 :]
+    return found
 
 
 def map_slowly(transport, at, number):
@@ -143,7 +161,10 @@ def hostile(array):
     yield -array
 
 
-@pytest.mark.parametrize("name", ["sides", "shifts", "rotations", "lows", "widths", "cells", "values"])
+ARRAYS = ("sides", "shifts", "rotations", "lows", "widths", "cells", "values", "turned", "directions")
+
+
+@pytest.mark.parametrize("name", ARRAYS)
 def test_hostile_arrays_are_refused_or_harmless(transport, name):
     arrays = transport.to_arrays()
     refused = 0
@@ -166,6 +187,16 @@ def test_maps_that_do_not_increase_and_matrices_that_are_no_rotations_are_refuse
             SlicedTransport.from_arrays(arrays | {name: equal})
     with pytest.raises(LeighError, match="damaged"):
         SlicedTransport.from_arrays(arrays | {"rotations": 1.001 * arrays["rotations"]})
+    with pytest.raises(LeighError, match="damaged"):
+        SlicedTransport.from_arrays(arrays | {"directions": 1.001 * arrays["directions"]})
+
+
+def test_a_transport_without_turned_layers_has_the_arrays_of_earlier_versions():
+    plan = TransportPlan(sides=(1, 4), mixes=(False, True), knots=40, sample_numbers=2**12)
+    made = fit_transport(fields(images(40)), fields(images(40, seed=1) + 1, "TT"), plan=plan)
+    arrays, drawn = made.to_arrays(), images(2, seed=7)
+    assert set(arrays) == set(ARRAYS) - {"turned", "directions"}
+    np.testing.assert_array_equal(SlicedTransport.from_arrays(arrays).apply(drawn), made.apply(drawn))
 
 
 def test_huge_blocks_are_refused_before_memory_is_taken(transport):

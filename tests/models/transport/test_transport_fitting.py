@@ -48,6 +48,20 @@ def test_texture_and_correlation_of_the_target_are_made():
     assert np.abs(describe(found) - goal).max() < 0.1
 
 
+def test_one_layer_of_principal_directions_makes_a_correlation():
+    source, target, unseen = (np.random.default_rng(seed).normal(size=(60, 2, 16, 16)) for seed in range(3))
+    target[:, 1] = 0.9 * target[:, 0] + 0.4 * target[:, 1]
+    source, target, unseen = (each.astype(np.float32) for each in (source, target, unseen))
+
+    def correlation(principal):
+        plan = TransportPlan(sides=(1,), mixes=(False,), principal=principal)
+        found = fit_transport(fields(source), fields(target, name="TT"), plan=plan, shrink=0).apply(unseen)
+        return np.corrcoef(found[:, 0].ravel(), found[:, 1].ravel())[0, 1]
+
+    assert abs(correlation(())) < 0.1
+    assert correlation((True,)) > 0.85
+
+
 def test_a_class_is_left_as_it_is_and_shrinkage_is_why():
     drawn, unseen = images(100, 0), images(20, 2)
     first, second = fields(drawn[::2]), fields(drawn[1::2], name="also DS")
@@ -131,7 +145,9 @@ def test_what_cannot_be_fitted_is_refused():
         fit_transport(fields(source), fields(source, name="TT"), plan=PLAN, shrink=-1)
 
 
-@pytest.mark.parametrize("wrong", [{"sides": (0,), "mixes": (True,)}, {"mixes": (True,)}, {"knots": 3}])
+@pytest.mark.parametrize(
+    "wrong", [{"sides": (0,), "mixes": (True,)}, {"mixes": (True,)}, {"knots": 3}, {"principal": (True,)}]
+)
 def test_plans_out_of_bounds_are_refused(wrong):
     with pytest.raises(ValueError, match="give"):
         TransportPlan(**wrong)
