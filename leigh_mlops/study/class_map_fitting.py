@@ -1,6 +1,7 @@
 """Fit of the maps between classes on the training wells of a study."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ from leigh_mlops.models.transport import (
 )
 from leigh_mlops.models.transport.class_maps import Pair
 from leigh_mlops.plates.columns import Metadata
-from leigh_mlops.study.transport_choice import choose_transport
+from leigh_mlops.study.transport_choice import TransportChoice, choose_transport
 from leigh_mlops.training import PreparedData
 
 __all__ = ["MOST_CLASSES", "class_fields", "class_pairs", "fit_class_maps", "fit_shams", "halve_wells", "match_plates"]
@@ -28,7 +29,7 @@ MOST_CLASSES = 4
 """Number of classes up to which there are maps between all pairs; with more, to and from the largest class only."""
 
 _UNFITTED = "nothing"
-_SHAM_PLAN = TransportPlan(max_pixels=2**22)  # half the wells hold half the fields
+_SHAM_PIXELS = 2**22  # half the wells hold half the fields
 
 Rows = npt.NDArray[np.int64]
 
@@ -45,7 +46,7 @@ def fit_class_maps(data: PreparedData, scale: IntensityScale, seed: int = 0) -> 
         seed: Of samples, shifts and rotations.
     """
     maps: dict[str, dict[Pair, ClassMap]] = {name: {} for name in (TRANSPORT, *REFERENCES) if name != _UNFITTED}
-    train, wells, least_shrink = data.rows("train"), data.wells, 1.0
+    train, wells, choices = data.rows("train"), data.wells, list[TransportChoice]()
     plates = data.table[Metadata.PLATE].astype(str).to_numpy(str)
     for pair in class_pairs(data.labels[train]):
         ours, theirs = (train[data.labels[train] == label] for label in pair)
@@ -53,17 +54,23 @@ def fit_class_maps(data: PreparedData, scale: IntensityScale, seed: int = 0) -> 
         source, target = (
             class_fields(data, scale, some, data.classes[label]) for some, label in zip(rows, pair, strict=True)
         )
-        shrink, chosen_seed = choose_transport(source, target, scale, seed)
-        maps[TRANSPORT][pair] = fit_transport(source, target, seed=chosen_seed, shrink=shrink)
-        least_shrink = min(least_shrink, shrink)
+        choice = choose_transport(source, target, scale, seed)
+        maps[TRANSPORT][pair] = fit_transport(source, target, plan=choice.plan, seed=choice.seed, shrink=choice.shrink)
+        choices.append(choice)
         for name in maps.keys() - {TRANSPORT}:
             maps[name][pair] = REFERENCES[name].fit(source, target, seed)
-    maps[SHAM] = dict(fit_shams(data, scale, seed, least_shrink))
+    default = TransportChoice(TransportPlan(), 1.0, seed)
+    noisiest = min(choices, key=lambda each: (each.shrink, -len(each.plan.sides)), default=default)
+    maps[SHAM] = dict(fit_shams(data, scale, seed, noisiest.shrink, noisiest.plan))
     return ClassMaps(maps)
 
 
 def fit_shams(
-    data: PreparedData, scale: IntensityScale, seed: int = 0, shrink: float = 1.0
+    data: PreparedData,
+    scale: IntensityScale,
+    seed: int = 0,
+    shrink: float = 1.0,
+    plan: TransportPlan | None = None,
 ) -> dict[Pair, SlicedTransport]:
     """Fit a transport from each class that has a map to itself, between random halves of its training wells.
 
@@ -75,16 +82,18 @@ def fit_shams(
         scale: Intensity scale of the network, in whose units the maps are.
         seed: Of halves, samples, shifts and rotations.
         shrink: That of the transport between classes whose noise these maps measure.
+        plan: Layers of that transport; the default ones where ``None``.
     """
     train, wells = data.rows("train"), data.wells
     plates = data.table[Metadata.PLATE].astype(str).to_numpy(str)
+    small = replace(plan or TransportPlan(), max_pixels=_SHAM_PIXELS)
     shams: dict[Pair, SlicedTransport] = {}
     for label in sorted({source for source, _ in class_pairs(data.labels[train])}):
         rows = train[data.labels[train] == label]
         halves = halve_wells(rows, wells, plates, np.random.default_rng(seed))
         if all(len(half) for half in halves):
             ours, theirs = (class_fields(data, scale, half, data.classes[label]) for half in halves)
-            shams[label, label] = fit_transport(ours, theirs, plan=_SHAM_PLAN, seed=seed, shrink=shrink)
+            shams[label, label] = fit_transport(ours, theirs, plan=small, seed=seed, shrink=shrink)
     return shams
 
 
