@@ -6,9 +6,12 @@ package; the table gives the share of mapped fields that each predicts as the ta
 forest, on intensity, texture and correlation, trained to distinguish mapped from real fields of the target class (0.5:
 indistinguishable); for comparison, real fields are compared with real fields. A field is typical if these features are
 as near to the class's median as those of 99 % of the real fields that fit the maps. Mapped fields lie in the steps of
-their originals. ``--cost`` measures only time and memory, as processor time, which other load does not lengthen. In
-the last line, ``ours`` is the smallest share of the transport over evaluators and directions, and ``reference`` that
-of the histogram.
+their originals. ``--folds N`` is for few wells: maps and evaluators are fitted on the same wells, as in a package, and
+evaluate the wells of one fold after the other; the figures are means over the folds, and the last line compares with
+the share of real fields. ``--cost`` measures only time and memory, as processor time, which other load does not
+lengthen. In the last line, ``ours`` is the smallest share of the transport over evaluators and directions, and
+``reference`` that of the histogram. The second table has the difference of the classes in the mean intensity of each
+channel, over the wells that fit the maps and over those that are evaluated, with standard errors, and what is made.
 """
 
 import argparse
@@ -31,6 +34,8 @@ from leigh_mlops.models.transport import (
     REFERENCES,
     ClassFields,
     ClassMap,
+    SlicedTransport,
+    TransportPlan,
     drop_small_changes,
     fit_transport,
     round_to_steps,
@@ -38,16 +43,20 @@ from leigh_mlops.models.transport import (
 from leigh_mlops.plates import find_images
 from leigh_mlops.report.style import save_figure
 from leigh_mlops.scores import fit_typicality, real_against_real_auc, realism_auc, typicality
-from leigh_mlops.study.transport_choice import choose_transport
+from leigh_mlops.study.transport_choice import LONG_PLAN, choose_transport
 
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 FIELD_BAR_MS = {64: 20.0, 224: 200.0}
 SHOWN, COLUMNS = ("histogram", "transport"), 6
 
 
 class Plate(NamedTuple):
-    """Fields with class index, well and part: 0 fits the maps, 1 trains the evaluators, 2 evaluates."""
+    """Fields with class index, well and part: 0 fits the maps, 1 trains the evaluators, 2 evaluates.
+
+    Where no field is of part 1, part 0 trains the evaluators, too.
+    """
 
     cache: PixelCache
     classes: tuple[str, ...]
@@ -60,8 +69,8 @@ class Plate(NamedTuple):
         return np.flatnonzero((self.parts == part) & ((self.labels == label) | (label is None)))
 
 
-def open_plate(data: Path, size: int, folder: Path, seed: int) -> Plate:
-    """Read a folder of two classes and split the wells of each class into three parts."""
+def open_plate(data: Path, size: int, folder: Path, seed: int, parts: int = 3) -> Plate:
+    """Read a folder of two classes and split the wells of each class into parts."""
     found = find_images(data)
     table = found.table
     classes = tuple(sorted(set(table["Metadata_Condition"])))
@@ -70,9 +79,14 @@ def open_plate(data: Path, size: int, folder: Path, seed: int) -> Plate:
     part, rng = {}, np.random.default_rng(seed)
     for label in range(len(classes)):
         names = rng.permutation(np.unique(wells[labels == label]))
-        part |= {name: number % 3 for number, name in enumerate(names)}
+        part |= {name: number % parts for number, name in enumerate(names)}
     cache = open_cache(table, found.channels, size, folder)
     return Plate(cache, classes, labels, wells, np.array([part[well] for well in wells]))
+
+
+def fold_plates(plate: Plate, count: int) -> list[Plate]:
+    """The plate once for each part, which is evaluated while all others fit."""
+    return [plate._replace(parts=np.where(plate.parts == fold, 2, 0)) for fold in range(count)]
 
 
 def class_fields(plate: Plate, part: int, label: int, scale: IntensityScale | None = None) -> ClassFields:
@@ -94,17 +108,18 @@ def apply_map(fitted: ClassMap, raw: Floats, scale: IntensityScale) -> Floats:
 
 def fit_evaluators(plate: Plate, seed: int, epochs: int) -> OraclePanel:
     """Fit independent classifiers on their part of the wells; fields that fit the maps are only scored."""
-    train, val = ([class_fields(plate, part, label) for label in (0, 1)] for part in (1, 0))
+    parts = (1, 0) if len(plate.rows(1)) else (0, 2)
+    train, val = ([class_fields(plate, part, label) for label in (0, 1)] for part in parts)
     return fit_panel(train, val, plate.cache.full_scale, seed, epochs)
 
 
 def fit_all(
-    plate: Plate, scale: IntensityScale, source: int, seed: int
+    plate: Plate, scale: IntensityScale, source: int, given: argparse.Namespace
 ) -> tuple[dict[str, ClassMap], dict[str, float]]:
     """The references and the transport from one class to the other, with the processor seconds of each fit."""
     ours, theirs = (class_fields(plate, 0, label, scale) for label in (source, 1 - source))
-    fits = {name: lambda each=each: each.fit(ours, theirs, seed) for name, each in REFERENCES.items()}
-    fits["transport"] = lambda: fit_chosen_transport(ours, theirs, scale, seed)
+    fits = {name: lambda each=each: each.fit(ours, theirs, given.seed) for name, each in REFERENCES.items()}
+    fits["transport"] = lambda: fit_chosen_transport(ours, theirs, scale, given)
     maps, seconds = {}, {}
     for name, fit in fits.items():
         begin = time.process_time()
@@ -113,10 +128,15 @@ def fit_all(
     return maps, seconds
 
 
-def fit_chosen_transport(ours: ClassFields, theirs: ClassFields, scale: IntensityScale, seed: int) -> ClassMap:
-    """Choose and fit the transport as a package does."""
-    shrink, chosen = choose_transport(ours, theirs, scale, seed)
-    return fit_transport(ours, theirs, seed=chosen, shrink=shrink)
+def fit_chosen_transport(
+    ours: ClassFields, theirs: ClassFields, scale: IntensityScale, given: argparse.Namespace
+) -> ClassMap:
+    """Choose and fit the transport as a package does, or fit the one that is asked for."""
+    if given.long or given.shrink is not None:
+        plan = LONG_PLAN if given.long else TransportPlan()
+        return fit_transport(ours, theirs, plan=plan, seed=given.seed, shrink=given.shrink or 0.0)
+    plan, shrink, chosen = choose_transport(ours, theirs, scale, given.seed)
+    return fit_transport(ours, theirs, plan=plan, seed=chosen, shrink=shrink)
 
 
 def milliseconds_per_field(fitted: ClassMap, images: Floats) -> float:
@@ -137,7 +157,7 @@ def evaluate_direction(
     target = 1 - source
     rows, real_rows = plate.rows(2, source), plate.rows(2, target)
     raw = plate.cache.raw(rows)
-    maps, seconds = fit_all(plate, scale, source, given.seed)
+    maps, seconds = fit_all(plate, scale, source, given)
     direction = f"{plate.classes[source]} to {plate.classes[target]}"
     found, shown = [], {f"{direction}: image": raw}
     real = None if panel is None else RealFields(plate, target, panel, given.seed)
@@ -147,6 +167,7 @@ def evaluate_direction(
             "map": name,
             "fit s": seconds[name],
             "ms": milliseconds_per_field(fitted, scale.apply(raw[:10])),
+            "layers": len(fitted.sides) if isinstance(fitted, SlicedTransport) else 0,
         }
         if real is not None:
             changed = apply_map(fitted, raw, scale)
@@ -182,6 +203,38 @@ class RealFields:
         return shares | {"AUC": auc, "typical": float((typicality(features, self.reference) <= 1).mean())}
 
 
+def well_differences(plate: Plate, source: int, part: int) -> tuple[Doubles, Doubles]:
+    """Mean intensity of each channel, target less source class, over the wells of a part; with its standard error."""
+    means, variances = [], []
+    for label in (1 - source, source):
+        rows = plate.rows(part, label)
+        of_fields = pd.DataFrame(plate.cache.raw(rows).mean(axis=(2, 3), dtype=np.float64))
+        of_wells = of_fields.groupby(plate.wells[rows]).mean()
+        means.append(of_wells.mean().to_numpy())
+        variances.append(of_wells.var().to_numpy() / len(of_wells))
+    return means[0] - means[1], np.sqrt(variances[0] + variances[1])
+
+
+def difference_rows(plate: Plate, source: int, raw: Floats, made: Floats) -> list[dict[str, object]]:
+    """A row for each channel: difference of the classes on both parts of the wells, and the one that is made."""
+    (fitted, fitted_error), (real, error) = (well_differences(plate, source, part) for part in (0, 2))
+    change = (made - raw).mean(axis=(0, 2, 3), dtype=np.float64)
+    return [
+        {
+            "direction": f"{plate.classes[source]} to {plate.classes[1 - source]}",
+            "channel": channel,
+            "fitted": fitted[channel],
+            "its error": fitted_error[channel],
+            "evaluated": real[channel],
+            "error": error[channel],
+            "made": change[channel],
+            "of fitted": change[channel] / fitted[channel],
+            "of evaluated": change[channel] / real[channel],
+        }
+        for channel in range(len(change))
+    ]
+
+
 def draw_sheet(fields: dict[str, Floats]) -> Figure:
     """Six fields of each set in a row, the first two channels in red and green, on one intensity scale."""
     rows = [(title, images[:: max(len(images) // COLUMNS, 1)][:COLUMNS]) for title, images in fields.items()]
@@ -198,6 +251,35 @@ def draw_sheet(fields: dict[str, Floats]) -> Figure:
     return figure
 
 
+def evaluate_plate(plate: Plate, given: argparse.Namespace) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Floats]]:
+    """Both directions: table of maps, table of differences of the channels, and fields by title."""
+    scale = fit_scale(plate.cache, plate.rows(0), "log")
+    panel = None if given.cost else fit_evaluators(plate, given.seed, given.epochs)
+    maps, differences, shown = list[dict[str, object]](), list[dict[str, object]](), dict[str, Floats]()
+    for source in (0, 1):
+        found, fields = evaluate_direction(plate, scale, source, given, panel)
+        maps, shown = maps + found, shown | fields
+        if panel is not None:
+            direction = f"{plate.classes[source]} to {plate.classes[1 - source]}"
+            made = (fields[f"{direction}: {name}"] for name in ("image", "transport"))
+            differences += difference_rows(plate, source, *made)
+    return pd.DataFrame(maps), pd.DataFrame(differences), shown
+
+
+def report_ratios(table: pd.DataFrame) -> None:
+    """Report the smallest share that an evaluator predicts as the target, relative to that of real fields."""
+    by_direction = table.set_index(["direction", "map"])
+    ratios = {}
+    for judge in (name for name in table if name.startswith("by ")):
+        for direction in table["direction"].unique():
+            ours, real = (float(by_direction.loc[(direction, name), judge]) for name in ("transport", "real fields"))
+            ratios[f"{direction}, {judge}"] = ours / real, ours, real
+            print(f"{direction}, {judge}: {ours / real:.3f} of real fields")
+    worst = min(ratios, key=lambda name: ratios[name][0])
+    _, ours, real = ratios[worst]
+    report("transport", ours=ours, reference=real, unit=f"share predicted as target, {worst}", bar=0.85)
+
+
 def main() -> None:
     """Evaluate both directions and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -205,24 +287,33 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=12, help="epochs of the evaluator networks")
+    parser.add_argument("--folds", type=int, default=0, help="parts of the wells, each evaluated once")
+    parser.add_argument("--shrink", type=float, help="shrinkage of the transport, in place of the choice")
+    parser.add_argument("--long", action="store_true", help="the long plan, in place of the choice")
     parser.add_argument("--cost", action="store_true", help="measure only time and memory")
     parser.add_argument("--sheet", type=Path, help="PNG of six fields of each class, before and after the maps")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        plate = open_plate(given.data, given.size, Path(folder), given.seed)
-        scale = fit_scale(plate.cache, plate.rows(0), "log")
-        panel = None if given.cost else fit_evaluators(plate, given.seed, given.epochs)
-        directions = [evaluate_direction(plate, scale, source, given, panel) for source in (0, 1)]
-    table = pd.DataFrame([record for found, _ in directions for record in found])
+        plate = open_plate(given.data, given.size, Path(folder), given.seed, given.folds or 3)
+        plates = fold_plates(plate, given.folds) if given.folds else [plate]
+        results = [evaluate_plate(each, given) for each in plates]
+    table = pd.concat([found for found, _, _ in results])
+    table = table.groupby(["direction", "map"], sort=False).mean().reset_index()
     print(table.round(3).to_string(index=False))
+    if not given.cost:
+        made = pd.concat([found for _, found, _ in results]).groupby(["direction", "channel"], sort=False).mean()
+        print(made.reset_index().round(3).to_string(index=False))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     ours = table[table["map"] == "transport"]
     print(f"both fits {ours['fit s'].sum():.1f} s of processor time; peak memory of the process {peak:.0f} MiB")
     if given.sheet and not given.cost:
-        save_figure(draw_sheet({title: each for _, shown in directions for title, each in shown.items()}), given.sheet)
+        save_figure(draw_sheet(results[0][2]), given.sheet)
     if given.cost:
         bar = FIELD_BAR_MS.get(given.size, np.nan)
         report("transport of one field", ours=ours["ms"].max(), reference=bar, unit="processor ms per field", bar=1.0)
+        return
+    if given.folds:
+        report_ratios(table)
         return
     shares = [name for name in table if name.startswith("by ")]
     least = {name: float(table[table["map"] == name][shares].min().min()) for name in ("transport", "histogram")}
