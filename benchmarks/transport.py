@@ -228,8 +228,6 @@ def difference_rows(plate: Plate, source: int, raw: Floats, made: Floats) -> lis
             "evaluated": real[channel],
             "error": error[channel],
             "made": change[channel],
-            "of fitted": change[channel] / fitted[channel],
-            "of evaluated": change[channel] / real[channel],
         }
         for channel in range(len(change))
     ]
