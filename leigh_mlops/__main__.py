@@ -3,6 +3,7 @@
 from leigh_mlops.augment import augment
 from leigh_mlops.blind import blind
 from leigh_mlops.commands import run
+from leigh_mlops.crossvalidate import crossvalidate
 from leigh_mlops.evaluate import evaluate
 from leigh_mlops.explain import explain
 from leigh_mlops.ingest import ingest
@@ -18,7 +19,22 @@ from leigh_mlops.ui import ui
 
 def main() -> None:
     """Run ``leigh COMMAND``."""
-    run(synthesize, platemap, ingest, augment, tune, train, evaluate, explain, blind, trends, leaderboard, promote, ui)
+    run(
+        synthesize,
+        platemap,
+        ingest,
+        augment,
+        tune,
+        train,
+        crossvalidate,
+        evaluate,
+        explain,
+        blind,
+        trends,
+        leaderboard,
+        promote,
+        ui,
+    )
 
 
 if __name__ == "__main__":

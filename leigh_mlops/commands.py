@@ -29,6 +29,7 @@ __all__ = [
     "Exclude",
     "Fold",
     "Group",
+    "JudgeBy",
     "Platemap",
     "RayAddress",
     "RayPatience",
@@ -60,6 +61,14 @@ Fold = Annotated[
         "--fold",
         help="Test fold: 2/5 is the second of five folds; 2/all makes one fold per group, so that --group plate "
         "leaves one plate out.",
+    ),
+]
+JudgeBy = Annotated[
+    str,
+    typer.Option(
+        "--judge-by",
+        help="Unit by which a winner is compared with the champion: well (validation wells), or plate: each winning "
+        "classifier is trained once more without each plate, and scored on it.",
     ),
 ]
 Shares = Annotated[

@@ -93,6 +93,7 @@ class StudySettings(TypedDict):
     time_budget_s: float | None
     line: str
     checkpoints: NotRequired[str]
+    judge_by: NotRequired[str]
 
 
 class DataFacts(TypedDict):

@@ -11,6 +11,7 @@ from leigh_mlops.commands import (
     Exclude,
     Fold,
     Group,
+    JudgeBy,
     Platemap,
     RayAddress,
     RayPatience,
@@ -58,6 +59,7 @@ def train(
     train_on_compounds: TrainOnCompounds = False,
     augment: Augment = None,
     name: Annotated[str, typer.Option(help="Prefix of the registered name.")] = "leigh",
+    judge_by: JudgeBy = "well",
     store: Store = None,
     ray_address: RayAddress = None,
     ray_patience: RayPatience = 60.0,
@@ -92,7 +94,7 @@ def train(
             train_on_compounds=train_on_compounds,
             shares=shares,
         )
-        SearchStudy(StudyOptions(source, [space], seed, line=name), console, store, process).run()
+        SearchStudy(StudyOptions(source, [space], seed, line=name, judge_by=judge_by), console, store, process).run()
 
 
 def assignments(texts: list[str]) -> dict[str, object]:

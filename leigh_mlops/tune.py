@@ -10,6 +10,7 @@ from leigh_mlops.commands import (
     Exclude,
     Fold,
     Group,
+    JudgeBy,
     Platemap,
     RayAddress,
     RayPatience,
@@ -77,6 +78,7 @@ def tune(
             "the search file), all (the same of every finished trial), or none (of the winners alone)."
         ),
     ] = "best",
+    judge_by: JudgeBy = "well",
     store: Store = None,
     ray_address: RayAddress = None,
     ray_patience: RayPatience = 60.0,
@@ -131,7 +133,7 @@ def tune(
             shares=shares,
         )
         time_budget_s = None if time_budget is None else 60 * time_budget
-        options = StudyOptions(source, spaces, seed, time_budget_s, name, keep_checkpoints)
+        options = StudyOptions(source, spaces, seed, time_budget_s, name, keep_checkpoints, judge_by)
         study = SearchStudy(options, console, store, process)
         if dry_run:
             study.show()

@@ -1,4 +1,4 @@
-"""Champion or challenger: decided on validation wells that neither version was trained on."""
+"""Champion or challenger: decided on validation wells, or on plates, that neither version was trained on."""
 
 import tempfile
 from collections.abc import Callable, Mapping
@@ -6,16 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from leigh_mlops.models import ModelPackage, load_to_device
+from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.scores import Difference, paired_bootstrap, per_well_log_loss
 from leigh_mlops.study.evaluation import predict_rows, raw_errors
+from leigh_mlops.study.left_out_plates import LeftOut
 from leigh_mlops.tracking import Store, Version
 from leigh_mlops.training import PreparedData
 
-__all__ = ["Decision", "decide_promotion", "comparison_key"]
+__all__ = ["JUDGES", "Decision", "comparison_key", "decide_promotion", "predict_unseen_plates"]
 
 AtSize = Callable[[int], PreparedData]
+JUDGES = ("well", "plate")
+"""Units by which versions are compared."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +51,18 @@ def comparison_key(package: ModelPackage) -> dict[str, object]:
     }
 
 
-def decide_promotion(store: Store, name: str, package: ModelPackage, at_size: AtSize) -> Decision:
-    """Compare a package with the champion of a name.
+def decide_promotion(
+    store: Store, name: str, package: ModelPackage, at_size: AtSize, judge_by: str = "well"
+) -> Decision:
+    """Compare a package with the champion of a name; the test part is not touched.
 
     Args:
         store: The registry.
         name: Registered name.
         package: The new version's package.
         at_size: Returns the study's data at another image size.
+        judge_by: ``well`` compares them on validation wells; ``plate`` compares classifiers on plates on which
+            neither was trained, see :func:`predict_unseen_plates`.
     """
     champion = store.champion(name)
     if champion is None:
@@ -72,6 +81,8 @@ def decide_promotion(store: Store, name: str, package: ModelPackage, at_size: At
         return Decision(
             False, f"version {champion.version} is of another kind ({differences}); --name starts a line of its own"
         )
+    if judge_by == "plate" and package.model.task == "classify":
+        return _compare_by_plate(package, other, champion, at_size)
     return _compare(package, other, champion, at_size)
 
 
@@ -102,3 +113,61 @@ def _difference(
     wells, labels = list(ours.wells[rows]), ours.labels[rows]
     losses = [per_well_log_loss(wells, labels, predict_rows(each, data, rows).values) for each, data in pairs]
     return paired_bootstrap(*losses)
+
+
+def _compare_by_plate(package: ModelPackage, other: ModelPackage, champion: Version, at_size: AtSize) -> Decision:
+    data = at_size(package.model.spec.image_size)
+    losses = [_plate_losses(each, at_size(each.model.spec.image_size)) for each in (package, other)]
+    plates = sorted(losses[0].keys() & losses[1].keys())
+    if len(plates) < 2:
+        return Decision(
+            False,
+            f"no two plates that neither it nor champion version {champion.version} was trained on; version "
+            f"{champion.version} was {'' if LeftOut.from_arrays(other.arrays) else 'not '}judged by plate",
+        )
+    difference = paired_bootstrap(*([each[plate] for plate in plates] for each in losses))
+    better = difference.high < 0
+    return Decision(
+        better,
+        f"{'better' if better else 'not surely better'}: log loss {difference.mean:+.4g} (95 % interval over plates "
+        f"{difference.low:.4g} to {difference.high:.4g}) against champion version {champion.version} on {len(plates)} "
+        f"of {data.table[Metadata.PLATE].nunique()} plates, each left out of the training",
+    )
+
+
+def _plate_losses(package: ModelPackage, data: PreparedData) -> dict[str, float]:
+    """Mean log loss of the wells of each plate that a package was not trained on."""
+    rows, log_probs = predict_unseen_plates(package, data)
+    plates = data.table[Metadata.PLATE].astype(str).to_numpy(str)[rows]
+    losses = {}
+    for plate in np.unique(plates):
+        chosen = plates == plate
+        some = rows[chosen]
+        losses[str(plate)] = float(
+            per_well_log_loss(list(data.wells[some]), data.labels[some], log_probs[chosen]).mean()
+        )
+    return losses
+
+
+def predict_unseen_plates(
+    package: ModelPackage, data: PreparedData
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Predictions of a classifier for training and validation fields of plates that it has not seen.
+
+    For a plate that it was trained on these are the stored predictions of its configuration, trained without the
+    plate; for a plate of which it has seen no field its own.
+
+    Returns:
+        Rows (n,) and log-probabilities (n, K); n may be 0.
+    """
+    stored = LeftOut.from_arrays(package.arrays)
+    rows, log_probs = (
+        (np.zeros(0, np.int64), np.zeros((0, len(data.classes)))) if stored is None else stored.match(data)
+    )
+    learned = np.concatenate([data.rows("train"), data.rows("val")])
+    known = np.isin(rows, learned)
+    plates = data.table[Metadata.PLATE].astype(str).to_numpy(str)
+    seen = np.unique(plates[np.isin(data.cache.digests, package.seen_digests)])
+    new = learned[~np.isin(plates[learned], seen)]
+    own = predict_rows(package, data, new).values if len(new) else np.zeros((0, len(data.classes)))
+    return np.concatenate([rows[known], new]), np.concatenate([log_probs[known], own])

@@ -190,8 +190,29 @@ def winner_lines(winner: Winner, data: PreparedData, confounds: Confounds) -> li
     else:
         wells = len(np.unique(data.wells[test.outputs.rows]))
         lines += [f"  {line}" for line in evaluation_lines(test, wells, confounds, winner.gain)]
+        lines += [f"  {line}" for line in left_out_lines(winner.by_plate, data)]
     role = "champion" if decision.promote else "challenger"
     return [*lines, f"  It is {role}: {decision.reason}."]
+
+
+def left_out_lines(by_plate: Mapping[str, float], data: PreparedData) -> list[str]:
+    """Describe the scores of a classifier on plates that it was not trained on, or how to get them."""
+    plates = data.table[Metadata.PLATE].nunique()
+    if by_plate:
+        accuracy, balanced, share = (
+            by_plate[f"plates/wells/{name}"] for name in ("accuracy", "balanced_accuracy", "majority_share")
+        )
+        return [
+            f"Plates left out of the training in turn ({by_plate['plates/plates']:.0f}): accuracy per well "
+            f"{accuracy:.3f}, balanced {balanced:.3f} (largest class {share:.0%}); expect this on a new plate, and not "
+            "the scores of wells whose plates were in the training."
+        ]
+    if plates > 1:
+        return [
+            f"These wells share their plates with the training; --judge-by plate trains it {plates} times more, "
+            "without each plate, and scores it there."
+        ]
+    return []
 
 
 def evaluation_lines(

@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,8 @@ class Winner:
         decision: Champion or challenger, and the reason.
         test: Scores of the model, the baseline and the position on the test part.
         gain: 95 % interval of the accuracy per well less the baseline's.
+        by_plate: Scores ``plates/…`` of its configuration, trained without each plate in turn; empty where it was not
+            judged by plate.
         trial: Name of its trial, such as ``resnext-2``.
     """
 
@@ -60,6 +62,7 @@ class Winner:
     test: Evaluation
     gain: tuple[float, float] | None
     trial: str = ""
+    by_plate: Mapping[str, float] = field(default_factory=dict)
 
 
 def make_package(
@@ -160,15 +163,20 @@ def evaluate_and_register(
     at_size: AtSize,
     *,
     at: float,
+    judge_by: str = "well",
 ) -> Winner:
     """Score the winner on the test part, once; register it; decide whether it becomes champion.
 
+    ``judge_by`` is the unit of the comparison with the champion, see :func:`decide_promotion`.
     A run that was registered before, in a search that was interrupted, gets no second version: its decision is kept,
     and its scores are logged at the same time (``at``), so that they are stored once. The description of the version
     is its card.
     """
     version = store.find_run_version(name, run)
-    decision = decide_promotion(store, name, package, at_size) if version is None else Decision.from_tags(version.tags)
+    if version is None:
+        decision = decide_promotion(store, name, package, at_size, judge_by)
+    else:
+        decision = Decision.from_tags(version.tags)
     test = evaluate_package(package, data, data.rows("test"))
     run.log_metrics({f"test/{score}": value for score, value in test.scores.items()}, at=at)
     for kind, scores in (("baseline", test.baseline), ("position", test.position)):

@@ -10,7 +10,9 @@ from rich.console import Console
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.events import DataFacts, Ended, EpochDone, Opened, Searched, TrialEvent
-from leigh_mlops.models import ModelPackage
+from leigh_mlops.models import MODELS, ModelPackage
+from leigh_mlops.models.tensor_files import read_arrays, write_arrays
+from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.progress import Steps
 from leigh_mlops.report.run_notes import stored_sentence
 from leigh_mlops.search import SearchPlan, SearchProcess, SearchRequest
@@ -20,6 +22,7 @@ from leigh_mlops.study.baselines import fit_latent_baseline
 from leigh_mlops.study.console_summary import Confounds, print_baseline, print_family, winner_lines
 from leigh_mlops.study.counterfactual_scores import counterfactual_scores
 from leigh_mlops.study.delivery import Delivery, kept_step
+from leigh_mlops.study.left_out_plates import LeftOut, score_baselines_by_plate, score_network_by_plate
 from leigh_mlops.study.model_selection import (
     Winner,
     checkpoint_package,
@@ -105,6 +108,9 @@ class OpenSearch:
         searched = self._search_families()
         self._wait_for_delivery()
         total = 1 + sum(1 + min(space.keep, space.trials) for space in options.spaces)
+        if options.judge_by == "plate":
+            classifiers = sum(MODELS[space.family].task == "classify" for space in options.spaces)
+            total += classifiers * data.table[Metadata.PLATE].nunique()
         with Steps(self.console, "ending the search", total) as steps:
             winners = self._register_winners(searched, steps)
             steps.begin("figures and page of the search")
@@ -121,6 +127,8 @@ class OpenSearch:
         with Steps(self.console, "references without a network", 4) as steps:
             steps.begin("baselines")
             reference_scores = self.data.baselines_for_size(data.image_size).scores(data, data.rows("val"))
+            for name, scores in score_baselines_by_plate(data, options.seed).items():
+                reference_scores[name] |= scores
             steps.begin("position, plate and background alone")
             confounds = measure_confounds(data)
             print_baseline(self.console, reference_scores, confounds)
@@ -204,6 +212,7 @@ class OpenSearch:
         store_all = self.options.checkpoints != "none"
         steps.begin(f"package of {ranked[0].name}, with its explanations")
         run, package = self._package_trial(space, ranked[0], at=moment)
+        by_plate = self._judge_by_plates(space, ranked[0], run, package, steps, at=moment)
         uri = self._log_networks(space, ranked[0], run, package, last=store_all)
         for trial in ranked[1 : space.keep]:
             steps.begin(f"package of {trial.name}, with its explanations")
@@ -216,8 +225,40 @@ class OpenSearch:
         data, name = self.data.at_size(space.image_size), f"{self.options.line}-{space.family}"
         if (unserved := run.tags().get(NO_WHEEL)) is not None:
             self.console.print(unserved, style="bold", markup=False)
-        winner = evaluate_and_register(self.store, run, package, uri, name, data, self.data.at_size, at=moment)
-        return replace(winner, trial=ranked[0].name)
+        winner = evaluate_and_register(
+            self.store, run, package, uri, name, data, self.data.at_size, at=moment, judge_by=self.options.judge_by
+        )
+        return replace(winner, trial=ranked[0].name, by_plate=by_plate)
+
+    def _judge_by_plates(
+        self, space: SearchSpace, trial: Trial, run: Run, package: ModelPackage, steps: Steps, *, at: float
+    ) -> dict[str, float]:
+        """Train the winner's configuration without each plate; its predictions become part of its package.
+
+        A search that was interrupted finds them in its folder.
+        """
+        if self.options.judge_by != "plate" or package.model.task != "classify":
+            return {}
+        data, file = self.data.at_size(space.image_size), self.saved.folder / f"{space.family}-left-out.safetensors"
+        if file.exists():
+            arrays = read_arrays(file)
+        else:
+            scored = score_network_by_plate(
+                space.family,
+                TrainingSettings.from_flat(trial.config),
+                data,
+                metric=space.metric,
+                mode=space.mode,
+                seed=self.options.seed,
+                report=lambda plate: steps.begin(f"{trial.name} trained without plate {plate}"),
+            )
+            arrays = scored.to_arrays()
+            write_arrays(file, arrays)
+        package.arrays |= arrays
+        left_out = LeftOut.from_arrays(arrays)
+        scores = {} if left_out is None else left_out.scores(data)
+        run.log_metrics({f"val/{name}": value for name, value in scores.items()}, at=at)
+        return scores
 
     def _log_networks(
         self, space: SearchSpace, trial: Trial, run: Run, package: ModelPackage, *, last: bool = True

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
@@ -49,6 +50,7 @@ __all__ = [
     "find_labelled_data",
     "add_flags",
     "prepare_data",
+    "prepare_undivided",
     "add_pixels",
 ]
 
@@ -154,17 +156,38 @@ def prepare_data(
     """
     data = add_pixels(table, channels, classes, image_size, console, demo=is_demo(source.path or DEMO))
     data = replace(add_flags(data, source.excluded_flaws, console), group=source.group)
-    if data.failures and not source.skip_broken:
-        raise LeighError(
-            f"{len(data.failures)} of {len(table)} fields can't be used, the first because "
-            f"{data.failures[0].reason.rstrip('.')}; fix or remove them, or leave them out with --skip-broken."
-        )
-    for failure in data.failures:
-        console.print(f"  left out: {failure.reason}", markup=False)
+    _refuse_failures(data, source, console)
     _check_class_coverage(data)
     if source.scale_by == "controls":
         return data.scale_by_controls((data.table[Metadata.SPLIT] == "train").to_numpy(bool))
     return data
+
+
+def _refuse_failures(data: PreparedData, source: DataSource, console: Console) -> None:
+    if data.failures and not source.skip_broken:
+        raise LeighError(
+            f"{len(data.failures)} of {len(data.table)} fields can't be used, the first because "
+            f"{data.failures[0].reason.rstrip('.')}; fix or remove them, or leave them out with --skip-broken."
+        )
+    for failure in data.failures:
+        console.print(f"  left out: {failure.reason}", markup=False)
+
+
+def prepare_undivided(source: DataSource, image_size: int, console: Console) -> PreparedData:
+    """Find the images and add their pixels, for folds that are dealt later: the table has no split.
+
+    With ``scale_by`` controls, their level is that of all plates until the data are divided.
+
+    Raises:
+        LeighError: There are no images, only one class, or images can't be read.
+    """
+    table, channels, classes = find_labelled_data(source, console)
+    require_classes(table)
+    require_one_scale(table)
+    data = add_pixels(table.assign(Metadata_Split=None), channels, classes, image_size, console)
+    data = replace(add_flags(data, source.excluded_flaws, console), group=source.group)
+    _refuse_failures(data, source, console)
+    return data.scale_by_controls(np.ones(len(table), bool)) if source.scale_by == "controls" else data
 
 
 def _check_class_coverage(data: PreparedData) -> None:

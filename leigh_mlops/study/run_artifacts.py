@@ -43,7 +43,10 @@ def rank_trials(space: SearchSpace, trials: Sequence[Trial]) -> list[Trial]:
 def leaderboard_row(trial: Trial, winners: Collection[Winner]) -> dict[str, Any]:
     """A trial's row of the leaderboard."""
     record = {"model": trial.name, "family": trial.family, "kind": "network", "seconds": trial.seconds}
-    record["winner"] = trial.name in {winner.trial for winner in winners}
+    won = {winner.trial: winner for winner in winners}
+    record["winner"] = trial.name in won
+    if trial.name in won:
+        record |= won[trial.name].by_plate
     return record | {name.removeprefix("val/"): value for name, value in trial.best.items() if name.startswith("val/")}
 
 

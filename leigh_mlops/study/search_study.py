@@ -97,6 +97,7 @@ class SearchStudy:
 
     def _divided_data(self) -> DividedData:
         divided = divided_table(self.options.source, self.console)
+        self.options.check_judge(divided[0])
         check_spaces(self.options.spaces, len(divided[1]))
         return divided
 

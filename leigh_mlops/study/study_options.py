@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from leigh_mlops.errors import LeighError
 from leigh_mlops.events import DataFacts, StudySettings
+from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.run_notes import search_note
 from leigh_mlops.settings import SearchSpace, parse_settings
+from leigh_mlops.study.champion import JUDGES
 from leigh_mlops.study.prepare import DataSource
 from leigh_mlops.tracking import revision
 from leigh_mlops.training import PreparedData
@@ -32,6 +36,8 @@ class StudyOptions:
         line: First part of the registered names.
         checkpoints: ``best`` to store the networks of the best and the last epoch of each kept trial, ``none`` to store
             those of the winners alone, ``all`` to keep every trial.
+        judge_by: ``plate`` to train each winner again without each plate, and compare it with the champion on plates
+            that neither has seen; ``well`` to compare them on validation wells.
     """
 
     source: DataSource
@@ -40,6 +46,7 @@ class StudyOptions:
     time_budget_s: float | None = None
     line: str = "leigh"
     checkpoints: str = "best"
+    judge_by: str = "well"
 
     @property
     def title(self) -> str:
@@ -60,6 +67,21 @@ class StudyOptions:
         if self.checkpoints not in CHECKPOINT_CHOICES:
             choices = ", ".join(CHECKPOINT_CHOICES)
             raise LeighError(f"--keep-checkpoints {self.checkpoints!r} is unknown; choose one of {choices}.")
+
+    def check_judge(self, table: pd.DataFrame) -> None:
+        """Refuse an unknown unit of the comparison, and plates where the training and validation wells are on one.
+
+        Raises:
+            LeighError: The unit is unknown, or there is a single plate.
+        """
+        if self.judge_by not in JUDGES:
+            raise LeighError(f"--judge-by {self.judge_by!r} is unknown; choose one of {', '.join(JUDGES)}.")
+        plates = table.loc[table[Metadata.SPLIT].isin(["train", "val"]), Metadata.PLATE].nunique()
+        if self.judge_by == "plate" and plates < 2:
+            raise LeighError(
+                "--judge-by plate needs training and validation wells on two plates or more, and all are on one; "
+                "give images of further plates, or leave it out."
+            )
 
     def check_line(self) -> None:
         """Refuse a first part of names that the registry does not take.
@@ -104,6 +126,8 @@ class StudyOptions:
         }
         if self.checkpoints != "best":  # as in journals of version 0.1.0, which does not know it
             settings["checkpoints"] = self.checkpoints
+        if self.judge_by != "well":
+            settings["judge_by"] = self.judge_by
         as_read: StudySettings = json.loads(json.dumps(settings))
         return as_read
 
@@ -120,4 +144,5 @@ class StudyOptions:
             settings["time_budget_s"],
             settings["line"],
             settings.get("checkpoints", "best"),
+            settings.get("judge_by", "well"),
         )

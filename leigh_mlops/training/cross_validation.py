@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.models import load_package
@@ -14,7 +15,7 @@ from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.plates.groups import group_names
 from leigh_mlops.training.data import PreparedData
 
-__all__ = ["initial_weight_digests", "divide_folds"]
+__all__ = ["divide_folds", "initial_weight_digests", "redivide"]
 
 
 def divide_folds(data: PreparedData, folds: int) -> list[PreparedData]:
@@ -47,6 +48,19 @@ def divide_folds(data: PreparedData, folds: int) -> list[PreparedData]:
         divided = replace(data, table=data.table.assign(Metadata_Split=parts)).drop_seen_wells(*seen)
         made.append(_scale_plates(_require_all_classes(divided, fold + 2, folds)))
     return [data, *made]
+
+
+def redivide(data: PreparedData, split: "pd.Series[str]") -> PreparedData:
+    """Return the data with another split, without wells that the starting weights have seen in validation or test.
+
+    Where intensities are scaled by controls, the level is that of the new training part.
+
+    Args:
+        data: Prepared images.
+        split: ``train``, ``val``, ``test`` or missing for each row, on the table's index.
+    """
+    divided = replace(data, table=data.table.assign(Metadata_Split=split))
+    return _scale_plates(divided.drop_seen_wells(*initial_weight_digests(data.starts.values())))
 
 
 def initial_weight_digests(starts: Iterable[str]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:

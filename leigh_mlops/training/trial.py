@@ -23,9 +23,17 @@ from leigh_mlops.training.cross_validation import divide_folds
 from leigh_mlops.training.data import PreparedData
 from leigh_mlops.training.loop import EpochResult, fit
 from leigh_mlops.training.memory import estimate_gpu_memory, is_out_of_memory
+from leigh_mlops.training.objective import Outputs, predict
 from leigh_mlops.training.state import TrainingState
 
-__all__ = ["build_network", "load_trained_network", "place_network", "require_memory", "run_trial"]
+__all__ = [
+    "build_network",
+    "load_trained_network",
+    "place_network",
+    "predict_part",
+    "require_memory",
+    "run_trial",
+]
 
 MIN_WEIGHT_SHARE = 0.5
 
@@ -200,6 +208,11 @@ def _batches(settings: TrainingSettings, data: PreparedData, seed: int) -> tuple
         data.batches("train", scale, settings.batch_size, augmentation=augmentation, seed=seed),
         data.batches("val", scale, settings.batch_size),
     )
+
+
+def predict_part(model: Network, settings: TrainingSettings, data: PreparedData, part: str) -> Outputs:
+    """Outputs of a trial's network for one part of its data."""
+    return predict(model, data.batches(part, data.scale(settings.intensity), settings.batch_size), settings.beta)
 
 
 def load_trained_network(

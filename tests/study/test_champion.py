@@ -9,7 +9,9 @@ from leigh_mlops.images import open_cache
 from leigh_mlops.models import ModelPackage, build_model
 from leigh_mlops.plates import assign_split, find_images
 from leigh_mlops.study.baselines import fit_baselines
-from leigh_mlops.study.champion import comparison_key, decide_promotion
+from leigh_mlops.study.champion import comparison_key, decide_promotion, predict_unseen_plates
+from leigh_mlops.study.evaluation import predict_rows
+from leigh_mlops.study.left_out_plates import LeftOut
 from leigh_mlops.study.model_selection import log_package, make_package
 from leigh_mlops.tracking import Store, Version
 from leigh_mlops.training import PreparedData
@@ -123,3 +125,32 @@ def test_other_lines_do_not_compete(
 def test_the_package_knows_its_training_fields(data: PreparedData) -> None:
     digests = package(data).arrays["training_digests"]
     np.testing.assert_array_equal(np.sort(digests), np.sort(data.cache.digests[data.rows("train")]))
+
+
+def test_versions_are_compared_on_plates_that_neither_has_seen(
+    store: Store, data: PreparedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plates = ["P1" if int(well[-2:]) % 4 < 2 else "P2" for well in data.wells]
+    several = replace(data, table=data.table.assign(Metadata_Plate=plates))
+    strong, weak = package(several, 0.1), package(several, 3.0)
+    registered(store, weak, several, monkeypatch)
+    # By their own wells the champion is better, but nothing is known of plates that it has not seen.
+    by_well = decide_promotion(store, NAME, strong, lambda size: several)
+    assert "validation wells" in by_well.reason
+    unknown = decide_promotion(store, NAME, strong, lambda size: several, "plate")
+    assert not unknown.promote
+    assert "no two plates" in unknown.reason
+    learned = np.concatenate([several.rows("train"), several.rows("val")])
+    right = np.eye(2)[several.labels[learned]]
+    for made, likely in ((strong, 0.9), (weak, 0.6)):
+        log_probs = np.log(np.where(right > 0, likely, 1 - likely))
+        made.arrays |= LeftOut(several.cache.digests[learned], log_probs).to_arrays()
+    better = decide_promotion(store, NAME, strong, lambda size: several, "plate")
+    assert better.promote, better.reason
+    assert "2 of 2 plates" in better.reason
+    # Of plates that it has never seen, a version's own predictions count.
+    fresh = package(several, 3.0)
+    fresh.arrays |= {name: np.zeros(0, np.uint64) for name in ("training_digests", "validation_digests")}
+    rows, log_probs = predict_unseen_plates(fresh, several)
+    assert set(rows) == set(learned)
+    np.testing.assert_allclose(log_probs, predict_rows(fresh, several, rows).values)

@@ -1,0 +1,157 @@
+"""Scores on plates that a classifier has not seen: each plate is left out of the training in turn."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.plates import fold_split
+from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.scores import all_scores
+from leigh_mlops.settings import TrainingSettings
+from leigh_mlops.study.baselines import fit_baselines
+from leigh_mlops.training import Outputs, PreparedData, predict_part, redivide, run_trial
+
+__all__ = ["LeftOut", "fit_and_predict", "exclude_plates", "score_baselines_by_plate", "score_network_by_plate"]
+
+Doubles = npt.NDArray[np.float64]
+_FIELDS, _LOG_PROBS = "left_out/fields", "left_out/log_probs"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Predictions for fields of plates that took no part in the training.
+
+    Attributes:
+        digests: Digest of each field, shape (n,).
+        log_probs: Its log-probabilities, shape (n, K).
+    """
+
+    digests: npt.NDArray[np.uint64]
+    log_probs: Doubles
+
+    def scores(self, data: PreparedData) -> dict[str, float]:
+        """Shared metric names under ``plates/``, with the number of ``plates``; those per well under ``plates/wells/``.
+
+        Args:
+            data: Data of the fields; those that it lacks are left out.
+        """
+        rows, log_probs = self.match(data)
+        scores = all_scores(list(data.wells[rows]), data.labels[rows], log_probs, data.classes)
+        plates = len(data.table[Metadata.PLATE].iloc[rows].unique())
+        return {f"plates/{name}": value for name, value in (scores | {"plates": plates}).items()}
+
+    def match(self, data: PreparedData) -> tuple[npt.NDArray[np.int64], Doubles]:
+        """Rows (m,) of the fields among some data, and their log-probabilities (m, K)."""
+        place = {int(digest): number for number, digest in enumerate(self.digests)}
+        found = [(row, place[int(data.cache.digests[row])]) for row in data.rows()
+                 if int(data.cache.digests[row]) in place]  # fmt: skip
+        rows, numbers = (np.array([pair[side] for pair in found], np.int64) for side in (0, 1))
+        return rows, self.log_probs[numbers]
+
+    def to_arrays(self) -> dict[str, npt.NDArray[np.generic]]:
+        """Arrays of a package."""
+        return {_FIELDS: self.digests, _LOG_PROBS: self.log_probs}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, npt.NDArray[np.generic]]) -> "LeftOut | None":
+        """Read the arrays of a package; ``None`` for one that was not judged by plate."""
+        if _FIELDS not in arrays:
+            return None
+        return cls(arrays[_FIELDS].astype(np.uint64), arrays[_LOG_PROBS].astype(np.float64))
+
+
+def exclude_plates(data: PreparedData, seed: int = 0) -> Iterator[PreparedData]:
+    """The data once for each plate with training or validation wells, whose wells become the test part.
+
+    The data's own test part takes no part. The other plates are divided into training and validation
+    part by whole plates, or by wells where a single plate is left.
+
+    Raises:
+        LeighError: There is one plate only, or the other plates do not have each class.
+    """
+    split = data.table[Metadata.SPLIT]
+    known = data.table.assign(
+        **{Metadata.CONDITION: data.table[Metadata.CONDITION].where(split.isin(["train", "val"]) & (data.labels >= 0))}
+    )
+    plates = known.loc[known[Metadata.CONDITION].notna(), Metadata.PLATE].nunique()
+    if plates < 2:
+        raise LeighError(
+            f"The training and validation wells are on {plates} plate, and none can be left out of one; give images "
+            "of several plates, or judge by well."
+        )
+    for number in range(1, plates + 1):
+        yield redivide(data, fold_split(known, number, "all", "plate", seed))
+
+
+def score_baselines_by_plate(data: PreparedData, seed: int = 0) -> dict[str, dict[str, float]]:
+    """Scores ``plates/…`` of ``baseline`` and ``position``, fitted once for each plate that is left out.
+
+    Returns:
+        Empty where no plate can be left out.
+    """
+    found: dict[str, list[LeftOut]] = {}
+    try:
+        for divided in exclude_plates(data, seed):
+            rows = divided.rows("test")
+            for name, log_probs in fit_baselines(divided, seed).log_probs(divided, rows).items():
+                found.setdefault(name, []).append(LeftOut(divided.cache.digests[rows], log_probs))
+    except LeighError:
+        return {}
+    return {name: _join(parts).scores(data) for name, parts in found.items()}
+
+
+def score_network_by_plate(
+    family: str,
+    settings: TrainingSettings,
+    data: PreparedData,
+    *,
+    metric: str,
+    mode: str = "min",
+    seed: int = 0,
+    report: Callable[[str], None] = lambda _: None,
+) -> LeftOut:
+    """Train a configuration without each plate in turn, and predict the plate's training and validation wells.
+
+    The epoch is chosen on validation wells of the other plates.
+
+    Args:
+        family: A key of ``MODELS``.
+        settings: The configuration.
+        data: Prepared images and split; the test part is not touched.
+        metric: Validation score by which the epoch is chosen.
+        mode: ``min`` or ``max``.
+        seed: Seed of the weights and of the division.
+        report: Takes the name of each plate before it is left out.
+
+    Raises:
+        LeighError: As :func:`exclude_plates`, or as :func:`run_trial`.
+    """
+    parts = []
+    for divided in exclude_plates(data, seed):
+        rows = divided.rows("test")
+        if len(rows):
+            report(str(divided.table[Metadata.PLATE].iloc[rows[0]]))
+            _, outputs = fit_and_predict(family, settings, divided, metric=metric, mode=mode, seed=seed)
+            parts.append(LeftOut(divided.cache.digests[outputs.rows], outputs.values))
+    return _join(parts)
+
+
+def fit_and_predict(
+    family: str, settings: TrainingSettings, data: PreparedData, *, metric: str, mode: str = "min", seed: int = 0
+) -> tuple[float, Outputs]:
+    """Train one network; return its best validation score, and the outputs of that epoch for the test part.
+
+    Raises:
+        LeighError: As :func:`run_trial`.
+    """
+    for result in run_trial(family, settings, data, metric=metric, mode=mode, seed=seed):
+        state = result.state
+    state.model.load_state_dict(state.best_weights)
+    return (state.best if mode == "min" else -state.best), predict_part(state.model, settings, data, "test")
+
+
+def _join(parts: list[LeftOut]) -> LeftOut:
+    return LeftOut(np.concatenate([part.digests for part in parts]), np.concatenate([part.log_probs for part in parts]))
