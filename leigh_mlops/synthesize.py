@@ -63,6 +63,10 @@ def synthesize(
         float,
         typer.Option(min=0, max=1, help="Relative intensity differences between plates, rows, columns and edges."),
     ] = 0.05,
+    plate_shift: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Differences between plates in gain, offset, focus and density of the cells."),
+    ] = 0.0,
     illumination: Annotated[
         float, typer.Option(min=0, max=0.8, help="Relative loss of light in the corners of an image.")
     ] = 0.35,
@@ -93,6 +97,7 @@ def synthesize(
         effect=effect,
         confounder=confounder,
         plate_effect=plate_effect,
+        plate_shift=plate_shift,
         illumination=illumination,
         saturated=saturated,
         out_of_focus=out_of_focus,

@@ -1,5 +1,6 @@
 """Wells of demo plates: positions, contents and imaging parameters."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -16,10 +17,12 @@ __all__ = ["DemoField", "DemoWell", "demo_fields", "demo_platemap", "demo_wells"
 PLATES_PER_BATCH = 2
 _DONORS_PER_CLASS = 2
 _BACKGROUND_COUNTS = 60.0  # between the classes, where the background is confounded
+_LOG_GAIN, _OFFSET_COUNTS, _BLUR, _LOG_DENSITY = math.log(2), 150.0, 0.012, math.log(1.6)
+"""Largest differences between plates: gain and density as factors either way, blur as a share of the side."""
 _NUCLEUS_STEP = 0.2  # the same for the donors' nuclei
 
 # Random streams: what one well or field draws does not change the others.
-_PLATE, _WELL, _FIELD, _FLAWS = range(4)
+_PLATE, _WELL, _FIELD, _FLAWS, _SHIFT = range(5)
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ def _plate_wells(design: DemoDesign, plate: int) -> Iterator[DemoWell]:
     chance = _make_rng(design.seed, _PLATE, plate)
     stain, *exposure = np.exp(design.plate_effect * chance.normal(size=3)).tolist()
     slopes = chance.uniform(-1, 1, size=2)
+    shift = _draw_shift(design, plate)
     rows, cols = design.shape
     for number, (row, col, condition) in enumerate(_places(design, plate)):
         chance = _make_rng(design.seed, _WELL, plate, number)
@@ -110,14 +114,37 @@ def _plate_wells(design: DemoDesign, plate: int) -> Iterator[DemoWell]:
             condition,
             _donor(design, condition, number),
             FieldParameters(
-                density=chance.lognormal(0, 0.35),
+                density=shift.density * chance.lognormal(0, 0.35),
                 stain=chance.lognormal(0, 0.15) * stain * (1 + design.plate_effect * (slope / 2 + edge / 2)),
-                exposure=(exposure[0], exposure[1]),
+                exposure=(exposure[0] * shift.gains[0], exposure[1] * shift.gains[1]),
                 illumination=design.illumination,
-                background=(design.confounder == "background") * design.classes.index(condition) * _BACKGROUND_COUNTS,
+                background=(design.confounder == "background") * design.classes.index(condition) * _BACKGROUND_COUNTS
+                + shift.offset_counts,
+                blur=shift.blur,
                 nucleus=1 + (design.confounder == "donor") * _NUCLEUS_STEP * rank,
             ),
         )
+
+
+@dataclass(frozen=True)
+class _PlateShift:
+    """Differences of a plate from the others."""
+
+    gains: tuple[float, float] = (1.0, 1.0)  # of DAPI and TMRM
+    offset_counts: float = 0.0
+    blur: float = 0.0  # radius of the defocus, share of the side
+    density: float = 1.0
+
+
+def _draw_shift(design: DemoDesign, plate: int) -> _PlateShift:
+    dapi, tmrm, offset, blur, density = _make_rng(design.seed, _SHIFT, plate).uniform(-1, 1, size=5).tolist()
+    size = design.plate_shift
+    return _PlateShift(
+        gains=(math.exp(size * _LOG_GAIN * dapi), math.exp(size * _LOG_GAIN * tmrm)),
+        offset_counts=size * _OFFSET_COUNTS * (1 + offset) / 2,
+        blur=size * _BLUR * (1 + blur) / 2,
+        density=math.exp(size * _LOG_DENSITY * density),
+    )
 
 
 def _places(design: DemoDesign, plate: int) -> Iterator[tuple[int, int, str]]:

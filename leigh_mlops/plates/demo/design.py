@@ -33,6 +33,8 @@ class DemoDesign:
             class) or ``donor`` (classes have their own donors, whose nuclei differ in size).
         plate_effect: How much plates, rows, columns and edges differ in staining and exposure, as a
             relative standard deviation, 0 to 1.
+        plate_shift: How much plates differ in gain, offset, focus and density of the cells, 0 to 1, at which gains
+            differ by a factor of up to 4.
         illumination: Share of the light that is lacking in a corner of an image, 0 to 0.8.
         saturated: Share of fields that were exposed too long, 0 to 1.
         out_of_focus: Share of fields that are out of focus, 0 to 1.
@@ -53,6 +55,7 @@ class DemoDesign:
     effect: str = "both"
     confounder: str = "none"
     plate_effect: float = 0.05
+    plate_shift: float = 0.0
     illumination: float = ILLUMINATION
     saturated: float = 0.0
     out_of_focus: float = 0.0
@@ -87,6 +90,7 @@ class DemoDesign:
             "seed": (self.seed, 0, 2**63),
             "plates": (self.plates, 1, 99),
             "plate effect": (self.plate_effect, 0, 1),
+            "plate shift": (self.plate_shift, 0, 1),
             "illumination": (self.illumination, 0, 0.8),
         } | {name.replace("_", " "): (share, 0, 1) for name, share in self.flaws.items()}
         for name, (value, low, high) in bounds.items():

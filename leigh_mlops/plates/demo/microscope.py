@@ -36,6 +36,7 @@ class FieldParameters:
         exposure: Of DAPI and TMRM, relative to usual exposures.
         background: Light in counts that lies over the usual background.
         illumination: Share of the light that is lacking in a corner, 0 to 0.8.
+        blur: Radius of the defocus of all fields, share of the side.
         flaw: One of ``FLAWS``, or empty.
     """
 
@@ -45,6 +46,7 @@ class FieldParameters:
     exposure: tuple[float, float] = (1.0, 1.0)
     background: float = 0.0
     illumination: float = ILLUMINATION
+    blur: float = 0.0
     flaw: str = ""
 
 
@@ -114,7 +116,7 @@ def _photograph(light: Plane, field: FieldParameters, view: _RandomEffects) -> C
     """Apply all effects between the cells' light and the camera's counts, and clip to 12 bits."""
     if view.debris is not None:
         light = light + view.debris
-    light = np.stack([defocus(plane, view.radius) for plane in light])
+    light = np.stack([defocus(plane, max(view.radius, field.blur)) for plane in light])
     place = (np.arange(light.shape[1]) + 0.5) / light.shape[1] - 0.5
     slope = (1 + view.slopes[0] * place[:, None] + view.slopes[1] * place).astype(np.float32)
     light += (view.background + field.background).astype(np.float32) * slope

@@ -128,3 +128,18 @@ def test_what_cannot_be_drawn(arguments, message):
         return
     with pytest.raises(LeighError, match=message):
         DemoDesign(**arguments)
+
+
+def test_a_shift_makes_plates_differ_in_gain_offset_focus_and_density() -> None:
+    plain, shifted = (demo_wells(DemoDesign(wells_per_class=2, plates=2, plate_shift=shift)) for shift in (0.0, 1.0))
+    assert {well.parameters.blur for well in plain} == {0.0}
+    changes = []
+    for before, after in zip(plain, shifted, strict=True):
+        old, new = before.parameters, after.parameters
+        gains = [one / other for one, other in zip(new.exposure, old.exposure, strict=True)]
+        assert all(0.5 <= gain <= 2 for gain in gains)
+        changes.append((*np.round([*gains, new.density / old.density], 9), new.background, new.blur))
+    # The same for all wells of a plate, and another one for each plate.
+    assert len(set(changes)) == 2
+    first, second = sorted(set(changes))
+    assert all(one != other for one, other in zip(first, second, strict=True))
