@@ -1,6 +1,6 @@
 """Images of a notebook, an image table or arrays, as the fields that a job would make of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -8,20 +8,30 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import torch
 from rich.console import Console
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations.prepared_field import Adjust, Field, FieldPreparation
-from leigh_mlops.images import ChannelFiles, ControlReference, FieldFiles, IntensityScale, Plane, adjustment
-from leigh_mlops.images.control_levels import measure_level
+from leigh_mlops.images import (
+    ChannelFiles,
+    ControlReference,
+    FieldFiles,
+    IntensityScale,
+    Plane,
+    adjustment,
+    apply_adjustment,
+)
+from leigh_mlops.images.control_levels import FEWEST_CONTROLS, measure_level, spread_rows
 from leigh_mlops.images.sizes import counts_at_size, intensity_per_count
 from leigh_mlops.images.source import Pixels
 from leigh_mlops.jobs.field_reader import FieldReader
 from leigh_mlops.jobs.validation import check_channels
 from leigh_mlops.models import ModelPackage
+from leigh_mlops.models.plate_statistics import PlateStatistics, measure_statistics
 from leigh_mlops.plates import table_channels
 from leigh_mlops.plates.columns import Metadata, is_metadata
-from leigh_mlops.study.plate_levels import plate_adjustments
+from leigh_mlops.study.plate_levels import plate_adjustments, statistics_by_plate
 
 __all__ = ["FieldSource", "PlateAdjustment", "check_arrays", "check_table", "open_fields", "plate_adjustment"]
 
@@ -34,10 +44,13 @@ class PlateAdjustment:
     """Offset and gain by which the channels of one plate get the level of a model's controls, as in ``job.json``.
 
     Attributes:
-        channels: Shape (C, 2), raw intensity and factor, channels in the order of the model.
+        channels: Shape (C, 2), raw intensity and factor, channels in the order of the model; ``None`` for a model that
+            is not scaled by controls.
+        statistics: Statistics of its network on the plate, for a model that is adapted to plates.
     """
 
-    channels: Sequence[Sequence[float]]
+    channels: Sequence[Sequence[float]] | None
+    statistics: PlateStatistics | None = None
 
 
 class FieldSource(Protocol):
@@ -87,7 +100,8 @@ class _TableFields:
         self.metadata = table[[name for name in table if is_metadata(name)]]
         # Rows of a part of a table keep their labels, while a reader counts rows.
         rows = table.reset_index(drop=True)
-        self._reader = FieldReader(package, rows, _table_adjustment(package, rows, controls), None)
+        adjust, statistics = _table_levels(package, rows, controls)
+        self._reader = FieldReader(package, rows, adjust, None, statistics)
 
     def read(self, row: int) -> Field:
         return self._reader.read(row)
@@ -99,7 +113,9 @@ class _ArrayFields:
         self.index: pd.Index = pd.RangeIndex(len(self._images))
         self.metadata = pd.DataFrame(index=self.index)
         known = plate_adjustment(package, channels, controls)
-        self._preparation = FieldPreparation(package, None if known is None else {_NO_PLATE: known.channels})
+        adjust = None if known is None or known.channels is None else {_NO_PLATE: known.channels}
+        statistics = None if known is None or known.statistics is None else {_NO_PLATE: known.statistics}
+        self._preparation = FieldPreparation(package, adjust, statistics)
 
     def read(self, row: int) -> Field:
         image = self._images[row]
@@ -176,10 +192,17 @@ def _name_array(name: str, channels: int) -> FieldFiles:
     return (ChannelFiles((Plane(Path(name), None, 0, 1),), None),) * channels
 
 
-def _table_adjustment(package: ModelPackage, table: pd.DataFrame, controls: Any) -> Adjust:  # noqa: ANN401
-    """Offset and gain by plate, from the controls or those of the table itself; None for a model without a level."""
-    if _reference(package) is None:
-        return None
+def _table_levels(
+    package: ModelPackage,
+    table: pd.DataFrame,
+    controls: Any,  # noqa: ANN401
+) -> tuple[Adjust, Mapping[str, PlateStatistics] | None]:
+    """Offset and gain, and statistics of the network, by plate, from the controls or those of the table itself.
+
+    Each is None for a model that does not need it.
+    """
+    if _reference(package) is None and not package.is_adapted:
+        return None, None
     if controls is not None and not isinstance(controls, pd.DataFrame):
         raise LeighError("The images are a table but controls= is not; pass the table of the whole plate.")
     whole = table if controls is None else controls.reset_index(drop=True)
@@ -188,10 +211,16 @@ def _table_adjustment(package: ModelPackage, table: pd.DataFrame, controls: Any)
     negative = set(named[whole[Metadata.CONTROL] == "negcon"]) if Metadata.CONTROL in whole else set()
     if absent := sorted(set(table[Metadata.PLATE].astype(str)) - negative):
         raise LeighError(
-            f"The model is scaled by negative controls, but the table has none of plate {absent[0]}; pass the "
+            f"The model is {_use_of_controls(package)}, but the table has none of plate {absent[0]}; pass the "
             "table of the whole plate as controls=, with pert_type=negcon in its plate map."
         )
-    return plate_adjustments(package, whole, Console(quiet=True))
+    quiet = Console(quiet=True)
+    return plate_adjustments(package, whole, quiet), statistics_by_plate(package, whole, quiet)
+
+
+def _use_of_controls(package: ModelPackage) -> str:
+    uses = {"scaled": _reference(package) is not None, "adapted": package.is_adapted}
+    return f"{' and '.join(use for use, is_used in uses.items() if is_used)} by negative controls"
 
 
 def plate_adjustment(
@@ -199,7 +228,7 @@ def plate_adjustment(
     channels: Sequence[str] | None,
     controls: Any,  # noqa: ANN401
 ) -> PlateAdjustment | None:
-    """Adjustment of the plate of some arrays; None for a model that is not scaled by controls.
+    """Adjustment of the plate of some arrays; None for a model that is neither scaled nor adapted by controls.
 
     Args:
         package: The model.
@@ -210,31 +239,35 @@ def plate_adjustment(
         LeighError: There are no controls, or they do not fit the model.
     """
     reference = _reference(package)
-    if reference is None:
+    if reference is None and not package.is_adapted:
         return None
     if isinstance(controls, PlateAdjustment):
         return controls
     if controls is None:
         raise LeighError(
-            "The model is scaled by each plate's own negative controls, but arrays do not tell which these are; pass "
+            f"The model is {_use_of_controls(package)} of each plate, but arrays do not tell which these are; pass "
             "raw images of the plate's negative controls, or the table of the plate, as controls=."
         )
     if not isinstance(controls, pd.DataFrame):
-        return PlateAdjustment(_measure_adjustment(package, reference, channels, controls))
+        return _measure_plate(package, channels, controls)
     check_table(controls)
     if len(controls[Metadata.PLATE].unique()) > 1:
         raise LeighError("controls= has several plates, but arrays do not name theirs; pass the table of one plate.")
-    (levels,) = (plate_adjustments(package, controls.reset_index(drop=True), Console(quiet=True)) or {}).values()
-    return PlateAdjustment(levels)
+    whole, quiet = controls.reset_index(drop=True), Console(quiet=True)
+    adjusted, measured = plate_adjustments(package, whole, quiet), statistics_by_plate(package, whole, quiet)
+    return PlateAdjustment(
+        None if adjusted is None else next(iter(adjusted.values())),
+        None if measured is None else next(iter(measured.values())),
+    )
 
 
-def _measure_adjustment(
+def _measure_plate(
     package: ModelPackage,
-    reference: ControlReference,
     channels: Sequence[str] | None,
     controls: Any,  # noqa: ANN401
-) -> list[list[float]]:
-    """Offset and gain of each channel by which the controls get the model's level, shape (C, 2)."""
+) -> PlateAdjustment:
+    """Offset and gain by which the controls get the model's level, and the statistics of its network for them."""
+    reference = _reference(package)
     images = _order_channels(package, check_arrays(controls, "controls"), channels, "controls")
     preparation = FieldPreparation(package, None)
     counts = []
@@ -242,9 +275,22 @@ def _measure_adjustment(
         files = _name_array(f"controls[{number}]", len(image))
         preparation.check_bit_depth(image, files)
         counts.append(np.stack(counts_at_size(image, package.model.spec.image_size, files)))
-    level = measure_level(np.stack(counts), np.arange(len(counts)), intensity_per_count(images[0].dtype))
-    found: list[list[float]] = adjustment(reference, level).tolist()
-    return found
+    unit, raw = intensity_per_count(images[0].dtype), np.stack(counts)
+    channels_level = None
+    if reference is not None:
+        channels_level = adjustment(reference, measure_level(raw, np.arange(len(raw)), unit))
+    found = None if channels_level is None else channels_level.tolist()
+    if not package.is_adapted:
+        return PlateAdjustment(found)
+    if len(raw) < FEWEST_CONTROLS:
+        raise LeighError(
+            f"controls= has {len(raw)} images, and a network is adapted to a plate by {FEWEST_CONTROLS} or more; give "
+            "more fields of the plate's negative controls."
+        )
+    acquired = raw[spread_rows(np.arange(len(raw)))].astype(np.float32) * np.float32(unit)
+    levelled = acquired if channels_level is None else apply_adjustment(acquired, channels_level)
+    scaled = torch.from_numpy(IntensityScale.from_json(package.scale).apply(levelled))
+    return PlateAdjustment(found, measure_statistics(package.model, scaled))
 
 
 def _reference(package: ModelPackage) -> ControlReference | None:

@@ -10,6 +10,7 @@ import pandas as pd
 from leigh_mlops.api.field_sources import PlateAdjustment, plate_adjustment
 from leigh_mlops.api.model import load
 from leigh_mlops.errors import LeighError
+from leigh_mlops.images.control_levels import FEWEST_CONTROLS
 from leigh_mlops.images.source import Pixels
 from leigh_mlops.job_columns import GAIN, OFFSET, PROBABILITY, JobColumn
 
@@ -37,7 +38,7 @@ class ServedModel:
             images: Raw counts as the camera wrote them, as numbers of any type, shape (N, C, H, W) of any size, or a
                 sequence of (C, H, W). Of rectangular images the centre square is taken.
             controls: Numbers of the images, from 0, that are negative controls of the plate from which all images
-                are; for a model that is scaled by controls.
+                are; for a model that is scaled by controls or adapted to plates, which needs them in each request.
             adjustment: Instead of controls, offset and gain of each channel, shape (2 C,), as an earlier answer or
                 ``job.json`` of a batch job gives them for the plate.
 
@@ -56,21 +57,27 @@ class ServedModel:
             return self.model.reconstruct(counts, controls=level)
         found = self.model.predict(counts, controls=level)
         asked = [JobColumn.PREDICTED, *map(PROBABILITY, self.model.classes), JobColumn.SEEN]
-        return found[asked].assign(**({} if level is None else _level_columns(self.model.channels, level)))
+        levels = None if level is None else level.channels
+        return found[asked].assign(**({} if levels is None else _level_columns(self.model.channels, levels)))
 
     def _plate_adjustment(
         self, images: Sequence[Pixels], controls: Sequence[int], adjustment: Sequence[float]
     ) -> PlateAdjustment | None:
         package = self.model.package
-        if package.scale.get("controls") is None:
+        if package.scale.get("controls") is None and not package.is_adapted:
             return None
+        if package.is_adapted and not len(controls):
+            raise LeighError(
+                "The network is adapted to each plate by its negative controls; give the numbers of the images that "
+                f"are controls, at least {FEWEST_CONTROLS}, as the parameter controls."
+            )
         if len(controls) + len(adjustment) == 0:
             raise LeighError(
                 "The model is scaled by each plate's own negative controls; give the numbers of the images that are "
                 "controls as the parameter controls, or offset and gain of each channel, which an earlier answer "
                 "gave, as the parameter adjustment."
             )
-        if not len(adjustment):
+        if package.is_adapted or not len(adjustment):
             return plate_adjustment(package, None, [images[_check_number(number, len(images))] for number in controls])
         known = np.isfinite(adjustment).all() and (np.asarray(adjustment[1::2]) > 0).all()
         if len(adjustment) != 2 * len(package.channels) or not known:
@@ -102,6 +109,6 @@ def _to_counts(image: npt.NDArray[np.generic], number: int, full_scale: int) -> 
     return values.astype(np.uint8 if full_scale < 256 else np.uint16)
 
 
-def _level_columns(channels: Sequence[str], level: PlateAdjustment) -> dict[str, float]:
-    pairs = list(zip(channels, level.channels, strict=True))
+def _level_columns(channels: Sequence[str], levels: Sequence[Sequence[float]]) -> dict[str, float]:
+    pairs = list(zip(channels, levels, strict=True))
     return {OFFSET(name): pair[0] for name, pair in pairs} | {GAIN(name): pair[1] for name, pair in pairs}

@@ -12,8 +12,9 @@ from leigh_mlops.images.source import Pixels
 from leigh_mlops.images.squares import Tile, cut_square
 from leigh_mlops.job_columns import QUALITY
 from leigh_mlops.models import ModelPackage
+from leigh_mlops.models.plate_statistics import PlateStatistics
 
-__all__ = ["Adjust", "Field", "FieldPreparation", "select_adjustment"]
+__all__ = ["Adjust", "Field", "FieldPreparation", "group_by_statistics", "select_adjustment"]
 
 _QUALITY_PREFIXES = ("focus_", "foreground_", "at_max_", "max_", "bits_")
 Floats = npt.NDArray[np.float32]
@@ -31,6 +32,7 @@ class Field(NamedTuple):
         seen: Whether the model was trained or chosen with these pixels.
         stamp: Name, size in bytes and modification time of each of its files before they were read.
         quality: Measures ``quality_<measure>_<channel>`` of the files at full size.
+        statistics: Statistics of the BatchNorms on its plate, for a network that is adapted to plates.
     """
 
     row: int
@@ -39,6 +41,7 @@ class Field(NamedTuple):
     seen: bool
     stamp: Sequence[Sequence[Any]] = ()
     quality: Mapping[str, float] = {}
+    statistics: PlateStatistics | None = None
 
     @property
     def raw(self) -> Floats:
@@ -52,10 +55,13 @@ class FieldPreparation:
     Args:
         package: The model.
         adjust: Offset and gain of the model, by plate.
+        statistics: Statistics of its network by plate, if it is adapted to plates.
     """
 
-    def __init__(self, package: ModelPackage, adjust: Adjust) -> None:
-        self.package, self.adjust = package, adjust
+    def __init__(
+        self, package: ModelPackage, adjust: Adjust, statistics: Mapping[str, PlateStatistics] | None = None
+    ) -> None:
+        self.package, self.adjust, self.statistics = package, adjust, statistics
         self._seen = set(package.seen_digests.tolist())
 
     def prepare(
@@ -77,7 +83,9 @@ class FieldPreparation:
         acquired = raw_at_size(image, self.package.model.spec.image_size, files)
         adjust = select_adjustment(self.adjust, plate, len(self.package.channels))
         seen = int(pixel_digest(image)) in self._seen
-        return Field(row, acquired, adjust, seen, stamp, self._measure_quality(image, files[0].planes[0].tile))
+        statistics = None if self.statistics is None else self.statistics[plate]
+        quality = self._measure_quality(image, files[0].planes[0].tile)
+        return Field(row, acquired, adjust, seen, stamp, quality, statistics)
 
     def check_bit_depth(self, image: Pixels, files: FieldFiles) -> None:
         """Refuse an image of another bit depth than the model's.
@@ -95,6 +103,25 @@ class FieldPreparation:
     def _measure_quality(self, image: Pixels, tile: Tile) -> dict[str, float]:
         measured = measure_field([cut_square(plane, tile) for plane in image], self.package.channels)
         return {QUALITY(name): value for name, value in measured.items() if name.startswith(_QUALITY_PREFIXES)}
+
+
+def group_by_statistics(package: ModelPackage, fields: Sequence[Field]) -> list[list[int]]:
+    """Numbers of the fields, those of one plate together for a network that is adapted to plates.
+
+    Raises:
+        LeighError: It is adapted, and a field has no statistics of its plate.
+    """
+    if not package.is_adapted:
+        return [list(range(len(fields)))]
+    groups: dict[int, list[int]] = {}
+    for number, field in enumerate(fields):
+        if field.statistics is None:
+            raise LeighError(
+                "The network is adapted to each plate by its negative controls, and those of a field's plate are not "
+                "known; give them with the field."
+            )
+        groups.setdefault(id(field.statistics), []).append(number)
+    return list(groups.values())
 
 
 def select_adjustment(adjust: Adjust, plate: str, channels: int) -> Floats:

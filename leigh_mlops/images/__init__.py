@@ -1,6 +1,6 @@
 """Reading fields, intensity scales, the pixel cache and batches."""
 
-from leigh_mlops.images.batches import Augmentation, Batch, FieldBatches, derived_seed, transform_field
+from leigh_mlops.images.batches import Augmentation, Batch, ControlFields, FieldBatches, derived_seed, transform_field
 from leigh_mlops.images.cache import PixelCache, cache_root, open_cache
 from leigh_mlops.images.control_levels import (
     ControlLevel,
@@ -36,6 +36,7 @@ __all__ = [
     "IntensityScale",
     "Plane",
     "PixelCache",
+    "ControlFields",
     "PixelTransforms",
     "QUALITY_NUMBERS",
     "adjust_cache",

@@ -2,9 +2,9 @@
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
@@ -20,16 +20,33 @@ from leigh_mlops.images.scale import IntensityScale
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Augmentation", "Batch", "FieldBatches", "derived_seed", "transform_field"]
+__all__ = ["Augmentation", "Batch", "FieldBatches", "ControlFields", "derived_seed", "transform_field"]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some fields: images (n, C, S, S) float32 in network units, labels (n,), row numbers (n,)."""
+    """Some fields: images (n, C, S, S) float32 in network units, labels (n,), row numbers (n,).
+
+    A batch of an episode has fields of one plate, and ``controls`` (m, C, S, S), negative controls of this plate.
+    """
 
     images: "torch.Tensor"
     labels: "torch.Tensor"
     rows: npt.NDArray[np.int64]
+    controls: "torch.Tensor | None" = None
+
+
+@dataclass(frozen=True)
+class ControlFields:
+    """Fields by which a network is adapted to each plate.
+
+    Attributes:
+        plates: Number of the plate of every row of the cache, shape (N,).
+        rows: Rows of the negative controls of each plate by its number, each of shape (m,).
+    """
+
+    plates: npt.NDArray[np.int64]
+    rows: Mapping[int, npt.NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -47,6 +64,8 @@ class FieldBatches:
         workers: Threads that prepare batches while earlier ones are used, at
             most ``workers + 1`` batches ahead; 0 for none. The batches are the same.
         pinned: Whether batches lie in memory from which a GPU copies while the program goes on.
+        controls: Controls of each plate; an epoch then has episodes, batches of one plate each with as many of the
+            plate's controls as fields at most, drawn anew for each. ``None`` for batches over all plates.
     """
 
     cache: PixelCache
@@ -58,9 +77,13 @@ class FieldBatches:
     seed: int = 0
     workers: int = 1
     pinned: bool = False
+    controls: ControlFields | None = None
 
     def __len__(self) -> int:
-        return math.ceil(len(self.rows) / self.batch_size)
+        if self.controls is None:
+            return math.ceil(len(self.rows) / self.batch_size)
+        _, counts = np.unique(self.controls.plates[self.rows], return_counts=True)
+        return int(np.ceil(counts / self.batch_size).sum())
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """The shuffled and augmented batches of one epoch, the same for the same seed and number.
@@ -69,9 +92,64 @@ class FieldBatches:
         """
         rng = np.random.default_rng(derived_seed(self.seed, number))
         order = rng.permutation(len(self.rows))
+        if self.controls is not None:
+            return self._episodes(rng, order, self.controls, number)
         drawn = self.augmentation.draw(rng, len(order), self.cache.pixels.shape[-1]) if self.augmentation else None
         parts = [part for part in self._parts() if part.stop - part.start > 1 or len(order) == 1]
         return run_in_order([partial(self._batch, order[part], part, drawn, number) for part in parts], self.workers)
+
+    def _episodes(
+        self, rng: np.random.Generator, order: npt.NDArray[np.int64], controls: ControlFields, number: int
+    ) -> Iterator[Batch]:
+        """Batches of one plate each, in random order, with controls of the plate, all of them augmented."""
+        plates, episodes = controls.plates[self.rows[order]], []
+        for plate in np.unique(plates):
+            own = order[plates == plate]
+            for start in range(0, len(own), self.batch_size):
+                chosen, known = own[start : start + self.batch_size], controls.rows[int(plate)]
+                episodes.append((chosen, rng.choice(known, min(self.batch_size, len(known)), replace=False)))
+        places = np.cumsum([0, *(len(chosen) + len(known) for chosen, known in episodes)])
+        size = self.cache.pixels.shape[-1]
+        drawn = self.augmentation.draw(rng, int(places[-1]), size) if self.augmentation else None
+        jobs = [
+            partial(self._episode, episodes[episode], int(places[episode]), drawn, number)
+            for episode in rng.permutation(len(episodes))
+        ]
+        return run_in_order(jobs, self.workers)
+
+    def _episode(
+        self,
+        episode: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
+        start: int,
+        drawn: Variation | None,
+        number: int,
+    ) -> Batch:
+        chosen, controls = episode
+        batch = self._batch(chosen, slice(start, start + len(chosen)), drawn, number)
+        known = replace(self, rows=controls, labels=np.full(len(controls), -1, np.int64))
+        after = start + len(chosen)
+        shown = known._batch(np.arange(len(controls)), slice(after, after + len(controls)), drawn, number)
+        return replace(batch, controls=shown.images)
+
+    def by_plate(self) -> "Iterator[tuple[torch.Tensor, FieldBatches]]":
+        """Images of the controls of each plate that has rows, and the batches over these rows, none of them augmented.
+
+        Raises:
+            ValueError: There are no controls.
+        """
+        if self.controls is None:
+            raise ValueError("these batches know no controls; make them with the controls of their plates")
+        plates = self.controls.plates[self.rows]
+        for plate in np.unique(plates):
+            rows = self.controls.rows[int(plate)]
+            known = replace(
+                self, rows=rows, labels=np.full(len(rows), -1, np.int64), batch_size=len(rows), controls=None
+            )
+            own = plates == plate
+            yield (
+                next(iter(known)).images,
+                replace(self, rows=self.rows[own], labels=self.labels[own], controls=None),
+            )
 
     def __iter__(self) -> Iterator[Batch]:
         """The batches in order, not augmented."""
@@ -150,7 +228,7 @@ def transform_field(
     return np.minimum(raw if transforms is None else transforms.apply(raw, seed), np.float32(cache.full_scale))
 
 
-def run_in_order(jobs: list[Callable[[], Batch]], workers: int) -> Iterator[Batch]:
+def run_in_order(jobs: Sequence[Callable[[], Batch]], workers: int) -> Iterator[Batch]:
     """Run jobs in threads and yield their batches in order; at most ``workers + 1`` are running or waiting."""
     if not workers:
         yield from (job() for job in jobs)

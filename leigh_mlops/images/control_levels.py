@@ -11,6 +11,8 @@ from leigh_mlops.images.cache import PixelCache
 from leigh_mlops.images.scale import ControlReference, histogram, moments
 
 __all__ = [
+    "FEWEST_CONTROLS",
+    "MOST_CONTROLS",
     "ControlLevel",
     "adjust_cache",
     "apply_adjustment",
@@ -19,9 +21,13 @@ __all__ = [
     "fit_control_reference",
     "invert_adjustment",
     "measure_level",
+    "spread_rows",
 ]
 
 Floats = npt.NDArray[np.float32]
+
+FEWEST_CONTROLS, MOST_CONTROLS = 4, 32
+"""Fields of negative controls by which a network is adapted to a plate."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,11 @@ class ControlLevel:
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
+
+
+def spread_rows(rows: npt.NDArray[np.int64], most: int = MOST_CONTROLS) -> npt.NDArray[np.int64]:
+    """Select at most so many of some rows, spread evenly over them."""
+    return rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(np.int64))]
 
 
 def control_levels(cache: PixelCache, rows_by_plate: Mapping[str, npt.NDArray[np.int64]]) -> dict[str, ControlLevel]:

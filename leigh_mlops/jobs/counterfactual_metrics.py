@@ -1,6 +1,7 @@
 """Metrics of saved counterfactuals beyond the prediction of their own model."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +14,14 @@ from leigh_mlops.explanations import (
     predict_fields,
     required_confidence,
 )
-from leigh_mlops.explanations.prepared_field import Field
+from leigh_mlops.explanations.prepared_field import Field, group_by_statistics
 from leigh_mlops.images import apply_adjustment, image_thresholds, invert_adjustment, region_features, texture_features
 from leigh_mlops.job_columns import IMAGE
 from leigh_mlops.jobs.field_reader import FieldReader
 from leigh_mlops.jobs.oracle_evaluation import OracleEvaluation
 from leigh_mlops.jobs.saved_counterfactual import Numbers, SavedCounterfactual
 from leigh_mlops.models import ModelPackage
+from leigh_mlops.models.plate_statistics import plate_statistics
 from leigh_mlops.report.image_files import round_trip_tiff16
 from leigh_mlops.scores import background_noise, changed_share, clipped_share, mean_change, quality_status
 
@@ -47,7 +49,7 @@ def explain_and_save(
 
     Args:
         package: The model.
-        fields: Fields that are explained together.
+        fields: Fields that are explained together, those of each plate by themselves if the network adapts to plates.
         methods: Names of explanations.
         context: Options of the explanations.
         save: Saves a counterfactual and reads it back.
@@ -55,6 +57,25 @@ def explain_and_save(
     Returns:
         One explanation per field, and their saved counterfactuals.
     """
+    explained: dict[int, FieldExplanation] = {}
+    saved: list[SavedCounterfactual] = []
+    for numbers in group_by_statistics(package, fields):
+        some = [fields[number] for number in numbers]
+        own = context if context.labels is None else replace(context, labels=context.labels[numbers])
+        with plate_statistics(package.model, some[0].statistics):
+            found, kept = _explain_and_save_together(package, some, methods, own, save)
+        explained |= dict(zip(numbers, found, strict=True))
+        saved += kept
+    return [explained[number] for number in range(len(fields))], saved
+
+
+def _explain_and_save_together(
+    package: ModelPackage,
+    fields: Sequence[Field],
+    methods: Sequence[str],
+    context: ExplanationContext,
+    save: SaveCounterfactual,
+) -> tuple[list[FieldExplanation], list[SavedCounterfactual]]:
     files: dict[tuple[int, str], Floats] = {}
 
     def as_saved(place: int, kind: str, image: Floats) -> Floats:

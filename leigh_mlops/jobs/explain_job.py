@@ -27,9 +27,10 @@ from leigh_mlops.jobs.options import ExplainOptions, resolve_options
 from leigh_mlops.jobs.reporting.outputs import build_tables, collect_records, write_outputs
 from leigh_mlops.jobs.sample import read_sample
 from leigh_mlops.jobs.validation import check_channels, check_options, check_oracle
-from leigh_mlops.jobs.worker import FieldWorker, WorkOrder, field_id, fit_batch_size
+from leigh_mlops.jobs.worker import FieldWorker, WorkOrder, field_id, fit_batch_size, statistics_file
 from leigh_mlops.models import ModelPackage, load_package
 from leigh_mlops.plates import find_twins
+from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.progress import Progress, Steps
 from leigh_mlops.report.image_files import atomic_write
 from leigh_mlops.report.run_notes import explanation_note
@@ -37,7 +38,7 @@ from leigh_mlops.report.sentences import format_count
 from leigh_mlops.screening.screen import check_screen
 from leigh_mlops.search.cluster import ray_cluster
 from leigh_mlops.search.cluster_start import PATIENCE_S, StartPatience
-from leigh_mlops.study.plate_levels import plate_adjustments
+from leigh_mlops.study.plate_levels import load_statistics, plate_adjustments, save_statistics, statistics_by_plate
 from leigh_mlops.study.prepare import DataSource, find_data
 from leigh_mlops.tracking import Run, Store, Version
 
@@ -141,6 +142,10 @@ class ExplainJob:
             adjust: dict[str, Adjust] = {_OWN: plate_adjustments(package, table, self.console)}
             adjust |= {each.name: plate_adjustments(each.package, table, self.console) for each in oracles}
             job = self._begin_or_resume(version, oracles, methods, adjust, len(table))
+            self._steps.begin("statistics of the plates")
+            self._keep_statistics(_OWN, package, table)
+            for each in oracles:
+                self._keep_statistics(each.name, each.package, table)
             self._steps.begin("fields that are left")
             left = self._remaining_rows(package, table)
             if left:
@@ -228,11 +233,24 @@ class ExplainJob:
         _write_json(file, job | {"fields": fields, "finished": False})
         return job
 
+    def _keep_statistics(self, name: str, package: ModelPackage, table: pd.DataFrame) -> None:
+        """Measure the plates to which a network is adapted; those of a resumed job keep their statistics."""
+        if not package.is_adapted:
+            return
+        file = statistics_file(self.out, name)
+        known = load_statistics(file) or {}
+        if set(table[Metadata.PLATE].astype(str)) - known.keys():
+            measured = statistics_by_plate(package, table, self.console) or {}
+            save_statistics(file, {**measured, **known})
+            plates = format_count(len(measured), "plate")
+            self.console.print(f"The network is adapted to {plates} by the plates' own negative controls.")
+
     def _fix_colour_limits(self, job: dict[str, Any], package: ModelPackage, table: pd.DataFrame) -> None:
         """Fix the scale of all maps and check them; a resumed job keeps its scale."""
         if all(name in job for name in _CHECK_KEYS) or not select_map_methods(job["methods"]):
             return
-        fields = read_sample(FieldReader(package, table, job["adjust"], None), table)
+        statistics = load_statistics(statistics_file(self.out, _OWN))
+        fields = read_sample(FieldReader(package, table, job["adjust"], None, statistics), table)
         self.console.print(f"Checking the reliability of maps on {format_count(len(fields), 'field')}.")
         checked = check_maps(package, fields, job["methods"], self.options, report=self._steps.begin)
         report_checks(self.out, checked, self.console)

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations.prepared_field import Adjust, Field, FieldPreparation
 from leigh_mlops.images import FieldFiles, field_files, raw_at_size, read_field
 from leigh_mlops.models import ModelPackage
+from leigh_mlops.models.plate_statistics import PlateStatistics
 from leigh_mlops.plates import find_twins
 from leigh_mlops.plates.columns import Metadata
 
@@ -29,10 +31,19 @@ class FieldReader:
         table: An image table.
         adjust: Offset and gain of the model, by plate.
         demo: Folder of a demo plate whose twins are read.
+        statistics: Statistics of the model's network by plate, if it is adapted to plates.
     """
 
-    def __init__(self, package: ModelPackage, table: pd.DataFrame, adjust: Adjust, demo: Path | None) -> None:
-        self.package, self.table, self.preparation = package, table, FieldPreparation(package, adjust)
+    def __init__(
+        self,
+        package: ModelPackage,
+        table: pd.DataFrame,
+        adjust: Adjust,
+        demo: Path | None,
+        statistics: Mapping[str, PlateStatistics] | None = None,
+    ) -> None:
+        self.package, self.table = package, table
+        self.preparation = FieldPreparation(package, adjust, statistics)
         self.demo = None if demo is None else Path(os.path.abspath(demo))
         self.files = field_files(table, package.channels)
         self._twins = {} if demo is None else find_twins(demo)

@@ -11,13 +11,14 @@ import torch
 from rich.console import Console
 
 from leigh_mlops.explanations import MAP_METHODS, FieldExplanation, MethodCheck, check_methods, explain_fields
-from leigh_mlops.explanations.prepared_field import Field
+from leigh_mlops.explanations.prepared_field import Field, group_by_statistics
 from leigh_mlops.images import IntensityScale
 from leigh_mlops.jobs.colour_limits import colour_limits, write_colour_bars
 from leigh_mlops.jobs.options import ExplainOptions, build_context
 from leigh_mlops.jobs.sample import scale_fields
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.models.device import default_device
+from leigh_mlops.models.plate_statistics import plate_statistics
 from leigh_mlops.plates import write_table
 from leigh_mlops.report.sentences import format_count
 
@@ -63,10 +64,14 @@ def check_maps(
         options: Options of the job.
         report: Called with the name of each step.
     """
+    # A network that adapts to plates is another on each; the plate with most fields stands for all.
+    largest = max(group_by_statistics(package, fields), key=len, default=[])
+    fields = [fields[number] for number in largest]
     home = next(package.model.parameters()).device
     package.model.to(default_device())
     try:
-        return _check_sample(package, fields, select_map_methods(methods), options, report)
+        with plate_statistics(package.model, fields[0].statistics if fields else None):
+            return _check_sample(package, fields, select_map_methods(methods), options, report)
     finally:
         package.model.to(home)
         torch.cuda.empty_cache()  # workers on this machine need the memory; no effect without a GPU

@@ -12,6 +12,7 @@ from leigh_mlops.images import apply_adjustment, invert_adjustment, texture_feat
 from leigh_mlops.job_columns import IMAGE, ORACLE, REFERENCE, JobColumn, reference_family
 from leigh_mlops.jobs.saved_counterfactual import Numbers, SavedCounterfactual
 from leigh_mlops.models import ModelPackage
+from leigh_mlops.models.plate_statistics import PlateStatistics, plate_statistics
 from leigh_mlops.models.transport import REFERENCES
 from leigh_mlops.report.image_files import round_trip_tiff16
 from leigh_mlops.scores import RatedStatus, rate_counterfactual
@@ -38,10 +39,29 @@ class RegisteredOracle:
     Attributes:
         package: The classifier, with its own intensity scale.
         adjust: Its offset and gain by plate.
+        statistics: Statistics of its network by plate, if it is adapted to plates.
     """
 
     package: ModelPackage
     adjust: Adjust = None
+    statistics: Mapping[str, PlateStatistics] | None = None
+
+    def predict(self, acquired: Floats, plates: Sequence[str]) -> Doubles:
+        """Probabilities (N, K) of images (N, C, S, S) in the units of the acquisition, given the plate of each."""
+        channels = len(self.package.channels)
+        raw = np.stack(
+            [
+                apply_adjustment(image, select_adjustment(self.adjust, plate, channels))
+                for image, plate in zip(acquired, plates, strict=True)
+            ]
+        )
+        if self.statistics is None:
+            return predict_fields(self.package, raw)
+        found, named = np.zeros((len(raw), len(self.package.model.spec.classes))), np.asarray(plates)
+        for plate in np.unique(named):
+            with plate_statistics(self.package.model, self.statistics[str(plate)]):
+                found[named == plate] = predict_fields(self.package, raw[named == plate])
+        return found
 
 
 @dataclass(frozen=True)
@@ -85,13 +105,8 @@ class OracleEvaluation:
         """Probabilities (N, K) of images in the units of the acquisition, by each oracle."""
         found = self._predict_by_panel(_adjust(acquired, fields))
         for name, oracle in self.registered.items():
-            channels = len(oracle.package.channels)
-            raw = [
-                apply_adjustment(image, select_adjustment(oracle.adjust, plate, channels))
-                for image, plate in zip(acquired, plates, strict=True)
-            ]
             order = [oracle.package.model.spec.classes.index(each) for each in self.classes]
-            found[name] = predict_fields(oracle.package, np.stack(raw))[:, order]
+            found[name] = oracle.predict(acquired, plates)[:, order]
         return found
 
     def _oracle_columns(self, prefix: str, votes: Mapping[str, Doubles], target: str) -> Numbers:

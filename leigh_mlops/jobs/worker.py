@@ -33,9 +33,10 @@ from leigh_mlops.models import InverseError, Network, load_to_device
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.image_files import atomic_write
 from leigh_mlops.search.machine_faults import is_disk_full, is_machine_lost
+from leigh_mlops.study.plate_levels import load_statistics
 from leigh_mlops.training import image_bytes
 
-__all__ = ["FieldWorker", "WorkOrder", "check_prediction", "field_id", "fit_batch_size"]
+__all__ = ["FieldWorker", "WorkOrder", "check_prediction", "field_id", "fit_batch_size", "statistics_file"]
 
 _MAX_BATCH, _MAX_GPU_BATCH = 8, 32
 _MOST_TEXTURES, _MOST_EDITS = 2000, 200
@@ -84,9 +85,13 @@ class FieldWorker:
         self.package = load_to_device(Path(order.package))
         self.order = order = replace(order, options=resolve_options(order.options, self.package))
         self.table = pd.read_parquet(order.table)
-        self.reader = FieldReader(self.package, self.table, order.adjust, Path(order.demo) if order.demo else None)
+        out, demo = Path(order.out), Path(order.demo) if order.demo else None
+        statistics = load_statistics(statistics_file(out, ""))
+        self.reader = FieldReader(self.package, self.table, order.adjust, demo, statistics)
         registered = {
-            name: RegisteredOracle(load_to_device(Path(folder)), order.oracle_adjust.get(name))
+            name: RegisteredOracle(
+                load_to_device(Path(folder)), order.oracle_adjust.get(name), load_statistics(statistics_file(out, name))
+            )
             for name, folder in order.oracles.items()
         }
         oracles = OracleEvaluation(self.package, registered)
@@ -256,6 +261,11 @@ def _raise_machine_fault(error: Exception) -> None:
 
 def _round_texture(texture: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, list[float]]:
     return {name: [float(f"{value:.6g}") for value in each] for name, each in texture.items()}
+
+
+def statistics_file(out: Path, name: str) -> Path:
+    """File of a job with the statistics of the plates, of its own model (an empty name) or of an oracle."""
+    return out / "scales" / f"plate_statistics{'-' if name else ''}{name}.safetensors"
 
 
 def check_prediction(found: FieldExplanation) -> None:

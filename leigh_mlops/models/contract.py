@@ -80,6 +80,8 @@ class Network(nn.Module):
     """
 
     task: ClassVar[Literal["classify", "reconstruct"]]
+    adapts: ClassVar[bool] = False
+    """Whether its trunk normalises by statistics that controls of a plate can replace."""
     spec: ModelSpec
 
     def __init__(self, spec: ModelSpec) -> None:

@@ -71,6 +71,11 @@ class ModelPackage:
         known = [array.astype(np.uint64) for name, array in self.arrays.items() if name.endswith("_digests")]
         return np.unique(np.concatenate([np.zeros(0, np.uint64), *known]))
 
+    @property
+    def is_adapted(self) -> bool:
+        """Return whether its network takes the statistics of its BatchNorms from the controls of each plate."""
+        return self.about.get("adaptation") == "controls"
+
     @cached_property
     def class_maps(self) -> ClassMaps:
         """Maps between the classes, none in packages before version 0.2.

@@ -37,6 +37,7 @@ class ResNeXt(Network):
     """
 
     task = "classify"
+    adapts = True
 
     def __init__(
         self,

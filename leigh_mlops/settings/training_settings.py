@@ -78,6 +78,11 @@ class TrainingSettings(Settings):
         None,
         description="further transforms: a preset, or serialised transforms of Albumentations",
     )
+    adaptation: Literal["none", "controls", "auto"] = Field(
+        "none",
+        description="of BatchNorm to each plate by its negative controls: none, controls, or auto (controls where the "
+        "training has several plates and each plate has controls)",
+    )
     precision: Literal["fp32", "tf32", "bf16", "bf16-on-gpu"] = Field(
         "fp32",
         description="of training: fp32; tf32, products that a GPU rounds; bf16, forward pass and loss; bf16-on-gpu, "

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from leigh_mlops.errors import LeighError
 from leigh_mlops.models import ModelPackage, load_to_device
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.scores import Difference, paired_bootstrap, per_well_log_loss
-from leigh_mlops.study.evaluation import predict_rows, raw_errors
+from leigh_mlops.study.evaluation import predict_rows, raw_errors, training_mask
 from leigh_mlops.study.left_out_plates import LeftOut
 from leigh_mlops.tracking import Store, Version
 from leigh_mlops.training import PreparedData
@@ -74,6 +75,12 @@ def decide_promotion(
         return Decision(False, f"a demo model never takes the place of version {champion.version}")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         other = load_to_device(store.download(champion, Path(temporary)))
+    return _compare_with_champion(package, other, champion, at_size, judge_by)
+
+
+def _compare_with_champion(
+    package: ModelPackage, other: ModelPackage, champion: Version, at_size: AtSize, judge_by: str
+) -> Decision:
     ours, theirs = comparison_key(package), comparison_key(other)
     differing = [key for key in ours if ours[key] != theirs[key]]
     if differing:
@@ -81,9 +88,22 @@ def decide_promotion(
         return Decision(
             False, f"version {champion.version} is of another kind ({differences}); --name starts a line of its own"
         )
+    for each in (package, other):
+        if (reason := _lack_of_controls(each, at_size(each.model.spec.image_size))) is not None:
+            return Decision(False, f"not compared with champion version {champion.version}: {reason}")
     if judge_by == "plate" and package.model.task == "classify":
         return _compare_by_plate(package, other, champion, at_size)
     return _compare(package, other, champion, at_size)
+
+
+def _lack_of_controls(package: ModelPackage, data: PreparedData) -> str | None:
+    """Reason why a package that adapts to plates can't be scored on some data; ``None`` if it can."""
+    try:
+        if package.is_adapted:
+            data.plate_controls(training_mask(package, data))
+    except LeighError as error:
+        return str(error).rstrip(".")
+    return None
 
 
 def _compare(package: ModelPackage, other: ModelPackage, champion: Version, at_size: AtSize) -> Decision:

@@ -19,11 +19,12 @@ from leigh_mlops.settings import Choice, SearchSpace, TrainingSettings
 from leigh_mlops.study.dry_run import FamilyPlan
 from leigh_mlops.study.evaluation import Evaluation, select_scores
 from leigh_mlops.study.model_selection import Winner
-from leigh_mlops.training import PreparedData
+from leigh_mlops.training import PreparedData, is_adapted
 
 __all__ = [
     "Confounds",
     "evaluation_lines",
+    "print_adaptation",
     "print_baseline",
     "print_family",
     "print_interrupted",
@@ -55,6 +56,16 @@ def print_family(console: Console, space: SearchSpace, time_budget_s: float | No
         f"[bold]{space.family}[/]: {format_count(space.trials, 'trial')} of {format_count(epochs, 'epoch')} "
         f"at {space.image_size} px{budget}"
     )
+
+
+def print_adaptation(console: Console, space: SearchSpace, data: PreparedData) -> None:
+    """Print whether the published configuration of a family adapts to plates, where there are several."""
+    plates = data.count_training_plates()
+    settings = TrainingSettings.from_flat(space.published)
+    if is_adapted(space.family, settings, data):
+        console.print(f"  adapts to each of {format_count(plates, 'plate')} by the plate's negative controls")
+    elif plates > 1 and settings.adaptation == "auto":
+        console.print("  does not adapt to plates: not every plate has 4 fields of negative controls in the training")
 
 
 def print_place(console: Console, address: str | None, cores: int, gpus: int) -> None:

@@ -17,6 +17,7 @@ from leigh_mlops.training import (
     build_network,
     estimate_trial_memory,
     fit,
+    is_adapted,
     place_network,
 )
 
@@ -114,7 +115,8 @@ def seconds_per_epoch(space: SearchSpace, data: PreparedData) -> float:
     scale, size = data.scale(settings.intensity), settings.batch_size
     train, val = data.rows("train"), data.rows("val")
     sample = train[: 2 * size], val[:size]
-    batches = [data.batches_from_rows(rows, scale, size) for rows in sample]
+    controls = data.plate_controls() if is_adapted(space.family, settings, data) else None
+    batches = [data.batches_from_rows(rows, scale, size, controls=controls) for rows in sample]
     epochs = list(fit(state, *batches, wells=list(data.wells), epochs=2, metric=space.metric, precision=precision))
     sample_cost, epoch_cost = (len(first) + _VALIDATION_COST * len(second) for first, second in (sample, (train, val)))
     return epochs[-1].metrics["train/seconds"] * epoch_cost / sample_cost

@@ -13,9 +13,9 @@ from leigh_mlops.images import IntensityScale
 from leigh_mlops.models import ModelPackage, load_to_device
 from leigh_mlops.report.terminal_tables import REFERENCE_NAMES
 from leigh_mlops.study.console_summary import evaluation_lines
-from leigh_mlops.study.evaluation import Evaluation, evaluate_package
+from leigh_mlops.study.evaluation import Evaluation, evaluate_package, training_mask
 from leigh_mlops.study.model_selection import accuracy_gain
-from leigh_mlops.study.plate_levels import stored_excluded_flaws, training_mask, was_trained_on_compounds
+from leigh_mlops.study.plate_levels import stored_excluded_flaws, was_trained_on_compounds
 from leigh_mlops.study.prepare import DataSource, add_flags, add_pixels, find_labelled_data, measure_confounds
 from leigh_mlops.tracking import Store, Version
 from leigh_mlops.training import PreparedData

@@ -1,7 +1,7 @@
 """Scores of a model package on some fields, beside the baselines stored in it."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from leigh_mlops.scores import per_well_mean
 from leigh_mlops.study.baselines import Baselines, neighbour_scores
 from leigh_mlops.training import Outputs, PreparedData, inverse_error, predict, select_objective
 
-__all__ = ["Evaluation", "evaluate_package", "predict_rows", "raw_errors", "select_scores"]
+__all__ = ["Evaluation", "evaluate_package", "predict_rows", "raw_errors", "select_scores", "training_mask"]
 
 _INVERTED_FIELDS = 4
 _BATCH = 16
@@ -76,9 +76,22 @@ def select_scores(prefix: str, scores: dict[str, float]) -> dict[str, float]:
 
 
 def predict_rows(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64]) -> Outputs:
-    """Outputs of a package for some rows."""
-    batches = data.batches_from_rows(rows, IntensityScale.from_json(package.scale), _BATCH)
-    return predict(package.model, batches, package.about.get("beta", 1.0))
+    """Outputs of a package for some rows, in their order; a network that adapts to plates does so.
+
+    Raises:
+        LeighError: It adapts to plates, and one has too few negative controls.
+    """
+    controls = data.plate_controls(training_mask(package, data)) if package.is_adapted else None
+    batches = data.batches_from_rows(rows, IntensityScale.from_json(package.scale), _BATCH, controls=controls)
+    outputs = predict(package.model, batches, package.about.get("beta", 1.0))
+    place = {int(row): number for number, row in enumerate(outputs.rows)}
+    order = [place[int(row)] for row in rows]
+    return replace(outputs, rows=outputs.rows[order], labels=outputs.labels[order], values=outputs.values[order])
+
+
+def training_mask(package: ModelPackage, data: PreparedData) -> npt.NDArray[np.bool_]:
+    """Mask of the fields on which a package was trained, shape (N,)."""
+    return np.isin(data.cache.digests, package.arrays["training_digests"].astype(np.uint64))
 
 
 def _latent_mse(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64]) -> float:

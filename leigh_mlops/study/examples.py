@@ -6,12 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from leigh_mlops.explanations import default_explainers, explain_fields
+from leigh_mlops.explanations import FieldExplanation, default_explainers, explain_fields
+from leigh_mlops.images.control_levels import FEWEST_CONTROLS
 from leigh_mlops.models import ModelPackage, Network, has_capability
+from leigh_mlops.models.plate_statistics import plate_statistics
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.contact_row import explained_row, heat_scale
 from leigh_mlops.report.rendering import intensity_limits
 from leigh_mlops.report.sheets import HeatScale, SheetRow
+from leigh_mlops.study.plate_levels import measure_plates
 from leigh_mlops.training import PreparedData
 
 __all__ = ["Examples", "display_limits", "example_request", "explain_examples"]
@@ -49,7 +52,7 @@ def explain_examples(package: ModelPackage, data: PreparedData, per_class: int =
     """
     rows = _example_rows(data, per_class)
     raw, limits = data.cache.raw(rows), package.about["display_limits"]
-    explained = explain_fields(package, raw, _methods(package.model))
+    explained = _explain_by_plate(package, data, rows)
     scale = heat_scale([heat for each in explained for heat in each.maps.values()])
     sheet = [
         explained_row(
@@ -68,22 +71,48 @@ def explain_examples(package: ModelPackage, data: PreparedData, per_class: int =
     return Examples(sheet, scale)
 
 
+def _explain_by_plate(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64]) -> list[FieldExplanation]:
+    """Explain fields of some rows, the network adapted to the plate of each if it adapts."""
+    methods = _methods(package.model)
+    if not package.is_adapted:
+        return explain_fields(package, data.cache.raw(rows), methods)
+    found: dict[int, FieldExplanation] = {}
+    by_plate = measure_plates(package, data, data.plate_controls())
+    plates = data.table[Metadata.PLATE].astype(str).to_numpy(str)[rows]
+    for plate in np.unique(plates):
+        own = rows[plates == plate]
+        with plate_statistics(package.model, by_plate[str(plate)]):
+            found |= dict(zip(own.tolist(), explain_fields(package, data.cache.raw(own), methods), strict=True))
+    return [found[int(row)] for row in rows]
+
+
 def _methods(model: Network) -> tuple[str, ...]:
     defaults = default_explainers(model)
     reconstruction = ("reconstruction",) if has_capability(model, "decode") else ()
     return tuple(dict.fromkeys((*reconstruction, *defaults)))
 
 
-def example_request(data: PreparedData) -> tuple[Floats, list[float]]:
+def example_request(package: ModelPackage, data: PreparedData) -> tuple[Floats, dict[str, list[float]]]:
     """Example of a request to a served model: a validation field at the size of the data.
 
     Returns:
-        Its raw counts (1, C, S, S), whole numbers, and offset and gain of each channel on its plate (2 C,), nothing
-        for data that are not scaled by controls.
+        Raw counts (N, C, S, S), whole numbers, of the field, after controls of its plate if the network adapts to
+        plates; and the parameters of the request: numbers of the ``controls``, or the ``adjustment`` of the plate,
+        offset and gain of each channel (2 C,), for data that are scaled by controls.
     """
     row = next(row for part in ("val", "train") for row in data.rows(part))
-    counts = np.rint(data.cache.pixels[[row]] * np.float32(data.cache.unit))
-    return counts, [] if data.cache.adjust is None else data.cache.adjust[row].ravel().tolist()
+    if package.is_adapted:
+        known = data.plate_controls()
+        controls = known.rows[int(known.plates[row])][:FEWEST_CONTROLS]
+        return _counts(data, [*controls.tolist(), int(row)]), {"controls": list(range(len(controls)))}
+    if data.cache.adjust is None:
+        return _counts(data, [int(row)]), {}
+    return _counts(data, [int(row)]), {"adjustment": data.cache.adjust[row].ravel().tolist()}
+
+
+def _counts(data: PreparedData, rows: Sequence[int]) -> Floats:
+    counts: Floats = np.rint(data.cache.pixels[rows] * np.float32(data.cache.unit))
+    return counts
 
 
 def _example_rows(data: PreparedData, per_class: int) -> npt.NDArray[np.int64]:

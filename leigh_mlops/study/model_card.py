@@ -58,6 +58,7 @@ class ModelCard:
             "image size": f"{spec.image_size} x {spec.image_size} pixels",
             "full scale": f"{package.scale['full_scale']} ({'8' if package.scale['full_scale'] < 256 else '16'} bits)",
             "scaled by": level,
+            **({"adapted to plates by": "each plate's negative controls"} if package.is_adapted else {}),
         } | _describe_parts(package.about)
 
     def score_rows(self) -> tuple[list[str], dict[str, list[str]]]:

@@ -29,7 +29,7 @@ from leigh_mlops.study.reference_statistics import reliability_facts
 from leigh_mlops.study.score_figures import score_figures
 from leigh_mlops.study.version_card import read_version_card
 from leigh_mlops.tracking import BEST_MODEL, CHALLENGER, Run, Store, Version
-from leigh_mlops.training import PreparedData, initial_weight_digests
+from leigh_mlops.training import PreparedData, adapted_batches, initial_weight_digests
 
 __all__ = [
     "Winner",
@@ -84,15 +84,17 @@ def make_package(
         scale: Its intensity scale.
         data: Data that it was trained on.
         baselines: Baselines fitted on the same wells and image size.
-        about: Facts to be stored.
+        about: Facts to be stored; ``adaptation`` is ``controls`` for a network that adapts to plates.
         starts: Folders of the packages from which its training was initialised; their fields count as seen.
         references: Arrays of :func:`counterfactual_references`, fitted here if not given.
     """
     model.eval()
     rows = data.rows("train")
-    batches = data.batches_from_rows(rows, scale, 16)
+    controls = data.plate_controls() if about.get("adaptation") == "controls" else None
+    batches = data.batches_from_rows(rows, scale, 16, controls=controls)
     latents = PooledLatents()
-    means = class_means(model, ((batch.images, batch.labels) for batch in batches), latents)
+    pairs = ((batch.images, batch.labels) for batch in adapted_batches(model, batches))
+    means = class_means(model, pairs, latents)
     trained, chosen = initial_weight_digests(starts)
     arrays: dict[str, npt.NDArray[Any]] = {
         "training_digests": np.union1d(trained, data.cache.digests[rows]),
@@ -107,7 +109,7 @@ def make_package(
     if needs_references(model):
         arrays |= counterfactual_references(data, scale) if references is None else references
     thresholds = fit_thresholds(data.cache, rows)
-    trust, measured = reliability_facts(model, scale, data)
+    trust, measured = reliability_facts(model, scale, data, controls)
     arrays |= measured
     facts = trust | {
         "demo": data.demo,
@@ -150,7 +152,7 @@ def log_package(
     Returns:
         Its address for the registry.
     """
-    return store.log_package(run, package, *example_request(data), name=name, step=step)
+    return store.log_package(run, package, *example_request(package, data), name=name, step=step)
 
 
 def evaluate_and_register(

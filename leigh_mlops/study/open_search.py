@@ -19,7 +19,13 @@ from leigh_mlops.search import SearchPlan, SearchProcess, SearchRequest
 from leigh_mlops.search.request import SearchStart
 from leigh_mlops.settings import SearchSpace, TrainingSettings
 from leigh_mlops.study.baselines import fit_latent_baseline
-from leigh_mlops.study.console_summary import Confounds, print_baseline, print_family, winner_lines
+from leigh_mlops.study.console_summary import (
+    Confounds,
+    print_adaptation,
+    print_baseline,
+    print_family,
+    winner_lines,
+)
 from leigh_mlops.study.counterfactual_scores import counterfactual_scores
 from leigh_mlops.study.delivery import Delivery, kept_step
 from leigh_mlops.study.left_out_plates import LeftOut, score_baselines_by_plate, score_network_by_plate
@@ -42,7 +48,7 @@ from leigh_mlops.study.supervisor import Supervisor
 from leigh_mlops.study.trial_notes import ended_note
 from leigh_mlops.study.trial_pictures import log_trial_pictures
 from leigh_mlops.tracking import BEST_MODEL, LAST_MODEL, NO_WHEEL, Run, Store, StoreUnavailableError, revision
-from leigh_mlops.training import load_trained_network
+from leigh_mlops.training import is_adapted, load_trained_network
 from leigh_mlops.trials import Trial, collect_trials
 
 __all__ = ["NoNetworkError", "OpenSearch", "SearchResult"]
@@ -163,7 +169,9 @@ class OpenSearch:
                 board.update(event)
 
             def announce(start: SearchStart) -> None:
-                print_family(self.console, plan.spaces[start.family], start.time_budget_s)
+                space = plan.spaces[start.family]
+                print_family(self.console, space, start.time_budget_s)
+                print_adaptation(self.console, space, self.data.at_size(space.image_size))
 
             searched = supervisor.search(plan, handle, announce)
         self.process.terminate()
@@ -295,6 +303,8 @@ class OpenSearch:
         source = self.options.source
         about |= {"exclude": list(source.excluded_flaws), "train_on_compounds": source.train_on_compounds}
         about |= {"beta": settings.beta, "data": self.facts["data"]}
+        if is_adapted(space.family, settings, data):
+            about["adaptation"] = "controls"
         baselines = self.data.baselines_for_size(space.image_size)
         references = self.data.references(space.image_size, scale) if needs_references(model) else None
         package = make_package(model, scale, data, baselines, about, [*data.starts.values()], references)

@@ -9,13 +9,13 @@ import torch
 from scipy.special import log_softmax, logsumexp
 
 from leigh_mlops.explanations.eval_mode import evaluating
-from leigh_mlops.images import IntensityScale, region_features
+from leigh_mlops.images import ControlFields, IntensityScale, region_features
 from leigh_mlops.models import Network
 from leigh_mlops.models.package import CALIBRATION
 from leigh_mlops.scores import aggregate_wells
 from leigh_mlops.scores.calibration import expected_calibration_error, fit_temperature, scale_by_temperature
 from leigh_mlops.scores.conformal import CalibrationWells
-from leigh_mlops.training import PreparedData
+from leigh_mlops.training import PreparedData, adapted_batches
 
 __all__ = [
     "measure_calibration",
@@ -40,13 +40,13 @@ Doubles = npt.NDArray[np.float64]
 
 
 def validation_logits(
-    model: Network, scale: IntensityScale, data: PreparedData
+    model: Network, scale: IntensityScale, data: PreparedData, controls: ControlFields | None = None
 ) -> tuple[npt.NDArray[np.int64], Doubles]:
-    """Rows of the validation fields, shape (n,), and their logits, shape (n, K)."""
+    """Rows of the validation fields, shape (n,), and their logits, shape (n, K), adapted to plates by controls."""
     device = next(model.parameters()).device
     rows, logits = [np.zeros(0, np.int64)], [np.zeros((0, len(data.classes)))]
     with evaluating(model):
-        for batch in data.batches("val", scale, _BATCH):
+        for batch in adapted_batches(model, data.batches("val", scale, _BATCH, controls=controls)):
             rows.append(batch.rows)
             logits.append(model(batch.images.to(device)).to(torch.float64).cpu().numpy())
     return np.concatenate(rows), np.concatenate(logits)
@@ -101,14 +101,14 @@ def channel_measures(data: PreparedData) -> tuple[list[str], npt.NDArray[np.floa
 
 
 def reliability_facts(
-    model: Network, scale: IntensityScale, data: PreparedData
+    model: Network, scale: IntensityScale, data: PreparedData, controls: ControlFields | None = None
 ) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
     """Facts and arrays for a package: calibration and energy of classifiers, and measures of each channel."""
     names, measures = channel_measures(data)
     about: dict[str, Any] = {"measured_channels": names}
     arrays: dict[str, npt.NDArray[Any]] = {"channel_measures": measures}
     if model.task == "classify":
-        rows, logits = validation_logits(model, scale, data)
+        rows, logits = validation_logits(model, scale, data, controls)
         if len(rows) and np.isfinite(logits).all():
             about |= {"calibration": measure_calibration(data, rows, logits), "energy_limit": energy_limit(logits)}
             arrays |= calibration_arrays(data, rows, logits)

@@ -97,10 +97,12 @@ def package_signature(package: ModelPackage) -> ModelSignature:
         answer += [ColSpec(DataType.boolean, JobColumn.SEEN)]
         answer += [ColSpec(DataType.double, name) for name in levels]
     return ModelSignature(
-        inputs=Schema([images]), outputs=Schema(answer), params=_level_params() if by_controls else None
+        inputs=Schema([images]), outputs=Schema(answer), params=_level_params(package, by_controls=by_controls)
     )
 
 
-def _level_params() -> ParamSchema:
+def _level_params(package: ModelPackage, *, by_controls: bool) -> ParamSchema | None:
     controls = ParamSpec("controls", DataType.long, [], (-1,))
-    return ParamSchema([controls, ParamSpec("adjustment", DataType.double, [], (-1,))])
+    if package.is_adapted:
+        return ParamSchema([controls])
+    return ParamSchema([controls, ParamSpec("adjustment", DataType.double, [], (-1,))]) if by_controls else None

@@ -84,7 +84,7 @@ class Registry:
         run: Run,
         package: ModelPackage,
         example: npt.NDArray[np.float32],
-        adjustment: Sequence[float] = (),
+        parameters: Mapping[str, Sequence[float]] | None = None,
         *,
         name: str = BEST_MODEL,
         step: int = 0,
@@ -97,9 +97,8 @@ class Registry:
         Args:
             run: Run of the model.
             package: The package.
-            example: Raw counts of a field (1, C, H, W), an example of a request.
-            adjustment: Offset and gain of each channel on the plate of the example, (2 C,); empty where the model is
-                not scaled by controls.
+            example: Raw counts of fields (N, C, H, W), an example of a request.
+            parameters: Parameters of this request, for a model that is scaled by controls or adapted to plates.
             name: Name of the model among those of the run.
             step: Epoch of the network.
         """
@@ -126,7 +125,7 @@ class Registry:
                 python_model=str(loader),
                 artifacts={PACKAGE: str(folder)} | wheel,
                 signature=package_signature(package),
-                input_example=(example, {"adjustment": list(adjustment)}) if len(adjustment) else example,
+                input_example=(example, dict(parameters)) if parameters else example,
                 pip_requirements=requirements,
             )
         return str(info.model_uri)

@@ -1,5 +1,6 @@
 """Prepared data, objectives and the training loop."""
 
+from leigh_mlops.training.adaptation import adapted_batches, is_adapted
 from leigh_mlops.training.checkpoint import load_checkpoint, save_checkpoint
 from leigh_mlops.training.cross_validation import divide_folds, initial_weight_digests, redivide
 from leigh_mlops.training.data import PARTS, PreparedData
@@ -18,11 +19,13 @@ __all__ = [
     "Outputs",
     "PreparedData",
     "TrainingState",
+    "adapted_batches",
     "build_network",
     "initial_weight_digests",
     "divide_folds",
     "fit",
     "inverse_error",
+    "is_adapted",
     "load_checkpoint",
     "image_bytes",
     "estimate_gpu_memory",

@@ -22,7 +22,8 @@ from leigh_mlops.images import (
     fit_control_reference,
     fit_scale,
 )
-from leigh_mlops.images.batches import Augmentation, FieldBatches
+from leigh_mlops.images.batches import Augmentation, ControlFields, FieldBatches
+from leigh_mlops.images.control_levels import FEWEST_CONTROLS, spread_rows
 from leigh_mlops.plates import split_fingerprint
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.training.machine_paths import make_paths_absolute, open_local_cache, relative_path
@@ -124,6 +125,47 @@ class PreparedData:
         Raises:
             LeighError: The model knows fields of a plate, but none of its negative controls.
         """
+        rows, idle = self._control_rows(known)
+        if idle:
+            raise LeighError(
+                f"plate {idle[0]} has negative controls, but none among the training wells; train with another --seed "
+                "or --group, or scale by training wells."
+            )
+        return control_levels(self.cache, rows)
+
+    def plate_controls(self, known: npt.NDArray[np.bool_] | None = None, *, every_plate: bool = False) -> ControlFields:
+        """Controls by which a network is adapted to each plate: at most 32 fields, spread over the plate's controls.
+
+        As in :meth:`control_levels`, on a plate of which the model knows some fields, the controls among them alone.
+
+        Args:
+            known: Fields on which the model is trained, shape (N,); by default those of the training part.
+            every_plate: Whether plates without labelled fields need controls, too.
+
+        Raises:
+            LeighError: A plate that needs them has fewer than 4 such fields of controls.
+        """
+        if known is None:
+            known = (self.table[Metadata.SPLIT] == "train").to_numpy(bool, na_value=False)
+        rows, _ = self._control_rows(known)
+        names, numbers = np.unique(self.table[Metadata.PLATE].astype(str).to_numpy(str), return_inverse=True)
+        needed = set(numbers.tolist() if every_plate else numbers[self.rows()].tolist())
+        for number, name in enumerate(names):
+            if number in needed and len(rows[str(name)]) < FEWEST_CONTROLS:
+                raise LeighError(
+                    f"plate {name} has {len(rows[str(name)])} fields of negative controls that may serve to adapt the "
+                    f"network to it, and {FEWEST_CONTROLS} are needed; add pert_type=negcon to its plate map, or train "
+                    "with adaptation none."
+                )
+        chosen = {number: spread_rows(rows[str(name)]) for number, name in enumerate(names) if len(rows[str(name)])}
+        return ControlFields(numbers.astype(np.int64), chosen)
+
+    def count_training_plates(self) -> int:
+        """Number of plates with training fields."""
+        return int(self.table[Metadata.PLATE].iloc[self.rows("train")].nunique())
+
+    def _control_rows(self, known: npt.NDArray[np.bool_]) -> tuple[dict[str, npt.NDArray[np.int64]], list[str]]:
+        """Rows of the controls of each plate that may serve, and the plates of which the model knows none of them."""
         usable = (self.table.get(Metadata.CONTROL, pd.Series("", index=self.table.index)) == "negcon").to_numpy(
             bool, copy=True
         )
@@ -135,12 +177,7 @@ class PreparedData:
         rows = {
             str(plate): np.flatnonzero((plates == plate) & usable & (known | ~trained)) for plate in np.unique(plates)
         }
-        if idle := [plate for plate in np.unique(plates[trained & usable]) if not len(rows[str(plate)])]:
-            raise LeighError(
-                f"plate {idle[0]} has negative controls, but none among the training wells; train with another --seed "
-                "or --group, or scale by training wells."
-            )
-        return control_levels(self.cache, rows)
+        return rows, [str(plate) for plate in np.unique(plates[trained & usable]) if not len(rows[str(plate)])]
 
     def batches(
         self,
@@ -150,9 +187,11 @@ class PreparedData:
         *,
         augmentation: Augmentation | None = None,
         seed: int = 0,
+        controls: ControlFields | None = None,
     ) -> FieldBatches:
-        """Batches over one part."""
-        return self.batches_from_rows(self.rows(part), scale, batch_size, augmentation=augmentation, seed=seed)
+        """Batches over one part, in episodes of one plate where controls are given."""
+        rows = self.rows(part)
+        return self.batches_from_rows(rows, scale, batch_size, augmentation=augmentation, seed=seed, controls=controls)
 
     def batches_from_rows(
         self,
@@ -162,11 +201,14 @@ class PreparedData:
         *,
         augmentation: Augmentation | None = None,
         seed: int = 0,
+        controls: ControlFields | None = None,
     ) -> FieldBatches:
-        """Batches over some rows."""
+        """Batches over some rows, in episodes of one plate where controls are given."""
         pinned = torch.cuda.is_available()
         labels = self.labels[rows]
-        return FieldBatches(self.cache, rows, labels, scale, batch_size, augmentation, seed, pinned=pinned)
+        return FieldBatches(
+            self.cache, rows, labels, scale, batch_size, augmentation, seed, pinned=pinned, controls=controls
+        )
 
     @property
     def fingerprint(self) -> str:

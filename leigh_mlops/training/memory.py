@@ -16,6 +16,7 @@ from leigh_mlops.images import Batch
 from leigh_mlops.models import Network, build_model
 from leigh_mlops.models.invertible import ActNorm
 from leigh_mlops.settings import TrainingSettings
+from leigh_mlops.training.adaptation import is_adapted
 from leigh_mlops.training.data import PreparedData
 from leigh_mlops.training.objective import select_objective
 from leigh_mlops.training.state import TrainingState
@@ -74,9 +75,9 @@ def estimate_gpu_memory(family: str, settings: TrainingSettings, data: PreparedD
 def _trial_bytes(family: str, settings: TrainingSettings, data: PreparedData) -> tuple[int, int, int]:
     image = len(data.channels), data.image_size, data.image_size
     described = json.dumps(settings.architecture, sort_keys=True)
-    return _network_bytes(
-        family, data.classes, image, described, settings.batch_size, settings.optimizer, settings.precision
-    )
+    # An episode has as many controls as fields.
+    fields = settings.batch_size * (2 if is_adapted(family, settings, data) else 1)
+    return _network_bytes(family, data.classes, image, described, fields, settings.optimizer, settings.precision)
 
 
 def _batch_bytes(settings: TrainingSettings, data: PreparedData) -> int:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,10 @@ from torch.nn import functional as F
 
 from leigh_mlops.images import Batch
 from leigh_mlops.models import InverseError, Network, has_capability
+from leigh_mlops.models.plate_statistics import control_statistics
 from leigh_mlops.models.precision import full_float32
 from leigh_mlops.scores import all_scores
+from leigh_mlops.training.adaptation import adapted_batches
 
 __all__ = [
     "OBJECTIVES",
@@ -78,7 +80,7 @@ class ClassificationObjective:
 
     def compute_losses(self, model: Network, batch: Batch, beta: float) -> BatchLosses:
         """Cross-entropy in nats, log-probabilities (n, K), and ``accuracy``."""
-        logits = model(batch.images).float()
+        logits = _predict_batch(model, batch).float()
         losses = F.cross_entropy(logits, batch.labels, reduction="none")
         return BatchLosses(losses, logits.log_softmax(1), {"accuracy": _hits(logits, batch.labels)})
 
@@ -101,6 +103,15 @@ class DensityObjective(ClassificationObjective):
         losses = beta * cross_entropy + nats_per_dim
         measures = {"accuracy": _hits(logits, batch.labels), "nats_per_dim": nats_per_dim}
         return BatchLosses(losses, logits.log_softmax(1), measures)
+
+
+def _predict_batch(model: Network, batch: Batch) -> Tensor:
+    """Logits (n, K) of a batch; those of an episode are normalised by its controls."""
+    if batch.controls is None:
+        return cast(Tensor, model(batch.images))
+    known = len(batch.controls)
+    with control_statistics(model, known):
+        return cast(Tensor, model(torch.cat([batch.controls, batch.images])))[known:]
 
 
 def _hits(logits: Tensor, labels: Tensor) -> Tensor:
@@ -159,6 +170,8 @@ def density_losses(model: Any, images: Tensor, labels: Tensor) -> tuple[Tensor, 
 def predict(model: Network, batches: Iterable[Batch], beta: float = 1.0) -> Outputs:
     """Run a network in eval mode and full float32 over some batches; its mode is restored.
 
+    Batches with controls are predicted plate by plate, each with the statistics of its controls.
+
     Random estimates (of a log-determinant) use the same noise in each call, and the
     caller's random state stays as it is.
 
@@ -176,7 +189,7 @@ def predict(model: Network, batches: Iterable[Batch], beta: float = 1.0) -> Outp
     try:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(0)
-            for batch in batches:
+            for batch in adapted_batches(model, batches):
                 batch_losses = objective.compute_losses(model, move_batch(batch, device), beta)
                 names, summed = sum_measures(batch_losses)
                 rows.append(batch.rows)
@@ -219,7 +232,8 @@ def inverse_error(model: Any, images: Tensor) -> float | None:  # noqa: ANN401
 def move_batch(batch: Batch, device: torch.device) -> Batch:
     """Move a batch to a device, without waiting for it where the batch is pinned."""
     images, labels = (tensor.to(device, non_blocking=True) for tensor in (batch.images, batch.labels))
-    return Batch(images, labels, batch.rows)
+    controls = None if batch.controls is None else batch.controls.to(device, non_blocking=True)
+    return Batch(images, labels, batch.rows, controls)
 
 
 def sum_measures(batch_losses: BatchLosses) -> tuple[list[str], Tensor]:

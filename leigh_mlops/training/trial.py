@@ -8,6 +8,7 @@ import torch
 from leigh_mlops.errors import LeighError
 from leigh_mlops.images import (
     Augmentation,
+    ControlFields,
     FieldBatches,
     IntensityScale,
     build_pixel_transforms,
@@ -18,6 +19,7 @@ from leigh_mlops.models import InitialisationReport, Network, build_model, initi
 from leigh_mlops.models.device import default_device
 from leigh_mlops.models.precision import resolve_precision
 from leigh_mlops.settings import TrainingSettings
+from leigh_mlops.training.adaptation import is_adapted
 from leigh_mlops.training.checkpoint import load_best, load_checkpoint, load_last
 from leigh_mlops.training.cross_validation import divide_folds
 from leigh_mlops.training.data import PreparedData
@@ -155,7 +157,7 @@ def _train(
     state.others = tuple(others)
     if checkpoint is not None:
         load_checkpoint(state, checkpoint)
-    (train, val), *further = [_batches(settings, data, one) for data, one in zip(divided, seeds, strict=True)]
+    (train, val), *further = [_batches(family, settings, data, one) for data, one in zip(divided, seeds, strict=True)]
     yield from fit(
         state,
         train,
@@ -197,22 +199,30 @@ def _start_state(
     )
 
 
-def _batches(settings: TrainingSettings, data: PreparedData, seed: int) -> tuple[FieldBatches, FieldBatches]:
+def _controls(family: str, settings: TrainingSettings, data: PreparedData) -> ControlFields | None:
+    return data.plate_controls() if is_adapted(family, settings, data) else None
+
+
+def _batches(
+    family: str, settings: TrainingSettings, data: PreparedData, seed: int
+) -> tuple[FieldBatches, FieldBatches]:
     """Training and validation batches."""
+    controls = _controls(family, settings, data)
     scale = data.scale(settings.intensity)
     transforms = build_pixel_transforms(settings.augment, lambda: white_levels(data.cache, data.rows("train")))
     augmentation = Augmentation(
         settings.flip, settings.rotation_degrees, settings.quarter_turns, settings.shift, settings.jitter, transforms
     )
     return (
-        data.batches("train", scale, settings.batch_size, augmentation=augmentation, seed=seed),
-        data.batches("val", scale, settings.batch_size),
+        data.batches("train", scale, settings.batch_size, augmentation=augmentation, seed=seed, controls=controls),
+        data.batches("val", scale, settings.batch_size, controls=controls),
     )
 
 
 def predict_part(model: Network, settings: TrainingSettings, data: PreparedData, part: str) -> Outputs:
     """Outputs of a trial's network for one part of its data."""
-    return predict(model, data.batches(part, data.scale(settings.intensity), settings.batch_size), settings.beta)
+    scale, controls = data.scale(settings.intensity), _controls(model.spec.family, settings, data)
+    return predict(model, data.batches(part, scale, settings.batch_size, controls=controls), settings.beta)
 
 
 def load_trained_network(

@@ -40,7 +40,7 @@ def table(plate: Path) -> pd.DataFrame:
     return find_images(plate).table
 
 
-def make_tiny(data: PreparedData, family: str) -> ModelPackage:
+def make_tiny(data: PreparedData, family: str, **about: object) -> ModelPackage:
     torch.manual_seed(0)
     built: dict[str, Any] = {"image_size": 32, "channels": len(data.channels), **TINY.get(family, {})}
     model = build_model(family, classes=data.classes, **built).eval()
@@ -49,12 +49,12 @@ def make_tiny(data: PreparedData, family: str) -> ModelPackage:
         images = next(iter(data.batches("train", scale, 64))).images
         with torch.no_grad():  # as many images of either class, so that each has a mean latent
             list(model.parameters())[-1].sub_(model(images).median(dim=0).values)
-    return make_package(model, scale, data, fit_baselines(data), {})
+    return make_package(model, scale, data, fit_baselines(data), about)
 
 
 @pytest.fixture(scope="session")
 def packages(plate: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Folders of packages by family, and of one that is scaled by controls."""
+    """Folders of packages by family, of one that is scaled by controls, and of one that also adapts to plates."""
     root = tmp_path_factory.mktemp("packages")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LEIGH_CACHE", str(root / "cache"))
@@ -62,6 +62,7 @@ def packages(plate: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         known = (data.table["Metadata_Split"] == "train").to_numpy(bool)
         made = {family: make_tiny(data, family) for family in ("iresnet", "resnext", "autoencoder")}
         made["controls"] = make_tiny(data.scale_by_controls(known), "iresnet")
+        made["adapted"] = make_tiny(data.scale_by_controls(known), "resnext", adaptation="controls")
     for name, package in made.items():
         save_package(package, root / name)
     return {name: root / name for name in made}

@@ -12,14 +12,15 @@ from matplotlib.text import Text
 from rich.console import Console
 
 from leigh_mlops.api.model import Model, load
+from leigh_mlops.api.served_model import ServedModel
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import MAP_METHODS, ExplanationContext, explain_fields
 from leigh_mlops.jobs.field_reader import FieldReader
 from leigh_mlops.jobs.options import ExplainOptions
-from leigh_mlops.jobs.worker import FieldWorker, WorkOrder
+from leigh_mlops.jobs.worker import FieldWorker, WorkOrder, statistics_file
 from leigh_mlops.plates import find_images
 from leigh_mlops.report.image_files import read_tiff16
-from leigh_mlops.study.plate_levels import plate_adjustments
+from leigh_mlops.study.plate_levels import plate_adjustments, save_statistics, statistics_by_plate
 from tests.api.conftest import read_arrays
 from tests.test_rooms import BLOCKED
 
@@ -32,7 +33,10 @@ def worker(
     """Worker of a job on the table, as `ExplainJob` orders it."""
     out.mkdir()
     table.to_parquet(out / "table.parquet")
-    adjust = plate_adjustments(load(package).package, table, QUIET)
+    loaded = load(package).package
+    adjust = plate_adjustments(loaded, table, QUIET)
+    if (statistics := statistics_by_plate(loaded, table, QUIET)) is not None:
+        save_statistics(statistics_file(out, ""), statistics)
     asked = ExplainOptions(**options)  # type: ignore[arg-type]
     return FieldWorker(WorkOrder(str(package), str(out / "table.parquet"), str(out), methods, asked, adjust))
 
@@ -42,12 +46,13 @@ def job_records(job: FieldWorker, size: int) -> list[dict[str, object]]:
     return [record for start in rows[::size] for record in job.explain(rows[start : start + size])]
 
 
-@pytest.mark.parametrize("family", ["iresnet", "resnext", "controls"])
+@pytest.mark.parametrize("family", ["iresnet", "resnext", "controls", "adapted"])
 def test_predictions_are_those_of_the_job(
     packages: dict[str, Path], table: pd.DataFrame, tmp_path: Path, family: str
 ) -> None:
     model = load(packages[family])
-    assert (model.package.scale["controls"] is not None) == (family == "controls")
+    assert (model.package.scale["controls"] is not None) == (family in ("controls", "adapted"))
+    assert model.package.is_adapted == (family == "adapted")
     found = model.predict(table)
     records = job_records(worker(packages[family], table, tmp_path / "out"), model._batch_size)
     for name in ("predicted", "probability_DS", "probability_TT"):
@@ -237,3 +242,40 @@ print(len(model.predict(table.head(2))), len(model.heatmap(table.head(1)).maps))
 """
     done = subprocess.run([sys.executable, "-c", BLOCKED + code], capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["2", "1"], done.stderr
+
+
+def test_a_network_that_adapts_to_plates_takes_their_controls_from_wherever_they_are(
+    packages: dict[str, Path], table: pd.DataFrame
+) -> None:
+    model, images = load(packages["adapted"]), read_arrays(table)
+    known = (table["Metadata_Control"] == "negcon").to_numpy()
+    expected = model.predict(table)
+    # A few fields of a table are predicted as the whole table is, given its controls.
+    few = model.predict(table.tail(2), controls=table)
+    np.testing.assert_allclose(few["probability_DS"], expected["probability_DS"].tail(2), rtol=1e-5)
+    own = model.predict(images, controls=table)
+    np.testing.assert_allclose(own["probability_DS"], expected["probability_DS"], rtol=1e-5)
+    # Another plate would be another network.
+    darker = model.predict(images, controls=images[known] // 2)
+    assert not np.allclose(darker["probability_DS"], expected["probability_DS"])
+    with pytest.raises(LeighError, match="scaled and adapted by negative controls of each plate"):
+        model.predict(images)
+    with pytest.raises(LeighError, match="has 3 images, and a network is adapted to a plate by 4 or more"):
+        model.predict(images, controls=images[known][:3])
+    with pytest.raises(LeighError, match="but the table has none of plate"):
+        model.predict(table[~known])
+    heatmap = model.heatmap(table.head(1), controls=table)
+    assert np.isfinite(heatmap.maps).all()
+
+
+def test_a_served_network_that_adapts_to_plates_needs_controls_in_each_request(
+    packages: dict[str, Path], table: pd.DataFrame
+) -> None:
+    served, images = ServedModel(packages["adapted"]), read_arrays(table)
+    negative = np.flatnonzero(table["Metadata_Control"] == "negcon")
+    answer = served.answer(images, controls=negative.tolist())
+    expected = load(packages["adapted"]).predict(images, controls=images[negative])
+    assert isinstance(answer, pd.DataFrame)
+    assert answer["probability_DS"].tolist() == expected["probability_DS"].tolist()
+    with pytest.raises(LeighError, match="as the parameter controls"):
+        served.answer(images, adjustment=[0.0, 1.0, 0.0, 1.0])

@@ -31,7 +31,8 @@ def store(tmp_path: Path) -> Store:
 def log(store: Store, folder: Path, image: np.ndarray, adjustment: list[float]) -> tuple[Run, Path]:
     """Log a package as a search does; returns its run and the folder of the MLflow model."""
     with store.run("trial") as run:
-        uri = store.log_package(run, load_package(folder), image, adjustment)
+        parameters = {"adjustment": adjustment} if adjustment else None
+        uri = store.log_package(run, load_package(folder), image, parameters)
     return run, Path(mlflow.artifacts.download_artifacts(uri))
 
 

@@ -154,3 +154,15 @@ def test_versions_are_compared_on_plates_that_neither_has_seen(
     rows, log_probs = predict_unseen_plates(fresh, several)
     assert set(rows) == set(learned)
     np.testing.assert_allclose(log_probs, predict_rows(fresh, several, rows).values)
+
+
+def test_a_champion_that_adapts_to_plates_is_not_compared_without_their_controls(
+    store: Store, data: PreparedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapted, other = package(data, 0.1), package(data, 3.0)
+    registered(store, adapted, data, monkeypatch)
+    assert decide_promotion(store, NAME, other, lambda size: data).promote
+    adapted.about["adaptation"] = "controls"
+    decision = decide_promotion(store, NAME, other, lambda size: data)
+    assert not decision.promote
+    assert "has 0 fields of negative controls" in decision.reason

@@ -1,0 +1,89 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.images import open_cache
+from leigh_mlops.plates import DemoDesign, assign_split, find_images, write_demo_plate
+from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.settings import TrainingSettings
+from leigh_mlops.training import PreparedData, is_adapted, predict, predict_part, run_trial
+
+COMPACT = {"architecture.layers": [1, 1, 1, 1], "architecture.groups": 1, "architecture.width_per_group": 8}
+
+
+@pytest.fixture(scope="module")
+def plates(tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
+    """Two plates of 16 wells with a field each."""
+    folder = tmp_path_factory.mktemp("plates")
+    design = DemoDesign(
+        classes=("DS", "WT"), wells_per_class=8, fields_per_well=1, image_size_px=32, plates=2, plate_shift=1
+    )
+    found = find_images(write_demo_plate(folder / "plate", design))
+    table = found.table.assign(Metadata_Split=assign_split(found.table))
+    return PreparedData(table, tuple(found.channels), ("DS", "WT"), open_cache(table, found.channels, 32, folder))
+
+
+def settings(adaptation: str) -> TrainingSettings:
+    return TrainingSettings.from_flat({"epochs": 1, "batch_size": 4, "adaptation": adaptation, **COMPACT})
+
+
+def without_controls(data: PreparedData, plate: str) -> PreparedData:
+    controls = data.table[Metadata.CONTROL].where(data.table[Metadata.PLATE] != plate, "")
+    return replace(data, table=data.table.assign(Metadata_Control=controls))
+
+
+def test_auto_adapts_where_several_plates_have_controls(plates: PreparedData) -> None:
+    one = replace(plates, table=plates.table.assign(Metadata_Plate="plate1"))
+    assert is_adapted("resnext", settings("auto"), plates)
+    assert not is_adapted("resnext", settings("none"), plates)
+    assert not is_adapted("resnext", settings("auto"), one)
+    assert is_adapted("resnext", settings("controls"), one)
+    assert not is_adapted("iresnet", settings("auto"), plates)
+    with pytest.raises(LeighError, match="family iresnet has no statistics"):
+        is_adapted("iresnet", settings("controls"), plates)
+    lacking = without_controls(plates, "plate2")
+    assert not is_adapted("resnext", settings("auto"), lacking)
+    with pytest.raises(LeighError, match="plate plate2 has 0 fields of negative controls"):
+        is_adapted("resnext", settings("controls"), lacking)
+
+
+def test_an_episode_has_one_plate_and_its_controls(plates: PreparedData) -> None:
+    scale, controls = plates.scale("log"), plates.plate_controls()
+    names = plates.table[Metadata.PLATE].to_numpy(str)
+    plain = plates.batches("train", scale, 4, seed=1)
+    assert any(len(set(names[batch.rows])) > 1 for batch in plain.epoch(0))
+    episodes = replace(plain, controls=controls)
+    made = list(episodes.epoch(0))
+    assert len(made) == len(episodes)
+    assert sorted(np.concatenate([batch.rows for batch in made])) == sorted(plain.rows)
+    for batch in made:
+        assert len(set(names[batch.rows])) == 1
+        assert batch.controls is not None
+        assert len(batch.controls) == 4
+    for batch, same in zip(made, episodes.epoch(0), strict=True):
+        assert same.controls is not None
+        assert (batch.images == same.images).all()
+        assert (batch.controls == same.controls).all()
+    # Controls of evaluated wells serve no one, those of a plate without training wells all.
+    trained = (plates.table[Metadata.SPLIT] == "train").to_numpy(bool)
+    for rows in controls.rows.values():
+        assert trained[rows].all()
+    new = plates.plate_controls(np.zeros(len(trained), bool))
+    assert sum(map(len, new.rows.values())) == (plates.table[Metadata.CONTROL] == "negcon").sum()
+
+
+def test_a_trial_adapts_in_training_and_in_use(plates: PreparedData) -> None:
+    found = {}
+    for choice in ("none", "controls"):
+        for result in run_trial("resnext", settings(choice), plates, metric="val/log_loss"):
+            model = result.state.model
+        found[choice] = predict_part(model, settings(choice), plates, "test")
+    assert not np.allclose(found["none"].values, found["controls"].values)
+    # A prediction does not depend on the other fields: neither on their order nor on their classes.
+    scale, controls = plates.scale("linear"), plates.plate_controls()
+    whole = found["controls"]
+    for number, row in enumerate(whole.rows):
+        alone = predict(model, plates.batches_from_rows(np.array([row]), scale, 4, controls=controls))
+        np.testing.assert_allclose(alone.values[0], whole.values[number], atol=1e-5)
