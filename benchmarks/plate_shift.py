@@ -154,6 +154,8 @@ def main() -> None:
         print(shown.round(3).to_string())
     if asked.json is not None:
         asked.json.write_text(json.dumps(rows, indent=2) + "\n")
+    means = table.pivot_table(index="method", columns="wells", values="accuracy").loc[list(METHODS)]
+    print(json.dumps({str(method): dict(scores.round(3)) for method, scores in means.iterrows()}))
 
 
 if __name__ == "__main__":
