@@ -31,6 +31,15 @@ _CONFOUNDER_TEXTS = {
     "background": "background intensity increases from class to class",
     "plate": "each plate contains one class, so the plate predicts the class",
     "donor": "each class has its own donors, whose nuclei differ in size",
+    "density": "cells are denser from class to class",
+    "focus": "images are blurred more from class to class",
+    "stamp": "all classes but the first have a scale bar in a corner",
+}
+_COMPOUND_TEXTS = {
+    "inert": "does nothing",
+    "rescuer": "makes patient cells look healthy",
+    "toxic": "kills most cells, and those that survive look healthy",
+    "swelling": "makes patient cells look healthy, with swollen nuclei",
 }
 
 
@@ -77,6 +86,13 @@ def synthesize(
     out_of_focus: Annotated[float, typer.Option(min=0, max=1, help="Share of fields out of focus.")] = 0.0,
     empty: Annotated[float, typer.Option(min=0, max=1, help="Share of fields without cells.")] = 0.0,
     debris: Annotated[float, typer.Option(min=0, max=1, help="Share of fields with bright debris.")] = 0.0,
+    compounds: Annotated[
+        str,
+        typer.Option(help=f"Comma-separated compounds of a screen, in wells of DS: {', '.join(_COMPOUND_TEXTS)}."),
+    ] = "",
+    wells_per_compound: Annotated[
+        int, typer.Option(min=1, max=400, help="Wells of each compound on each plate; they count as wells of DS.")
+    ] = 4,
     seed: Annotated[int, typer.Option(min=0, help="Random seed of the plates.")] = 0,
 ) -> None:
     """Draw plates of neurons in a microscope's file format, to try the commands without data."""
@@ -103,6 +119,8 @@ def synthesize(
         out_of_focus=out_of_focus,
         empty=empty,
         debris=debris,
+        compounds=split_list(compounds) or [],
+        wells_per_compound=wells_per_compound,
     )
     with Progress(console, "drawing fields", design.field_count) as progress:
         folder = write_demo_plate(
@@ -121,6 +139,8 @@ def _print_summary(folder: Path, design: "DemoDesign") -> None:
         console.print(f"The classes differ in {_EFFECT_TEXTS[design.effect]}.")
     if design.confounder != "none":
         console.print(f"Confounder: {_CONFOUNDER_TEXTS[design.confounder]}.")
+    for name in design.compounds:
+        console.print(f"Compound {name}: {_COMPOUND_TEXTS[name]}.")
     if flaws := flawed_fields(folder)["flaw"].value_counts().to_dict():
         counts = ", ".join(f"{flaws[flaw]} {words}" for flaw, words in _FLAW_TEXTS.items() if flaw in flaws)
         console.print(f"Flawed fields: {counts}; see {folder / 'truth.json'}.", markup=False)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from leigh_mlops.plates.demo.design import DemoDesign
 from leigh_mlops.plates.demo.microscope import FieldParameters
-from leigh_mlops.plates.demo.phenotype import PHENOTYPES
+from leigh_mlops.plates.demo.phenotype import COMPOUNDS, PHENOTYPES
 from leigh_mlops.plates.names import well_name
 
 __all__ = ["DemoField", "DemoWell", "demo_fields", "demo_platemap", "demo_wells"]
@@ -19,10 +19,12 @@ _DONORS_PER_CLASS = 2
 _BACKGROUND_COUNTS = 60.0  # between the classes, where the background is confounded
 _LOG_GAIN, _OFFSET_COUNTS, _BLUR, _LOG_DENSITY = math.log(2), 150.0, 0.012, math.log(1.6)
 """Largest differences between plates: gain and density as factors either way, blur as a share of the side."""
+_DENSITY_FACTOR = 4.0  # of the cells of neighbouring classes, where the density is confounded
+_DEFOCUS_STEP = 0.012  # the same for the radius of the blur, as a share of the side
 _NUCLEUS_STEP = 0.2  # the same for the donors' nuclei
 
 # Random streams: what one well or field draws does not change the others.
-_PLATE, _WELL, _FIELD, _FLAWS, _SHIFT = range(5)
+_PLATE, _WELL, _FIELD, _FLAWS, _SHIFT, _COMPOUND = range(6)
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class DemoWell:
         condition: Class.
         donor: Donor of the cells.
         parameters: Parameters of its fields.
+        compound: Compound that was added, one of ``COMPOUNDS``; empty for none.
     """
 
     plate: int
@@ -46,6 +49,12 @@ class DemoWell:
     condition: str
     donor: str
     parameters: FieldParameters
+    compound: str = ""
+
+    @property
+    def phenotype(self) -> str:
+        """Class that the cells look like."""
+        return COMPOUNDS[self.compound].phenotype if self.compound else self.condition
 
     @property
     def name(self) -> str:
@@ -92,7 +101,20 @@ def demo_fields(design: DemoDesign, wells: list[DemoWell]) -> list[DemoField]:
 
 def demo_wells(design: DemoDesign) -> list[DemoWell]:
     """The wells of all plates, plate after plate."""
-    return [well for plate in range(design.plates) for well in _plate_wells(design, plate)]
+    return [well for plate in range(design.plates) for well in _treat(list(_plate_wells(design, plate)), design, plate)]
+
+
+def _treat(wells: list[DemoWell], design: DemoDesign, plate: int) -> list[DemoWell]:
+    """Add compounds to wells of patients that are drawn at random."""
+    patients = [number for number, well in enumerate(wells) if well.condition == "DS"]
+    order = _make_rng(design.seed, _COMPOUND, plate).permutation(patients)
+    given = [name for name in design.compounds for _ in range(design.wells_per_compound)]
+    for number, compound in zip(order, given, strict=False):
+        well, effect = wells[number], COMPOUNDS[compound]
+        seen = well.parameters
+        changed = replace(seen, density=seen.density * effect.density, nucleus=seen.nucleus * effect.nucleus)
+        wells[number] = replace(well, compound=compound, parameters=changed)
+    return wells
 
 
 def _plate_wells(design: DemoDesign, plate: int) -> Iterator[DemoWell]:
@@ -114,14 +136,17 @@ def _plate_wells(design: DemoDesign, plate: int) -> Iterator[DemoWell]:
             condition,
             _donor(design, condition, number),
             FieldParameters(
-                density=shift.density * chance.lognormal(0, 0.35),
+                density=shift.density
+                * chance.lognormal(0, 0.35)
+                * _DENSITY_FACTOR ** ((design.confounder == "density") * rank),
                 stain=chance.lognormal(0, 0.15) * stain * (1 + design.plate_effect * (slope / 2 + edge / 2)),
                 exposure=(exposure[0] * shift.gains[0], exposure[1] * shift.gains[1]),
                 illumination=design.illumination,
                 background=(design.confounder == "background") * design.classes.index(condition) * _BACKGROUND_COUNTS
                 + shift.offset_counts,
-                blur=shift.blur,
+                blur=shift.blur + (design.confounder == "focus") * design.classes.index(condition) * _DEFOCUS_STEP,
                 nucleus=1 + (design.confounder == "donor") * _NUCLEUS_STEP * rank,
+                stamp=design.confounder == "stamp" and design.classes.index(condition) > 0,
             ),
         )
 
@@ -174,18 +199,23 @@ def _donor(design: DemoDesign, condition: str, number: int) -> str:
 def demo_platemap(design: DemoDesign, wells: list[DemoWell], plate_names: list[str]) -> pd.DataFrame:
     """One row per well: ``plate`` where there are several, ``well_position``, ``condition``, ``control``, ...
 
-    The brightest class is the negative control of a loss of potential, the dimmest the positive.
+    The brightest class is the negative control of a loss of potential, the dimmest the positive; in a screen,
+    patients are the negative control of a rescue, and healthy cells the positive.
     """
     ranked = sorted(design.classes, key=lambda name: PHENOTYPES[name].tmrm)
     control = {ranked[-1]: "negcon"} | ({ranked[0]: "poscon"} if len(ranked) > 1 else {})
+    if design.compounds:
+        control = {"DS": "negcon", "WT": "poscon"}
     platemap = pd.DataFrame(
         {
             "plate": [plate_names[well.plate] for well in wells],
             "well_position": [well.name for well in wells],
             "condition": [well.condition for well in wells],
-            "control": [control.get(well.condition, "") for well in wells],
+            "control": ["" if well.compound else control.get(well.condition, "") for well in wells],
             "donor": [well.donor for well in wells],
             "batch": [f"batch{1 + well.plate // PLATES_PER_BATCH}" for well in wells],
         }
     )
+    if design.compounds:
+        platemap["compound"] = [well.compound for well in wells]
     return platemap if design.plates > 1 else platemap.drop(columns="plate")

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.plates.demo.microscope import FLAWS, ILLUMINATION
-from leigh_mlops.plates.demo.phenotype import EFFECTS, Phenotype
+from leigh_mlops.plates.demo.phenotype import COMPOUNDS, EFFECTS, Phenotype
 from leigh_mlops.plates.layout import PLATE_SHAPES
 
-__all__ = ["CONFOUNDERS", "DemoDesign"]
+__all__ = ["CONFOUNDERS", "MIN_UNTREATED", "DemoDesign"]
 
-CONFOUNDERS = ("none", "position", "background", "plate", "donor")
+CONFOUNDERS = ("none", "position", "background", "plate", "donor", "density", "focus", "stamp")
+MIN_UNTREATED = 2
+"""Fewest wells of patients without a compound, which are the controls of a screen."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,9 @@ class DemoDesign:
             mitochondria, with the same total light) or ``both``.
         confounder: Second difference between the classes: ``none``, ``position`` (classes stand in
             blocks), ``background`` (it is brighter in one class), ``plate`` (each plate holds one
-            class) or ``donor`` (classes have their own donors, whose nuclei differ in size).
+            class), ``donor`` (classes have their own donors, whose nuclei differ in size), ``density`` (one
+            class has more cells), ``focus`` (one class is imaged a little above the cells) or ``stamp`` (a scale
+            bar is burnt into a corner of all classes but the first).
         plate_effect: How much plates, rows, columns and edges differ in staining and exposure, as a
             relative standard deviation, 0 to 1.
         plate_shift: How much plates differ in gain, offset, focus and density of the cells, 0 to 1, at which gains
@@ -40,6 +44,8 @@ class DemoDesign:
         out_of_focus: Share of fields that are out of focus, 0 to 1.
         empty: Share of fields without cells, 0 to 1.
         debris: Share of fields with bright debris, 0 to 1.
+        compounds: Compounds that are added to wells of ``DS``, some of ``COMPOUNDS``; needs ``DS`` and ``WT``.
+        wells_per_compound: Wells of each compound on each plate, 1 to 400.
 
     Raises:
         LeighError: A value is out of bounds or does not go with another.
@@ -61,11 +67,15 @@ class DemoDesign:
     out_of_focus: float = 0.0
     empty: float = 0.0
     debris: float = 0.0
+    compounds: Sequence[str] = ()
+    wells_per_compound: int = 4
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
+        object.__setattr__(self, "compounds", tuple(self.compounds))
         self._check_classes()
         self._check_bounds()
+        self._check_compounds()
         if self.confounder == "plate" and self.plates < max(2, len(self.classes)):
             needed = max(2, len(self.classes))
             raise LeighError(f"{needed} classes need {needed} plates, one for each, not {self.plates}; add plates.")
@@ -89,6 +99,7 @@ class DemoDesign:
             "image size": (self.image_size_px, 16, 4096),
             "seed": (self.seed, 0, 2**63),
             "plates": (self.plates, 1, 99),
+            "wells per compound": (self.wells_per_compound, 1, 400),
             "plate effect": (self.plate_effect, 0, 1),
             "plate shift": (self.plate_shift, 0, 1),
             "illumination": (self.illumination, 0, 0.8),
@@ -105,6 +116,19 @@ class DemoDesign:
             if choice not in known:
                 names = ", ".join(str(one) for one in known if one is not None)
                 raise LeighError(f"{name} {choice} is unknown; choose one of {names}.")
+
+    def _check_compounds(self) -> None:
+        if set(self.compounds) - set(COMPOUNDS) or len(set(self.compounds)) < len(self.compounds):
+            given, known = ",".join(self.compounds), ", ".join(COMPOUNDS)
+            raise LeighError(f"compounds {given} are unknown or repeated; choose different ones from {known}.")
+        if self.compounds and not {"DS", "WT"} <= set(self.classes):
+            raise LeighError(f"compounds need the classes DS and WT, not {','.join(self.classes)}; add them.")
+        patients = self.wells_per_plate // len(self.classes)
+        if self.compounds and patients < len(self.compounds) * self.wells_per_compound + MIN_UNTREATED:
+            raise LeighError(
+                f"{len(self.compounds)} compounds in {self.wells_per_compound} wells each leave fewer than "
+                f"{MIN_UNTREATED} of {patients} wells of DS untreated; add wells, or take fewer per compound."
+            )
 
     @property
     def phenotypes(self) -> Mapping[str, Phenotype]:

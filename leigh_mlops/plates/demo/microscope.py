@@ -23,6 +23,8 @@ OFFSET_COUNTS = 110.0
 READ_NOISE_COUNTS = 5.0
 COUNTS_PER_PHOTON = 2.5
 _DEBRIS_GRID = 128
+_SCALE_BAR = 0.94, 0.955, 0.84, 0.97  # top, bottom, left and right, as shares of the side
+_SCALE_BAR_COUNTS = 1200
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,9 @@ class FieldParameters:
         exposure: Of DAPI and TMRM, relative to usual exposures.
         background: Light in counts that lies over the usual background.
         illumination: Share of the light that is lacking in a corner, 0 to 0.8.
-        blur: Radius of the defocus of all fields, share of the side.
+        blur: Radius of the disc over which defocus spreads each point, as a share of the side.
         flaw: One of ``FLAWS``, or empty.
+        stamp: Whether a scale bar is burnt into a corner.
     """
 
     density: float = 1.0
@@ -48,6 +51,7 @@ class FieldParameters:
     illumination: float = ILLUMINATION
     blur: float = 0.0
     flaw: str = ""
+    stamp: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,17 @@ def _photograph(light: Plane, field: FieldParameters, view: _RandomEffects) -> C
     light += (view.background + field.background).astype(np.float32) * slope
     exposure = view.gain * np.asarray(field.exposure, dtype=np.float32)[:, None, None]
     light *= uneven_illumination(light.shape[1], field.illumination) * exposure
-    return _camera(light, np.random.default_rng(view.seed))
+    counts = _camera(light, np.random.default_rng(view.seed))
+    if field.stamp:
+        _burn_scale_bar(counts)
+    return counts
+
+
+def _burn_scale_bar(counts: Counts) -> None:
+    """Set the pixels of a bar in the lower right corner of counts (2, S, S) to one value, as a viewer does."""
+    side = counts.shape[1]
+    top, bottom, left, right = (round(side * share) for share in _SCALE_BAR)
+    counts[:, top : max(bottom, top + 1), left:right] = _SCALE_BAR_COUNTS
 
 
 def _camera(light: Plane, rng: np.random.Generator) -> Counts:

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
-__all__ = ["EFFECTS", "PHENOTYPES", "Phenotype"]
+__all__ = ["COMPOUNDS", "EFFECTS", "PHENOTYPES", "CompoundEffect", "Phenotype"]
 
 
 @dataclass(frozen=True)
@@ -46,3 +46,28 @@ EFFECTS = {
     },
 }
 """Differences between the classes, by the name of the effect: TMRM's brightness, the mitochondria's shape, or both."""
+
+
+@dataclass(frozen=True)
+class CompoundEffect:
+    """Effect of a compound on the cells of a patient.
+
+    Attributes:
+        phenotype: Class whose mitochondria the surviving cells have.
+        density: Cells that survive, as a share of those without the compound.
+        nucleus: Size of the nuclei, relative to those without the compound.
+    """
+
+    phenotype: str
+    density: float = 1.0
+    nucleus: float = 1.0
+
+
+COMPOUNDS = {
+    "inert": CompoundEffect("DS"),
+    "rescuer": CompoundEffect("WT"),
+    # The few cells that survive look healthy, so that a score by the mean cell takes it for a rescue.
+    "toxic": CompoundEffect("WT", density=0.12),
+    "swelling": CompoundEffect("WT", nucleus=1.8),
+}
+"""Compounds of a drawn screen, by name."""

@@ -186,7 +186,7 @@ class _DemoPlateWriter:
                 going |= {pool.submit(self._write, field) for field in islice(waiting, 1)}
 
     def _write(self, field: DemoField) -> None:
-        own, all_seen = field.well.condition, self.design.phenotypes
+        own, all_seen = field.well.phenotype, self.design.phenotypes
         seen = all_seen if self.twins else {own: all_seen[own]}
         drawn = draw_classes(
             field.make_rng(self.design.seed), seen, field.parameters, size_px=self.design.image_size_px

@@ -143,3 +143,45 @@ def test_a_shift_makes_plates_differ_in_gain_offset_focus_and_density() -> None:
     assert len(set(changes)) == 2
     first, second = sorted(set(changes))
     assert all(one != other for one, other in zip(first, second, strict=True))
+
+
+def test_views_differ_only_on_request():
+    usual = {well.parameters for well in demo_wells(DemoDesign())}
+    assert {(each.blur, each.stamp) for each in usual} == {(0.0, False)}
+    for name, read in (("focus", lambda each: each.blur), ("stamp", lambda each: each.stamp)):
+        found = of_class(demo_wells(DemoDesign(confounder=name)), lambda well, read=read: read(well.parameters))
+        assert not found["DS"] & found["TT"]
+    dense = demo_wells(DemoDesign(confounder="density"))
+    plain = demo_wells(DemoDesign())
+    ratios = {
+        (one.condition, round(one.parameters.density / other.parameters.density, 6))
+        for one, other in zip(dense, plain, strict=True)
+    }
+    assert ratios == {("DS", 0.5), ("TT", 2.0)}
+
+
+def test_a_screen_has_treated_wells_of_patients():
+    plain = DemoDesign(classes=["DS", "WT"])
+    assert {well.compound for well in demo_wells(plain)} == {""}
+    design = DemoDesign(classes=["DS", "WT"], compounds=["inert", "toxic"], wells_per_compound=3)
+    wells = demo_wells(design)
+    assert Counter(well.compound for well in wells) == {"": 30, "inert": 3, "toxic": 3}
+    assert {well.condition for well in wells if well.compound} == {"DS"}
+    before = {well.name: well.parameters.density for well in demo_wells(plain)}
+    assert {round(w.parameters.density / before[w.name], 6) for w in wells if w.compound == "toxic"} == {0.12}
+    table = demo_platemap(design, wells, ["P"]).set_index("well_position")
+    assert set(table.loc[table["compound"] != "", "control"]) == {""}
+    assert set(table.loc[(table["compound"] == "") & (table["condition"] == "WT"), "control"]) == {"poscon"}
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"compounds": ["aspirin"]}, "compounds aspirin are unknown"),
+        ({"compounds": ["inert"], "classes": ["DS", "TT"]}, "need the classes DS and WT"),
+        ({"compounds": ["inert", "toxic"], "wells_per_class": 8}, "leave fewer than 2 of 8 wells of DS untreated"),
+    ],
+)
+def test_screens_that_cannot_be_drawn(options, match):
+    with pytest.raises(LeighError, match=match):
+        DemoDesign(**({"classes": ["DS", "WT"]} | options))
