@@ -7,6 +7,7 @@ from leigh_mlops.plates.confounds import (
     probe_confounds,
     probe_plate,
     probe_position,
+    probe_view,
 )
 from leigh_mlops.plates.control_labels import standard_controls
 from leigh_mlops.plates.demo import DemoDesign, find_twins, flawed_fields, is_demo, write_demo_plate
@@ -95,6 +96,7 @@ __all__ = [
     "describe_layout",
     "has_other_class_neighbour",
     "probe_confounds",
+    "probe_view",
     "probe_position",
     "probe_plate",
     "probe_background",

@@ -11,32 +11,62 @@ from scipy.stats import f
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.plates.layout import WELL, Floats, labelled_wells, plate_shape, position_features
 
-__all__ = ["position_effects", "probe_background", "probe_confounds", "probe_plate", "probe_position"]
+__all__ = [
+    "position_effects",
+    "probe_background",
+    "probe_confounds",
+    "probe_features",
+    "probe_plate",
+    "probe_position",
+    "probe_view",
+]
 
 REPEATS = 3
 STEADY_WELLS = 1000  # folds of so many wells give steady numbers without being drawn again
+_FIXED_VIEWS = ("stamp",)
 RINGS = 3  # wells further than this from every edge count as the plate's middle
 MIN_DEGREES_OF_FREEDOM = 5  # fewer degrees of freedom left are too few to estimate the noise
 
 Texts = npt.NDArray[np.object_]
 
 
-def probe_confounds(table: pd.DataFrame, background: pd.DataFrame | None = None) -> dict[str, dict[str, float]]:
-    """Score how well position, plate and pixels without cells, each alone, tell the classes apart.
+def probe_confounds(
+    table: pd.DataFrame, views: Mapping[str, Mapping[str, pd.DataFrame]] | None = None
+) -> dict[str, dict[str, float]]:
+    """Score how well position, plate and views of the images in which little remains tell the classes apart.
 
     Args:
         table: Image table; wells without a class are left out.
-        background: Intensities of pixels without signal, as :func:`probe_background` takes them.
+        views: Features of each view and channel on some of the table's rows, see `images.shortcut_views`.
 
     Returns:
-        ``position``, ``plate`` and ``background``, each with the scores of :func:`probe_position`, or
-        empty where these cannot be computed.
+        ``position``, ``plate``, ``background`` and each further view, with the scores of
+        :func:`probe_position`, or empty where these cannot be computed.
     """
-    return {
-        "position": probe_position(table),
-        "plate": probe_plate(table),
-        "background": {} if background is None else probe_background(table, background),
-    }
+    found = {"position": probe_position(table), "plate": probe_plate(table), "background": dict[str, float]()}
+    return found | {view: probe_view(table, view, channels) for view, channels in (views or {}).items()}
+
+
+def probe_view(table: pd.DataFrame, view: str, channels: Mapping[str, pd.DataFrame]) -> dict[str, float]:
+    """Score how well one view tells the classes apart.
+
+    Lamp, medium and focus act on all channels, a phenotype mostly on one: haze from bright cells
+    is in the background of their own stain. Of ``background`` and ``focus`` the worst channel counts, therefore. A
+    stamp may be in one channel, of which the best counts.
+
+    Args:
+        table: Image table; wells without a class are left out.
+        view: Name of the view.
+        channels: Features by channel.
+
+    Returns:
+        Scores as in :func:`probe_position`.
+    """
+    scores = [each for each in (probe_features(table, features, view) for features in channels.values()) if each]
+    if not scores:
+        return {}
+    choose = max if view in _FIXED_VIEWS else min
+    return choose(scores, key=lambda each: each["auc"])
 
 
 def probe_position(table: pd.DataFrame, *, folds: int = 5, seed: int = 0) -> dict[str, float]:
@@ -111,10 +141,31 @@ def probe_background(table: pd.DataFrame, features: pd.DataFrame, *, folds: int 
     Returns:
         Scores as in :func:`probe_position`.
     """
+    return probe_features(table, features, "background", folds=folds, seed=seed)
+
+
+def probe_features(
+    table: pd.DataFrame, features: pd.DataFrame, view: str = "", *, folds: int = 5, seed: int = 0
+) -> dict[str, float]:
+    """Score how well some features of fields alone tell the classes apart.
+
+    Args:
+        table: Image table; wells without a class are left out.
+        features: Features, on the table's index or a part of it. A field with a gap is left out, a column
+            without any number too; a well has the median of its fields.
+        view: Name of the view; of what is fixed in the images a well has the mean, to which skewed
+            intensities of cells add nothing that differs between places.
+        folds: As in :func:`probe_position`.
+        seed: Seed of the folds.
+
+    Returns:
+        Scores as in :func:`probe_position`.
+    """
     finite = features.astype(float).replace([np.inf, -np.inf], np.nan).dropna(axis=1, how="all").dropna()
     if finite.columns.empty:
         return {}
-    medians = finite.groupby([table.loc[finite.index, name] for name in WELL]).median()
+    by_well = finite.groupby([table.loc[finite.index, name] for name in WELL])
+    medians = by_well.mean() if view in _FIXED_VIEWS else by_well.median()
     wells = labelled_wells(table.loc[finite.index])
     wells = _drop_small_classes(wells)
     if wells.empty:

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from leigh_mlops.command_line import command_line
 from leigh_mlops.errors import LeighError, escape_unprintable
+from leigh_mlops.images.shortcut_views import Views, measure_views, view_fields
 from leigh_mlops.plates import (
     FoundImages,
     assign_split,
@@ -108,8 +109,6 @@ def summarize_images(found: FoundImages, quality_report: QualityReport, shares: 
     uses, refusal = find_uses(quality_report, shares)
     leaked = leaked_wells(table, table[Metadata.SPLIT]) if Metadata.SPLIT in table else []
     classes = table.dropna(subset=Metadata.CONDITION).groupby(Metadata.CONDITION)
-    columns = [str(name) for name in quality_report.quality if str(name).startswith("background")]
-    background = quality_report.quality[columns] if columns else None
     donors = describe_donors(table)
     return {
         "fields": len(table),
@@ -141,9 +140,17 @@ def summarize_images(found: FoundImages, quality_report: QualityReport, shares: 
         "bit_depth": {plate: str(depth) for plate, depth in _depths(quality_report).items()},
         "layout": describe_layout(table).sentence if len(classes) > 1 else "",
         "donors": donors.sentence if donors else "",
-        "confounds": probe_confounds(table, background),
+        "confounds": probe_confounds(table, _measure_views(table, found.channels, quality_report)),
         "effects": _effects(quality_report),
     }
+
+
+def _measure_views(table: pd.DataFrame, channels: Sequence[str], quality_report: QualityReport) -> Views:
+    """Measure the views of the images; none if no pixels were read, or no field has a class."""
+    rows = view_fields(table, (Metadata.PLATE, Metadata.WELL), Metadata.CONDITION)
+    if quality_report.raw is None or not len(rows):
+        return {}
+    return measure_views(quality_report.raw, rows, channels, quality_report.quality, table.index)
 
 
 def has_missing_channel(found: FoundImages) -> "pd.Series[bool]":

@@ -182,10 +182,11 @@ def _position_sentence(scores: Scores | None) -> str:
 
 
 def confound_sentences(confounds: Mapping[str, Scores]) -> list[str]:
-    """Sentences on confounders that predict the class: position, plate, background; empty if none does.
+    """Sentences on confounders that predict the class: position, plate, views of the images; empty if none does.
 
     Args:
-        confounds: ``auc`` of ``position``, ``plate`` and ``background``, each if it could be computed.
+        confounds: ``auc`` of ``position``, ``plate``, ``background``, ``density``, ``focus`` and ``stamp``, each if it
+            could be computed.
 
     Example:
         >>> confound_sentences({"position": {"auc": 0.5}, "plate": {"auc": 0.5}, "background": {}})
@@ -201,6 +202,18 @@ def confound_sentences(confounds: Mapping[str, Scores]) -> list[str]:
         "background": (
             f"Pixels without cells alone predict the class (AUC {found.get('background', 0):.2f}): medium, "
             "illumination or haze from bright cells, not biology, may separate the classes."
+        ),
+        "density": (
+            f"The number and places of nuclei alone predict the class (AUC {found.get('density', 0):.2f}): seeding or "
+            "survival, not what single cells look like, may separate the classes."
+        ),
+        "focus": (
+            f"The focus alone predicts the class (AUC {found.get('focus', 0):.2f}): sharpness of the images, not "
+            "biology, may separate the classes."
+        ),
+        "stamp": (
+            f"Something at a fixed place in the corners of the images predicts the class "
+            f"(AUC {found.get('stamp', 0):.2f}): a stamp, scale bar or stain on the optics; crop or mask it."
         ),
     }
     return [sentence for name, sentence in sentences.items() if name in found]

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from leigh_mlops.errors import LeighError, escape_unprintable
 from leigh_mlops.images import open_cache
+from leigh_mlops.images.shortcut_views import measure_views, view_fields
 from leigh_mlops.plates import (
     EXCLUDED_BY_DEFAULT,
     FoundImages,
@@ -290,9 +291,10 @@ def add_flags(data: PreparedData, rule: Sequence[str], console: Console) -> Prep
 
 
 def measure_confounds(data: PreparedData) -> dict[str, dict[str, float]]:
-    """Measure how well position, plate or pixels without cells alone separate the classes."""
-    columns = [name for name in data.cache.quality if str(name).startswith("background")]
-    return probe_confounds(data.table, data.cache.quality[columns])
+    """Measure how well position, plate or views of the images in which little remains separate the classes."""
+    rows = view_fields(data.table, (Metadata.PLATE, Metadata.WELL), Metadata.CONDITION)
+    views = measure_views(data.cache.raw, rows, data.channels, data.cache.quality, data.table.index)
+    return probe_confounds(data.table, views)
 
 
 def _show_split(table: pd.DataFrame, console: Console, group: str) -> None:

@@ -126,7 +126,7 @@ def test_all_confounds():
     assert found["position"] == probe_position(table)
     assert found["plate"] == probe_plate(table)
     assert found["background"] == {}
-    assert probe_confounds(table, background(table, 5))["background"]["auc"] > 0.9
+    assert probe_confounds(table, {"background": {"DAPI": background(table, 5)}})["background"]["auc"] > 0.9
 
 
 def effects(table, values):
