@@ -101,6 +101,14 @@ def explain(
             help="Coverage of the prediction sets: share of wells of each class whose set contains their class.",
         ),
     ] = 0.9,
+    correct_position: Annotated[
+        bool,
+        typer.Option(
+            "--correct-position",
+            help="Take the effect of the position on the plate, a smooth function fitted on its controls, from the "
+            "scores of wells.",
+        ),
+    ] = False,
     batch_size: Annotated[
         int | None,
         typer.Option(min=1, help="Fields per batch; by default as many as fit into memory, at most 8 (GPU: 32)."),
@@ -137,6 +145,7 @@ def explain(
         rescue_to=rescue_to,
         doses=doses,
         coverage=coverage,
+        correct_position=correct_position,
     )
     job = ExplainJob(
         store=Tracking.open(store, verbose=verbose),

@@ -56,6 +56,10 @@ class JobColumn:
     RESCUE_INTERVAL: Final = "rescue_interval"
     ROBUST_Z: Final = "robust_z"
     B_SCORE: Final = "b_score"
+    CELL_SHARE: Final = "cell_share"
+    ALONG_AXIS: Final = "along_axis"
+    OFF_AXIS: Final = "off_axis"
+    POSITION_TREND: Final = "position_trend"
 
 
 @dataclass(frozen=True)

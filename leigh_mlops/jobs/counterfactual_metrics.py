@@ -16,6 +16,7 @@ from leigh_mlops.explanations import (
 )
 from leigh_mlops.explanations.prepared_field import Field, group_by_statistics
 from leigh_mlops.images import apply_adjustment, image_thresholds, invert_adjustment, region_features, texture_features
+from leigh_mlops.images.nuclei import find_nuclear_channel, nucleus_centres
 from leigh_mlops.job_columns import IMAGE
 from leigh_mlops.jobs.field_reader import FieldReader
 from leigh_mlops.jobs.oracle_evaluation import OracleEvaluation
@@ -141,7 +142,10 @@ class CounterfactualEvaluator:
     def measure_originals(self, fields: Sequence[Field], found: Sequence[FieldExplanation]) -> None:
         """Add measures ``image_<measure>`` of the regions of each field, as acquired, and its texture."""
         for field, each in zip(fields, found, strict=True):
-            measured = region_features(field.acquired, self.package.channels, self._region_thresholds(field))
+            thresholds = self._region_thresholds(field)
+            measured = region_features(field.acquired, self.package.channels, thresholds)
+            if (nuclear := find_nuclear_channel(self.package.channels)) is not None:
+                measured["nuclei_count"] = float(len(nucleus_centres(field.acquired[nuclear], thresholds[nuclear])))
             each.numbers |= {IMAGE(name): value for name, value in measured.items()}
         # As a 16-bit file holds them: its rounding alone would distinguish counterfactuals from fields.
         raw = [apply_adjustment(round_trip_tiff16(field.acquired).astype(np.float32), field.adjust) for field in fields]

@@ -47,7 +47,7 @@ __all__ = ["ExplainJob"]
 _CHECK_KEYS = ("sample", "full_colour")
 _INPUTS = "inputs"
 _OWN = ""  # key of the explained model among the oracles' names
-_SCREEN_OPTIONS = ("rescue_from", "rescue_to", "doses", "coverage")
+_SCREEN_OPTIONS = ("rescue_from", "rescue_to", "doses", "coverage", "correct_position")
 _UNLOGGED_KEYS = ("model", "asked", "oracle_asked", "begun", "run", "adjust", "oracle_adjust", *_CHECK_KEYS)
 
 

@@ -34,6 +34,7 @@ class ExplainOptions:
         rescue_to: Class that is 100 % rescue.
         doses: Column of doses; ``None`` for the rule of `jobs.doses`.
         coverage: Probability that the prediction set of a well contains its class, above 0 and below 1.
+        correct_position: Whether the effect of a well's position, fitted on controls, is taken from its score.
         towards_field: ``PLATE/WELL/SITE`` of the field that interpolations lead to; ``None`` for a class's mean.
     """
 
@@ -52,6 +53,7 @@ class ExplainOptions:
     rescue_to: str | None = None
     doses: str | None = None
     coverage: float = DEFAULT_COVERAGE
+    correct_position: bool = False
 
 
 def resolve_options(options: ExplainOptions, package: ModelPackage) -> ExplainOptions:

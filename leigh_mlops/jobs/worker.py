@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -17,7 +18,7 @@ import psutil
 import torch
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.explanations import ExplanationContext, FieldExplanation, counterfactual_sweep
+from leigh_mlops.explanations import MAP_METHODS, ExplanationContext, FieldExplanation, counterfactual_sweep
 from leigh_mlops.explanations.prepared_field import Adjust, Field
 from leigh_mlops.images import IntensityScale
 from leigh_mlops.job_columns import INTERPOLATION, PROBABILITY, SMALLEST_EDIT, JobColumn
@@ -41,6 +42,7 @@ __all__ = ["FieldWorker", "WorkOrder", "check_prediction", "field_id", "fit_batc
 _MAX_BATCH, _MAX_GPU_BATCH = 8, 32
 _MOST_TEXTURES, _MOST_EDITS = 2000, 200
 """About so many fields of a job have their texture kept, and their edits evaluated, which take long."""
+_MAP_SIDE = 16
 _MEMORY_SHARE = 0.5
 """Share of the free memory to use; the rest is for Ray, files and what explanations keep besides a pass."""
 
@@ -231,8 +233,19 @@ class FieldWorker:
             pictures |= self._sweep(folder, found)
         about = {"field": folder.name, "files": field.stamp, "seen": field.seen}
         record = about | {"numbers": {**found.numbers, **field.quality}, "pictures": pictures}
-        kept = self._is_sampled(field, _MOST_TEXTURES)
-        return record | ({"texture": _round_texture(found.texture)} if kept else {})
+        if not self._is_sampled(field, _MOST_TEXTURES):
+            return record
+        return record | {"texture": _round_texture(found.texture)} | self._small_map(found)
+
+    def _small_map(self, found: FieldExplanation) -> dict[str, Any]:
+        """Return the first heatmap of a field at low resolution, by which a report clusters them; empty without any."""
+        method = next((name for name in self.order.methods if name in MAP_METHODS and name in found.maps), None)
+        if method is None:
+            return {}
+        small = cv2.resize(
+            np.asarray(found.maps[method], np.float32), (_MAP_SIDE, _MAP_SIDE), interpolation=cv2.INTER_AREA
+        )
+        return {"map": {"method": method, "values": [[float(f"{each:.4g}") for each in row] for row in small]}}
 
     def _sweep(self, folder: FieldFolder, found: FieldExplanation) -> dict[str, str]:
         """Draw the path to the most informative counterfactual; if there is none, add a note to the field's numbers."""

@@ -62,10 +62,11 @@ def _null_means(replicates: int, controls: int, seed: int) -> Array:
     """Mean average precisions of random rankings, shape (NULL_DRAWS,)."""
     rng = np.random.default_rng(seed)
     hits = np.arange(replicates - 1 + controls) < replicates - 1
-    drawn = rng.permuted(np.broadcast_to(hits, (NULL_DRAWS * replicates, hits.size)), axis=1)
-    ranks = np.cumsum(drawn, axis=1) / np.arange(1, hits.size + 1)
-    precisions = (ranks * drawn).sum(axis=1) / (replicates - 1)
-    means: Array = precisions.reshape(NULL_DRAWS, replicates).mean(axis=1)
+    means = np.zeros(NULL_DRAWS)
+    for _ in range(replicates):
+        drawn = rng.permuted(np.broadcast_to(hits, (NULL_DRAWS, hits.size)), axis=1)
+        ranks = np.cumsum(drawn, axis=1) / np.arange(1, hits.size + 1)
+        means += (ranks * drawn).sum(axis=1) / (replicates - 1) / replicates
     return means
 
 

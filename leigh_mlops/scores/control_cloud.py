@@ -137,6 +137,7 @@ def _cloud(plate: PlateFeatures, squares: Array, freedom: int, kept: NDArray[np.
     length = float(np.linalg.norm(way))
     axis = way / length if length else way
     # A missing feature counts as unmoved, a well without any has no profile.
-    profiles = np.where(np.isnan(wells).all(axis=1)[:, None], np.nan, np.nan_to_num(profiles))
+    profiles = np.nan_to_num(profiles)
+    profiles[np.asarray(np.isnan(wells).all(axis=1))] = np.nan
     off = off_axis_lengths(ControlCloud(profiles, axis, 1.0))[plate.source]
     return ControlCloud(profiles, axis, max(float(np.square(off).mean()), np.finfo(float).tiny))

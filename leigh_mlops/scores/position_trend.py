@@ -88,7 +88,8 @@ def _scale(features: Array, controls: NDArray[np.int64]) -> Array:
     """Centre and scale features by their mean and spread over the controls."""
     spread = features[controls].std(axis=0)
     scaled: Array = (features - features[controls].mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-    return scaled * (spread > 0)
+    scaled[:, spread == 0] = 0.0
+    return scaled
 
 
 def _solve(design: Array, values: Array, penalty: float, free: int) -> tuple[Array, Array, Array]:

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from leigh_mlops.scores.plate_replicates import MIN_PLATES, pool_plates
+
 __all__ = ["PlateWells", "Rescue", "no_effect_p", "percent_rescue", "rescue", "robust_z"]
 
 MIN_BOOTSTRAP_WELLS = 4
@@ -44,7 +46,9 @@ class Rescue:
         high: Upper end.
         wells: Number of wells.
         plates: Number of plates.
-        interval_method: Method of the interval: ``bootstrap``, ``t`` or ``one well``.
+        interval_method: Method of the interval: ``plates``, ``bootstrap``, ``t`` or ``one well``.
+        p: p of no rescue, with the plate as a random effect; NaN on fewer than three plates.
+        between_plates: Standard deviation of the rescue between plates, percent; NaN in the same case.
     """
 
     percent: float
@@ -53,6 +57,8 @@ class Rescue:
     wells: int
     plates: int
     interval_method: str
+    p: float = math.nan
+    between_plates: float = math.nan
 
 
 def percent_rescue(scores: ArrayLike, source: ArrayLike, target: ArrayLike) -> Array:
@@ -108,6 +114,10 @@ def rescue(plates: Sequence[PlateWells], *, seed: int = 0, resamples: int = 4000
     97 in 100 intervals of four wells and more contain the truth, 93 of three wells and 89 of two; of
     four wells and more, 92 to 96 with two controls of each kind, and 95 to 98 with three.
 
+    On three plates or more, the plate is a random effect: the plates' means are pooled by `pool_plates`, so that the
+    interval is that of the effect on the average plate, and wells of one plate do not count as if they were
+    independent.
+
     Args:
         plates: The compound's plates, at least one.
         seed: The same seed gives the same interval.
@@ -119,6 +129,11 @@ def rescue(plates: Sequence[PlateWells], *, seed: int = 0, resamples: int = 4000
     each = [percent_rescue(plate.wells, plate.source, plate.target) for plate in plates]
     values = np.concatenate(each)
     n, percent = values.size, float(values.mean())
+    variances = [_mean_variance(plate) for plate in plates]
+    if len(plates) >= MIN_PLATES and not math.isnan(percent) and min(variances) > 0:
+        pooled = pool_plates([own.mean() for own in each], variances)
+        ends = pooled.mean, pooled.low, pooled.high
+        return Rescue(*ends, n, len(plates), "plates", pooled.p, pooled.between)
     if n < 2 or math.isnan(percent):
         return Rescue(percent, math.nan, math.nan, n, len(plates), "one well" if n < 2 else "t")
     fewest = min(n, *(np.size(group) for plate in plates for group in (plate.source, plate.target)))
@@ -192,6 +207,24 @@ def _bootstrap_interval(
 def _resample_means(values: Array, rng: np.random.Generator, resamples: int) -> Array:
     means: Array = values[rng.integers(values.size, size=(resamples, values.size))].mean(axis=1)
     return means
+
+
+def _mean_variance(plate: PlateWells) -> float:
+    """Squared standard error of a plate's mean rescue, to first order in the controls' means; 0 if nothing varies.
+
+    Wells vary as the diseased controls do, since a plate often has a single well of a compound.
+    """
+    wells, source, target = (np.asarray(group, np.float64) for group in (plate.wells, plate.source, plate.target))
+    width = float(target.mean() - source.mean())
+    if not width:
+        return 0.0
+    freedom = wells.size + source.size - 2
+    squares = sum(float(np.square(group - group.mean()).sum()) for group in (wells, source))
+    way = float(wells.mean() - source.mean()) / width
+    of_wells = squares / freedom / wells.size if freedom else 0.0
+    of_source = float(source.var(ddof=1)) / source.size * (1 - way) ** 2
+    of_target = float(target.var(ddof=1)) / target.size * way**2
+    return (100 / width) ** 2 * (of_wells + of_source + of_target)
 
 
 def _student_interval(plates: Sequence[PlateWells], each: Sequence[Array]) -> tuple[float, float]:

@@ -16,6 +16,7 @@ from leigh_mlops.plates.dose_units import is_dose_name
 from leigh_mlops.scores.dose_response import fit_dose_response
 from leigh_mlops.scores.fdr import false_discovery_rate
 from leigh_mlops.scores.rescue import PlateWells, Rescue, no_effect_p, percent_rescue, rescue
+from leigh_mlops.screening.treatment_activity import ACTIVITY_COLUMNS, TreatmentActivity, is_elsewhere, is_toxic
 
 __all__ = [
     "DOSE_COLUMNS",
@@ -36,11 +37,11 @@ HIT_FDR = 0.05
 MIN_HIT_WELLS = 2
 """Fewest wells of a hit."""
 
-HIT_COLUMNS = [
-    "compound", "dose", "wells", "plates", "rescue", "rescue_low", "rescue_high", "interval", "z", "p", "q", "hit",
-    "outcome",
+_TREATMENT_COLUMNS = [
+    "wells", "plates", "rescue", "rescue_low", "rescue_high", "interval", "plate_sd", "z", "p", "q", *ACTIVITY_COLUMNS,
 ]  # fmt: skip
-DOSE_COLUMNS = ["compound", "dose", *HIT_COLUMNS[2:11], "fitted"]
+HIT_COLUMNS = ["compound", "dose", *_TREATMENT_COLUMNS, "activity_q", "hit", "outcome"]
+DOSE_COLUMNS = ["compound", "dose", *_TREATMENT_COLUMNS, "fitted"]
 _CURVE_COLUMNS = ["ec50", "ec50_low", "ec50_high", "hill", "curve_refusal"]
 
 Doubles = npt.NDArray[np.float64]
@@ -50,6 +51,8 @@ class CompoundOutcome(StrEnum):
     """Outcomes of a compound's test; their numbers are those of its row."""
 
     HIT = "hit"
+    FEW_CELLS = "few cells"
+    ELSEWHERE = "elsewhere"
     NO_RESCUE = "no well has a rescue"
     SEEN_CONTROLS = "seen controls"
     ONE_WELL = "one well"
@@ -67,11 +70,14 @@ class TreatedWells(NamedTuple):
             are given, ``dose``.
         controls: Scores of the ``source`` and ``target`` controls of each plate.
         seen: Plates whose controls the model has seen; no compound is tested on them.
+        activity: Movement and cells of all wells of the job, whose places are the index of ``wells``; None if they
+            are not known.
     """
 
     wells: pd.DataFrame
     controls: dict[str, dict[str, Doubles]]
     seen: frozenset[str] = frozenset()
+    activity: TreatmentActivity | None = None
 
 
 class UnscoredWells(NamedTuple):
@@ -107,6 +113,10 @@ def compound_tables(treated: TreatedWells, *, seed: int = 0) -> tuple[pd.DataFra
     as a dose. q is adjusted over all compounds. Each row has its `CompoundOutcome`, also that of a
     compound of which no well has a rescue.
 
+    On three plates or more, the plate is a random effect (`scores.plate_replicates`). A compound that leaves few
+    cells, or whose wells move farther elsewhere than along the axis of rescue, is no hit, and doses that do so
+    are not preferred as the strongest.
+
     Args:
         treated: The wells and their controls.
         seed: Seed of the bootstraps.
@@ -114,7 +124,8 @@ def compound_tables(treated: TreatedWells, *, seed: int = 0) -> tuple[pd.DataFra
     with_doses = "dose" in treated.wells
     hits, doses = _test_compounds(treated, seed)
     table = pd.DataFrame(hits, columns=[*HIT_COLUMNS[:-2], *(_CURVE_COLUMNS if with_doses else []), "seen"])
-    table["q"] = false_discovery_rate(table["p"].to_numpy(float))
+    for name in ("", "activity_"):
+        table[f"{name}q"] = false_discovery_rate(table[f"{name}p"].to_numpy(float))
     table["outcome"] = pd.Series([_find_outcome(row) for _, row in table.iterrows()], table.index, dtype=object)
     table["hit"] = table["outcome"] == CompoundOutcome.HIT
     ordered = [*HIT_COLUMNS, *(_CURVE_COLUMNS if with_doses else [])]
@@ -173,29 +184,34 @@ def _test_compounds(treated: TreatedWells, seed: int) -> tuple[list[dict[str, An
     hits, doses = [], []
     for compound, rows in wells.groupby("compound", sort=True):
         if "dose" in rows and (rows["dose"] > 0).any():
-            each, found = _test_doses(str(compound), rows, treated.controls, seed)
+            each, found = _test_doses(str(compound), rows, treated, seed)
         else:
-            each, found = [], {"compound": compound, "dose": math.nan} | _test_treatment(rows, treated.controls, seed)
+            each, found = [], {"compound": compound, "dose": math.nan} | _test_treatment(rows, treated, seed)
         seen = not new[rows.index].any()
         for row in (found, *each):
             row["p"] = math.nan if seen else row["p"]
         hits.append(found | {"seen": seen})
         doses += each
-    lacking = sorted(set(treated.wells["compound"]) - set(wells["compound"]))
-    return [*hits, *({"compound": each, "wells": 0, "plates": 0, "seen": False} for each in lacking)], doses
+    lacking = treated.wells[~treated.wells["compound"].isin(wells["compound"])]
+    unscored = [
+        {"compound": compound, "wells": 0, "plates": 0, "seen": False} | _measure_activity(rows, treated)
+        for compound, rows in lacking.groupby("compound", sort=True)
+    ]
+    return [*hits, *unscored], doses
 
 
 def _test_doses(
-    compound: str, rows: pd.DataFrame, controls: dict[str, dict[str, Doubles]], seed: int
+    compound: str, rows: pd.DataFrame, treated: TreatedWells, seed: int
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     curve = fit_dose_response(*rows.dropna(subset="dose")[["dose", "rescue"]].to_numpy(float).T)
     each = []
     for dose, of_dose in rows[rows["dose"] > 0].groupby("dose", sort=True):
         fitted = float(curve([float(dose)])[0])  # type: ignore[arg-type]
-        each.append({"compound": compound, "dose": dose, "fitted": fitted} | _test_treatment(of_dose, controls, seed))
+        each.append({"compound": compound, "dose": dose, "fitted": fitted} | _test_treatment(of_dose, treated, seed))
     rescuing = [row for row in each if row["wells"] >= MIN_HIT_WELLS and row["rescue"] > 0]
+    harmless = [row for row in rescuing if not is_toxic(row) and not is_elsewhere(row)]
     # A dose has no p where its plates' controls do not vary; it is never preferred as the strongest.
-    best = min(rescuing or each, key=lambda row: math.inf if math.isnan(row["p"]) else row["p"])
+    best = min(harmless or rescuing or each, key=lambda row: math.inf if math.isnan(row["p"]) else row["p"])
     tested = sum(not math.isnan(row["p"]) for row in each)
     found = {name: value for name, value in best.items() if name != "fitted"} | {
         "p": float(np.minimum(1.0, best["p"] * tested))
@@ -204,17 +220,19 @@ def _test_doses(
     return each, found | fit | {"curve_refusal": curve.refusal}
 
 
-def _test_treatment(rows: pd.DataFrame, controls: dict[str, dict[str, Doubles]], seed: int) -> dict[str, Any]:
-    """Rescue, z and p of wells with the same treatment."""
+def _test_treatment(rows: pd.DataFrame, treated: TreatedWells, seed: int) -> dict[str, Any]:
+    """Rescue, z, p and activity of wells with the same treatment."""
     plates = [
-        PlateWells(each[JobColumn.SCORE].to_numpy(float), **controls[str(plate)])
+        PlateWells(each[JobColumn.SCORE].to_numpy(float), **treated.controls[str(plate)])
         for plate, each in rows.groupby(Metadata.PLATE, sort=True)
     ]
     found: Rescue = rescue(plates, seed=seed)
-    p = no_effect_p(
-        [percent_rescue(plate.wells, plate.source, plate.target) for plate in plates],
-        [percent_rescue(plate.source, plate.source, plate.target) for plate in plates],
-    )
+    p = found.p
+    if math.isnan(p):
+        p = no_effect_p(
+            [percent_rescue(plate.wells, plate.source, plate.target) for plate in plates],
+            [percent_rescue(plate.source, plate.source, plate.target) for plate in plates],
+        )
     z = rows[JobColumn.ROBUST_Z].dropna()
     return {
         "wells": found.wells,
@@ -223,14 +241,24 @@ def _test_treatment(rows: pd.DataFrame, controls: dict[str, dict[str, Doubles]],
         "rescue_low": found.low,
         "rescue_high": found.high,
         "interval": found.interval_method,
+        "plate_sd": found.between_plates,
         "z": float(z.median()) if len(z) else math.nan,
         "p": p,
+        **_measure_activity(rows, treated),
     }
+
+
+def _measure_activity(rows: pd.DataFrame, treated: TreatedWells) -> dict[str, float]:
+    if treated.activity is None:
+        return dict.fromkeys(ACTIVITY_COLUMNS, math.nan)
+    return treated.activity.measure(rows.index.to_numpy(np.int64))
 
 
 def _find_outcome(row: "pd.Series[Any]") -> CompoundOutcome:
     """Return the outcome of a compound, from its row."""
+    values = {str(name): value for name, value in row.items()}
     checks = {
+        CompoundOutcome.FEW_CELLS: is_toxic(values),
         CompoundOutcome.NO_RESCUE: not row["wells"],
         CompoundOutcome.SEEN_CONTROLS: row["seen"],
         CompoundOutcome.ONE_WELL: row["wells"] < MIN_HIT_WELLS,
@@ -238,6 +266,7 @@ def _find_outcome(row: "pd.Series[Any]") -> CompoundOutcome:
         CompoundOutcome.NO_DIFFERENCE: row["q"] >= HIT_FDR,
         CompoundOutcome.WORSENED: row["rescue"] <= 0,
         CompoundOutcome.UNSURE: not row["rescue_low"] > 0,
+        CompoundOutcome.ELSEWHERE: is_elsewhere(values),
     }
     return next((outcome for outcome, holds in checks.items() if holds), CompoundOutcome.HIT)
 

@@ -11,9 +11,10 @@ import pandas as pd
 
 from leigh_mlops.explanations import COUNTERFACTUAL_KINDS, LatentMap
 from leigh_mlops.explanations.latent_map import OUTLIER_QUANTILE
+from leigh_mlops.images.nuclei import find_nuclear_channel
 from leigh_mlops.job_columns import IMAGE, PROBABILITY, QUALITY, ColumnFamily, JobColumn, counterfactual_family
 from leigh_mlops.models import ModelPackage
-from leigh_mlops.plates import FLAGS, probe_background, probe_position
+from leigh_mlops.plates import FLAGS, probe_background, probe_position, probe_view
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.plates.flaws import FLAWS
 from leigh_mlops.scores import aggregate_wells, classification_scores
@@ -31,6 +32,7 @@ __all__ = [
     "count_flags",
     "count_swapped_stains",
     "find_unknown_plates",
+    "is_uncountable",
     "is_unusable",
     "trust_flags",
 ]
@@ -125,6 +127,11 @@ def is_unusable(fields: pd.DataFrame, flags: pd.DataFrame) -> "pd.Series[bool]":
     return out
 
 
+def is_uncountable(fields: pd.DataFrame, flags: pd.DataFrame) -> "pd.Series[bool]":
+    """Return whether the cells of each field cannot be counted: it is left out of all scores, and not empty."""
+    return is_unusable(fields, flags) & ~flags["empty"]
+
+
 def downgrade_flagged(fields: pd.DataFrame, flags: pd.DataFrame) -> pd.DataFrame:
     """Return fields in which a counterfactual that claims to be its target is not green where its field is flagged.
 
@@ -194,8 +201,9 @@ def confound_table(fields: pd.DataFrame, labelled: "pd.Series[bool]", package: M
         package: The model.
 
     Returns:
-        ``model``, ``intensity``, ``position``, each with ``accuracy``, ``balanced_accuracy``, ``auc``,
-        ``majority_share`` (share of the commonest class) and ``wells``, as far as they can be computed.
+        ``model``, ``intensity``, ``position``, ``background``, ``focus``, ``density``, each with ``accuracy``,
+        ``balanced_accuracy``, ``auc``, ``majority_share`` (share of the commonest class) and ``wells``, as far as they
+        can be computed.
     """
     classes = package.model.spec.classes
     if package.model.task != "classify" or Metadata.CONDITION not in fields:
@@ -213,11 +221,34 @@ def confound_table(fields: pd.DataFrame, labelled: "pd.Series[bool]", package: M
         "intensity": (probe_background(classed, measured), measured.index),
         "position": (probe_position(classed), fields.index),
     }
+    usable = fields.index[known]
+    probes |= {
+        view: (probe_view(classed, view, {name: each.loc[usable] for name, each in channels.items()}), usable)
+        for view, channels in _select_views(fields).items()
+    }
     return table | {
         name: scores | {"wells": _count_scored_wells(classed.loc[rows])}
         for name, (scores, rows) in probes.items()
         if scores
     }
+
+
+def _select_views(fields: pd.DataFrame) -> dict[str, dict[str, pd.DataFrame]]:
+    """Select the measures of views in which only the background, the focus or the number of nuclei remains."""
+    quality = _select_family(fields, QUALITY)
+    channels = [str(name).removeprefix("focus_") for name in quality if str(name).startswith("focus_")]
+    nuclear = find_nuclear_channel(channels)
+    measures = {"background": ["background", "background_spread"], "focus": ["focus"]}
+    views = {
+        view: {
+            channel: quality[[f"{name}_{channel}" for name in names]]
+            for channel in (channels if view == "background" or nuclear is None else [channels[nuclear]])
+            if {f"{name}_{channel}" for name in names} <= set(quality)
+        }
+        for view, names in measures.items()
+    }
+    count = IMAGE("nuclei_count")
+    return views | ({"density": {"": fields[[count]]}} if count in fields else {})
 
 
 def _find_flaws(fields: pd.DataFrame) -> dict[str, "pd.Series[bool]"]:

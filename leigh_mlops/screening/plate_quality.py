@@ -22,8 +22,10 @@ __all__ = [
     "ControlCounts",
     "ControlsFault",
     "ControlsProblem",
+    "ControlPlaces",
     "PlateControls",
     "PlateFlags",
+    "control_places",
     "count_controls",
     "find_controls_problem",
     "flag_plates",
@@ -58,6 +60,18 @@ class PlateControls(NamedTuple):
     """
 
     scores: dict[str, dict[str, Doubles]]
+    seen: frozenset[str] = frozenset()
+
+
+class ControlPlaces(NamedTuple):
+    """Places of the control wells of each plate.
+
+    Attributes:
+        places: Places of the ``source`` and ``target`` controls in the table of wells, by plate and role, shape (n,).
+        seen: Plates for which controls that the model has seen are used, as too few others exist.
+    """
+
+    places: dict[str, dict[str, npt.NDArray[np.int64]]]
     seen: frozenset[str] = frozenset()
 
 
@@ -130,19 +144,36 @@ def plate_controls(wells: pd.DataFrame, roles: "pd.Series[str]") -> PlateControl
         wells: Table with ``score`` and ``seen``; wells without a score are not used as controls.
         roles: Roles of the wells, from `control_roles`.
     """
-    scores, seen = {}, set()
-    scored = wells[wells[JobColumn.SCORE].notna()]
-    for plate, rows in wells.groupby(Metadata.PLATE, sort=True):
-        own = scored.loc[scored.index.intersection(rows.index)]
+    chosen = control_places(wells[wells[JobColumn.SCORE].notna()], roles)
+    nowhere = dict.fromkeys(_ROLES, np.zeros(0, np.int64))
+    scores = {
+        plate: {
+            role: np.asarray(wells.loc[places, JobColumn.SCORE], np.float64)
+            for role, places in chosen.places.get(plate, nowhere).items()
+        }
+        for plate in sorted(set(wells[Metadata.PLATE].astype(str)))
+    }
+    return PlateControls(scores, chosen.seen)
+
+
+def control_places(wells: pd.DataFrame, roles: "pd.Series[str]") -> ControlPlaces:
+    """Select each plate's controls as `plate_controls` does, among some wells.
+
+    Args:
+        wells: Table with ``seen``, whose index counts the wells of the job from 0.
+        roles: Roles of the wells, from `control_roles`.
+    """
+    places, seen = {}, set()
+    for plate, own in wells.groupby(Metadata.PLATE, sort=True):
         seen_wells = own[JobColumn.SEEN].astype(bool)
-        by_role = _by_role(own.loc[~seen_wells, JobColumn.SCORE], roles)
+        by_role = _by_role(own.index[~seen_wells], roles)
         if min(map(len, by_role.values())) < MIN_CONTROLS:
-            by_role = _by_role(own[JobColumn.SCORE], roles)
+            by_role = _by_role(own.index, roles)
             enough = min(map(len, by_role.values())) >= MIN_CONTROLS
             if enough and (seen_wells & (roles[own.index] != "")).any():
                 seen.add(str(plate))
-        scores[str(plate)] = by_role
-    return PlateControls(scores, frozenset(seen))
+        places[str(plate)] = by_role
+    return ControlPlaces(places, frozenset(seen))
 
 
 def count_controls(wells: pd.DataFrame, roles: "pd.Series[str]", controls: PlateControls) -> ControlCounts:
@@ -237,9 +268,9 @@ def plate_b_scores(
     return np.asarray(scores, np.float64), refusals
 
 
-def _by_role(scores: "pd.Series[float]", roles: "pd.Series[str]") -> dict[str, Doubles]:
-    own = roles[scores.index]
-    return {role: np.asarray(scores[own == role], np.float64) for role in _ROLES}
+def _by_role(index: "pd.Index[int]", roles: "pd.Series[str]") -> dict[str, npt.NDArray[np.int64]]:
+    own = roles[index]
+    return {role: np.asarray(index[own == role], np.int64) for role in _ROLES}
 
 
 def _separation(positive: Doubles, negative: Doubles) -> dict[str, Any]:

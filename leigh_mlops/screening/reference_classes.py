@@ -18,6 +18,7 @@ __all__ = [
 ]
 
 _DEFAULT_CLASSES = ("DS", "WT")
+_HEALTHY, _POISONED = "WT", "TT"  # of TT the potential is lost: no compound that makes cells so rescues them
 _ROLES = {"negcon": "source", "poscon": "target"}
 
 
@@ -44,11 +45,18 @@ class ReferenceClasses:
     target: str
     rule: ReferenceRule = ReferenceRule.REQUESTED
 
+    @property
+    def is_to_health(self) -> bool:
+        """Return whether the target is healthy: a healthy class, a control of a rescue, or requested as such."""
+        if self.rule == ReferenceRule.CONTROLS:
+            return self.target != _POISONED
+        return self.rule != ReferenceRule.ONLY_CLASSES
+
 
 def choose_reference_classes(
     wells: pd.DataFrame, classes: Sequence[str], source: str | None = None, target: str | None = None
 ) -> ReferenceClasses | None:
-    """Choose the classes: as given; DS to WT; negative to positive controls; the only two classes.
+    """Choose the classes: as given; DS to WT; negative to positive controls; the only two classes, to WT if it is one.
 
     Args:
         wells: One row per well, or per field.
@@ -76,9 +84,15 @@ def choose_reference_classes(
             return ReferenceClasses(*by_controls, ReferenceRule.CONTROLS)
     if len(classes) != 2:
         return None
-    first = source or next(name for name in classes if name != target)
+    healthy = _HEALTHY if _HEALTHY in classes and source != _HEALTHY else None
+    first = source or next(name for name in classes if name != (target or healthy))
     second = target or next(name for name in classes if name != first)
-    return ReferenceClasses(first, second, ReferenceRule.ONLY_CLASSES)
+    if target is not None:
+        return ReferenceClasses(first, second, ReferenceRule.REQUESTED)
+    is_healthy = second == _HEALTHY
+    return ReferenceClasses(
+        first, second, ReferenceRule.DISEASE_AND_HEALTH if is_healthy else ReferenceRule.ONLY_CLASSES
+    )
 
 
 def control_roles(wells: pd.DataFrame, direction: ReferenceClasses) -> "pd.Series[str]":

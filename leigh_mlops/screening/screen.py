@@ -13,6 +13,7 @@ from leigh_mlops.job_columns import JobColumn
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates import well_compounds
 from leigh_mlops.scores.conformal import DEFAULT_COVERAGE
+from leigh_mlops.scores.position_trend import PositionTrend
 from leigh_mlops.screening.class_sets import SetCounts, class_sets
 from leigh_mlops.screening.compounds import (
     DoseColumn,
@@ -32,6 +33,7 @@ from leigh_mlops.screening.field_flags import (
     count_swapped_stains,
     downgrade_flagged,
     find_unknown_plates,
+    is_uncountable,
     is_unusable,
     trust_flags,
 )
@@ -49,10 +51,13 @@ from leigh_mlops.screening.reference_classes import (
     choose_reference_classes,
     control_roles,
 )
+from leigh_mlops.screening.treatment_activity import measure_activity
+from leigh_mlops.screening.well_positions import fit_well_trends
 from leigh_mlops.screening.well_table import (
     WELL_COLUMNS,
     field_log_odds,
     misclassified_wells,
+    well_names,
     well_rescue,
     well_scores,
     well_table,
@@ -87,6 +92,8 @@ class Screen:
         dose: The column of doses; None without compounds.
         unscored: Treated wells that are left out of the compounds.
         sets: Numbers on the prediction sets of the wells; None if nothing is classified.
+        trends: Effect of the position on each plate; empty if it was not fitted.
+        features: Kind of the features in which movement is measured, see `TreatmentActivity`.
     """
 
     fields: pd.DataFrame
@@ -107,6 +114,8 @@ class Screen:
     dose: DoseColumn | None = None
     unscored: UnscoredWells = field(default_factory=UnscoredWells)
     sets: SetCounts | None = None
+    trends: Mapping[str, PositionTrend] = field(default_factory=dict)
+    features: str = ""
 
 
 def check_screen(
@@ -136,6 +145,7 @@ def screen(
     target: str | None = None,
     doses: str | None = None,
     coverage: float = DEFAULT_COVERAGE,
+    correct_position: bool = False,
 ) -> Screen:
     """Score wells, compounds and plates, with flags on how far to trust them.
 
@@ -146,6 +156,7 @@ def screen(
         target: The healthy class, 100 % rescue; None for the same rule.
         doses: Column of doses; None for the rule of `dose_column`.
         coverage: Probability that the prediction set of a well contains its class, above 0 and below 1.
+        correct_position: Whether the effect of the position, fitted on controls, is taken from the scores.
 
     Raises:
         LeighError: A class or the column does not exist.
@@ -177,25 +188,45 @@ def screen(
         reference=reference,
         sets=sets,
     )
-    return classified if reference is None else _score_treatments(classified, reference, flags, out, doses)
+    if reference is None:
+        return classified
+    roles = control_roles(wells, reference)
+    odds = field_log_odds(fields, reference)
+    if correct_position:
+        trends = fit_well_trends(wells, roles)
+        corrected: dict[str, Any] = {
+            JobColumn.SCORE: wells[JobColumn.SCORE] - trends.effects,
+            JobColumn.POSITION_TREND: trends.effects,
+        }
+        classified = replace(classified, wells=wells.assign(**corrected), trends=trends.plates)
+        odds = odds - pd.Series(trends.effects, well_names(wells)).loc[well_names(fields)].to_numpy()
+    return _score_treatments(classified, reference, roles, odds, flags, out, doses)
 
 
 def _score_treatments(
-    classified: Screen, reference: ReferenceClasses, flags: pd.DataFrame, out: "pd.Series[bool]", doses: str | None
+    classified: Screen,
+    reference: ReferenceClasses,
+    roles: "pd.Series[str]",
+    odds: "pd.Series[float]",
+    flags: pd.DataFrame,
+    out: "pd.Series[bool]",
+    doses: str | None,
 ) -> Screen:
     """Add the scores of wells between the controls of their plates, of plates and of compounds."""
     fields, wells = classified.fields, classified.wells
-    roles = control_roles(wells, reference)
     controls, compounds = plate_controls(wells, roles), well_compounds(wells).where(roles == "")
-    wells = wells.assign(**well_rescue(wells, fields, out, reference, controls.scores))
+    wells = wells.assign(**well_rescue(wells, fields[~out], odds[~out], controls.scores))
     b_scores, refusals = plate_b_scores(wells, roles, compounds.notna())
     if np.isfinite(b_scores).any():
         wells = wells.assign(**{JobColumn.B_SCORE: b_scores})
     used = fields[~out]
+    activity = measure_activity(wells, fields, out, is_uncountable(fields, flags), roles)
+    wells = wells.assign(**activity.columns())
     scored = replace(
         classified,
         wells=wells,
-        plates=plate_table(used, field_log_odds(used, reference), controls.scores),
+        features=activity.features,
+        plates=plate_table(used, odds[used.index], controls.scores),
         plate_flags=flag_plates(controls, refusals),
         controls=count_controls(wells, roles, controls),
         swapped_stains=count_swapped_stains(fields, flags),
@@ -207,7 +238,7 @@ def _score_treatments(
         return replace(scored, hits=classified.hits.merge(measured, on=WELL_COLUMNS, how="left"))
     dose = dose_column(wells, doses)
     treated = wells.assign(compound=compounds, **({} if dose.name is None else {"dose": wells[dose.name]}))
-    given = TreatedWells(treated[compounds.notna()], *controls)
+    given = TreatedWells(treated[compounds.notna()], *controls, activity)
     hits, dosed = compound_tables(given)
     return replace(scored, hits=hits, doses=dosed, dose=dose, unscored=count_unscored_wells(given))
 

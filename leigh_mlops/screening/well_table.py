@@ -155,9 +155,8 @@ def well_scores(
 
 def well_rescue(
     wells: pd.DataFrame,
-    fields: pd.DataFrame,
-    out: "pd.Series[bool]",
-    direction: ReferenceClasses,
+    used: pd.DataFrame,
+    field_scores: "pd.Series[float]",
     controls: dict[str, dict[str, Doubles]],
     *,
     seed: int = 0,
@@ -170,9 +169,8 @@ def well_rescue(
 
     Args:
         wells: Table with a column ``score``.
-        fields: The table of fields.
-        out: Whether each field is left out.
-        direction: The diseased and the healthy class.
+        used: Fields that count.
+        field_scores: Their scores, whose medians are those of the wells.
         controls: Scores by plate and role, from `plate_controls`.
         seed: The same seed gives the same intervals.
 
@@ -181,11 +179,7 @@ def well_rescue(
     """
     names = [JobColumn.RESCUE, JobColumn.RESCUE_LOW, JobColumn.RESCUE_HIGH, JobColumn.ROBUST_Z]
     found = {name: np.full(len(wells), np.nan) for name in names}
-    used = fields[~out]
-    odds = {
-        key: rows.to_numpy(np.float64)
-        for key, rows in field_log_odds(used, direction).groupby([used[name] for name in WELL_COLUMNS])
-    }
+    odds = {key: rows.to_numpy(np.float64) for key, rows in field_scores.groupby([used[name] for name in WELL_COLUMNS])}
     rng, nothing = np.random.default_rng(seed), np.asarray([], np.float64)
     keys, all_scores = (
         list(wells[WELL_COLUMNS].itertuples(index=False, name=None)),

@@ -369,3 +369,13 @@ def test_edits_are_those_of_some_fields(worker: FieldWorker, monkeypatch: pytest
     assert "smallest_edit_curve" not in without["pictures"]
     assert ("smallest_edit_image" in record["pictures"]) == ("smallest_edit_share" in record["numbers"])
     assert set(record["texture"]) >= {"image", "boundary", "typical"}
+    assert record["numbers"]["image_nuclei_count"] >= 0
+
+
+def test_one_heatmap_of_each_field_is_kept_small(worker: FieldWorker) -> None:
+    ask(worker, ())
+    assert "map" not in worker.explain([0])[0]
+    ask(worker, ("integrated_gradients",))
+    (record,) = worker.explain([0])
+    assert record["map"]["method"] == "integrated_gradients"
+    assert np.shape(record["map"]["values"]) == (16, 16)

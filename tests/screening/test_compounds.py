@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from statsmodels.stats.multitest import multipletests
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.scores.control_cloud import ControlCloud
 from leigh_mlops.scores.dose_response import FitProblem
 from leigh_mlops.scores.rescue import no_effect_p
 from leigh_mlops.screening.compounds import (
@@ -14,6 +17,7 @@ from leigh_mlops.screening.compounds import (
     count_unscored_wells,
     dose_column,
 )
+from leigh_mlops.screening.treatment_activity import TreatmentActivity
 
 CONTROLS = {"P": {"source": np.array([-1.0, 0.0, 1.0, 0.0]), "target": np.array([9.0, 10.0, 11.0, 10.0])}}
 
@@ -169,3 +173,62 @@ def test_what_is_no_dose_is_refused() -> None:
         dose_column(TABLE, "uM")
     with pytest.raises(LeighError, match="values that are not numbers"):
         dose_column(TABLE, "Compound")
+
+
+def active(treated_wells: TreatedWells, cells: dict[str, float], away: dict[str, float]) -> TreatedWells:
+    """The same, with cells and movement off the axis, beside controls that have neither."""
+    wells = treated_wells.wells
+    rng, controls = np.random.default_rng(0), 8
+    names = [*wells["compound"], *["control"] * controls]
+    profiles = rng.normal(size=(len(names), 4))
+    profiles[:, 0] += [*wells["score"], *[0] * controls]
+    profiles[:, 1] += [away.get(name, 0) for name in names]
+    places = np.arange(len(names))
+    is_control = places >= len(wells)
+    activity = TreatmentActivity(
+        plates=np.array(["P"] * len(names), object),
+        cell_shares=np.array([cells.get(name, 1) for name in names]) * rng.uniform(0.9, 1.1, len(names)),
+        clouds={"P": ControlCloud(profiles, np.eye(4)[0], 3.0)},
+        rows=places,
+        source=is_control,
+        counted=is_control,
+        features="latent",
+    )
+    return treated_wells._replace(activity=activity)
+
+
+def test_a_compound_that_empties_its_wells_or_moves_them_elsewhere_is_no_hit() -> None:
+    plain = treated(good=[5.0, 6.0, 7.0], toxic=[5.0, 6.0, 7.0], odd=[5.0, 6.0, 7.0])
+    assert compound_tables(plain)[0]["hit"].all()
+    hits, _ = compound_tables(active(plain, {"toxic": 0.2}, {"odd": 20.0}))
+    found = hits.set_index("compound")["outcome"].to_dict()
+    assert found == {
+        "good": CompoundOutcome.HIT, "toxic": CompoundOutcome.FEW_CELLS, "odd": CompoundOutcome.ELSEWHERE
+    }  # fmt: skip
+
+
+def test_a_harmless_dose_is_preferred() -> None:
+    doses = [1.0, 1.0, 1.0, 2.0, 2.0, 2.0]
+    plain = dosed(doses, [3.0, 3.4, 3.2, 6.0, 6.1, 6.2])
+    assert compound_tables(plain)[0]["dose"].tolist() == [2.0]
+    wells = plain.wells
+    given = active(plain, {}, {})
+    assert given.activity is not None
+    shares = given.activity.cell_shares.copy()
+    shares[: len(wells)][wells["dose"].to_numpy() == 2.0] = [0.1, 0.12, 0.15]
+    harmful = given._replace(activity=replace(given.activity, cell_shares=shares))
+    hits, by_dose = compound_tables(harmful)
+    assert hits["dose"].tolist() == [1.0]
+    assert by_dose["cell_share"].tolist() == pytest.approx([1.0, 0.123], abs=0.1)
+
+
+def test_on_three_plates_the_plate_is_a_random_effect() -> None:
+    one = treated(it=[5.0, 6.0, 7.0])
+    assert compound_tables(one)[0]["interval"].tolist() == ["t"]
+    plates = one._replace(
+        wells=one.wells.assign(Metadata_Plate=["P", "Q", "R"]), controls=dict.fromkeys("PQR", CONTROLS["P"])
+    )
+    row = compound_tables(plates)[0].iloc[0]
+    assert (row["interval"], row["plates"]) == ("plates", 3)
+    assert row["rescue_low"] < row["rescue"] < row["rescue_high"]
+    assert row["plate_sd"] >= 0

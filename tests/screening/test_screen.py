@@ -310,3 +310,19 @@ def test_copairs_reads_the_wells(package: ModelPackage) -> None:
     precision = copairs_map.average_precision(meta, features, same, [], [], same, distance="euclidean")
     assert len(precision) == 16
     assert precision["average_precision"].mean() == pytest.approx(1)
+
+
+def test_the_effect_of_the_position_is_taken_from_scores_by_choice(package: ModelPackage) -> None:
+    fields = plate(spread=0.2)
+    edge = fields["Metadata_Row"].isin([1, 8]) | fields["Metadata_Col"].isin([1, 12])
+    odds = np.log(fields["probability_WT"] / fields["probability_DS"]) + 3.0 * edge
+    fields = fields.assign(probability_WT=1 / (1 + np.exp(-odds)), probability_DS=1 / (1 + np.exp(odds)))
+    plain, corrected = (screen(fields, package, correct_position=choice) for choice in (False, True))
+    assert "position_trend" not in plain.wells
+    assert plain.trends == {}
+    assert corrected.trends["P"].share > 0.2
+    inert = (plain.wells["Metadata_Compound"] == "inert").to_numpy()
+    assert corrected.wells["rescue"][inert].std() < 0.8 * plain.wells["rescue"][inert].std()
+    np.testing.assert_allclose(
+        corrected.wells["score"] + corrected.wells["position_trend"], plain.wells["score"], atol=1e-9
+    )

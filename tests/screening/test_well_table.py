@@ -25,6 +25,10 @@ def fields(**columns: object) -> pd.DataFrame:
     return table.assign(**columns)
 
 
+def rescued(wells: pd.DataFrame, table: pd.DataFrame, out: pd.Series, controls: dict) -> dict[str, np.ndarray]:
+    return well_rescue(wells, table[~out], field_log_odds(table, WAY)[~out], controls)
+
+
 def test_medians_of_numbers_and_shares_of_facts() -> None:
     valid = pd.Series([True, False, False, None], dtype=object)
     wells = well_table(fields(x=[1, 2, 9, 4], counterfactual_confident_valid=valid), ("DS", "TT"))
@@ -142,7 +146,7 @@ def test_fields_that_do_not_count_are_counted() -> None:
 
 def test_rescue_by_hand() -> None:
     wells, out = scored(TABLE, []), pd.Series(False, TABLE.index)
-    found = well_rescue(wells, TABLE, out, WAY, plate_controls(wells, ROLES).scores)
+    found = rescued(wells, TABLE, out, plate_controls(wells, ROLES).scores)
     # Controls at -3 and 7: a well at 3 has gone 6 of 10.
     np.testing.assert_allclose(found["rescue"], [-10, 10, 90, 110, 60])
     # The diseased controls' median is -3, their MAD 1.
@@ -156,7 +160,7 @@ def test_rescue_by_hand() -> None:
 def test_the_interval_of_a_well_needs_six_fields() -> None:
     table = fields_with_odds({name: each[: 5 if name == "C01" else 6] for name, each in SCORES.items()})
     wells = scored(table, [])
-    found = well_rescue(wells, table, pd.Series(False, table.index), WAY, plate_controls(wells, ROLES).scores)
+    found = rescued(wells, table, pd.Series(False, table.index), plate_controls(wells, ROLES).scores)
     assert np.isfinite(found["rescue"]).all()
     assert np.isnan(found["rescue_low"]).tolist() == [False] * 4 + [True]
 
@@ -166,12 +170,12 @@ def test_controls_that_do_not_differ_are_no_yardstick() -> None:
     wells, out = scored(close, []), pd.Series(False, close.index)
     controls = plate_controls(wells, ROLES).scores
     assert controls["P"]["target"].mean() > controls["P"]["source"].mean()
-    assert np.isnan(well_rescue(wells, close, out, WAY, controls)["rescue"]).all()
+    assert np.isnan(rescued(wells, close, out, controls)["rescue"]).all()
 
 
 def test_reversed_controls_are_no_yardstick() -> None:
     wells, out = scored(TABLE, []), pd.Series(False, TABLE.index)
     turned = ROLES.map({"source": "target", "target": "source", "": ""})
-    found = well_rescue(wells, TABLE, out, WAY, plate_controls(wells, turned).scores)
+    found = rescued(wells, TABLE, out, plate_controls(wells, turned).scores)
     assert all(np.isnan(found[name]).all() for name in ("rescue", "rescue_low", "rescue_high"))
     assert np.isfinite(found["robust_z"]).all()

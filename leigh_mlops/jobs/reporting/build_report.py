@@ -10,6 +10,7 @@ from leigh_mlops.jobs.blind_test import read_blind_result
 from leigh_mlops.jobs.reporting.blind_summary import summarise_blind_test
 from leigh_mlops.jobs.reporting.column_descriptions import explain_columns, table_meanings
 from leigh_mlops.jobs.reporting.counterfactual_sentences import IMAGE_NAMES
+from leigh_mlops.jobs.reporting.direction_words import direction_words
 from leigh_mlops.jobs.reporting.field_sections import build_field_sections
 from leigh_mlops.jobs.reporting.job_tables import JobTables
 from leigh_mlops.jobs.reporting.method_table import format_checks, method_warnings
@@ -26,8 +27,8 @@ __all__ = ["Findings", "build_report"]
 
 _ESSENTIAL_COLUMNS = [
     Metadata.PLATE, Metadata.WELL, Metadata.CONDITION, Metadata.CONTROL, JobColumn.PREDICTED, JobColumn.SET,
-    JobColumn.SCORE, JobColumn.RESCUE, JobColumn.RESCUE_INTERVAL, JobColumn.ROBUST_Z, JobColumn.FIELDS,
-    JobColumn.FLAGGED,
+    JobColumn.SCORE, JobColumn.RESCUE, JobColumn.RESCUE_INTERVAL, JobColumn.ROBUST_Z, JobColumn.CELL_SHARE,
+    JobColumn.OFF_AXIS, JobColumn.FIELDS, JobColumn.FLAGGED,
 ]  # fmt: skip
 _HIDDEN_COLUMNS = {
     Metadata.ROW,
@@ -43,15 +44,19 @@ _CONFOUND_NAMES = {
     "model": "the model",
     "intensity": "mean intensities alone",
     "position": "the position on the plate alone",
+    "background": "pixels without cells alone",
+    "focus": "the focus alone",
+    "density": "the number of nuclei alone",
 }
 _FILES = {
     "fields.parquet": "one row per field: all numbers",
     "wells.parquet": "one row per well: all numbers",
-    "hits.csv": "the hits, the surest first",
+    "hits.csv": "the compounds, or the wells that are classified as another class, the surest first",
     "plates.csv": "quality of each plate and its controls",
     "doses.csv": "one row per compound and dose",
     "changes.csv": "what counterfactuals change, measure by measure",
     "counterfactuals.csv": "what independent classifiers predict for counterfactuals, references and real fields",
+    "clusters.csv": "clusters of the heatmaps, and the positions in which they are enriched",
     "methods.csv": "checks of the methods of explanation",
     "failures.csv": "files that could not be explained, and why",
     "blind/result.json": "result of the blind test by people",
@@ -79,6 +84,7 @@ class Findings:
     sentences: Sequence[str] = ()
     changes: Sequence[str] = ()
     warnings: Sequence[str] = ()
+    clusters: Sequence[str] = ()
     details: Sequence[str] = field(default_factory=list)
 
 
@@ -100,11 +106,11 @@ def build_report(
     """
     classes = package.model.spec.classes if package.model.task == "classify" else ()
     fields, wells, methods = tables.fields, tables.wells, tables.methods
-    probable = probability_columns(wells, classes, tables.reference)
+    probable, words = probability_columns(wells, classes, tables.reference), direction_words(tables.reference)
     names = [*fields, *wells]
     verdicts = _verdict_columns(tables.verdicts)
     explained = {
-        "wells": dict.fromkeys(names), "hits": tables.hits, "doses": tables.doses, "plates": tables.plates,
+        "wells": dict.fromkeys(names), "hits": tables.hits, "doses": tables.doses, "plates": tables.plates, "clusters": tables.clusters,
         "scores": _score_names(tables), "verdicts": verdicts, "failures": tables.failures,
     }  # fmt: skip
     meanings = {key: table_meanings(key, columns) for key, columns in explained.items()}
@@ -119,7 +125,10 @@ def build_report(
         fields=fields,
         wells=wells,
         well_columns=_well_columns(wells, probable),
-        metrics=plate_metrics(wells, probable),
+        metrics=plate_metrics(wells, probable, tables.reference),
+        headings={JobColumn.RESCUE: words.heading},
+        dose_axis=f"{words.heading[0].upper()}{words.heading[1:]} by dose: 0 % is the level of {words.source}, 100 % "
+        f"that of {words.target}.",
         field_sections=build_field_sections(fields, method_warnings(methods)),
         hits=tables.hits,
         group="compound",
@@ -127,6 +136,8 @@ def build_report(
         doses=tables.doses,
         scores={_CONFOUND_NAMES.get(name, name): scores for name, scores in tables.confounds.items()},
         verdicts=verdicts,
+        clusters=tables.clusters,
+        cluster_sentences=findings.clusters,
         calibration=None if tables.calibration is None else _label_calibration(tables.calibration),
         methods=format_checks(methods),
         blind_test=summarise_blind_test(read_blind_result(out)),

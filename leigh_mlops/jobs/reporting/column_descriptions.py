@@ -28,14 +28,19 @@ COLUMNS = {
     "trust": "reasons not to trust the field itself, joined by `; `; empty if there are none",
     "unknown_plate": "whether the model has seen no field of the plate; its fields have no flag for that",
     "energy": "energy of the field: minus the log-sum-exp of the model's logits, in nats",
-    "score": "log-odds of the healthy class over the diseased one, in nats",
+    "score": "log-odds of the class at 100 % (the healthy one, in a screen for rescue) over that at 0 %, in nats",
     "calibrated_<class>": "calibrated probability of that class, 0 to 1",
-    "rescue": "position of the score between the diseased (0 %) and the healthy controls (100 %) of the plate",
+    "rescue": "position of the score between the plate's controls at 0 % and at 100 %, which the report names",
     "rescue_interval": f"its 95 % interval, percent{_WELL_INTERVAL_NOTE}",
     "rescue_low": f"lower end of its 95 % interval, percent{_WELL_INTERVAL_NOTE}",
     "rescue_high": f"upper end of its 95 % interval, percent{_WELL_INTERVAL_NOTE}",
-    "robust_z": "distance from the median of the plate's diseased controls, in units of 1.4826 times their MAD",
+    "robust_z": "distance from the median of the plate's controls at 0 %, in units of 1.4826 times their MAD",
     "b_score": "score after row and column effects are removed (median polish), where the plate's layout allows it",
+    "cell_share": "nuclei per field, relative to the mean of the plate's controls at 0 %: 1 means as many, 0 none",
+    "along_axis": "way from the controls at 0 % towards those at 100 %, in standard deviations of control wells",
+    "off_axis": "way in all other directions, in the same unit and less what noise explains: 0 for a well that does "
+    "nothing else",
+    "position_trend": "effect of the position, fitted on the plate's controls, that was taken from the score, in nats",
     "seen": "whether the model was trained or chosen on these pixels",
     "predicted": "the most probable class",
     "prediction_set": "classes that the well may have at the stated coverage, joined by `; `: one class is a result; "
@@ -115,6 +120,7 @@ COLUMNS = {
     "counterfactual_<kind>_after_<measure>": (
         "measure of the saved file (see image_<measure>); intensities in the image's regions, areas of its own"
     ),
+    "image_nuclei_count": "number of nuclei of the field at the model's image size, touching ones apart",
     "image_intensity_<channel>": "mean of the channel over the field, raw intensity as acquired",
     "image_texture_<channel>": (
         "texture: standard deviation of the Laplacian of Gaussian (sigma 1 px), divided by the field's mean"
@@ -183,7 +189,14 @@ TABLE_COLUMNS = {
     "wells": "number of wells with a rescue",
     "plates": "number of plates",
     "interval": "method of the rescue's interval",
-    "z": "median robust z of the wells against the diseased controls of their plates",
+    "plate_sd": "standard deviation of the rescue between plates, percent, where there are three or more",
+    "cell_p": "p value of as many cells as in the controls at 0 %",
+    "off_axis_p": "p value of a way elsewhere no longer than that of the controls at 0 %",
+    "activity": "mean average precision with which wells of the compound find each other among the controls at 0 %, "
+    "by all features: 1 means that each is nearer to the others than to any control",
+    "activity_p": "share of random rankings that do as well (mAP of activity)",
+    "activity_q": "activity_p adjusted for the number of rows (Benjamini-Hochberg)",
+    "z": "median robust z of the wells against the controls at 0 % of their plates",
     "p": "p value of the rescue, if the model has not seen the controls; multiplied by the number of doses",
     "q": "p adjusted for the number of rows (Benjamini-Hochberg): false discovery rate",
     "hit": "whether the compound is called a hit",
@@ -197,8 +210,8 @@ TABLE_COLUMNS = {
     "probability": "probability of the predicted class, 0 to 1",
     "balanced_accuracy": "mean over the classes of the share of wells that are recognised, 0 to 1",
     "majority_share": "share of the largest class, which is the accuracy of always naming it",
-    "positive_wells": "number of wells of healthy controls",
-    "negative_wells": "number of wells of diseased controls",
+    "positive_wells": "number of control wells at 100 %",
+    "negative_wells": "number of control wells at 0 %",
     "z_prime_log_odds": "separation of the controls by the log-odds of their wells, the one to read for a screen: "
     "1 is perfect, 0.5 the usual bar; below 0, their bands of three standard deviations overlap",
     "robust_z_prime_log_odds": "the same from medians, robust to single wells",
@@ -209,6 +222,11 @@ TABLE_COLUMNS = {
     "column_share": "the same for the column",
     "edge_share": "the same for the distance from the edge",
     "note": "remarks on the plate",
+    "cluster": "number of the cluster among the heatmaps of one predicted class, 1 for the largest",
+    "position": "position on the plate in which the cluster is enriched; empty if there is none",
+    "wells_there": "wells of the cluster at that position",
+    "of_wells_there": "wells of the predicted class at that position",
+    "odds_ratio": "odds of the cluster at that position over those elsewhere",
 }
 """Meaning of the columns of hits, doses and plates, beside those of `COLUMNS`."""
 
@@ -261,7 +279,8 @@ def table_meanings(key: str, columns: Iterable[object]) -> dict[str, str]:
     """Return the meanings of the columns of one table of the page; a column without one is left out.
 
     Args:
-        key: Key of the table: ``wells``, ``hits``, ``doses``, ``plates``, ``scores``, ``verdicts`` or ``failures``.
+        key: Key of the table: ``wells``, ``hits``, ``doses``, ``plates``, ``clusters``, ``scores``, ``verdicts`` or
+            ``failures``.
         columns: Names of its columns.
 
     Example:
@@ -272,7 +291,7 @@ def table_meanings(key: str, columns: Iterable[object]) -> dict[str, str]:
     known = dict(_OWN_MEANINGS.get(key, {}))
     if key == "wells" or (key == "hits" and "compound" not in names):  # hits without compounds are wells
         known = {"probability": TABLE_COLUMNS["probability"]} | {name: column_meaning(name) for name in names}
-    elif key in ("hits", "doses", "plates"):
+    elif key in ("hits", "doses", "plates", "clusters"):
         known = {name: TABLE_COLUMNS.get(name) or column_meaning(name) for name in names} | known
     return {name: known[name] for name in names if known.get(name)}
 

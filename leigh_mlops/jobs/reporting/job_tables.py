@@ -16,8 +16,14 @@ from leigh_mlops.screening.screen import Screen
 
 __all__ = ["JobTables", "job_tables"]
 
-_HIT_COLUMNS = ["compound", "dose", "hit", "rescue", "rescue_interval", "q", "wells", "ec50", "reason"]
-_DOSE_COLUMNS = ["compound", "dose", "wells", "rescue", "rescue_interval", "rescue_low", "rescue_high", "q", "fitted"]
+_HIT_COLUMNS = [
+    "compound", "dose", "hit", "rescue", "rescue_interval", "q", "cell_share", "off_axis", "activity", "activity_q",
+    "wells", "ec50", "reason",
+]  # fmt: skip
+_DOSE_COLUMNS = [
+    "compound", "dose", "wells", "rescue", "rescue_interval", "rescue_low", "rescue_high", "q", "cell_share",
+    "off_axis", "activity", "fitted",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,7 @@ class JobTables:
         methods: Rows of ``methods.csv``; none if nothing was checked.
         confounds: Scores of the model, intensities and position, see `Screen`.
         verdicts: Columns of the table of counterfactuals, see `counterfactual_table`.
+        clusters: Columns of the table of clusters of heatmaps, see `cluster_table`.
         calibration: Calibration of the model; None if it is not known.
         reference: The diseased and the healthy class; None if there is no rescue.
     """
@@ -48,6 +55,7 @@ class JobTables:
     methods: Sequence[Mapping[str, Any]] = ()
     confounds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     verdicts: Columns = field(default_factory=dict)
+    clusters: Columns = field(default_factory=dict)
     calibration: Mapping[str, Any] | None = None
     reference: ReferenceClasses | None = None
 
@@ -57,6 +65,7 @@ def job_tables(
     failures: pd.DataFrame,
     methods: Sequence[Mapping[str, Any]] = (),
     verdicts: pd.DataFrame | None = None,
+    clusters: pd.DataFrame | None = None,
 ) -> JobTables:
     """Convert the tables of a job to plain columns.
 
@@ -65,6 +74,7 @@ def job_tables(
         failures: Table with ``path`` and ``reason``.
         methods: Rows of ``methods.csv``.
         verdicts: Table of counterfactuals.
+        clusters: Table of clusters of heatmaps.
     """
     wells = _list_columns(screened.wells)
     if JobColumn.FIELDS_LEFT_OUT in wells:
@@ -83,6 +93,7 @@ def job_tables(
         methods=methods,
         confounds=screened.confounds,
         verdicts={} if verdicts is None else _list_columns(verdicts),
+        clusters={} if clusters is None else drop_empty(_list_columns(clusters)) if len(clusters) else {},
         calibration=screened.calibration,
         reference=screened.reference,
     )

@@ -12,8 +12,9 @@ from leigh_mlops.errors import escape_unprintable
 from leigh_mlops.explanations import COUNTERFACTUAL_KINDS
 from leigh_mlops.job_columns import PICTURE, JobColumn, counterfactual_family
 from leigh_mlops.jobs.reporting.build_report import Findings, build_report
-from leigh_mlops.jobs.reporting.captions import JobSummary, captions, field_title, summarise_job
+from leigh_mlops.jobs.reporting.captions import JobSummary, captions, field_title, map_title, summarise_job
 from leigh_mlops.jobs.reporting.change_report import write_changes
+from leigh_mlops.jobs.reporting.cluster_sentences import describe_clusters
 from leigh_mlops.jobs.reporting.column_descriptions import write_columns
 from leigh_mlops.jobs.reporting.job_tables import job_tables
 from leigh_mlops.jobs.reporting.latent_report import write_latents
@@ -29,6 +30,7 @@ from leigh_mlops.report.sheets import Panel, SheetRow, contact_sheet
 from leigh_mlops.report.style import save_figure
 from leigh_mlops.report.table_columns import Columns, row_count, table_row
 from leigh_mlops.screening.counterfactual_table import Textures, counterfactual_table
+from leigh_mlops.screening.map_clusters import FieldMaps, cluster_table
 from leigh_mlops.screening.screen import Screen, screen
 
 __all__ = ["collect_records", "build_tables", "write_outputs"]
@@ -36,7 +38,13 @@ __all__ = ["collect_records", "build_tables", "write_outputs"]
 _SHEET_ROWS = 8
 _SHEET_PANELS = 8
 _WIDE_PICTURES = ("sweep.png", "interpolation.png")
-_SCREEN_OPTIONS = {"source": "rescue_from", "target": "rescue_to", "doses": "doses", "coverage": "coverage"}
+_SCREEN_OPTIONS = {
+    "source": "rescue_from",
+    "target": "rescue_to",
+    "doses": "doses",
+    "coverage": "coverage",
+    "correct_position": "correct_position",
+}
 _RENAMED = {
     counterfactual_family(kind)(old): counterfactual_family(kind)(new)
     for kind in COUNTERFACTUAL_KINDS
@@ -69,6 +77,13 @@ def collect_textures(out: Path) -> Textures:
     return {record["field"]: record["texture"] for record in collect_records(out) if "texture" in record}
 
 
+def collect_maps(out: Path) -> tuple[str, FieldMaps]:
+    """Read the heatmaps that are kept at low resolution: the name of their method, and the maps by field."""
+    kept = {record["field"]: record["map"] for record in collect_records(out) if "map" in record}
+    method = next((each["method"] for each in kept.values()), "")
+    return method, {field: each["values"] for field, each in kept.items() if each["method"] == method}
+
+
 def build_tables(out: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Build the table of fields, in the order of the image table, and the table of failures."""
     metadata = table[[name for name in table if is_metadata(name)]]
@@ -98,7 +113,10 @@ def write_outputs(
     _write_tables(out, screened, failures)
     verdicts = counterfactual_table(screened.fields, collect_textures(out), package)
     _write_or_remove(verdicts, out / "counterfactuals.csv")
-    tables = job_tables(screened, failures, _read_methods(out / "methods.csv"), verdicts)
+    method, maps = collect_maps(out)
+    clusters = cluster_table(screened.fields, maps)
+    _write_or_remove(clusters, out / "clusters.csv")
+    tables = job_tables(screened, failures, _read_methods(out / "methods.csv"), verdicts, clusters)
     if row_count(tables.fields):
         save_figure(_draw_contact_sheet(out, tables.fields, job), out / "contact_sheet.png")
     job_summary = summarise_job(tables.fields, tables.wells, row_count(tables.failures), classes, tables.verdicts)
@@ -114,6 +132,7 @@ def write_outputs(
         changes=changed,
         warnings=summary.warnings,
         details=[*job_summary.details, *write_latents(out, tables.fields, package)],
+        clusters=describe_clusters(tables.clusters, map_title(method) or method),
     )
     write_job_report(out / "report", build_report(out, tables, package, job, findings))
 

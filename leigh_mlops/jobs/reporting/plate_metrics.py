@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leigh_mlops.job_columns import CALIBRATED, PROBABILITY, JobColumn
+from leigh_mlops.jobs.reporting.direction_words import direction_words
 from leigh_mlops.jobs.reporting.set_sentences import UNDECIDED
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.job.job_records import PlateMetric
@@ -37,14 +38,18 @@ def _probability_metric(column: str) -> PlateMetric:
     return PlateMetric(column, f"Probability of {name}", f"how sure the model is that a well is {name}{how}")
 
 
-def plate_metrics(wells: Columns, probable: Sequence[str]) -> list[PlateMetric]:
+def plate_metrics(
+    wells: Columns, probable: Sequence[str], reference: ReferenceClasses | None = None
+) -> list[PlateMetric]:
     """Return metrics for the columns that have a value, each with one scale for the whole job.
 
     Args:
         wells: The table of wells.
         probable: Columns of probabilities, which are listed first.
+        reference: Classes between which wells are scored; None if they are not known.
     """
-    z = "distance from the diseased controls; beyond 3 is unusual"
+    words = direction_words(reference)
+    z = f"distance from {words.source}; beyond 3 is unusual"
     far = _upper_limit(wells, JobColumn.LATENT_DISTANCE)
     metrics = [
         *map(_probability_metric, probable),
@@ -54,9 +59,23 @@ def plate_metrics(wells: Columns, probable: Sequence[str]) -> list[PlateMetric]:
         PlateMetric("compound", "Compound", "what was added"),
         _signed_metric(wells, JobColumn.SCORE, "Score (log-odds)", "median of the fields' log-odds; 0 is undecided"),
         PlateMetric(
-            JobColumn.RESCUE, "Rescue (%)", "0 is the diseased controls, 100 the healthy ones", -50, 150, digits=0
+            JobColumn.RESCUE,
+            f"{words.heading[0].upper()}{words.heading[1:]}",
+            f"0 is {words.source}, 100 {words.target}",
+            -50,
+            150,
+            digits=0,
         ),
         PlateMetric(JobColumn.ROBUST_Z, "Robust z", z, -6, 6, signed=True, digits=1),
+        PlateMetric(JobColumn.CELL_SHARE, "Cells", f"nuclei, relative to {words.source} of the plate", 0, 2),
+        PlateMetric(
+            JobColumn.OFF_AXIS,
+            "Movement elsewhere",
+            f"way from {words.source} in any direction but that to {words.target}, in standard deviations of these",
+            0,
+            _upper_limit(wells, JobColumn.OFF_AXIS),
+            digits=1,
+        ),
         PlateMetric("quality", "Quality: share of fields used", "fields good enough to count, of all of the well"),
         PlateMetric(
             JobColumn.FLAGGED, "Flags: share of fields to look at twice", "fields with a flag, of all of the well"

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from leigh_mlops.jobs.reporting.direction_words import DirectionWords, direction_words
 from leigh_mlops.report.sentences import format_count
 from leigh_mlops.scores.dose_response import MIN_CURVE_WELLS, MIN_DOSES, CurveRefusal, FitProblem
 from leigh_mlops.scores.plate_effects import MIN_LINES, RefusalReason
@@ -13,23 +14,29 @@ from leigh_mlops.screening.reference_classes import ReferenceClasses
 
 __all__ = ["describe_fit", "describe_outcome", "describe_plate_flags", "plate_note"]
 
-_CONTROL_NAMES = {"source": "the diseased control", "target": "the healthy control"}
 _OUTCOMES = {
+    CompoundOutcome.FEW_CELLS: (
+        "toxic, no hit: its wells hold {cell_share:.0%} of the cells of {words.source} (p {cell_p:.2g})"
+    ),
+    CompoundOutcome.ELSEWHERE: (
+        "no hit: it moves wells farther elsewhere ({off_axis:.1f} standard deviations of the controls, "
+        "p {off_axis_p:.2g}) than towards {words.end} ({along_axis:.1f}); {words.shift} {rescue:.0f} %, {wells} wells"
+    ),
     CompoundOutcome.NO_RESCUE: (
-        "no well has a rescue: its plates lack controls that differ, or its wells lack usable fields"
+        "no well has a {words.shift}: its plates lack controls that differ, or its wells lack usable fields"
     ),
     CompoundOutcome.SEEN_CONTROLS: (
-        "not judged: the model has seen the controls of its plates, so an inactive compound could appear to rescue"
+        "not judged: the model has seen the controls of its plates, so an inactive compound could appear to {words.act}"
     ),
     CompoundOutcome.ONE_WELL: "only one well; add replicates",
     CompoundOutcome.UNTESTED: "not tested: the controls do not vary",
-    CompoundOutcome.NO_DIFFERENCE: "no significant difference from the diseased controls (q {q:.2g}, {wells} wells)",
-    CompoundOutcome.WORSENED: "shifts away from health (rescue {rescue:.0f} %, {wells} wells)",
+    CompoundOutcome.NO_DIFFERENCE: "no significant difference from {words.source} (q {q:.2g}, {wells} wells)",
+    CompoundOutcome.WORSENED: "shifts away from {words.end} ({words.shift} {rescue:.0f} %, {wells} wells)",
     CompoundOutcome.UNSURE: (
-        "the interval of its rescue includes 0 ({rescue_low:.0f} to {rescue_high:.0f}, {wells} wells)"
+        "the interval of its {words.shift} includes 0 ({rescue_low:.0f} to {rescue_high:.0f}, {wells} wells)"
     ),
     CompoundOutcome.HIT: (
-        "rescue {rescue:.0f} % ({rescue_low:.0f} to {rescue_high:.0f}){at_dose}, q {q:.2g}, {wells} wells"
+        "{words.shift} {rescue:.0f} % ({rescue_low:.0f} to {rescue_high:.0f}){at_dose}, q {q:.2g}, {wells} wells"
     ),
 }
 _CURVE_REFUSALS = {
@@ -41,9 +48,9 @@ _CURVE_REFUSALS = {
     FitProblem.OUTSIDE: "the EC50 lies outside the tested doses",
 }
 _CONTROLS_FAULTS = {
-    ControlsFault.FEW: f"It has {{controls}}, but needs at least {MIN_CONTROLS} of each: no Z', no rescue.",
-    ControlsFault.REVERSED: "Wells of {target} score no higher than those of {source}: no rescue.",
-    ControlsFault.ALIKE: "Its {controls} do not differ (Welch's t test, p {p:.2g}): no rescue.",
+    ControlsFault.FEW: f"It has {{controls}}, but needs at least {MIN_CONTROLS} of each: no Z', no {{words.shift}}.",
+    ControlsFault.REVERSED: "Wells of {target} score no higher than those of {source}: no {words.shift}.",
+    ControlsFault.ALIKE: "Its {controls} do not differ (Welch's t test, p {p:.2g}): no {words.shift}.",
 }
 _B_SCORE_REFUSALS = {
     RefusalReason.FEW_LINES: f"the wells fill {{lines}} {{line}}s; a median polish needs at least {MIN_LINES}",
@@ -67,10 +74,11 @@ def describe_fit(refusal: CurveRefusal | float | None) -> str | float:
     return "" if refusal is None else refusal
 
 
-def describe_outcome(row: Mapping[str, Any]) -> str:
+def describe_outcome(row: Mapping[str, Any], words: DirectionWords) -> str:
     """Return why a compound is a hit, or why not, from its row in the table of compounds."""
     dose = row.get("dose", math.nan)
-    text = _OUTCOMES[row["outcome"]].format(**row, at_dose="" if math.isnan(dose) else f" at dose {dose:g}")
+    at_dose = "" if math.isnan(dose) else f" at dose {dose:g}"
+    text = _OUTCOMES[row["outcome"]].format(**row, at_dose=at_dose, words=words)
     if math.isnan(row.get("ec50", math.nan)):
         return text
     return f"{text}; dose response with EC50 {row['ec50']:.2g} ({row['ec50_low']:.2g} to {row['ec50_high']:.2g})"
@@ -83,12 +91,13 @@ def plate_note(flags: PlateFlags, text: str) -> str:
 
 def describe_plate_flags(flags: PlateFlags, reference: ReferenceClasses) -> str:
     """Return why a plate has no rescue and no B-scores; empty if it has both."""
-    sentences = []
+    sentences, words = [], direction_words(reference)
+    controls_of = {"source": words.source, "target": words.target}
     if (problem := flags.problem) is not None:
         controls = f"{format_count(problem.source, 'control well')} of {reference.source} and {problem.target}"
-        names = vars(problem) | vars(reference) | {"controls": f"{controls} of {reference.target}"}
+        names = vars(problem) | vars(reference) | {"controls": f"{controls} of {reference.target}", "words": words}
         sentences.append(_CONTROLS_FAULTS[problem.fault].format(**names))
     if (refusal := flags.refusal) is not None:
-        numbers = vars(refusal) | {"group": _CONTROL_NAMES.get(refusal.group, refusal.group)}
+        numbers = vars(refusal) | {"group": controls_of.get(refusal.group, refusal.group)}
         sentences.append(f"No B-score: {_B_SCORE_REFUSALS[refusal.reason].format(**numbers)}.")
     return " ".join(sentences)

@@ -8,16 +8,19 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from leigh_mlops.explanations.latent_map import OUTLIER_QUANTILE
+from leigh_mlops.jobs.reporting.direction_words import DirectionWords, direction_words
 from leigh_mlops.jobs.reporting.screen_notes import describe_fit, describe_outcome, describe_plate_flags, plate_note
 from leigh_mlops.jobs.reporting.set_sentences import describe_sets
 from leigh_mlops.plates.columns import Metadata, strip_metadata_prefix
 from leigh_mlops.report.sentences import confound_sentences, format_count
 from leigh_mlops.report.table_columns import table_rows
+from leigh_mlops.scores.position_trend import MIN_TREND_CONTROLS, MIN_TREND_LINES, TrendRefusal
 from leigh_mlops.screening.compounds import HIT_FDR
 from leigh_mlops.screening.field_flags import FlagCounts, UnknownPlates
 from leigh_mlops.screening.plate_quality import MIN_CONTROLS
 from leigh_mlops.screening.reference_classes import ReferenceClasses, ReferenceRule
 from leigh_mlops.screening.screen import Screen
+from leigh_mlops.screening.treatment_activity import MIN_CELL_SHARE, is_toxic
 
 __all__ = ["ScreenSummary", "summarise_screen"]
 
@@ -25,17 +28,30 @@ FLAGGED_WARNING_SHARE = 0.1
 """Share of flagged fields above which a warning is shown before any picture."""
 
 _MAX_PLATES = 4
+_TRENDS = {
+    TrendRefusal.FEW_CONTROLS: f"it has fewer than {MIN_TREND_CONTROLS} controls, or a single one of a kind",
+    TrendRefusal.FEW_LINES: (
+        f"its controls lie in fewer than {MIN_TREND_LINES} rows or columns and say nothing about the others"
+    ),
+    TrendRefusal.NO_TREND: "its controls do not depend on the position",
+}
+_FEATURE_NAMES = {"latent": "the model's latents", "image": "intensities, textures and areas"}
 _CONFOUND_NAMES = {
     "model": "the model {accuracy:.2f} ({balance}{wells} that it has not seen)",
     "intensity": "mean intensities alone {accuracy:.2f} ({balance}{wells})",
     "position": "the position on the plate alone {accuracy:.2f} ({balance}{wells})",
+    "background": "pixels without cells alone {accuracy:.2f} ({balance}{wells})",
+    "focus": "the focus alone {accuracy:.2f} ({balance}{wells})",
+    "density": "the number of nuclei alone {accuracy:.2f} ({balance}{wells})",
 }
+_SHORTCUTS = ("position", "background", "focus", "density")
 _RULES = {
     ReferenceRule.REQUESTED: "as requested",
     ReferenceRule.DISEASE_AND_HEALTH: "the classes of disease and health",
     ReferenceRule.CONTROLS: "the classes of the plate map's negative and positive controls",
     ReferenceRule.ONLY_CLASSES: (
-        "the two classes of the model; to reverse the direction, give --rescue-from and --rescue-to"
+        "the two classes of the model; neither is known to be healthy, so nothing is called a rescue; to choose the "
+        "direction, give --rescue-from and --rescue-to"
     ),
 }
 
@@ -59,7 +75,7 @@ def summarise_screen(screened: Screen) -> ScreenSummary:
     warned, sentences = _describe_flags(screened.flags)
     if not screened.is_classified:
         return ScreenSummary(screened, sentences, warned)
-    warned += confound_sentences({"position": screened.confounds.get("position", {})})
+    warned += confound_sentences({name: screened.confounds.get(name, {}) for name in _SHORTCUTS})
     sentences += [
         *_describe_confounds(screened.confounds),
         *_describe_calibration(screened.calibration),
@@ -69,27 +85,36 @@ def summarise_screen(screened: Screen) -> ScreenSummary:
     if (reference := screened.reference) is None:
         nothing = "No rescue: the model has more than two classes; choose two with --rescue-from and --rescue-to."
         return ScreenSummary(screened, [nothing, *sentences], warned)
+    words = direction_words(reference)
     notes = {plate: describe_plate_flags(flags, reference) for plate, flags in screened.plate_flags.items()}
-    written = _add_texts(screened, notes)
+    written = _add_texts(screened, notes, words)
     plates_warned, plates_said = _describe_plates(screened, reference, notes)
     sentences = [
         *_describe_compounds(written),
-        f"Rescue is measured from {reference.source} (0 %) to {reference.target} (100 %), {_RULES[reference.rule]}.",
-        *_describe_unused_controls(screened),
+        *_describe_toxic_compounds(written),
+        f"{words.score[0].upper()}{words.score[1:]} is measured from {reference.source} (0 %) to "
+        f"{reference.target} (100 %), {_RULES[reference.rule]}.",
+        *_describe_unused_controls(screened, words),
+        *_describe_trends(screened),
         *plates_said,
         *sentences,
     ]
-    warnings = [*_describe_seen_controls(screened), *warned, *plates_warned, *_describe_unscored_wells(screened)]
+    warnings = [
+        *_describe_seen_controls(screened, words),
+        *warned,
+        *plates_warned,
+        *_describe_unscored_wells(screened, words),
+    ]
     return ScreenSummary(written, sentences, warnings)
 
 
-def _add_texts(screened: Screen, notes: Mapping[str, str]) -> Screen:
+def _add_texts(screened: Screen, notes: Mapping[str, str], words: DirectionWords) -> Screen:
     """Replace outcomes and refusals of the hits by ``reason`` and ``curve_note``, and add the plates' ``note``."""
     hits, flags = screened.hits, screened.plate_flags
     if "outcome" in hits:
         rows = table_rows({str(name): values.tolist() for name, values in hits.items()})
         hits = hits.rename(columns={"outcome": "reason", "curve_refusal": "curve_note"})
-        hits["reason"] = list(map(describe_outcome, rows))
+        hits["reason"] = [describe_outcome(row, words) for row in rows]
     if "curve_note" in hits:
         hits["curve_note"] = [describe_fit(refusal) for refusal in hits["curve_note"]]
     texts = [plate_note(flags[plate], notes[plate]) for plate in screened.plates[Metadata.PLATE]]
@@ -153,24 +178,40 @@ def _describe_unused_fields(screened: Screen) -> Iterator[str]:
         )
 
 
-def _describe_seen_controls(screened: Screen) -> Iterator[str]:
+def _describe_seen_controls(screened: Screen, words: DirectionWords) -> Iterator[str]:
     counts = screened.controls
     if counts.plates:
         named = f"{', '.join(counts.plates[:_MAX_PLATES])}{' and others' if len(counts.plates) > _MAX_PLATES else ''}"
         yield (
             f"The model was trained or chosen on {counts.seen} of the {format_count(counts.used, 'control well')} of "
             f"{named}, which leaves fewer than {MIN_CONTROLS} unseen ones of each kind per plate: inactive compounds "
-            "could appear to rescue there, and Z' is optimistic; no hit is called from these wells."
+            f"could appear to {words.act} there, and Z' is optimistic; no hit is called from these wells."
         )
 
 
-def _describe_unused_controls(screened: Screen) -> Iterator[str]:
+def _describe_unused_controls(screened: Screen, words: DirectionWords) -> Iterator[str]:
     counts = screened.controls
     if counts.left_out:
         yield (
             f"The model was trained or chosen on {counts.left_out} of {format_count(counts.others, 'control well')}; "
-            f"these are left out, and rescue is measured with the remaining {counts.others - counts.left_out}."
+            f"these are left out, and {words.score} is measured with the remaining {counts.others - counts.left_out}."
         )
+
+
+def _describe_trends(screened: Screen) -> list[str]:
+    """Describe where the effect of the position was taken from the scores, and why elsewhere it was not."""
+    lines = []
+    for plate, trend in screened.trends.items():
+        if trend.refusal is None:
+            lines.append(
+                f"Plate {plate}: the effect of the position is taken from the scores; it explains {trend.share:.0%} of "
+                "the variance of left-out controls."
+            )
+        else:
+            lines.append(
+                f"Plate {plate}: no effect of the position is taken from the scores: {_TRENDS[trend.refusal]}."
+            )
+    return _shorten(lines)
 
 
 def _describe_plates(
@@ -212,15 +253,15 @@ def _describe_unknown_plates(unknown: UnknownPlates) -> str:
     )
 
 
-def _describe_unscored_wells(screened: Screen) -> Iterator[str]:
+def _describe_unscored_wells(screened: Screen, words: DirectionWords) -> Iterator[str]:
     """Describe which doses are in doubt, and how many treated wells are left out of the compounds, and why."""
     if screened.dose is not None and screened.dose.candidates:
         yield f"Doses may be in {' or '.join(screened.dose.candidates)}; choose a column with --doses."
     lost, undosed = screened.unscored
     if lost:
         yield (
-            f"No rescue for {format_count(lost, 'treated well')}: the plate lacks controls that differ, or the well "
-            "lacks usable fields; such wells are not used to judge compounds."
+            f"No {words.shift} for {format_count(lost, 'treated well')}: the plate lacks controls that differ, or the "
+            "well lacks usable fields; such wells are not used to judge compounds."
         )
     if undosed:
         has = "has" if undosed == 1 else "have"
@@ -260,6 +301,30 @@ def _describe_compounds(written: Screen) -> Iterator[str]:
             f"{strip_metadata_prefix(written.dose.name)}. A compound is judged by its strongest dose, and its interval "
             "is for that dose only."
         )
+
+
+def _describe_toxic_compounds(written: Screen) -> Iterator[str]:
+    """Name the compounds that leave few cells, and those that do something, but not along the axis."""
+    if written.dose is None or "cell_share" not in written.hits:
+        return
+    rows = [{str(name): value for name, value in row.items()} for row in written.hits.to_dict("records")]
+    if toxic := [f"{row['compound']} ({row['cell_share']:.0%})" for row in rows if is_toxic(row)]:
+        verb = "leaves" if len(toxic) == 1 else "leave"
+        yield (
+            f"{format_count(len(toxic), 'compound')} {verb} less than {MIN_CELL_SHARE:.0%} of the controls' cells and "
+            f"{'is' if len(toxic) == 1 else 'are'} no hit, whatever the score: {_join_names(toxic)}."
+        )
+    if active := [str(row["compound"]) for row in rows if row["activity_q"] < HIT_FDR and not row["hit"]]:
+        yield (
+            f"{format_count(len(active), 'compound')} that {'is' if len(active) == 1 else 'are'} no hit "
+            f"{'changes' if len(active) == 1 else 'change'} the cells reproducibly (mAP of activity by "
+            f"{_FEATURE_NAMES.get(written.features, 'the features')}, false discovery rate below {HIT_FDR:.0%}): "
+            f"{_join_names(active)}."
+        )
+
+
+def _join_names(names: list[str]) -> str:
+    return f"{', '.join(names[:_MAX_PLATES])}{' and others' if len(names) > _MAX_PLATES else ''}"
 
 
 def _shorten(lines: list[str]) -> list[str]:

@@ -171,14 +171,15 @@ def _curve_chart(score: str, parts: Mapping[str, Sequence[tuple[float, float]]])
     return PageChart(metric_name(score), figure, f"{metric_name(score)} over epochs: {', '.join(texts)}")
 
 
-def dose_charts(doses: Columns) -> list[PageChart]:
+def dose_charts(doses: Columns, title: str = "rescue (%)") -> list[PageChart]:
     """Draw the rescue of each compound with at least three doses above 0, the strongest rescue first.
 
-    All share one scale of rescue, -50 to 150 %; values beyond are clipped. At most 24 charts are drawn.
+    All share one scale, -50 to 150 %; values beyond are clipped. At most 24 charts are drawn.
 
     Args:
         doses: Columns ``compound``, ``dose``, ``rescue`` and, where they are known, ``rescue_low``,
             ``rescue_high`` and ``fitted``, percent.
+        title: Title of the axis of ``rescue``.
     """
     if not {"compound", "dose", "rescue"} <= set(doses):
         return []
@@ -191,11 +192,11 @@ def dose_charts(doses: Columns) -> list[PageChart]:
         if np.sum(known & (names == name)) >= MIN_DOSES
     ]
     ranked = sorted(several, key=lambda each: -each[1]["rescue"].max())
-    return [_dose_chart(name, rows) for name, rows in ranked[:MAX_DOSE_CHARTS]]
+    return [_dose_chart(name, rows, title) for name, rows in ranked[:MAX_DOSE_CHARTS]]
 
 
-def _dose_chart(name: str, rows: Mapping[str, NDArray[np.float64]]) -> PageChart:
-    figure, axes = _new_axes(SMALL_WIDTH, 2.0, x="dose", y="rescue (%)")
+def _dose_chart(name: str, rows: Mapping[str, NDArray[np.float64]], title: str) -> PageChart:
+    figure, axes = _new_axes(SMALL_WIDTH, 2.0, x="dose", y=escape_dollars(title))
     rows = {column: values[np.argsort(rows["dose"])] for column, values in rows.items()}
     dose, rescue = rows["dose"], rows["rescue"]
     ends = [rows.get(end, rescue) for end in ("rescue_low", "rescue_high")]
@@ -213,7 +214,7 @@ def _dose_chart(name: str, rows: Mapping[str, NDArray[np.float64]]) -> PageChart
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.set_yticks(np.arange(MIN_RESCUE, MAX_RESCUE + 1, 50))
     texts = ", ".join(f"{each:g}: {value:.0f} %" for each, value in zip(dose, rescue, strict=True))
-    return PageChart(name, figure, f"{name}: rescue by dose, {texts}")
+    return PageChart(name, figure, f"{name}: {title.removesuffix(' (%)')} by dose, {texts}")
 
 
 def _clip_rescue(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -48,8 +49,12 @@ class Table:
     rows: Sequence[Sequence[Cell]]
 
 
-def heading(column: object) -> str:
+def heading(column: object, headings: Mapping[str, str] = MappingProxyType({})) -> str:
     """Readable heading of a column.
+
+    Args:
+        column: Name of the column.
+        headings: Headings that differ from the usual ones.
 
     Example:
         >>> heading("Metadata_Well"), heading("probability_TT"), heading("z_prime")
@@ -62,7 +67,10 @@ def heading(column: object) -> str:
         "auc": "AUC", "majority_share": "share of the largest class",
         "ece_before": "calibration error before", "ece_after": "calibration error after",
         "why": "reason", "rescue": "rescue (%)", "rescue_interval": "95 % interval", "flagged": "share flagged",
+        "cell_share": "cells (share of controls)", "off_axis": "elsewhere (SD of controls)",
+        "activity": "mAP of activity", "activity_q": "its q (FDR)",
     }  # fmt: skip
+    named |= headings
     kind, _, rest = name.partition("_")
     if kind in ("probability", "calibrated") and rest:
         return f"probability {rest}"
@@ -115,6 +123,7 @@ def table_from_columns(
     *,
     meanings: Mapping[str, str] | None = None,
     links: Mapping[str, Sequence[Sequence[tuple[str, str]]]] | None = None,
+    headings: Mapping[str, str] = MappingProxyType({}),
 ) -> Table:
     """Convert plain columns into a table.
 
@@ -124,10 +133,13 @@ def table_from_columns(
         table: Values by the name of their column.
         meanings: Meaning of each column, by its name.
         links: Column to the links of each of its cells.
+        headings: Headings that differ from the usual ones.
     """
     leading = links or {}
     known = meanings or {}
-    columns = [Column(heading(name), _is_number(values), known.get(name, "")) for name, values in table.items()]
+    columns = [
+        Column(heading(name, headings), _is_number(values), known.get(name, "")) for name, values in table.items()
+    ]
     nowhere = [()] * row_count(table)
     cells = [
         [Cell(column_text(name, value), at) for value, at in zip(values, leading.get(name, nowhere), strict=True)]

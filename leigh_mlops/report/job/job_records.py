@@ -128,6 +128,8 @@ class JobReport:
         wells: One row per well.
         well_columns: Columns of the table of wells on the first page; the others are shown on the wells' own pages.
         metrics: Metrics by which the plates can be coloured, the default first.
+        headings: Heading of a column, where it is not the usual one.
+        dose_axis: What the charts of doses show, in a sentence.
         field_sections: Section of each field, by the ``field`` of its row.
         hits: One row per compound, or per well.
         group: Column of ``wells``, ``hits`` and ``doses`` that identifies the wells of a row; empty for none.
@@ -135,6 +137,8 @@ class JobReport:
         doses: One row per compound and dose.
         scores: Name to scores: the model, an intensity threshold and the position on the plate.
         verdicts: Predictions for counterfactuals, references and real fields; one row per target and kind of image.
+        clusters: One row per cluster of heatmaps, and per position in which it is enriched.
+        cluster_sentences: Sentences on these clusters.
         calibration: Name to value; None if it is not known.
         methods: One row per method of explanation, with the results of its checks.
         blind_test: Sentences on the blind test by people.
@@ -161,6 +165,8 @@ class JobReport:
     wells: Columns = field(default_factory=dict)
     well_columns: Sequence[str] = ()
     metrics: Sequence[PlateMetric] = ()
+    headings: Mapping[str, str] = field(default_factory=dict)
+    dose_axis: str = ""
     field_sections: Mapping[str, FieldSection] = field(default_factory=dict)
     hits: Columns = field(default_factory=dict)
     group: str = ""
@@ -168,6 +174,8 @@ class JobReport:
     doses: Columns = field(default_factory=dict)
     scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     verdicts: Columns = field(default_factory=dict)
+    clusters: Columns = field(default_factory=dict)
+    cluster_sentences: Sequence[str] = ()
     calibration: Mapping[str, Any] | None = None
     methods: Columns = field(default_factory=dict)
     blind_test: Sequence[str] = ()

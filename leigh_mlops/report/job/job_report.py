@@ -63,7 +63,7 @@ def write_job_report(folder: Path, report: JobReport) -> Path:
         strips=_score_strip_chart(report),
         latents=latent_chart(report.fields, report.wells, hrefs),
         curves=curve_charts(report.curves),
-        doses=dose_charts(report.doses),
+        doses=dose_charts(report.doses, report.headings.get(JobColumn.RESCUE, "rescue (%)")),
         dosed_compounds=len(set(report.doses.get("compound", ()))),
         failures=row_count(report.failures),
         pictures=[_picture_context(each, folder, report.root) for each in report.pictures],
@@ -103,6 +103,7 @@ def _well_pages(report: JobReport, names: Sequence[str]) -> Any:  # noqa: ANN401
             previous=Neighbour(titles[place - 1], names[place - 1]) if place else None,
             following=Neighbour(titles[place + 1], names[place + 1]) if place + 1 < len(names) else None,
             meanings=report.meanings.get("wells", {}),
+            headings=report.headings,
             root=report.root,
         )
 
@@ -116,7 +117,8 @@ def _map_data(report: JobReport, hrefs: Sequence[str]) -> dict[str, Any]:
     for well, href in zip(table_rows(report.wells), hrefs, strict=True):
         section = report.field_sections.get(str(first.get((well[Metadata.PLATE], well[Metadata.WELL]))))
         picture = relative_url(report.root, section.image.path) if section and section.image else ""
-        sentence = well_sentence(well, [name for name in report.well_columns if name not in _WELL])
+        named = [name for name in report.well_columns if name not in _WELL]
+        sentence = well_sentence(well, named, report.headings)
         wells.append([sentence, picture, href])
     return {"metrics": [well_colours(report.wells, metric) for metric in report.metrics], "wells": wells}
 
@@ -131,6 +133,7 @@ def _tables(report: JobReport, hrefs: Sequence[str]) -> list[Table]:
         ("methods", "One row per method", report.methods),
         ("scores", "One row per predictor of the class", _score_columns(report)),
         ("verdicts", "One row per target class and kind of image", report.verdicts),
+        ("clusters", "One row per cluster and position", report.clusters),
         ("failures", "Files that could not be explained", report.failures),
     ]
     tables = []
@@ -138,8 +141,9 @@ def _tables(report: JobReport, hrefs: Sequence[str]) -> list[Table]:
         if count := row_count(table):
             linked, links = _link_wells(_drop_interval_ends(table), report, hrefs if key != "doses" else ())
             # One name has another meaning in another table, such as the wells of a compound and those of a score.
-            meanings = report.meanings.get(key, {})
-            tables.append(table_from_columns(key, f"{caption}, {count} in all", linked, meanings=meanings, links=links))
+            meanings, title = report.meanings.get(key, {}), f"{caption}, {count} in all"
+            names = report.headings
+            tables.append(table_from_columns(key, title, linked, meanings=meanings, links=links, headings=names))
     return tables
 
 

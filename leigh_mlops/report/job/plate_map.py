@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -180,8 +181,10 @@ def _text_colour(colour: str) -> str:
     return "#000" if linear @ [0.2126, 0.7152, 0.0722] > 0.179 else "#fff"
 
 
-def well_sentence(well: Mapping[str, Any], columns: Sequence[str]) -> str:
+def well_sentence(
+    well: Mapping[str, Any], columns: Sequence[str], headings: Mapping[str, str] = MappingProxyType({})
+) -> str:
     """Describe a well in one line, such as ``B03: Label DS, predicted TT``."""
     texts = {name: column_text(name, well[name]) for name in columns}
-    known = [f"{heading(name)} {text}" for name, text in texts.items() if text != "-"]
+    known = [f"{heading(name, headings)} {text}" for name, text in texts.items() if text != "-"]
     return f"{well[Metadata.PLATE]}, {well[Metadata.WELL]}: {', '.join(known)}"

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ class WellPage:
         following: The well after it.
         meanings: Meaning of each column, by its name.
         root: Relative path from the report's folder to the job's.
+        headings: Heading of a column, where it is not the usual one.
     """
 
     title: str
@@ -57,6 +58,7 @@ class WellPage:
     following: Neighbour | None
     meanings: Mapping[str, str]
     root: str
+    headings: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_well_page(path: Path, page: WellPage) -> Path:
@@ -71,7 +73,7 @@ def write_well_page(path: Path, page: WellPage) -> Path:
         "job_well.html",
         "job_well_script.html",
         title=page.title,
-        facts={heading(name): column_text(name, page.well[name]) for name in page.key_columns},
+        facts={heading(name, page.headings): column_text(name, page.well[name]) for name in page.key_columns},
         previous=page.previous,
         following=page.following,
         sections=[

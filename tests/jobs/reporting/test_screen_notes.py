@@ -2,6 +2,7 @@ import math
 
 import pytest
 
+from leigh_mlops.jobs.reporting.direction_words import direction_words
 from leigh_mlops.jobs.reporting.screen_notes import describe_fit, describe_outcome, describe_plate_flags, plate_note
 from leigh_mlops.scores.dose_response import CurveRefusal, FitProblem
 from leigh_mlops.scores.plate_effects import BScoreRefusal, RefusalReason
@@ -17,7 +18,7 @@ HIT = {
 
 
 def reason(**changes: object) -> str:
-    return describe_outcome(HIT | changes)
+    return describe_outcome(HIT | changes, direction_words(ReferenceClasses("DS", "WT")))
 
 
 @pytest.mark.parametrize(
@@ -37,7 +38,7 @@ def reason(**changes: object) -> str:
         ),
         (
             PlateFlags(refusal=BScoreRefusal(RefusalReason.CONTROLS_FILL_LINES, "column", group="source", share=0.9)),
-            "No B-score: the position of the diseased control depends on the column (90% of its variance lies between "
+            "No B-score: the position of the diseased controls depends on the column (90% of its variance lies between "
             "columns), so removing column effects would remove the effect of interest.",
         ),
         (

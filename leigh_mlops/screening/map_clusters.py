@@ -1,0 +1,90 @@
+"""Clusters of the heatmaps of a job, and the positions on the plate in which each is enriched."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from leigh_mlops.job_columns import JobColumn
+from leigh_mlops.plates import plate_shape
+from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.scores.heatmap_clusters import MIN_MAPS, cluster_heatmaps, find_enrichments
+from leigh_mlops.screening.well_table import WELL_COLUMNS
+
+__all__ = ["CLUSTER_COLUMNS", "ENRICHMENT_FDR", "FieldMaps", "cluster_table"]
+
+ENRICHMENT_FDR = 0.05
+"""False discovery rate below which a cluster counts as enriched in a position."""
+
+CLUSTER_COLUMNS = [
+    "predicted", "cluster", "fields", "wells", "position", "wells_there", "of_wells_there", "odds_ratio", "p", "q",
+]  # fmt: skip
+_MIN_GROUP = 3  # wells of a position that is tested
+
+FieldMaps = Mapping[str, Sequence[Sequence[float]]]
+"""Heatmap (h, w) of a field at low resolution, by its name."""
+
+
+def cluster_table(fields: pd.DataFrame, maps: FieldMaps) -> pd.DataFrame:
+    """Cluster the heatmaps of the fields of each predicted class, and find where each cluster is enriched.
+
+    A well belongs to the cluster of most of its fields, and counts once. Positions are compared within the
+    wells of one predicted class, so that classes laid out by row or column are no enrichment.
+
+    Args:
+        fields: The table of fields.
+        maps: Heatmaps of some of the fields, all made by one method for the predicted class.
+
+    Returns:
+        `CLUSTER_COLUMNS`, one row for each cluster and position in which it is enriched, and one without a position
+        for a cluster that is not; empty for a class with fewer than `MIN_MAPS` maps.
+    """
+    known = fields[fields[JobColumn.FIELD].isin(list(maps))] if len(maps) else fields[:0]
+    rows: list[dict[str, object]] = []
+    if JobColumn.PREDICTED in known:
+        for name, own in known.groupby(JobColumn.PREDICTED, sort=True):
+            if len(own) >= MIN_MAPS:
+                rows += _describe_clusters(str(name), own, np.array([maps[field] for field in own[JobColumn.FIELD]]))
+    return pd.DataFrame(rows, columns=CLUSTER_COLUMNS)
+
+
+def _describe_clusters(name: str, own: pd.DataFrame, maps: npt.NDArray[np.float64]) -> list[dict[str, object]]:
+    found = pd.Series(cluster_heatmaps(maps), own.index)
+    wells = own.drop_duplicates(WELL_COLUMNS).set_index(WELL_COLUMNS)
+    of_wells = found.groupby([own[key] for key in WELL_COLUMNS]).agg(lambda each: each.mode().iloc[0])
+    clusters = of_wells.loc[wells.index].to_numpy(np.int64)
+    enriched = [
+        each for each in find_enrichments(clusters, _position_groups(wells.reset_index())) if each.q < ENRICHMENT_FDR
+    ]
+    rows: list[dict[str, object]] = []
+    for number in sorted(set(found)):
+        about: dict[str, object] = {
+            "predicted": name,
+            "cluster": int(number),
+            "fields": int((found == number).sum()),
+            "wells": int((clusters == number).sum()),
+        }
+        places = [each for each in enriched if each.cluster == number]
+        rows += [
+            about
+            | {"position": each.group, "wells_there": each.inside, "of_wells_there": each.wells}
+            | {"odds_ratio": each.odds_ratio, "p": each.p, "q": each.q}
+            for each in places
+        ] or [about]
+    return rows
+
+
+def _position_groups(wells: pd.DataFrame) -> dict[str, npt.NDArray[np.bool_]]:
+    """Rows, columns, edges and plates with at least three wells, but not all; shape (W,) each."""
+    groups: dict[str, npt.NDArray[np.bool_]] = {}
+    plates = wells[Metadata.PLATE].astype(str).to_numpy(object)
+    for plate in sorted(set(plates)):
+        groups[f"plate {plate}"] = plates == plate
+    if {Metadata.ROW, Metadata.COLUMN} <= set(wells):
+        rows, columns = (wells[name].to_numpy(np.int64) for name in (Metadata.ROW, Metadata.COLUMN))
+        n_rows, n_columns = plate_shape(rows, columns)
+        groups |= {f"row {chr(64 + row) if row <= 26 else row}": rows == row for row in np.unique(rows)}
+        groups |= {f"column {column}": columns == column for column in np.unique(columns)}
+        groups["edge"] = np.isin(rows, (1, n_rows)) | np.isin(columns, (1, n_columns))
+    return {name: there for name, there in groups.items() if _MIN_GROUP <= there.sum() < len(there)}

@@ -1,0 +1,48 @@
+import numpy as np
+import pandas as pd
+
+from leigh_mlops.jobs.reporting.cluster_sentences import describe_clusters
+from leigh_mlops.screening.map_clusters import CLUSTER_COLUMNS, cluster_table
+
+
+def plate(*, planted: bool) -> tuple[pd.DataFrame, dict[str, list[list[float]]]]:
+    """Sixty wells, whose heatmaps lie in a corner on the edge of the plate, or nowhere in particular."""
+    rng, rows, maps = np.random.default_rng(0), [], {}
+    y, x = np.indices((16, 16))
+    for place in range(60):
+        row, column = place // 10 + 2, place % 10 + 2
+        second = column == 2 if planted else rng.random() < 0.2
+        cy, cx = (2, 2) if second else (9, 9)
+        for site in (1, 2):
+            name = f"P_{row}_{column}_{site}"
+            heat = np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / rng.uniform(6, 10)) + rng.normal(0, 0.02, (16, 16))
+            maps[name] = heat.tolist()
+            rows.append(
+                {
+                    "Metadata_Plate": "P", "Metadata_Well": f"{'ABCDEFGH'[row - 1]}{column:02d}",
+                    "Metadata_Row": row, "Metadata_Col": column, "field": name, "predicted": "DS",
+                }
+            )  # fmt: skip
+    return pd.DataFrame(rows), maps
+
+
+def test_a_cluster_that_lies_in_a_column_is_found_there() -> None:
+    fields, maps = plate(planted=False)
+    nowhere = cluster_table(fields, maps)
+    assert nowhere["cluster"].nunique() == 2
+    assert nowhere["position"].isna().all()
+    assert "No cluster is enriched" in " ".join(describe_clusters(nowhere.to_dict("list"), "Occlusion"))
+    found = cluster_table(*plate(planted=True))
+    placed = found[found["position"].notna()]
+    assert placed["position"].tolist()[0] == "column 2"
+    assert placed["wells_there"].iloc[0] == placed["of_wells_there"].iloc[0] == 6
+    sentences = " ".join(describe_clusters(found.to_dict("list"), "Occlusion"))
+    assert "Cluster 2 of DS is enriched in column 2: 6 of 6 wells there belong to it" in sentences
+
+
+def test_without_maps_there_is_no_table() -> None:
+    fields, maps = plate(planted=True)
+    assert cluster_table(fields, {}).columns.tolist() == CLUSTER_COLUMNS
+    assert cluster_table(fields, {}).empty
+    assert cluster_table(fields.drop(columns="predicted"), maps).empty
+    assert describe_clusters({}, "") == []
