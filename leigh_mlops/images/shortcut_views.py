@@ -55,8 +55,8 @@ def measure_views(
     """Measure the views of some fields.
 
     - ``background``: level and spread of the pixels without signal, by channel.
-    - ``focus``: share of fine structure in all structure, by channel; of the nuclear stain alone if there is one, as
-      the structure of any other may be the phenotype.
+    - ``focus``: share of fine structure, in the files and at this size, by channel; of the nuclear stain alone if
+      there is one, as the structure of any other may be the phenotype.
     - ``density``: number of nuclei and their places, as if they were dots.
     - ``stamp``: what is fixed in the corners of the image, by channel.
     - ``cells``: intensities of the foreground alone, after the background is flattened and taken away.
@@ -88,16 +88,20 @@ def measure_views(
     sample = raw(rows[np.unique(np.linspace(0, len(rows) - 1, _THRESHOLD_FIELDS).astype(int))])
     thresholds = [otsu(*np.unique(np.round(sample[:, place]), return_counts=True)) for place in range(len(channels))]
     dots: list[Mapping[str, float]] = []
-    corners, cells = [], []
+    corners, cells, sharpness = [], [], []
     for start in range(0, len(rows), _BATCH):
         batch = raw(rows[start : start + _BATCH])
         if nuclear is not None:
             dots += [_dot_features(field[nuclear], thresholds[nuclear]) for field in batch]
         corners.append(np.stack([_corner_features(batch[:, place]) for place in range(len(channels))], axis=1))
         cells.append(intensity_features(_flatten(batch, thresholds)))
+        sharpness.append(np.array([[_sharpness(plane) for plane in field] for field in batch]))
     if dots:
         views["density"] = {"": pd.DataFrame(dots, index[rows])}
-    fixed = np.concatenate(corners)
+    fixed, sharp = np.concatenate(corners), np.concatenate(sharpness)
+    views["focus"] = {
+        name: each.assign(sharpness=sharp[:, list(channels).index(name)]) for name, each in views["focus"].items()
+    }
     views["stamp"] = {name: pd.DataFrame(fixed[:, place], index[rows]) for place, name in enumerate(channels)}
     return views | {"cells": {"": pd.DataFrame(np.concatenate(cells), index[rows])}}
 
@@ -110,6 +114,13 @@ def _dot_features(plane: Floats, threshold: float) -> Mapping[str, float]:
     parts = np.bincount(places @ [_GRID, 1], minlength=_GRID**2)
     named = {f"part {number}": float(count) for number, count in enumerate(parts)}
     return {"count": float(len(centres)), "distance": float(near.mean()), "least": float(near.min()), **named}
+
+
+def _sharpness(plane: Floats) -> float:
+    """Logarithm of the energy of structures of about 1 px over that of structures of about 3 px."""
+    blurred = [cv2.GaussianBlur(plane, (0, 0), sigma) for sigma in (0.7, 1.4, 2.0, 4.0)]
+    fine, coarse = (float((blurred[place] - blurred[place + 1]).var()) for place in (0, 2))
+    return float(np.log(max(fine, 1e-9) / max(coarse, 1e-9)))
 
 
 def _corner_features(planes: Floats) -> Floats:

@@ -17,7 +17,7 @@ MIN_MAPS = 12
 
 MAX_CLUSTERS = 6
 _NEIGHBOURS = 10
-_LEAST_GAP = 0.1  # of the eigenvalues, which lie between 0 and 2: a smaller gap is no division
+_LEAST_SILHOUETTE = 0.5
 
 Array = NDArray[np.float64]
 
@@ -47,8 +47,9 @@ class Enrichment(NamedTuple):
 def cluster_heatmaps(maps: ArrayLike, *, seed: int = 0) -> NDArray[np.int64]:
     """Cluster heatmaps by what they look like (spectral relevance analysis, Lapuschkin et al. 2019).
 
-    Spectral clustering on the graph of nearest neighbours. The number of clusters is where the
-    eigenvalues of its Laplacian have their largest gap, up to 6; without a clear gap all maps are one cluster.
+    Spectral clustering on the graph of nearest neighbours. Instead of by the gap of the graph's eigenvalues, which
+    cuts a continuum into pieces, the number of clusters, up to 6, is chosen by the mean silhouette; without a clear
+    structure (below 0.5, Kaufman & Rousseeuw 1990) all maps are one cluster.
 
     Args:
         maps: Heatmaps, shape (N, h, w) and small, such as 16 x 16; each counts by its shape, not by its strength.
@@ -58,22 +59,21 @@ def cluster_heatmaps(maps: ArrayLike, *, seed: int = 0) -> NDArray[np.int64]:
         Number of each map's cluster, 1 for the largest, shape (N,); all 1 for fewer than `MIN_MAPS`.
     """
     flat = np.asarray(maps, np.float64).reshape(len(np.asarray(maps)), -1)
+    alike = np.ones(len(flat), np.int64)
     if len(flat) < MIN_MAPS:
-        return np.ones(len(flat), np.int64)
-    from sklearn.cluster import SpectralClustering
+        return alike
+    from sklearn.metrics import silhouette_score
 
     lengths = np.linalg.norm(flat, axis=1, keepdims=True)
-    affinity = _neighbour_graph(flat / np.where(lengths > 0, lengths, 1.0))
-    count = _count_clusters(affinity)
-    if count == 1:
-        return np.ones(len(flat), np.int64)
-    model = SpectralClustering(count, affinity="precomputed", assign_labels="kmeans", random_state=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # clusters without any common neighbour are the clearest ones
-        found = model.fit_predict(affinity)
-    order = np.argsort(-np.bincount(found, minlength=count), kind="stable")
-    ranks = np.empty(count, np.int64)
-    ranks[order] = np.arange(1, count + 1)
+    points = flat / np.where(lengths > 0, lengths, 1.0)
+    divisions = [each for each in _divide(points, seed) if len(np.unique(each)) > 1]
+    scores = [float(silhouette_score(points, each)) for each in divisions]
+    if max(scores, default=0.0) < _LEAST_SILHOUETTE:
+        return alike
+    found = divisions[int(np.argmax(scores))]
+    order = np.argsort(-np.bincount(found), kind="stable")
+    ranks = np.empty(len(order), np.int64)
+    ranks[order] = np.arange(1, len(order) + 1)
     numbers: NDArray[np.int64] = ranks[found]
     return numbers
 
@@ -97,21 +97,16 @@ def find_enrichments(clusters: NDArray[np.int64], groups: Mapping[str, NDArray[n
     return sorted((each._replace(q=float(q)) for each, q in zip(tests, adjusted, strict=True)), key=lambda each: each.p)
 
 
-def _neighbour_graph(points: Array) -> Array:
-    """Symmetric graph of nearest neighbours, shape (N, N): 1 for mutual neighbours, 0.5 for neighbours one way."""
+def _divide(points: Array, seed: int) -> list[NDArray[np.int64]]:
+    """Divisions of points (N, P) into 2 to 6 clusters, by the graph of nearest neighbours."""
+    from sklearn.cluster import SpectralClustering
     from sklearn.neighbors import kneighbors_graph
 
-    near = kneighbors_graph(points, min(_NEIGHBOURS, len(points) - 1)).toarray()
-    graph: Array = (near + near.T) / 2
-    return graph
-
-
-def _count_clusters(affinity: Array) -> int:
-    """Number of clusters by the largest gap between the least eigenvalues of the normalised Laplacian."""
-    from scipy.linalg import eigh
-
-    root = 1 / np.sqrt(affinity.sum(axis=1))
-    laplacian = np.eye(len(affinity)) - root[:, None] * affinity * root
-    values = eigh(laplacian, eigvals_only=True, subset_by_index=(0, min(MAX_CLUSTERS, len(affinity) - 1)))
-    gaps = np.diff(values)
-    return int(gaps.argmax()) + 1 if gaps.max() > _LEAST_GAP else 1
+    near = kneighbors_graph(points, min(_NEIGHBOURS, len(points) - 1))
+    affinity = (near + near.T) / 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # clusters without any common neighbour are the clearest ones
+        return [
+            SpectralClustering(count, affinity="precomputed", random_state=seed).fit_predict(affinity)
+            for count in range(2, MAX_CLUSTERS + 1)
+        ]

@@ -51,7 +51,10 @@ def _fit_plate(wells: pd.DataFrame, controls: Mapping[str, npt.NDArray[np.int64]
     groups = pd.Series(-1, wells.index)
     for number, places in enumerate(controls.values()):
         groups[places] = number
-    features = position_features(rows, columns, *plate_shape(rows, columns))
+    n_rows, n_columns = plate_shape(rows, columns)
+    rim = np.min([rows - 1, n_rows - rows, columns - 1, n_columns - columns], axis=0) == 0
+    # Evaporation acts on the outermost wells far more than on their neighbours.
+    features = np.column_stack([position_features(rows, columns, n_rows, n_columns), rim])
     return fit_position_trend(
         wells[JobColumn.SCORE].to_numpy(float), features, np.asarray(groups, np.int64), rows, columns
     )

@@ -19,7 +19,7 @@ PLANTED = {
     "clean": {},
     "background": {"background": 60.0},
     "density": {"density": 4.0},
-    "focus": {"defocus": 0.015},
+    "focus": {"defocus": 0.02},
     "stamp": {"stamp": True},
 }
 

@@ -20,7 +20,7 @@ _BACKGROUND_COUNTS = 60.0  # between the classes, where the background is confou
 _LOG_GAIN, _OFFSET_COUNTS, _BLUR, _LOG_DENSITY = math.log(2), 150.0, 0.012, math.log(1.6)
 """Largest differences between plates: gain and density as factors either way, blur as a share of the side."""
 _DENSITY_FACTOR = 4.0  # of the cells of neighbouring classes, where the density is confounded
-_DEFOCUS_STEP = 0.012  # the same for the radius of the blur, as a share of the side
+_DEFOCUS_STEP = 0.02  # the same for the radius of the blur, as a share of the side
 _NUCLEUS_STEP = 0.2  # the same for the donors' nuclei
 
 # Random streams: what one well or field draws does not change the others.
