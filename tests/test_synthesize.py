@@ -8,8 +8,8 @@ from leigh_mlops.command_line import command_line
 from leigh_mlops.errors import LeighError
 from leigh_mlops.plates.demo import DemoDesign, find_twins, flawed_fields
 from leigh_mlops.plates.demo.design import CONFOUNDERS
-from leigh_mlops.plates.demo.phenotype import EFFECTS
-from leigh_mlops.synthesize import _CONFOUNDER_TEXTS, _EFFECT_TEXTS, synthesize
+from leigh_mlops.plates.demo.phenotype import COMPOUNDS, EFFECTS
+from leigh_mlops.synthesize import _COMPOUND_TEXTS, _CONFOUNDER_TEXTS, _EFFECT_TEXTS, synthesize
 
 SMALL = ["--wells-per-class", "2", "--fields", "1", "--size", "32"]
 
@@ -60,8 +60,9 @@ def test_options_are_those_of_the_design():
     """The command repeats them, so that its help needs no plate."""
     assert list(_EFFECT_TEXTS) == list(EFFECTS)
     assert ["none", *_CONFOUNDER_TEXTS] == list(CONFOUNDERS)
+    assert set(_COMPOUND_TEXTS) == set(COMPOUNDS)
     design = {name: parameter.default for name, parameter in inspect.signature(DemoDesign).parameters.items()}
     options = {name: parameter.default for name, parameter in inspect.signature(synthesize).parameters.items()}
-    shared = options.keys() & design.keys() - {"classes", "wells_per_class"}
+    shared = options.keys() & design.keys() - {"classes", "compounds", "wells_per_class"}
     assert "illumination" in shared
     assert {name: options[name] for name in shared} == {name: design[name] for name in shared}

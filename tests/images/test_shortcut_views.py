@@ -17,7 +17,7 @@ CHANNELS = ["DAPI", "TMRM"]
 WELLS = 12
 PLANTED = {
     "clean": {},
-    "background": {"background": 60.0},
+    "background": {"background": 90.0},
     "density": {"density": 4.0},
     "focus": {"defocus": 0.02},
     "stamp": {"stamp": True},
