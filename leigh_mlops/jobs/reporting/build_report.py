@@ -110,9 +110,15 @@ def build_report(
     names = [*fields, *wells]
     verdicts = _verdict_columns(tables.verdicts)
     explained = {
-        "wells": dict.fromkeys(names), "hits": tables.hits, "doses": tables.doses, "plates": tables.plates, "clusters": tables.clusters,
-        "scores": _score_names(tables), "verdicts": verdicts, "failures": tables.failures,
-    }  # fmt: skip
+        "wells": dict.fromkeys(names),
+        "hits": tables.hits,
+        "doses": tables.doses,
+        "plates": tables.plates,
+        "clusters": tables.clusters,
+        "scores": _score_names(tables),
+        "verdicts": verdicts,
+        "failures": tables.failures,
+    }
     meanings = {key: table_meanings(key, columns) for key, columns in explained.items()}
     return JobReport(
         title=f"{Path(job['data']).name}, explained by {job['model']}",
