@@ -106,6 +106,11 @@ class DataFacts(TypedDict):
     git: str
 
 
+def _read_clock() -> float:
+    """Time of the clock; `time.time` itself would be fixed here, and no simulated clock could take its place."""
+    return time.time()
+
+
 @dataclass(frozen=True)
 class Event:
     """Event of a search; an instance of no subclass is of a kind that only later versions know.
@@ -116,7 +121,7 @@ class Event:
     """
 
     what: ClassVar[str] = ""
-    time: float = field(default_factory=time.time, kw_only=True)
+    time: float = field(default_factory=_read_clock, kw_only=True)
 
     def to_json(self) -> dict[str, Any]:
         """Line of the journal, in which values that are None are left out."""

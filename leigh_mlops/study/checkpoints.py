@@ -1,13 +1,36 @@
-"""Removal of checkpoints that are no longer needed."""
+"""Checkpoints on the disk: flushed before the journal names them, and removed when they are no longer needed."""
 
+import os
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
 
+from leigh_mlops.errors import LeighError
 from leigh_mlops.settings import SearchSpace
 from leigh_mlops.study.run_artifacts import rank_trials
 from leigh_mlops.trials import Trial
 
-__all__ = ["drop_checkpoints"]
+__all__ = ["drop_checkpoints", "flush_checkpoint"]
+
+
+def flush_checkpoint(folder: Path) -> None:
+    """Flush the files of a checkpoint, so that a loss of power can't leave a journal that names a damaged one.
+
+    A checkpoint that was removed meanwhile is left out: its trial has a later one.
+
+    Raises:
+        LeighError: The disk can't take them.
+    """
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                with suppress(FileNotFoundError), (folder / parent / name).open("rb") as file:
+                    os.fsync(file.fileno())
+            except OSError as error:
+                raise LeighError(
+                    f"{folder} can't be written ({error.strerror}); free space, then continue with --resume."
+                ) from None
 
 
 def drop_checkpoints(space: SearchSpace, trials: Iterable[Trial]) -> None:

@@ -108,7 +108,7 @@ class Delivery:
             StoreUnavailableError: The store does not answer.
         """
         if name not in self._known_runs():
-            self._start(self._drawn[name])
+            self._log_params(self._start(self._drawn[name]), self._drawn[name])
         return self._known_runs()[name]
 
     def _work(self) -> None:
@@ -177,16 +177,20 @@ class Delivery:
         return self._runs
 
     def _begin(self, event: Drawn) -> None:
+        """Start the run of a trial; one that exists may have been interrupted before it had its parameters."""
         self._drawn[event.trial_name] = event
-        self._try_step(lambda: self.run(event.trial_name))
+        self._try_step(lambda: self._log_params(self._known_runs().get(event.trial_name) or self._start(event), event))
 
-    def _start(self, event: Drawn) -> None:
+    def _start(self, event: Drawn) -> Run:
         space = self.spaces[event.family]
         tags = {"model": event.family, "trial": event.number, "task": MODELS[event.family].task} | self.facts
         note = drawn_note(space, self._data_name, event)
         run = self.store.start(event.trial_name, parent=self.parent, at=event.time, note=note, **tags)
         self._known_runs()[event.trial_name] = run
-        params = {"family": event.family, "image_size": space["image_size"]} | event.config
+        return run
+
+    def _log_params(self, run: Run, event: Drawn) -> None:
+        params = {"family": event.family, "image_size": self.spaces[event.family]["image_size"]} | event.config
         self._try_step(lambda: run.log_params(params))
 
     def _curves(self, event: EpochDone) -> list[Measurement]:

@@ -189,7 +189,7 @@ def evaluate_and_register(
     champion = store.champion(name)
     if champion is None or champion.version != version.version:
         store.set_alias(version, CHALLENGER)
-    if decision.promote and (champion is None or champion.version < version.version):
+    if decision.promote and (champion is None or champion.version <= version.version):
         store.promote(name, version.version)
     store.describe(version, read_version_card(store, version, package, version.uri).to_markdown())
     run.set_tags({"winner": True, "registered": version.uri, "champion": decision.promote, "decision": decision.reason})

@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -58,7 +58,12 @@ class SavedSearch:
         return spent
 
     def remove(self) -> None:
-        """Delete the folder once everything is in the store."""
+        """Delete the folder once everything is in the store.
+
+        The journal is deleted first: with it and without the checkpoints, a search could be neither resumed nor ended.
+        """
+        with suppress(OSError):
+            self.journal.path.unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
@@ -24,7 +25,7 @@ from leigh_mlops.search.request import (
     StartFailure,
 )
 from leigh_mlops.settings import SearchSpace
-from leigh_mlops.study.checkpoints import drop_checkpoints
+from leigh_mlops.study.checkpoints import drop_checkpoints, flush_checkpoint
 from leigh_mlops.trials import Journal, Trial, collect_trials, update_trials
 
 __all__ = ["Supervisor"]
@@ -145,6 +146,8 @@ class Supervisor:
         return time.monotonic()
 
     def _record_event(self, event: TrialEvent, space: SearchSpace, trials: dict[int, Trial]) -> None:
+        if isinstance(event, EpochDone):
+            flush_checkpoint(Path(event.checkpoint))
         self.journal.append(event)
         update_trials(trials, event)
         if isinstance(event, Ended):

@@ -172,8 +172,20 @@ class Registry:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
             made = self.client.create_model_version(name, model_uri, run_id=run.id, tags=texts, model_id=logged)
-        version = Version(name, int(made.version), run.id, texts)
+        version = self._keep_first_version(name, run) or Version(name, int(made.version), run.id, texts)
         self.set_alias(version, CHALLENGER)
+        return version
+
+    def _keep_first_version(self, name: str, run: Run) -> Version | None:
+        """Find the version of a run that was just registered, and delete its twins.
+
+        There are some where MLflow's client repeated the request for it.
+        """
+        version = self.find_run_version(name, run)
+        with translate_store_errors(self.client):
+            for found in self.client.search_model_versions(f"name = '{name}'"):
+                if version is not None and found.run_id == run.id and int(found.version) > version.version:
+                    self.client.delete_model_version(name, str(found.version))
         return version
 
     def describe(self, version: Version, text: str) -> None:

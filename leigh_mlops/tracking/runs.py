@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from PIL import Image
@@ -105,9 +106,15 @@ class Run:
 
     def remove_tag(self, name: str) -> None:
         """Remove a tag, if the run has it."""
-        if name in self.tags():
-            with translate_store_errors(self.client):
+        if name not in self.tags():
+            return
+        with translate_store_errors(self.client):
+            try:
                 self.client.delete_tag(self.id, name)
+            except MlflowException as error:
+                # MLflow's client repeats a request whose answer was lost.
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
 
     def metrics(self) -> dict[str, float]:
         """Latest value of each metric of the run, by its present name."""
@@ -161,6 +168,11 @@ class Run:
         """End the run as ``FINISHED``, ``FAILED`` or ``KILLED``, now or at a time in seconds since 1970."""
         with translate_store_errors(self.client):
             self.client.set_terminated(self.id, status, end_time=None if at is None else int(1000 * at))
+
+    def delete(self) -> None:
+        """Delete the run; MLflow can restore it."""
+        with translate_store_errors(self.client):
+            self.client.delete_run(self.id)
 
     def resume(self) -> None:
         """Set an ended run to running again."""

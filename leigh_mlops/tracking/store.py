@@ -1,7 +1,8 @@
 """The store of runs: an MLflow server, or a file and a folder."""
 
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
@@ -28,6 +29,7 @@ from leigh_mlops.tracking.store_errors import translate_store_errors
 __all__ = ["Store"]
 
 EXPERIMENT = "leigh"
+_PARENT = "mlflow.parentRunId"
 
 
 # MLflow waits two minutes for each answer, and asks several times.
@@ -158,29 +160,46 @@ class Store(Registry):
 
         Its tags say who and what made it, too; ``note`` says in Markdown what it is.
         """
-        family = {"mlflow.parentRunId": parent.id} if parent else {}
+        family = {_PARENT: parent.id} if parent else {}
         texts = tag_texts(origin_tags() | tags | family | {NOTE: note})
-        started = None if at is None else int(1000 * at)
+        started = int(1000 * (time.time() if at is None else at))
         with translate_store_errors(self.client):
             created = self.client.create_run(self.experiment_id, start_time=started, run_name=name, tags=texts)
+        if self.uri.startswith("http"):
+            self._delete_repeated(created, texts)
         return Run(self.client, created.info.run_id)
+
+    def _delete_repeated(self, run: Any, tags: Mapping[str, str]) -> None:  # noqa: ANN401
+        """Delete the twins of a run that was just started, which differ in nothing.
+
+        MLflow's client repeats a request whose answer was lost or is an error of the server, which may start a run
+        twice. The other one would stay open for ever.
+        """
+        for found in self._iterate_runs(f"attributes.start_time = {run.info.start_time}", "ASC"):
+            same = found.info.run_name == run.info.run_name and tags.items() <= found.data.tags.items()
+            if same and found.info.run_id != run.info.run_id:
+                Run(self.client, found.info.run_id).delete()
 
     def get_run(self, run_id: str) -> Run:
         """Return an existing run."""
         return Run(self.client, run_id)
 
     def children(self, parent: Run) -> dict[str, Run]:
-        """Runs of a parent by name; of several with one name, the first."""
-        runs: dict[str, Run] = {}
-        for found in self._iterate_runs(f"tags.mlflow.parentRunId = '{parent.id}'", "ASC"):
-            runs.setdefault(found.info.run_name, Run(self.client, found.info.run_id))
-        return runs
+        """Runs of a parent by name, one of each."""
+        return self._unique_runs(_parent_filter(parent))
 
     def find_search_run(self, search: str) -> Run | None:
         """Find the run of a search by the search's id, if the store has it."""
-        for found in self._iterate_runs(f"tags.search = '{search}'", "ASC"):
-            return Run(self.client, found.info.run_id)
-        return None
+        return next(iter(self._unique_runs(f"tags.search = '{search}'").values()), None)
+
+    def _unique_runs(self, filter_string: str) -> dict[str, Run]:
+        """Runs by name; of several with one name, of which a search has none, the first is kept."""
+        runs: dict[str, Run] = {}
+        for found in self._iterate_runs(filter_string, "ASC"):
+            run = Run(self.client, found.info.run_id)
+            if runs.setdefault(found.info.run_name, run).id != run.id:  # pages may overlap
+                run.delete()
+        return runs
 
     def newest_search(self) -> Run:
         """Find the run of the search that was started last.
@@ -198,7 +217,7 @@ class Store(Registry):
             {"name": found.info.run_name, "status": found.info.status}
             | {"tags": found.data.tags}
             | {"metrics": rename_old_metrics(found.data.metrics)}
-            for found in self._iterate_runs(f"tags.mlflow.parentRunId = '{parent.id}'", "ASC")
+            for found in self._iterate_runs(_parent_filter(parent), "ASC")
         ]
 
     def _iterate_runs(self, filter_string: str, order: str) -> Iterator[Any]:
@@ -227,6 +246,10 @@ class Store(Registry):
             yield
         finally:
             monitor.finish()
+
+
+def _parent_filter(parent: Run) -> str:
+    return f"tags.{_PARENT} = '{parent.id}'"
 
 
 @contextmanager

@@ -1,9 +1,12 @@
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
+from leigh_mlops.errors import LeighError
 from leigh_mlops.settings import SearchSpace
-from leigh_mlops.study.checkpoints import drop_checkpoints
+from leigh_mlops.study.checkpoints import drop_checkpoints, flush_checkpoint
 from leigh_mlops.trials import Trial
 
 
@@ -44,3 +47,22 @@ def test_the_last_of_the_best_and_all_of_those_that_run_stay(
     assert len(left(tmp_path)) == 8
     drop_checkpoints(space, trials)
     assert left(tmp_path) == expected
+
+
+def test_each_file_of_a_checkpoint_is_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("state.json", "fold1/state.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    flushed: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda number: flushed.append(os.readlink(f"/proc/self/fd/{number}")))
+    flush_checkpoint(tmp_path / "removed")
+    assert flushed == []
+    flush_checkpoint(tmp_path)
+    assert sorted(flushed) == [str(tmp_path / "fold1/state.json"), str(tmp_path / "state.json")]
+
+    def refuse(number: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(LeighError, match=r"can't be written \(No space left on device\); free space"):
+        flush_checkpoint(tmp_path)

@@ -214,6 +214,16 @@ def test_a_delivery_that_goes_on_delivers_what_is_left(store: Store, journal: Jo
     assert steps(store, run) == [1, 2]
 
 
+def test_a_run_that_was_interrupted_at_its_start_gets_its_parameters(store: Store, journal: Journal) -> None:
+    parent = store.start("search")
+    begun = store.start("resnext-1", parent=parent)
+    begin(journal)
+    with delivering(journal, store, parent) as delivery:
+        assert delivery.flush(30)
+        assert delivery.run("resnext-1").id == begun.id
+    assert store.client.get_run(begun.id).data.params["learning_rate"] == "0.1"
+
+
 def test_another_store_or_a_run_that_is_gone_gets_everything(store: Store, journal: Journal) -> None:
     parent = store.start("search")
     begin(journal)

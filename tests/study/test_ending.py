@@ -12,7 +12,7 @@ from leigh_mlops.settings import SearchSpace
 from leigh_mlops.study.baselines import fit_baselines
 from leigh_mlops.study.model_selection import checkpoint_package, evaluate_and_register, log_package, make_package
 from leigh_mlops.study.spaces import fetch_starting_weights
-from leigh_mlops.tracking import LAST_MODEL, Store
+from leigh_mlops.tracking import CHALLENGER, LAST_MODEL, Store
 from leigh_mlops.training import initial_weight_digests
 from tests.training.conftest import prepared
 
@@ -26,11 +26,13 @@ def test_scores_package_and_version_stand_once(class_folders: Path, tmp_path: Pa
     run, other = store.start("trial"), store.start("other")
     uris = [log_package(store, each, package, data) for each in (run, run, other)]
     assert uris[0] == uris[1] != uris[2]
-    for moment in (5.0, 5.0, 6.0):
+    for moment in (5.0, 5.0, 6.0, 6.0):
         winner = evaluate_and_register(store, run, package, uris[0], "line", data, lambda _: data, at=moment)
         assert winner.version.version == 1
         # The first version is champion at once, and no challenger of itself.
         assert store.client.get_registered_model("line").aliases == {"champion": 1}
+        # The search is interrupted between its two aliases.
+        store.set_alias(winner.version, CHALLENGER)
     # The network of the last epoch stands beside that of the best one, each with the metrics of its epoch.
     run.log_metrics({"epoch/val/mse": 0.7}, 3)
     with pytest.raises(LeighError, match=f"has no 'last', since its last epoch is its best; use runs:/{run.id}"):

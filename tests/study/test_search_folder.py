@@ -48,6 +48,16 @@ def test_what_is_left_of_a_search_that_was_being_removed_is_removed(tmp_path: Pa
     assert not rest.exists()
 
 
+def test_a_search_that_is_being_removed_is_none_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with new_search() as saved:
+        saved.journal.append(Opened(SETTINGS, FACTS))
+        (saved.folder / "checkpoint").mkdir()
+    monkeypatch.setattr("shutil.rmtree", lambda *_, **__: None)  # the machine is switched off here
+    with locked_search(saved.folder) as again:
+        again.remove()
+    assert interrupted_searches() == {}
+
+
 def test_pauses_are_no_search(tmp_path: Path) -> None:
     with new_search() as saved:
         assert saved.spent_s == 0

@@ -63,6 +63,15 @@ def test_what_is_heard_stands_in_the_journal(study: Study) -> None:
     assert [trial.state for trial in study.search(processes.barren)] == ["finished"]
 
 
+def test_a_checkpoint_is_on_the_disk_before_the_journal_names_it(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[tuple[str, int]] = []
+    monkeypatch.setattr(
+        supervisor, "flush_checkpoint", lambda folder: flushed.append((str(folder), study.whats().count("epoch")))
+    )
+    study.search(processes.steady)
+    assert flushed == [("c", number) for number in range(EPOCHS)]
+
+
 @pytest.mark.parametrize("serve", [processes.mortal, processes.mute])
 def test_a_process_that_is_gone_is_started_again_where_it_was(serve: Any, study: Study) -> None:
     trials = study.search(serve)
