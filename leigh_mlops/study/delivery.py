@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,7 @@ class Delivery:
         self._drawn = {event.trial_name: event for event in journal.events if isinstance(event, Drawn)}
         delivered = journal.events[: self._position]
         self._latest = {event.trial_name: event for event in delivered if isinstance(event, EpochDone)}
+        self._ended = {event.trial_name for event in delivered if isinstance(event, Ended)}
         self._more = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._work, name="delivery", daemon=True)
@@ -151,15 +152,17 @@ class Delivery:
                     later.append(event)
         for name, measurements in measured.items():
             self._try_step(partial(self._log_measurements, name, measurements))
+        ended = set(self._ended)
         for event in later:
             if isinstance(event, Ended):
                 self._end(event, latest.get(event.trial_name))
+                ended.add(event.trial_name)
             else:
-                self._interrupt(event)
+                self._interrupt(event, ended)
         temporary = self._done.with_suffix(".part")
         temporary.write_text(json.dumps({"run": self.parent.id, "events": self._position + len(events)}))
         os.replace(temporary, self._done)
-        self._latest = latest
+        self._latest, self._ended = latest, ended
         self._position += len(events)
 
     def _try_step(self, step: Callable[[], object]) -> None:
@@ -219,9 +222,13 @@ class Delivery:
             self._try_step(lambda: self.run(name).log_text(trace, "error.txt"))
         self._try_step(lambda: self.run(name).end("FAILED" if failed else "FINISHED", at=event.time))
 
-    def _interrupt(self, event: Paused | Resumed) -> None:
-        """End open runs when the search is paused, and resume them when it is resumed."""
-        ended = {each.trial_name for each in self.journal.events if isinstance(each, Ended)}
+    def _interrupt(self, event: Paused | Resumed, ended: Collection[str]) -> None:
+        """End open runs when the search is paused, and resume them when it is resumed.
+
+        Args:
+            event: The pause or its end.
+            ended: Names of the trials that had ended before, although more may have by the time of the delivery.
+        """
         open_runs = [run for name, run in self._known_runs().items() if name in self._drawn and name not in ended]
         for run in [self.parent, *open_runs]:
             if isinstance(event, Resumed):

@@ -301,6 +301,24 @@ def test_runs_stop_and_go_on_with_their_search(store: Store, journal: Journal) -
     assert status("resnext-1") == ("FINISHED", "")
 
 
+def test_a_trial_that_ended_before_the_store_heard_of_its_resumption_keeps_no_error(
+    store: Store, journal: Journal
+) -> None:
+    parent = store.start("search")
+    begin(journal)
+    journal.append(Paused("the search was stopped", "KILLED"))
+    with delivering(journal, store, parent) as delivery:
+        assert delivery.flush(30)
+        run = delivery.run("resnext-1")
+    assert run.tags()["error"] == "the search was stopped"
+    journal.append(Resumed())
+    end(journal)
+    with delivering(journal, store, parent) as delivery:
+        assert delivery.flush(30)
+    assert "error" not in run.tags()
+    assert store.client.get_run(run.id).info.status == "FINISHED"
+
+
 def test_closing_waits_for_what_is_in_hand_and_not_for_a_store_that_is_away(
     store: Store, flaky: Flaky, journal: Journal
 ) -> None:
