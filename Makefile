@@ -7,7 +7,7 @@ BIN := .venv/bin
 # Without compiled modules each of the many processes compiles the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: tune thesis check test lint types bench lock clean
+.PHONY: tune thesis check test lint types bench lock release clean
 
 tune: .venv
 	$(BIN)/python -m leigh_mlops.tune
@@ -30,7 +30,7 @@ types: .venv
 	$(BIN)/mypy
 
 bench: .venv
-	@for name in startup names cache batches memory class_means iresnet real_search search_page report_page occlusion transport edits job many_trials first_metric overhead chaos; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	@for name in startup names cache batches memory class_means iresnet real_search search_page report_page occlusion transport edits job many_trials first_metric overhead nights chaos; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 # uv installs the pins in seconds, and is one of them: its own lines of the lock install it first.
 # The stamp is written last, so that an interrupted installation starts again.
@@ -48,6 +48,13 @@ lock: .venv
 		--no-header --no-annotate --quiet --upgrade -o requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --extra cluster -c requirements.lock --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --quiet -o deploy/requirements.lock
+
+# The distributions, their bill of materials (CycloneDX), and a look into the list of known vulnerabilities before.
+release: lint types .venv
+	$(BIN)/python -m release.vulnerabilities
+	rm -rf dist
+	$(BIN)/python -m release.sbom dist/leigh_mlops.cdx.json
+	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv build --quiet --no-build-isolation --out-dir dist
 
 clean:
 	rm -rf .venv

@@ -71,9 +71,9 @@ def test_what_the_package_imports_is_declared() -> None:
     assert set(declared()) - {distribution(name) for name in modules} == UNSEEN
 
 
-@pytest.mark.parametrize("folder", ["tests", "benchmarks"])
-def test_what_tests_and_benchmarks_import_is_declared(folder: str) -> None:
-    modules = imported(folder, ("leigh_mlops", "tests", "benchmarks"))
+@pytest.mark.parametrize("folder", ["tests", "benchmarks", "release"])
+def test_what_tests_and_scripts_import_is_declared(folder: str) -> None:
+    modules = imported(folder, ("leigh_mlops", "tests", "benchmarks", "release"))
     assert undeclared(modules, declared("dev", "servers")) == set()
 
 

@@ -15,7 +15,7 @@ import pytest
 import leigh_mlops
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = ("leigh_mlops", "tests", "benchmarks", "docs", "deploy", ".github")
+FOLDERS = ("leigh_mlops", "tests", "benchmarks", "release", "docs", "deploy", ".github")
 # What `leigh tune` would search without names.
 FOUND = """
 from leigh_mlops.settings import find_search_files, load_space
@@ -77,7 +77,10 @@ def files_of(folder: str) -> set[str]:
 def test_the_source_distribution_holds_all_that_the_tests_read_and_no_secret(built: Built) -> None:
     with tarfile.open(built.sdist) as archive:
         names = {member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()}
-    assert files_of("leigh_mlops") | files_of("tests") | files_of("docs") | files_of("benchmarks") <= names
+    assert (
+        files_of("leigh_mlops") | files_of("tests") | files_of("docs") | files_of("benchmarks") | files_of("release")
+        <= names
+    )
     assert {"LICENSE", "CITATION.cff", "Makefile", "requirements.lock", "deploy/compose.yaml"} <= names
     assert not {name for name in names if name.endswith(".env") or "__pycache__" in name}
 
