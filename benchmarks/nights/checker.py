@@ -53,7 +53,14 @@ def _count_points(run: RunRecord) -> dict[str, int]:
 
 def find_faults(found: dict[str, Any], calm: dict[str, Any]) -> list[str]:
     """Describe in which facts a night differs from one without faults."""
-    return [f"{name}: {found[name]} instead of {value}" for name, value in calm.items() if found[name] != value]
+    faults = []
+    for name in sorted(found.keys() | calm.keys()):
+        ours, theirs = found.get(name), calm.get(name)
+        if isinstance(ours, dict) and isinstance(theirs, dict):
+            faults += [f"{name} of {fault}" for fault in find_faults(ours, theirs)]
+        elif ours != theirs:
+            faults.append(f"{name}: {ours} instead of {theirs}")
+    return faults
 
 
 def expected_epochs() -> dict[str, list[tuple[int, str]]]:
