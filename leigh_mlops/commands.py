@@ -33,9 +33,11 @@ __all__ = [
     "Platemap",
     "RayAddress",
     "RayPatience",
+    "RequireSignature",
     "Seed",
     "ScaleBy",
     "Shares",
+    "SignKey",
     "SkipBroken",
     "Store",
     "TrainOnCompounds",
@@ -101,6 +103,14 @@ Augment = Annotated[
         help="Further transforms of training images: published (none), morphology, microscope, or a JSON or YAML file "
         "of Albumentations transforms.",
     ),
+]
+SignKey = Annotated[
+    Path | None,
+    typer.Option("--sign-key", help="Private key (PEM, NIST P-256) that signs the networks that are stored."),
+]
+RequireSignature = Annotated[
+    Path | None,
+    typer.Option("--require-signature", help="Public key (PEM); a model without a signature by it is refused."),
 ]
 TrainOnCompounds = Annotated[
     bool,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from leigh_mlops.command_line import command_line
-from leigh_mlops.commands import Data, Platemap, Store, console, run
+from leigh_mlops.commands import Data, Platemap, RequireSignature, Store, console, run
 
 
 def evaluate(
@@ -21,13 +21,14 @@ def evaluate(
         Path | None, typer.Option("--out", help="Folder for a page with the scores, wells and learning curves.")
     ] = None,
     store: Store = None,
+    require_signature: RequireSignature = None,
 ) -> None:
     """Score a registered model on labelled images, with the intensity baseline and plate position for comparison."""
     from leigh_mlops.report.terminal_tables import score_table
     from leigh_mlops.study.evaluate_version import evaluate_version
     from leigh_mlops.tracking import Store as Tracking
 
-    tracking = Tracking.open(store)
+    tracking = Tracking.open(store, trusted_key=require_signature)
     scored = evaluate_version(tracking, model, data, platemap, console)
     for sentence in scored.sentences:
         console.print(sentence, markup=False)

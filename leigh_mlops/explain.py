@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-from leigh_mlops.commands import Data, Platemap, RayAddress, RayPatience, Store, Verbose, console, run, split_list
+from leigh_mlops.commands import (
+    Data,
+    Platemap,
+    RayAddress,
+    RayPatience,
+    RequireSignature,
+    Store,
+    Verbose,
+    console,
+    run,
+    split_list,
+)
 
 EXIT_MOST_FAILED = 3
 """Exit code of a job in which more than half of the fields failed."""
@@ -115,6 +126,7 @@ def explain(
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Number of parallel workers.")] = None,
     store: Store = None,
+    require_signature: RequireSignature = None,
     ray_address: RayAddress = None,
     ray_patience: RayPatience = 60.0,
     verbose: Verbose = False,
@@ -148,7 +160,7 @@ def explain(
         correct_position=correct_position,
     )
     job = ExplainJob(
-        store=Tracking.open(store, verbose=verbose),
+        store=Tracking.open(store, verbose=verbose, trusted_key=require_signature),
         model=model,
         source=DataSource(data, platemap),
         out=out,

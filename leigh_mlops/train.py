@@ -18,6 +18,7 @@ from leigh_mlops.commands import (
     ScaleBy,
     Seed,
     Shares,
+    SignKey,
     SkipBroken,
     Store,
     TrainOnCompounds,
@@ -61,6 +62,7 @@ def train(
     name: Annotated[str, typer.Option(help="Prefix of the registered name.")] = "leigh",
     judge_by: JudgeBy = "well",
     store: Store = None,
+    sign_key: SignKey = None,
     ray_address: RayAddress = None,
     ray_patience: RayPatience = 60.0,
     skip_broken: SkipBroken = False,
@@ -94,7 +96,8 @@ def train(
             train_on_compounds=train_on_compounds,
             shares=shares,
         )
-        SearchStudy(StudyOptions(source, [space], seed, line=name, judge_by=judge_by), console, store, process).run()
+        options = StudyOptions(source, [space], seed, line=name, judge_by=judge_by)
+        SearchStudy(options, console, store, process, sign_key).run()
 
 
 def assignments(texts: list[str]) -> dict[str, object]:

@@ -17,6 +17,7 @@ from leigh_mlops.commands import (
     ScaleBy,
     Seed,
     Shares,
+    SignKey,
     SkipBroken,
     Store,
     TrainOnCompounds,
@@ -31,7 +32,7 @@ from leigh_mlops.settings import SearchSpace, find_search_files, load_space, rea
 
 PRESETS = ("quick", "standard", "thorough", "published")
 # Options that may differ when a search is resumed.
-_RESUME_OPTIONS = {"resume", "store", "workers", "ray_address", "ray_patience", "verbose"}
+_RESUME_OPTIONS = {"resume", "store", "sign_key", "workers", "ray_address", "ray_patience", "verbose"}
 
 
 def tune(
@@ -80,6 +81,7 @@ def tune(
     ] = "best",
     judge_by: JudgeBy = "well",
     store: Store = None,
+    sign_key: SignKey = None,
     ray_address: RayAddress = None,
     ray_patience: RayPatience = 60.0,
     skip_broken: SkipBroken = False,
@@ -102,7 +104,7 @@ def tune(
             process.start()
             from leigh_mlops.study.search_study import resume_newest
 
-            resume_newest(console, store=store, process=process)
+            resume_newest(console, store=store, process=process, sign_key=sign_key)
             return
         chosen = preset or ("standard" if data else "quick")
         spaces = [
@@ -134,7 +136,7 @@ def tune(
         )
         time_budget_s = None if time_budget is None else 60 * time_budget
         options = StudyOptions(source, spaces, seed, time_budget_s, name, keep_checkpoints, judge_by)
-        study = SearchStudy(options, console, store, process)
+        study = SearchStudy(options, console, store, process, sign_key)
         if dry_run:
             study.show()
         elif resume:

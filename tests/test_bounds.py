@@ -17,7 +17,7 @@ def test_an_unsafe_bound_is_found(text: str) -> None:
 
 
 def test_no_lower_bound_and_no_lock_admits_a_known_vulnerability() -> None:
-    assert {"boto3", "captum", "mlflow", "pytest", "ray", "setuptools", "torch"} <= {
+    assert {"boto3", "captum", "mlflow", "model-signing", "pytest", "ray", "setuptools", "torch"} <= {
         each.name for each in read_requirements()
     }
     assert {"torch", "mlflow", "protobuf"} <= set(SAFE)

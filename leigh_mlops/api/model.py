@@ -49,27 +49,36 @@ _FIRST_MEASURES = (
 )  # fmt: skip
 
 
-def load(model: str | os.PathLike[str], *, store: str | None = None) -> "Model":
+def load(
+    model: str | os.PathLike[str], *, store: str | None = None, require_signature: str | os.PathLike[str] | None = None
+) -> "Model":
     """Load a trained model; its network is put on the GPU if there is one.
 
     Args:
         model: ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION`` of a registered version, or the folder of a package.
         store: Address of an MLflow server, or folder of an embedded store; by default ``./mlruns``.
+        require_signature: File of a public key (PEM); a model without a signature by it is refused. That of a folder
+            is ``signature.json`` beside it.
 
     Raises:
-        LeighError: There is no such model, or it is damaged.
+        LeighError: There is no such model, it is damaged or not as it was registered, or it has no such signature.
     """
+    key = None if require_signature is None else Path(require_signature)
     if str(model).startswith(_REGISTRY):
         # A folder needs no MLflow, which a machine that only predicts may lack.
         from leigh_mlops.api.registered import load_registered
 
-        return Model(load_registered(str(model), store))
+        return Model(load_registered(str(model), store, key))
     folder = Path(model)
     if not folder.is_dir():
         raise LeighError(
             f"{folder} is not a folder; give the folder of a model package, or the address of a registered version, "
             "such as models:/leigh-iresnet@champion."
         )
+    if key is not None:
+        from leigh_mlops.tracking.package_seal import require_seal
+
+        require_seal(folder, key, str(folder))
     return Model(read_card(load_to_device(folder), str(folder)))
 
 

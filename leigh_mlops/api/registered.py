@@ -11,17 +11,18 @@ from leigh_mlops.tracking import Store
 __all__ = ["load_registered"]
 
 
-def load_registered(address: str, store: str | None) -> ModelCard:
+def load_registered(address: str, store: str | None, trusted_key: Path | None = None) -> ModelCard:
     """Load a registered version.
 
     Args:
         address: ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``.
         store: Address or folder of the store; by default ``./mlruns``.
+        trusted_key: Public key without whose signature the version is refused.
 
     Raises:
         LeighError: The store has no such version, or can't be reached.
     """
-    opened = Store.open(store)
+    opened = Store.open(store, trusted_key=trusted_key)
     version = opened.version(address)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         package = load_to_device(opened.download(version, Path(temporary)))

@@ -46,12 +46,14 @@ class SearchStudy:
         console: Console to print to.
         store: Address of the store; ``None`` for the embedded one.
         process: Search process, with its cluster and number of workers.
+        sign_key: Private key that signs the networks that are stored.
     """
 
     options: StudyOptions
     console: Console
     store: str | None = None
     process: SearchProcess = field(default_factory=SearchProcess)
+    sign_key: Path | None = None
 
     def run(self) -> list[Winner]:
         """Search, test, register, and print the result.
@@ -62,7 +64,7 @@ class SearchStudy:
         self.options.check_line()
         self.options.check_checkpoints()
         divided = self._divided_data()
-        store = Store.open(self.store, verbose=self.process.verbose)
+        store = self._open_store()
         close_interrupted(store, self.console)
         with new_search() as saved, self.process:
             return self._search(saved, store, divided)
@@ -91,9 +93,12 @@ class SearchStudy:
             LeighError: There is none, another process holds it, the images have changed, or as :meth:`run`.
         """
         divided = divided_table(self.options.source, self.console)
-        store = Store.open(self.store, verbose=self.process.verbose)
+        store = self._open_store()
         with locked_search(folder or self._find_interrupted(store)) as saved, self.process:
             return self._search(saved, store, divided)
+
+    def _open_store(self) -> Store:
+        return Store.open(self.store, verbose=self.process.verbose, sign_key=self.sign_key)
 
     def _divided_data(self) -> DividedData:
         divided = divided_table(self.options.source, self.console)
@@ -209,13 +214,20 @@ class SearchStudy:
         )
 
 
-def resume_newest(console: Console, *, store: str | None = None, process: SearchProcess | None = None) -> list[Winner]:
+def resume_newest(
+    console: Console,
+    *,
+    store: str | None = None,
+    process: SearchProcess | None = None,
+    sign_key: Path | None = None,
+) -> list[Winner]:
     """Resume the newest search that did not finish.
 
     Args:
         console: Console to print to.
         store: Address of its store, where it can't be read from the search because it holds a password.
         process: Search process.
+        sign_key: Private key that signs the networks that are stored.
 
     Raises:
         LeighError: There is none, or as :meth:`SearchStudy.resume`.
@@ -229,5 +241,6 @@ def resume_newest(console: Console, *, store: str | None = None, process: Search
         store = location if "://" in location else f"sqlite:///{location}"
     if "…" in store:
         raise LeighError(f"The search's store {store} needs its password again; give its address with --store.")
-    study = SearchStudy(StudyOptions.from_settings(opened.study), console, store, process or SearchProcess())
+    options = StudyOptions.from_settings(opened.study)
+    study = SearchStudy(options, console, store, process or SearchProcess(), sign_key)
     return study.resume(folder)

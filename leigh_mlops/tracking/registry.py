@@ -20,7 +20,9 @@ from mlflow.tracking import MlflowClient
 
 from leigh_mlops.errors import LeighError, is_disk_full
 from leigh_mlops.models import ModelPackage, save_package
+from leigh_mlops.models.file_digest import package_digest
 from leigh_mlops.tracking.artifact_source import find_source
+from leigh_mlops.tracking.package_seal import SEAL, load_signer, require_seal
 from leigh_mlops.tracking.package_wheel import build_wheel
 from leigh_mlops.tracking.pyfunc import LOADER, PACKAGE, package_signature
 from leigh_mlops.tracking.runs import Run, tag_texts
@@ -32,6 +34,8 @@ __all__ = ["BEST_MODEL", "CHALLENGER", "CHAMPION", "LAST_MODEL", "NO_WHEEL", "Ch
 CHAMPION, CHALLENGER = "champion", "challenger"
 NO_WHEEL = "serving"
 """Tag of a run: why no wheel of the code travels with its model."""
+DIGEST = "digest"
+"""Tag of a logged model and of a version: digest of the files of its package."""
 _ARTIFACTS = "artifacts"  # folder to which MLflow copies artifacts
 _MOST_CHARACTERS = 5000  # of a description that a database takes
 
@@ -74,10 +78,14 @@ class Registry:
     Attributes:
         client: MLflow client.
         experiment_id: Experiment of the logged models.
+        sign_key: Private key that signs each package that is logged; None for no signatures.
+        trusted_key: Public key without whose signature no package is downloaded; None to require none.
     """
 
     client: MlflowClient
     experiment_id: str
+    sign_key: Path | None = None
+    trusted_key: Path | None = None
 
     def log_package(
         self,
@@ -92,7 +100,8 @@ class Registry:
         """Log a model package as an MLflow model of a run, once; return its address for :meth:`register`.
 
         The metrics that the run has at the ``step``, the epoch of the network, become those of the model. The wheel of
-        this code travels with it. Where none can be built, the reason is the run's tag ``serving``.
+        this code travels with it. Where none can be built, the reason is the run's tag ``serving``. The digest of the
+        package's files is a tag of the model, and with a ``sign_key`` their signature lies beside them.
 
         Args:
             run: Run of the model.
@@ -116,6 +125,7 @@ class Registry:
             loader.write_text(LOADER)
             save_package(package, folder)
             wheel, requirements = _write_wheel(run, Path(temporary))
+            seal = self._write_seal(folder, Path(temporary) / SEAL)
             info = Model.log(
                 artifact_path=None,
                 flavor=mlflow.pyfunc,
@@ -123,12 +133,20 @@ class Registry:
                 run_id=run.id,
                 step=step,
                 python_model=str(loader),
-                artifacts={PACKAGE: str(folder)} | wheel,
+                artifacts={PACKAGE: str(folder)} | wheel | seal,
+                tags={DIGEST: package_digest(folder)},
                 signature=package_signature(package),
                 input_example=(example, dict(parameters)) if parameters else example,
                 pip_requirements=requirements,
             )
         return str(info.model_uri)
+
+    def _write_seal(self, package: Path, seal: Path) -> dict[str, str]:
+        """Sign a package; return the signature as an artifact."""
+        if self.sign_key is None:
+            return {}
+        load_signer(self.sign_key).sign(package, seal)
+        return {"signature": str(seal)}
 
     def _logged_models(self, run: Run) -> dict[str, str]:
         """Addresses of the whole models of a run by name; an interrupted search may have logged some."""
@@ -161,11 +179,11 @@ class Registry:
         return Checkpoint(models[name])
 
     def register(self, name: str, model_uri: str, run: Run, tags: Mapping[str, Any]) -> Version:
-        """Register a logged model as the next version of a name, with alias ``challenger``."""
-        texts = tag_texts(tags)
+        """Register a logged model as the next version of a name, with alias ``challenger`` and its digest as a tag."""
         # A server needs the id of the logged model that an address names.
         logged = model_uri.removeprefix("models:/") if model_uri.startswith("models:/m-") else None
         with translate_store_errors(self.client):
+            texts = tag_texts(dict(tags) | ({} if logged is None else {DIGEST: self._logged_digest(logged)}))
             try:
                 self.client.create_registered_model(name)
             except MlflowException as error:
@@ -175,6 +193,9 @@ class Registry:
         version = self._keep_first_version(name, run) or Version(name, int(made.version), run.id, texts)
         self.set_alias(version, CHALLENGER)
         return version
+
+    def _logged_digest(self, model_id: str) -> str | None:
+        return dict(self.client.get_logged_model(model_id).tags).get(DIGEST)
 
     def _keep_first_version(self, name: str, run: Run) -> Version | None:
         """Find the version of a run that was just registered, and delete its twins.
@@ -264,7 +285,8 @@ class Registry:
         """Copy the model package of a version or checkpoint into a folder, without executing any of it.
 
         Raises:
-            LeighError: Its files lie outside the store's own artifacts, can't be copied, or are no package.
+            LeighError: Its files lie outside the store's own artifacts, can't be copied, are no package, or not those
+                that were registered; or their signature by the trusted key is missing or wrong.
         """
         try:
             with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
@@ -272,6 +294,9 @@ class Registry:
                 found = [path.parent for path in sorted(fetched.rglob("model.json"))]
                 if len(found) != 1:
                     raise LeighError(f"{version.uri} holds no model package; register it again with the train command.")
+                self._check_digest(version, found[0])
+                if self.trusted_key is not None:
+                    require_seal(found[0], self.trusted_key, version.uri)
                 shutil.copytree(found[0], folder, dirs_exist_ok=True)
         except LeighError:
             raise
@@ -285,6 +310,18 @@ class Registry:
                 f"The files of {version.uri} can't be downloaded ({one_line(error)}); check the store that holds them."
             ) from None
         return folder
+
+    def _check_digest(self, version: Version | Checkpoint, package: Path) -> None:
+        """Refuse files that are not those that were logged; versions before 0.2 have no digest."""
+        if isinstance(version, Version):
+            expected = version.tags.get(DIGEST)
+        else:
+            expected = self._logged_digest(version.uri.removeprefix("models:/"))
+        if expected and package_digest(package) != expected:
+            raise LeighError(
+                f"The files of {version.uri} are not those that were stored (their digest is not {expected[:12]}…); "
+                "restore them, or train the model again."
+            )
 
     def _fetch(self, uri: str, folder: str) -> Path:
         """Download all files of a model from where they were checked to lie."""

@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from leigh_mlops.errors import LeighError
 from leigh_mlops.events import rename_old_metrics
 from leigh_mlops.tracking.monitor import SystemMonitor
+from leigh_mlops.tracking.package_seal import load_signer, load_verifier
 from leigh_mlops.tracking.registry import Registry
 from leigh_mlops.tracking.run_origin import origin_tags
 from leigh_mlops.tracking.runs import NOTE, Run, tag_texts
@@ -70,20 +71,39 @@ class Store(Registry):
         self.experiment_id = self._find_or_create_experiment(artifacts)
 
     @classmethod
-    def open(cls, uri: str | None = None, *, verbose: bool = False) -> "Store":
+    def open(
+        cls,
+        uri: str | None = None,
+        *,
+        verbose: bool = False,
+        sign_key: Path | None = None,
+        trusted_key: Path | None = None,
+    ) -> "Store":
         """Open a store; an embedded one is created if it does not exist.
 
         Args:
             uri: Tracking address, or the folder of an embedded store; by default ``./mlruns``.
             verbose: Show MLflow's log messages.
+            sign_key: Private key that signs each package that is logged.
+            trusted_key: Public key without whose signature no package is downloaded.
 
         Raises:
-            LeighError: The store can't be reached, or MLflow does not support the address.
+            LeighError: The store can't be reached, MLflow does not support the address, or a key can't be used.
         """
+        if sign_key is not None:
+            load_signer(sign_key)
+        if trusted_key is not None:
+            load_verifier(trusted_key)
         if not verbose:
             for name in ("mlflow", "alembic", "sqlalchemy"):
                 logging.getLogger(name).setLevel(logging.ERROR)
-        uri = move_password_to_environment(uri or "mlruns")
+        store = cls._connect(uri or "mlruns")
+        store.sign_key, store.trusted_key = sign_key, trusted_key
+        return store
+
+    @classmethod
+    def _connect(cls, uri: str) -> "Store":
+        uri = move_password_to_environment(uri)
         if "://" not in uri:
             uri = f"sqlite:///{Path(uri).absolute()}/mlflow.db"
         try:
