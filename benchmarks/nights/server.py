@@ -276,7 +276,9 @@ class Client:
             less = {"metrics": metrics[: world.dice.randint(0, len(metrics))]} if metrics else {}
             world.act(f"{name}, whose answer is lost", lambda: effect(**less), seconds=_REQUEST_S)
             raise ConnectionError("the answer was lost")
-        result = world.act(name, effect, seconds=_LATE_S if fault is Fault.LATE else _REQUEST_S)
+        result = world.act(name, effect, seconds=_REQUEST_S)
+        if fault is Fault.LATE:  # what comes later is done later, as by a server with one queue
+            world.wait(f"the late answer to {name}", _LATE_S)
         if fault is Fault.DOUBLE:
             result = world.act(f"{name}, repeated", effect, seconds=_REQUEST_S)
         return result

@@ -63,6 +63,7 @@ class Delivery:
         self._ended = {event.trial_name for event in delivered if isinstance(event, Ended)}
         self._more = threading.Condition()
         self._closing = False
+        self._is_over = False
         self._thread = threading.Thread(target=self._work, name="delivery", daemon=True)
 
     def __enter__(self) -> "Delivery":
@@ -74,6 +75,8 @@ class Delivery:
             self._closing = True
             self._more.notify_all()
         self._thread.join(timeout=_LONGEST_WAIT_S)
+        # A thread that still waits for an answer must not write beside the delivery of whoever continues the search.
+        self._is_over = True
 
     @property
     def waiting(self) -> int:
@@ -159,6 +162,7 @@ class Delivery:
                 ended.add(event.trial_name)
             else:
                 self._interrupt(event, ended)
+        self._check_open()
         temporary = self._done.with_suffix(".part")
         temporary.write_text(json.dumps({"run": self.parent.id, "events": self._position + len(events)}))
         os.replace(temporary, self._done)
@@ -168,11 +172,16 @@ class Delivery:
     def _try_step(self, step: Callable[[], object]) -> None:
         """Run a step; note a refusal by the store, which would be repeated, and continue."""
         try:
+            self._check_open()
             step()
         except StoreUnavailableError:
             raise
         except LeighError as error:
             self.refused.append(str(error))
+
+    def _check_open(self) -> None:
+        if self._is_over:
+            raise StoreUnavailableError("The delivery is over; the rest follows when the search continues.")
 
     def _known_runs(self) -> dict[str, Run]:
         if self._runs is None:

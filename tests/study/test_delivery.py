@@ -1,4 +1,5 @@
 import math
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from mlflow.tracking import MlflowClient
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.events import Drawn, Ended, EpochDone, Paused, Resumed
+from leigh_mlops.study import delivery as delivery_module
 from leigh_mlops.study.delivery import Delivery, kept_step
 from leigh_mlops.tracking import Run, Store, StoreUnavailableError
 from leigh_mlops.trials import Journal
@@ -317,6 +319,30 @@ def test_a_trial_that_ended_before_the_store_heard_of_its_resumption_keeps_no_er
         assert delivery.flush(30)
     assert "error" not in run.tags()
     assert store.client.get_run(run.id).info.status == "FINISHED"
+
+
+def test_a_delivery_that_is_over_writes_nothing_more(
+    store: Store, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent, log_params = store.start("search"), Run.log_params
+    asked, answer = threading.Event(), threading.Event()
+
+    def wait(run: Run, params: Any) -> None:
+        asked.set()
+        answer.wait(30)
+        log_params(run, params)
+
+    monkeypatch.setattr(Run, "log_params", wait)
+    monkeypatch.setattr(delivery_module, "_LONGEST_WAIT_S", 0.1)
+    begin(journal)
+    end(journal)
+    with delivering(journal, store, parent) as delivery:
+        assert asked.wait(30)
+    run = delivery.run("resnext-1")
+    answer.set()
+    delivery._thread.join(30)
+    assert store.client.get_run(run.id).info.status == "RUNNING"
+    assert not journal.path.with_name("delivered").exists()
 
 
 def test_closing_waits_for_what_is_in_hand_and_not_for_a_store_that_is_away(
