@@ -4,21 +4,23 @@ import json
 import random
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.nights.disk import Disk
 from benchmarks.nights.faults import Fault
-from leigh_mlops.events import Drawn, Ended, EpochDone, TrialEvent
+from leigh_mlops.events import Drawn, Ended, EpochDone, Outcome, TrialEvent
 from leigh_mlops.search.request import (
     STOP,
     Heartbeat,
     Message,
     ProcessFailure,
     SearchCompletion,
+    SearchPlan,
     SearchRefusal,
     SearchRequest,
+    SearchStart,
     StartFailure,
 )
 from leigh_mlops.trials import Trial, update_trials
@@ -59,6 +61,7 @@ class Trainer:
     is_over: bool = False
 
     def __post_init__(self) -> None:
+        self.messages.append(SearchStart(self.request.space.family, None))
         self.trials = {trial.number: trial for trial in self.request.trials}
         self._waiting = [trial for trial in self.trials.values() if not trial.has_ended]
         self._epochs: dict[int, int] = {}  # of the trials that run
@@ -75,7 +78,8 @@ class Trainer:
             self._train(self.trials[dice.choice(list(self._epochs))])
         else:
             self.is_over = True
-            self.messages.append(SearchCompletion("stopped" if self.must_stop else "complete"))
+            how: Outcome = "stopped" if self.must_stop else "complete"
+            self.messages.append(SearchCompletion(self.request.space.family, how))
 
     def _next_trial(self) -> Trial | None:
         if self._waiting:
@@ -160,13 +164,13 @@ class SimulatedProcess:
             self._world.act("start the process", lambda: None)
             self._runs, self.is_ready, self._trainer, self._end = True, False, None, ""
 
-    def send(self, message: SearchRequest | str) -> None:
-        """Send a request."""
-        if isinstance(message, SearchRequest) and self._runs:
+    def send(self, message: SearchPlan | str) -> None:
+        """Send a plan, which is of one family in every night."""
+        if isinstance(message, SearchPlan) and self._runs:
+            (request,) = message.requests
             # What crosses a pipe is a copy.
-            trials = [Trial(**(vars(trial) | {"epochs": list(trial.epochs)})) for trial in message.trials]
-            request = SearchRequest(message.space, message.data, message.folder, trials=trials)
-            self._trainer = Trainer(request, self._disk)
+            trials = [Trial(**(vars(trial) | {"epochs": list(trial.epochs)})) for trial in request.trials]
+            self._trainer = Trainer(replace(request, trials=trials), self._disk)
         elif message == STOP and self._trainer is not None:
             self._trainer.must_stop = True
 
