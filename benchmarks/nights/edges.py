@@ -153,6 +153,10 @@ class SimulatedData:
         """Return no rows."""
         return []
 
+    def count_training_plates(self) -> int:
+        """Return the number of plates."""
+        return 1
+
     def save(self, folder: SimulatedPath) -> None:
         """Write a file."""
         folder.mkdir(parents=True, exist_ok=True)

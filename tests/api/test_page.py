@@ -21,7 +21,7 @@ def test_the_examples_of_the_page_work_in_their_order(
     monkeypatch.chdir(tmp_path)
     card = load(packages["iresnet"]).card
     registry = {"models:/leigh-iresnet@champion": card}
-    monkeypatch.setattr(registered, "load_registered", lambda address, _: registry[address])
+    monkeypatch.setattr(registered, "load_registered", lambda address, *_: registry[address])
     names: dict[str, object] = {}
     for example in examples:
         exec(example, names)

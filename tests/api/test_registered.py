@@ -41,7 +41,7 @@ class OneRun:
 
 
 def load_from(store: OneRun, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(registered.Store, "open", lambda *_: store)
+    monkeypatch.setattr(registered.Store, "open", lambda *_, **__: store)
     return repr(load("models:/leigh-iresnet@champion"))
 
 

@@ -19,7 +19,7 @@ PLANTED = {
     "clean": {},
     "background": {"background": 90.0},
     "density": {"density": 4.0},
-    "focus": {"defocus": 0.02},
+    "focus": {"blur": 0.02},
     "stamp": {"stamp": True},
 }
 
