@@ -94,7 +94,7 @@ class Disk:
             self.world.act(f"remove {name}", lambda name=name: self.files.pop(name, None), seconds=0.001)  # type: ignore[misc]
         self.folders -= {path, *inside}
 
-    def put(self, path: str, content: bytes) -> None:
+    def store_file(self, path: str, content: bytes) -> None:
         """Write a whole file by another process, which no fault of the driver interrupts."""
         self.files[path] = File(content)
         self.folders |= {str(parent) for parent in PurePosixPath(path).parents}

@@ -199,9 +199,14 @@ def _evaluate(package: SimulatedPackage, data: Any, rows: Any) -> Evaluation:
 
 
 def _replacements(world: World, disk: Disk, store: SimulatedStore) -> dict[Any, dict[str, Any]]:
-    """Names and what they stand for, by the module that uses them."""
+    """Simulated objects by the module that uses them and the name that it has for the real ones."""
     time = SimulatedTime(world)
-    quiet = {"print_family": _ignore, "ProgressBoard": _Silence, "Steps": _Silence, "winner_lines": lambda *_: []}
+    machine, study = _machine_replacements(world, disk, time), _study_replacements(store)
+    return {module: machine.get(module, {}) | study.get(module, {}) for module in [*machine, *study]}
+
+
+def _machine_replacements(world: World, disk: Disk, time: SimulatedTime) -> dict[Any, dict[str, Any]]:
+    """Clock, disk, threads and signals."""
     return {
         events: {"time": time},
         cluster_start: {"time": time, "describe_load": lambda: "load 1"},
@@ -234,10 +239,18 @@ def _replacements(world: World, disk: Disk, store: SimulatedStore) -> dict[Any, 
             "state_folder": lambda: SimulatedPath(STATE),
             "_acquire_lock": disk.lock,
         },
-        open_search: quiet
-        | {
-            "time": time,
-            "Path": SimulatedPath,
+        open_search: {"time": time, "Path": SimulatedPath},
+    }
+
+
+def _study_replacements(store: SimulatedStore) -> dict[Any, dict[str, Any]]:
+    """Store, networks, pictures, and what is printed."""
+    return {
+        open_search: {
+            "print_family": _ignore,
+            "ProgressBoard": _Silence,
+            "Steps": _Silence,
+            "winner_lines": lambda *_: [],
             "revision": lambda: "unknown",
             "load_trained_network": _load_network,
             "make_package": _make_package,

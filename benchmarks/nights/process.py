@@ -46,7 +46,7 @@ def score(number: int, epoch: int) -> float:
 
 @dataclass
 class Trainer:
-    """What runs behind the pipe: the trials of one request, at most two at a time.
+    """Trials of one request behind the pipe, at most two at a time.
 
     Attributes:
         request: The search.
@@ -127,7 +127,7 @@ class Trainer:
         checkpoint = f"{folder}/checkpoint_{epoch:06d}"
         for name in ("weights", "state.json"):
             about = {"number": trial.number, "epoch": epoch, "best_epoch": best_epoch, "best": best}
-            self.disk.put(f"{checkpoint}/{name}", json.dumps(about).encode())
+            self.disk.store_file(f"{checkpoint}/{name}", json.dumps(about).encode())
         self.disk.drop_tree(f"{folder}/checkpoint_{epoch - _KEPT_CHECKPOINTS:06d}")
         metrics = {METRIC: score(trial.number, epoch), "train/seconds": self.disk.world.dice.random()}
         return EpochDone(trial.family, trial.number, trial.config, checkpoint, epoch, metrics, best_epoch, best)

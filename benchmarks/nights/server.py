@@ -77,7 +77,7 @@ class Model:
 
 @dataclass
 class Server:
-    """What the store holds, and the requests that change it."""
+    """Content of the store, and the requests that change it."""
 
     world: World
     ids: random.Random
