@@ -204,8 +204,9 @@ def confound_sentences(confounds: Mapping[str, Scores]) -> list[str]:
             "illumination or haze from bright cells, not biology, may separate the classes."
         ),
         "density": (
-            f"The number and places of nuclei alone predict the class (AUC {found.get('density', 0):.2f}): seeding or "
-            "survival, not what single cells look like, may separate the classes."
+            f"Nuclei as mere dots, by their number or places, predict the class (AUC "
+            f"{found.get('density', 0):.2f}): seeding or survival, not what single cells look like, may separate the "
+            "classes."
         ),
         "focus": (
             f"The focus alone predicts the class (AUC {found.get('focus', 0):.2f}): sharpness of the images, not "

@@ -80,7 +80,7 @@ class Screen:
         plates: One row per plate.
         doses: One row per compound and dose; empty if no doses are given.
         calibration: ``temperature``, ``ece_before``, ``ece_after``, ``wells``; None for a package without it.
-        confounds: Scores of ``model``, ``intensity`` and ``position``, see `confound_table`.
+        confounds: Scores of the model, and of each thing beside it that may predict the class, see `confound_table`.
         flags: Number of flagged fields.
         is_classified: Whether there are fields, and a model that classifies them.
         unused: Number of fields that are excluded, out of focus or empty.
