@@ -1,5 +1,6 @@
 """Nested cross-validation: hyperparameters are chosen on inner folds, and scored on outer ones that chose nothing."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ from scipy.special import logsumexp
 from leigh_mlops.errors import LeighError
 from leigh_mlops.models import MODELS
 from leigh_mlops.plates import nested_folds
+from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.plates.folds import Folds
+from leigh_mlops.plates.groups import GROUPS
 from leigh_mlops.report.image_files import atomic_write
 from leigh_mlops.sampling import draw
 from leigh_mlops.scores import all_scores
@@ -53,7 +56,8 @@ class NestedPlan:
         """The plan and what it is applied to, as JSON values."""
         about = {"outer": self.outer, "inner": self.inner, "seed": self.seed, "group": data.group}
         space: Record = json.loads(self.space.model_dump_json())
-        return about | {"space": space, "data": data.fingerprint}
+        scale_by = "controls" if data.controls else "training"
+        return about | {"space": space, "data": data.fingerprint, "scale_by": scale_by, "fields": _digest_fields(data)}
 
 
 @dataclass(frozen=True)
@@ -151,6 +155,14 @@ def parse_folds(text: str) -> Folds:
     if not text.isdecimal() or int(text) < 2:
         raise LeighError(f"--outer {text!r} is not a number of folds; give 2 or more, or all for one per group.")
     return int(text)
+
+
+def _digest_fields(data: PreparedData) -> str:
+    """16 hexadecimal digits of what the folds follow from: well, group, control and exclusion of each field."""
+    wanted = [Metadata.PLATE, Metadata.WELL, *GROUPS.get(data.group, ()), Metadata.CONTROL, Metadata.EXCLUDED]
+    columns = [list(data.table[name].astype(str)) for name in dict.fromkeys(wanted) if name in data.table]
+    rows = sorted(zip(data.cache.digests.tolist(), *columns, strict=True))
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
 
 
 def _read_folds(file: Path | None, about: Record) -> list[Record]:

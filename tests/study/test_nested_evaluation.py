@@ -1,9 +1,13 @@
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.images.scale import ControlReference
+from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.settings import SearchSpace, TrainingSettings
 from leigh_mlops.study import nested_evaluation
 from leigh_mlops.study.nested_evaluation import NestedEvaluation, NestedPlan, mean_scores, parse_folds
@@ -47,6 +51,26 @@ def test_the_choice_follows_the_inner_folds_and_a_file_is_continued(
     assert len(calls) == 3 * 2 * 3
     with pytest.raises(LeighError, match="other data or options"):
         NestedEvaluation(NestedPlan(SPACE, outer=3, inner=2, seed=1), data).run(file)
+
+
+def test_a_file_of_other_wells_exclusions_or_scaling_is_refused(data: PreparedData, tmp_path: Path) -> None:
+    plan, file = NestedPlan(SPACE, outer=3, inner=2), tmp_path / "folds.json"
+    folds = [{"fold": fold} for fold in (1, 2, 3)]
+    file.write_text(json.dumps({"plan": plan.to_json(data), "folds": folds}))
+    turned = data.table.iloc[::-1]
+    digests = data.cache.digests[::-1]
+    assert NestedEvaluation(plan, data).run(file) == folds
+    same = replace(data, table=turned, cache=replace(data.cache, digests=digests))
+    assert NestedEvaluation(plan, same).run(file) == folds
+    first = data.table.index == data.table.index[0]
+    for table in (
+        data.table.assign(Metadata_Excluded=first),
+        data.table.assign(Metadata_Well=data.table[Metadata.WELL].mask(first, "P24")),
+    ):
+        with pytest.raises(LeighError, match="other data or options"):
+            NestedEvaluation(plan, replace(data, table=table)).run(file)
+    with pytest.raises(LeighError, match="other data or options"):
+        NestedEvaluation(plan, replace(data, controls=ControlReference((0.0,), (1.0,)))).run(file)
 
 
 def test_what_is_no_number_of_folds_is_refused() -> None:
