@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import xxhash
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.plates import fold_split
@@ -25,12 +26,17 @@ class LeftOut:
     """Predictions for fields of plates that took no part in the training.
 
     Attributes:
-        digests: Digest of each field, shape (n,).
+        keys: Key of each field by its pixels and its square, shape (n,).
         log_probs: Its log-probabilities, shape (n, K).
     """
 
-    digests: npt.NDArray[np.uint64]
+    keys: npt.NDArray[np.uint64]
     log_probs: Doubles
+
+    @classmethod
+    def of_rows(cls, data: PreparedData, rows: npt.NDArray[np.int64], log_probs: Doubles) -> "LeftOut":
+        """Predictions (n, K) for some rows (n,) of the data."""
+        return cls(_field_keys(data)[rows], log_probs)
 
     def scores(self, data: PreparedData) -> dict[str, float]:
         """Shared metric names under ``plates/``, with the number of ``plates``; those per well under ``plates/wells/``.
@@ -45,15 +51,15 @@ class LeftOut:
 
     def match(self, data: PreparedData) -> tuple[npt.NDArray[np.int64], Doubles]:
         """Rows (m,) of the fields among some data, and their log-probabilities (m, K)."""
-        place = {int(digest): number for number, digest in enumerate(self.digests)}
-        found = [(row, place[int(data.cache.digests[row])]) for row in data.rows()
-                 if int(data.cache.digests[row]) in place]  # fmt: skip
+        place = {int(key): number for number, key in enumerate(self.keys)}
+        keys = _field_keys(data)
+        found = [(row, place[int(keys[row])]) for row in data.rows() if int(keys[row]) in place]
         rows, numbers = (np.array([pair[side] for pair in found], np.int64) for side in (0, 1))
         return rows, self.log_probs[numbers]
 
     def to_arrays(self) -> dict[str, npt.NDArray[np.generic]]:
         """Arrays of a package."""
-        return {_FIELDS: self.digests, _LOG_PROBS: self.log_probs}
+        return {_FIELDS: self.keys, _LOG_PROBS: self.log_probs}
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, npt.NDArray[np.generic]]) -> "LeftOut | None":
@@ -97,7 +103,7 @@ def score_baselines_by_plate(data: PreparedData, seed: int = 0) -> dict[str, dic
         for divided in exclude_plates(data, seed):
             rows = divided.rows("test")
             for name, log_probs in fit_baselines(divided, seed).log_probs(divided, rows).items():
-                found.setdefault(name, []).append(LeftOut(divided.cache.digests[rows], log_probs))
+                found.setdefault(name, []).append(LeftOut.of_rows(divided, rows, log_probs))
     except LeighError:
         return {}
     return {name: _join(parts).scores(data) for name, parts in found.items()}
@@ -135,7 +141,7 @@ def score_network_by_plate(
         if len(rows):
             report(str(divided.table[Metadata.PLATE].iloc[rows[0]]))
             _, outputs = fit_and_predict(family, settings, divided, metric=metric, mode=mode, seed=seed)
-            parts.append(LeftOut(divided.cache.digests[outputs.rows], outputs.values))
+            parts.append(LeftOut.of_rows(divided, outputs.rows, outputs.values))
     return _join(parts)
 
 
@@ -154,4 +160,14 @@ def fit_and_predict(
 
 
 def _join(parts: list[LeftOut]) -> LeftOut:
-    return LeftOut(np.concatenate([part.digests for part in parts]), np.concatenate([part.log_probs for part in parts]))
+    return LeftOut(np.concatenate([part.keys for part in parts]), np.concatenate([part.log_probs for part in parts]))
+
+
+def _field_keys(data: PreparedData) -> npt.NDArray[np.uint64]:
+    """Keys (N,): the digest of a whole field; of a square, a digest of it and of the square's place."""
+    keys = data.cache.digests.copy()
+    if Metadata.TILE in data.table:
+        tiles = data.table[Metadata.TILE]
+        for row in np.flatnonzero(tiles.notna()):
+            keys[row] = xxhash.xxh3_64_intdigest(f"{keys[row]} {tiles.iloc[row]}".encode())
+    return keys

@@ -144,7 +144,7 @@ def test_versions_are_compared_on_plates_that_neither_has_seen(
     right = np.eye(2)[several.labels[learned]]
     for made, likely in ((strong, 0.9), (weak, 0.6)):
         log_probs = np.log(np.where(right > 0, likely, 1 - likely))
-        made.arrays |= LeftOut(several.cache.digests[learned], log_probs).to_arrays()
+        made.arrays |= LeftOut.of_rows(several, learned, log_probs).to_arrays()
     better = decide_promotion(store, NAME, strong, lambda size: several, "plate")
     assert better.promote, better.reason
     assert "2 of 2 plates" in better.reason

@@ -83,3 +83,18 @@ def test_a_configuration_predicts_the_fields_of_each_plate_without_it(data: Prep
     np.testing.assert_array_equal(again.log_probs, left_out.log_probs)
     assert LeftOut.from_arrays({}) is None
     assert again.scores(several)["plates/plates"] == 2
+
+
+def test_each_square_of_a_field_has_predictions_of_its_own(data: PreparedData) -> None:
+    rows = np.arange(4)
+    cache = replace(data.cache, digests=data.cache.digests[np.array([0, 0, 1, 1, *range(4, len(data.table))])])
+    whole = replace(data, cache=cache)
+    tiles = ["1/2", "2/2"] * 2 + [None] * (len(data.table) - 4)
+    squares = replace(whole, table=data.table.assign(**{Metadata.TILE: tiles}))
+    log_probs = np.log(np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]]))
+    found, values = LeftOut.of_rows(squares, rows, log_probs).match(squares)
+    assert found.tolist() == rows.tolist()
+    np.testing.assert_array_equal(values, log_probs)
+    # Fields as a whole keep the key of packages that were stored before.
+    assert LeftOut.of_rows(squares, np.array([4]), log_probs[:1]).keys == data.cache.digests[4]
+    assert not len(LeftOut.of_rows(whole, rows, log_probs).match(squares)[0])
