@@ -21,12 +21,15 @@ from leigh_mlops.plates.groups import GROUPS
 from leigh_mlops.report.image_files import atomic_write
 from leigh_mlops.sampling import draw
 from leigh_mlops.scores import all_scores
-from leigh_mlops.settings import SearchSpace, TrainingSettings
+from leigh_mlops.settings import IMAGENET_IF_AVAILABLE, Choice, SearchSpace, TrainingSettings
 from leigh_mlops.study.baselines import fit_baselines
 from leigh_mlops.study.left_out_plates import fit_and_predict
 from leigh_mlops.training import PreparedData, redivide
 
 __all__ = ["NestedEvaluation", "NestedPlan", "mean_scores", "parse_folds"]
+
+_UNSEEING_STARTS = ("random", "imagenet", IMAGENET_IF_AVAILABLE)
+"""Initial weights that have seen no well."""
 
 Doubles = npt.NDArray[np.float64]
 Record = dict[str, Any]
@@ -41,6 +44,10 @@ class NestedPlan:
         outer: Folds of the test part, or ``all`` for one per group.
         inner: Folds of the rest, each the validation part once.
         seed: Seed of folds, configurations and weights.
+
+    Raises:
+        LeighError: The family does not classify, or its networks start from weights other than ImageNet's, which may
+            have seen the wells of the outer folds.
     """
 
     space: SearchSpace
@@ -51,6 +58,13 @@ class NestedPlan:
     def __post_init__(self) -> None:
         if self.space.family not in MODELS or MODELS[self.space.family].task != "classify":
             raise LeighError(f"{self.space.family!r} is not a family that classifies; choose resnext or iresnet.")
+        domain = self.space.space.get("init")
+        starts = [self.space.published.get("init", "random"), *(domain.values if isinstance(domain, Choice) else [])]
+        if others := [start for start in starts if start not in _UNSEEING_STARTS]:
+            raise LeighError(
+                f"init {others[0]} may have seen the wells that a fold tests; give --set init=random or "
+                "--set init=imagenet."
+            )
 
     def to_json(self, data: PreparedData) -> Record:
         """The plan and what it is applied to, as JSON values."""

@@ -73,6 +73,18 @@ def test_a_file_of_other_wells_exclusions_or_scaling_is_refused(data: PreparedDa
         NestedEvaluation(plan, replace(data, controls=ControlReference((0.0,), (1.0,)))).run(file)
 
 
+@pytest.mark.parametrize("start", ["models:/leigh-resnext@champion", "runs:/abc", "folder", "weights.safetensors"])
+def test_weights_that_may_have_seen_a_tested_well_are_refused(start: str) -> None:
+    for fine in ("random", "imagenet"):
+        NestedPlan(SPACE.fix_hyperparameters({"init": fine}))
+    with pytest.raises(LeighError, match=f"init {start} may have seen the wells that a fold tests"):
+        NestedPlan(SPACE.fix_hyperparameters({"init": start}))
+    chosen = SPACE.model_dump() | {"space": {"init": {"values": ["random", start]}}}
+    chosen["published"] |= {"init": "random"}
+    with pytest.raises(LeighError, match="may have seen"):
+        NestedPlan(SearchSpace.model_validate(chosen))
+
+
 def test_what_is_no_number_of_folds_is_refused() -> None:
     assert parse_folds("4") == 4
     assert parse_folds("all") == "all"
