@@ -177,17 +177,18 @@ def dose_column(table: pd.DataFrame, requested: str | None = None) -> DoseColumn
 
 def _test_compounds(treated: TreatedWells, seed: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows of the compounds and rows of their doses."""
-    wells = treated.wells[treated.wells[JobColumn.RESCUE].notna()]
-    new = ~wells[Metadata.PLATE].astype(str).isin(treated.seen)
+    new = ~treated.wells[Metadata.PLATE].astype(str).isin(treated.seen)
+    scored = treated.wells[JobColumn.RESCUE].notna()
     # Plates with unseen controls are more reliable; the others count only for compounds that have no such plate.
-    wells = wells[new | ~new.groupby(wells["compound"]).transform("any").astype(bool)]
+    counted = new | ~(new & scored).groupby(treated.wells["compound"]).transform("any").astype(bool)
+    wells = treated.wells[counted & treated.wells["compound"].isin(treated.wells.loc[scored, "compound"])]
     hits, doses = [], []
     for compound, rows in wells.groupby("compound", sort=True):
-        if "dose" in rows and (rows["dose"] > 0).any():
+        if "dose" in rows and (rows.loc[scored[rows.index], "dose"] > 0).any():
             each, found = _test_doses(str(compound), rows, treated, seed)
         else:
             each, found = [], {"compound": compound, "dose": math.nan} | _test_treatment(rows, treated, seed)
-        seen = not new[rows.index].any()
+        seen = not (new & scored)[rows.index].any()
         for row in (found, *each):
             row["p"] = math.nan if seen else row["p"]
         hits.append(found | {"seen": seen})
@@ -203,9 +204,11 @@ def _test_compounds(treated: TreatedWells, seed: int) -> tuple[list[dict[str, An
 def _test_doses(
     compound: str, rows: pd.DataFrame, treated: TreatedWells, seed: int
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    curve = fit_dose_response(*rows.dropna(subset="dose")[["dose", "rescue"]].to_numpy(float).T)
+    curve = fit_dose_response(*rows.dropna(subset=["dose", JobColumn.RESCUE])[["dose", "rescue"]].to_numpy(float).T)
     each = []
     for dose, of_dose in rows[rows["dose"] > 0].groupby("dose", sort=True):
+        if of_dose[JobColumn.RESCUE].isna().all():
+            continue
         fitted = float(curve([float(dose)])[0])  # type: ignore[arg-type]
         each.append({"compound": compound, "dose": dose, "fitted": fitted} | _test_treatment(of_dose, treated, seed))
     rescuing = [row for row in each if row["wells"] >= MIN_HIT_WELLS and row["rescue"] > 0]
@@ -221,10 +224,11 @@ def _test_doses(
 
 
 def _test_treatment(rows: pd.DataFrame, treated: TreatedWells, seed: int) -> dict[str, Any]:
-    """Rescue, z, p and activity of wells with the same treatment."""
+    """Rescue, z and p of the wells of a treatment that have a rescue, and activity of all, also of emptied ones."""
+    scored = rows[rows[JobColumn.RESCUE].notna()]
     plates = [
         PlateWells(each[JobColumn.SCORE].to_numpy(float), **treated.controls[str(plate)])
-        for plate, each in rows.groupby(Metadata.PLATE, sort=True)
+        for plate, each in scored.groupby(Metadata.PLATE, sort=True)
     ]
     found: Rescue = rescue(plates, seed=seed)
     p = found.p
@@ -233,7 +237,7 @@ def _test_treatment(rows: pd.DataFrame, treated: TreatedWells, seed: int) -> dic
             [percent_rescue(plate.wells, plate.source, plate.target) for plate in plates],
             [percent_rescue(plate.source, plate.source, plate.target) for plate in plates],
         )
-    z = rows[JobColumn.ROBUST_Z].dropna()
+    z = scored[JobColumn.ROBUST_Z].dropna()
     return {
         "wells": found.wells,
         "plates": found.plates,

@@ -207,6 +207,25 @@ def test_a_compound_that_empties_its_wells_or_moves_them_elsewhere_is_no_hit() -
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("has_doses", [False, True])
+def test_wells_that_a_compound_empties_count_among_its_cells(has_doses: bool) -> None:
+    plain = treated(it=[6.0, 6.1, 6.2, 6.3])
+    given = plain._replace(wells=plain.wells.assign(dose=3.0)) if has_doses else plain
+    whole = active(given, {}, {})
+    assert compound_tables(whole)[0]["outcome"].tolist() == [CompoundOutcome.HIT]
+    assert whole.activity is not None
+    shares = whole.activity.cell_shares.copy()
+    shares[:4] = [0.0, 0.02, 0.9, 0.94]
+    emptied = whole._replace(
+        wells=whole.wells.assign(**{name: [np.nan, np.nan, 6.2, 6.3] for name in ("score", "rescue", "robust_z")}),
+        activity=replace(whole.activity, cell_shares=shares),
+    )
+    hits, doses = compound_tables(emptied)
+    assert hits["cell_share"].tolist() == pytest.approx([0.465])
+    assert (hits["wells"].tolist(), hits["outcome"].tolist()) == ([2], [CompoundOutcome.FEW_CELLS])
+    assert doses["cell_share"].tolist() == pytest.approx([0.465] * has_doses)
+
+
 def test_a_harmless_dose_is_preferred() -> None:
     doses = [1.0, 1.0, 1.0, 2.0, 2.0, 2.0]
     plain = dosed(doses, [3.0, 3.4, 3.2, 6.0, 6.1, 6.2])
