@@ -39,12 +39,14 @@ class ControlCloud:
         profiles: Movement of each well, shape (W, P'). P' counts the features that vary between controls.
             That of a control is from the others, as that of any other well.
         axis: Unit vector towards the target controls, shape (P',).
-        noise: Mean squared length off the axis of the source controls, above 0.
+        noise: Variance of a well off the axis, summed over the features, as that of the source controls; above 0.
+        controls: Number of source controls.
     """
 
     profiles: Array
     axis: Array
     noise: float
+    controls: int
 
 
 @dataclass(frozen=True)
@@ -104,14 +106,15 @@ def movement(cloud: ControlCloud, places: NDArray[np.int64]) -> Movement:
         places: Places of the wells, at least one, shape (n,).
 
     Example:
-        >>> cloud = ControlCloud(np.array([[3.0, 5.0]]), np.array([1.0, 0.0]), noise=9.0)
+        >>> cloud = ControlCloud(np.array([[3.0, 5.0]]), np.array([1.0, 0.0]), noise=8.0, controls=8)
         >>> movement(cloud, np.array([0]))
         Movement(along=3.0, elsewhere=4.0)
     """
     mean = cloud.profiles[places].mean(axis=0)
     along = float(mean @ cloud.axis)
     off = float(np.square(mean - along * cloud.axis).sum())
-    return Movement(along, float(np.sqrt(max(0.0, off - cloud.noise / len(places)))))
+    # The mean of n wells varies as noise / n, that of the controls from which it is measured as noise / controls.
+    return Movement(along, float(np.sqrt(max(0.0, off - cloud.noise * (1 / len(places) + 1 / cloud.controls)))))
 
 
 def off_axis_lengths(cloud: ControlCloud) -> Array:
@@ -139,5 +142,8 @@ def _cloud(plate: PlateFeatures, squares: Array, freedom: int, kept: NDArray[np.
     # A missing feature counts as unmoved, a well without any has no profile.
     profiles = np.nan_to_num(profiles)
     profiles[np.asarray(np.isnan(wells).all(axis=1))] = np.nan
-    off = off_axis_lengths(ControlCloud(profiles, axis, 1.0))[plate.source]
-    return ControlCloud(profiles, axis, max(float(np.square(off).mean()), np.finfo(float).tiny))
+    count = len(plate.source)
+    off = off_axis_lengths(ControlCloud(profiles, axis, 1.0, count))[plate.source]
+    # A control is compared with the mean of the others, which adds 1 / (count - 1) of the variance.
+    noise = float(np.square(off).mean()) * (count - 1) / count
+    return ControlCloud(profiles, axis, max(noise, np.finfo(float).tiny), count)

@@ -27,6 +27,21 @@ def test_wells_like_controls_move_nowhere_else() -> None:
     assert others == pytest.approx(controls, rel=0.05)
 
 
+def test_the_mean_of_inert_wells_moves_nowhere_else() -> None:
+    scale, found = np.arange(1, 41), []
+    for seed in range(200):
+        rng = np.random.default_rng(1000 + seed)
+        wells = [rng.normal(size=40) * scale for _ in range(8)]
+        away = [each + 6 * scale * np.eye(40)[3] for each in wells]
+        (cloud,) = control_clouds([plate(seed, *wells, *away, features=40)])
+        assert cloud is not None
+        found.append([movement(cloud, np.arange(start, start + 8)).elsewhere for start in (16, 24)])
+    inert, moved = np.array(found).T
+    # What noise explains is taken away: half of the means or more have less, and the length 0.
+    assert 0.2 < np.mean(inert > 0) < 0.5
+    assert np.mean(moved) == pytest.approx(6, rel=0.15)
+
+
 def test_the_way_is_split_along_and_elsewhere() -> None:
     start, scale = np.zeros(6), np.arange(1, 7)
     towards, away = 6 * np.eye(6)[0], 12 * scale * np.eye(6)[2]

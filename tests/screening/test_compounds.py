@@ -188,7 +188,7 @@ def active(treated_wells: TreatedWells, cells: dict[str, float], away: dict[str,
     activity = TreatmentActivity(
         plates=np.array(["P"] * len(names), object),
         cell_shares=np.array([cells.get(name, 1) for name in names]) * rng.uniform(0.9, 1.1, len(names)),
-        clouds={"P": ControlCloud(profiles, np.eye(4)[0], 3.0)},
+        clouds={"P": ControlCloud(profiles, np.eye(4)[0], 3.0, controls)},
         rows=places,
         source=is_control,
         counted=is_control,
