@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -61,9 +61,12 @@ class SavedSearch:
         """Delete the folder once everything is in the store.
 
         The journal is deleted first: with it and without the checkpoints, a search could be neither resumed nor ended.
+        Where it can't be deleted, everything stays.
         """
-        with suppress(OSError):
+        try:
             self.journal.path.unlink(missing_ok=True)
+        except OSError:
+            return
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -58,6 +58,22 @@ def test_a_search_that_is_being_removed_is_none_any_more(tmp_path: Path, monkeyp
     assert interrupted_searches() == {}
 
 
+def test_checkpoints_stay_beside_a_journal_that_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(f"{path} is in use")
+
+    with new_search() as saved:
+        saved.journal.append(Opened(SETTINGS, FACTS))
+        (saved.folder / "checkpoint").mkdir()
+    with locked_search(saved.folder) as again:
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "unlink", refuse)
+            again.remove()
+        assert (saved.folder / "checkpoint").is_dir()
+        again.remove()
+    assert not saved.folder.exists()
+
+
 def test_pauses_are_no_search(tmp_path: Path) -> None:
     with new_search() as saved:
         assert saved.spent_s == 0
