@@ -75,12 +75,12 @@ class TrialCores:
             )
 
     def choose_threads(self, trials: int) -> int:
-        """Choose the threads of a new trial when so many have not ended; OMP_NUM_THREADS limits them."""
+        """Choose the threads of a new trial when so many have not ended, at most a whole number in OMP_NUM_THREADS."""
         cores = self.needed
         if not self.gpus:
             cores = divide_cores(self.cores, self.largest, trials, self.places, self.needed)
-        limit = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-        return max(1, min(int(cores), int(limit or cores)))
+        limit = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+        return max(1, min(int(cores), int(limit) if limit.isdecimal() else int(cores)))
 
     def reserved_cores(self, threads: int) -> float:
         """Cores that a trial with so many threads reserves."""

@@ -41,6 +41,9 @@ def test_cores_without_a_trial_are_divided_among_the_others(
     assert concurrent_trials(request(trials=20)) == 8
     monkeypatch.setenv("OMP_NUM_THREADS", "4,1")
     assert [cores.choose_threads(trials) for trials in (20, 4, 3, 1)] == [1, 2, 2, 4]
+    for no_number in ("", "four", "-2", "1.5", "$CORES"):
+        monkeypatch.setenv("OMP_NUM_THREADS", no_number)
+        assert cores.choose_threads(1) == 8
 
 
 def test_the_next_family_starts_when_all_trials_run_and_leave_cores(machine: dict[str, float]) -> None:
