@@ -205,15 +205,21 @@ class Store(Registry):
         return Run(self.client, run_id)
 
     def children(self, parent: Run) -> dict[str, Run]:
-        """Runs of a parent by name, one of each."""
-        return self._unique_runs(_parent_filter(parent))
+        """Runs of a parent by name; of several with one name, the first is returned and the others are deleted.
+
+        Names are unique within a search; others are left by a request that the client repeated.
+        """
+        return self._keep_first_by_name(_parent_filter(parent))
 
     def find_search_run(self, search: str) -> Run | None:
-        """Find the run of a search by the search's id, if the store has it."""
-        return next(iter(self._unique_runs(f"tags.search = '{search}'").values()), None)
+        """Find the run of a search by the search's id, if the store has it.
 
-    def _unique_runs(self, filter_string: str) -> dict[str, Run]:
-        """Runs by name; of several with one name, of which a search has none, the first is kept."""
+        Of several with one name, as a repeated request leaves them, the first is returned and the others are deleted.
+        """
+        return next(iter(self._keep_first_by_name(f"tags.search = '{search}'").values()), None)
+
+    def _keep_first_by_name(self, filter_string: str) -> dict[str, Run]:
+        """Delete all runs but the first of each name, and return those by name."""
         runs: dict[str, Run] = {}
         for found in self._iterate_runs(filter_string, "ASC"):
             run = Run(self.client, found.info.run_id)
