@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import xxhash
 
 from leigh_mlops.errors import LeighError
@@ -15,7 +16,14 @@ from leigh_mlops.settings import TrainingSettings
 from leigh_mlops.study.baselines import fit_baselines
 from leigh_mlops.training import Outputs, PreparedData, predict_part, redivide, run_trial
 
-__all__ = ["LeftOut", "fit_and_predict", "exclude_plates", "score_baselines_by_plate", "score_network_by_plate"]
+__all__ = [
+    "LeftOut",
+    "exclude_plates",
+    "fit_and_predict",
+    "leave_out_splits",
+    "score_baselines_by_plate",
+    "score_network_by_plate",
+]
 
 Doubles = npt.NDArray[np.float64]
 _FIELDS, _LOG_PROBS = "left_out/fields", "left_out/log_probs"
@@ -78,18 +86,31 @@ def exclude_plates(data: PreparedData, seed: int = 0) -> Iterator[PreparedData]:
     Raises:
         LeighError: There is one plate only, or the other plates do not have each class.
     """
-    split = data.table[Metadata.SPLIT]
-    known = data.table.assign(
-        **{Metadata.CONDITION: data.table[Metadata.CONDITION].where(split.isin(["train", "val"]) & (data.labels >= 0))}
-    )
+    classes = data.table[Metadata.CONDITION].where(data.labels >= 0)
+    for split in leave_out_splits(data.table.assign(**{Metadata.CONDITION: classes}), seed):
+        yield redivide(data, split)
+
+
+def leave_out_splits(table: pd.DataFrame, seed: int = 0) -> "Iterator[pd.Series[str]]":
+    """The split for each plate with training or validation wells in which these are the test part.
+
+    Args:
+        table: Image table with its split; rows without a class take no part.
+        seed: Seed of the division of the other plates.
+
+    Raises:
+        LeighError: There is one plate only, or the other plates do not have each class.
+    """
+    learned = table[Metadata.SPLIT].isin(["train", "val"])
+    known = table.assign(**{Metadata.CONDITION: table[Metadata.CONDITION].where(learned)})
     plates = known.loc[known[Metadata.CONDITION].notna(), Metadata.PLATE].nunique()
     if plates < 2:
         raise LeighError(
-            f"The training and validation wells are on {plates} plate, and none can be left out of one; give images "
-            "of several plates, or judge by well."
+            f"the training and validation wells are on {plates} plate, and none can be left out of one; give images "
+            "of several plates."
         )
     for number in range(1, plates + 1):
-        yield redivide(data, fold_split(known, number, "all", "plate", seed))
+        yield fold_split(known, number, "all", "plate", seed)
 
 
 def score_baselines_by_plate(data: PreparedData, seed: int = 0) -> dict[str, dict[str, float]]:

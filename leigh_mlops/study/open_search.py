@@ -48,7 +48,7 @@ from leigh_mlops.study.supervisor import Supervisor
 from leigh_mlops.study.trial_notes import ended_note
 from leigh_mlops.study.trial_pictures import log_trial_pictures
 from leigh_mlops.tracking import BEST_MODEL, LAST_MODEL, NO_WHEEL, Run, Store, StoreUnavailableError, revision
-from leigh_mlops.training import is_adapted, load_trained_network
+from leigh_mlops.training import PreparedData, is_adapted, load_trained_network
 from leigh_mlops.trials import Trial, collect_trials
 
 __all__ = ["NoNetworkError", "OpenSearch", "SearchResult"]
@@ -243,7 +243,8 @@ class OpenSearch:
     ) -> dict[str, float]:
         """Train the winner's configuration without each plate; its predictions become part of its package.
 
-        A search that was interrupted finds them in its folder.
+        A search that was interrupted finds them in its folder. A configuration that can't be trained so is reported,
+        and registered without them.
         """
         if self.options.judge_by != "plate" or package.model.task != "classify":
             return {}
@@ -251,22 +252,28 @@ class OpenSearch:
         if file.exists():
             arrays = read_arrays(file)
         else:
-            scored = score_network_by_plate(
-                space.family,
-                TrainingSettings.from_flat(trial.config),
-                data,
-                metric=space.metric,
-                mode=space.mode,
-                seed=self.options.seed,
-                report=lambda plate: steps.begin(f"{trial.name} trained without plate {plate}"),
-            )
-            arrays = scored.to_arrays()
+            try:
+                arrays = self._train_without_plates(space, trial, data, steps).to_arrays()
+            except LeighError as error:
+                self.console.print(f"{trial.name} is not judged by plate: {error}", style="bold", markup=False)
+                return {}
             write_arrays(file, arrays)
         package.arrays |= arrays
         left_out = LeftOut.from_arrays(arrays)
         scores = {} if left_out is None else left_out.scores(data)
         run.log_metrics({f"val/{name}": value for name, value in scores.items()}, at=at)
         return scores
+
+    def _train_without_plates(self, space: SearchSpace, trial: Trial, data: PreparedData, steps: Steps) -> LeftOut:
+        return score_network_by_plate(
+            space.family,
+            TrainingSettings.from_flat(trial.config),
+            data,
+            metric=space.metric,
+            mode=space.mode,
+            seed=self.options.seed,
+            report=lambda plate: steps.begin(f"{trial.name} trained without plate {plate}"),
+        )
 
     def _log_networks(
         self, space: SearchSpace, trial: Trial, run: Run, package: ModelPackage, *, last: bool = True

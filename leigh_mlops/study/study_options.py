@@ -15,6 +15,7 @@ from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.run_notes import search_note
 from leigh_mlops.settings import SearchSpace, parse_settings
 from leigh_mlops.study.champion import JUDGES
+from leigh_mlops.study.left_out_plates import leave_out_splits
 from leigh_mlops.study.prepare import DataSource
 from leigh_mlops.tracking import revision
 from leigh_mlops.training import PreparedData
@@ -69,19 +70,15 @@ class StudyOptions:
             raise LeighError(f"--keep-checkpoints {self.checkpoints!r} is unknown; choose one of {choices}.")
 
     def check_judge(self, table: pd.DataFrame) -> None:
-        """Refuse an unknown unit of the comparison, and plates where the training and validation wells are on one.
+        """Refuse an unknown unit of the comparison, and plates of which one can't be left out.
 
         Raises:
-            LeighError: The unit is unknown, or there is a single plate.
+            LeighError: The unit is unknown, or the plates that are left lack a class, or wells of it to divide.
         """
         if self.judge_by not in JUDGES:
             raise LeighError(f"--judge-by {self.judge_by!r} is unknown; choose one of {', '.join(JUDGES)}.")
-        plates = table.loc[table[Metadata.SPLIT].isin(["train", "val"]), Metadata.PLATE].nunique()
-        if self.judge_by == "plate" and plates < 2:
-            raise LeighError(
-                "--judge-by plate needs training and validation wells on two plates or more, and all are on one; "
-                "give images of further plates, or leave it out."
-            )
+        if self.judge_by == "plate":
+            _require_plates(table, self.seed)
 
     def check_line(self) -> None:
         """Refuse a first part of names that the registry does not take.
@@ -146,3 +143,25 @@ class StudyOptions:
             settings.get("checkpoints", "best"),
             settings.get("judge_by", "well"),
         )
+
+
+def _require_plates(table: pd.DataFrame, seed: int) -> None:
+    """Refuse plates of which one can't be left out of the training.
+
+    Raises:
+        LeighError: All wells, or all of a class, are on one plate, or the other plates can't be divided.
+    """
+    learned = table[table[Metadata.SPLIT].isin(["train", "val"])]
+    counts = learned.groupby(Metadata.CONDITION)[Metadata.PLATE].nunique()
+    if (counts < 2).any():
+        which = "all are" if learned[Metadata.PLATE].nunique() < 2 else f"those of class {counts.idxmin()!r} are"
+        raise LeighError(
+            f"--judge-by plate needs training and validation wells of each class on two plates or more, and {which} "
+            "on one; give images of further plates, or leave it out."
+        )
+    try:
+        list(leave_out_splits(table, seed))
+    except LeighError as error:
+        raise LeighError(
+            f"--judge-by plate leaves out each plate in turn, but {str(error).rstrip('.')}, or leave it out."
+        ) from None

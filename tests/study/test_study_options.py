@@ -3,10 +3,12 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.events import Opened
+from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.settings import SearchSpace
 from leigh_mlops.study.prepare import DataSource
 from leigh_mlops.study.study_options import StudyOptions
@@ -62,3 +64,27 @@ def test_a_line_that_the_registry_does_not_take_is_refused() -> None:
     StudyOptions(DataSource(None), [SPACE], line="mito-2").check_line()
     with pytest.raises(LeighError, match=r"--name 'a/b' is not a valid name; use letters"):
         StudyOptions(DataSource(None), [SPACE], line="a/b").check_line()
+
+
+def wells(*plates: str, splits: tuple[str, ...] = ("train", "train", "val")) -> pd.DataFrame:
+    """Three wells of a class on each plate, such as ``DS/P1``."""
+    rows = [(*name.split("/"), f"A{number:02d}", split) for name in plates for number, split in enumerate(splits, 1)]
+    return pd.DataFrame(rows, columns=[Metadata.CONDITION, Metadata.PLATE, Metadata.WELL, Metadata.SPLIT])
+
+
+def test_a_plate_is_left_out_only_where_the_others_hold_each_class() -> None:
+    options = StudyOptions(DataSource(None), [SPACE], judge_by="plate")
+    both = wells("DS/P1", "WT/P1", "DS/P2", "WT/P2")
+    options.check_judge(both)
+    with pytest.raises(LeighError, match="wells of each class on two plates or more, and all are on one; give images"):
+        options.check_judge(wells("DS/P1", "WT/P1"))
+    lacking = wells("DS/P1", "WT/P1", "WT/P2", "WT/P3")
+    with pytest.raises(LeighError, match="and those of class 'DS' are on one; give images of further plates"):
+        options.check_judge(lacking)
+    tested = both.assign(**{Metadata.SPLIT: both[Metadata.SPLIT].mask(both.index < 3, "test")})
+    with pytest.raises(LeighError, match="those of class 'DS'"):
+        options.check_judge(tested)
+    few = pd.concat([wells("DS/P1", splits=("train",)), wells("WT/P1", "DS/P2", "WT/P2")])
+    with pytest.raises(LeighError, match=r"but class 'DS' has 1 well outside of fold 2, .* or leave it out\.$"):
+        options.check_judge(few.reset_index(drop=True))
+    replace(options, judge_by="well").check_judge(lacking)
