@@ -117,12 +117,13 @@ def score_baselines_by_plate(data: PreparedData, seed: int = 0) -> dict[str, dic
     """Scores ``plates/…`` of ``baseline`` and ``position``, fitted once for each plate that is left out.
 
     Returns:
-        Empty where no plate can be left out.
+        Empty where no plate can be left out, or the starting weights have seen the wells of each.
     """
     found: dict[str, list[LeftOut]] = {}
     try:
         for divided in exclude_plates(data, seed):
-            rows = divided.rows("test")
+            if not len(rows := divided.rows("test")) or not len(divided.rows("val")):
+                continue
             for name, log_probs in fit_baselines(divided, seed).log_probs(divided, rows).items():
                 found.setdefault(name, []).append(LeftOut.of_rows(divided, rows, log_probs))
     except LeighError:
@@ -142,7 +143,8 @@ def score_network_by_plate(
 ) -> LeftOut:
     """Train a configuration without each plate in turn, and predict the plate's training and validation wells.
 
-    The epoch is chosen on validation wells of the other plates.
+    The epoch is chosen on validation wells of the other plates. Wells that the starting weights have seen are not
+    predicted; nor is a plate without others, or where they leave no validation well.
 
     Args:
         family: A key of ``MODELS``.
@@ -154,15 +156,20 @@ def score_network_by_plate(
         report: Takes the name of each plate before it is left out.
 
     Raises:
-        LeighError: As :func:`exclude_plates`, or as :func:`run_trial`.
+        LeighError: As :func:`exclude_plates` or :func:`run_trial`, or no plate can be predicted.
     """
     parts = []
     for divided in exclude_plates(data, seed):
         rows = divided.rows("test")
-        if len(rows):
+        if len(rows) and len(divided.rows("val")):
             report(str(divided.table[Metadata.PLATE].iloc[rows[0]]))
             _, outputs = fit_and_predict(family, settings, divided, metric=metric, mode=mode, seed=seed)
             parts.append(LeftOut.of_rows(divided, outputs.rows, outputs.values))
+    if not parts:
+        raise LeighError(
+            "the starting weights have seen the wells of every plate that could be left out; start from others, or "
+            "leave --judge-by out."
+        )
     return _join(parts)
 
 

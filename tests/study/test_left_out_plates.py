@@ -98,3 +98,25 @@ def test_each_square_of_a_field_has_predictions_of_its_own(data: PreparedData) -
     # Fields as a whole keep the key of packages that were stored before.
     assert LeftOut.of_rows(squares, np.array([4]), log_probs[:1]).keys == data.cache.digests[4]
     assert not len(LeftOut.of_rows(whole, rows, log_probs).match(squares)[0])
+
+
+def test_plates_that_the_starting_weights_have_seen_are_not_left_out(
+    data: PreparedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    several = on_plates(data, 2)
+    settings = TrainingSettings.from_flat({"epochs": 1, "batch_size": 4, **COMPACT})
+    digests, none = several.cache.digests, np.zeros(0, np.uint64)
+    plates = several.table[Metadata.PLATE].to_numpy(str)
+
+    def start_from(trained: np.ndarray, chosen: np.ndarray) -> None:
+        monkeypatch.setattr("leigh_mlops.training.cross_validation.initial_weight_digests", lambda _: (trained, chosen))
+
+    start_from(none, digests[plates == "P0"])
+    left_out = score_network_by_plate("resnext", settings, several, metric="val/log_loss")
+    assert set(plates[left_out.match(several)[0]]) == {"P1"}
+    assert score_baselines_by_plate(several)["baseline"]["plates/plates"] == 1
+    for seen in ((digests[several.rows("train")], digests), (digests, none)):
+        start_from(*seen)
+        with pytest.raises(LeighError, match="the starting weights have seen the wells of every plate"):
+            score_network_by_plate("resnext", settings, several, metric="val/log_loss")
+        assert score_baselines_by_plate(several) == {}
