@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from leigh_mlops.job_columns import JobColumn
-from leigh_mlops.plates import plate_shape
+from leigh_mlops.plates import plate_shape, well_name
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.scores.heatmap_clusters import MIN_MAPS, cluster_heatmaps, find_enrichments
 from leigh_mlops.screening.well_table import WELL_COLUMNS
@@ -45,18 +45,28 @@ def cluster_table(fields: pd.DataFrame, maps: FieldMaps) -> pd.DataFrame:
     if JobColumn.PREDICTED in known:
         for name, own in known.groupby(JobColumn.PREDICTED, sort=True):
             if len(own) >= MIN_MAPS:
-                rows += _describe_clusters(str(name), own, np.array([maps[field] for field in own[JobColumn.FIELD]]))
+                heatmaps = np.array([maps[field] for field in own[JobColumn.FIELD]])
+                rows += _describe_clusters(str(name), own, heatmaps, _plate_shapes(fields))
     return pd.DataFrame(rows, columns=CLUSTER_COLUMNS)
 
 
-def _describe_clusters(name: str, own: pd.DataFrame, maps: npt.NDArray[np.float64]) -> list[dict[str, object]]:
+def _plate_shapes(fields: pd.DataFrame) -> dict[str, tuple[int, int]]:
+    """Rows and columns of each plate, from all its wells: those with heatmaps may leave its rim out."""
+    if not {Metadata.ROW, Metadata.COLUMN} <= set(fields):
+        return {}
+    by_plate = fields.groupby(fields[Metadata.PLATE].astype(str))
+    return {str(name): plate_shape(rows[Metadata.ROW], rows[Metadata.COLUMN]) for name, rows in by_plate}
+
+
+def _describe_clusters(
+    name: str, own: pd.DataFrame, maps: npt.NDArray[np.float64], shapes: Mapping[str, tuple[int, int]]
+) -> list[dict[str, object]]:
     found = pd.Series(cluster_heatmaps(maps), own.index)
     wells = own.drop_duplicates(WELL_COLUMNS).set_index(WELL_COLUMNS)
     of_wells = found.groupby([own[key] for key in WELL_COLUMNS]).agg(lambda each: each.mode().iloc[0])
     clusters = of_wells.loc[wells.index].to_numpy(np.int64)
-    enriched = [
-        each for each in find_enrichments(clusters, _position_groups(wells.reset_index())) if each.q < ENRICHMENT_FDR
-    ]
+    groups = _position_groups(wells.reset_index(), shapes)
+    enriched = [each for each in find_enrichments(clusters, groups) if each.q < ENRICHMENT_FDR]
     rows: list[dict[str, object]] = []
     for number in sorted(set(found)):
         about: dict[str, object] = {
@@ -75,16 +85,18 @@ def _describe_clusters(name: str, own: pd.DataFrame, maps: npt.NDArray[np.float6
     return rows
 
 
-def _position_groups(wells: pd.DataFrame) -> dict[str, npt.NDArray[np.bool_]]:
+def _position_groups(
+    wells: pd.DataFrame, shapes: Mapping[str, tuple[int, int]]
+) -> dict[str, npt.NDArray[np.bool_]]:
     """Rows, columns, edges and plates with at least three wells, but not all; shape (W,) each."""
     groups: dict[str, npt.NDArray[np.bool_]] = {}
     plates = wells[Metadata.PLATE].astype(str).to_numpy(object)
     for plate in sorted(set(plates)):
         groups[f"plate {plate}"] = plates == plate
-    if {Metadata.ROW, Metadata.COLUMN} <= set(wells):
+    if shapes:
         rows, columns = (wells[name].to_numpy(np.int64) for name in (Metadata.ROW, Metadata.COLUMN))
-        n_rows, n_columns = plate_shape(rows, columns)
-        groups |= {f"row {chr(64 + row) if row <= 26 else row}": rows == row for row in np.unique(rows)}
+        last_rows, last_columns = np.array([shapes[plate] for plate in plates]).T
+        groups |= {f"row {well_name(int(row), 1)[:-2]}": rows == row for row in np.unique(rows)}
         groups |= {f"column {column}": columns == column for column in np.unique(columns)}
-        groups["edge"] = np.isin(rows, (1, n_rows)) | np.isin(columns, (1, n_columns))
+        groups["edge"] = (rows == 1) | (rows == last_rows) | (columns == 1) | (columns == last_columns)
     return {name: there for name, there in groups.items() if _MIN_GROUP <= there.sum() < len(there)}

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 
 from leigh_mlops.jobs.reporting.cluster_sentences import describe_clusters
+from leigh_mlops.plates import well_name
 from leigh_mlops.screening.map_clusters import CLUSTER_COLUMNS, cluster_table
 
 
@@ -46,3 +47,39 @@ def test_without_maps_there_is_no_table() -> None:
     assert cluster_table(fields, {}).empty
     assert cluster_table(fields.drop(columns="predicted"), maps).empty
     assert describe_clusters({}, "") == []
+
+
+def rim_plates() -> tuple[pd.DataFrame, dict[str, list[list[float]]]]:
+    """Fields of one 384-well and one 1536-well plate, whose heatmaps lie in a corner on the rim of the former.
+
+    The last two columns of the former are of another class, and have no heatmaps.
+    """
+    rng, rows, maps = np.random.default_rng(0), [], {}
+    y, x = np.indices((16, 16))
+    for name, row, column in (
+        *(("P", row, column) for row in (8, 16) for column in range(3, 23)),
+        *(("Q", row, column) for row in (16, 28) for column in range(3, 23)),
+    ):
+        field, rim = f"{name}_{row}_{column}", name == "P" and row == 16
+        cy, cx = (2, 2) if rim else (9, 9)
+        heat = np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / rng.uniform(6, 10)) + rng.normal(0, 0.02, (16, 16))
+        maps[field] = heat.tolist()
+        rows.append((name, well_name(row, column), row, column, field, "DS"))
+    others = [("P", well_name(row, 24), row, 24, f"P_{row}_24", "WT") for row in (1, 2)]
+    names = ["Metadata_Plate", "Metadata_Well", "Metadata_Row", "Metadata_Col", "field", "predicted"]
+    return pd.DataFrame([*rows, *others], columns=names), maps
+
+
+def test_the_rim_is_that_of_each_plate() -> None:
+    fields, maps = rim_plates()
+    positions = cluster_table(fields, maps).set_index("position")
+    assert positions.loc["edge", "wells_there"] == positions.loc["edge", "of_wells_there"] == 20
+    assert "row P" in positions.index
+    within = fields[~fields["Metadata_Row"].isin([16])].assign(predicted="DS")
+    assert cluster_table(within, maps)["position"].isna().all()
+
+
+def test_rows_beyond_z_have_two_letters() -> None:
+    fields, maps = rim_plates()
+    moved = fields.replace({"Metadata_Row": {8: 1, 16: 27}}).assign(Metadata_Plate="Q")
+    assert "row AA" in cluster_table(moved[moved["field"].str.startswith("P")], maps)["position"].tolist()
