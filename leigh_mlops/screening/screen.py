@@ -83,7 +83,7 @@ class Screen:
         confounds: Scores of the model, and of each thing beside it that may predict the class, see `confound_table`.
         flags: Number of flagged fields.
         is_classified: Whether there are fields, and a model that classifies them.
-        unused: Number of fields that are excluded, out of focus or empty.
+        out: Whether each field is left out of all scores: excluded, out of focus or empty; empty if nothing is scored.
         reference: The diseased and the healthy class; None if there is no rescue.
         plate_flags: Flags of each plate.
         controls: Number of control wells that the model has seen.
@@ -105,7 +105,7 @@ class Screen:
     confounds: dict[str, Any] = field(default_factory=dict)
     flags: FlagCounts = field(default_factory=FlagCounts)
     is_classified: bool = False
-    unused: int = 0
+    out: "pd.Series[bool]" = field(default_factory=lambda: pd.Series(dtype=bool))
     reference: ReferenceClasses | None = None
     plate_flags: Mapping[str, PlateFlags] = field(default_factory=dict)
     controls: ControlCounts = field(default_factory=ControlCounts)
@@ -184,7 +184,7 @@ def screen(
         confounds=confound_table(fields, well_compounds(fields).isna() & ~out, package),
         flags=count_flags(flags),
         is_classified=True,
-        unused=int(out.sum()),
+        out=out,
         reference=reference,
         sets=sets,
     )

@@ -136,7 +136,7 @@ def test_a_well_s_score_is_the_median_of_the_fields_that_count(package: ModelPac
     assert after["probability_WT"] == pytest.approx(1 / (1 + math.exp(-healthy)))
     assert math.isnan(after["rescue_low"])
     assert found.fields["trust"].value_counts().to_dict() == {"": len(fields) - 1, "defocus": 1}
-    assert found.unused == 2
+    assert found.out.sum() == 2
 
 
 def test_a_new_plate_flags_none_of_its_fields(package: ModelPackage) -> None:

@@ -114,7 +114,7 @@ def write_outputs(
     verdicts = counterfactual_table(screened.fields, collect_textures(out), package)
     _write_or_remove(verdicts, out / "counterfactuals.csv")
     method, maps = collect_maps(out)
-    clusters = cluster_table(screened.fields, maps)
+    clusters = cluster_table(screened.fields, _drop_maps(maps, screened))
     _write_or_remove(clusters, out / "clusters.csv")
     tables = job_tables(screened, failures, _read_methods(out / "methods.csv"), verdicts, clusters)
     if row_count(tables.fields):
@@ -135,6 +135,12 @@ def write_outputs(
         clusters=describe_clusters(tables.clusters, map_title(method) or method),
     )
     write_job_report(out / "report", build_report(out, tables, package, job, findings))
+
+
+def _drop_maps(maps: FieldMaps, screened: Screen) -> FieldMaps:
+    """Leave out the maps of fields that count nowhere: what an empty or blurred field shows is no strategy."""
+    out = set(screened.fields.loc[screened.out.index[screened.out], JobColumn.FIELD])
+    return {name: each for name, each in maps.items() if name not in out}
 
 
 def _read_methods(path: Path) -> list[dict[str, Any]]:

@@ -170,7 +170,7 @@ def _describe_calibration(calibration: dict[str, Any] | None) -> Iterator[str]:
 
 
 def _describe_unused_fields(screened: Screen) -> Iterator[str]:
-    if left := screened.unused:
+    if left := int(screened.out.sum()):
         is_ = "is" if left == 1 else "are"
         yield (
             f"{left} of {format_count(len(screened.fields), 'field')} {is_} left out of every score "

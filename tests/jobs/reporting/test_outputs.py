@@ -155,6 +155,26 @@ def test_a_blind_test_stands_in_the_report_once_people_took_it(tmp_path: Path, p
     assert 'href="../blind/result.json"' in page.read_text()
 
 
+def test_maps_of_fields_that_are_left_out_are_no_cluster(tmp_path: Path, package: ModelPackage) -> None:
+    rng = np.random.default_rng(0)
+    y, x = np.indices((16, 16))
+    table = explained(tmp_path).assign(predicted="DS", probability_DS=1.0, probability_TT=0.0)
+    blurred = np.arange(len(table)) % 4 == 0
+
+    def draw(centre: int) -> list[list[float]]:
+        heat = np.exp(-((y - centre) ** 2 + (x - centre) ** 2) / rng.uniform(6, 10)) + rng.normal(0, 0.02, (16, 16))
+        return heat.tolist()
+
+    maps = [{"method": "occlusion", "values": draw(2 if each else 9)} for each in blurred]
+    records = [done(name) | {"map": each} for name, each in zip(table["field"], maps, strict=True)]
+    leave(tmp_path, "a.json", *records)
+    write_outputs(tmp_path, table, NONE, package, JOB)
+    assert pd.read_csv(tmp_path / "clusters.csv")["fields"].tolist() == [18, 6]
+    flags = np.where(blurred, "out of focus (DAPI)", "")
+    write_outputs(tmp_path, table.assign(Metadata_Flags=flags), NONE, package, JOB)
+    assert pd.read_csv(tmp_path / "clusters.csv")["fields"].tolist() == [18]
+
+
 def test_a_job_without_fields_leaves_its_failures(tmp_path: Path, package: ModelPackage) -> None:
     nothing, failures = build_tables(tmp_path, pd.DataFrame([row()]))
     write_outputs(tmp_path, nothing, failures, package, JOB)

@@ -99,7 +99,7 @@ def test_confounds_calibration_and_unused_fields() -> None:
     )
     assert "so it could not be calibrated." in said(replace(SCREEN, calibration=calibration | {"temperature": 1}))
     assert "2 of 40 fields are left out of every score (excluded, out of focus or empty)." in said(
-        replace(SCREEN, unused=2)
+        replace(SCREEN, out=pd.Series([True, False, True]))
     )
 
 
