@@ -11,6 +11,7 @@ from benchmarks.nights.server import Point, RunRecord
 
 __all__ = ["calm_facts", "expected_epochs", "find_faults", "find_seed_faults", "read_night"]
 
+_TAGS_BY_CHANCE = ("search",)
 _NAME = f"{OPTIONS.line}-autoencoder"
 
 
@@ -30,7 +31,7 @@ def read_night(night: Night) -> dict[str, Any]:
         "kept": {run.name: _values(run, METRIC) for run in trials},
         "single": {run.name: _count_points(run) for run in runs},
         "params": {run.name: run.params for run in trials},
-        "tags": {run.name: sorted(run.tags.keys()) for run in runs},
+        "tags": {run.name: _tag_values(run, names) for run in runs},
         "files": {run.name: sorted(run.files) for run in runs},
         "winner": [run.name for run in trials if run.tags.get("winner")],
         "networks": sorted(ready),
@@ -38,6 +39,11 @@ def read_night(night: Night) -> dict[str, Any]:
         "aliases": {} if model is None else dict.fromkeys(sorted(model.aliases), versions),
         "left on the disk": sorted(name for name in night.disk.files if not name.endswith(".lock")),
     }
+
+
+def _tag_values(run: RunRecord, names: Mapping[str, str]) -> dict[str, str]:
+    """Tags with names in place of runs' ids, and without the values that chance decides."""
+    return {key: "" if key in _TAGS_BY_CHANCE else names.get(value, value) for key, value in run.tags.items()}
 
 
 def _values(run: RunRecord, metric: str) -> list[tuple[int, str]]:

@@ -121,8 +121,3 @@ class Night:
         """Wait, and free the disk."""
         self.world.pause(self._dice.uniform(0, _LONGEST_WAIT_S))
         self.world.outages.pop(Fault.FULL, None)
-
-    @property
-    def leftovers(self) -> list[str]:
-        """Files that lie in the state folder."""
-        return sorted(self.disk.files)

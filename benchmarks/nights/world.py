@@ -14,7 +14,7 @@ from greenlet import getcurrent, greenlet
 from benchmarks.nights.faults import Fault
 from leigh_mlops.errors import StoppedError
 
-__all__ = ["Killed", "Thread", "World"]
+__all__ = ["Killed", "Thread", "World", "describe"]
 
 _BEGIN = 1.8e9
 _MOST_STEPS = 20_000

@@ -32,6 +32,17 @@ def test_no_schedule_of_faults_loses_or_doubles_anything() -> None:
     assert {seed: faults for seed in SEEDS if (faults := find_seed_faults(seed))} == {}
 
 
+@pytest.mark.parametrize("tag", ["decision", "mlflow.parentRunId"])
+def test_a_tag_with_another_value_is_found(tag: str) -> None:
+    night = Night(0, {})
+    night.play()
+    assert find_faults(read_night(night), calm_facts()) == []
+    (winner,) = (run for run in night.server.runs.values() if run.tags.get("winner"))
+    winner.tags[tag] = "another"
+    (fault,) = find_faults(read_night(night), calm_facts())
+    assert fault.startswith(f"tags of {winner.name} of {tag}: another instead of ")
+
+
 def test_every_kind_of_fault_happens() -> None:
     assert {kind for seed in SEEDS for kind in draw_faults(seed).values()} == set(Fault)
 
