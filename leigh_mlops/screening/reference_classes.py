@@ -47,10 +47,8 @@ class ReferenceClasses:
 
     @property
     def is_to_health(self) -> bool:
-        """Return whether the target is healthy: a healthy class, a control of a rescue, or requested as such."""
-        if self.rule == ReferenceRule.CONTROLS:
-            return self.target != _POISONED
-        return self.rule != ReferenceRule.ONLY_CLASSES
+        """Return whether the target is healthy: never TT, and not what is left where a model has two classes."""
+        return self.target != _POISONED and self.rule != ReferenceRule.ONLY_CLASSES
 
 
 def choose_reference_classes(

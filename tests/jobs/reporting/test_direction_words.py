@@ -19,10 +19,11 @@ def test_rescue_and_health_are_said_of_a_healthy_class_alone() -> None:
     rescued = words_of(ReferenceClasses("DS", "WT", ReferenceRule.DISEASE_AND_HEALTH))
     assert "Rescue (%)" in rescued
     assert "the healthy controls" in rescued
-    poisoned = words_of(ReferenceClasses("DS", "TT", ReferenceRule.CONTROLS))
-    assert "Towards TT (%): 0 is the controls of DS, 100 the controls of TT" in poisoned
-    assert "the interval of its shift towards TT includes 0" in poisoned
-    assert not [word for word in ("rescue", "health", "diseased") if word in poisoned.lower()]
+    for rule in ReferenceRule:
+        poisoned = words_of(ReferenceClasses("DS", "TT", rule))
+        assert "Towards TT (%): 0 is the controls of DS, 100 the controls of TT" in poisoned
+        assert "the interval of its shift towards TT includes 0" in poisoned
+        assert not [word for word in ("rescue", "health", "diseased") if word in poisoned.lower()]
 
 
 def test_which_targets_are_healthy() -> None:
@@ -33,10 +34,12 @@ def test_which_targets_are_healthy() -> None:
         "a healthy one": choose_reference_classes(empty, ["WT", "XX"]),
         "requested": choose_reference_classes(empty, ["A", "B"], target="B"),
         "start requested": choose_reference_classes(empty, ["A", "B"], source="A"),
+        "poisoned": choose_reference_classes(empty, ["DS", "TT"], target="TT"),
         "controls": choose_reference_classes(controls, ["A", "B"]),
     }
     assert {name: each.is_to_health for name, each in found.items() if each is not None} == {
-        "only two classes": False, "a healthy one": True, "requested": True, "start requested": False, "controls": True,
+        "only two classes": False, "a healthy one": True, "requested": True, "start requested": False, "poisoned": False,
+        "controls": True,
     }  # fmt: skip
     healthy = found["a healthy one"]
     assert healthy is not None
