@@ -137,8 +137,13 @@ def _difference(
 
 def _compare_by_plate(package: ModelPackage, other: ModelPackage, champion: Version, at_size: AtSize) -> Decision:
     data = at_size(package.model.spec.image_size)
-    losses = [_plate_losses(each, at_size(each.model.spec.image_size)) for each in (package, other)]
-    plates = sorted(losses[0].keys() & losses[1].keys())
+    predicted = [predict_unseen_plates(each, at_size(each.model.spec.image_size)) for each in (package, other)]
+    # Either may know predictions for fields that the other lacks, and a plate's mean is over its wells.
+    rows, *places = np.intersect1d(predicted[0][0], predicted[1][0], return_indices=True)
+    losses = [
+        _plate_losses(data, rows, log_probs[place]) for (_, log_probs), place in zip(predicted, places, strict=True)
+    ]
+    plates = list(losses[0])
     if len(plates) < 2:
         return Decision(
             False,
@@ -155,9 +160,10 @@ def _compare_by_plate(package: ModelPackage, other: ModelPackage, champion: Vers
     )
 
 
-def _plate_losses(package: ModelPackage, data: PreparedData) -> dict[str, float]:
-    """Mean log loss of the wells of each plate that a package was not trained on."""
-    rows, log_probs = predict_unseen_plates(package, data)
+def _plate_losses(
+    data: PreparedData, rows: npt.NDArray[np.int64], log_probs: npt.NDArray[np.float64]
+) -> dict[str, float]:
+    """Mean log loss of the wells of each plate, for rows (n,) and their log-probabilities (n, K)."""
     plates = data.table[Metadata.PLATE].astype(str).to_numpy(str)[rows]
     losses = {}
     for plate in np.unique(plates):

@@ -156,6 +156,32 @@ def test_versions_are_compared_on_plates_that_neither_has_seen(
     np.testing.assert_allclose(log_probs, predict_rows(fresh, several, rows).values)
 
 
+def test_plates_are_compared_on_the_wells_that_both_versions_predict(
+    store: Store, data: PreparedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plates = ["P1" if int(well[-2:]) % 4 < 2 else "P2" for well in data.wells]
+    several = replace(data, table=data.table.assign(Metadata_Plate=plates))
+    learned = np.concatenate([several.rows("train"), several.rows("val")])
+    right = np.eye(2)[several.labels[learned]]
+    # The champion is worse on each well, but has no predictions for those that are hard for both.
+    hard = np.isin(several.wells[learned], [np.unique(several.wells[plates_rows(several, learned, plate)])[0]
+                                            for plate in ("P1", "P2")])  # fmt: skip
+    ours, theirs = package(several, 0.1), package(several, 3.0)
+    registered(store, theirs, several, monkeypatch)
+    for made, easy, chosen in ((ours, 0.8, np.ones_like(hard)), (theirs, 0.7, ~hard)):
+        likely = np.where(hard, 0.01, easy)[:, None]
+        log_probs = np.log(np.where(right > 0, likely, 1 - likely))[chosen]
+        made.arrays |= LeftOut.of_rows(several, learned[chosen], log_probs).to_arrays()
+    decision = decide_promotion(store, NAME, ours, lambda size: several, "plate")
+    assert decision.promote, decision.reason
+    assert f"log loss {np.log(0.7 / 0.8):+.4g}" in decision.reason
+
+
+def plates_rows(data: PreparedData, rows: np.ndarray, plate: str) -> np.ndarray:
+    """Those of some rows that are on a plate."""
+    return rows[(data.table["Metadata_Plate"].iloc[rows] == plate).to_numpy(bool)]
+
+
 def test_a_champion_that_adapts_to_plates_is_not_compared_without_their_controls(
     store: Store, data: PreparedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
