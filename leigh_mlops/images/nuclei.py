@@ -1,5 +1,6 @@
 """Nuclei of a field as points: their centres and number."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +13,10 @@ Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
 NUCLEAR_STAINS = ("dapi", "hoechst", "draq5", "h2b", "nuclei", "dna")
-"""Words in the names of channels that show nuclei."""
+"""Words in the names of channels that show nuclei; letters alone make a word, so that mtDNA is none of them."""
+
+# Tables of CellProfiler name unchanged images OrigDNA.
+_WORDS = re.compile(rf"(?<![^\W_\d])(?:orig)?(?:{'|'.join(NUCLEAR_STAINS)})(?![^\W_\d])")
 
 _SMOOTHING_PX = 1.0  # noise makes holes and rims, which would count as nuclei
 _REACH_PX = 5  # two maxima closer than that are one nucleus
@@ -25,9 +29,11 @@ def find_nuclear_channel(channels: Sequence[str]) -> int | None:
     Example:
         >>> find_nuclear_channel(["TMRM", "DAPI"]), find_nuclear_channel(["TMRM"])
         (1, None)
+        >>> find_nuclear_channel(["mtDNA", "H2B-mCherry"]), find_nuclear_channel(["mtDNA", "TMRM"])
+        (1, None)
     """
     for number, name in enumerate(channels):
-        if "+" not in name and any(stain in name.casefold() for stain in NUCLEAR_STAINS):
+        if "+" not in name and _WORDS.search(name.casefold()):
             return number
     return None
 

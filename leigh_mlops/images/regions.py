@@ -14,6 +14,7 @@ __all__ = ["combined_members", "fit_thresholds", "image_thresholds", "otsu", "re
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
+# Exact names, unlike those of `find_nuclear_channel`: they name columns, also of stored packages.
 _REGIONS = {"DAPI": "nuclei", "TMRM": "mitochondria"}
 _TEXTURE_PX = 1.0  # the finest structure that an image at this size can hold
 

@@ -30,3 +30,7 @@ def test_a_lone_bright_pixel_is_none() -> None:
 def test_the_stain_of_nuclei_is_known_by_its_name() -> None:
     assert find_nuclear_channel(["TMRM", "DAPI+TMRM", "Hoechst 33342"]) == 2
     assert find_nuclear_channel(["TMRM", "MitoTracker"]) is None
+    for name in ("DNA", "OrigDNA", "ch1_dna", "Hoechst33342", "H2B-mCherry", "DAPI (405)", "nuclei"):
+        assert find_nuclear_channel(["mtDNA", name]) == 1
+    for name in ("mtDNA", "cDNA", "Nucleiform"):
+        assert find_nuclear_channel([name]) is None
