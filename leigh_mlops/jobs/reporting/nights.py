@@ -29,7 +29,7 @@ class Nights:
             ``folder``, ``plate``, number of ``fields`` that were explained, share ``failed`` (of the job), share
             ``flagged`` (of the plate), ``z_prime_log_odds`` of its controls, and share ``believed``, of the job's
             counterfactuals that most independent classifiers take for their target. Shares are 0 to 1; what is not
-            known is NaN.
+            known is NaN. A job of which every field failed has one row without a plate.
         left_out: Folders that hold no finished job, each with the reason.
     """
 
@@ -69,7 +69,6 @@ def _job_rows(folder: Path) -> list[dict[str, Any]]:
     job = json.loads(file.read_text(encoding="utf-8"))
     if not job.get("finished"):
         raise LeighError("its job is not finished")
-    fields = pd.read_parquet(folder / "fields.parquet")
     common = {
         "begun": pd.Timestamp(job.get("begun") or job["ended"]).isoformat(),
         "model": str(job["model"]),
@@ -77,6 +76,9 @@ def _job_rows(folder: Path) -> list[dict[str, Any]]:
         "failed": job["failed"] / max(1, job["fields"]),
         "believed": _believed_share(folder / "counterfactuals.csv"),
     }
+    fields = pd.read_parquet(folder / "fields.parquet")
+    if fields.empty:
+        return [common | {"plate": "", "fields": 0}]
     factors = _control_factors(folder / "plates.csv")
     plates = fields.groupby(fields[Metadata.PLATE].astype(str), sort=True)
     return [

@@ -12,7 +12,7 @@ from leigh_mlops.report.job.html_tables import table_from_columns
 from leigh_mlops.report.job.templating import write_page
 from leigh_mlops.report.sentences import format_count
 from leigh_mlops.report.style import GRID, INK, PALETTE, new_figure, style_axes
-from leigh_mlops.report.table_columns import Columns, float_values, row_count
+from leigh_mlops.report.table_columns import Columns, float_values
 
 __all__ = ["write_trends"]
 
@@ -52,7 +52,9 @@ def write_trends(path: Path, nights: Columns, sentences: Sequence[str]) -> Path:
     """
     jobs = len(set(nights["folder"]))
     first, last = (_day(moment) for moment in (nights["begun"][0], nights["begun"][-1]))
-    plates = f"{format_count(row_count(nights), 'plate')} in {format_count(jobs, 'job')}, {first} to {last}"
+    plates = (
+        f"{format_count(sum(map(bool, nights['plate'])), 'plate')} in {format_count(jobs, 'job')}, {first} to {last}"
+    )
     charts = [_trend_chart(nights, name) for name in _CHARTS if np.isfinite(float_values(nights[name])).any()]
     table = table_from_columns("jobs", "One row for each plate of a job, the newest last", nights)
     return write_page(

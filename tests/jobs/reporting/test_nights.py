@@ -60,6 +60,21 @@ def test_what_is_no_finished_job_is_left_out_with_the_reason(tmp_path: Path) -> 
         collect_nights([foreign])
 
 
+def test_a_night_in_which_every_field_failed_stays(tmp_path: Path) -> None:
+    failed = write_job(tmp_path / "failed", 2, failed=11)
+    pd.DataFrame({"Metadata_Plate": [], "trust": []}).to_parquet(failed / "fields.parquet")
+    for name in ("plates.csv", "counterfactuals.csv"):
+        (failed / name).unlink()
+    nights = collect_nights([write_job(tmp_path / "good", 1), failed])
+    assert nights.left_out == {}
+    assert nights.table["failed"].tolist() == pytest.approx([1 / 11, 1.0])
+    assert nights.table["plate"].tolist() == ["P", ""]
+    for table in (nights.table, nights.table.iloc[1:]):
+        page = write_trends(tmp_path / "t.html", {str(name): table[name].tolist() for name in table}, [])
+        assert f"{len(table) - 1} plate{'s' if len(table) == 1 else ''} in" in page.read_text()
+        assert "<h2>Fields that failed</h2>" in page.read_text()
+
+
 class Tags(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
