@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -80,13 +81,10 @@ class TreatmentActivity:
         by_plate = [moved[self.plates[moved] == plate] for plate in sorted(set(self.plates[moved]))]
         moves = [movement(self.clouds[str(self.plates[own[0]])], self.rows[own]) for own in by_plate]
         counts = np.array([len(own) for own in by_plate], float)
-        lengths = np.full(len(self.plates), np.nan)
-        for plate, cloud in self.clouds.items():
-            lengths[self.plates == plate] = off_axis_lengths(cloud)
         controls = np.flatnonzero(self.source & np.isin(self.plates, self.plates[moved]))
         activity, activity_p = mean_average_precision(self._profiles(moved), self._profiles(controls))
-        longer, p = self._compare(lengths, moved, self.source)
-        usual = float(np.mean(lengths[controls]))
+        longer, p = self._compare(self._lengths, moved, self.source)
+        usual = float(np.mean(self._lengths[controls]))
         return found | {
             "along_axis": float(counts @ [each.along for each in moves] / counts.sum()),
             "off_axis": float(counts @ [each.elsewhere for each in moves] / counts.sum()),
@@ -94,6 +92,14 @@ class TreatmentActivity:
             "activity": activity,
             "activity_p": activity_p,
         }
+
+    @cached_property
+    def _lengths(self) -> Doubles:
+        """Way of each well off the axis, shape (W,), computed once for all treatments; NaN if unknown."""
+        lengths = np.full(len(self.plates), np.nan)
+        for plate, cloud in self.clouds.items():
+            lengths[self.plates == plate] = off_axis_lengths(cloud)
+        return lengths
 
     def _cloud(self, place: int) -> ControlCloud | None:
         """Cloud of a well's plate; None if the well has no place in it."""
