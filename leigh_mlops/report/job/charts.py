@@ -28,7 +28,7 @@ from leigh_mlops.report.style import (
 )
 from leigh_mlops.report.table_columns import Columns, float_values, is_missing, row_count
 
-__all__ = ["PageChart", "curve_charts", "dose_charts", "latent_chart", "strip_chart"]
+__all__ = ["PageChart", "curve_charts", "dose_charts", "latent_chart", "new_axes", "strip_chart"]
 
 WIDTH, SMALL_WIDTH = 8.4, 3.9
 """Inches; a page shows about 90 pixels for each where it has room."""
@@ -72,7 +72,7 @@ def strip_chart(wells: Columns, metric: PlateMetric) -> PageChart | None:
     if not known.any():
         return None
     colours = _label_colours(labels[known])
-    figure, axes = _new_axes(WIDTH, 0.5 * len(colours) + 0.7, x=metric.title)
+    figure, axes = new_axes(WIDTH, 0.5 * len(colours) + 0.7, x=metric.title)
     descriptions = []
     for place, (name, colour) in enumerate(colours.items()):
         own = values[known & (labels == name)]
@@ -116,7 +116,7 @@ def latent_chart(fields: Columns, wells: Columns, hrefs: Sequence[str]) -> PageC
     low, high = low - margin, high + margin
     of_fields, of_wells = (np.clip(each, low, high) for each in places)
     field_labels, well_labels = _labels(fields), _labels(wells)
-    figure, axes = _new_axes(WIDTH, 5.5, x="latent component 1", y="latent component 2")
+    figure, axes = new_axes(WIDTH, 5.5, x="latent component 1", y="latent component 2")
     for name, colour in _label_colours(np.concatenate([field_labels, well_labels])).items():
         _draw_fields(axes, of_fields[(field_labels == name) & np.isfinite(of_fields).all(axis=1)], colour)
         own = (well_labels == name) & np.isfinite(of_wells).all(axis=1)
@@ -157,7 +157,7 @@ def curve_charts(curves: Columns) -> list[PageChart]:
 
 
 def _curve_chart(score: str, parts: Mapping[str, Sequence[tuple[float, float]]]) -> PageChart:
-    figure, axes = _new_axes(SMALL_WIDTH, 2.5, x="epoch")
+    figure, axes = new_axes(SMALL_WIDTH, 2.5, x="epoch")
     texts = []
     for number, (part, points) in enumerate(sorted(parts.items())):
         epochs, values = np.asarray(sorted(points)).T
@@ -196,7 +196,7 @@ def dose_charts(doses: Columns, title: str = "rescue (%)") -> list[PageChart]:
 
 
 def _dose_chart(name: str, rows: Mapping[str, NDArray[np.float64]], title: str) -> PageChart:
-    figure, axes = _new_axes(SMALL_WIDTH, 2.0, x="dose", y=escape_dollars(title))
+    figure, axes = new_axes(SMALL_WIDTH, 2.0, x="dose", y=escape_dollars(title))
     rows = {column: values[np.argsort(rows["dose"])] for column, values in rows.items()}
     dose, rescue = rows["dose"], rows["rescue"]
     ends = [rows.get(end, rescue) for end in ("rescue_low", "rescue_high")]
@@ -221,7 +221,7 @@ def _clip_rescue(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.clip(values, MIN_RESCUE, MAX_RESCUE)
 
 
-def _new_axes(width: float, height: float, *, x: str, y: str = "") -> tuple[Figure, Axes]:
+def new_axes(width: float, height: float, *, x: str, y: str = "") -> tuple[Figure, Axes]:
     """Create transparent axes with grid lines and no frame, so that they read on light and dark pages."""
     figure = new_figure(width, height)
     axes = figure.subplots()

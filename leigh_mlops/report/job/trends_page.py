@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 
-from leigh_mlops.report.job.charts import WIDTH, PageChart
+from leigh_mlops.report.job.charts import WIDTH, PageChart, new_axes
 from leigh_mlops.report.job.html_tables import table_from_columns
 from leigh_mlops.report.job.templating import write_page
 from leigh_mlops.report.sentences import format_count
-from leigh_mlops.report.style import GRID, INK, PALETTE, new_figure, style_axes
+from leigh_mlops.report.style import INK, PALETTE, escape_dollars
 from leigh_mlops.report.table_columns import Columns, float_values
 
 __all__ = ["write_trends"]
@@ -39,6 +39,8 @@ _CHARTS = {
         "Share of the counterfactuals of each job that most independent classifiers take for the target class",
     ),
 }
+_JOB_VALUES = ("failed", "believed")
+"""Columns that each plate of a job repeats."""
 _Z_PRIME_BAR = 0.5
 
 
@@ -75,19 +77,17 @@ def _day(moment: str) -> str:
 def _trend_chart(nights: Columns, name: str) -> PageChart:
     """Draw one column over the times at which the jobs began, with the median of each model as a line."""
     title, unit, description = _CHARTS[name]
+    if name in _JOB_VALUES:
+        nights = _first_rows(nights)
     values = float_values(nights[name])
     moments = [datetime.fromisoformat(moment) for moment in nights["begun"]]
     times = np.asarray(date2num(moments), np.float64)  # type: ignore[no-untyped-call]
     models = np.array([str(model) for model in nights["model"]], object)
-    figure = new_figure(WIDTH, _HEIGHT)
-    figure.patch.set_alpha(0)
-    axes = figure.add_subplot()
-    axes.set_facecolor("none")
-    axes.grid(color=GRID)
+    figure, axes = new_axes(WIDTH, _HEIGHT, x="", y=unit)
     for place, model in enumerate(dict.fromkeys(models)):
         own = (models == model) & np.isfinite(values)
         colour = PALETTE[place % len(PALETTE)]
-        axes.plot(times[own], values[own], "o", color=colour, markersize=5, label=str(model).replace("$", r"\$"))
+        axes.plot(times[own], values[own], "o", color=colour, markersize=5, label=escape_dollars(str(model)))
         if own.any():
             middle = float(np.median(values[own]))
             axes.plot([times[own].min(), times[own].max()], [middle] * 2, color=colour, linewidth=1)
@@ -101,6 +101,14 @@ def _trend_chart(nights: Columns, name: str) -> PageChart:
     locator = AutoDateLocator(maxticks=8)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
-    style_axes(axes, x="", y=unit)
     axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return PageChart(title, figure, f"{description}. Each line is the median of a model's plates.")
+    units = "jobs" if name in _JOB_VALUES else "plates"
+    return PageChart(title, figure, f"{description}. Each line is the median of a model's {units}.")
+
+
+def _first_rows(nights: Columns) -> dict[str, list[object]]:
+    """First row of each job."""
+    first: dict[str, int] = {}
+    for row, folder in enumerate(nights["folder"]):
+        first.setdefault(folder, row)
+    return {name: [values[row] for row in first.values()] for name, values in nights.items()}

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.jobs.reporting.nights import collect_nights
-from leigh_mlops.report.job.trends_page import write_trends
+from leigh_mlops.report.job.trends_page import _trend_chart, write_trends
 from leigh_mlops.trends import trends
 
 SCRIPT = "<script>document.title = 'taken'</script>"
@@ -73,6 +73,21 @@ def test_a_night_in_which_every_field_failed_stays(tmp_path: Path) -> None:
         page = write_trends(tmp_path / "t.html", {str(name): table[name].tolist() for name in table}, [])
         assert f"{len(table) - 1} plate{'s' if len(table) == 1 else ''} in" in page.read_text()
         assert "<h2>Fields that failed</h2>" in page.read_text()
+
+
+def test_a_job_of_many_plates_weighs_as_one(tmp_path: Path) -> None:
+    many = write_job(tmp_path / "many", 1, failed=0)
+    trust = {"Metadata_Plate": ["P1", "P2", "P3"], "trust": ["defocus", "", ""]}
+    pd.DataFrame(trust).to_parquet(many / "fields.parquet")
+    table = collect_nights([many, write_job(tmp_path / "b", 2, failed=11)]).table
+    assert table["failed"].tolist() == [0, 0, 0, 1]
+    columns = {str(name): table[name].tolist() for name in table}
+    for name, points, middle in (("failed", 2, 0.5), ("believed", 2, 0.9), ("flagged", 4, 0.0)):
+        chart = _trend_chart(columns, name)
+        dots, line = chart.figure.axes[0].lines
+        assert len(dots.get_xdata()) == points  # type: ignore[arg-type]
+        assert line.get_ydata() == pytest.approx([middle] * 2)
+        assert f"median of a model's {'plates' if name == 'flagged' else 'jobs'}." in chart.description
 
 
 class Tags(HTMLParser):
