@@ -71,7 +71,8 @@ def plate_metrics(
         PlateMetric(
             JobColumn.OFF_AXIS,
             "Movement elsewhere",
-            f"way from {words.source} in any direction but that to {words.target}, in standard deviations of these",
+            f"way from {words.source} in all directions but that to {words.target}, in standard deviations of control "
+            "wells",
             0,
             _upper_limit(wells, JobColumn.OFF_AXIS),
             digits=1,

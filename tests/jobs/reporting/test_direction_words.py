@@ -19,6 +19,10 @@ def test_rescue_and_health_are_said_of_a_healthy_class_alone() -> None:
     rescued = words_of(ReferenceClasses("DS", "WT", ReferenceRule.DISEASE_AND_HEALTH))
     assert "Rescue (%)" in rescued
     assert "the healthy controls" in rescued
+    assert (
+        "way from the diseased controls in all directions but that to the healthy controls, in standard deviations of "
+        "control wells"
+    ) in rescued
     for rule in ReferenceRule:
         poisoned = words_of(ReferenceClasses("DS", "TT", rule))
         assert "Towards TT (%): 0 is the controls of DS, 100 the controls of TT" in poisoned
