@@ -14,7 +14,7 @@ from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.scores import all_scores
 from leigh_mlops.settings import TrainingSettings
 from leigh_mlops.study.baselines import fit_baselines
-from leigh_mlops.training import Outputs, PreparedData, predict_part, redivide, run_trial
+from leigh_mlops.training import Outputs, PreparedData, fix_adaptation, predict_part, redivide, run_trial
 
 __all__ = [
     "LeftOut",
@@ -144,7 +144,8 @@ def score_network_by_plate(
     """Train a configuration without each plate in turn, and predict the plate's training and validation wells.
 
     The epoch is chosen on validation wells of the other plates. Wells that the starting weights have seen are not
-    predicted; nor is a plate without others, or where they leave no validation well.
+    predicted; nor is a plate without others, or where they leave no validation well. Where ``adaptation``
+    is ``auto``, the undivided data decide for all plates.
 
     Args:
         family: A key of ``MODELS``.
@@ -158,13 +159,18 @@ def score_network_by_plate(
     Raises:
         LeighError: As :func:`exclude_plates` or :func:`run_trial`, or no plate can be predicted.
     """
-    parts = []
+    settings, parts = fix_adaptation(family, settings, data), []
     for divided in exclude_plates(data, seed):
         rows = divided.rows("test")
-        if len(rows) and len(divided.rows("val")):
-            report(str(divided.table[Metadata.PLATE].iloc[rows[0]]))
+        if not len(rows) or not len(divided.rows("val")):
+            continue
+        plate = str(divided.table[Metadata.PLATE].iloc[rows[0]])
+        report(plate)
+        try:
             _, outputs = fit_and_predict(family, settings, divided, metric=metric, mode=mode, seed=seed)
-            parts.append(LeftOut.of_rows(divided, outputs.rows, outputs.values))
+        except LeighError as error:
+            raise LeighError(f"without plate {plate}: {error}") from None
+        parts.append(LeftOut.of_rows(divided, outputs.rows, outputs.values))
     if not parts:
         raise LeighError(
             "the starting weights have seen the wells of every plate that could be left out; start from others, or "

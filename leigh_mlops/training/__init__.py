@@ -1,6 +1,6 @@
 """Prepared data, objectives and the training loop."""
 
-from leigh_mlops.training.adaptation import adapted_batches, is_adapted
+from leigh_mlops.training.adaptation import adapted_batches, fix_adaptation, is_adapted
 from leigh_mlops.training.checkpoint import load_checkpoint, save_checkpoint
 from leigh_mlops.training.cross_validation import divide_folds, initial_weight_digests, redivide
 from leigh_mlops.training.data import PARTS, PreparedData
@@ -25,6 +25,7 @@ __all__ = [
     "divide_folds",
     "fit",
     "inverse_error",
+    "fix_adaptation",
     "is_adapted",
     "load_checkpoint",
     "image_bytes",

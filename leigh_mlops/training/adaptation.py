@@ -9,7 +9,7 @@ from leigh_mlops.models.plate_statistics import measure_statistics, plate_statis
 from leigh_mlops.settings import TrainingSettings
 from leigh_mlops.training.data import PreparedData
 
-__all__ = ["adapted_batches", "is_adapted"]
+__all__ = ["adapted_batches", "fix_adaptation", "is_adapted"]
 
 
 def is_adapted(family: str, settings: TrainingSettings, data: PreparedData) -> bool:
@@ -40,6 +40,16 @@ def is_adapted(family: str, settings: TrainingSettings, data: PreparedData) -> b
             return False
         raise
     return True
+
+
+def fix_adaptation(family: str, settings: TrainingSettings, data: PreparedData) -> TrainingSettings:
+    """Return settings in which ``auto`` is decided, so that divisions of the data are trained as the data are.
+
+    Raises:
+        LeighError: As :func:`is_adapted`.
+    """
+    chosen = "controls" if is_adapted(family, settings, data) else "none"
+    return settings.model_copy(update={"adaptation": chosen})
 
 
 def adapted_batches(model: Network, batches: Iterable[Batch]) -> Iterator[Batch]:

@@ -19,7 +19,7 @@ from leigh_mlops.models import InitialisationReport, Network, build_model, initi
 from leigh_mlops.models.device import default_device
 from leigh_mlops.models.precision import resolve_precision
 from leigh_mlops.settings import TrainingSettings
-from leigh_mlops.training.adaptation import is_adapted
+from leigh_mlops.training.adaptation import fix_adaptation, is_adapted
 from leigh_mlops.training.checkpoint import load_best, load_checkpoint, load_last
 from leigh_mlops.training.cross_validation import divide_folds
 from leigh_mlops.training.data import PreparedData
@@ -108,10 +108,12 @@ def run_trial(
     Raises:
         DivergenceError: The loss is not finite.
         LeighError: The weights to begin with can't be had, the metric is unknown, the folds can't be
-            made, or the trial does not fit into memory.
+            made, a fold lacks controls of a plate to which its network is adapted, or the trial does
+            not fit into memory.
     """
     chosen = torch.device(device) if device else default_device()
     settings = settings.model_copy(update={"precision": resolve_precision(settings.precision, chosen.type)})
+    settings = fix_adaptation(family, settings, data)
     if chosen.type == "cuda":
         available = torch.cuda.get_device_properties(chosen).total_memory
         require_memory(estimate_gpu_memory(family, settings, data, folds), available, str(chosen))
@@ -157,7 +159,7 @@ def _train(
     state.others = tuple(others)
     if checkpoint is not None:
         load_checkpoint(state, checkpoint)
-    (train, val), *further = [_batches(family, settings, data, one) for data, one in zip(divided, seeds, strict=True)]
+    (train, val), *further = _fold_batches(family, settings, divided, seeds)
     yield from fit(
         state,
         train,
@@ -217,6 +219,20 @@ def _batches(
         data.batches("train", scale, settings.batch_size, augmentation=augmentation, seed=seed, controls=controls),
         data.batches("val", scale, settings.batch_size, controls=controls),
     )
+
+
+def _fold_batches(
+    family: str, settings: TrainingSettings, divided: Sequence[PreparedData], seeds: Sequence[int]
+) -> list[tuple[FieldBatches, FieldBatches]]:
+    """Training and validation batches of each fold."""
+    made = []
+    for number, (data, seed) in enumerate(zip(divided, seeds, strict=True), start=1):
+        try:
+            made.append(_batches(family, settings, data, seed))
+        except LeighError as error:
+            which = f"Fold {number} of {len(divided)}: " if len(divided) > 1 else ""
+            raise LeighError(f"{which}{error}") from None
+    return made
 
 
 def predict_part(model: Network, settings: TrainingSettings, data: PreparedData, part: str) -> Outputs:

@@ -15,8 +15,10 @@ from leigh_mlops.study.left_out_plates import (
 )
 from leigh_mlops.training import PreparedData
 from tests.training.conftest import data, shared_plate
+from tests.training.test_adaptation import plates, with_fewest_controls
+from tests.training.test_adaptation import settings as adapted_settings
 
-__all__ = ["data", "shared_plate"]
+__all__ = ["data", "plates", "shared_plate"]
 
 COMPACT = {"architecture.layers": [1, 1, 1, 1], "architecture.groups": 1, "architecture.width_per_group": 8}
 
@@ -120,3 +122,17 @@ def test_plates_that_the_starting_weights_have_seen_are_not_left_out(
         with pytest.raises(LeighError, match="the starting weights have seen the wells of every plate"):
             score_network_by_plate("resnext", settings, several, metric="val/log_loss")
         assert score_baselines_by_plate(several) == {}
+
+
+def test_networks_without_a_plate_adapt_to_plates_as_the_winner_does(plates: PreparedData) -> None:
+    def predicted(adaptation: str) -> np.ndarray:
+        chosen = adapted_settings(adaptation)
+        return score_network_by_plate("resnext", chosen, plates, metric="val/log_loss").log_probs
+
+    none, auto, controls = (predicted(adaptation) for adaptation in ("none", "auto", "controls"))
+    assert not np.allclose(none, controls)
+    # Each of the two is trained on one plate alone, on which auto would not adapt.
+    np.testing.assert_array_equal(auto, controls)
+    few = with_fewest_controls(plates)
+    with pytest.raises(LeighError, match=r"^without plate plate1: plate plate2 has [0-3] fields of negative controls"):
+        score_network_by_plate("resnext", adapted_settings("auto"), few, metric="val/log_loss")

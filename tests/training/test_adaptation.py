@@ -8,7 +8,15 @@ from leigh_mlops.images import open_cache
 from leigh_mlops.plates import DemoDesign, assign_split, find_images, write_demo_plate
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.settings import TrainingSettings
-from leigh_mlops.training import PreparedData, is_adapted, predict, predict_part, run_trial
+from leigh_mlops.training import (
+    PreparedData,
+    divide_folds,
+    fix_adaptation,
+    is_adapted,
+    predict,
+    predict_part,
+    run_trial,
+)
 
 COMPACT = {"architecture.layers": [1, 1, 1, 1], "architecture.groups": 1, "architecture.width_per_group": 8}
 
@@ -34,6 +42,14 @@ def without_controls(data: PreparedData, plate: str) -> PreparedData:
     return replace(data, table=data.table.assign(Metadata_Control=controls))
 
 
+def with_fewest_controls(data: PreparedData) -> PreparedData:
+    """Keep four controls of each plate, all of them in the training: a division that validates one has too few."""
+    table = data.table
+    known = (table[Metadata.CONTROL] == "negcon") & (table[Metadata.SPLIT] == "train")
+    kept = known & (table[known].groupby(Metadata.PLATE).cumcount().reindex(table.index) < 4)
+    return replace(data, table=table.assign(**{Metadata.CONTROL: kept.map({True: "negcon", False: ""})}))
+
+
 def test_auto_adapts_where_several_plates_have_controls(plates: PreparedData) -> None:
     one = replace(plates, table=plates.table.assign(Metadata_Plate="plate1"))
     assert is_adapted("resnext", settings("auto"), plates)
@@ -47,6 +63,19 @@ def test_auto_adapts_where_several_plates_have_controls(plates: PreparedData) ->
     assert not is_adapted("resnext", settings("auto"), lacking)
     with pytest.raises(LeighError, match="plate plate2 has 0 fields of negative controls"):
         is_adapted("resnext", settings("controls"), lacking)
+
+
+def test_auto_is_decided_once_for_all_divisions(plates: PreparedData) -> None:
+    one = replace(plates, table=plates.table.assign(Metadata_Plate="plate1"))
+    assert fix_adaptation("resnext", settings("auto"), plates) == settings("controls")
+    assert fix_adaptation("resnext", settings("auto"), one) == settings("none")
+    assert fix_adaptation("resnext", settings("none"), plates) == settings("none")
+    few = with_fewest_controls(plates)
+    own, *others = divide_folds(few, 3)
+    assert is_adapted("resnext", settings("auto"), own)
+    assert not all(is_adapted("resnext", settings("auto"), each) for each in others)
+    with pytest.raises(LeighError, match=r"^Fold [23] of 3: plate plate[12] has [0-3] fields of negative controls"):
+        next(run_trial("resnext", settings("auto"), few, metric="val/log_loss", folds=3))
 
 
 def test_an_episode_has_one_plate_and_its_controls(plates: PreparedData) -> None:
