@@ -1,7 +1,8 @@
 """Confounds: factors that vary with the class and could be mistaken for it."""
 
+import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.plates.layout import WELL, Floats, labelled_wells, plate_shape, position_features
 
 __all__ = [
+    "chance_auc",
     "position_effects",
     "probe_background",
     "probe_confounds",
@@ -24,6 +26,7 @@ __all__ = [
 REPEATS = 3
 STEADY_WELLS = 1000  # folds of so many wells give steady numbers without being drawn again
 _FIXED_VIEWS = ("stamp",)
+_CHANCE_ERRORS = 1.5 * 2.33  # standard errors of the statistic; 2.33 of a normal distribution leave 1 %
 RINGS = 3  # wells further than this from every edge count as the plate's middle
 MIN_DEGREES_OF_FREEDOM = 5  # fewer degrees of freedom left are too few to estimate the noise
 
@@ -159,7 +162,7 @@ def probe_features(
         seed: Seed of the folds.
 
     Returns:
-        Scores as in :func:`probe_position`.
+        Scores as in :func:`probe_position`, and ``chance_auc``, see :func:`chance_auc`.
     """
     finite = features.astype(float).replace([np.inf, -np.inf], np.nan).dropna(axis=1, how="all").dropna()
     if finite.columns.empty:
@@ -171,7 +174,26 @@ def probe_features(
     if wells.empty:
         return {}
     known = medians.loc[pd.MultiIndex.from_frame(wells[WELL])]
-    return _cross_validate(known.to_numpy(float), _labels(wells), folds, seed, is_map=view in _FIXED_VIEWS)
+    labels = _labels(wells)
+    scores = _cross_validate(known.to_numpy(float), labels, folds, seed, is_map=view in _FIXED_VIEWS)
+    return scores | {"chance_auc": chance_auc(pd.Series(labels).value_counts().tolist())}
+
+
+def chance_auc(wells: Sequence[int]) -> float:
+    """Estimate the AUC that features without any relation to the classes exceed on one of a hundred plates.
+
+    The cross-validated AUC of several features varies by 1.5 times the standard error of Mann and Whitney's statistic
+    (measured on drawn plates, see `benchmarks.shortcuts`). At most 0.95, so that few wells can be told apart at all.
+
+    Args:
+        wells: Number of wells of each class, at least two of them.
+
+    Example:
+        >>> [round(chance_auc([each, each]), 2) for each in (6, 12, 18, 100)]
+        [0.95, 0.92, 0.84, 0.64]
+    """
+    total, least = sum(wells), min(wells)
+    return min(0.95, 0.5 + _CHANCE_ERRORS * math.sqrt((total + 1) / (12 * least * (total - least))))
 
 
 def _drop_small_classes(wells: pd.DataFrame) -> pd.DataFrame:

@@ -186,13 +186,17 @@ def confound_sentences(confounds: Mapping[str, Scores]) -> list[str]:
 
     Args:
         confounds: ``auc`` of ``position``, ``plate``, ``background``, ``density``, ``focus`` and ``stamp``, each if it
-            could be computed.
+            could be computed; of views also ``chance_auc``, which few wells reach by chance.
 
     Example:
         >>> confound_sentences({"position": {"auc": 0.5}, "plate": {"auc": 0.5}, "background": {}})
         []
     """
-    found = {name: scores["auc"] for name, scores in confounds.items() if scores.get("auc", 0.0) > CONFOUNDED_AUC}
+    found = {
+        name: scores["auc"]
+        for name, scores in confounds.items()
+        if scores.get("auc", 0.0) > max(CONFOUNDED_AUC, scores.get("chance_auc", 0.0))
+    }
     sentences = {
         "position": _position_sentence(confounds.get("position")),
         "plate": (

@@ -9,6 +9,7 @@ from leigh_mlops.plates.confounds import (
     position_effects,
     probe_background,
     probe_confounds,
+    probe_features,
     probe_plate,
     probe_position,
 )
@@ -251,3 +252,17 @@ def test_real_plates():
     assert 0.35 < columns["position"]["auc"] < 0.6
     assert columns["plate"]["auc"] == 0.5
     assert probe_confounds(find_images(root / "leigh_ds_wt").table)["position"]["auc"] > 0.9
+
+
+def test_features_by_chance_rarely_exceed_the_auc_of_chance() -> None:
+    wells = pd.DataFrame(
+        {
+            "Metadata_Plate": "P", "Metadata_Well": [f"A{number:02d}" for number in range(16)],
+            "Metadata_Condition": ["DS", "WT"] * 8,
+        }
+    )  # fmt: skip
+    found = [
+        probe_features(wells, pd.DataFrame(np.random.default_rng(seed).normal(size=(16, 3)))) for seed in range(25)
+    ]
+    assert sum(scores["auc"] > 0.8 for scores in found) > sum(scores["auc"] > scores["chance_auc"] for scores in found)
+    assert sum(scores["auc"] > scores["chance_auc"] for scores in found) <= 1

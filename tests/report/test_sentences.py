@@ -153,6 +153,9 @@ def test_without_such_wells_it_is_said():
 def test_confounds_are_named_only_where_they_predict_the_class():
     harmless = {"position": {"auc": 0.5}, "plate": {"auc": 0.5}, "background": {"auc": 0.79}}
     assert confound_sentences(harmless) == []
+    few = {"focus": {"auc": 0.85, "chance_auc": 0.91}}
+    assert confound_sentences({"focus": {"auc": 0.85}})
+    assert confound_sentences(few) == []
     found = confound_sentences({name: {"auc": 0.97} for name in ("position", "plate", "background")})
     assert [sentence.split(" alone")[0] for sentence in found] == [
         "The position on the plate",
