@@ -85,9 +85,7 @@ def _describe_clusters(
     return rows
 
 
-def _position_groups(
-    wells: pd.DataFrame, shapes: Mapping[str, tuple[int, int]]
-) -> dict[str, npt.NDArray[np.bool_]]:
+def _position_groups(wells: pd.DataFrame, shapes: Mapping[str, tuple[int, int]]) -> dict[str, npt.NDArray[np.bool_]]:
     """Rows, columns, edges and plates with at least three wells, but not all; shape (W,) each."""
     groups: dict[str, npt.NDArray[np.bool_]] = {}
     plates = wells[Metadata.PLATE].astype(str).to_numpy(object)

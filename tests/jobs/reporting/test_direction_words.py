@@ -42,8 +42,8 @@ def test_which_targets_are_healthy() -> None:
         "controls": choose_reference_classes(controls, ["A", "B"]),
     }
     assert {name: each.is_to_health for name, each in found.items() if each is not None} == {
-        "only two classes": False, "a healthy one": True, "requested": True, "start requested": False, "poisoned": False,
-        "controls": True,
+        "only two classes": False, "a healthy one": True, "requested": True, "start requested": False,
+        "poisoned": False, "controls": True,
     }  # fmt: skip
     healthy = found["a healthy one"]
     assert healthy is not None
