@@ -12,6 +12,7 @@ from leigh_mlops.images.control_levels import (
     invert_adjustment,
 )
 from leigh_mlops.images.digest import pixel_digest
+from leigh_mlops.images.division import Division, Portion
 from leigh_mlops.images.failure import Failure
 from leigh_mlops.images.field_files import ChannelFiles, FieldFiles, Plane, field_files
 from leigh_mlops.images.intensity import intensity_features
@@ -30,6 +31,7 @@ __all__ = [
     "ChannelFiles",
     "ControlLevel",
     "ControlReference",
+    "Division",
     "Failure",
     "FieldBatches",
     "FieldFiles",
@@ -38,6 +40,7 @@ __all__ = [
     "PixelCache",
     "ControlFields",
     "PixelTransforms",
+    "Portion",
     "QUALITY_NUMBERS",
     "adjust_cache",
     "apply_adjustment",

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from leigh_mlops.images.augmentation import Augmentation, Variation, warp
 from leigh_mlops.images.cache import PixelCache
+from leigh_mlops.images.division import Division, Portion
 from leigh_mlops.images.pixel_transforms import PixelTransforms
 from leigh_mlops.images.scale import IntensityScale
 
@@ -22,18 +23,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Augmentation", "Batch", "FieldBatches", "ControlFields", "derived_seed", "transform_field"]
 
+_ALONE = Division()
+
 
 @dataclass(frozen=True)
 class Batch:
     """Some fields: images (n, C, S, S) float32 in network units, labels (n,), row numbers (n,).
 
     A batch of an episode has fields of one plate, and ``controls`` (m, C, S, S), negative controls of this plate.
+    Where several processes divide a batch, ``portion`` says which of its fields these are.
     """
 
     images: "torch.Tensor"
     labels: "torch.Tensor"
     rows: npt.NDArray[np.int64]
     controls: "torch.Tensor | None" = None
+    portion: Portion | None = None
 
 
 @dataclass(frozen=True)
@@ -85,21 +90,37 @@ class FieldBatches:
         _, counts = np.unique(self.controls.plates[self.rows], return_counts=True)
         return int(np.ceil(counts / self.batch_size).sum())
 
-    def epoch(self, number: int) -> Iterator[Batch]:
+    def epoch(self, number: int, division: Division = _ALONE) -> Iterator[Batch]:
         """The shuffled and augmented batches of one epoch, the same for the same seed and number.
 
-        A last batch of one field is left out, since it has no batch statistics.
+        A last batch of one field is left out, since it has no batch statistics. Of processes that divide the batches
+        each prepares its portion, and a batch that has not enough fields for all of them as a whole.
         """
         rng = np.random.default_rng(derived_seed(self.seed, number))
         order = rng.permutation(len(self.rows))
         if self.controls is not None:
-            return self._episodes(rng, order, self.controls, number)
+            return self._episodes(rng, order, self.controls, number, division)
         drawn = self.augmentation.draw(rng, len(order), self.cache.pixels.shape[-1]) if self.augmentation else None
         parts = [part for part in self._parts() if part.stop - part.start > 1 or len(order) == 1]
-        return run_in_order([partial(self._batch, order[part], part, drawn, number) for part in parts], self.workers)
+        jobs = [partial(self._own_batch, order[part], part.start, drawn, number, division) for part in parts]
+        return run_in_order(jobs, self.workers)
+
+    def _own_batch(
+        self, chosen: npt.NDArray[np.int64], start: int, drawn: Variation | None, number: int, division: Division
+    ) -> Batch:
+        if not division.divides(len(chosen)):
+            return self._batch(chosen, slice(start, start + len(chosen)), drawn, number)
+        own = division.share(len(chosen))
+        batch = self._batch(chosen[own], slice(start + own.start, start + own.stop), drawn, number)
+        return replace(batch, portion=division.portion(len(chosen)))
 
     def _episodes(
-        self, rng: np.random.Generator, order: npt.NDArray[np.int64], controls: ControlFields, number: int
+        self,
+        rng: np.random.Generator,
+        order: npt.NDArray[np.int64],
+        controls: ControlFields,
+        number: int,
+        division: Division,
     ) -> Iterator[Batch]:
         """Batches of one plate each, in random order, with controls of the plate, all of them augmented."""
         plates, episodes = controls.plates[self.rows[order]], []
@@ -112,7 +133,7 @@ class FieldBatches:
         size = self.cache.pixels.shape[-1]
         drawn = self.augmentation.draw(rng, int(places[-1]), size) if self.augmentation else None
         jobs = [
-            partial(self._episode, episodes[episode], int(places[episode]), drawn, number)
+            partial(self._episode, episodes[episode], int(places[episode]), drawn, number, division)
             for episode in rng.permutation(len(episodes))
         ]
         return run_in_order(jobs, self.workers)
@@ -123,13 +144,16 @@ class FieldBatches:
         start: int,
         drawn: Variation | None,
         number: int,
+        division: Division,
     ) -> Batch:
         chosen, controls = episode
-        batch = self._batch(chosen, slice(start, start + len(chosen)), drawn, number)
+        if not division.divides(len(chosen), len(controls)):
+            division = _ALONE
+        batch = self._own_batch(chosen, start, drawn, number, division)
         known = replace(self, rows=controls, labels=np.full(len(controls), -1, np.int64))
-        after = start + len(chosen)
-        shown = known._batch(np.arange(len(controls)), slice(after, after + len(controls)), drawn, number)
-        return replace(batch, controls=shown.images)
+        shown = known._own_batch(np.arange(len(controls)), start + len(chosen), drawn, number, division)
+        portion = batch.portion and division.portion(len(chosen), len(controls))
+        return replace(batch, controls=shown.images, portion=portion)
 
     def by_plate(self) -> "Iterator[tuple[torch.Tensor, FieldBatches]]":
         """Images of the controls of each plate that has rows, and the batches over these rows, none of them augmented.

@@ -8,9 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import torch
 from PIL import Image
 
-from leigh_mlops.images import Augmentation, FieldBatches, IntensityScale, PixelTransforms, open_cache, white_levels
+from leigh_mlops.images import (
+    Augmentation,
+    ControlFields,
+    Division,
+    FieldBatches,
+    IntensityScale,
+    PixelTransforms,
+    open_cache,
+    white_levels,
+)
 from leigh_mlops.images.batches import Batch, run_in_order
 from tests.conftest import table_of
 
@@ -57,6 +67,34 @@ def test_an_epoch_shows_every_field_but_a_last_one_alone(batches: FieldBatches) 
     rows = [row for batch in batches.epoch(0) for row in batch.rows]
     assert len(rows) == len(set(rows)) == 6
     assert [len(batch.rows) for batch in batches] == [3, 3, 1]
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+@pytest.mark.parametrize("plates", [None, [0, 0, 0, 0, 0, 1, 1]])
+def test_processes_divide_each_batch_as_one_would_have_it(
+    batches: FieldBatches, ranks: int, plates: list[int] | None
+) -> None:
+    controls = ControlFields(np.array(plates), {0: np.arange(4), 1: np.array([5, 6])}) if plates else None
+    whole = replace(batches, batch_size=4, augmentation=EVERYTHING, controls=controls)
+    parts = [list(whole.epoch(1, Division(rank, ranks))) for rank in range(ranks)]
+    assert all(batch.portion is None for batch in whole.epoch(1))
+    divided = 0
+    for batch, *portions in zip(whole.epoch(1), *parts, strict=True):
+        groups = [batch.images] if batch.controls is None else [batch.controls, batch.images]
+        if min(map(len, groups)) < ranks:
+            assert all(part.portion is None and torch.equal(part.images, batch.images) for part in portions)
+            continue
+        divided += 1
+        assert torch.equal(torch.cat([part.images for part in portions]), batch.images)
+        assert torch.equal(torch.cat([part.labels for part in portions]), batch.labels)
+        assert np.concatenate([part.rows for part in portions]).tolist() == batch.rows.tolist()
+        seen = torch.cat(groups)
+        for part in portions:
+            own = [part.images] if part.controls is None else [part.controls, part.images]
+            assert part.portion is not None
+            assert (part.portion.seen, part.portion.labelled) == (len(seen), len(batch.rows))
+            assert torch.equal(torch.cat([seen[place] for place in part.portion.places]), torch.cat(own))
+    assert divided
 
 
 @pytest.mark.parametrize("name", ["batches", "deep"])
