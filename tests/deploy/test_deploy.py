@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +17,7 @@ import jsonschema
 import pytest
 import yaml
 
+from leigh_mlops.explain import EXIT_MOST_FAILED
 from tests.deploy import services
 
 ROOT = services.DEPLOY.parent
@@ -203,6 +205,18 @@ def test_the_nightly_job_is_confined_and_never_runs_twice() -> None:
     assert set(NIGHTLY_VARIABLES) <= {each["name"] for each in container["env"]}
 
 
+def test_a_night_whose_fields_mostly_failed_is_not_retried() -> None:
+    spec = cron_job()["spec"]["jobTemplate"]["spec"]
+    most_failed, emptied_node = spec["podFailurePolicy"]["rules"]
+    (container,) = spec["template"]["spec"]["containers"]
+    assert most_failed == {
+        "action": "FailJob",
+        "onExitCodes": {"containerName": container["name"], "operator": "In", "values": [EXIT_MOST_FAILED]},
+    }
+    assert emptied_node["action"] == "Ignore"
+    assert spec["template"]["spec"]["restartPolicy"] == "Never"  # Kubernetes takes no policy with another one
+
+
 def test_the_timer_starts_the_service_that_is_confined() -> None:
     service, timer = (configparser.RawConfigParser(strict=False) for _ in range(2))
     for units in (service, timer):
@@ -214,34 +228,64 @@ def test_the_timer_starts_the_service_that_is_confined() -> None:
     confined = service["Service"]
     assert confined["ExecStart"].endswith("deploy/nightly.sh")
     assert (confined["ProtectSystem"], confined["NoNewPrivileges"]) == ("strict", "true")
+    assert confined["KillMode"] == "mixed"  # else the script and systemd both send SIGTERM to the job
     assert {"MemoryMax", "TasksMax", "User"} <= confined.keys()
+
+
+def write_plates(folder: Path) -> tuple[Path, Path]:
+    """Two plates that are not finished and one that is, and a folder for their results."""
+    results, plates = folder / "results", folder / "plates of today"
+    for each in (results / "done", plates / "a", plates / "done"):
+        each.mkdir(parents=True)
+    (plates / "b.parquet").touch()
+    (results / "done" / "job.json").write_text(json.dumps({"finished": True}, indent=2))
+    return plates, results
+
+
+def start_night(folder: Path, cases: str) -> "subprocess.Popen[bytes]":
+    """Start the nightly script; ``cases`` are those of a shell for the arguments of ``python``."""
+    plates, results = write_plates(folder)
+    (folder / "bin").mkdir()
+    python = folder / "bin" / "python"
+    python.write_text(f'#!/bin/sh\necho "$@" >> {folder}/calls\ncase " $*" in\n{cases}esac\n')
+    python.chmod(0o755)
+    variables = dict(zip(NIGHTLY_VARIABLES, ("models:/m/1", str(plates), str(results)), strict=True))
+    environment = variables | {"PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
+    return subprocess.Popen(["sh", str(services.DEPLOY / "nightly.sh")], env=environment)
+
+
+def read_calls(folder: Path) -> list[str]:
+    calls = (folder / "calls").read_text().splitlines()
+    return [Path(call).name if "leigh_mlops.explain" in call else "trends" for call in calls]
 
 
 @pytest.mark.parametrize(("codes", "ended", "started"), [
     ({}, 0, ["a", "b", "trends"]),
     ({"a": 3}, 3, ["a", "b", "trends"]),
+    ({"a": 1, "b": 3}, 1, ["a", "b", "trends"]),
+    ({"a": 3, "b": 1}, 1, ["a", "b", "trends"]),
     ({"a": 143}, 143, ["a"]),
 ])  # fmt: skip
 def test_a_night_explains_what_is_not_finished(
     tmp_path: Path, codes: dict[str, int], ended: int, started: list[str]
 ) -> None:
-    results, plates, bin_folder = (tmp_path / name for name in ("results", "plates of today", "bin"))
-    for folder in (results / "done", plates / "a", plates / "done", bin_folder):
-        folder.mkdir(parents=True)
-    (plates / "b.parquet").touch()
-    (results / "done" / "job.json").write_text(json.dumps({"finished": True}, indent=2))
-    python = bin_folder / "python"
-    cases = "".join(f"*' --out {results}/{name}') exit {code};;\n" for name, code in codes.items())
-    python.write_text(
-        f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\ncase " $*" in\n{cases.replace(chr(39), chr(34))}esac\n'
-    )
-    python.chmod(0o755)
-    variables = dict(zip(NIGHTLY_VARIABLES, ("models:/m/1", str(plates), str(results)), strict=True))
-    environment = variables | {"PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run(["sh", str(services.DEPLOY / "nightly.sh")], env=environment, check=False)
-    calls = (tmp_path / "calls").read_text().splitlines()
-    assert [Path(call).name if "leigh_mlops.explain" in call else "trends" for call in calls] == started
-    assert done.returncode == ended
+    night = start_night(tmp_path, "".join(f'*"/{name}") exit {code};;\n' for name, code in codes.items()))
+    assert night.wait() == ended
+    assert read_calls(tmp_path) == started
+
+
+def test_a_signal_to_the_script_ends_the_job_and_the_night(tmp_path: Path) -> None:
+    waits = """*"/a") trap 'touch "$0.stopped"; exit 143' TERM; touch "$0.ready"; while :; do sleep 0.05; done;;\n"""
+    night = start_night(tmp_path, waits)
+    ready, stopped = (tmp_path / "bin" / f"python.{state}" for state in ("ready", "stopped"))
+    while not ready.exists():
+        assert night.poll() is None
+        time.sleep(0.02)
+    assert not stopped.exists()
+    night.terminate()
+    assert night.wait() == 143
+    assert stopped.exists()
+    assert read_calls(tmp_path) == ["a"]
 
 
 def test_nothing_runs_as_root() -> None:
