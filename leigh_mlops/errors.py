@@ -7,6 +7,7 @@ import signal
 __all__ = ["LeighError", "StoppedError", "escape_unprintable", "is_disk_full"]
 
 _FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
+_FULL_DATABASE = "database or disk is full"  # SQLite's words
 
 
 class LeighError(ValueError):
@@ -31,7 +32,7 @@ class StoppedError(KeyboardInterrupt):
 
 def is_disk_full(error: BaseException) -> bool:
     """Return whether a full disk caused an error; wrapped errors are recognised by their message."""
-    words = [os.strerror(code) for code in _FULL_ERRNOS]
+    words = [*map(os.strerror, _FULL_ERRNOS), _FULL_DATABASE]
     return any(
         getattr(each, "errno", None) in _FULL_ERRNOS or any(word in str(each) for word in words)
         for each in (error, error.__cause__, error.__context__)

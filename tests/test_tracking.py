@@ -1,3 +1,4 @@
+import errno
 import math
 import os
 import pickle
@@ -239,6 +240,38 @@ def test_a_store_that_stumbles_is_not_one_without_a_champion(store: Store, monke
     with pytest.raises(StoreUnavailableError, match="does not answer") as said:
         store.champion("leigh-resnext")
     assert "secret" not in str(said.value)
+
+
+def missing_package() -> MlflowException:
+    """An error as MLflow raises it where the code of a model can't be imported."""
+    error = MlflowException("Failed to import code model from loader.py.")
+    error.__cause__ = ModuleNotFoundError("No module named 'safetensors'")
+    return error
+
+
+@pytest.mark.parametrize(("error", "kind", "said"), [
+    (missing_package(), LeighError, "can't be imported .No module named 'safetensors'.; install it"),
+    (ModuleNotFoundError("No module named 'boto3'"), LeighError, "No module named 'boto3'"),
+    (MlflowException("(sqlite3.OperationalError) database or disk is full"), StoreUnavailableError, "free space on"),
+    (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), StoreUnavailableError, "free space on"),
+])  # fmt: skip
+def test_neither_a_missing_package_nor_a_full_disk_is_a_silent_store(
+    store: Store, error: Exception, kind: type[LeighError], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object) -> None:
+        raise error
+
+    monkeypatch.setattr(store.client, "get_model_version_by_alias", fail)
+    with pytest.raises(LeighError, match=said) as raised:
+        store.champion("leigh-resnext")
+    assert type(raised.value) is kind  # a silent store is asked again, and a full one, but no package appears
+    assert "does not answer" not in str(raised.value)
+
+
+def test_a_missing_driver_of_a_database_is_no_server_that_is_down() -> None:
+    with pytest.raises(LeighError, match=r"No module named 'MySQLdb'.*install it") as raised:
+        Store.open("mysql://user:word@127.0.0.1:1/runs")
+    assert "start the server" not in str(raised.value)
 
 
 def test_passwords_in_queries_are_hidden() -> None:

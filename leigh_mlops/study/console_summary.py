@@ -141,13 +141,14 @@ def print_resumed(console: Console, opened: Opened, ended: int, trials: int) -> 
 
 def print_undelivered(console: Console, events: int) -> None:
     """Print how many events the store lacks."""
-    console.print(f"{format_count(events, 'event')} wait for the store; --resume delivers them.")
+    wait, them = ("waits", "it") if events == 1 else ("wait", "them")
+    console.print(f"{format_count(events, 'event')} {wait} for the store; --resume delivers {them}.")
 
 
 def _format_elapsed(moment: float) -> str:
     """Describe the time since a moment in words."""
-    minutes = (time.time() - moment) / 60
-    return f"{minutes:.0f} minutes ago" if minutes < 120 else f"{minutes / 60:.0f} hours ago"
+    minutes = round((time.time() - moment) / 60)
+    return f"{format_count(minutes, 'minute')} ago" if minutes < 120 else f"{round(minutes / 60)} hours ago"
 
 
 def print_result(

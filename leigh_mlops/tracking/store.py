@@ -17,7 +17,7 @@ from mlflow.tracking import MlflowClient
 from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from leigh_mlops.errors import LeighError
+from leigh_mlops.errors import LeighError, is_disk_full
 from leigh_mlops.events import rename_old_metrics
 from leigh_mlops.tracking.monitor import SystemMonitor
 from leigh_mlops.tracking.package_seal import load_signer, load_verifier
@@ -25,7 +25,7 @@ from leigh_mlops.tracking.registry import Registry
 from leigh_mlops.tracking.run_origin import origin_tags
 from leigh_mlops.tracking.runs import NOTE, Run, tag_texts
 from leigh_mlops.tracking.secrets import first_line, move_password_to_environment, redact_secrets
-from leigh_mlops.tracking.store_errors import translate_store_errors
+from leigh_mlops.tracking.store_errors import describe_missing_package, translate_store_errors
 
 __all__ = ["Store"]
 
@@ -97,6 +97,8 @@ class Store(Registry):
         if not verbose:
             for name in ("mlflow", "alembic", "sqlalchemy"):
                 logging.getLogger(name).setLevel(logging.ERROR)
+            # Samples that a store without space or answer does not take are no loss.
+            logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)
         store = cls._connect(uri or "mlruns")
         store.sign_key, store.trusted_key = sign_key, trusted_key
         return store
@@ -127,9 +129,12 @@ class Store(Registry):
                     f"The store {redact_secrets(uri)} was made by another version of MLflow, and nothing in it was "
                     f"changed; copy it, then run: mlflow db upgrade {redact_secrets(uri)}"
                 ) from None
+            if missing := describe_missing_package(error):
+                raise LeighError(missing) from None
+            remedy = "free space on its disk" if is_disk_full(error) else "start the server"
             raise LeighError(
                 f"The store {redact_secrets(uri)} can't be reached ({first_line(error)}); "
-                "start the server, or give another --store."
+                f"{remedy}, or give another --store."
             ) from None
 
     @property
