@@ -12,7 +12,7 @@ from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.scores import all_scores, classification_scores
 from leigh_mlops.training import PreparedData
 
-__all__ = ["Baselines", "neighbour_scores", "fit_baselines", "fit_latent_baseline"]
+__all__ = ["Baselines", "field_intensities", "neighbour_scores", "fit_baselines", "fit_latent_baseline"]
 
 _CHUNK = 64
 
@@ -33,7 +33,7 @@ class Baselines:
     def log_probs(self, data: PreparedData, rows: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.float64]]:
         """Log-probabilities (n, K) of ``baseline`` and ``position``."""
         return {
-            "baseline": self.intensity.log_probs(_intensities(data, rows)),
+            "baseline": self.intensity.log_probs(field_intensities(data, rows)),
             "position": self.position.log_probs(_positions(data, rows)),
         }
 
@@ -86,7 +86,7 @@ def neighbour_scores(
 def fit_baselines(data: PreparedData, seed: int = 0) -> Baselines:
     """Fit both on the training wells; linear or forest is chosen on the validation wells."""
     train, val = data.rows("train"), data.rows("val")
-    features, val_features = _intensities(data, train), _intensities(data, val)
+    features, val_features = field_intensities(data, train), field_intensities(data, val)
     labels, count = data.labels[train], len(data.classes)
     kinds = [fit_baseline(features, labels, count, kind=kind, seed=seed) for kind in ("linear", "forest")]
 
@@ -105,7 +105,8 @@ def fit_latent_baseline(data: PreparedData, scale: IntensityScale, latents: int)
     return pca, float(np.concatenate(errors).mean())
 
 
-def _intensities(data: PreparedData, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def field_intensities(data: PreparedData, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Intensity features of some rows, shape (n, 9 C), see :func:`~leigh_mlops.images.intensity_features`."""
     chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
     return np.concatenate([intensity_features(data.cache.raw(chunk)) for chunk in chunks])
 

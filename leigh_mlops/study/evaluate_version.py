@@ -1,11 +1,13 @@
 """Scores of a registered version on a labelled data set."""
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from rich.console import Console
 
 from leigh_mlops.errors import LeighError
@@ -20,7 +22,7 @@ from leigh_mlops.study.prepare import DataSource, add_flags, add_pixels, find_la
 from leigh_mlops.tracking import Store, Version
 from leigh_mlops.training import PreparedData
 
-__all__ = ["VersionEvaluation", "evaluate_version", "matching_data"]
+__all__ = ["VersionEvaluation", "evaluate_version", "matching_data", "read_matching_images"]
 
 
 @dataclass(frozen=True)
@@ -102,9 +104,27 @@ def matching_data(package: ModelPackage, source: DataSource, console: Console) -
     """
     source = replace(source, train_on_compounds=was_trained_on_compounds(package))
     table, channels, _ = find_labelled_data(source, console)
+    return read_matching_images(package, table, channels, source.path, console)
+
+
+def read_matching_images(
+    package: ModelPackage, table: pd.DataFrame, channels: Sequence[str], path: Path | None, console: Console
+) -> PreparedData:
+    """Read the images of a table at a package's image size, with its classes and the level of each plate.
+
+    Args:
+        package: The model.
+        table: Image table.
+        channels: Channels of the table.
+        path: Folder or file of the images, for messages.
+        console: Where progress, flaws and failures are shown.
+
+    Raises:
+        LeighError: The channels or the bit depth differ.
+    """
     if tuple(channels) != tuple(package.channels):
         raise LeighError(
-            f"{source.path} has the channels {', '.join(channels)}, but the model was trained on "
+            f"{path} has the channels {', '.join(channels)}, but the model was trained on "
             f"{', '.join(package.channels)}; give images with the same channels in the same order."
         )
     spec = package.model.spec
@@ -112,7 +132,7 @@ def matching_data(package: ModelPackage, source: DataSource, console: Console) -
     data = add_flags(data, stored_excluded_flaws(package), console)
     if data.cache.full_scale != package.scale["full_scale"]:
         raise LeighError(
-            f"The images of {source.path} reach {data.cache.full_scale}, but those of training reach "
+            f"The images of {path} reach {data.cache.full_scale}, but those of training reach "
             f"{package.scale['full_scale']}; give images of the same bit depth."
         )
     for failure in data.failures:
