@@ -9,6 +9,7 @@ from leigh_mlops.explain import explain
 from leigh_mlops.ingest import ingest
 from leigh_mlops.leaderboard import leaderboard
 from leigh_mlops.platemap import platemap
+from leigh_mlops.profile import profile
 from leigh_mlops.promote import promote
 from leigh_mlops.synthesize import synthesize
 from leigh_mlops.train import train
@@ -30,6 +31,7 @@ def main() -> None:
         evaluate,
         explain,
         blind,
+        profile,
         trends,
         leaderboard,
         promote,

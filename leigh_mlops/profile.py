@@ -1,0 +1,47 @@
+"""Command ``profile``: features of fields and wells for pycytominer, copairs and other tools."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from leigh_mlops.commands import Data, Platemap, RequireSignature, Store, console, run
+
+
+def profile(
+    model: Annotated[
+        str,
+        typer.Argument(help="Model: models:/NAME@ALIAS, models:/NAME/VERSION, or the folder of a package."),
+    ],
+    data: Data,
+    out: Annotated[
+        Path,
+        typer.Option(help="File for the profiles of wells: .parquet, or .h5ad (AnnData); others are written beside."),
+    ],
+    platemap: Platemap = None,
+    features: Annotated[
+        str,
+        typer.Option(
+            help="embedding: the network's features before its head, or its latents; intensity: nine features of "
+            "each channel, the baseline."
+        ),
+    ] = "embedding",
+    aggregate: Annotated[str, typer.Option(help="Profile of a well from its fields: median or mean.")] = "median",
+    store: Store = None,
+    require_signature: RequireSignature = None,
+) -> None:
+    """Write the features of each field and well by a trained model, with their metadata."""
+    from leigh_mlops.api.model import load
+    from leigh_mlops.study.prepare import DataSource
+    from leigh_mlops.study.profile_files import profile_paths
+    from leigh_mlops.study.profile_plates import ProfileRequest, profile_plates
+
+    paths = profile_paths(out)
+    package = load(model, store=store, require_signature=require_signature).package
+    request = ProfileRequest(model, DataSource(data, platemap), features=features, aggregate=aggregate)
+    for sentence in profile_plates(package, request, paths, console):
+        console.print(sentence, markup=False)
+
+
+if __name__ == "__main__":
+    run(profile)

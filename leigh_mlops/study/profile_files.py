@@ -1,0 +1,100 @@
+"""Files of profiles: Parquet, or AnnData where it is installed."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pandas.api.types import is_numeric_dtype
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.report.image_files import atomic_write
+from leigh_mlops.study.profiles import Profiles
+
+__all__ = ["ProfilePaths", "profile_paths", "write_profiles"]
+
+
+@dataclass(frozen=True)
+class ProfilePaths:
+    """Files of one run.
+
+    Attributes:
+        wells: Profiles of wells.
+        fields: Profiles of fields.
+        failures: Fields that can't be read, with the reason.
+    """
+
+    wells: Path
+    fields: Path
+    failures: Path
+
+
+def profile_paths(out: Path) -> ProfilePaths:
+    """Files beside a file for the profiles of wells.
+
+    Raises:
+        LeighError: Its suffix is unknown, or a library that writes it is missing.
+    """
+    _find_writer(out)
+    return ProfilePaths(
+        wells=out,
+        fields=out.with_name(f"{out.stem}_fields{out.suffix}"),
+        failures=out.with_name(f"{out.stem}_failures.csv"),
+    )
+
+
+def write_profiles(profiles: Profiles, path: Path, facts: Mapping[str, str]) -> None:
+    """Write profiles in the format of the suffix, with texts on how they were made.
+
+    pandas gives the texts back as ``attrs`` of the table, anndata as ``uns``.
+
+    Raises:
+        LeighError: The suffix is unknown, or a library that writes it is missing.
+    """
+    writer = _find_writer(path)
+    with atomic_write(path) as temporary:
+        writer(profiles, temporary, facts)
+
+
+def _find_writer(path: Path) -> Callable[[Profiles, Path, Mapping[str, str]], None]:
+    if path.suffix not in _WRITERS:
+        raise LeighError(f"--out {path} has no known format; end its name in {' or '.join(_WRITERS)}.")
+    if path.suffix == ".h5ad":
+        _import_anndata(path)
+    return _WRITERS[path.suffix]
+
+
+def _write_parquet(profiles: Profiles, path: Path, facts: Mapping[str, str]) -> None:
+    table = profiles.to_table()
+    table.attrs = dict(facts)
+    table.to_parquet(path, index=False)
+
+
+def _write_anndata(profiles: Profiles, path: Path, facts: Mapping[str, str]) -> None:
+    anndata = _import_anndata(path)
+    table = profiles.to_table()
+    observations = profiles.metadata.set_axis(profiles.metadata.index.astype(str))
+    texts = [name for name in observations if not is_numeric_dtype(observations[name])]
+    # Categories of texts are what every version of the format holds, missing ones among them.
+    observations = observations.assign(**{name: observations[name].astype(object).astype("category") for name in texts})
+    anndata.AnnData(
+        X=table[list(profiles.names)].to_numpy(),
+        obs=observations,
+        var=pd.DataFrame(index=list(profiles.names)),
+        uns=dict(facts),
+    ).write_h5ad(path)
+
+
+def _import_anndata(path: Path) -> Any:  # noqa: ANN401
+    try:
+        import anndata
+    except ImportError:
+        raise LeighError(
+            f"--out {path} needs anndata, which is not installed; install leigh_mlops[anndata], or name a .parquet "
+            "file."
+        ) from None
+    return anndata
+
+
+_WRITERS = {".parquet": _write_parquet, ".h5ad": _write_anndata}

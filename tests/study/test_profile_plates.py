@@ -1,0 +1,176 @@
+"""Profiles of a drawn plate by an untrained network, as files that other tools read."""
+
+import shutil
+import sys
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from rich.console import Console
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.images import IntensityScale
+from leigh_mlops.models import ModelPackage, Network, build_model
+from leigh_mlops.plates import write_demo_plate
+from leigh_mlops.study.field_features import embed_fields
+from leigh_mlops.study.prepare import DataSource
+from leigh_mlops.study.profile_files import profile_paths
+from leigh_mlops.study.profile_plates import ProfileRequest, profile_plates
+from leigh_mlops.study.profiles import find_usable_fields
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # it sets an option that pandas no longer has
+    from pycytominer import aggregate, normalize
+
+QUIET = Console(quiet=True)
+
+
+@pytest.fixture(scope="module")
+def plate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("profiles") / "plate"
+    write_demo_plate(folder, plates=2, wells_per_class=4, fields_per_well=2, image_size_px=32, seed=1)
+    return folder
+
+
+def package(family: str = "iresnet", **architecture: object) -> ModelPackage:
+    torch.manual_seed(0)
+    architecture = architecture or {"blocks": (1, 1), "widths": (8, 8)}
+    model = build_model(family, classes=("DS", "TT"), image_size=32, channels=2, **architecture).eval()
+    scale = IntensityScale("linear", 65535, (0.01, 0.01), (0.01, 0.01)).to_json()
+    return ModelPackage(model, ("DAPI", "TMRM"), scale, arrays={"training_digests": np.zeros(0, np.uint64)})
+
+
+def run(plate: Path, out: Path, **choices: str) -> list[str]:
+    return profile_plates(package(), ProfileRequest("model", DataSource(plate), **choices), profile_paths(out), QUIET)
+
+
+def test_profiles_of_wells_are_medians_of_their_fields(plate: Path, tmp_path: Path) -> None:
+    said = run(plate, tmp_path / "p.parquet")
+    wells, fields = (pd.read_parquet(tmp_path / f"p{end}.parquet") for end in ("", "_fields"))
+    features = [name for name in fields if not name.startswith("Metadata_")]
+    assert len(fields) == 2 * len(wells) == 32
+    assert said == [
+        f"Wrote profiles of {len(features)} features for 16 wells ({tmp_path / 'p.parquet'}) and 32 fields "
+        f"({tmp_path / 'p_fields.parquet'})."
+    ]
+    assert all(fields[name].dtype == np.float32 for name in features)
+    assert fields.attrs == {"model": "model", "features": "embedding"}
+    assert wells.attrs == fields.attrs | {"aggregate": "median"}
+    assert (wells["Metadata_Fields"] == 2).all()
+    assert "Metadata_Site" not in wells
+    assert set(wells["Metadata_Control"].dropna()) >= {"negcon"}
+    first = fields[
+        (fields["Metadata_Plate"] == wells["Metadata_Plate"][3])
+        & (fields["Metadata_Well"] == wells["Metadata_Well"][3])
+    ]
+    np.testing.assert_allclose(wells.loc[3, features].to_numpy(float), first[features].median().to_numpy(), rtol=1e-5)
+
+
+def test_pycytominer_reads_the_files(plate: Path, tmp_path: Path) -> None:
+    run(plate, tmp_path / "p.parquet")
+    wells, fields = (pd.read_parquet(tmp_path / f"p{end}.parquet") for end in ("", "_fields"))
+    features = [name for name in fields if not name.startswith("Metadata_")]
+    medians = aggregate(fields, strata=["Metadata_Plate", "Metadata_Well"], operation="median", image_features=True)
+    np.testing.assert_allclose(medians[features], wells[features], rtol=1e-6)
+    normalised = normalize(wells, samples="Metadata_Control == 'negcon'", image_features=True)
+    assert list(normalised) == list(wells)
+
+
+def test_intensities_are_written_in_the_same_form(plate: Path, tmp_path: Path) -> None:
+    run(plate, tmp_path / "i.parquet", features="intensity", aggregate="mean")
+    wells = pd.read_parquet(tmp_path / "i.parquet")
+    assert [name for name in wells if not name.startswith("Metadata_")][9] == "Image_Intensity_Mean_TMRM"
+    assert len([name for name in wells if not name.startswith("Metadata_")]) == 18
+    means = wells.groupby("Metadata_Condition")["Image_Intensity_Mean_TMRM"].mean()
+    assert means["TT"] < means["DS"]
+
+
+def test_fields_that_cannot_be_read_are_listed_and_flawed_ones_left_out(plate: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(plate, tmp_path / "plate")
+    broken = sorted(copy.rglob("*.tif*"))[0]
+    broken.write_bytes(b"no image")
+    said = run(copy, tmp_path / "p.parquet")
+    failures = pd.read_csv(tmp_path / "p_failures.csv")
+    assert failures["path"].tolist() == [str(broken)]
+    assert said[0] == f"1 field can't be read and are left out, see {tmp_path / 'p_failures.csv'}."
+    assert len(pd.read_parquet(tmp_path / "p_fields.parquet")) == 31
+    run(plate, tmp_path / "p.parquet")
+    assert not (tmp_path / "p_failures.csv").exists()
+
+
+def test_wells_of_one_field_are_said(tmp_path: Path) -> None:
+    write_demo_plate(tmp_path / "one", wells_per_class=2, fields_per_well=1, image_size_px=32, seed=1)
+    said = run(tmp_path / "one", tmp_path / "p.parquet", features="intensity")
+    assert said[0] == "No well has two usable fields, so the profile of a well is that of its single field."
+
+
+@pytest.mark.parametrize("choice", [{"features": "shape"}, {"aggregate": "sum"}])
+def test_an_unknown_choice_is_named(plate: Path, tmp_path: Path, choice: dict[str, str]) -> None:
+    ((name, value),) = choice.items()
+    with pytest.raises(LeighError, match=f"--{name} '{value}' is unknown; choose"):
+        run(plate, tmp_path / "p.parquet", **choice)
+
+
+def test_an_unknown_format_and_a_missing_library_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(LeighError, match=r"has no known format; end its name in \.parquet or \.h5ad"):
+        profile_paths(tmp_path / "p.xlsx")
+    monkeypatch.setitem(sys.modules, "anndata", None)
+    with pytest.raises(LeighError, match=r"needs anndata, which is not installed; install leigh_mlops\[anndata\]"):
+        profile_paths(tmp_path / "p.h5ad")
+
+
+def test_anndata_reads_the_file(plate: Path, tmp_path: Path) -> None:
+    anndata = pytest.importorskip("anndata", exc_type=ImportError)
+    run(plate, tmp_path / "p.parquet")
+    run(plate, tmp_path / "p.h5ad")
+    read, wells = anndata.read_h5ad(tmp_path / "p.h5ad"), pd.read_parquet(tmp_path / "p.parquet")
+    np.testing.assert_array_equal(read.X, wells[list(read.var_names)])
+    assert read.obs["Metadata_Well"].tolist() == wells["Metadata_Well"].tolist()
+    assert read.obs["Metadata_Control"].isna().tolist() == wells["Metadata_Control"].isna().tolist()
+    assert read.uns["features"] == "embedding"
+
+
+class Blind(Network):
+    """A network without latents, or with the same ones for all images."""
+
+    task = "classify"
+    latents: torch.Tensor | None = None
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        if self.latents is None:
+            return super().encode(images)
+        return self.latents.expand(len(images), -1)
+
+
+@pytest.mark.parametrize(
+    ("latents", "sentence"),
+    [
+        (None, "A network of the family iresnet gives no latents, so it has no embedding; choose another model"),
+        (torch.ones(1, 20), "All 32 fields have the same 20 embedding features, so that nothing tells them apart"),
+        (torch.full((1, 20), torch.nan), "The embeddings of 32 of 32 fields are not finite; check their intensities"),
+    ],
+)
+def test_a_model_without_a_usable_embedding_is_refused(
+    plate: Path, tmp_path: Path, latents: torch.Tensor | None, sentence: str
+) -> None:
+    made = package()
+    model = Blind(made.model.spec)
+    model.weight, model.latents = torch.nn.Parameter(torch.ones(1)), latents
+    request = ProfileRequest("model", DataSource(plate))
+    with pytest.raises(LeighError, match=sentence):
+        profile_plates(replace(made, model=model), request, profile_paths(tmp_path / "p.parquet"), QUIET)
+
+
+def test_latents_of_few_channels_are_taken_whole(plate: Path) -> None:
+    small = package("autoencoder", widths=(4, 4))
+    fields = find_usable_fields(small, DataSource(plate), QUIET)
+    whole = embed_fields(small, fields.data, fields.rows[::-1], QUIET)
+    latents = small.model.encode(
+        next(iter(fields.data.batches_from_rows(fields.rows[-1:], IntensityScale.from_json(small.scale), 1))).images
+    )
+    assert whole.shape == (32, latents[0].numel())
+    np.testing.assert_allclose(whole[0], latents.detach().flatten(), rtol=1e-4, atol=1e-6)
