@@ -28,6 +28,7 @@ def read_yokogawa(path: Path) -> ListedPlate:
         LeighError: A file is broken, or declares a document type.
     """
     detail, pixel_sizes = _read_detail(path.parent)
+    names, magnifications = _read_channels(path.parent, detail.get("settings", ""))
     records, errors = _read_records(path)
     images: list[ListedImage] = []
     reasons: dict[Path, str] = {}
@@ -43,17 +44,18 @@ def read_yokogawa(path: Path) -> ListedPlate:
         if reason:
             reasons[path.parent / name] = reason
         else:
-            images.append(_image(name, number, pixel_sizes))
+            images.append(_image(name, number, pixel_sizes, magnifications))
     note = f", {len(errors)} of its records being errors of the microscope" if errors else ""
     note += f", without {len(records) - len(kept)} projections" if len(records) > len(kept) else ""
-    names = _read_channel_names(path.parent, detail.get("settings", ""))
     return ListedPlate(path, detail.get("plate", ""), "", images, names, reasons, note)
 
 
-def _image(name: str, number: dict[str, int | None], pixel_sizes: dict[str, float]) -> ListedImage:
+def _image(
+    name: str, number: dict[str, int | None], pixel_sizes: dict[str, float], magnifications: dict[str, float]
+) -> ListedImage:
     row, col, site = (number[key] or 0 for key in ("Row", "Column", "FieldIndex"))
-    channel = str(number["Ch"])
-    return ListedImage(name, row, col, site, number["ZIndex"], number["TimePoint"], channel, pixel_sizes.get(channel))
+    z, time, channel = number["ZIndex"], number["TimePoint"], str(number["Ch"])
+    return ListedImage(name, row, col, site, z, time, channel, pixel_sizes.get(channel), magnifications.get(channel))
 
 
 def _read_records(path: Path) -> tuple[list[dict[str, str]], list[str]]:
@@ -97,13 +99,16 @@ def _parse_positive(text: str | None) -> float | None:
     return number if 0 < number < math.inf else None
 
 
-def _read_channel_names(folder: Path, settings: str) -> dict[str, str]:
-    """Read the targets of the channels from the ``.mes`` in the folder."""
+def _read_channels(folder: Path, settings: str) -> tuple[dict[str, str], dict[str, float]]:
+    """Read target and magnification of the channels from the ``.mes`` in the folder."""
     names: dict[str, str] = {}
+    magnifications: dict[str, float] = {}
     files = sorted(folder.glob("*.mes"))
     for file in [file for file in files if file.name == settings] or (files if len(files) == 1 else []):
         for element in stream_elements(file, {"Channel"}, _REMEDY):
             about = _attributes(element)
             if (channel := whole_number(about.get("Ch"))) is not None:
                 names[str(channel)] = about.get("Target", "")
-    return distinct_names(names)
+                factor = _parse_positive(about.get("Magnification"))
+                magnifications |= {} if factor is None else {str(channel): factor}
+    return distinct_names(names), magnifications

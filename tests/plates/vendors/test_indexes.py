@@ -254,12 +254,15 @@ def test_yokogawa_records(tmp_path):
         '<bts:MeasurementSamplePlate bts:Name="PL1" />'
         '<bts:MeasurementChannel bts:Ch="1" bts:HorizontalPixelDimension="0.65" /></bts:MeasurementDetail>'
     )
-    channels = '<bts:Channel bts:Ch="1" bts:Target="DNA" /><bts:Channel bts:Ch="2" bts:Target="" />'
+    assert "Metadata_Magnification" not in bare.files or bare.files["Metadata_Magnification"].isna().all()
+    channels = '<bts:Channel bts:Ch="1" bts:Target="DNA" bts:Objective="20x" bts:Magnification="20" />'
+    channels += '<bts:Channel bts:Ch="2" bts:Target="" bts:Magnification="none" />'
     write(tmp_path / "MeasurementDetail.mrf", detail)
     write(tmp_path / "S.mes", f'<bts:MeasurementSetting xmlns:bts="{BTS}">{channels}</bts:MeasurementSetting>')
     full = read_index(tmp_path)
     assert full.files["Metadata_Plate"].tolist() == ["PL1"] * 2
     assert full.files["Metadata_PixelSize_um"].tolist()[0] == 0.65
+    assert full.files["Metadata_Magnification"].fillna(0).tolist() == [20, 0]
     assert full.channel_names == {"1": "DNA"}
 
 
