@@ -61,6 +61,13 @@ def ingest(
             help="Squares into which each rectangular field is cut along its longer side; 1 takes the centre square."
         ),
     ] = 1,
+    field_um: Annotated[
+        float | None,
+        typer.Option(
+            help="Width in µm of the square cut out of the centre of each field, which brings plates of different "
+            "pixel sizes to one scale."
+        ),
+    ] = None,
     exclude: Exclude = None,
     shares: Shares = None,
     image_size: Annotated[
@@ -86,6 +93,7 @@ def ingest(
         find_images,
         parse_repeat,
         parse_shares,
+        set_field_width,
         tile_rows,
     )
     from leigh_mlops.report.image_files import atomic_write
@@ -114,6 +122,8 @@ def ingest(
         acquisition=None if acquisition is None else parse_repeat(acquisition, "--acquisition"),
     )
     found = replace(found, table=tile_rows(found.table, tiles))
+    if field_um is not None:
+        found = replace(found, table=set_field_width(found.table, field_um))
     rule = EXCLUDED_BY_DEFAULT if exclude is None else [name for name in split_list(exclude) or [] if name != "none"]
     quality_report = QualityReport(found.table) if names_only else _check_quality(found, image_size, rule)
     summary = summarize_images(found, quality_report, shares)
@@ -123,7 +133,7 @@ def ingest(
     if json_path is not None:
         with atomic_write(json_path) as temporary:
             temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    options = (channels, pattern, illumination, plate_size, exclude, time, acquisition)
+    options = (channels, pattern, illumination, plate_size, exclude, time, acquisition, field_um)
     chosen = any(option is not None for option in options)
     chosen |= z != "max" or tiles != 1 or found.preset == PICTURES
     print_next_step(console, data, out, platemap, found, quality_report, chosen=chosen, shares=shares)

@@ -258,6 +258,11 @@ def test_plates_of_two_scales_are_told_before_a_search(tmp_path):
     output = call(ingest, table, "--names-only")
     assert "Warning: plates differ in scale (0.3 and 0.6 µm per pixel: 1)" in output
     assert "A search cannot use these images: plates differ in scale" in output
+    cut = tmp_path / "cut.csv"
+    output = call(ingest, table, "--names-only", "--field-um", 200, "--out", cut)
+    assert "plates differ in scale" not in output
+    assert "cannot use" not in output
+    assert set(read_table(cut)["Metadata_Field_um"]) == {200.0}
 
 
 def test_what_a_plate_holds_and_cannot_be_read_is_named(tmp_path):

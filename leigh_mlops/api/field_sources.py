@@ -1,5 +1,7 @@
 """Images of a notebook, an image table or arrays, as the fields that a job would make of them."""
 
+import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,12 +27,15 @@ from leigh_mlops.images import (
 from leigh_mlops.images.control_levels import FEWEST_CONTROLS, measure_level, spread_rows
 from leigh_mlops.images.sizes import counts_at_size, intensity_per_count
 from leigh_mlops.images.source import Pixels
+from leigh_mlops.images.squares import Width
 from leigh_mlops.jobs.field_reader import FieldReader
 from leigh_mlops.jobs.validation import check_channels
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.models.plate_statistics import PlateStatistics, measure_statistics
 from leigh_mlops.plates import table_channels
 from leigh_mlops.plates.columns import Metadata, is_metadata
+from leigh_mlops.report.sentences import width_sentences
+from leigh_mlops.study.field_width import is_other_width, other_widths
 from leigh_mlops.study.plate_levels import plate_adjustments, statistics_by_plate
 
 __all__ = ["FieldSource", "PlateAdjustment", "check_arrays", "check_table", "open_fields", "plate_adjustment"]
@@ -72,7 +77,13 @@ class FieldSource(Protocol):
         """
 
 
-def open_fields(package: ModelPackage, images: Any, channels: Sequence[str] | None, controls: Any) -> FieldSource:  # noqa: ANN401
+def open_fields(
+    package: ModelPackage,
+    images: Any,  # noqa: ANN401
+    channels: Sequence[str] | None,
+    controls: Any,  # noqa: ANN401
+    pixel_size_um: float | None = None,
+) -> FieldSource:
     """Open the images that a user handed in.
 
     Args:
@@ -81,15 +92,27 @@ def open_fields(package: ModelPackage, images: Any, channels: Sequence[str] | No
         channels: Names of the channels of arrays; None for the model's, in its order.
         controls: Negative controls of the plates, a table or arrays, for a model that is scaled by controls; for
             arrays also the plate's adjustment.
+        pixel_size_um: Edge of a pixel of arrays in µm; None if it is not known.
 
     Raises:
         LeighError: They do not fit the model.
     """
     if isinstance(images, pd.DataFrame):
-        if channels is not None:
-            raise LeighError("channels= is for arrays only, since a table names its channels; leave it out.")
-        return _TableFields(package, images, controls)
-    return _ArrayFields(package, images, channels, controls)
+        for name, given, what in (("channels", channels, "channels"), ("pixel_size_um", pixel_size_um, "pixel size")):
+            if given is not None:
+                raise LeighError(f"{name}= is for arrays only, since a table names its {what}; leave it out.")
+        table = _TableFields(package, images, controls)
+        _warn_of_widths(package, other_widths(package, images))
+        return table
+    arrays = _ArrayFields(package, images, channels, controls, pixel_size_um)
+    _warn_of_widths(package, arrays.other_widths)
+    return arrays
+
+
+def _warn_of_widths(package: ModelPackage, others: Mapping[str, float]) -> None:
+    """Warn of fields on which cells have another size in the image than in training."""
+    for sentence in width_sentences(package.about.get("field_um"), others):
+        warnings.warn(sentence, stacklevel=4)
 
 
 class _TableFields:
@@ -108,18 +131,53 @@ class _TableFields:
 
 
 class _ArrayFields:
-    def __init__(self, package: ModelPackage, images: Any, channels: Sequence[str] | None, controls: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        package: ModelPackage,
+        images: Any,  # noqa: ANN401
+        channels: Sequence[str] | None,
+        controls: Any,  # noqa: ANN401
+        pixel_size_um: float | None,
+    ) -> None:
         self._images = _order_channels(package, check_arrays(images), channels, "images")
+        self._width = array_width(package, pixel_size_um)
+        widths = [] if pixel_size_um is None else [min(image.shape[1:]) * pixel_size_um for image in self._images]
+        others = [width for width in widths if is_other_width(package, width)]
+        self.other_widths = {"of the arrays": others[0]} if others else {}
         self.index: pd.Index = pd.RangeIndex(len(self._images))
         self.metadata = pd.DataFrame(index=self.index)
-        known = plate_adjustment(package, channels, controls)
+        known = plate_adjustment(package, channels, controls, pixel_size_um)
         adjust = None if known is None or known.channels is None else {_NO_PLATE: known.channels}
         statistics = None if known is None or known.statistics is None else {_NO_PLATE: known.statistics}
         self._preparation = FieldPreparation(package, adjust, statistics)
 
     def read(self, row: int) -> Field:
         image = self._images[row]
-        return self._preparation.prepare(row, image, _name_array(f"images[{row}]", len(image)), _NO_PLATE)
+        files = _name_array(f"images[{row}]", len(image), self._width)
+        return self._preparation.prepare(row, image, files, _NO_PLATE)
+
+
+def array_width(package: ModelPackage, pixel_size_um: float | None) -> Width | None:
+    """Width of the square that a model sees of each array; None for the whole.
+
+    Args:
+        package: The model.
+        pixel_size_um: Edge of a pixel in µm; None if it is not known.
+
+    Raises:
+        LeighError: The pixel size is not above 0, or not known where the model needs it.
+    """
+    if pixel_size_um is not None and not 0 < pixel_size_um < math.inf:
+        raise LeighError(f"pixel_size_um={pixel_size_um:g} is no size of a pixel; give it in µm, above 0.")
+    width_um = package.field_width_um
+    if width_um is None:
+        return None
+    if pixel_size_um is None:
+        raise LeighError(
+            f"The model sees a square of {width_um:g} µm of each field, but arrays do not tell how large their pixels "
+            "are; pass their edge in µm as pixel_size_um=."
+        )
+    return Width(width_um, pixel_size_um)
 
 
 def check_table(table: pd.DataFrame) -> None:
@@ -187,9 +245,9 @@ def _order_channels(
     return images if order == list(range(len(names))) else [image[order] for image in images]
 
 
-def _name_array(name: str, channels: int) -> FieldFiles:
-    """Files of an image that has none: a name for messages, and no illumination image."""
-    return (ChannelFiles((Plane(Path(name), None, 0, 1),), None),) * channels
+def _name_array(name: str, channels: int, width: Width | None) -> FieldFiles:
+    """Files of an image that has none: a name for messages, the width to be cut, and no illumination image."""
+    return (ChannelFiles((Plane(Path(name), None, 0, 1, width=width),), None),) * channels
 
 
 def _table_levels(
@@ -227,6 +285,7 @@ def plate_adjustment(
     package: ModelPackage,
     channels: Sequence[str] | None,
     controls: Any,  # noqa: ANN401
+    pixel_size_um: float | None = None,
 ) -> PlateAdjustment | None:
     """Adjustment of the plate of some arrays; None for a model that is neither scaled nor adapted by controls.
 
@@ -234,6 +293,7 @@ def plate_adjustment(
         package: The model.
         channels: Names of the channels of arrays; None for the model's, in its order.
         controls: See `open_fields`.
+        pixel_size_um: Edge of a pixel of arrays of controls, see `open_fields`.
 
     Raises:
         LeighError: There are no controls, or they do not fit the model.
@@ -249,7 +309,7 @@ def plate_adjustment(
             "raw images of the plate's negative controls, or the table of the plate, as controls=."
         )
     if not isinstance(controls, pd.DataFrame):
-        return _measure_plate(package, channels, controls)
+        return _measure_plate(package, channels, controls, pixel_size_um)
     check_table(controls)
     if len(controls[Metadata.PLATE].unique()) > 1:
         raise LeighError("controls= has several plates, but arrays do not name theirs; pass the table of one plate.")
@@ -265,14 +325,15 @@ def _measure_plate(
     package: ModelPackage,
     channels: Sequence[str] | None,
     controls: Any,  # noqa: ANN401
+    pixel_size_um: float | None,
 ) -> PlateAdjustment:
     """Offset and gain by which the controls get the model's level, and the statistics of its network for them."""
     reference = _reference(package)
     images = _order_channels(package, check_arrays(controls, "controls"), channels, "controls")
-    preparation = FieldPreparation(package, None)
+    preparation, width = FieldPreparation(package, None), array_width(package, pixel_size_um)
     counts = []
     for number, image in enumerate(images):
-        files = _name_array(f"controls[{number}]", len(image))
+        files = _name_array(f"controls[{number}]", len(image), width)
         preparation.check_bit_depth(image, files)
         counts.append(np.stack(counts_at_size(image, package.model.spec.image_size, files)))
     unit, raw = intensity_per_count(images[0].dtype), np.stack(counts)

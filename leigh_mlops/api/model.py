@@ -98,7 +98,8 @@ class Model:
     square is taken. Size, bit depth, channels and the
     level of the plate are handled as the ``explain`` command does. ``channels`` names the channels of arrays where
     they are not the model's in its order. ``controls`` is for models that are scaled by controls: the table of the
-    whole plate, or raw arrays of its negative controls; other models ignore it.
+    whole plate, or raw arrays of its negative controls; other models ignore it. ``pixel_size_um`` is for arrays: a
+    model that was trained on squares of one width in µm needs it to cut them.
 
     Attributes:
         card: Facts about the model.
@@ -135,6 +136,7 @@ class Model:
         *,
         channels: Sequence[str] | None = None,
         controls: Any = None,  # noqa: ANN401
+        pixel_size_um: float | None = None,
     ) -> pd.DataFrame:
         """Predict the class of each image.
 
@@ -142,6 +144,7 @@ class Model:
             images: Image table or raw arrays.
             channels: Channels of arrays.
             controls: Negative controls of the plate.
+            pixel_size_um: Edge of a pixel of arrays in µm.
 
         Returns:
             One row per image, for a table with its index and its Metadata columns: ``predicted``,
@@ -152,7 +155,7 @@ class Model:
             LeighError: The images do not fit the model, or none can be read.
         """
         require_capabilities(self.package.model, ("classify",), "a prediction")
-        source = open_fields(self.package, images, channels, controls)
+        source = open_fields(self.package, images, channels, controls, pixel_size_um)
         names = [JobColumn.PREDICTED, *map(PROBABILITY, self.classes)]
         records: list[dict[str, Any]] = [{} for _ in source.index]
         failures: dict[int, LeighError] = {}
@@ -172,6 +175,7 @@ class Model:
         *,
         channels: Sequence[str] | None = None,
         controls: Any = None,  # noqa: ANN401
+        pixel_size_um: float | None = None,
     ) -> Floats:
         """Reconstruct each image from its latents.
 
@@ -179,6 +183,7 @@ class Model:
             images: Image table or raw arrays.
             channels: Channels of arrays.
             controls: Negative controls of the plate.
+            pixel_size_um: Edge of a pixel of arrays in µm.
 
         Returns:
             Raw intensities in the units of the acquisition on the grid of the model's images, shape (N, C, h, w).
@@ -187,7 +192,7 @@ class Model:
             LeighError: The model cannot reconstruct, or the images do not fit it.
         """
         explainers = select_explainers(self.package.model, ("reconstruction",))
-        source = open_fields(self.package, images, channels, controls)
+        source = open_fields(self.package, images, channels, controls, pixel_size_um)
         found = self._explain(source, explainers, ExplanationContext())
         return np.stack(
             [invert_adjustment(one.explanation.images["reconstruction"], one.field.adjust) for one in found]
@@ -201,6 +206,7 @@ class Model:
         *,
         channels: Sequence[str] | None = None,
         controls: Any = None,  # noqa: ANN401
+        pixel_size_um: float | None = None,
         window: int = 15,
         stride: int = 6,
     ) -> Heatmaps:
@@ -213,6 +219,7 @@ class Model:
             target: Class whose logit is explained; by default the predicted one.
             channels: Channels of arrays.
             controls: Negative controls of the plate.
+            pixel_size_um: Edge of a pixel of arrays in µm.
             window: Side of the window of ``occlusion`` and ``prediction_difference`` in pixels.
             stride: Step of that window in pixels.
 
@@ -221,7 +228,7 @@ class Model:
         """
         explainer = self._map_explainer(method)
         check_options(ExplainOptions(target=target, window=window, stride=stride), self.package, (explainer,))
-        source = open_fields(self.package, images, channels, controls)
+        source = open_fields(self.package, images, channels, controls, pixel_size_um)
         context = ExplanationContext(target=target, window=window, stride=stride)
         found = list(self._explain(source, (explainer,), context))
         table = pd.DataFrame([_map_numbers(one.explanation, method) for one in found], index=source.index)
@@ -244,6 +251,7 @@ class Model:
         kind: str | None = None,
         channels: Sequence[str] | None = None,
         controls: Any = None,  # noqa: ANN401
+        pixel_size_um: float | None = None,
     ) -> Counterfactuals:
         """Make each image as it would look in another class, and verify it as a 16-bit file would hold it.
 
@@ -256,6 +264,7 @@ class Model:
                 largest other class), ``alpha_0`` or ``alpha_1``.
             channels: Channels of arrays.
             controls: Negative controls of the plate.
+            pixel_size_um: Edge of a pixel of arrays in µm.
 
         Raises:
             LeighError: The model makes no counterfactuals, an option is unknown, or the images do not fit the model.
@@ -267,7 +276,7 @@ class Model:
         )
         kind = options.counterfactual[-1]
         check_options(options, self.package, (explainer,))
-        source = open_fields(self.package, images, channels, controls)
+        source = open_fields(self.package, images, channels, controls, pixel_size_um)
         context = ExplanationContext(target=target, kinds=(kind,), confidence=confidence, change_maps=False)
         found = list(self._explain(source, (explainer,), context))
         nothing = np.full_like(found[0].field.acquired, np.nan)

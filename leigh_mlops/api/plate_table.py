@@ -3,6 +3,7 @@
 import os
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +11,7 @@ import pandas as pd
 from rich.console import Console
 
 from leigh_mlops.errors import escape_unprintable
-from leigh_mlops.plates import EXCLUDED_BY_DEFAULT, FoundImages, RepeatChoice, find_images
+from leigh_mlops.plates import EXCLUDED_BY_DEFAULT, FoundImages, RepeatChoice, find_images, set_field_width
 from leigh_mlops.report.sentences import format_count
 from leigh_mlops.study.prepare import add_flags, add_pixels
 
@@ -31,6 +32,7 @@ def read_plate(
     plate_size: int | None = None,
     time: RepeatChoice = None,
     acquisition: RepeatChoice = None,
+    field_um: float | None = None,
     quality: bool = False,
 ) -> pd.DataFrame:
     """Find the images of a plate, or of several, as a table with one row per field.
@@ -50,11 +52,14 @@ def read_plate(
         time: Time point to keep (a number, ``first``, ``last`` or ``all``) where fields have several; by default
             the one that most fields have.
         acquisition: Acquisition to keep, likewise.
+        field_um: Width in µm of the square that is cut out of the centre of each field, where plates differ in pixel
+            size; by default fields are whole.
         quality: Whether to read every image and add ``Metadata_Flags`` (blurred, empty, saturated, …) and
             ``Metadata_Excluded``; the pixels stay in the cache.
 
     Raises:
-        LeighError: The path does not exist or holds no images, or two of its files contradict each other.
+        LeighError: The path does not exist or holds no images, or two of its files contradict each other, or
+            a field width is asked for and the pixel size of a plate is not known.
     """
     found = find_images(
         path,
@@ -68,6 +73,8 @@ def read_plate(
         time=time,
         acquisition=acquisition,
     )
+    if field_um is not None:
+        found = replace(found, table=set_field_width(found.table, field_um))
     _warn_of_losses(found, Path(path))
     if not quality:
         return found.table

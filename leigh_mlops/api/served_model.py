@@ -30,7 +30,11 @@ class ServedModel:
         self.model = load(folder)
 
     def answer(
-        self, images: Iterable[npt.ArrayLike], controls: Sequence[int] = (), adjustment: Sequence[float] = ()
+        self,
+        images: Iterable[npt.ArrayLike],
+        controls: Sequence[int] = (),
+        adjustment: Sequence[float] = (),
+        pixel_size_um: float = 0.0,
     ) -> pd.DataFrame | Floats:
         """Answer one request.
 
@@ -41,6 +45,8 @@ class ServedModel:
                 are; for a model that is scaled by controls or adapted to plates, which needs them in each request.
             adjustment: Instead of controls, offset and gain of each channel, shape (2 C,), as an earlier answer or
                 ``job.json`` of a batch job gives them for the plate.
+            pixel_size_um: Edge of a pixel in µm, for a model that sees a square of one width of each field; 0 if it is
+                not known.
 
         Returns:
             Of a classifier one row per image: ``predicted``, ``probability_<class>``, ``seen`` (whether the model was
@@ -48,20 +54,21 @@ class ServedModel:
             ``gain_<channel>``. Of an autoencoder raw intensities (N, C, S, S) on the grid of its images.
 
         Raises:
-            LeighError: The images do not fit the model, or the level of the plate is not known.
+            LeighError: The images do not fit the model, or the level of the plate or the pixel size is not known.
         """
+        size = pixel_size_um or None
         full_scale = int(self.model.package.scale["full_scale"])
         counts = [_to_counts(np.asarray(image), number, full_scale) for number, image in enumerate(images)]
-        level = self._plate_adjustment(counts, controls, adjustment)
+        level = self._plate_adjustment(counts, controls, adjustment, size)
         if self.model.package.model.task != "classify":
-            return self.model.reconstruct(counts, controls=level)
-        found = self.model.predict(counts, controls=level)
+            return self.model.reconstruct(counts, controls=level, pixel_size_um=size)
+        found = self.model.predict(counts, controls=level, pixel_size_um=size)
         asked = [JobColumn.PREDICTED, *map(PROBABILITY, self.model.classes), JobColumn.SEEN]
         levels = None if level is None else level.channels
         return found[asked].assign(**({} if levels is None else _level_columns(self.model.channels, levels)))
 
     def _plate_adjustment(
-        self, images: Sequence[Pixels], controls: Sequence[int], adjustment: Sequence[float]
+        self, images: Sequence[Pixels], controls: Sequence[int], adjustment: Sequence[float], size: float | None
     ) -> PlateAdjustment | None:
         package = self.model.package
         if package.scale.get("controls") is None and not package.is_adapted:
@@ -78,7 +85,8 @@ class ServedModel:
                 "gave, as the parameter adjustment."
             )
         if package.is_adapted or not len(adjustment):
-            return plate_adjustment(package, None, [images[_check_number(number, len(images))] for number in controls])
+            chosen = [images[_check_number(number, len(images))] for number in controls]
+            return plate_adjustment(package, None, chosen, size)
         known = np.isfinite(adjustment).all() and (np.asarray(adjustment[1::2]) > 0).all()
         if len(adjustment) != 2 * len(package.channels) or not known:
             raise LeighError(

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from leigh_mlops.errors import LeighError, escape_unprintable
-from leigh_mlops.images import FieldFiles, apply_adjustment, measure_field, pixel_digest, raw_at_size
+from leigh_mlops.images import FieldFiles, Plane, apply_adjustment, measure_field, pixel_digest, raw_at_size
 from leigh_mlops.images.source import Pixels
-from leigh_mlops.images.squares import Tile, cut_square
+from leigh_mlops.images.squares import cut_square
 from leigh_mlops.job_columns import QUALITY
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.models.plate_statistics import PlateStatistics
@@ -84,7 +84,7 @@ class FieldPreparation:
         adjust = select_adjustment(self.adjust, plate, len(self.package.channels))
         seen = int(pixel_digest(image)) in self._seen
         statistics = None if self.statistics is None else self.statistics[plate]
-        quality = self._measure_quality(image, files[0].planes[0].tile)
+        quality = self._measure_quality(image, files[0].planes[0])
         return Field(row, acquired, adjust, seen, stamp, quality, statistics)
 
     def check_bit_depth(self, image: Pixels, files: FieldFiles) -> None:
@@ -100,8 +100,9 @@ class FieldPreparation:
                 f"images reach {full_scale}; give images of the same bit depth."
             )
 
-    def _measure_quality(self, image: Pixels, tile: Tile) -> dict[str, float]:
-        measured = measure_field([cut_square(plane, tile) for plane in image], self.package.channels)
+    def _measure_quality(self, image: Pixels, first: Plane) -> dict[str, float]:
+        squares = [cut_square(plane, first.tile, first.width) for plane in image]
+        measured = measure_field(squares, self.package.channels)
         return {QUALITY(name): value for name, value in measured.items() if name.startswith(_QUALITY_PREFIXES)}
 
 

@@ -138,9 +138,10 @@ class _CacheBuilder:
             return
         self.digests[row] = pixel_digest(planes)
         first = files[0].planes[0]
-        squares = [cut_square(plane, first.tile) for plane in planes]
+        squares = [cut_square(plane, first.tile, first.width) for plane in planes]
         self.quality[row] = [value for square in squares for value in measure_plane(square).values()]
-        height, width = (self.image_size,) * 2 if first.picture else planes[0].shape  # pictures may differ in size
+        # Pictures may differ in size, and so may fields of which one width is used.
+        height, width = (self.image_size,) * 2 if first.picture or first.width else planes[0].shape
         self.formats[row] = _PixelFormat(width, height, 8 * planes[0].dtype.itemsize)
         self._write(descriptor, row, counts)
 
@@ -207,6 +208,8 @@ class _CacheBuilder:
         tiles = [files[0].planes[0].tile if files else CENTRE for files in self.files]
         if set(tiles) != {CENTRE}:
             content.append(tiles)
+        if any(widths := [files[0].planes[0].width if files else None for files in self.files]):
+            content.append(widths)
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:24]
 
     def _illumination_digests(self) -> list[list[int]]:

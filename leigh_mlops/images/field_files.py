@@ -10,7 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.images.squares import CENTRE, Tile
+from leigh_mlops.images.squares import CENTRE, Tile, Width
+from leigh_mlops.plates import chosen_width, set_field_width
 from leigh_mlops.plates.columns import Metadata
 
 __all__ = ["ChannelFiles", "FieldFiles", "Plane", "field_files"]
@@ -31,6 +32,7 @@ class Plane(NamedTuple):
         samples: Number of planes that page is expected to hold.
         picture: Whether it is an ordinary picture: read as RGB and cropped to its centre square.
         tile: Square that is cut out of a rectangular field.
+        width: Width of the centre of that square that is left; ``None`` for all of it.
     """
 
     path: Path
@@ -39,6 +41,7 @@ class Plane(NamedTuple):
     samples: int
     picture: bool = False
     tile: Tile = CENTRE
+    width: Width | None = None
 
 
 class ChannelFiles(NamedTuple):
@@ -61,11 +64,15 @@ def field_files(table: pd.DataFrame, channels: Sequence[str]) -> list[FieldFiles
     """The files of every row of an image table; ``None`` where a channel is missing.
 
     Channels whose columns name the same page are its packed planes in the order of the table's columns.
-    Rows where ``Metadata_Picture`` is true are ordinary pictures; ``Metadata_Tile`` names squares of fields.
+    Rows where ``Metadata_Picture`` is true are ordinary pictures; ``Metadata_Tile`` names squares of fields,
+    ``Metadata_Field_um`` the width of the centre that is left of each.
 
     Args:
         table: An image table.
         channels: Channel names in the desired order.
+
+    Raises:
+        LeighError: A tile is none, or the fields have several widths or one but no pixel size.
     """
     named = [str(column).removeprefix("FileName_") for column in table if str(column).startswith("FileName_")]
     texts = {channel: _ChannelColumns.from_table(table, channel) for channel in named}
@@ -77,6 +84,10 @@ def field_files(table: pd.DataFrame, channels: Sequence[str]) -> list[FieldFiles
     if Metadata.TILE in table:
         tiles = [_parse_tile(text) for text in _column_texts(table, Metadata.TILE)]
         fields = [_replace_planes(field, tile=tile) for field, tile in zip(fields, tiles, strict=True)]
+    if (width_um := chosen_width(table)) is not None:
+        sizes = set_field_width(table, width_um)[Metadata.PIXEL_SIZE_UM].astype(float)
+        widths = [Width(width_um, size) for size in sizes]
+        fields = [_replace_planes(field, width=width) for field, width in zip(fields, widths, strict=True)]
     return fields
 
 

@@ -52,10 +52,12 @@ def raw_at_size(image: Pixels, image_size: int, files: FieldFiles) -> npt.NDArra
 def counts_at_size(planes: Sequence[Pixels] | Pixels, image_size: int, files: FieldFiles) -> list[Counts]:
     """Channels of one field at one size, each (S, S) uint16, in counts of :func:`intensity_per_count`.
 
-    Of a rectangular field the square is taken that its files name, the centre one by default.
+    Of a rectangular field the square is taken that its files name, the centre one by default, and of this the centre
+    of the width that they name.
 
     Raises:
-        LeighError: An illumination image does not fit, or a square field should be cut into several squares.
+        LeighError: An illumination image does not fit, a square field should be cut into several squares, or it is
+            narrower than the width.
     """
     return [_plane_counts(plane, image_size, channel) for plane, channel in zip(planes, files, strict=True)]
 
@@ -66,7 +68,7 @@ def intensity_per_count(dtype: np.dtype[Any]) -> float:
 
 
 def _plane_counts(plane: Pixels, image_size: int, channel: ChannelFiles) -> Counts:
-    square = cut_square(_divide_by_illumination(plane, channel), channel.planes[0].tile)
+    square = cut_square(_divide_by_illumination(plane, channel), channel.planes[0].tile, channel.planes[0].width)
     raw = _resize_plane(square, image_size)
     counts: Counts = np.rint(np.clip(raw * np.float32(1 / intensity_per_count(plane.dtype)), 0, 65535)).astype(
         np.uint16

@@ -34,10 +34,11 @@ from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.progress import Progress, Steps
 from leigh_mlops.report.image_files import atomic_write
 from leigh_mlops.report.run_notes import explanation_note
-from leigh_mlops.report.sentences import format_count
+from leigh_mlops.report.sentences import format_count, width_sentences
 from leigh_mlops.screening.screen import check_screen
 from leigh_mlops.search.cluster import ray_cluster
 from leigh_mlops.search.cluster_start import PATIENCE_S, StartPatience
+from leigh_mlops.study.field_width import match_field_width, other_widths
 from leigh_mlops.study.plate_levels import load_statistics, plate_adjustments, save_statistics, statistics_by_plate
 from leigh_mlops.study.prepare import DataSource, find_data
 from leigh_mlops.tracking import Run, Store, Version
@@ -48,7 +49,9 @@ _CHECK_KEYS = ("sample", "full_colour")
 _INPUTS = "inputs"
 _OWN = ""  # key of the explained model among the oracles' names
 _SCREEN_OPTIONS = ("rescue_from", "rescue_to", "doses", "coverage", "correct_position")
-_UNLOGGED_KEYS = ("model", "asked", "oracle_asked", "begun", "run", "adjust", "oracle_adjust", *_CHECK_KEYS)
+_UNLOGGED_KEYS = (
+    "model", "asked", "oracle_asked", "begun", "run", "adjust", "oracle_adjust", "other_widths", *_CHECK_KEYS
+)  # fmt: skip
 
 
 class _Oracle(NamedTuple):
@@ -133,6 +136,10 @@ class ExplainJob:
             self._steps.begin("reading the image table")
             table, channels, _ = find_data(self.source, self.console)
             check_channels(self.source.path, package, channels)
+            table = match_field_width(package, table)
+            widths = other_widths(package, table)
+            for sentence in width_sentences(package.about.get("field_um"), widths):
+                self.console.print(sentence, style="bold yellow", markup=False)
             classes = package.model.spec.classes if package.model.task == "classify" else ()
             screened = self.options
             check_screen(table, classes, source=screened.rescue_from, target=screened.rescue_to, doses=screened.doses)
@@ -141,7 +148,7 @@ class ExplainJob:
             self._steps.begin("levels of the plates")
             adjust: dict[str, Adjust] = {_OWN: plate_adjustments(package, table, self.console)}
             adjust |= {each.name: plate_adjustments(each.package, table, self.console) for each in oracles}
-            job = self._begin_or_resume(version, oracles, methods, adjust, len(table))
+            job = self._begin_or_resume(version, oracles, methods, adjust, len(table)) | {"other_widths": widths}
             self._steps.begin("statistics of the plates")
             self._keep_statistics(_OWN, package, table)
             for each in oracles:

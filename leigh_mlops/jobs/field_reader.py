@@ -17,6 +17,7 @@ from leigh_mlops.models import ModelPackage
 from leigh_mlops.models.plate_statistics import PlateStatistics
 from leigh_mlops.plates import find_twins
 from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.study.field_width import match_field_width
 
 __all__ = ["FieldReader", "find_field_row", "read_interpolation_target"]
 
@@ -32,6 +33,9 @@ class FieldReader:
         adjust: Offset and gain of the model, by plate.
         demo: Folder of a demo plate whose twins are read.
         statistics: Statistics of the model's network by plate, if it is adapted to plates.
+
+    Raises:
+        LeighError: The model cuts fields to a width, and the pixel size of a plate is not known.
     """
 
     def __init__(
@@ -45,7 +49,7 @@ class FieldReader:
         self.package, self.table = package, table
         self.preparation = FieldPreparation(package, adjust, statistics)
         self.demo = None if demo is None else Path(os.path.abspath(demo))
-        self.files = field_files(table, package.channels)
+        self.files = field_files(match_field_width(package, table), package.channels)
         self._twins = {} if demo is None else find_twins(demo)
 
     def path(self, row: int) -> str:

@@ -122,7 +122,7 @@ def check_oracle(package: ModelPackage, oracle: ModelPackage, uri: str) -> None:
         uri: URI of the oracle, for the message.
 
     Raises:
-        LeighError: It does not classify, or classes, channels, full scale or image size differ.
+        LeighError: It does not classify, or classes, channels, full scale, image size or field width differ.
     """
     if oracle.model.task != "classify":
         raise LeighError(
@@ -134,12 +134,18 @@ def check_oracle(package: ModelPackage, oracle: ModelPackage, uri: str) -> None:
         "channels": (list(package.channels), list(oracle.channels)),
         "full scale": (package.scale["full_scale"], oracle.scale["full_scale"]),
         "image size": (package.model.spec.image_size, oracle.model.spec.image_size),
+        "field width": (_format_width(package), _format_width(oracle)),
     }.items():
         if own != other:
             raise LeighError(
                 f"The oracle {uri} has the {what} {_format_value(other)} where the model has {_format_value(own)}; "
                 "give one that was trained on the same kind of images, or none."
             )
+
+
+def _format_width(package: ModelPackage) -> str:
+    width = package.field_width_um
+    return "of whole fields" if width is None else f"{width:g} µm"
 
 
 def _format_value(value: object) -> str:

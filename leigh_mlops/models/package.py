@@ -76,6 +76,12 @@ class ModelPackage:
         """Return whether its network takes the statistics of its BatchNorms from the controls of each plate."""
         return self.about.get("adaptation") == "controls"
 
+    @property
+    def field_width_um(self) -> float | None:
+        """Width in µm of the square that it cuts out of the centre of each field; ``None`` if it takes them whole."""
+        width = self.about.get("field_um")
+        return float(width) if width is not None and self.about.get("rescaled") else None
+
     @cached_property
     def class_maps(self) -> ClassMaps:
         """Maps between the classes, none in packages before version 0.2.

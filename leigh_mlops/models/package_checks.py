@@ -99,9 +99,14 @@ def _are_limits(values: Any, channels: int) -> bool:  # noqa: ANN401
     return _are_finite(values, (channels, 2)) and all(low <= high for low, high in values)
 
 
+def _is_width(value: Any, _: int) -> bool:  # noqa: ANN401
+    return _are_finite(value, ()) and value > 0
+
+
 _FACTS: dict[str, Callable[[Any, int], bool]] = {
     "display_limits": _are_limits,
     "region_thresholds": lambda values, channels: _are_finite(values, (channels,)),
+    "field_um": _is_width,
     "energy_limit": lambda values, _: isinstance(values, dict) and _are_finite(values.get("limit"), ()),
 }
 """Check of a fact of a package by its name, given the number of channels."""

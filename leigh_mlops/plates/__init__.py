@@ -18,7 +18,14 @@ from leigh_mlops.plates.layout import Layout, describe_layout, has_other_class_n
 from leigh_mlops.plates.names import PRESETS, FieldName, parse_name, parse_well, well_name
 from leigh_mlops.plates.number_cells import CellProblem
 from leigh_mlops.plates.picture_folders import PICTURES
-from leigh_mlops.plates.pixel_sizes import differing_scales, require_one_scale, scale_phrases
+from leigh_mlops.plates.pixel_sizes import (
+    chosen_width,
+    differing_scales,
+    require_one_scale,
+    scale_phrases,
+    set_field_width,
+    widths_differ,
+)
 from leigh_mlops.plates.platemap_file import PlatemapReading, parse_platemap, read_platemap
 from leigh_mlops.plates.platemap_headers import HeaderReading
 from leigh_mlops.plates.platemap_join import join_platemap
@@ -70,9 +77,12 @@ __all__ = [
     "RepeatChoice",
     "parse_repeat",
     "tile_rows",
+    "chosen_width",
     "differing_scales",
     "require_one_scale",
     "scale_phrases",
+    "set_field_width",
+    "widths_differ",
     "Donors",
     "describe_donors",
     "FieldName",

@@ -19,6 +19,7 @@ class Metadata:
     TIME: Final = "Metadata_Time"
     ACQUISITION: Final = "Metadata_Acquisition"
     PIXEL_SIZE_UM: Final = "Metadata_PixelSize_um"
+    FIELD_UM: Final = "Metadata_Field_um"
     MAGNIFICATION: Final = "Metadata_Magnification"
     CONDITION: Final = "Metadata_Condition"
     CONTROL: Final = "Metadata_Control"

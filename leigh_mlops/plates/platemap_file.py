@@ -42,6 +42,7 @@ _IMAGE_COLUMNS = (
     Metadata.TIME,
     Metadata.ACQUISITION,
     Metadata.PIXEL_SIZE_UM,
+    Metadata.FIELD_UM,
     Metadata.MAGNIFICATION,
     Metadata.FLAGS,
     Metadata.EXCLUDED,

@@ -234,7 +234,12 @@ def _print_decisions(console: Console, found: FoundImages, summary: Mapping[str,
     for note in found.notes:
         console.print(f"Note: {note}.", markup=False)
     for phrase in scale_phrases(summary["scales"]):
-        console.print(f"Warning: {phrase}. tune and train refuse them together.", style="bold yellow", markup=False)
+        console.print(
+            f"Warning: {phrase}. tune and train refuse them together, unless --field-um cuts a square of one width in "
+            "µm out of all fields.",
+            style="bold yellow",
+            markup=False,
+        )
     if found.platemap is not None:
         console.print(f"Plate map: {found.platemap}.", markup=False)
         for line in platemap_lines(found.headers, found.damaged_cells):

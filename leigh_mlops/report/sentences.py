@@ -26,6 +26,7 @@ __all__ = [
     "treated_sentences",
     "leak_sentence",
     "use_sentences",
+    "width_sentences",
 ]
 
 Scores = Mapping[str, float]
@@ -381,3 +382,30 @@ def square_note(size: tuple[int, int] | None, table: pd.DataFrame) -> str:
         f"Fields have {size[0]} x {size[1]} pixels: the centre {side} x {side} of each are used. "
         f"ingest --tiles {count} cuts each into {count} squares that cover it."
     )
+
+
+def width_sentences(trained_um: float | None, others: Mapping[str, float]) -> list[str]:
+    """Warn of plates whose fields are wider or narrower than those of a model's training; nothing if there are none.
+
+    Args:
+        trained_um: Width in µm of the fields of the training.
+        others: Width in µm of the fields of each plate that has another one.
+    """
+    if trained_um is None or not others:
+        return []
+    groups: dict[float, list[str]] = {}
+    for plate, width in others.items():
+        groups.setdefault(float(f"{width:.4g}"), []).append(plate)
+    listed = "; ".join(
+        f"{_plates_text(plates)}: {width:g} µm, where cells look {trained_um / width:.2g} times as large"
+        for width, plates in groups.items()
+    )
+    remedy = (
+        f"ingest --field-um {trained_um:.4g} cuts fields of that width out of these"
+        if min(others.values()) > trained_um
+        else "train on squares of a width that all plates have (ingest --field-um)"
+    )
+    return [
+        f"The model was trained on fields {trained_um:.4g} µm wide, and these are not ({listed}), so it has not seen "
+        f"cells of this size in an image; {remedy}."
+    ]

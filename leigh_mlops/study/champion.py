@@ -49,6 +49,7 @@ def comparison_key(package: ModelPackage) -> dict[str, object]:
         "channels": list(package.channels),
         "full_scale": package.scale["full_scale"],
         "scale_by": "controls" if package.scale.get("controls") else "training",
+        "fields": "whole" if package.field_width_um is None else f"squares of {package.field_width_um:g} µm",
     }
 
 

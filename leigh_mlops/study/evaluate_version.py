@@ -13,9 +13,11 @@ from rich.console import Console
 from leigh_mlops.errors import LeighError
 from leigh_mlops.images import IntensityScale
 from leigh_mlops.models import ModelPackage, load_to_device
+from leigh_mlops.report.sentences import width_sentences
 from leigh_mlops.report.terminal_tables import REFERENCE_NAMES
 from leigh_mlops.study.console_summary import evaluation_lines
 from leigh_mlops.study.evaluation import Evaluation, evaluate_package, training_mask
+from leigh_mlops.study.field_width import match_field_width, other_widths
 from leigh_mlops.study.model_selection import accuracy_gain
 from leigh_mlops.study.plate_levels import stored_excluded_flaws, was_trained_on_compounds
 from leigh_mlops.study.prepare import DataSource, add_flags, add_pixels, find_labelled_data, measure_confounds
@@ -36,7 +38,8 @@ class VersionEvaluation:
         evaluation: Its scores, beside those of the baselines.
         seen: Description of the scored wells.
         wells: Number of wells scored.
-        sentences: Interpretation of the scores, the most important first; empty where nothing is classified.
+        sentences: Interpretation of the scores, the most important first, after fields of another width; on the scores
+            nothing where nothing is classified.
     """
 
     version: Version
@@ -87,10 +90,10 @@ def evaluate_version(store: Store, uri: str, data: Path, platemap: Path | None, 
     if left_out:
         seen += f" ({left_out} wells on which it was trained or chosen are left out)"
     scored = evaluate_package(package, prepared, rows)
-    sentences = []
+    sentences = width_sentences(package.about.get("field_um"), other_widths(package, prepared.table))
     if scored.position:
         gain = accuracy_gain(package, scored, prepared)
-        sentences = evaluation_lines(scored, wells, measure_confounds(prepared), gain, "unseen wells")
+        sentences += evaluation_lines(scored, wells, measure_confounds(prepared), gain, "unseen wells")
     return VersionEvaluation(version, package, prepared, scored, seen, wells, sentences)
 
 
@@ -100,7 +103,7 @@ def matching_data(package: ModelPackage, source: DataSource, console: Console) -
     Treated wells have a class only if the package was trained on such wells.
 
     Raises:
-        LeighError: The channels or the bit depth differ.
+        LeighError: The channels or the bit depth differ, or the pixel size is not known that the package needs.
     """
     source = replace(source, train_on_compounds=was_trained_on_compounds(package))
     table, channels, _ = find_labelled_data(source, console)
@@ -120,7 +123,7 @@ def read_matching_images(
         console: Where progress, flaws and failures are shown.
 
     Raises:
-        LeighError: The channels or the bit depth differ.
+        LeighError: The channels or the bit depth differ, or the pixel size is not known that the package needs.
     """
     if tuple(channels) != tuple(package.channels):
         raise LeighError(
@@ -128,7 +131,7 @@ def read_matching_images(
             f"{', '.join(package.channels)}; give images with the same channels in the same order."
         )
     spec = package.model.spec
-    data = add_pixels(table, channels, spec.classes, spec.image_size, console)
+    data = add_pixels(match_field_width(package, table), channels, spec.classes, spec.image_size, console)
     data = add_flags(data, stored_excluded_flaws(package), console)
     if data.cache.full_scale != package.scale["full_scale"]:
         raise LeighError(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -92,22 +93,25 @@ def _methods(model: Network) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*reconstruction, *defaults)))
 
 
-def example_request(package: ModelPackage, data: PreparedData) -> tuple[Floats, dict[str, list[float]]]:
+def example_request(package: ModelPackage, data: PreparedData) -> tuple[Floats, dict[str, Any]]:
     """Example of a request to a served model: a validation field at the size of the data.
 
     Returns:
         Raw counts (N, C, S, S), whole numbers, of the field, after controls of its plate if the network adapts to
         plates; and the parameters of the request: numbers of the ``controls``, or the ``adjustment`` of the plate,
-        offset and gain of each channel (2 C,), for data that are scaled by controls.
+        offset and gain of each channel (2 C,), for data that are scaled by controls; and the size of a pixel for a
+        model that cuts fields to a width.
     """
+    width_um = package.field_width_um
+    scale = {} if width_um is None else {"pixel_size_um": width_um / data.image_size}
     row = next(row for part in ("val", "train") for row in data.rows(part))
     if package.is_adapted:
         known = data.plate_controls()
         controls = known.rows[int(known.plates[row])][:FEWEST_CONTROLS]
-        return _counts(data, [*controls.tolist(), int(row)]), {"controls": list(range(len(controls)))}
+        return _counts(data, [*controls.tolist(), int(row)]), scale | {"controls": list(range(len(controls)))}
     if data.cache.adjust is None:
-        return _counts(data, [int(row)]), {}
-    return _counts(data, [int(row)]), {"adjustment": data.cache.adjust[row].ravel().tolist()}
+        return _counts(data, [int(row)]), scale
+    return _counts(data, [int(row)]), scale | {"adjustment": data.cache.adjust[row].ravel().tolist()}
 
 
 def _counts(data: PreparedData, rows: Sequence[int]) -> Floats:

@@ -58,6 +58,7 @@ class ModelCard:
             "image size": f"{spec.image_size} x {spec.image_size} pixels",
             "full scale": f"{package.scale['full_scale']} ({'8' if package.scale['full_scale'] < 256 else '16'} bits)",
             "scaled by": level,
+            **_describe_width(package),
             **({"adapted to plates by": "each plate's negative controls"} if package.is_adapted else {}),
         } | _describe_parts(package.about)
 
@@ -101,6 +102,8 @@ class ModelCard:
             f"of its channels ({channels}), each channel a list of rows, of any size; of rectangular images the centre "
             "square is taken. The input example of the model is a field of its own plate."
         )
+        if self.package.field_width_um is not None:
+            text += ' The edge of a pixel in µm comes with it: `"params": {"pixel_size_um": 0.65}`.'
         if not self.package.scale.get("controls"):
             return text
         return (
@@ -162,6 +165,14 @@ def count_parts(data: PreparedData) -> dict[str, Any]:
         wells = {name: len(np.unique(known)) for name, known in by_class}
         counts[part] = {"plates": len(np.unique(plates[rows])), "fields": len(rows), "wells": wells}
     return counts
+
+
+def _describe_width(package: ModelPackage) -> dict[str, str]:
+    """Width of the fields of the training, if it is known."""
+    width = package.about.get("field_um")
+    if width is None:
+        return {}
+    return {"fields": f"{width:.4g} µm wide, {'cut out of each' if package.field_width_um else 'as imaged'}"}
 
 
 def _describe_parts(about: Mapping[str, Any]) -> dict[str, str]:

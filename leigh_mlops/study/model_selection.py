@@ -24,6 +24,7 @@ from leigh_mlops.study.class_map_fitting import fit_class_maps
 from leigh_mlops.study.counterfactual_references import cell_area, oracle_arrays, typicality_arrays
 from leigh_mlops.study.evaluation import Evaluation, evaluate_package
 from leigh_mlops.study.examples import display_limits, example_request
+from leigh_mlops.study.field_width import width_facts
 from leigh_mlops.study.model_card import count_parts
 from leigh_mlops.study.reference_statistics import reliability_facts
 from leigh_mlops.study.score_figures import score_figures
@@ -111,16 +112,20 @@ def make_package(
     thresholds = fit_thresholds(data.cache, rows)
     trust, measured = reliability_facts(model, scale, data, controls)
     arrays |= measured
-    facts = trust | {
-        "demo": data.demo,
-        "parts": count_parts(data),
-        "display_limits": display_limits(data),
-        "region_thresholds": thresholds,
-        "cell_area": cell_area(data, thresholds),
-        "data_fingerprint": data.fingerprint,
-        "split_fingerprint": data.split_fingerprint,
-        "versions": {"leigh_mlops": __version__, "torch": torch.__version__, "python": platform.python_version()},
-    }
+    facts = (
+        trust
+        | width_facts(data)
+        | {
+            "demo": data.demo,
+            "parts": count_parts(data),
+            "display_limits": display_limits(data),
+            "region_thresholds": thresholds,
+            "cell_area": cell_area(data, thresholds),
+            "data_fingerprint": data.fingerprint,
+            "split_fingerprint": data.split_fingerprint,
+            "versions": {"leigh_mlops": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        }
+    )
     return ModelPackage(model, tuple(data.channels), scale.to_json(), means, arrays, facts | about)
 
 

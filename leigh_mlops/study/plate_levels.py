@@ -18,6 +18,7 @@ from leigh_mlops.models.tensor_files import read_arrays, write_arrays
 from leigh_mlops.plates import EXCLUDED_BY_DEFAULT, leave_out_treated
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.study.evaluation import training_mask
+from leigh_mlops.study.field_width import match_field_width
 from leigh_mlops.study.prepare import add_flags, add_pixels
 from leigh_mlops.training import PreparedData
 
@@ -61,7 +62,7 @@ def plate_adjustments(
 
 def _read_plates(package: ModelPackage, table: pd.DataFrame, console: Console) -> PreparedData:
     """Read a table at the size of a package, with the flaws of its fields."""
-    spec = package.model.spec
+    spec, table = package.model.spec, match_field_width(package, table)
     if not was_trained_on_compounds(package):
         table = leave_out_treated(table)
     data = add_pixels(table, package.channels, spec.classes, spec.image_size, console)

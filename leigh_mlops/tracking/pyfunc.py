@@ -28,11 +28,23 @@ mlflow.models.set_model(ServedPackage(ServedModel))
 """
 
 
+_PARAMETERS = {
+    "controls": ParamSpec("controls", DataType.long, [], (-1,)),
+    "adjustment": ParamSpec("adjustment", DataType.double, [], (-1,)),
+    "pixel_size_um": ParamSpec("pixel_size_um", DataType.double, 0.0),
+}
+"""Parameters of a request by name."""
+
+
 class Predictor(Protocol):
     """Model that answers requests; see `leigh_mlops.api.served_model.ServedModel`."""
 
     def answer(
-        self, images: Iterable[npt.ArrayLike], controls: Sequence[int] = (), adjustment: Sequence[float] = ()
+        self,
+        images: Iterable[npt.ArrayLike],
+        controls: Sequence[int] = (),
+        adjustment: Sequence[float] = (),
+        pixel_size_um: float = 0.0,
     ) -> Any:  # noqa: ANN401
         """Answer a request."""
 
@@ -55,9 +67,10 @@ class ServedPackage(PythonModel):  # type: ignore[misc]
 
     # MLflow would take a more precise type hint as a schema, and warns if there is none.
     def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> Any:  # noqa: ANN401
-        """Answer a request; the parameters are for a model that is scaled by controls."""
+        """Answer a request; the parameters are for a model that needs controls or the pixel size."""
         asked = params or {}
-        return self.predictor.answer(model_input, asked.get("controls", ()), asked.get("adjustment", ()))
+        given = {name: asked[name] for name in _PARAMETERS if name in asked}
+        return self.predictor.answer(model_input, **given)
 
 
 class PackagedNetwork(PythonModel):  # type: ignore[misc]
@@ -96,13 +109,15 @@ def package_signature(package: ModelPackage) -> ModelSignature:
         answer += [ColSpec(DataType.double, name) for name in doubles]
         answer += [ColSpec(DataType.boolean, JobColumn.SEEN)]
         answer += [ColSpec(DataType.double, name) for name in levels]
-    return ModelSignature(
-        inputs=Schema([images]), outputs=Schema(answer), params=_level_params(package, by_controls=by_controls)
-    )
+    return ModelSignature(inputs=Schema([images]), outputs=Schema(answer), params=_parameters(package))
 
 
-def _level_params(package: ModelPackage, *, by_controls: bool) -> ParamSchema | None:
-    controls = ParamSpec("controls", DataType.long, [], (-1,))
-    if package.is_adapted:
-        return ParamSchema([controls])
-    return ParamSchema([controls, ParamSpec("adjustment", DataType.double, [], (-1,))]) if by_controls else None
+def _parameters(package: ModelPackage) -> ParamSchema | None:
+    by_controls = package.scale.get("controls") is not None
+    is_needed = {
+        "controls": by_controls or package.is_adapted,
+        "adjustment": by_controls and not package.is_adapted,
+        "pixel_size_um": package.field_width_um is not None,
+    }
+    needed = [_PARAMETERS[name] for name in _PARAMETERS if is_needed[name]]
+    return ParamSchema(needed) if needed else None

@@ -4,7 +4,7 @@ import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,7 @@ class Registry:
         run: Run,
         package: ModelPackage,
         example: npt.NDArray[np.float32],
-        parameters: Mapping[str, Sequence[float]] | None = None,
+        parameters: Mapping[str, Any] | None = None,
         *,
         name: str = BEST_MODEL,
         step: int = 0,
@@ -107,7 +107,7 @@ class Registry:
             run: Run of the model.
             package: The package.
             example: Raw counts of fields (N, C, H, W), an example of a request.
-            parameters: Parameters of this request, for a model that is scaled by controls or adapted to plates.
+            parameters: Parameters of this request, for a model that needs some, see `package_signature`.
             name: Name of the model among those of the run.
             step: Epoch of the network.
         """

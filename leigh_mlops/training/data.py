@@ -24,7 +24,7 @@ from leigh_mlops.images import (
 )
 from leigh_mlops.images.batches import Augmentation, ControlFields, FieldBatches
 from leigh_mlops.images.control_levels import FEWEST_CONTROLS, spread_rows
-from leigh_mlops.plates import split_fingerprint
+from leigh_mlops.plates import chosen_width, split_fingerprint
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.training.machine_paths import make_paths_absolute, open_local_cache, relative_path
 
@@ -212,9 +212,12 @@ class PreparedData:
 
     @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that identify the pixels and classes, whatever the files are called."""
+        """16 hexadecimal digits that identify pixels, width and classes of fields, whatever the files are called."""
         pairs = sorted(zip(self.cache.digests.tolist(), self.labels.tolist(), strict=True))
-        return hashlib.sha256(json.dumps([pairs, self.classes, self.channels]).encode()).hexdigest()[:16]
+        content: list[object] = [pairs, self.classes, self.channels]
+        if (width_um := chosen_width(self.table)) is not None:
+            content.append(width_um)
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
     @property
     def split_fingerprint(self) -> str:

@@ -21,7 +21,7 @@ def demo(tmp_path: Path) -> Path:
 
 def reader(images: Path, demo: Path) -> FieldReader:
     package: Any = SimpleNamespace(
-        channels=("DAPI", "TMRM"), seen_digests=np.zeros(0, np.uint64),
+        channels=("DAPI", "TMRM"), seen_digests=np.zeros(0, np.uint64), field_width_um=None,
         scale={"full_scale": 65535}, model=SimpleNamespace(spec=SimpleNamespace(image_size=32)),
     )  # fmt: skip
     return FieldReader(package, find_images(images).table, None, demo)

@@ -36,6 +36,7 @@ _HIDDEN_COLUMNS = {
     Metadata.Z,
     Metadata.TIME,
     Metadata.PIXEL_SIZE_UM,
+    Metadata.FIELD_UM,
     Metadata.PICTURE,
 }
 _MAX_METADATA_COLUMNS = 3

@@ -26,6 +26,7 @@ from leigh_mlops.plates.columns import is_metadata
 from leigh_mlops.plates.spreadsheet_text import unquote_formulas
 from leigh_mlops.report.image_files import Rgb
 from leigh_mlops.report.job.job_report import write_job_report
+from leigh_mlops.report.sentences import width_sentences
 from leigh_mlops.report.sheets import Panel, SheetRow, contact_sheet
 from leigh_mlops.report.style import save_figure
 from leigh_mlops.report.table_columns import Columns, row_count, table_row
@@ -130,7 +131,7 @@ def write_outputs(
     findings = Findings(
         sentences=[*_order_sentences(summary, job_summary), *job_summary.counterfactuals],
         changes=changed,
-        warnings=summary.warnings,
+        warnings=[*width_sentences(package.about.get("field_um"), job.get("other_widths", {})), *summary.warnings],
         details=[*job_summary.details, *write_latents(out, tables.fields, package)],
         clusters=describe_clusters(tables.clusters, map_title(method) or method),
     )
