@@ -36,7 +36,7 @@ from leigh_mlops.plates import table_channels
 from leigh_mlops.plates.columns import Metadata, is_metadata
 from leigh_mlops.report.sentences import width_sentences
 from leigh_mlops.study.field_width import is_other_width, other_widths
-from leigh_mlops.study.plate_levels import plate_adjustments, statistics_by_plate
+from leigh_mlops.study.plate_levels import PlateLevels
 
 __all__ = ["FieldSource", "PlateAdjustment", "check_arrays", "check_table", "open_fields", "plate_adjustment"]
 
@@ -272,8 +272,8 @@ def _table_levels(
             f"The model is {_use_of_controls(package)}, but the table has none of plate {absent[0]}; pass the "
             "table of the whole plate as controls=, with pert_type=negcon in its plate map."
         )
-    quiet = Console(quiet=True)
-    return plate_adjustments(package, whole, quiet), statistics_by_plate(package, whole, quiet)
+    levels = PlateLevels(package, whole, Console(quiet=True))
+    return levels.adjustments, levels.statistics
 
 
 def _use_of_controls(package: ModelPackage) -> str:
@@ -313,8 +313,8 @@ def plate_adjustment(
     check_table(controls)
     if len(controls[Metadata.PLATE].unique()) > 1:
         raise LeighError("controls= has several plates, but arrays do not name theirs; pass the table of one plate.")
-    whole, quiet = controls.reset_index(drop=True), Console(quiet=True)
-    adjusted, measured = plate_adjustments(package, whole, quiet), statistics_by_plate(package, whole, quiet)
+    levels = PlateLevels(package, controls.reset_index(drop=True), Console(quiet=True))
+    adjusted, measured = levels.adjustments, levels.statistics
     return PlateAdjustment(
         None if adjusted is None else next(iter(adjusted.values())),
         None if measured is None else next(iter(measured.values())),

@@ -39,7 +39,7 @@ from leigh_mlops.screening.screen import check_screen
 from leigh_mlops.search.cluster import ray_cluster
 from leigh_mlops.search.cluster_start import PATIENCE_S, StartPatience
 from leigh_mlops.study.field_width import match_field_width, other_widths
-from leigh_mlops.study.plate_levels import load_statistics, plate_adjustments, save_statistics, statistics_by_plate
+from leigh_mlops.study.plate_levels import PlateLevels, load_statistics, save_statistics
 from leigh_mlops.study.prepare import DataSource, find_data
 from leigh_mlops.tracking import Run, Store, Version
 
@@ -146,13 +146,13 @@ class ExplainJob:
             if self.options.towards_field is not None:
                 read_interpolation_target(FieldReader(package, table, None, None), self.options.towards_field)
             self._steps.begin("levels of the plates")
-            adjust: dict[str, Adjust] = {_OWN: plate_adjustments(package, table, self.console)}
-            adjust |= {each.name: plate_adjustments(each.package, table, self.console) for each in oracles}
+            packages = {_OWN: package} | {each.name: each.package for each in oracles}
+            levels = {name: PlateLevels(each, table, self.console) for name, each in packages.items()}
+            adjust: dict[str, Adjust] = {name: each.adjustments for name, each in levels.items()}
             job = self._begin_or_resume(version, oracles, methods, adjust, len(table)) | {"other_widths": widths}
             self._steps.begin("statistics of the plates")
-            self._keep_statistics(_OWN, package, table)
-            for each in oracles:
-                self._keep_statistics(each.name, each.package, table)
+            for name, of_package in levels.items():
+                self._keep_statistics(name, of_package)
             self._steps.begin("fields that are left")
             left = self._remaining_rows(package, table)
             if left:
@@ -240,14 +240,14 @@ class ExplainJob:
         _write_json(file, job | {"fields": fields, "finished": False})
         return job
 
-    def _keep_statistics(self, name: str, package: ModelPackage, table: pd.DataFrame) -> None:
+    def _keep_statistics(self, name: str, levels: PlateLevels) -> None:
         """Measure the plates to which a network is adapted; those of a resumed job keep their statistics."""
-        if not package.is_adapted:
+        if not levels.package.is_adapted:
             return
         file = statistics_file(self.out, name)
         known = load_statistics(file) or {}
-        if set(table[Metadata.PLATE].astype(str)) - known.keys():
-            measured = statistics_by_plate(package, table, self.console) or {}
+        if set(levels.table[Metadata.PLATE].astype(str)) - known.keys():
+            measured = levels.statistics or {}
             save_statistics(file, {**measured, **known})
             plates = format_count(len(measured), "plate")
             self.console.print(f"The network is adapted to {plates} by the plates' own negative controls.")

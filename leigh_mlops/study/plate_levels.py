@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +12,7 @@ from rich.console import Console
 from torch import Tensor
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.images import ControlFields, IntensityScale, adjustment
+from leigh_mlops.images import ControlFields, ControlReference, IntensityScale, adjustment
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.models.device import default_device
 from leigh_mlops.models.plate_statistics import PlateStatistics, measure_statistics
@@ -23,72 +25,75 @@ from leigh_mlops.study.prepare import add_flags, add_pixels
 from leigh_mlops.training import PreparedData
 
 __all__ = [
+    "PlateLevels",
     "load_statistics",
     "measure_plates",
-    "plate_adjustments",
     "save_statistics",
-    "statistics_by_plate",
     "stored_excluded_flaws",
     "was_trained_on_compounds",
 ]
 
 
-def plate_adjustments(
-    package: ModelPackage, table: pd.DataFrame, console: Console
-) -> dict[str, list[list[float]]] | None:
-    """Offset and gain of each channel by plate, from the plates' own negative controls.
+@dataclass(frozen=True)
+class PlateLevels:
+    """Levels of the plates of a table for a package, from the plates' own negative controls.
 
-    They equal those of an evaluation on the same table: every image is read once, since flaws, for
-    which a control is left out, are found by comparing fields.
+    They equal those of an evaluation on the same table: every image is read once, since flaws, for which a control is
+    left out, are found by comparing fields. Nothing is read for a package that needs no controls.
 
-    Returns:
-        ``None`` for a package that is not scaled by controls.
-
-    Raises:
-        LeighError: A plate has no negative control well that can be read.
+    Attributes:
+        package: The package.
+        table: Image table.
+        console: Console for messages.
     """
-    controls = IntensityScale.from_json(package.scale).controls
-    if controls is None:
-        return None
-    data = _read_plates(package, table, console)
-    levels = data.control_levels(training_mask(package, data))
-    if absent := sorted(set(table[Metadata.PLATE].astype(str)) - set(levels)):
-        raise LeighError(
-            f"The model is scaled by negative controls, but plate {absent[0]} has no readable ones; add "
-            "pert_type=negcon to its plate map."
-        )
-    return {plate: adjustment(controls, level).tolist() for plate, level in levels.items()}
 
+    package: ModelPackage
+    table: pd.DataFrame
+    console: Console
 
-def _read_plates(package: ModelPackage, table: pd.DataFrame, console: Console) -> PreparedData:
-    """Read a table at the size of a package, with the flaws of its fields."""
-    spec, table = package.model.spec, match_field_width(package, table)
-    if not was_trained_on_compounds(package):
-        table = leave_out_treated(table)
-    data = add_pixels(table, package.channels, spec.classes, spec.image_size, console)
-    return add_flags(data, stored_excluded_flaws(package), console)
+    @cached_property
+    def adjustments(self) -> dict[str, list[list[float]]] | None:
+        """Offset and gain of each channel by plate; ``None`` for a package that is not scaled by controls.
 
+        Raises:
+            LeighError: A plate has no negative control well that can be read.
+        """
+        if (reference := self._reference) is None:
+            return None
+        levels = self._data.control_levels(training_mask(self.package, self._data))
+        if absent := sorted(set(self.table[Metadata.PLATE].astype(str)) - set(levels)):
+            raise LeighError(
+                f"The model is scaled by negative controls, but plate {absent[0]} has no readable ones; add "
+                "pert_type=negcon to its plate map."
+            )
+        return {plate: adjustment(reference, level).tolist() for plate, level in levels.items()}
 
-def statistics_by_plate(
-    package: ModelPackage, table: pd.DataFrame, console: Console
-) -> dict[str, dict[str, Tensor]] | None:
-    """Statistics by which a network is adapted to each plate, from the plates' own negative controls.
+    @cached_property
+    def statistics(self) -> dict[str, dict[str, Tensor]] | None:
+        """Statistics by which the network is adapted to each plate, as of `measure_statistics`; ``None`` if it is not.
 
-    They equal those of an evaluation on the same table.
+        Raises:
+            LeighError: A plate has too few fields of negative controls.
+        """
+        if not self.package.is_adapted:
+            return None
+        data, known = self._data, training_mask(self.package, self._data)
+        if self._reference is not None:
+            data = data.scale_by_controls(known, self._reference)
+        return measure_plates(self.package, data, data.plate_controls(known, every_plate=True))
 
-    Returns:
-        By plate as of :func:`measure_statistics`; ``None`` for a package that is not adapted.
+    @property
+    def _reference(self) -> ControlReference | None:
+        return IntensityScale.from_json(self.package.scale).controls
 
-    Raises:
-        LeighError: A plate has too few fields of negative controls.
-    """
-    if not package.is_adapted:
-        return None
-    data = _read_plates(package, table, console)
-    known, reference = training_mask(package, data), IntensityScale.from_json(package.scale).controls
-    if reference is not None:
-        data = data.scale_by_controls(known, reference)
-    return measure_plates(package, data, data.plate_controls(known, every_plate=True))
+    @cached_property
+    def _data(self) -> PreparedData:
+        """The table at the size of the package, with the flaws of its fields."""
+        spec = self.package.model.spec
+        table = match_field_width(self.package, self.table)
+        labelled = table if was_trained_on_compounds(self.package) else leave_out_treated(table)
+        data = add_pixels(labelled, self.package.channels, spec.classes, spec.image_size, self.console)
+        return add_flags(data, stored_excluded_flaws(self.package), self.console)
 
 
 def measure_plates(package: ModelPackage, data: PreparedData, controls: ControlFields) -> dict[str, dict[str, Tensor]]:

@@ -20,7 +20,7 @@ from leigh_mlops.jobs.options import ExplainOptions
 from leigh_mlops.jobs.worker import FieldWorker, WorkOrder, statistics_file
 from leigh_mlops.plates import find_images
 from leigh_mlops.report.image_files import read_tiff16
-from leigh_mlops.study.plate_levels import plate_adjustments, save_statistics, statistics_by_plate
+from leigh_mlops.study.plate_levels import PlateLevels, save_statistics
 from tests.api.conftest import read_arrays
 from tests.test_rooms import BLOCKED
 
@@ -34,8 +34,8 @@ def worker(
     out.mkdir()
     table.to_parquet(out / "table.parquet")
     loaded = load(package).package
-    adjust = plate_adjustments(loaded, table, QUIET)
-    if (statistics := statistics_by_plate(loaded, table, QUIET)) is not None:
+    adjust = PlateLevels(loaded, table, QUIET).adjustments
+    if (statistics := PlateLevels(loaded, table, QUIET).statistics) is not None:
         save_statistics(statistics_file(out, ""), statistics)
     asked = ExplainOptions(**options)  # type: ignore[arg-type]
     return FieldWorker(WorkOrder(str(package), str(out / "table.parquet"), str(out), methods, asked, adjust))

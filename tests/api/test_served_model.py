@@ -12,7 +12,7 @@ from rich.console import Console
 from leigh_mlops.api import model as api
 from leigh_mlops.api.model import load
 from leigh_mlops.models import load_package
-from leigh_mlops.study.plate_levels import plate_adjustments
+from leigh_mlops.study.plate_levels import PlateLevels
 from leigh_mlops.tracking import NO_WHEEL, Run, Store
 from leigh_mlops.tracking.package_wheel import build_wheel
 from tests.api.conftest import read_arrays
@@ -45,7 +45,7 @@ def test_a_loaded_version_gives_what_the_job_gives(
     family: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    found = plate_adjustments(load_package(packages[family]), table, Console(quiet=True)) or {}
+    found = PlateLevels(load_package(packages[family]), table, Console(quiet=True)).adjustments or {}
     adjustment = np.ravel(list(found.values())).tolist()
     assert bool(adjustment) == (family == "controls")
     _, folder = log(store, packages[family], example(table), adjustment)

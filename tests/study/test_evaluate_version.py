@@ -15,7 +15,7 @@ from leigh_mlops.study.baselines import fit_baselines
 from leigh_mlops.study.evaluate_version import matching_data
 from leigh_mlops.study.evaluation import evaluate_package
 from leigh_mlops.study.model_selection import make_package
-from leigh_mlops.study.plate_levels import plate_adjustments
+from leigh_mlops.study.plate_levels import PlateLevels
 from leigh_mlops.study.prepare import DataSource, divided_table, prepare_data
 from leigh_mlops.training import PreparedData
 
@@ -59,7 +59,7 @@ def test_training_evaluation_and_job_bring_plates_to_the_same_level(plates: Path
     np.testing.assert_allclose(level(data, names[0]), level(data, names[1]), rtol=1e-3)
     evaluated = matching_data(package, DataSource(plates), QUIET)
     np.testing.assert_array_equal(evaluated.cache.adjust, data.cache.adjust)
-    adjustments = plate_adjustments(package, find_images(plates).table, QUIET)
+    adjustments = PlateLevels(package, find_images(plates).table, QUIET).adjustments
     for plate, adjust in zip(data.table["Metadata_Plate"], data.cache.adjust, strict=True):
         np.testing.assert_array_equal(np.float32(adjustments[plate]), adjust)
 
@@ -82,7 +82,7 @@ def test_without_controls_nothing_is_adjusted(plates: Path) -> None:
     data, package = trained(plates, "training")
     assert data.cache.adjust is None
     assert IntensityScale.from_json(package.scale).controls is None
-    assert plate_adjustments(package, data.table, QUIET) is None
+    assert PlateLevels(package, data.table, QUIET).adjustments is None
     assert matching_data(package, DataSource(plates), QUIET).cache.adjust is None
 
 
@@ -112,7 +112,7 @@ def test_a_plate_without_controls_cannot_be_explained(plates: Path) -> None:
     _, package = trained(plates, "controls")
     table = find_images(plates).table.drop(columns="Metadata_Control")
     with pytest.raises(LeighError, match="pert_type=negcon"):
-        plate_adjustments(package, table, QUIET)
+        _ = PlateLevels(package, table, QUIET).adjustments
 
 
 def test_treated_wells_are_scored_only_for_a_model_that_was_trained_on_them(plates: Path) -> None:

@@ -1,6 +1,9 @@
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from rich.console import Console
@@ -10,10 +13,12 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.models import build_model, save_package
 from leigh_mlops.plates import DemoDesign, write_demo_plate
 from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.study import plate_levels, prepare
 from leigh_mlops.study.baselines import fit_baselines
 from leigh_mlops.study.evaluation import predict_rows
 from leigh_mlops.study.model_selection import make_package
-from leigh_mlops.study.plate_levels import load_statistics, save_statistics, statistics_by_plate
+from leigh_mlops.study.plate_levels import PlateLevels, load_statistics, save_statistics
+from leigh_mlops.training import PreparedData
 from tests.training.conftest import prepared
 
 QUIET = Console(quiet=True)
@@ -32,7 +37,7 @@ def test_evaluation_and_use_adapt_to_the_same_statistics(tmp_path: Path, monkeyp
         for choice in ("none", "controls")
     }
     plain, package = made["none"], made["controls"]
-    assert statistics_by_plate(plain, data.table, QUIET) is None
+    assert PlateLevels(plain, data.table, QUIET).statistics is None
     assert (plain.arrays["calibration/scores"] != package.arrays["calibration/scores"]).any()
     # Rows of both plates in turn keep their order, though they are predicted plate by plate.
     rows = data.rows()[np.argsort(data.rows() * 7 % 11)]
@@ -44,7 +49,7 @@ def test_evaluation_and_use_adapt_to_the_same_statistics(tmp_path: Path, monkeyp
     probabilities = found[[f"probability_{name}" for name in data.classes]].to_numpy()[rows]
     np.testing.assert_allclose(np.exp(outputs.values), probabilities, atol=1e-5)
     # A job keeps the statistics in a file.
-    statistics = statistics_by_plate(package, data.table, QUIET) or {}
+    statistics = PlateLevels(package, data.table, QUIET).statistics or {}
     assert set(statistics) == {"plate1", "plate2"}
     save_statistics(tmp_path / "statistics.safetensors", statistics)
     again = load_statistics(tmp_path / "statistics.safetensors") or {}
@@ -54,4 +59,17 @@ def test_evaluation_and_use_adapt_to_the_same_statistics(tmp_path: Path, monkeyp
             assert torch.equal(again[plate][name], tensor)
     bare = data.table.assign(**{Metadata.CONTROL: ""})
     with pytest.raises(LeighError, match="plate plate1 has 0 fields of negative controls"):
-        statistics_by_plate(package, bare, QUIET)
+        _ = PlateLevels(package, bare, QUIET).statistics
+    # Both levels of a plate come from one reading.
+    readings: list[pd.DataFrame] = []
+
+    def add_pixels(table: pd.DataFrame, *options: Any) -> PreparedData:
+        readings.append(table)
+        return prepare.add_pixels(table, *options)
+
+    monkeypatch.setattr(plate_levels, "add_pixels", add_pixels)
+    known = (data.table[Metadata.SPLIT] == "train").to_numpy(bool)
+    scale = data.scale_by_controls(known).scale("linear")
+    levels = PlateLevels(replace(package, scale=scale.to_json()), data.table, QUIET)
+    assert (set(levels.adjustments or {}), set(levels.statistics or {})) == ({"plate1", "plate2"},) * 2
+    assert len(readings) == 1
