@@ -12,7 +12,7 @@ from leigh_mlops.images.intensity import intensity_features
 from leigh_mlops.images.nuclei import find_nuclear_channel, nucleus_centres
 from leigh_mlops.images.regions import otsu
 
-__all__ = ["MAX_FIELDS", "Views", "measure_views", "view_fields"]
+__all__ = ["MAX_FIELDS", "Views", "measure_views", "quality_views", "view_fields"]
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -69,19 +69,7 @@ def measure_views(
         index: Index of the image table.
     """
     rows = rows[quality.iloc[rows].notna().any(axis=1).to_numpy(bool)]  # unreadable fields have no measure
-    chosen, nuclear = quality.iloc[rows].set_axis(index[rows]), find_nuclear_channel(channels)
-    views: Views = {
-        "background": {
-            name: chosen[[f"background_{name}", f"background_spread_{name}"]]
-            for name in channels
-            if f"background_{name}" in chosen
-        },
-        "focus": {
-            name: chosen[[f"focus_{name}"]]
-            for name in (channels if nuclear is None else [channels[nuclear]])
-            if f"focus_{name}" in chosen
-        },
-    }
+    views, nuclear = quality_views(quality.iloc[rows].set_axis(index[rows]), channels), find_nuclear_channel(channels)
     if not len(rows):
         return views
     # Evenly spread fields suffice for thresholds, and bound the memory.
@@ -104,6 +92,25 @@ def measure_views(
     }
     views["stamp"] = {name: pd.DataFrame(fixed[:, place], index[rows]) for place, name in enumerate(channels)}
     return views | {"cells": {"": pd.DataFrame(np.concatenate(cells), index[rows])}}
+
+
+def quality_views(quality: pd.DataFrame, channels: Sequence[str]) -> Views:
+    """Select the views that quality measures hold: ``background`` and ``focus``, see :func:`measure_views`.
+
+    Args:
+        quality: Quality measures of fields, ``<measure>_<channel>``; a channel that lacks a measure is left out.
+        channels: Names of the channels.
+    """
+    nuclear = find_nuclear_channel(channels)
+    sharp = channels if nuclear is None else [channels[nuclear]]
+    columns = {
+        "background": {name: [f"background_{name}", f"background_spread_{name}"] for name in channels},
+        "focus": {name: [f"focus_{name}"] for name in sharp},
+    }
+    return {
+        view: {name: quality[measures] for name, measures in by_channel.items() if {*measures} <= {*quality}}
+        for view, by_channel in columns.items()
+    }
 
 
 def _dot_features(plane: Floats, threshold: float) -> Mapping[str, float]:

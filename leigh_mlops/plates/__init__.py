@@ -3,8 +3,8 @@
 from leigh_mlops.plates.bit_depth import BitDepth, bit_depths
 from leigh_mlops.plates.confounds import (
     position_effects,
-    probe_background,
     probe_confounds,
+    probe_features,
     probe_plate,
     probe_position,
     probe_view,
@@ -109,7 +109,7 @@ __all__ = [
     "probe_view",
     "probe_position",
     "probe_plate",
-    "probe_background",
+    "probe_features",
     "position_effects",
     "BitDepth",
     "bit_depths",

@@ -15,7 +15,6 @@ from leigh_mlops.plates.layout import WELL, Floats, labelled_wells, plate_shape,
 __all__ = [
     "chance_auc",
     "position_effects",
-    "probe_background",
     "probe_confounds",
     "probe_features",
     "probe_plate",
@@ -128,23 +127,6 @@ def probe_plate(table: pd.DataFrame, *, folds: int = 5, seed: int = 0) -> dict[s
         return {"accuracy": largest, "balanced_accuracy": 1 / len(shares), "auc": 0.5, "majority_share": largest}
     features = pd.get_dummies(wells[Metadata.PLATE]).to_numpy(float)
     return _cross_validate(features, _labels(wells), folds, seed)
-
-
-def probe_background(table: pd.DataFrame, features: pd.DataFrame, *, folds: int = 5, seed: int = 0) -> dict[str, float]:
-    """Score how well pixels without signal alone tell the classes apart.
-
-    Args:
-        table: Image table; wells without a class are left out.
-        features: Intensities and their spread in such pixels, on the table's index, any unit. A
-            field with a gap is left out, a column without any number too; a well has the median
-            of its fields.
-        folds: As in :func:`probe_position`.
-        seed: Seed of the folds.
-
-    Returns:
-        Scores as in :func:`probe_position`.
-    """
-    return probe_features(table, features, "background", folds=folds, seed=seed)
 
 
 def probe_features(

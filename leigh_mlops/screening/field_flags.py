@@ -11,10 +11,10 @@ import pandas as pd
 
 from leigh_mlops.explanations import COUNTERFACTUAL_KINDS, LatentMap
 from leigh_mlops.explanations.latent_map import OUTLIER_QUANTILE
-from leigh_mlops.images.nuclei import find_nuclear_channel
+from leigh_mlops.images.shortcut_views import quality_views
 from leigh_mlops.job_columns import IMAGE, PROBABILITY, QUALITY, ColumnFamily, JobColumn, counterfactual_family
 from leigh_mlops.models import ModelPackage
-from leigh_mlops.plates import FLAGS, probe_background, probe_position, probe_view
+from leigh_mlops.plates import FLAGS, probe_features, probe_position, probe_view
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.plates.flaws import FLAWS
 from leigh_mlops.scores import aggregate_wells, classification_scores
@@ -218,7 +218,7 @@ def confound_table(fields: pd.DataFrame, labelled: "pd.Series[bool]", package: M
     measured = fields.loc[known, [name for name in fields if name in _INTENSITY]]
     measured = measured.astype(float).replace([np.inf, -np.inf], np.nan).dropna(axis=1, how="all").dropna()
     probes = {
-        "intensity": (probe_background(classed, measured), measured.index),
+        "intensity": (probe_features(classed, measured), measured.index),
         "position": (probe_position(classed), fields.index),
     }
     usable = fields.index[known]
@@ -237,16 +237,7 @@ def _select_views(fields: pd.DataFrame) -> dict[str, dict[str, pd.DataFrame]]:
     """Select the measures of views in which only the background, the focus or the number of nuclei remains."""
     quality = _select_family(fields, QUALITY)
     channels = [str(name).removeprefix("focus_") for name in quality if str(name).startswith("focus_")]
-    nuclear = find_nuclear_channel(channels)
-    measures = {"background": ["background", "background_spread"], "focus": ["focus"]}
-    views = {
-        view: {
-            channel: quality[[f"{name}_{channel}" for name in names]]
-            for channel in (channels if view == "background" or nuclear is None else [channels[nuclear]])
-            if {f"{name}_{channel}" for name in names} <= set(quality)
-        }
-        for view, names in measures.items()
-    }
+    views = quality_views(quality, channels)
     count = IMAGE("nuclei_count")
     return views | ({"density": {"": fields[[count]]}} if count in fields else {})
 

@@ -7,7 +7,6 @@ import pytest
 
 from leigh_mlops.plates.confounds import (
     position_effects,
-    probe_background,
     probe_confounds,
     probe_features,
     probe_plate,
@@ -103,8 +102,8 @@ def background(table, gap, seed=0):
 
 def test_a_brighter_background_gives_the_class_away():
     table = plate(8, 12, alternate, fields=3)
-    assert 0.3 < probe_background(table, background(table, 0))["auc"] < 0.65
-    assert probe_background(table, background(table, 5))["auc"] > 0.99
+    assert 0.3 < probe_features(table, background(table, 0))["auc"] < 0.65
+    assert probe_features(table, background(table, 5))["auc"] > 0.99
 
 
 def test_gaps_in_the_background_are_left_out():
@@ -112,12 +111,12 @@ def test_gaps_in_the_background_are_left_out():
     features = background(table, 5).assign(background_TMRM=np.nan)
     features.iloc[::5, 0] = np.nan
     features.iloc[1, 1] = np.inf
-    assert probe_background(table, features)["auc"] > 0.95
-    assert probe_background(table, features * np.nan) == {}
-    assert probe_background(table, features[[]]) == {}
+    assert probe_features(table, features)["auc"] > 0.95
+    assert probe_features(table, features * np.nan) == {}
+    assert probe_features(table, features[[]]) == {}
     # Of the wells of TT, only the fields of one can be used.
     unusable = (table["Metadata_Condition"] == "TT") & (table["Metadata_Well"] != "A02")
-    assert probe_background(table, features.mask(unusable)) == {}
+    assert probe_features(table, features.mask(unusable)) == {}
 
 
 def test_all_confounds():
