@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from rich.console import Console
@@ -103,7 +104,9 @@ def test_notebooks_and_servers_see_the_same_square(plate: Path, tmp_path: Path) 
     names = [f"probability_{name}" for name in model.classes]
     expected = model.predict(table)[names].to_numpy()
     np.testing.assert_array_equal(model.predict(raw, pixel_size_um=size)[names].to_numpy(), expected)
-    np.testing.assert_array_equal(served.answer(raw, pixel_size_um=size)[names].to_numpy(), expected)
+    answer = served.answer(raw, pixel_size_um=size)
+    assert isinstance(answer, pd.DataFrame)
+    np.testing.assert_array_equal(answer[names].to_numpy(), expected)
     assert (model.predict(raw, pixel_size_um=size * 0.8)[names].to_numpy() != expected).any()
     for refused, said in (
         (lambda: served.answer(raw), "as pixel_size_um="),
@@ -117,7 +120,9 @@ def test_notebooks_and_servers_see_the_same_square(plate: Path, tmp_path: Path) 
         model.predict(table, pixel_size_um=size)
     counts, parameters = example_request(package, data)
     assert parameters == {"pixel_size_um": pytest.approx(size)}
-    assert served.answer(counts, **parameters)[names].notna().all(axis=None)
+    answer = served.answer(counts, **parameters)
+    assert isinstance(answer, pd.DataFrame)
+    assert answer[names].notna().all(axis=None)
     signature = package_signature(package)
     assert [spec.name for spec in signature.params] == ["pixel_size_um"]
     assert package_signature(trained(plate, None)[1]).params is None

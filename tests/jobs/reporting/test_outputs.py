@@ -180,3 +180,12 @@ def test_a_job_without_fields_leaves_its_failures(tmp_path: Path, package: Model
     write_outputs(tmp_path, nothing, failures, package, JOB)
     assert not (tmp_path / "changes.png").exists()
     assert (tmp_path / "report" / "index.html").exists()
+
+
+def test_plates_of_another_width_are_said_on_the_page(tmp_path: Path, package: ModelPackage) -> None:
+    nothing, failures = build_tables(tmp_path, pd.DataFrame([row()]))
+    package.about["field_um"] = 702.0
+    for widths in ({}, {"P8": 351.0}):
+        write_outputs(tmp_path, nothing, failures, package, JOB | {"other_widths": widths})
+        page = (tmp_path / "report" / "index.html").read_text()
+        assert ("plate P8: 351 µm, where cells look 2 times as large" in page) == bool(widths)
