@@ -102,9 +102,9 @@ def score(
     return {name: scores[f"wells/{name}"] for name in ("accuracy", "balanced_accuracy", "auc")}
 
 
-def measure(seed: int, folder: Path, size: int, wells: int, shift: float, epochs: int) -> Iterator[dict[str, object]]:
+def measure(seed: int, folder: Path, asked: argparse.Namespace) -> Iterator[dict[str, object]]:
     """Scores of each method on one set of plates."""
-    data = prepare(folder, seed, size, wells, shift)
+    data = prepare(folder, seed, asked.size, asked.wells, asked.shift)
     plates = data.table[Metadata.PLATE].to_numpy(str)
     names = np.unique(plates)
     inside, outside = (keep_rows(data, np.flatnonzero(np.isin(plates, some))) for some in (names[:4], names[4:]))
@@ -112,7 +112,8 @@ def measure(seed: int, folder: Path, size: int, wells: int, shift: float, epochs
     inside = replace(inside, table=inside.table.assign(Metadata_Split=split))
     unseen = {"new plates": outside}
     unseen |= {f"90 % {name}": one_sided(outside, label) for label, name in enumerate(CLASSES)}
-    for method, (scale_by, adaptation) in METHODS.items():
+    for method in asked.methods:
+        scale_by, adaptation = METHODS[method]
         learned, sets = inside, dict(unseen)
         if scale_by == "controls":
             learned = inside.scale_by_controls((split == "train").to_numpy(bool))
@@ -121,7 +122,7 @@ def measure(seed: int, folder: Path, size: int, wells: int, shift: float, epochs
                 for name, each in sets.items()
             }
         begun = time.perf_counter()
-        model = train(learned, adaptation, seed, epochs)
+        model = train(learned, adaptation, seed, asked.epochs)
         seconds = time.perf_counter() - begun
         scores = {"within plates": score(model, learned, learned, "test", adaptation)}
         scores |= {name: score(model, learned, each, None, adaptation) for name, each in sets.items()}
@@ -138,23 +139,24 @@ def main() -> None:
     parser.add_argument("--wells", type=int, default=24, help="wells per class and plate")
     parser.add_argument("--shift", type=float, default=1.0, help="plate_shift of the plates")
     parser.add_argument("--epochs", type=int, default=14)
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     parser.add_argument("--json", type=Path, default=None)
     asked = parser.parse_args()
     torch.set_num_threads(1)
     rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as temporary:
         for seed in range(asked.first, asked.first + asked.seeds):
-            for row in measure(seed, Path(temporary), asked.size, asked.wells, asked.shift, asked.epochs):
+            for row in measure(seed, Path(temporary), asked):
                 print(json.dumps(row), flush=True)
                 rows.append(row)
     table = pd.DataFrame(rows)
     for name in ("accuracy", "balanced_accuracy", "auc"):
         print(f"\n{name} per well, mean of {asked.seeds} sets of plates")
-        shown = table.pivot_table(index="method", columns="wells", values=name).loc[list(METHODS)]
+        shown = table.pivot_table(index="method", columns="wells", values=name).loc[asked.methods]
         print(shown.round(3).to_string())
     if asked.json is not None:
         asked.json.write_text(json.dumps(rows, indent=2) + "\n")
-    means = table.pivot_table(index="method", columns="wells", values="accuracy").loc[list(METHODS)]
+    means = table.pivot_table(index="method", columns="wells", values="accuracy").loc[asked.methods]
     print(json.dumps({str(method): dict(scores.round(3)) for method, scores in means.iterrows()}))
 
 
