@@ -135,7 +135,9 @@ def tune(
             shares=shares,
         )
         time_budget_s = None if time_budget is None else 60 * time_budget
-        options = StudyOptions(source, spaces, seed, time_budget_s, name, keep_checkpoints, judge_by)
+        options = StudyOptions(
+            source, spaces, seed, time_budget_s, name, keep_checkpoints, judge_by, families_given=bool(searches)
+        )
         study = SearchStudy(options, console, store, process, sign_key)
         if dry_run:
             study.show()

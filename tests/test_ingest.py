@@ -146,17 +146,26 @@ def test_wells_that_a_plate_map_lacks_are_named(tmp_path):
     assert "Unknown control types, treated as no control: 1 (negcn)." in output
 
 
-def test_without_classes_the_next_step_is_a_plate_map(tmp_path):
+def test_without_classes_a_search_trains_what_needs_none(tmp_path):
     (tmp_path / "r02c02f01p01-ch1sk1fk1fl1.tiff").touch()
     assert "No field can be read" in call(ingest, tmp_path).splitlines()[-1]
     output = call(ingest, tmp_path, "--names-only")
-    assert "Fields without a class, excluded from training: 1." in output
-    assert "platemap.csv" in output.splitlines()[-1]
+    assert "There are no classes: a search trains autoencoder, which needs no labels" in output
+    assert "platemap.csv" in output
+    assert "A search cannot use these images: the images are of 1 well, and 3 are needed" in output
+    for column in (3, 4, 5):
+        (tmp_path / f"r02c{column:02d}f01p01-ch1sk1fk1fl1.tiff").touch()
+    summary = tmp_path / "s.json"
+    output = call(ingest, tmp_path, "--names-only", "--json", summary)
+    assert "cannot use" not in output
+    assert "excluded from training" not in output
+    assert json.loads(summary.read_text())["uses"] == {"training": 2, "validation": 1, "test": 1}
+    assert f"leigh_mlops.tune --data {tmp_path}" in output.splitlines()[-1]
     (tmp_path / "platemap.csv").write_text("well_position;zustnd\nB02;krank\n")
     output = call(ingest, tmp_path, "--names-only")
     assert f"Plate map: {tmp_path / 'platemap.csv'}." in output
     assert "zustnd: not understood, the nearest known name is zustand" in output
-    assert f"in the column condition of {tmp_path / 'platemap.csv'}" in output.splitlines()[-1]
+    assert f"in the column condition of {tmp_path / 'platemap.csv'}" in output
 
 
 def test_a_missing_folder_is_an_error(tmp_path):

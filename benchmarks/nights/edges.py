@@ -174,8 +174,11 @@ class SimulatedSearch(OpenSearch):
 class SimulatedStudy(SearchStudy):
     """Study whose images nobody reads, and whose result nobody prints."""
 
-    def _divided_data(self) -> Any:
-        return None
+    def _divide(self) -> Any:
+        return self, None
+
+    def _check_data(self, divided: object) -> None:
+        pass
 
     def _prepare_data(self, *about: object) -> Any:
         return SimulatedData()
@@ -273,7 +276,6 @@ def _study_replacements(store: SimulatedStore) -> dict[Any, dict[str, Any]]:
             "SearchStudy": SimulatedStudy,
             "Store": SimpleNamespace(open=lambda *_, **__: store),
             "default_device": _ignore,
-            "divided_table": _ignore,
             "print_resumed": _ignore,
         },
         interrupted: {"print_interrupted": _ignore},

@@ -9,7 +9,7 @@ from torch.nn.modules import activation
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations.attribution.captum_adapter import feature_layer, unroll
 from leigh_mlops.explanations.attribution.lrp import layers_without_rule
-from leigh_mlops.explanations.capabilities import require_capabilities
+from leigh_mlops.explanations.capabilities import class_names, require_capabilities
 from leigh_mlops.explanations.targets import Target
 from leigh_mlops.models import has_capability
 
@@ -101,10 +101,11 @@ def default_explainers(model: nn.Module) -> tuple[str, ...]:
     """Most informative explanations of a model, used where none are named.
 
     Counterfactuals for a classifier that can decode, occlusion maps for one that
-    cannot, and reconstructions and interpolations for a model that does not classify.
+    cannot, and reconstructions and interpolations for a model that does not classify; the latter
+    lead from class to class, and are left out where the model knows fewer than two.
     """
     if not has_capability(model, "classify"):
-        return ("reconstruction", "interpolation")
+        return ("reconstruction", "interpolation") if len(class_names(model)) > 1 else ("reconstruction",)
     return ("counterfactual",) if has_capability(model, "decode") else ("occlusion",)
 
 

@@ -25,7 +25,8 @@ def check_options(options: ExplainOptions, package: ModelPackage, methods: Seque
     """
     classes, size = package.model.spec.classes, package.model.spec.image_size
     if options.target is not None and options.target not in classes:
-        raise LeighError(f"The class {options.target!r} is unknown to the model; choose one of {', '.join(classes)}.")
+        remedy = f"choose one of {', '.join(classes)}" if classes else "it knows none, so leave out --target"
+        raise LeighError(f"The class {options.target!r} is unknown to the model; {remedy}.")
     if options.window > size or options.stride > options.window:
         raise LeighError(
             f"A window of {options.window} and a stride of {options.stride} pixels do not cover images of {size}; "
@@ -69,6 +70,11 @@ def _check_means(options: ExplainOptions, package: ModelPackage, methods: Sequen
     if "counterfactual" in methods:
         require_means(package.class_means, ("true", "predicted"), targets, classes)
     if "interpolation" in methods and options.towards_field is None:
+        if len(classes) < 2 and options.target is None:
+            raise LeighError(
+                "The model knows no two classes between which an interpolation could lead; give its end as "
+                "--towards-field PLATE/WELL/FIELD, or leave interpolation out of --methods."
+            )
         require_means(package.class_means, ("true",), targets, classes)
 
 

@@ -39,6 +39,7 @@ class Autoencoder(Network):
     """
 
     task = "reconstruct"
+    needs_labels = False
 
     def __init__(
         self,

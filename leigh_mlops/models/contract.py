@@ -82,6 +82,8 @@ class Network(nn.Module):
     task: ClassVar[Literal["classify", "reconstruct"]]
     adapts: ClassVar[bool] = False
     """Whether its trunk normalises by statistics that controls of a plate can replace."""
+    needs_labels: ClassVar[bool] = True
+    """Whether it is trained on two classes or more; otherwise fields without a class are used, too."""
     spec: ModelSpec
 
     def __init__(self, spec: ModelSpec) -> None:

@@ -2,9 +2,11 @@
 
 from typing import Final
 
-__all__ = ["Metadata", "add_metadata_prefix", "is_metadata", "strip_metadata_prefix"]
+__all__ = ["NO_CLASS", "Metadata", "add_metadata_prefix", "is_metadata", "strip_metadata_prefix"]
 
 _PREFIX = "Metadata_"
+NO_CLASS: Final = "no class"
+"""Name under which fields without a class are counted."""
 
 
 class Metadata:

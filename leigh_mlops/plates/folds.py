@@ -13,6 +13,7 @@ from leigh_mlops.plates.groups import (
     group_classes,
     group_names,
     require_groups,
+    strata_without_need,
 )
 from leigh_mlops.plates.split import require_classes
 
@@ -23,7 +24,9 @@ NO_FOLD = -1  # of rows without a class
 Folds = int | Literal["all"]
 
 
-def assign_folds(table: pd.DataFrame, group: str = "well", folds: Folds = 5, seed: int = 0) -> "pd.Series[int]":
+def assign_folds(
+    table: pd.DataFrame, group: str = "well", folds: Folds = 5, seed: int = 0, *, needs_labels: bool = True
+) -> "pd.Series[int]":
     """Deal whole groups of wells to folds, each class by itself, as evenly as possible.
 
     The same seed gives the same folds whatever the order of the rows. A given split
@@ -35,15 +38,16 @@ def assign_folds(table: pd.DataFrame, group: str = "well", folds: Folds = 5, see
         folds: Number of folds, at least 2, each with each class; ``all`` makes every group a fold
             of its own (with plates: leave one plate out), which then may lack a class.
         seed: Seed of the dealing.
+        needs_labels: As in :func:`~leigh_mlops.plates.split.assign_split`.
 
     Returns:
-        Fold of each row from 0, on the table's index; -1 where the row has no class.
+        Fold of each row from 0, on the table's index; -1 where the row has no class and needs one.
 
     Raises:
         LeighError: Too few classes, folds or groups, an unknown group, a column that is missing, or
             groups that cannot be dealt with each class in each fold.
     """
-    groups, pairs = _labelled_groups(table, group)
+    groups, pairs = _group_rows(table, group, _fewest(folds), needs_labels=needs_labels)
     dealt = _deal_folds(pairs, folds, [seed], group)
     return groups.map(dealt).reindex(table.index, fill_value=NO_FOLD).astype("int64").rename("fold")
 
@@ -56,6 +60,7 @@ def fold_split(
     seed: int = 0,
     *,
     validation: float = 0.25,
+    needs_labels: bool = True,
 ) -> "pd.Series[str]":
     """The split of which one fold is the test part.
 
@@ -72,9 +77,10 @@ def fold_split(
         seed: Seed of the dealing, of folds and of ``val``.
         validation: Share of ``val`` in the groups outside of the fold, above 0 and below 1; at
             least one group of each class.
+        needs_labels: As in :func:`~leigh_mlops.plates.split.assign_split`.
 
     Returns:
-        ``train``, ``val`` or ``test`` for each row; missing where it has no class.
+        ``train``, ``val`` or ``test`` for each row; missing where it has no class and needs one.
 
     Raises:
         LeighError: There is no such fold, ``validation`` is no share, the folds cannot be dealt, or
@@ -84,7 +90,7 @@ def fold_split(
         raise LeighError(
             f"a validation share of {validation} leaves no training or no validation; choose one such as 0.25."
         )
-    groups, pairs = _labelled_groups(table, group)
+    groups, pairs = _group_rows(table, group, _fewest(folds), needs_labels=needs_labels)
     dealt = _deal_folds(pairs, folds, [seed], group)
     count = max(dealt.values()) + 1
     if not 1 <= fold <= count:
@@ -95,7 +101,7 @@ def fold_split(
     if group != "well" and rest.groupby("class")["group"].nunique().min() < len(shares):
         # Two plates, one of them left out: the other's wells are divided.
         inside = groups.index[~groups.isin(set(tested))]
-        wells, rest = _labelled_groups(table.loc[inside], "well")
+        wells, rest = _group_rows(table.loc[inside], "well", len(shares), needs_labels=needs_labels)
         parts = wells.map(deal_groups(rest, shares, seed, "well", outside=f" outside of fold {fold}"))
         return _parts(table, groups, tested).fillna(parts.reindex(table.index))
     others = deal_groups(rest, shares, seed, group, outside=f" outside of fold {fold}")
@@ -120,7 +126,7 @@ def nested_folds(
     Raises:
         LeighError: The folds cannot be dealt.
     """
-    groups, pairs = _labelled_groups(table, group)
+    groups, pairs = _group_rows(table, group)
     dealt = _deal_folds(pairs, outer, [seed], group)
     for fold in range(max(dealt.values()) + 1):
         tested = {name: "test" for name, number in dealt.items() if number == fold}
@@ -131,12 +137,22 @@ def nested_folds(
             yield fold + 1, chosen + 1, _parts(table, groups, tested | others)
 
 
-def _labelled_groups(table: pd.DataFrame, group: str) -> tuple["pd.Series[str]", pd.DataFrame]:
-    """Group of each row that has a class, and the pairs of groups and classes."""
+def _group_rows(
+    table: pd.DataFrame, group: str, fewest: int = 1, *, needs_labels: bool = True
+) -> tuple["pd.Series[str]", pd.DataFrame]:
+    """Group of each row that is dealt, and the pairs of groups and strata, of at least so many groups without need."""
+    if not needs_labels:
+        groups = group_names(table, group)
+        return groups, group_classes(groups, strata_without_need(groups, table[Metadata.CONDITION], fewest))
     require_classes(table)
     labelled = table[table[Metadata.CONDITION].notna()]
     groups = group_names(labelled, group)
     return groups, group_classes(groups, labelled[Metadata.CONDITION])
+
+
+def _fewest(folds: Folds) -> int:
+    """Groups that a stratum needs so that each fold has one, and the others a part for validation."""
+    return max(3, folds) if isinstance(folds, int) else 3
 
 
 def _exclude_groups(pairs: pd.DataFrame, tested: Container[str]) -> pd.DataFrame:

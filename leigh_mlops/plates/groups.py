@@ -19,6 +19,7 @@ __all__ = [
     "require_groups",
     "group_classes",
     "group_names",
+    "strata_without_need",
 ]
 
 GROUPS = {
@@ -56,6 +57,24 @@ def group_names(table: pd.DataFrame, group: str) -> "pd.Series[str]":
 def group_classes(groups: "pd.Series[str]", classes: "pd.Series[str]") -> pd.DataFrame:
     """Unique pairs of a ``group`` and a ``class`` in it, sorted."""
     return pd.DataFrame({"group": groups, "class": classes}).drop_duplicates().sort_values(["group", "class"])
+
+
+def strata_without_need(groups: "pd.Series[str]", classes: "pd.Series[str]", fewest: int) -> "pd.Series[str]":
+    """Stratum of each row for networks that need no classes, so that no class can be too small to be divided.
+
+    A stratum is a class, and rows without one make another (``""``); those of fewer groups join the largest. A single
+    stratum has no name.
+
+    Args:
+        groups: Group of each row.
+        classes: Class of each row, on the same index; may be missing.
+        fewest: Groups that a stratum needs.
+    """
+    strata = classes.astype(object).where(classes.notna(), "")
+    counts = groups.groupby(strata).nunique()
+    small = strata.isin(counts.index[counts < fewest])
+    joined = strata.mask(small, counts.idxmax()) if len(counts) else strata
+    return joined if len(set(joined)) > 1 else joined.mask(joined.notna(), "")
 
 
 def deal_groups(
@@ -147,8 +166,9 @@ def require_groups(pairs: pd.DataFrame, needed: int, places: str, group: str, *,
     for name, count in counts[counts < needed].items():
         finer = "" if group == "well" else " or split by well"
         counted = f"{count} {group if count == 1 else GROUP_PLURALS[group]}"
+        subject = f"class {name!r} has" if name else "the images are of"
         raise LeighError(
-            f"class {name!r} has {counted}{outside}, and {needed} are needed, one for {places}"
+            f"{subject} {counted}{outside}, and {needed} are needed, one for {places}"
             f"{_confounding_note(pairs, group)}; add images of more {GROUP_PLURALS[group]}{finer}."
         )
 

@@ -53,13 +53,18 @@ def _plates(names: list[str]) -> str:
     return ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
 
 
-def require_one_scale(table: pd.DataFrame) -> None:
-    """Refuse labelled images of different scales in one training.
+def require_one_scale(table: pd.DataFrame, *, needs_labels: bool = True) -> None:
+    """Refuse images of different scales in one training.
+
+    Args:
+        table: Image table.
+        needs_labels: Whether images without a class are left out.
 
     Raises:
         LeighError: Pixel sizes or magnifications differ.
     """
-    if phrases := scale_phrases(differing_scales(table[table[Metadata.CONDITION].notna()])):
+    used = table[table[Metadata.CONDITION].notna()] if needs_labels else table
+    if phrases := scale_phrases(differing_scales(used)):
         raise LeighError(
             f"{phrases[0]}, and one network would learn the scale instead of the cells; train on plates of one scale, "
             "or cut a square of one width in µm out of all fields with ingest --field-um."

@@ -5,7 +5,7 @@ from collections.abc import Collection
 import pandas as pd
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.plates.columns import NO_CLASS, Metadata
 from leigh_mlops.plates.flaws import FLAWS
 
 __all__ = ["EXCLUDED_BY_DEFAULT", "FLAGS", "count_flags_by_class", "flag_fields"]
@@ -102,8 +102,8 @@ def count_flags_by_class(flags: pd.DataFrame, table: pd.DataFrame) -> pd.DataFra
         sorted, and ``no class`` where there are such fields.
     """
     classes = table[Metadata.CONDITION].astype(object)
-    columns = [*sorted(classes.dropna().unique()), *(["no class"] if classes.isna().any() else [])]
-    classes = classes.fillna("no class")
+    columns = [*sorted(classes.dropna().unique()), *([NO_CLASS] if classes.isna().any() else [])]
+    classes = classes.fillna(NO_CLASS)
     named = _reasons(flags[Metadata.FLAGS])["name"].dropna()
     out = flags.index[_parse_booleans(flags[Metadata.EXCLUDED])]
     named = pd.concat([named, pd.Series("excluded", index=out)])

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.plates.columns import NO_CLASS, Metadata
 from leigh_mlops.plates.folder_scan import SPLIT_PARTS
-from leigh_mlops.plates.groups import GROUPS, deal_groups, group_classes, group_names
+from leigh_mlops.plates.groups import GROUPS, deal_groups, group_classes, group_names, strata_without_need
 
 __all__ = [
     "GROUPS",
@@ -27,6 +27,8 @@ def assign_split(
     group: str = "well",
     fractions: Sequence[float] = (0.6, 0.2, 0.2),
     seed: int = 0,
+    *,
+    needs_labels: bool = True,
 ) -> "pd.Series[str]":
     """Deal whole groups of wells to ``train``, ``val`` and ``test``, each class by itself.
 
@@ -41,23 +43,28 @@ def assign_split(
         fractions: Share of the groups in train, val and test; each part gets at least one group
             of each class.
         seed: Seed of the dealing.
+        needs_labels: Whether two classes are needed and rows without one are in no part. Otherwise these are dealt as
+            if they were a class, and classes of fewer than three groups join the largest.
 
     Returns:
-        The part of each row, on the table's index; missing where the row has no class.
+        The part of each row, on the table's index; missing where the row has no class and needs one.
 
     Raises:
         LeighError: Too few classes or groups, an unknown group, a column that is missing, or
             groups that cannot be dealt with each class in each part.
     """
-    require_classes(table)
+    if needs_labels:
+        require_classes(table)
     if len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
         raise LeighError(f"fractions {tuple(fractions)} are not three shares above 0 that sum to 1.")
-    labelled = table[Metadata.CONDITION].notna()
-    groups = group_names(table[labelled], group)
+    used = table[table[Metadata.CONDITION].notna()] if needs_labels else table
+    groups, classes = group_names(used, group), used[Metadata.CONDITION]
+    if not needs_labels:
+        classes = strata_without_need(groups, classes, len(SPLIT_PARTS))
     if Metadata.SPLIT in table:
-        parts = _complete_given_split(table[labelled], groups, group, fractions, seed)
+        parts = _complete_given_split(used, groups, classes, group, fractions, seed)
     else:
-        pairs = group_classes(groups, table.loc[labelled, Metadata.CONDITION])
+        pairs = group_classes(groups, classes)
         parts = groups.map(deal_groups(pairs, dict(zip(SPLIT_PARTS, fractions, strict=True)), seed, group))
     return parts.reindex(table.index).astype("str").rename(Metadata.SPLIT)
 
@@ -109,7 +116,12 @@ def require_classes(table: pd.DataFrame) -> list[str]:
 
 
 def _complete_given_split(
-    table: pd.DataFrame, groups: "pd.Series[str]", group: str, fractions: Sequence[float], seed: int
+    table: pd.DataFrame,
+    groups: "pd.Series[str]",
+    classes: "pd.Series[str]",
+    group: str,
+    fractions: Sequence[float],
+    seed: int,
 ) -> "pd.Series[str]":
     split = table[Metadata.SPLIT].str.lower()
     if strange := sorted(set(split.dropna()) - set(SPLIT_PARTS)):
@@ -120,7 +132,7 @@ def _complete_given_split(
         return split
     train = split == "train"
     shared = set(groups[~train & split.notna()])
-    pairs = group_classes(groups[train], table.loc[train, Metadata.CONDITION])
+    pairs = group_classes(groups[train], classes[train])
     own = pairs[~pairs["group"].isin(shared)]
     # The whole pool is used only where the wells that are in train alone do not suffice.
     roomy = own.groupby("class").size().reindex(pairs["class"].unique(), fill_value=0).min() >= 2
@@ -156,10 +168,12 @@ def describe_split(table: pd.DataFrame, split: "pd.Series[str]") -> pd.DataFrame
 
     Returns:
         Columns ``class``, ``part``, ``wells``, ``fields``; one row for each class and part, also
-        where it is empty.
+        where it is empty; the class of rows that have a part without one is ``no class``.
     """
-    classes = sorted(table[Metadata.CONDITION].dropna().unique())
-    counts = _wells(table).groupby([table[Metadata.CONDITION], split]).agg(["nunique", "size"])
+    names = table[Metadata.CONDITION].astype(object)
+    names = names.where(names.notna() | split.isna(), NO_CLASS)
+    classes = [*sorted(set(names.dropna()) - {NO_CLASS}), *([NO_CLASS] if names.eq(NO_CLASS).any() else [])]
+    counts = _wells(table).groupby([names, split]).agg(["nunique", "size"])
     every = pd.MultiIndex.from_product([classes, SPLIT_PARTS], names=["class", "part"])
     counts = counts.reindex(every, fill_value=0).set_axis(["wells", "fields"], axis=1)
     return counts.reset_index()

@@ -41,6 +41,7 @@ from leigh_mlops.report.sentences import confound_sentences, depth_lines, effect
 from leigh_mlops.report.style import save_figure
 from leigh_mlops.report.terminal_tables import flag_table
 from leigh_mlops.report.well_picture import use_picture
+from leigh_mlops.settings import UNLABELLED_FAMILIES
 
 __all__ = [
     "QualityReport",
@@ -79,6 +80,11 @@ class QualityReport:
         """The image table as a search reads it, in which treated wells have no class."""
         return leave_out_treated(self.table)
 
+    @property
+    def needs_labels(self) -> bool:
+        """Return whether a search needs labels: it does if there are two classes, and else takes families without."""
+        return len(set(self.classed_table[Metadata.CONDITION].dropna())) > 1
+
     def measure_columns(self, measure: str) -> pd.DataFrame:
         """The columns of one measure, one per channel, named by the channel."""
         columns = [str(name) for name in self.quality if str(name).startswith(f"{measure}_")]
@@ -87,14 +93,14 @@ class QualityReport:
 
 def find_uses(quality_report: QualityReport, shares: str | None = None) -> tuple[pd.DataFrame, str]:
     """Find what a search with its defaults would do with each well, and why it would do nothing, if so."""
-    table = quality_report.classed_table
+    table, needs_labels = quality_report.classed_table, quality_report.needs_labels
     try:
         fractions = (0.6, 0.2, 0.2) if shares is None or Metadata.SPLIT in table else parse_shares(shares)
-        parts: pd.Series[str] | None = assign_split(table, fractions=fractions)
-        require_one_scale(table)
+        parts: pd.Series[str] | None = assign_split(table, fractions=fractions, needs_labels=needs_labels)
+        require_one_scale(table, needs_labels=needs_labels)
     except LeighError as error:
-        return well_uses(quality_report.table, table.get(Metadata.SPLIT)), str(error)
-    return well_uses(quality_report.table, parts), ""
+        return well_uses(quality_report.table, table.get(Metadata.SPLIT), needs_labels=needs_labels), str(error)
+    return well_uses(quality_report.table, parts, needs_labels=needs_labels), ""
 
 
 def summarize_images(found: FoundImages, quality_report: QualityReport, shares: str | None = None) -> dict[str, Any]:
@@ -213,9 +219,10 @@ def print_summary(
             classes.add_row(name, str(counts["wells"]), str(counts["fields"]))
         console.print(classes)
     treated = count_treated(quality_report.table)
-    for sentence in treated_sentences(treated):
+    for sentence in treated_sentences(treated, needs_labels=quality_report.needs_labels):
         console.print(sentence, markup=False)
-    if unclassed := summary["fields"] - sum(counts["fields"] for counts in summary["classes"].values()):
+    unclassed = summary["fields"] - sum(counts["fields"] for counts in summary["classes"].values())
+    if unclassed and quality_report.needs_labels:
         of_treated = f", {treated.fields} of them of treated wells" if treated.fields else ""
         console.print(f"Fields without a class, excluded from training: {unclassed}{of_treated}.")
     for line in use_sentences(summary["uses"], summary["leaked"]):
@@ -326,10 +333,9 @@ def print_next_step(
     if len(quality_report.failures) == len(table):
         console.print("No field can be read. Replace the images and run ingest again.")
         return
-    if table[Metadata.CONDITION].nunique() < 2:
+    if not quality_report.needs_labels:
         where = found.platemap or "a platemap.csv next to the images (well_position,condition)"
-        console.print(f"Next: add the class of each well in the column condition of {where}, then run ingest again.")
-        return
+        _print_unlabelled(console, where, table[Metadata.CONDITION].nunique())
     if refusal := find_uses(quality_report, shares)[1]:
         console.print(f"A search cannot use these images: {refusal}", markup=False)
     if chosen and out is None:
@@ -341,3 +347,13 @@ def print_next_step(
     if shares is not None:
         words += ["--shares", shares]
     console.print(f"Next: {command_line('tune', *words)}", markup=False)
+
+
+def _print_unlabelled(console: Console, where: object, classes: int) -> None:
+    """Print what a search of images without two classes does, and where classes can be added."""
+    found, able = "is one class" if classes else "are no classes", " and ".join(UNLABELLED_FAMILIES)
+    console.print(
+        f"There {found}: a search trains {able}, which needs no labels, on all usable fields. For classifiers, add the "
+        f"class of each well in the column condition of {where}, then run ingest again.",
+        markup=False,
+    )

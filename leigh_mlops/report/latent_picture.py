@@ -91,7 +91,7 @@ def latent_picture(fields: Columns, explained: Sequence[float], limit: float) ->
     places = _clip_outliers(np.stack([float_values(fields[name]) for name in (LATENT(1), vertical)], axis=1))
     panels = _panels(fields)
     named = outlying_rows(fields, limit)[:MAX_NAMED_OUTLIERS]
-    across, down = (3, 1) if len(panels) == 3 else (2, 2)
+    across, down = (2, 2) if len(panels) == 4 else (len(panels), 1)
     figure = new_figure(5.4 * across, 4.6 * down + 0.9 + 0.13 * len(named))
     for each, (title, group, draw) in zip(figure.subplots(down, across).ravel(), panels.values(), strict=True):
         draw(each, fields, places)
@@ -112,11 +112,14 @@ _Draw = Callable[[Axes, Columns, NDArray[np.float64]], None]
 
 
 def _panels(fields: Columns) -> dict[str, tuple[str, str, _Draw]]:
-    """Title, column whose share of the variance is given, and drawing function of each panel."""
-    panels: dict[str, tuple[str, str, _Draw]] = {
-        "class": ("class", Metadata.CONDITION, _draw_by_class),
-        "plate": ("plate", Metadata.PLATE, _draw_by_plate),
-    }
+    """Title, column whose share of the variance is given, and drawing function of each panel.
+
+    Fields of which none has a class get no panel of classes.
+    """
+    panels: dict[str, tuple[str, str, _Draw]] = {}
+    if not all(map(is_missing, fields.get(Metadata.CONDITION, ()))):
+        panels["class"] = ("class", Metadata.CONDITION, _draw_by_class)
+    panels["plate"] = ("plate", Metadata.PLATE, _draw_by_plate)
     if len(set(zip(*(fields[name] for name in _WELL), strict=True))) <= MAX_NAMED_WELLS:
         return panels | {"well": ("well", "", _draw_by_well)}
     return panels | {

@@ -307,7 +307,9 @@ def _sample_size_sentence(scores: Scores) -> str:
     return f"{few}{format_count(wells, 'well')} {verb} scored: each well changes the accuracy by {1 / wells:.3f}."
 
 
-def treated_sentences(counts: TreatedCounts, *, train_on_compounds: bool = False) -> list[str]:
+def treated_sentences(
+    counts: TreatedCounts, *, train_on_compounds: bool = False, needs_labels: bool = True
+) -> list[str]:
     """Describe how treated wells are counted; empty where no well carries a compound."""
     sentences = []
     if counts.wells:
@@ -316,6 +318,9 @@ def treated_sentences(counts: TreatedCounts, *, train_on_compounds: bool = False
         verb = "carries" if counts.wells == 1 else "carry"
         if train_on_compounds:
             sentences.append(f"{carry} {verb} a compound and count as labelled (--train-on-compounds).")
+        elif not needs_labels:
+            used = "it is in no class and is used" if counts.wells == 1 else "they are in no class and are used"
+            sentences.append(f"{carry} {verb} a compound: {used} like the others, as no labels are needed.")
         else:
             pronoun, verbs = (
                 ("it is", "trains, validates and tests")

@@ -15,7 +15,10 @@ from leigh_mlops.settings.domains import map_choices
 from leigh_mlops.settings.space import SearchSpace
 from leigh_mlops.settings.yaml_loader import NumberLoader
 
-__all__ = ["find_line", "find_search_files", "load_space"]
+__all__ = ["UNLABELLED_FAMILIES", "find_line", "find_search_files", "load_space"]
+
+UNLABELLED_FAMILIES = ("autoencoder",)
+"""Families that need no labels, for pages and commands that load no network; each declares it by ``needs_labels``."""
 
 _FIRST_FAMILIES, _LAST_FAMILIES = ("resnext",), ("autoencoder",)
 """Families that a search begins and ends with, as most people ask first whether the classes can be told apart."""

@@ -28,6 +28,7 @@ __all__ = [
     "print_baseline",
     "print_family",
     "print_interrupted",
+    "print_omitted_families",
     "print_place",
     "print_plan",
     "print_result",
@@ -41,11 +42,30 @@ Confounds = dict[str, dict[str, float]]
 
 
 def print_baseline(console: Console, references: Mapping[str, Mapping[str, float]], confounds: Confounds) -> None:
-    """Print the scores known before training; a confounded layout comes first."""
+    """Print the scores known before training, if there are any; a confounded layout comes first."""
+    if not references:
+        console.print(
+            "Without two classes, the baselines of classifiers and the tests of position, plate and background are "
+            "left out; reconstructions are compared with principal components."
+        )
+        return
     for sentence in confound_sentences(confounds):
         console.print(sentence, style="bold", markup=False)
     rows = {REFERENCE_NAMES[kind]: scores for kind, scores in references.items()}
     console.print(score_table(rows, title="Baselines without a network, on validation wells"))
+
+
+def print_omitted_families(console: Console, given: Sequence[SearchSpace], kept: Sequence[SearchSpace]) -> None:
+    """Print which families are left out as the images lack classes."""
+    searched = [space.family for space in kept]
+    if needy := [space.family for space in given if space.family not in searched]:
+        verbs = ("needs", "is") if len(needy) == 1 else ("need", "are")
+        console.print(
+            f"The images do not have two classes: {', '.join(needy)}, which {verbs[0]} them, {verbs[1]} left out; "
+            f"searched: {', '.join(searched)}.",
+            style="bold",
+            markup=False,
+        )
 
 
 def print_family(console: Console, space: SearchSpace, time_budget_s: float | None) -> None:

@@ -66,7 +66,7 @@ class VersionEvaluation:
 
 
 def evaluate_version(store: Store, uri: str, data: Path, platemap: Path | None, console: Console) -> VersionEvaluation:
-    """Score a version on all labelled fields of wells on which it was neither trained nor chosen.
+    """Score a version on all fields, labelled if it needs labels, of wells on which it was neither trained nor chosen.
 
     Raises:
         LeighError: The version or the data can't be loaded, or do not fit.
@@ -77,9 +77,8 @@ def evaluate_version(store: Store, uri: str, data: Path, platemap: Path | None, 
     prepared = matching_data(package, DataSource(data, platemap), console)
     everything = prepared.rows()
     if not len(everything):
-        raise LeighError(
-            f"{data} has no readable field of class {' or '.join(prepared.classes)}; nothing can be scored."
-        )
+        of_class = f" of class {' or '.join(prepared.classes)}" if prepared.needs_labels else ""
+        raise LeighError(f"{data} has no readable field{of_class}; nothing can be scored.")
     rows = prepared.rows_of_unseen_wells(package.seen_digests, part=None)
     if not len(rows):
         raise LeighError(
@@ -106,7 +105,7 @@ def matching_data(package: ModelPackage, source: DataSource, console: Console) -
         LeighError: The channels or the bit depth differ, or the pixel size is not known that the package needs.
     """
     source = replace(source, train_on_compounds=was_trained_on_compounds(package))
-    table, channels, _ = find_labelled_data(source, console)
+    table, channels, _ = find_labelled_data(source, console, needs_labels=package.model.needs_labels)
     return read_matching_images(package, table, channels, source.path, console)
 
 
@@ -131,7 +130,8 @@ def read_matching_images(
             f"{', '.join(package.channels)}; give images with the same channels in the same order."
         )
     spec = package.model.spec
-    data = add_pixels(match_field_width(package, table), channels, spec.classes, spec.image_size, console)
+    read = add_pixels(match_field_width(package, table), channels, spec.classes, spec.image_size, console)
+    data = replace(read, needs_labels=package.model.needs_labels)
     data = add_flags(data, stored_excluded_flaws(package), console)
     if data.cache.full_scale != package.scale["full_scale"]:
         raise LeighError(

@@ -11,7 +11,7 @@ from leigh_mlops.explanations import FieldExplanation, default_explainers, expla
 from leigh_mlops.images.control_levels import FEWEST_CONTROLS
 from leigh_mlops.models import ModelPackage, Network, has_capability
 from leigh_mlops.models.plate_statistics import plate_statistics
-from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.plates.columns import NO_CLASS, Metadata
 from leigh_mlops.report.contact_row import explained_row, heat_scale
 from leigh_mlops.report.rendering import intensity_limits
 from leigh_mlops.report.sheets import HeatScale, SheetRow
@@ -44,7 +44,7 @@ class Examples:
 
 
 def explain_examples(package: ModelPackage, data: PreparedData, per_class: int = 2) -> Examples:
-    """Explain validation fields of each class as the package's family can.
+    """Explain validation fields of each class, or twice as many of a single one or none, as the package's family can.
 
     A network that decodes shows its reconstructions, a classifier its counterfactuals, or else heatmaps.
 
@@ -57,7 +57,7 @@ def explain_examples(package: ModelPackage, data: PreparedData, per_class: int =
     scale = heat_scale([heat for each in explained for heat in each.maps.values()])
     sheet = [
         explained_row(
-            f"{data.wells[row]}, field {data.table[Metadata.SITE].iloc[row]}, class {data.classes[data.labels[row]]}",
+            f"{data.wells[row]}, field {data.table[Metadata.SITE].iloc[row]}, {_class_phrase(data, row)}",
             raw[index],
             package.channels,
             limits,
@@ -70,6 +70,11 @@ def explain_examples(package: ModelPackage, data: PreparedData, per_class: int =
         for index, row in enumerate(rows)
     ]
     return Examples(sheet, scale)
+
+
+def _class_phrase(data: PreparedData, row: int) -> str:
+    label = int(data.labels[row])
+    return f"class {data.classes[label]}" if label >= 0 else NO_CLASS
 
 
 def _explain_by_plate(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64]) -> list[FieldExplanation]:
@@ -122,4 +127,6 @@ def _counts(data: PreparedData, rows: Sequence[int]) -> Floats:
 def _example_rows(data: PreparedData, per_class: int) -> npt.NDArray[np.int64]:
     rows = data.rows("val")
     labels = data.labels[rows]
-    return np.concatenate([rows[labels == label][:per_class] for label in np.unique(labels)])
+    found = np.unique(labels)
+    count = per_class if len(found) > 1 else 2 * per_class
+    return np.concatenate([rows[labels == label][:count] for label in found])

@@ -12,7 +12,7 @@ import numpy as np
 from leigh_mlops import __version__
 from leigh_mlops.events import rename_old_metrics
 from leigh_mlops.models import ModelPackage
-from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.plates.columns import NO_CLASS, Metadata
 from leigh_mlops.report.job.citations import bibtex_entries
 from leigh_mlops.report.sentences import Z_PRIME_NOTE, format_count, metric_name
 from leigh_mlops.training import PARTS, PreparedData
@@ -163,6 +163,8 @@ def count_parts(data: PreparedData) -> dict[str, Any]:
             strict=True,
         )
         wells = {name: len(np.unique(known)) for name, known in by_class}
+        if len(unnamed := rows[data.labels[rows] < 0]):
+            wells[NO_CLASS] = len(np.unique(data.wells[unnamed]))
         counts[part] = {"plates": len(np.unique(plates[rows])), "fields": len(rows), "wells": wells}
     return counts
 

@@ -70,7 +70,7 @@ def make_package(
     model: Network,
     scale: IntensityScale,
     data: PreparedData,
-    baselines: Baselines,
+    baselines: Baselines | None,
     about: dict[str, Any],
     starts: Sequence[str] = (),
     references: Mapping[str, npt.NDArray[Any]] | None = None,
@@ -84,7 +84,7 @@ def make_package(
         model: The trained network.
         scale: Its intensity scale.
         data: Data that it was trained on.
-        baselines: Baselines fitted on the same wells and image size.
+        baselines: Baselines fitted on the same wells and image size; a network that does not classify needs none.
         about: Facts to be stored; ``adaptation`` is ``controls`` for a network that adapts to plates.
         starts: Folders of the packages from which its training was initialised; their fields count as seen.
         references: Arrays of :func:`counterfactual_references`, fitted here if not given.
@@ -102,9 +102,9 @@ def make_package(
         "validation_digests": np.union1d(chosen, data.cache.digests[data.rows("val")]),
     }
     arrays |= latents.fit().to_arrays()
-    if model.task == "classify":
+    if baselines is not None and model.task == "classify":
         arrays |= baselines.to_arrays()
-    else:
+    elif model.task == "reconstruct":
         pca, _ = fit_latent_baseline(data, scale, int(np.prod(means["true"].shape[1:])))
         arrays |= {f"pca/{name}": array for name, array in pca.to_arrays().items()}
     if needs_references(model):

@@ -132,9 +132,7 @@ class OpenSearch:
         data, options, moment = self.data.data, self.options, self.opened.time
         with Steps(self.console, "references without a network", 4) as steps:
             steps.begin("baselines")
-            reference_scores = self.data.baselines_for_size(data.image_size).scores(data, data.rows("val"))
-            for name, scores in score_baselines_by_plate(data, options.seed).items():
-                reference_scores[name] |= scores
+            reference_scores = self._classifier_baselines()
             steps.begin("position, plate and background alone")
             confounds = measure_confounds(data)
             print_baseline(self.console, reference_scores, confounds)
@@ -143,6 +141,17 @@ class OpenSearch:
             steps.begin("principal components")
             reference_scores |= self._latent_baseline()
             return log_references(self.store, self.parent, reference_scores, self.facts, at=moment), confounds
+
+    def _classifier_baselines(self) -> dict[str, dict[str, float]]:
+        """Scores of the baselines of a classifier; none where the images do not have two classes."""
+        data = self.data.data.labelled_data
+        baselines = self.data.baselines_for_size(data.image_size)
+        if baselines is None:
+            return {}
+        found = baselines.scores(data, data.rows("val"))
+        for name, scores in score_baselines_by_plate(data, self.options.seed).items():
+            found[name] |= scores
+        return found
 
     def _latent_baseline(self) -> dict[str, dict[str, float]]:
         """Scores of PCA, the baseline of an autoencoder."""

@@ -35,6 +35,7 @@ from leigh_mlops.plates import (
     write_demo_plate,
 )
 from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.plates.folds import Folds
 from leigh_mlops.progress import Progress
 from leigh_mlops.report.platemap_sentences import cell_sentence
 from leigh_mlops.report.sentences import depth_lines, format_count, leak_sentence, square_note, treated_sentences
@@ -46,6 +47,8 @@ __all__ = [
     "DataSource",
     "DividedData",
     "measure_confounds",
+    "class_names",
+    "divide_data",
     "divided_table",
     "find_data",
     "find_labelled_data",
@@ -100,34 +103,53 @@ DividedData = tuple[pd.DataFrame, tuple[str, ...], tuple[str, ...]]
 """An image table, its channels and its classes."""
 
 
-def divided_table(source: DataSource, console: Console) -> DividedData:
+def divided_table(source: DataSource, console: Console, *, needs_labels: bool = True) -> DividedData:
     """Find the images and divide their wells; nothing is written.
 
     Raises:
-        LeighError: There are no images, only one class, or too few wells for a split.
+        LeighError: There are no images, too few wells for a split, or a single class where labels are needed.
     """
-    table, channels, classes = find_labelled_data(source, console)
-    require_classes(table)
-    require_one_scale(table)
-    table = table.assign(Metadata_Split=_split(table, source))
+    return divide_data(find_data(source, console), source, console, needs_labels=needs_labels)
+
+
+def divide_data(found: DividedData, source: DataSource, console: Console, *, needs_labels: bool = True) -> DividedData:
+    """Divide the wells of a table that :func:`find_data` found; nothing is written.
+
+    Args:
+        found: Table with all labels.
+        source: Division of the wells.
+        console: Console to print to.
+        needs_labels: Whether fields without a class, such as those of treated wells, are in no part.
+
+    Raises:
+        LeighError: There are too few wells for a split, or a single class where labels are needed.
+    """
+    table, channels, classes = _leave_out_treated(found, source, console, needs_labels=needs_labels)
+    if needs_labels:
+        require_classes(table)
+    require_one_scale(table, needs_labels=needs_labels)
+    table = table.assign(Metadata_Split=_split(table, source, needs_labels=needs_labels))
     _show_split(table, console, source.group)
-    console.print(describe_layout(table).sentence, markup=False)
+    if len(classes) > 1:
+        console.print(describe_layout(table).sentence, markup=False)
     if donors := describe_donors(table):
         console.print(donors.sentence, markup=False)
     return table, channels, classes
 
 
-def _split(table: pd.DataFrame, source: DataSource) -> "pd.Series[str]":
+def _split(table: pd.DataFrame, source: DataSource, *, needs_labels: bool) -> "pd.Series[str]":
     if source.scale_by not in ("training", "controls"):
         raise LeighError(f"--scale-by {source.scale_by!r} is unknown; choose training or controls.")
     if source.shares is not None:
-        return assign_split(table, source.group, _given_shares(table, source), source.seed)
+        shares = _given_shares(table, source)
+        return assign_split(table, source.group, shares, source.seed, needs_labels=needs_labels)
     if source.fold is None:
-        return assign_split(table, group=source.group, seed=source.seed)
+        return assign_split(table, group=source.group, seed=source.seed, needs_labels=needs_labels)
     fold, _, folds = source.fold.partition("/")
     if not fold.isdecimal() or not (folds.isdecimal() or folds == "all"):
         raise LeighError(f"--fold {source.fold!r} is not a fold; write it as 2/5, or as 2/all for one group each.")
-    return fold_split(table, int(fold), "all" if folds == "all" else int(folds), group=source.group, seed=source.seed)
+    count: Folds = "all" if folds == "all" else int(folds)
+    return fold_split(table, int(fold), count, group=source.group, seed=source.seed, needs_labels=needs_labels)
 
 
 def _given_shares(table: pd.DataFrame, source: DataSource) -> tuple[float, float, float]:
@@ -149,14 +171,25 @@ def prepare_data(
     classes: Sequence[str],
     image_size: int,
     console: Console,
+    *,
+    needs_labels: bool = True,
 ) -> PreparedData:
     """Add the pixels to a divided table.
+
+    Args:
+        source: Images and rules.
+        table: Table with its split.
+        channels: Channels in their order.
+        classes: Classes in their order.
+        image_size: Side in pixels.
+        console: Console to print to.
+        needs_labels: Whether fields without a class are left out.
 
     Raises:
         LeighError: Images can't be read, and ``source`` does not say to leave them out.
     """
     data = add_pixels(table, channels, classes, image_size, console, demo=is_demo(source.path or DEMO))
-    data = replace(add_flags(data, source.excluded_flaws, console), group=source.group)
+    data = replace(add_flags(data, source.excluded_flaws, console), group=source.group, needs_labels=needs_labels)
     _refuse_failures(data, source, console)
     _check_class_coverage(data)
     if source.scale_by == "controls":
@@ -193,11 +226,11 @@ def prepare_undivided(source: DataSource, image_size: int, console: Console) -> 
 
 def _check_class_coverage(data: PreparedData) -> None:
     for part in PARTS:
-        present = set(data.labels[data.rows(part)])
-        if absent := [name for number, name in enumerate(data.classes) if number not in present]:
+        if (absent := data.lacking_class(part)) is not None:
+            of_class = f" of class {absent!r}" if absent else ""
             raise LeighError(
-                f"no usable field of class {absent[0]!r} is left in the {part} part; add images of more wells, or "
-                "exclude fewer with --exclude."
+                f"no usable field{of_class} is left in the {part} part; add images of more wells, or exclude fewer "
+                "with --exclude."
             )
 
 
@@ -217,7 +250,7 @@ def find_data(source: DataSource, console: Console) -> DividedData:
         markup=False,
     )
     _show_losses(found, console)
-    return found.table, found.channels, _class_names(found.table)
+    return found.table, found.channels, _list_classes(found.table)
 
 
 def _show_losses(found: FoundImages, console: Console) -> None:
@@ -242,17 +275,28 @@ def _show_losses(found: FoundImages, console: Console) -> None:
         console.print(f"  {escape_unprintable(line)}", markup=False)
 
 
-def find_labelled_data(source: DataSource, console: Console) -> DividedData:
+def find_labelled_data(source: DataSource, console: Console, *, needs_labels: bool = True) -> DividedData:
     """Find the data of which labels are used; treated wells have no class, unless the source says so."""
-    table, channels, _ = find_data(source, console)
-    for sentence in treated_sentences(count_treated(table), train_on_compounds=source.train_on_compounds):
+    return _leave_out_treated(find_data(source, console), source, console, needs_labels=needs_labels)
+
+
+def _leave_out_treated(found: DividedData, source: DataSource, console: Console, *, needs_labels: bool) -> DividedData:
+    table, channels, _ = found
+    counts = count_treated(table)
+    sentences = treated_sentences(counts, train_on_compounds=source.train_on_compounds, needs_labels=needs_labels)
+    for sentence in sentences:
         console.print(sentence, markup=False)
     if not source.train_on_compounds:
         table = leave_out_treated(table)
-    return table, channels, _class_names(table)
+    return table, channels, _list_classes(table)
 
 
-def _class_names(table: pd.DataFrame) -> tuple[str, ...]:
+def class_names(table: pd.DataFrame, source: DataSource) -> tuple[str, ...]:
+    """Names of the classes of a table that :func:`find_data` found, sorted, without those of treated wells alone."""
+    return _list_classes(table if source.train_on_compounds else leave_out_treated(table))
+
+
+def _list_classes(table: pd.DataFrame) -> tuple[str, ...]:
     conditions = table.get(Metadata.CONDITION, pd.Series(dtype=str)).dropna()
     return tuple(sorted(map(str, conditions.unique())))
 
@@ -291,7 +335,12 @@ def add_flags(data: PreparedData, rule: Sequence[str], console: Console) -> Prep
 
 
 def measure_confounds(data: PreparedData) -> dict[str, dict[str, float]]:
-    """Measure how well position, plate or views of the images in which little remains separate the classes."""
+    """Measure how well position, plate or views of the images in which little remains separate the classes.
+
+    Each measure is empty where there are fewer than two classes.
+    """
+    if len(data.classes) < 2:
+        return probe_confounds(data.table)
     rows = view_fields(data.table, (Metadata.PLATE, Metadata.WELL), Metadata.CONDITION)
     views = measure_views(data.cache.raw, rows, data.channels, data.cache.quality, data.table.index)
     return probe_confounds(data.table, views)

@@ -114,7 +114,8 @@ def log_summary(
     metrics = [metric for metric in ("train/loss", "val/log_loss", "val/mse") if metric in set(curves["metric"])]
     if metrics:
         run.log_figure(learning_curves(curves, metrics), "figures/learning_curves.png")
-    run.log_figure(baseline_comparison([row for row in rows if "wells/accuracy" in row]), "figures/baseline.png")
+    if classified := [row for row in rows if "wells/accuracy" in row]:
+        run.log_figure(baseline_comparison(classified), "figures/baseline.png")
     run.log_text("\n".join(lines) + "\n", "summary.txt")
     won = {row["model"] for row in rows if row.get("winner")}
     records = SearchRecords(

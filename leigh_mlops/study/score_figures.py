@@ -7,6 +7,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from scipy.special import expit
 
+from leigh_mlops.plates.columns import NO_CLASS
 from leigh_mlops.report.figures import confusion_matrix, score_distributions
 from leigh_mlops.report.published_figures import prediction_spread
 from leigh_mlops.scores import aggregate_wells, per_well_mean
@@ -51,7 +52,8 @@ def _pairs(count: int) -> list[tuple[int, int]]:
 
 def _errors(classes: Sequence[str], labels: Labels, wells: Sequence[str], errors: Doubles) -> Figure:
     """Errors of the fields (n,) by class, and of the wells."""
-    chosen = {name: labels == label for label, name in enumerate(classes) if (labels == label).any()}
+    named = [*enumerate(classes), (-1, NO_CLASS)]
+    chosen = {name: labels == label for label, name in named if (labels == label).any()}
     names = np.asarray(wells)
     by_well = {name: per_well_mean(list(names[mask]), errors[mask]) for name, mask in chosen.items()}
     score = "mean squared error (normalised intensity²)"

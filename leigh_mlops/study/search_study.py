@@ -14,6 +14,7 @@ from leigh_mlops.models.device import default_device
 from leigh_mlops.search import SearchProcess
 from leigh_mlops.settings import TrainingSettings
 from leigh_mlops.study.console_summary import (
+    print_omitted_families,
     print_place,
     print_plan,
     print_result,
@@ -26,7 +27,7 @@ from leigh_mlops.study.dry_run import count_processors, plan_families
 from leigh_mlops.study.interrupted import STOPPED_WAIT_S, close_interrupted, create_delivery
 from leigh_mlops.study.model_selection import Winner
 from leigh_mlops.study.open_search import NoNetworkError, OpenSearch, SearchResult
-from leigh_mlops.study.prepare import DividedData, divided_table, prepare_data
+from leigh_mlops.study.prepare import DividedData, class_names, divide_data, find_data, prepare_data
 from leigh_mlops.study.search_folder import SavedSearch, interrupted_searches, locked_search, new_search, state_folder
 from leigh_mlops.study.spaces import check_spaces, fetch_starting_weights
 from leigh_mlops.study.study_data import StudyData
@@ -63,11 +64,12 @@ class SearchStudy:
         """
         self.options.check_line()
         self.options.check_checkpoints()
-        divided = self._divided_data()
+        study, divided = self._divide()
+        study._check_data(divided)
         store = self._open_store()
         close_interrupted(store, self.console)
         with new_search() as saved, self.process:
-            return self._search(saved, store, divided)
+            return study._search(saved, store, divided)
 
     def show(self) -> None:
         """Print what :meth:`run` would do, where, and for how long; a few batches are trained to estimate the time.
@@ -75,9 +77,11 @@ class SearchStudy:
         Raises:
             LeighError: The data or a search can't be used.
         """
-        options = self.options
-        options.check_checkpoints()
-        data = prepare_data(options.source, *self._divided_data(), options.spaces[0].image_size, self.console)
+        self.options.check_checkpoints()
+        study, divided = self._divide()
+        study._check_data(divided)
+        options = study.options
+        data = study._read_pixels(divided)
         print_place(self.console, self.process.address, *count_processors())
         plans = plan_families(options.spaces, StudyData(data, self.console, options.seed).at_size, self.process.workers)
         print_plan(self.console, plans, options.time_budget_s)
@@ -92,19 +96,31 @@ class SearchStudy:
         Raises:
             LeighError: There is none, another process holds it, the images have changed, or as :meth:`run`.
         """
-        divided = divided_table(self.options.source, self.console)
+        study, divided = self._divide()
         store = self._open_store()
-        with locked_search(folder or self._find_interrupted(store)) as saved, self.process:
-            return self._search(saved, store, divided)
+        with locked_search(folder or study._find_interrupted(store)) as saved, self.process:
+            return study._search(saved, store, divided)
 
     def _open_store(self) -> Store:
         return Store.open(self.store, verbose=self.process.verbose, sign_key=self.sign_key)
 
-    def _divided_data(self) -> DividedData:
-        divided = divided_table(self.options.source, self.console)
+    def _divide(self) -> tuple["SearchStudy", DividedData]:
+        """Find the images and divide their wells; the study has the families that can learn from them."""
+        source = self.options.source
+        found = find_data(source, self.console)
+        options = self.options.for_classes(class_names(found[0], source))
+        print_omitted_families(self.console, self.options.spaces, options.spaces)
+        divided = divide_data(found, source, self.console, needs_labels=options.needs_labels)
+        return replace(self, options=options), divided
+
+    def _check_data(self, divided: DividedData) -> None:
         self.options.check_judge(divided[0])
         check_spaces(self.options.spaces, len(divided[1]))
-        return divided
+
+    def _read_pixels(self, divided: DividedData) -> PreparedData:
+        options = self.options
+        size, needs_labels = options.spaces[0].image_size, options.needs_labels
+        return prepare_data(options.source, *divided, size, self.console, needs_labels=needs_labels)
 
     def _find_interrupted(self, store: Store) -> Path:
         requested = self.options.to_settings(store.location)
@@ -144,7 +160,7 @@ class SearchStudy:
     def _prepare_data(self, divided: DividedData, store: Store, folder: Path) -> StudyData:
         """Prepare the data, without validation and test wells that the starting weights have seen."""
         options = self.options
-        data = prepare_data(options.source, *divided, options.spaces[0].image_size, self.console)
+        data = self._read_pixels(divided)
         starts = fetch_starting_weights(store, options.spaces, folder)
         before = len(np.unique(data.wells[np.concatenate([data.rows("val"), data.rows("test")])]))
         data = replace(data.drop_seen_wells(*initial_weight_digests(starts.values())), starts=starts)

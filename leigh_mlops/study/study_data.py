@@ -29,7 +29,7 @@ class StudyData:
     def __init__(self, data: PreparedData, console: Console, seed: int) -> None:
         self.data, self.console, self.seed = data, console, seed
         self._by_size = {data.image_size: data}
-        self._baselines: dict[int, Baselines] = {}
+        self._baselines: dict[int, Baselines | None] = {}
         self._references: dict[tuple[int, str], dict[str, npt.NDArray[Any]]] = {}
 
     def at_size(self, image_size: int) -> PreparedData:
@@ -39,13 +39,17 @@ class StudyData:
             data = add_pixels(first.table, first.channels, first.classes, image_size, self.console, demo=first.demo)
             if first.controls is not None:
                 data = data.scale_by_controls((data.table[Metadata.SPLIT] == "train").to_numpy(bool))
-            self._by_size[image_size] = replace(data, starts=first.starts, group=first.group)
+            self._by_size[image_size] = replace(
+                data, starts=first.starts, group=first.group, needs_labels=first.needs_labels
+            )
         return self._by_size[image_size]
 
-    def baselines_for_size(self, image_size: int) -> Baselines:
-        """Return the baselines fitted at the image size of a network."""
+    def baselines_for_size(self, image_size: int) -> Baselines | None:
+        """Return the baselines fitted at the image size of a network; ``None`` without classes to tell apart."""
         if image_size not in self._baselines:
-            self._baselines[image_size] = fit_baselines(self.at_size(image_size), self.seed)
+            data = self.at_size(image_size).labelled_data
+            known = len(data.classes) > 1 and all(data.lacking_class(part) is None for part in ("train", "val"))
+            self._baselines[image_size] = fit_baselines(data, self.seed) if known else None
         return self._baselines[image_size]
 
     def references(self, image_size: int, scale: IntensityScale) -> dict[str, npt.NDArray[Any]]:

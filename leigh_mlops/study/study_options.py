@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pandas as pd
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.events import DataFacts, StudySettings
+from leigh_mlops.models import MODELS
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.run_notes import search_note
 from leigh_mlops.settings import SearchSpace, parse_settings
@@ -39,6 +40,8 @@ class StudyOptions:
             those of the winners alone, ``all`` to keep every trial.
         judge_by: ``plate`` to train each winner again without each plate, and compare it with the champion on plates
             that neither has seen; ``well`` to compare them on validation wells.
+        families_given: Whether the user named the families. Otherwise those that need labels are left out where there
+            are none. No part of the settings.
     """
 
     source: DataSource
@@ -48,6 +51,32 @@ class StudyOptions:
     line: str = "leigh"
     checkpoints: str = "best"
     judge_by: str = "well"
+    families_given: bool = True
+
+    @property
+    def needs_labels(self) -> bool:
+        """Return whether a family needs two classes, so that fields without one are left out for all of them."""
+        return any(MODELS[space.family].needs_labels for space in self.spaces)
+
+    def for_classes(self, classes: Sequence[str]) -> "StudyOptions":
+        """Return the options for images of some classes, without families that need more of them.
+
+        Raises:
+            LeighError: The user named such a family, or no other is left.
+        """
+        if len(classes) >= 2 or not self.needs_labels:
+            return self
+        needy = [space.family for space in self.spaces if MODELS[space.family].needs_labels]
+        others = [space for space in self.spaces if space.family not in needy]
+        if self.families_given or not others:
+            found = f"only the class {classes[0]!r}" if classes else "no class"
+            able = " or ".join(name for name, kind in MODELS.items() if not kind.needs_labels)
+            raise LeighError(
+                f"the images have {found}, and {', '.join(needy)} {'needs' if len(needy) == 1 else 'need'} two; sort "
+                "them into one folder per class, add a platemap.csv with the columns well_position and condition, or "
+                f"choose {able}, which needs no labels."
+            )
+        return replace(self, spaces=others)
 
     @property
     def title(self) -> str:
@@ -78,6 +107,10 @@ class StudyOptions:
         if self.judge_by not in JUDGES:
             raise LeighError(f"--judge-by {self.judge_by!r} is unknown; choose one of {', '.join(JUDGES)}.")
         if self.judge_by == "plate":
+            if table[Metadata.CONDITION].nunique() < 2:
+                raise LeighError(
+                    "--judge-by plate compares classifiers, and the images do not have two classes; leave it out."
+                )
             _require_plates(table, self.seed)
 
     def check_line(self) -> None:

@@ -34,9 +34,9 @@ def divide_folds(data: PreparedData, folds: int) -> list[PreparedData]:
     """
     if folds == 1:
         return [data]
-    split, labelled = data.table[Metadata.SPLIT], data.labels >= 0
+    split, usable = data.table[Metadata.SPLIT], (data.labels >= 0) | (not data.needs_labels)
     trained = data.rows("train")
-    rows = np.flatnonzero(split.isin(["train", "val"]) & labelled)
+    rows = np.flatnonzero(split.isin(["train", "val"]) & usable)
     groups = group_names(data.table.iloc[rows], data.group).to_numpy(str)
     dealt = _assign_training_folds(data, trained, folds)
     seen = initial_weight_digests(data.starts.values())
@@ -79,7 +79,8 @@ def _assign_training_folds(data: PreparedData, trained: npt.NDArray[np.int64], f
     if folds == 2:
         return np.zeros(len(trained), np.int64)
     try:
-        return np.asarray(assign_folds(data.table.iloc[trained], data.group, folds - 1), dtype=np.int64)
+        dealt = assign_folds(data.table.iloc[trained], data.group, folds - 1, needs_labels=data.needs_labels)
+        return np.asarray(dealt, dtype=np.int64)
     except LeighError as error:
         raise LeighError(
             f"folds is {folds}, so the training part must make {folds - 1} folds besides the validation part: {error}"
@@ -88,11 +89,11 @@ def _assign_training_folds(data: PreparedData, trained: npt.NDArray[np.int64], f
 
 def _require_all_classes(data: PreparedData, number: int, folds: int) -> PreparedData:
     for part in ("train", "val"):
-        present = set(data.labels[data.rows(part)])
-        if absent := [name for index, name in enumerate(data.classes) if index not in present]:
+        if (absent := data.lacking_class(part)) is not None:
+            of_class = f" of class {absent!r}" if absent else ""
             raise LeighError(
-                f"Fold {number} of {folds} has no usable field of class {absent[0]!r} in its {part} part; use fewer "
-                "folds, or add images of more wells."
+                f"Fold {number} of {folds} has no usable field{of_class} in its {part} part; use fewer folds, or add "
+                "images of more wells."
             )
     return data
 

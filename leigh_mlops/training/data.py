@@ -47,6 +47,7 @@ class PreparedData:
         controls: Level to which the negative controls of every plate are brought; ``None`` where
             intensities stay as acquired.
         group: ``well``, ``plate``, ``batch`` or ``donor``: the unit that the split does not divide.
+        needs_labels: Whether rows without a class are left out; not so where no network of the study needs labels.
     """
 
     table: pd.DataFrame
@@ -57,6 +58,12 @@ class PreparedData:
     starts: dict[str, str] = field(default_factory=dict)
     controls: ControlReference | None = None
     group: str = "well"
+    needs_labels: bool = True
+
+    @property
+    def labelled_data(self) -> "PreparedData":
+        """The same data without the rows that have no class, as classifiers use them."""
+        return self if self.needs_labels else replace(self, needs_labels=True)
 
     @property
     def failures(self) -> tuple[Failure, ...]:
@@ -80,14 +87,22 @@ class PreparedData:
         return np.asarray(self.table[Metadata.CONDITION].map(index).fillna(-1), dtype=np.int64)
 
     def rows(self, part: str | None = None) -> npt.NDArray[np.int64]:
-        """Readable, labelled rows of one part, or of all, without those that are excluded for a flaw."""
-        chosen = self.labels >= 0
+        """Readable rows of one part, or of all, labelled where needed, without those that are excluded for a flaw."""
+        chosen = (self.labels >= 0) | (not self.needs_labels)
         if Metadata.EXCLUDED in self.table:
             chosen &= ~self.table[Metadata.EXCLUDED].to_numpy(bool)
         chosen[[failure.row for failure in self.failures]] = False
         if part is not None:
             chosen &= (self.table[Metadata.SPLIT] == part).to_numpy(bool, na_value=False)
         return np.flatnonzero(chosen)
+
+    def lacking_class(self, part: str) -> str | None:
+        """Name of a class of which a part has no usable row, or ``None``; where no label is needed, ``""`` if empty."""
+        rows = self.rows(part)
+        if not self.needs_labels:
+            return None if len(rows) else ""
+        present = set(self.labels[rows].tolist())
+        return next((name for number, name in enumerate(self.classes) if number not in present), None)
 
     def scale(self, transform: str) -> IntensityScale:
         """Intensity scale of the training wells."""
@@ -261,6 +276,7 @@ class PreparedData:
             "starts": {address: relative_path(folder, Path(path)) for address, path in self.starts.items()},
             "controls": asdict(self.controls) if self.controls else None,
             "group": self.group,
+            "needs_labels": self.needs_labels,
         }
         np.save(folder / "digests.npy", self.cache.digests)
         if self.cache.adjust is not None:
@@ -287,4 +303,5 @@ class PreparedData:
             starts={address: str(folder / path) for address, path in about["starts"].items()},
             controls=ControlReference(tuple(level["mean"]), tuple(level["std"])) if level else None,
             group=about["group"],
+            needs_labels=about.get("needs_labels", True),
         )

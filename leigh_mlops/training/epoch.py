@@ -93,6 +93,10 @@ def _train(state: TrainingState, batches: FieldBatches, loss_options: LossOption
     device = next(state.model.parameters()).device
     weights = None
     if loss_options.class_weights == "balanced":
+        if (batches.labels < 0).any():
+            raise LeighError(
+                "class_weights balanced needs the class of each field, and some have none; set it to none."
+            )
         balanced = balanced_weights(batches.labels, len(state.model.spec.classes))
         weights = torch.from_numpy(balanced).to(device, torch.float32)
     state.model.train()

@@ -4,6 +4,7 @@ from torch import nn
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.models import MODELS, ModelSpec, build_model, has_capability, load_model, save_model
+from leigh_mlops.settings import UNLABELLED_FAMILIES
 from tests.models.compact import CLASSES, COMPACT, LATENTS, compact, images, trained
 
 families = pytest.mark.parametrize("family", MODELS)
@@ -149,3 +150,9 @@ def test_can_knows_three_capabilities():
     assert [has_capability(nn.Identity(), capability) for capability in ("encode", "decode", "classify")] == [False] * 3
     with pytest.raises(ValueError, match="encode, decode or classify"):
         has_capability(nn.Identity(), "fly")
+
+
+def test_families_that_need_no_labels_are_named_without_loading_them():
+    assert {name for name, kind in MODELS.items() if not kind.needs_labels} == set(UNLABELLED_FAMILIES)
+    for name in UNLABELLED_FAMILIES:
+        assert build_model(name, classes=(), image_size=32).spec.classes == ()

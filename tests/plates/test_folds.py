@@ -205,3 +205,15 @@ def test_with_two_plates_one_is_tested_and_the_wells_of_the_other_are_divided():
     assert set(split[table["Metadata_Plate"] == "P2"]) == {"test"}
     assert set(split[table["Metadata_Plate"] == "P1"]) == {"train", "val"}
     assert leaked_wells(table, split) == []
+
+
+def test_folds_without_labels_hold_every_well_once():
+    table = plate({None: 12, "DS": 2}, Plate=lambda _, i: f"p{i % 2}")
+    with pytest.raises(LeighError, match="only the class 'DS'"):
+        assign_folds(table)
+    dealt = assign_folds(table, folds=3, needs_labels=False)
+    assert dealt.groupby(table["Metadata_Plate"] + "/" + table["Metadata_Well"]).nunique().eq(1).all()
+    assert set(dealt) == {0, 1, 2}
+    split = fold_split(table, 1, "all", "plate", needs_labels=False)
+    assert len(set(table.loc[split == "test", "Metadata_Plate"])) == 1
+    assert set(split) == {"train", "val", "test"}

@@ -273,3 +273,42 @@ def test_shares_set_the_sizes_of_the_parts():
     assert assign_split(table).value_counts().to_dict() == {"train": 24, "val": 8, "test": 8}
     split = assign_split(table, fractions=parse_shares("50,20,30"))
     assert split.value_counts().to_dict() == {"train": 20, "val": 8, "test": 12}
+
+
+def test_without_labels_whole_wells_are_divided():
+    table = plate({None: 20}, Plate=lambda _, i: f"p{i % 4}")
+    with pytest.raises(LeighError, match="the images have no class, and two are needed"):
+        assign_split(table)
+    for group in ("well", "plate"):
+        split = assign_split(table, group, needs_labels=False)
+        assert leaked_wells(table, split, group) == []
+        assert set(split) == {"train", "val", "test"}
+    split = assign_split(table, needs_labels=False)
+    assert describe_split(table, split)["wells"].tolist() == [12, 4, 4]
+    assert set(describe_split(table, split)["class"]) == {"no class"}
+    shuffled = assign_split(table.sample(frac=1, random_state=0), needs_labels=False)
+    pd.testing.assert_series_equal(shuffled.sort_index(), split)
+    with pytest.raises(LeighError, match="the images are of 2 wells, and 3 are needed"):
+        assign_split(table[table["Metadata_Well"].isin(["A01", "A02"])], needs_labels=False)
+
+
+def test_a_single_class_and_wells_without_one_are_divided_alike():
+    one = plate({"DS": 10})
+    with pytest.raises(LeighError, match="only the class 'DS'"):
+        assign_split(one)
+    split = assign_split(one, needs_labels=False)
+    assert describe_split(one, split)["wells"].tolist() == [6, 2, 2]
+    mixed = plate({"DS": 15, "TT": 2, None: 10})
+    assert assign_split(plate({"DS": 10, "TT": 3, None: 10})).isna().sum() == 20
+    split = assign_split(mixed, needs_labels=False)
+    counts = describe_split(mixed, split)
+    assert split.notna().all()
+    assert counts[counts["class"] == "no class"]["wells"].tolist() == [6, 2, 2]
+    assert counts[counts["class"] == "TT"]["wells"].sum() == 2
+
+
+def test_a_given_split_of_unlabelled_wells_gets_a_validation_part():
+    table = plate({None: 10}).assign(Metadata_Split=["train"] * 16 + ["test"] * 4)
+    split = assign_split(table, needs_labels=False)
+    assert describe_split(table, split)["wells"].tolist() == [6, 2, 2]
+    assert (split[16:] == "test").all()

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,10 @@ from torch import Tensor, nn
 from leigh_mlops.explanations.latent_map import LatentMap, PooledLatents
 from leigh_mlops.models import Network, build_model, load_package, save_package
 from leigh_mlops.study.baselines import fit_baselines
+from leigh_mlops.study.evaluation import evaluate_package
+from leigh_mlops.study.examples import explain_examples
 from leigh_mlops.study.model_selection import make_package
+from leigh_mlops.study.score_figures import score_figures
 from leigh_mlops.training import PreparedData
 from tests.training.conftest import prepared
 
@@ -56,3 +60,33 @@ def test_means_and_map_share_one_pass(data: PreparedData, monkeypatch: pytest.Mo
     make_package(model, data.scale("linear"), data, fit_baselines(data), {}, references={})
     # Validation fields are seen once, for calibration and energies.
     assert sum(encoded) == len(data.rows("train")) + len(data.rows("val"))
+
+
+def test_an_autoencoder_is_packaged_and_scored_without_classes(data: PreparedData, tmp_path: Path) -> None:
+    labelled = make_package(build("autoencoder", data), data.scale("linear"), data, None, {}, references={})
+    assert set(labelled.about["parts"]["train"]["wells"]) == {"DS", "TT"}
+    nameless = replace(data, table=data.table.assign(Metadata_Condition=None), classes=(), needs_labels=False)
+    model = build("autoencoder", nameless)
+    save_package(make_package(model, nameless.scale("linear"), nameless, None, {}, references={}), tmp_path)
+    package = load_package(tmp_path)
+    assert package.about["parts"]["train"]["wells"] == {"no class": 8}
+    assert package.class_means is not None
+    assert len(package.class_means["true"]) == 0
+    scored = evaluate_package(package, nameless, nameless.rows("test"))
+    assert scored.scores["mse"] == evaluate_package(labelled, data, data.rows("test")).scores["mse"]
+    assert scored.baseline["mse"] > 0
+    assert set(score_figures("reconstruct", nameless, scored.outputs, scored.scores)) == {"errors"}
+    assert explain_examples(package, nameless).rows[0].title.endswith("no class")
+
+
+def test_fields_without_a_class_change_no_mean_of_a_class(data: PreparedData) -> None:
+    model, scale = build("autoencoder", data), data.scale("linear")
+    rows = data.rows("train")
+    known = make_package(model, scale, data, None, {}, references={}).class_means
+    partly = data.table["Metadata_Condition"].mask(data.table.index.isin(rows[data.labels[rows] == 0][:2]))
+    mixed = replace(data, table=data.table.assign(Metadata_Condition=partly), needs_labels=False)
+    means = make_package(model, scale, mixed, None, {}, references={}).class_means
+    assert known is not None
+    assert means is not None
+    assert means["true_counts"].tolist() == [known["true_counts"][0] - 2, known["true_counts"][1]]
+    assert torch.equal(means["true"][1], known["true"][1])

@@ -109,3 +109,31 @@ def test_plates_of_two_scales_train_no_network_together(class_folders: Path, tmp
     assert len(divided_table(DataSource(tmp_path / "one.parquet"), Console(quiet=True))[0]) == 24
     with pytest.raises(LeighError, match=r"plates differ in scale .*; train on plates of one scale"):
         divided_table(DataSource(tmp_path / "two.parquet"), Console(quiet=True))
+
+
+def test_unlabelled_fields_are_used_where_no_labels_are_needed(class_folders: Path, tmp_path: Path) -> None:
+    write_platemap(class_folders)
+    table = find_data(DataSource(class_folders), Console(quiet=True))[0]
+    write_table(table.assign(Metadata_Condition=None), tmp_path / "none.parquet")
+    source, console = DataSource(tmp_path / "none.parquet"), Console(file=io.StringIO(), width=500)
+    with pytest.raises(LeighError, match="the images have no class, and two are needed"):
+        divided_table(source, console)
+    divided = divided_table(source, console, needs_labels=False)
+    data = prepare_data(source, *divided, 32, console, needs_labels=False)
+    assert data.classes == ()
+    assert sorted(np.concatenate([data.rows(part) for part in PARTS])) == list(range(24))
+    assert len(data.labelled_data.rows()) == 0
+    words = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "labelled without a class) carry a compound: they are in no class and are used like the others" in words
+    data.save(tmp_path / "saved")
+    assert not PreparedData.load(tmp_path / "saved").needs_labels
+
+
+def test_treated_wells_are_used_beside_labelled_ones_where_no_labels_are_needed(class_folders: Path) -> None:
+    write_platemap(class_folders)
+    source, console = DataSource(class_folders), Console(quiet=True)
+    divided = divided_table(source, console, needs_labels=False)
+    data = prepare_data(source, *divided, 32, console, needs_labels=False)
+    assert not set(RESCUED) & used_wells(data.labelled_data)
+    assert set(RESCUED) <= used_wells(data)
+    assert (data.labels == -1).sum() == 4

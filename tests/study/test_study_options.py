@@ -88,3 +88,19 @@ def test_a_plate_is_left_out_only_where_the_others_hold_each_class() -> None:
     with pytest.raises(LeighError, match=r"but class 'DS' has 1 well outside of fold 2, .* or leave it out\.$"):
         options.check_judge(few.reset_index(drop=True))
     replace(options, judge_by="well").check_judge(lacking)
+
+
+def test_families_that_need_labels_are_left_out_where_there_are_none() -> None:
+    classifier = SearchSpace.model_validate({"family": "resnext", "metric": "val/log_loss", "published": {}})
+    options = StudyOptions(DataSource(None), [classifier, SPACE], families_given=False)
+    assert options.for_classes(("DS", "WT")) is options
+    assert options.needs_labels
+    chosen = options.for_classes(())
+    assert [space.family for space in chosen.spaces] == ["autoencoder"]
+    assert not chosen.needs_labels
+    assert chosen.for_classes(()) is chosen
+    assert "families_given" not in options.to_settings("mlruns")
+    with pytest.raises(LeighError, match=r"no class, and resnext needs two; .* choose autoencoder, which"):
+        replace(options, families_given=True).for_classes(())
+    with pytest.raises(LeighError, match="only the class 'DS'"):
+        replace(options, spaces=[classifier]).for_classes(("DS",))

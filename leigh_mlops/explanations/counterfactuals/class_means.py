@@ -101,7 +101,7 @@ def class_means(
 
     Args:
         model: A model that can encode.
-        batches: Scaled images (N, C, H, W) with their classes (N,), on any device.
+        batches: Scaled images (N, C, H, W) with their classes (N,), on any device; -1 for none.
         pooled: Accumulator that gets each latent as well, so that one pass serves a latent map, too.
 
     Returns:
@@ -112,7 +112,7 @@ def class_means(
 
     Raises:
         LeighError: The model cannot encode.
-        ValueError: There are no batches, a class is out of range, or a latent is not finite.
+        ValueError: There are no batches, a class is out of range, or the latent of a field with one is not finite.
     """
     network = require_capabilities(model, ("encode",), "class means")
     kinds = ("true", "predicted") if has_capability(model, "classify") else ("true",)
@@ -123,12 +123,14 @@ def class_means(
             latents = network.encode(images.to(_device(model, images), non_blocking=True))
             if pooled is not None:
                 pooled.update(latents)
-            running["true"].update(latents, labels)
+            known = labels >= 0
+            running["true"].update(latents[known.to(latents.device)], labels[known])
             if "predicted" in running:
                 logits = network.classify(latents)
                 running["predicted"].update(latents, logits.argmax(dim=1))
                 for row, label in zip(logits.double().softmax(dim=1).tolist(), labels.tolist(), strict=True):
-                    probabilities[label].append(row[label])
+                    if label >= 0:
+                        probabilities[label].append(row[label])
     means = {kind: each.means().cpu() for kind, each in running.items()}
     means |= {f"{kind}_counts": each.counts for kind, each in running.items()}
     if "predicted" in running:

@@ -118,6 +118,8 @@ def interpolate_to_class_mean(
     """
     network = require_capabilities(model, ("encode", "decode"), "interpolation")
     classes = class_names(model)
+    if not classes:
+        raise LeighError("The model knows no class that an interpolation could lead to; give another field as its end.")
     known = require_means(means, ("true",), (), classes)
     with evaluating(model):
         scores = network.classify(latent) if has_capability(model, "classify") else _negative_distances(latent, known)
