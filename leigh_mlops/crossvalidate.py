@@ -27,7 +27,7 @@ __all__ = ["crossvalidate"]
 
 
 def crossvalidate(
-    family: Annotated[str, typer.Argument(help="Family that classifies: resnext or iresnet.")],
+    family: Annotated[str, typer.Argument(help="Family that classifies: resnext, iresnet or backbone.")],
     data: Data,
     platemap: Platemap = None,
     group: Group = "well",
@@ -53,7 +53,7 @@ def crossvalidate(
     skip_broken: SkipBroken = False,
 ) -> None:
     """Choose hyperparameters on inner folds and score them on outer ones, in this process; nothing is registered."""
-    found = {space.family: space for space in load_spaces(None)}
+    found = {space.family: space for space in load_spaces(None, requested=True)}
     if family not in found:
         raise LeighError(f"The family {family!r} is unknown; choose one of {', '.join(sorted(found))}.")
     space = configure_search(

@@ -33,7 +33,7 @@ from leigh_mlops.tune import configure_search, load_spaces
 
 
 def train(
-    family: Annotated[str, typer.Argument(help="Family: resnext, autoencoder or iresnet.")],
+    family: Annotated[str, typer.Argument(help="Family: resnext, autoencoder, iresnet or backbone.")],
     data: Data,
     platemap: Platemap = None,
     init: Annotated[
@@ -69,7 +69,7 @@ def train(
     verbose: Verbose = False,
 ) -> None:
     """Train one network, test it and register it."""
-    found = {space.family: space for space in load_spaces(None)}
+    found = {space.family: space for space in load_spaces(None, requested=True)}
     if family not in found:
         raise LeighError(f"The family {family!r} is unknown; choose one of {', '.join(sorted(found))}.")
     space = configure_search(found[family], preset, trials=1, epochs=epochs, image_size=image_size, augment=augment)

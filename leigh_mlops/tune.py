@@ -153,13 +153,17 @@ def _given_options(context: typer.Context) -> set[str]:
     return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
 
 
-def load_spaces(searches: list[Path] | None) -> list[SearchSpace]:
+def load_spaces(searches: list[Path] | None, *, requested: bool = False) -> list[SearchSpace]:
     """Read the given search files, or those in ``./tuning``, or those of the package.
+
+    Args:
+        searches: Files, or none for those of all families.
+        requested: Include those of the package's families that do not run unasked.
 
     Raises:
         LeighError: A file is missing or not valid.
     """
-    return [load_space(path) for path in find_search_files(searches or ())]
+    return [load_space(path) for path in find_search_files(searches or (), requested=requested)]
 
 
 def configure_search(

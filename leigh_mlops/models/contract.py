@@ -101,6 +101,10 @@ class Network(nn.Module):
         """
         return [[part] for part in self.children()]
 
+    def last_map(self) -> nn.Module | None:
+        """Module whose output is the last feature map (N, F, h, w); ``None`` where there is none."""
+        return self.stages()[-2][-1]
+
     def certificate(self) -> dict[str, Any]:
         """Certified properties of the weights, in plain JSON, for ``model.json``; empty for most families."""
         return {}

@@ -6,6 +6,7 @@ from typing import Any
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.models.autoencoder import Autoencoder
+from leigh_mlops.models.backbone import Backbone
 from leigh_mlops.models.contract import ModelSpec, Network
 from leigh_mlops.models.iresnet import InvertibleResNet
 from leigh_mlops.models.resnext import ResNeXt
@@ -16,6 +17,7 @@ MODELS: dict[str, type[Network]] = {
     "resnext": ResNeXt,
     "autoencoder": Autoencoder,
     "iresnet": InvertibleResNet,
+    "backbone": Backbone,
 }
 
 

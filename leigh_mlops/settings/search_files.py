@@ -22,19 +22,26 @@ UNLABELLED_FAMILIES = ("autoencoder",)
 
 _FIRST_FAMILIES, _LAST_FAMILIES = ("resnext",), ("autoencoder",)
 """Families that a search begins and ends with, as most people ask first whether the classes can be told apart."""
+_REQUESTED_FAMILIES = ("backbone",)
+"""Families whose file of the package is used only where it is named."""
 
 
-def find_search_files(named: Sequence[Path] = ()) -> list[Path]:
-    """Find the search files named, or one for each family, those of classifiers first.
+def find_search_files(named: Sequence[Path] = (), *, requested: bool = False) -> list[Path]:
+    """Find the search files named, or one for each family that runs unasked, those of classifiers first.
 
     A folder ``tuning`` in the working directory comes before the package's own: as a whole where no file is named,
     and file by file for names such as ``tuning/resnext.yaml``.
+
+    Args:
+        named: Files, or none for those of all families.
+        requested: Include those of the package's families that do not run unasked.
     """
     # A package that is installed, or run from a checkout, lies in a folder.
     packaged = Path(str(files("leigh_mlops"))) / "tuning"
     if named:
         return [_resolve_named(path, packaged.parent) for path in named]
-    found = [*Path("tuning").glob("*.yaml")] or packaged.glob("*.yaml")
+    own = [path for path in packaged.glob("*.yaml") if requested or path.stem not in _REQUESTED_FAMILIES]
+    found = [*Path("tuning").glob("*.yaml")] or own
     return sorted(found, key=lambda path: (path.stem in _LAST_FAMILIES, path.stem not in _FIRST_FAMILIES, path))
 
 

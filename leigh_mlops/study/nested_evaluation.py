@@ -57,7 +57,8 @@ class NestedPlan:
 
     def __post_init__(self) -> None:
         if self.space.family not in MODELS or MODELS[self.space.family].task != "classify":
-            raise LeighError(f"{self.space.family!r} is not a family that classifies; choose resnext or iresnet.")
+            able = ", ".join(name for name, kind in MODELS.items() if kind.task == "classify")
+            raise LeighError(f"{self.space.family!r} is not a family that classifies; choose one of {able}.")
         domain = self.space.space.get("init")
         starts = [self.space.published.get("init", "random"), *(domain.values if isinstance(domain, Choice) else [])]
         if others := [start for start in starts if start not in _UNSEEING_STARTS]:

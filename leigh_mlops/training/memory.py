@@ -118,8 +118,11 @@ def _network_bytes(
     # It takes a second to import, and a worker that trains does not need it.
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    with torch.random.fork_rng(devices=[]), FakeTensorMode():
+    # Built without memory first, because some weights are drawn by code that reads values.
+    with torch.device("meta"):
         model = build_model(family, classes=classes, image_size=size, channels=channels, **parts).train()
+    with torch.random.fork_rng(devices=[]), FakeTensorMode(allow_non_fake_inputs=True):
+        model.to_empty(device="cpu")
         for module in model.modules():
             if isinstance(module, ActNorm):  # otherwise it would read values
                 module.initialised = torch.tensor(True)

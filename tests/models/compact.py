@@ -8,8 +8,9 @@ COMPACT = {
     "resnext": {"layers": (1, 1, 1, 1), "groups": 2, "width_per_group": 4},
     "autoencoder": {"widths": (4, 8), "latent_channels": 2},
     "iresnet": {"blocks": (1, 1), "widths": (6, 8)},
+    "backbone": {"backbone": "shufflenet_v2_x0_5"},
 }
-LATENTS = {"resnext": (2048,), "autoencoder": (2, 8, 8), "iresnet": (128, 8, 8)}
+LATENTS = {"resnext": (2048,), "autoencoder": (2, 8, 8), "iresnet": (128, 8, 8), "backbone": (1024,)}
 CLASSES = ("DS", "TT", "WT")
 
 

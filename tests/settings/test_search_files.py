@@ -156,6 +156,7 @@ def test_a_folder_in_the_working_directory_comes_before_the_package(
     packaged = find_search_files()
     assert [path.name for path in packaged] == ["resnext.yaml", "iresnet.yaml", "autoencoder.yaml"]
     assert {path.parent for path in packaged} == {TUNING}
+    assert {*find_search_files(requested=True)} - {*packaged} == {TUNING / "backbone.yaml"}
     Path("tuning").mkdir()
     assert find_search_files() == packaged
     written(Path("tuning"), GOOD)

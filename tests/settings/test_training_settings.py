@@ -7,7 +7,7 @@ from tests.settings.conftest import DENSITY, TUNING
 
 
 def test_the_published_configurations() -> None:
-    spaces = {path.stem: load_space(path) for path in TUNING.glob("*.yaml")}
+    spaces = {name: load_space(TUNING / f"{name}.yaml") for name in ("resnext", "autoencoder", "iresnet")}
     published = {name: TrainingSettings.from_flat(space.published) for name, space in spaces.items()}
     resnext, autoencoder, iresnet = (published[name] for name in ("resnext", "autoencoder", "iresnet"))
     assert (resnext.optimizer, resnext.learning_rate, resnext.batch_size, resnext.epochs) == ("adam", 0.001, 15, 10)

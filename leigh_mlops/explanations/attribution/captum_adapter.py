@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from leigh_mlops.models import Network
 from leigh_mlops.models.resnext import ResNeXt
 
 __all__ = ["UnrolledResNeXt", "feature_layer", "unroll"]
@@ -96,9 +97,7 @@ def unroll(model: nn.Module, *, max_by_relus: bool = False) -> nn.Module:
 
 
 def feature_layer(model: nn.Module) -> nn.Module | None:
-    """Module whose output is the last feature map (N, F, h, w), None where the network has no stages."""
+    """Module whose output is the last feature map (N, F, h, w), None where the network has none."""
     if isinstance(model, UnrolledResNeXt):
         return model.blocks
-    stages = getattr(model, "stages", None)
-    # The last stage is the head; the one before it is the input of the pooling.
-    return cast(nn.Module, stages()[-2][-1]) if callable(stages) else None
+    return model.last_map() if isinstance(model, Network) else None

@@ -1,0 +1,58 @@
+"""Any published classifier as a backbone: its trunk, and a linear layer for the classes of the plate."""
+
+from typing import cast
+
+from torch import Tensor, nn
+
+from leigh_mlops.models.bounds import check_choice
+from leigh_mlops.models.contract import ModelSpec, Network
+from leigh_mlops.models.trunk import build_trunk
+from leigh_mlops.models.trunk_layout import trunk_layout
+
+__all__ = ["Backbone"]
+
+HEADS = ("linear", "published")
+
+
+class Backbone(Network):
+    """Trunk of a published classifier with a linear layer, images (N, C, H, W) to logits (N, K).
+
+    Auxiliary heads are off. Weights have torchvision's (or timm's) names behind ``features.``.
+
+    Args:
+        spec: Specification of the network.
+        backbone: Name in torchvision's registry of classifiers, or ``timm:NAME``.
+        head: ``linear``: features are the means over the last map; ``published``: the hidden layers and the dropout
+            of the published head come between the two.
+    """
+
+    task = "classify"
+
+    def __init__(self, spec: ModelSpec, *, backbone: str = "resnet18", head: str = "linear") -> None:
+        super().__init__(spec)
+        hidden = check_choice("head", head, HEADS) == "published"
+        self._layout = trunk_layout(str(backbone), spec.channels, spec.image_size, hidden)
+        self.features = build_trunk(str(backbone), channels=spec.channels, image_size=spec.image_size, hidden=hidden)
+        self.head = nn.Linear(self._layout.width, len(spec.classes))
+
+    def stages(self) -> list[list[nn.Module]]:
+        """Parts of the trunk by resolution, hidden layers of the head if there are any, and the linear layer."""
+        below = [[self.features.get_submodule(name) for name in stage] for stage in self._layout.stages]
+        return [*below, [self.head]]
+
+    def last_map(self) -> nn.Module | None:
+        """Module whose output is the last feature map (N, F, h, w); ``None`` where the trunk has none."""
+        name = self._layout.last_map
+        return None if name is None else self.features.get_submodule(name)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Features (N, D) before the linear layer, pooled over the image."""
+        return cast(Tensor, self.features(images)).flatten(1)
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits (N, K) of features (N, D)."""
+        return cast(Tensor, self.head(features))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, K)."""
+        return self.classify(self.encode(images))
