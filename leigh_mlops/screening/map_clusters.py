@@ -7,9 +7,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from leigh_mlops.job_columns import JobColumn
-from leigh_mlops.plates import plate_shape, well_name
-from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.scores.heatmap_clusters import MIN_MAPS, cluster_heatmaps, find_enrichments
+from leigh_mlops.screening.well_groups import PlateShapes, measure_plates, position_groups
 from leigh_mlops.screening.well_table import WELL_COLUMNS
 
 __all__ = ["CLUSTER_COLUMNS", "ENRICHMENT_FDR", "FieldMaps", "cluster_table"]
@@ -20,7 +19,6 @@ ENRICHMENT_FDR = 0.05
 CLUSTER_COLUMNS = [
     "predicted", "cluster", "fields", "wells", "position", "wells_there", "of_wells_there", "odds_ratio", "p", "q",
 ]  # fmt: skip
-_MIN_GROUP = 3  # wells of a position that is tested
 
 FieldMaps = Mapping[str, Sequence[Sequence[float]]]
 """Heatmap (h, w) of a field at low resolution, by its name."""
@@ -46,26 +44,18 @@ def cluster_table(fields: pd.DataFrame, maps: FieldMaps) -> pd.DataFrame:
         for name, own in known.groupby(JobColumn.PREDICTED, sort=True):
             if len(own) >= MIN_MAPS:
                 heatmaps = np.array([maps[field] for field in own[JobColumn.FIELD]])
-                rows += _describe_clusters(str(name), own, heatmaps, _plate_shapes(fields))
+                rows += _describe_clusters(str(name), own, heatmaps, measure_plates(fields))
     return pd.DataFrame(rows, columns=CLUSTER_COLUMNS)
 
 
-def _plate_shapes(fields: pd.DataFrame) -> dict[str, tuple[int, int]]:
-    """Rows and columns of each plate, from all its wells: those with heatmaps may leave its rim out."""
-    if not {Metadata.ROW, Metadata.COLUMN} <= set(fields):
-        return {}
-    by_plate = fields.groupby(fields[Metadata.PLATE].astype(str))
-    return {str(name): plate_shape(rows[Metadata.ROW], rows[Metadata.COLUMN]) for name, rows in by_plate}
-
-
 def _describe_clusters(
-    name: str, own: pd.DataFrame, maps: npt.NDArray[np.float64], shapes: Mapping[str, tuple[int, int]]
+    name: str, own: pd.DataFrame, maps: npt.NDArray[np.float64], shapes: PlateShapes
 ) -> list[dict[str, object]]:
     found = pd.Series(cluster_heatmaps(maps), own.index)
     wells = own.drop_duplicates(WELL_COLUMNS).set_index(WELL_COLUMNS)
     of_wells = found.groupby([own[key] for key in WELL_COLUMNS]).agg(lambda each: each.mode().iloc[0])
     clusters = of_wells.loc[wells.index].to_numpy(np.int64)
-    groups = _position_groups(wells.reset_index(), shapes)
+    groups = position_groups(wells.reset_index(), shapes)
     enriched = [each for each in find_enrichments(clusters, groups) if each.q < ENRICHMENT_FDR]
     rows: list[dict[str, object]] = []
     for number in sorted(set(found)):
@@ -83,18 +73,3 @@ def _describe_clusters(
             for each in places
         ] or [about]
     return rows
-
-
-def _position_groups(wells: pd.DataFrame, shapes: Mapping[str, tuple[int, int]]) -> dict[str, npt.NDArray[np.bool_]]:
-    """Rows, columns, edges and plates with at least three wells, but not all; shape (W,) each."""
-    groups: dict[str, npt.NDArray[np.bool_]] = {}
-    plates = wells[Metadata.PLATE].astype(str).to_numpy(object)
-    for plate in sorted(set(plates)):
-        groups[f"plate {plate}"] = plates == plate
-    if shapes:
-        rows, columns = (wells[name].to_numpy(np.int64) for name in (Metadata.ROW, Metadata.COLUMN))
-        last_rows, last_columns = np.array([shapes[plate] for plate in plates]).T
-        groups |= {f"row {well_name(int(row), 1)[:-2]}": rows == row for row in np.unique(rows)}
-        groups |= {f"column {column}": columns == column for column in np.unique(columns)}
-        groups["edge"] = (rows == 1) | (rows == last_rows) | (columns == 1) | (columns == last_columns)
-    return {name: there for name, there in groups.items() if _MIN_GROUP <= there.sum() < len(there)}
