@@ -71,6 +71,8 @@ class FieldBatches:
         pinned: Whether batches lie in memory from which a GPU copies while the program goes on.
         controls: Controls of each plate; an epoch then has episodes, batches of one plate each with as many of the
             plate's controls as fields at most, drawn anew for each. ``None`` for batches over all plates.
+        is_uniform: Whether an epoch shows each label equally often, in as many fields as there are; fields of small
+            groups come several times, those of large ones not all.
     """
 
     cache: PixelCache
@@ -83,6 +85,7 @@ class FieldBatches:
     workers: int = 1
     pinned: bool = False
     controls: ControlFields | None = None
+    is_uniform: bool = False
 
     def __len__(self) -> int:
         if self.controls is None:
@@ -97,7 +100,7 @@ class FieldBatches:
         each prepares its portion, and a batch that has not enough fields for all of them as a whole.
         """
         rng = np.random.default_rng(derived_seed(self.seed, number))
-        order = rng.permutation(len(self.rows))
+        order = self._uniform_order(rng) if self.is_uniform else rng.permutation(len(self.rows))
         if self.controls is not None:
             return self._episodes(rng, order, self.controls, number, division)
         drawn = self.augmentation.draw(rng, len(order), self.cache.pixels.shape[-1]) if self.augmentation else None
@@ -113,6 +116,17 @@ class FieldBatches:
         own = division.share(len(chosen))
         batch = self._batch(chosen[own], slice(start + own.start, start + own.stop), drawn, number)
         return replace(batch, portion=division.portion(len(chosen)))
+
+    def _uniform_order(self, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+        """Positions, as many as there are rows, those of each label equally often but for one, in random order."""
+        groups = [np.flatnonzero(self.labels == label) for label in np.unique(self.labels)]
+        quotas = np.full(len(groups), len(self.rows) // len(groups))
+        quotas[rng.permutation(len(groups))[: len(self.rows) % len(groups)]] += 1
+        drawn = [
+            np.concatenate([rng.permutation(own) for _ in range(math.ceil(quota / len(own)))] or [own[:0]])[:quota]
+            for own, quota in zip(groups, quotas, strict=True)
+        ]
+        return rng.permutation(np.concatenate(drawn))
 
     def _episodes(
         self,

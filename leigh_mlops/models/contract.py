@@ -79,7 +79,7 @@ class Network(nn.Module):
         spec: Specification of the network.
     """
 
-    task: ClassVar[Literal["classify", "reconstruct"]]
+    task: ClassVar[Literal["classify", "reconstruct", "cluster"]]
     adapts: ClassVar[bool] = False
     """Whether its trunk normalises by statistics that controls of a plate can replace."""
     needs_labels: ClassVar[bool] = True
@@ -89,6 +89,11 @@ class Network(nn.Module):
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
         self.spec = spec
+
+    @classmethod
+    def class_names(cls, classes: Sequence[str], architecture: dict[str, Any]) -> tuple[str, ...]:
+        """Names of the outputs for images of some classes; those of the images for most families."""
+        return tuple(classes)
 
     def encode(self, images: Tensor) -> Tensor:
         """Latents (N, ...) of scaled images (N, C, H, W)."""

@@ -8,6 +8,7 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.models.autoencoder import Autoencoder
 from leigh_mlops.models.backbone import Backbone
 from leigh_mlops.models.contract import ModelSpec, Network
+from leigh_mlops.models.deep_cluster import DeepCluster
 from leigh_mlops.models.iresnet import InvertibleResNet
 from leigh_mlops.models.resnext import ResNeXt
 
@@ -18,6 +19,7 @@ MODELS: dict[str, type[Network]] = {
     "autoencoder": Autoencoder,
     "iresnet": InvertibleResNet,
     "backbone": Backbone,
+    "deepcluster": DeepCluster,
 }
 
 
@@ -62,7 +64,8 @@ def build_from_spec(spec: ModelSpec) -> Network:
             f"A {spec.family} needs at least 2 classes and got {len(spec.classes)}; give images of more classes."
         )
     architecture = _complete_architecture(spec.family, kind, spec.architecture)
-    filled = ModelSpec(spec.family, spec.classes, spec.image_size, spec.channels, architecture)
+    classes = kind.class_names(spec.classes, architecture)
+    filled = ModelSpec(spec.family, classes, spec.image_size, spec.channels, architecture)
     return kind(filled, **architecture)
 
 

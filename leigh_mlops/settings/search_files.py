@@ -22,7 +22,7 @@ UNLABELLED_FAMILIES = ("autoencoder",)
 
 _FIRST_FAMILIES, _LAST_FAMILIES = ("resnext",), ("autoencoder",)
 """Families that a search begins and ends with, as most people ask first whether the classes can be told apart."""
-_REQUESTED_FAMILIES = ("backbone",)
+_REQUESTED_FAMILIES = ("backbone", "deepcluster")
 """Families whose file of the package is used only where it is named."""
 
 

@@ -43,6 +43,7 @@ class TrainingSettings(Settings):
     optimizer: Literal["adam", "adamax", "sgd"] = "adam"
     learning_rate: float = Field(0.001, gt=0, le=10)
     weight_decay: float = Field(0.0, ge=0, le=1)
+    momentum: float = Field(0.0, ge=0, lt=1, description="of sgd; other optimizers have their own")
     batch_size: int = Field(15, ge=2, le=4096, description="images")
     epochs: int = Field(10, ge=1)
     patience: int | None = Field(

@@ -2,6 +2,7 @@
 
 from leigh_mlops.training.adaptation import adapted_batches, fix_adaptation, is_adapted
 from leigh_mlops.training.checkpoint import load_checkpoint, save_checkpoint
+from leigh_mlops.training.cluster_scores import agreement_scores, retrieval_scores
 from leigh_mlops.training.cross_validation import divide_folds, initial_weight_digests, redivide
 from leigh_mlops.training.data import PARTS, PreparedData
 from leigh_mlops.training.epoch import DivergenceError
@@ -20,6 +21,7 @@ __all__ = [
     "PreparedData",
     "TrainingState",
     "adapted_batches",
+    "agreement_scores",
     "build_network",
     "initial_weight_digests",
     "divide_folds",
@@ -36,6 +38,7 @@ __all__ = [
     "predict",
     "predict_part",
     "redivide",
+    "retrieval_scores",
     "run_trial",
     "save_checkpoint",
     "load_trained_network",

@@ -15,6 +15,8 @@ from leigh_mlops.training.state import TrainingState
 
 __all__ = ["load_best", "load_checkpoint", "load_last", "save_checkpoint"]
 
+_CARRIED = "carried.safetensors"
+
 
 def save_checkpoint(state: TrainingState, folder: Path) -> None:
     """Write a state, and those of its other folds in ``fold1``, ``fold2``, … below.
@@ -29,6 +31,8 @@ def save_checkpoint(state: TrainingState, folder: Path) -> None:
     save_file(_clone_tensors(dict(state.model.state_dict())), folder / "weights.safetensors")
     save_file(_clone_tensors(state.best_weights), folder / "best.safetensors")
     save_file(_clone_tensors(tensors), folder / "optimizer.safetensors")
+    if state.carried:
+        save_file(_clone_tensors(state.carried), folder / _CARRIED)
     about = {
         "seed": state.seed,
         "epoch": state.epoch,
@@ -66,6 +70,8 @@ def load_checkpoint(state: TrainingState, folder: Path) -> None:
     state.seed, state.epoch = about["seed"], about["epoch"]
     state.best, state.best_epoch = about["best"], about["best_epoch"]
     state.best_weights = load_file(folder / "best.safetensors")
+    if (folder / _CARRIED).exists():  # not in checkpoints of most families
+        state.carried = load_file(folder / _CARRIED)
     for number, other in enumerate(state.others, start=1):
         load_checkpoint(other, folder / f"fold{number}")
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from leigh_mlops.errors import LeighError
 from leigh_mlops.images import Batch, FieldBatches, derived_seed
 from leigh_mlops.models.precision import float32_precision
+from leigh_mlops.training.cluster_epoch import cluster_fields
 from leigh_mlops.training.objective import Outputs, inverse_error, move_batch, predict, select_objective, sum_measures
 from leigh_mlops.training.state import TrainingState
 from leigh_mlops.training.transfer import freeze_stages
@@ -71,7 +72,10 @@ def run_epoch(
     Raises:
         DivergenceError: The loss is not finite.
     """
-    means = _train(state, train, loss_options)
+    clustered = cluster_fields(state, train) if state.model.task == "cluster" else None
+    means = _train(state, train if clustered is None else clustered.batches, loss_options)
+    if clustered is not None:
+        means |= clustered.measures
     state.epoch += 1
     outputs = predict(state.model, val, loss_options.beta)
     named = [wells[row] for row in outputs.rows]

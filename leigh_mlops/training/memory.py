@@ -77,7 +77,9 @@ def _trial_bytes(family: str, settings: TrainingSettings, data: PreparedData) ->
     described = json.dumps(settings.architecture, sort_keys=True)
     # An episode has as many controls as fields.
     fields = settings.batch_size * (2 if is_adapted(family, settings, data) else 1)
-    return _network_bytes(family, data.classes, image, described, fields, settings.optimizer, settings.precision)
+    return _network_bytes(
+        family, data.classes, image, described, fields, settings.optimizer, settings.precision, settings.momentum
+    )
 
 
 def _batch_bytes(settings: TrainingSettings, data: PreparedData) -> int:
@@ -109,6 +111,7 @@ def _network_bytes(
     batch_size: int,
     optimizer: str,
     precision: str,
+    momentum: float = 0.0,
 ) -> tuple[int, int, int]:
     """Bytes that one network keeps between steps, that its best weights take, and that a step adds at its peak."""
     channels, size, _ = image
@@ -126,7 +129,9 @@ def _network_bytes(
         for module in model.modules():
             if isinstance(module, ActNorm):  # otherwise it would read values
                 module.initialised = torch.tensor(True)
-        state = TrainingState.start(model, optimizer=optimizer, learning_rate=1e-3, weight_decay=0.0, seed=0)
+        state = TrainingState.start(
+            model, optimizer=optimizer, learning_rate=1e-3, weight_decay=0.0, seed=0, momentum=momentum
+        )
         images = torch.zeros(batch_size, *image)
         labels = torch.zeros(batch_size, dtype=torch.int64)
         batch = Batch(images, labels, np.arange(batch_size))

@@ -17,6 +17,7 @@ from leigh_mlops.models.plate_statistics import control_statistics
 from leigh_mlops.models.precision import full_float32
 from leigh_mlops.scores import all_scores
 from leigh_mlops.training.adaptation import adapted_batches
+from leigh_mlops.training.cluster_scores import agreement_scores, retrieval_scores
 
 __all__ = [
     "OBJECTIVES",
@@ -38,11 +39,13 @@ class BatchLosses:
         losses: One loss per field, shape (n,).
         values: Outputs that are kept of each field, shape (n, V).
         extra_measures: Further measures of each field by name, shape (n,).
+        features: Features (n, F) that scores are computed from, if any are.
     """
 
     losses: Tensor
     values: Tensor
     extra_measures: dict[str, Tensor] = field(default_factory=dict)
+    features: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Outputs:
             error per image (n, 1) in network units.
         loss: Mean of the training loss over the fields.
         extra_measures: Means over the fields of the objective's other measures by name.
+        features: Features (n, F) of a network that clusters; ``None`` for others.
     """
 
     rows: npt.NDArray[np.int64]
@@ -63,6 +67,7 @@ class Outputs:
     values: npt.NDArray[np.float64]
     loss: float
     extra_measures: dict[str, float] = field(default_factory=dict)
+    features: npt.NDArray[np.float64] | None = None
 
 
 class Objective(Protocol):
@@ -132,8 +137,36 @@ class ReconstructionObjective:
         return {"loss": outputs.loss, "mse": float(outputs.values.mean())}
 
 
+class ClusterObjective:
+    """Cross-entropy with the clusters of an epoch (Caron et al. 2018); scores need no labels."""
+
+    def compute_losses(self, model: Network, batch: Batch, beta: float) -> BatchLosses:
+        """Cross-entropy in nats, in eval mode that with the predicted cluster; log-probabilities (n, k); features."""
+        network = cast(Any, model)
+        features = network.encode(batch.images)
+        logits = network.classify(features).float()
+        log_probs = logits.log_softmax(1)
+        if not model.training:
+            return BatchLosses(-log_probs.amax(1), log_probs, {}, features)
+        losses = F.cross_entropy(logits, batch.labels, reduction="none")
+        return BatchLosses(losses, log_probs, {"accuracy": _hits(logits, batch.labels)})
+
+    def scores(self, outputs: Outputs, wells: Sequence[str], classes: Sequence[str]) -> dict[str, float]:
+        """Retrieval of fields of one well, and agreement of the predicted clusters with all that is known of wells.
+
+        Raises:
+            LeighError: No well has two fields.
+        """
+        if outputs.features is None:
+            raise ValueError("outputs of a network that clusters have no features; predict them again")
+        clusters = outputs.values.argmax(1)
+        own = {"uncertainty": outputs.loss} | retrieval_scores(outputs.features, wells)
+        return own | agreement_scores(clusters, outputs.labels, wells)
+
+
 OBJECTIVES: dict[str, Objective] = {
     "classify": ClassificationObjective(),
+    "cluster": ClusterObjective(),
     "reconstruct": ReconstructionObjective(),
     "density": DensityObjective(),
 }
@@ -183,7 +216,7 @@ def predict(model: Network, batches: Iterable[Batch], beta: float = 1.0) -> Outp
     objective, device = select_objective(model), next(model.parameters()).device
     was_training = model.training
     model.eval()
-    rows, labels, values = [], [], []
+    rows, labels, values, features = [], [], [], []
     names: list[str] = []
     sums: list[Tensor] = []
     try:
@@ -196,13 +229,16 @@ def predict(model: Network, batches: Iterable[Batch], beta: float = 1.0) -> Outp
                 labels.append(batch.labels.numpy())
                 values.append(batch_losses.values.double())
                 sums.append(summed)
+                if batch_losses.features is not None:
+                    features.append(batch_losses.features.double())
     finally:
         model.train(was_training)
     seen = np.concatenate(rows)
     # The only wait for a GPU.
     totals, outputs = torch.stack(sums).sum(0).cpu().tolist(), torch.cat(values).cpu().numpy()
     means = {name: total / len(seen) for name, total in zip(names, totals, strict=True)}
-    return Outputs(seen, np.concatenate(labels), outputs, means.pop("loss"), means)
+    found = torch.cat(features).cpu().numpy() if features else None
+    return Outputs(seen, np.concatenate(labels), outputs, means.pop("loss"), means, found)
 
 
 @torch.no_grad()

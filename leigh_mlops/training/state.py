@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -36,6 +36,7 @@ class TrainingState:
         best_weights: The network's state after that epoch, on the CPU.
         others: Networks that are trained in step on other divisions of the data; their
             ``best…`` stay empty, since the best epoch is chosen for all of them together.
+        carried: Tensors by name that an objective carries from epoch to epoch, such as the clusters of the fields.
     """
 
     model: Network
@@ -46,6 +47,7 @@ class TrainingState:
     best_epoch: int = 0
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     others: "tuple[TrainingState, ...]" = ()
+    carried: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def start(
@@ -57,10 +59,17 @@ class TrainingState:
         weight_decay: float,
         seed: int,
         layer_decay: float = 1.0,
+        momentum: float = 0.0,
     ) -> Self:
-        """Make a fresh state; ``layer_decay`` is the factor on the learning rate with each stage away from the head."""
+        """Make a fresh state.
+
+        ``layer_decay`` is the factor on the learning rate with each stage away from the head; ``momentum`` that of
+        ``sgd``.
+        """
         groups = stage_groups(model, learning_rate, layer_decay)
-        return cls(model, OPTIMIZERS[optimizer](groups, weight_decay=weight_decay), seed)  # type: ignore[call-arg]
+        options: dict[str, Any] = {"momentum": momentum} if optimizer == "sgd" else {}
+        made = OPTIMIZERS[optimizer](groups, weight_decay=weight_decay, **options)  # type: ignore[call-arg]
+        return cls(model, made, seed)
 
     def keep_best(self, value: float) -> None:
         """Remember the weights if the value, to be minimised, is the best so far."""

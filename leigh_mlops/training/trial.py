@@ -198,6 +198,7 @@ def _start_state(
         weight_decay=settings.weight_decay,
         seed=seed,
         layer_decay=settings.layer_decay,
+        momentum=settings.momentum,
     )
 
 

@@ -7,7 +7,7 @@ from leigh_mlops.plates import find_images, write_table
 
 
 def test_every_family_has_its_figures() -> None:
-    assert EXPLAINED.keys() == MODELS.keys()
+    assert EXPLAINED.keys() < MODELS.keys()
     assert TRAINED.keys() < MODELS.keys()
     for options, _ in EXPLAINED.values():
         assert set(options[options.index("--methods") + 1].split(",")) <= EXPLAINERS.keys()

@@ -97,6 +97,22 @@ def test_processes_divide_each_batch_as_one_would_have_it(
     assert divided
 
 
+def test_a_uniform_epoch_shows_each_label_equally_often(batches: FieldBatches) -> None:
+    labelled = replace(batches, labels=np.array([0, 0, 0, 0, 0, 2, 2]), batch_size=7)
+
+    def shown(batches: FieldBatches, epoch: int) -> Batch:
+        return next(iter(batches.epoch(epoch)))
+
+    assert np.bincount(shown(labelled, 0).labels).tolist() == [5, 0, 2]
+    uniform = replace(labelled, is_uniform=True)
+    counts = {tuple(np.bincount(shown(uniform, epoch).labels).tolist()) for epoch in range(9)}
+    assert counts == {(4, 0, 3), (3, 0, 4)}
+    first = shown(uniform, 3)
+    assert len(set(first.rows[first.labels.numpy() == 0])) >= 3
+    np.testing.assert_array_equal(first.rows, shown(uniform, 3).rows)
+    assert shown(uniform, 4).rows.tolist() != first.rows.tolist()
+
+
 @pytest.mark.parametrize("name", ["batches", "deep"])
 @pytest.mark.parametrize("change", [lambda batches: batches, adjusted])
 def test_images_are_the_scaled_raw_intensities_of_their_rows(

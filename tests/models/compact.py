@@ -9,8 +9,15 @@ COMPACT = {
     "autoencoder": {"widths": (4, 8), "latent_channels": 2},
     "iresnet": {"blocks": (1, 1), "widths": (6, 8)},
     "backbone": {"backbone": "shufflenet_v2_x0_5"},
+    "deepcluster": {"clusters": 4, "widths": (4, 6, 6, 6, 6), "hidden": 12, "stem_stride": 2, "components": 8},
 }
-LATENTS = {"resnext": (2048,), "autoencoder": (2, 8, 8), "iresnet": (128, 8, 8), "backbone": (1024,)}
+LATENTS = {
+    "resnext": (2048,),
+    "autoencoder": (2, 8, 8),
+    "iresnet": (128, 8, 8),
+    "backbone": (1024,),
+    "deepcluster": (12,),
+}
 CLASSES = ("DS", "TT", "WT")
 
 

@@ -41,7 +41,8 @@ class KMeans:
         """Squared distance of each point (N, D) to each centroid, shape (N, k)."""
         rows = np.asarray(points, np.float32)
         lengths = np.square(rows).sum(1, keepdims=True) + np.square(self.centroids).sum(1)
-        return np.maximum(lengths - 2 * rows @ self.centroids.T, 0)
+        distances: Floats = np.maximum(lengths - 2 * rows @ self.centroids.T, 0)
+        return distances
 
     def _closest(self, points: npt.ArrayLike) -> tuple[Labels, Floats]:
         """Closest centroid of each point, and a number that is larger the closer it is, shape (N,) each."""
@@ -135,7 +136,7 @@ def _split_largest(centroids: Floats, sizes: Labels, rng: np.random.Generator, s
     left = sizes.copy()
     for empty in np.flatnonzero(sizes == 0):
         largest = int(left.argmax())
-        move = step * rng.standard_normal(centroids.shape[1]).astype(np.float32)
+        move = np.float32(step) * rng.standard_normal(centroids.shape[1], dtype=np.float32)
         centroids[empty], centroids[largest] = centroids[largest] + move, centroids[largest] - move
         left[empty], left[largest] = left[largest] // 2, (left[largest] + 1) // 2
     return centroids

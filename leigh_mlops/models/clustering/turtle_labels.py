@@ -88,7 +88,8 @@ def _descend(weights: Tensor, inputs: Tensor, soft: Tensor, rate: float, steps: 
 def _standardise(space: npt.ArrayLike) -> Tensor:
     features = torch.from_numpy(np.asarray(space, np.float32))
     spread = features.std(0, keepdim=True)
-    return (features - features.mean(0)) / torch.where(spread > 0, spread, 1.0) / features.shape[1] ** 0.5
+    scaled: Tensor = (features - features.mean(0)) / torch.where(spread > 0, spread, 1.0) / features.shape[1] ** 0.5
+    return scaled
 
 
 def _propose(encoders: Sequence[nn.Module], inputs: Sequence[Tensor]) -> Tensor:

@@ -1,0 +1,137 @@
+"""DeepCluster: a network that learns from the clusters of its own features."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from leigh_mlops.models.alexnet import AlexNetTrunk
+from leigh_mlops.models.bounds import check_integer, check_integers, check_number
+from leigh_mlops.models.clustering import FeatureReduction, KMeans
+from leigh_mlops.models.contract import ModelSpec, Network
+
+__all__ = ["DeepCluster", "cluster_names"]
+
+_MOST_CLUSTERS = 10_000
+_HEAD_STD = 0.01
+
+
+class DeepCluster(Network):
+    """AlexNet with a head for the clusters of its own features (Caron et al. 2018): images to logits (N, k).
+
+    The head belongs to the clustering by which it was trained; reduction and centroids of that clustering are buffers,
+    so that all are stored together. The class names of its spec are those of the clusters.
+
+    Args:
+        spec: Specification of the network; its classes are ignored.
+        clusters: Number k of clusters.
+        widths: Channels of the five convolutions.
+        hidden: Features.
+        stem_stride: Stride of the first convolution; smaller than the published 4 for small images.
+        dropout: Probability before the linear layers.
+        components: Principal components of the features that are clustered, at most.
+        sobel: Whether the input are gradients along x and y of each channel; the published one is grey, ours has
+            twice the channels.
+    """
+
+    task = "cluster"
+    needs_labels = False
+    reduction_mean: Tensor
+    reduction_components: Tensor
+    centroids: Tensor
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        *,
+        clusters: int = 100,
+        widths: Sequence[int] = (96, 256, 384, 384, 256),
+        hidden: int = 4096,
+        stem_stride: int = 4,
+        dropout: float = 0.5,
+        components: int = 256,
+        sobel: bool = False,
+    ) -> None:
+        super().__init__(spec)
+        self.sobel = bool(sobel)
+        width = check_integer("hidden", hidden, 2, 65536)
+        most = min(width, check_integer("components", components, 1, 65536))
+        self.features = AlexNetTrunk(
+            spec.channels * (2 if self.sobel else 1),
+            spec.image_size,
+            widths=check_integers("widths", widths, 1, 8192, count=(5, 5)),
+            hidden=width,
+            stem_stride=check_integer("stem_stride", stem_stride, 1, 8),
+            dropout=check_number("dropout", dropout, 0, 1),
+        )
+        self.head = nn.Linear(width, len(spec.classes))
+        self.register_buffer("reduction_mean", torch.zeros(width))
+        self.register_buffer("reduction_components", torch.zeros(most, width))
+        self.register_buffer("centroids", torch.zeros(len(spec.classes), most))
+
+    @classmethod
+    def class_names(cls, classes: Sequence[str], architecture: dict[str, Any]) -> tuple[str, ...]:
+        """Names of the clusters, whatever the classes of the images."""
+        return cluster_names(check_integer("clusters", architecture["clusters"], 2, _MOST_CLUSTERS))
+
+    def stages(self) -> list[list[nn.Module]]:
+        """Each of the convolutions, the linear layers, and the head."""
+        return [*([layer] for layer in self.features.convolutions()), self.features.linear_layers(), [self.head]]
+
+    def last_map(self) -> nn.Module:
+        """Module whose output is the last feature map (N, F, h, w)."""
+        return self.features.fifth
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Features (N, F) before the ReLU, which are clustered."""
+        features: Tensor = self.features(sobel_gradients(images) if self.sobel else images)
+        return features
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits (N, k) of features (N, F)."""
+        logits: Tensor = self.head(F.relu(features))
+        return logits
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, k)."""
+        return self.classify(self.encode(images))
+
+    @torch.no_grad()
+    def start_head(self, reduction: FeatureReduction, centres: KMeans, seed: int) -> None:
+        """Keep a clustering, and begin a fresh head for it: weights N(0, 0.01), biases 0."""
+        generator = torch.Generator().manual_seed(seed)
+        self.head.weight.copy_(_HEAD_STD * torch.randn(self.head.weight.shape, generator=generator))
+        self.head.bias.zero_()
+        kept = len(reduction.components)
+        self.reduction_mean.copy_(torch.from_numpy(reduction.mean))
+        self.reduction_components.zero_()[:kept].copy_(torch.from_numpy(reduction.components))
+        self.centroids.zero_()[:, :kept].copy_(torch.from_numpy(centres.centroids))
+
+    def clustering(self) -> tuple[FeatureReduction, KMeans]:
+        """Reduction and centroids of the clustering that the head was trained on; all 0 before the first epoch."""
+        tensors = self.reduction_mean, self.reduction_components, self.centroids
+        mean, components, centroids = (tensor.detach().cpu().float().numpy().copy() for tensor in tensors)
+        return FeatureReduction(mean, components), KMeans(centroids)
+
+
+def cluster_names(count: int) -> tuple[str, ...]:
+    """Names of clusters, numbered from 1.
+
+    Example:
+        >>> cluster_names(10)[:2]
+        ('cluster 01', 'cluster 02')
+    """
+    digits = len(str(count))
+    return tuple(f"cluster {number:0{digits}d}" for number in range(1, count + 1))
+
+
+def sobel_gradients(images: Tensor) -> Tensor:
+    """Gradients of images (N, C, H, W) along x, then those along y, by Sobel's kernels; (N, 2 C, H, W)."""
+    padded = F.pad(images, (1, 1, 1, 1), mode="replicate")
+    right = padded[..., 2:] - padded[..., :-2]
+    down = padded[..., 2:, :] - padded[..., :-2, :]
+    along_x = right[..., :-2, :] + 2 * right[..., 1:-1, :] + right[..., 2:, :]
+    along_y = down[..., :-2] + 2 * down[..., 1:-1] + down[..., 2:]
+    return torch.cat([along_x, along_y], 1)
