@@ -33,7 +33,7 @@ from leigh_mlops.tune import configure_search, load_spaces
 
 
 def train(
-    family: Annotated[str, typer.Argument(help="Family: resnext, autoencoder, iresnet or backbone.")],
+    family: Annotated[str, typer.Argument(help="Family: resnext, autoencoder, iresnet, backbone or deepcluster.")],
     data: Data,
     platemap: Platemap = None,
     init: Annotated[

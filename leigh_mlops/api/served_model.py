@@ -60,7 +60,7 @@ class ServedModel:
         full_scale = int(self.model.package.scale["full_scale"])
         counts = [_to_counts(np.asarray(image), number, full_scale) for number, image in enumerate(images)]
         level = self._plate_adjustment(counts, controls, adjustment, size)
-        if self.model.package.model.task != "classify":
+        if self.model.package.model.task == "reconstruct":
             return self.model.reconstruct(counts, controls=level, pixel_size_um=size)
         found = self.model.predict(counts, controls=level, pixel_size_um=size)
         asked = [JobColumn.PREDICTED, *map(PROBABILITY, self.model.classes), JobColumn.SEEN]

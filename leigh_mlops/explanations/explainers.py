@@ -102,10 +102,13 @@ def default_explainers(model: nn.Module) -> tuple[str, ...]:
 
     Counterfactuals for a classifier that can decode, occlusion maps for one that
     cannot, and reconstructions and interpolations for a model that does not classify; the latter
-    lead from class to class, and are left out where the model knows fewer than two.
+    lead from class to class, and are left out where the model knows fewer than two. Grad-CAM and guided Grad-CAM
+    for a model that names clusters.
     """
     if not has_capability(model, "classify"):
         return ("reconstruction", "interpolation") if len(class_names(model)) > 1 else ("reconstruction",)
+    if getattr(model, "task", "") == "cluster":
+        return ("grad_cam", "guided_grad_cam")
     return ("counterfactual",) if has_capability(model, "decode") else ("occlusion",)
 
 

@@ -80,7 +80,7 @@ def classify_fields(
     package: ModelPackage, raw: Floats, context: ExplanationContext | None = None, as_saved: SaveRoundTrip | None = None
 ) -> FieldBatch:
     """Classify fields, where the model can, and add their latent coordinates; see `explain_fields`."""
-    images, known = _scale_fields(package, raw), package.model.task == "classify"
+    images, known = _scale_fields(package, raw), package.model.task != "reconstruct"
     with evaluating(package.model):
         latents = package.model.encode(images)
         logits = latents.new_zeros((len(latents), 0))

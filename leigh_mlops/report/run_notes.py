@@ -9,6 +9,9 @@ __all__ = ["explanation_note", "kept_sentence", "reference_note", "search_note",
 _TASKS = {
     "classify": "It predicts the class of a field. It has no error of reconstruction (`val/mse`).",
     "reconstruct": "It reconstructs fields and predicts no class, so it has `val/mse`, and neither accuracy nor Z'.",
+    "cluster": "It names the cluster of a field and needs no labels. `val/replicates/score` is how well fields of one "
+    "well find each other, above shuffled wells and above the position alone; `val/nmi/…` and `val/ari/…` compare its "
+    "clusters with what is known of the wells, and choose nothing.",
 }
 
 _REFERENCES = {
@@ -50,7 +53,7 @@ def trial_note(
         family: Family of its network.
         number: Its number, from 1.
         data: Name of the folder or table of images.
-        task: ``classify`` or ``reconstruct``.
+        task: ``classify``, ``reconstruct`` or ``cluster``.
         image_size: Side of the images in pixels.
         sentences: What is known of its result.
     """

@@ -161,14 +161,14 @@ def screen(
     Raises:
         LeighError: A class or the column does not exist.
     """
-    classes = package.model.spec.classes if package.model.task == "classify" else ()
+    classes = package.model.spec.classes if package.model.task != "reconstruct" else ()
     flags = trust_flags(fields, package)
     out = is_unusable(fields, flags)
     trusted = downgrade_flagged(fields, flags).assign(**{JobColumn.TRUST: _join_flags(flags[OWN_FLAGS])})
     trusted[JobColumn.UNKNOWN_PLATE] = flags[OTHER_PLATE]
     wells, calibration = well_table(fields, classes, out), package.about.get("calibration")
-    if fields.empty or not classes:
-        hits = misclassified_wells(wells, classes)
+    if fields.empty or package.model.task != "classify":
+        hits = misclassified_wells(wells, () if package.model.task == "cluster" else classes)
         return Screen(trusted, wells, hits, calibration=calibration, flags=count_flags(flags))
     reference = choose_reference_classes(fields, classes, source, target)
     temperature = None if calibration is None else float(calibration["temperature"])

@@ -12,6 +12,7 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.models import ModelPackage, load_to_device
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.scores import Difference, paired_bootstrap, per_well_log_loss
+from leigh_mlops.scores.replicate_retrieval import well_precisions
 from leigh_mlops.study.evaluation import predict_rows, raw_errors, training_mask
 from leigh_mlops.study.left_out_plates import LeftOut
 from leigh_mlops.tracking import Store, Version
@@ -22,6 +23,8 @@ __all__ = ["JUDGES", "Decision", "comparison_key", "decide_promotion", "predict_
 AtSize = Callable[[int], PreparedData]
 JUDGES = ("well", "plate")
 """Units by which versions are compared."""
+
+_LOSSES = {"classify": "log loss", "reconstruct": "squared error", "cluster": "missed precision of replicates"}
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ def _compare(package: ModelPackage, other: ModelPackage, champion: Version, at_s
         )
     difference = _difference(package, other, ours, theirs, rows)
     against = (
-        f"{'log loss' if package.model.task == 'classify' else 'squared error'} {difference.mean:+.4g} "
+        f"{_LOSSES[package.model.task]} {difference.mean:+.4g} "
         f"(95 % interval {difference.low:.4g} to {difference.high:.4g}) against champion version {champion.version} "
         f"on {len(wells)} validation wells that neither was trained on"
     )
@@ -132,6 +135,12 @@ def _difference(
     if package.model.task == "reconstruct":
         return paired_bootstrap(*(raw_errors(each, data, rows) for each, data in pairs))
     wells, labels = list(ours.wells[rows]), ours.labels[rows]
+    if package.model.task == "cluster":
+        plates = ours.table[Metadata.PLATE].astype(str).to_numpy(str)[rows]
+        found = [predict_rows(each, data, rows).features for each, data in pairs]
+        return paired_bootstrap(
+            *(-well_precisions(features, wells, plates) for features in found if features is not None)
+        )
     losses = [per_well_log_loss(wells, labels, predict_rows(each, data, rows).values) for each, data in pairs]
     return paired_bootstrap(*losses)
 

@@ -219,12 +219,25 @@ def winner_lines(winner: Winner, data: PreparedData, confounds: Confounds) -> li
     if "mse" in test.scores:
         pca = test.baseline["mse"]
         lines.append(f"  Test wells: mean squared error {test.scores['mse']:.4f}, PCA with as many numbers {pca:.4f}.")
+    elif "replicates/score" in test.scores:
+        lines += [f"  {line}" for line in retrieval_lines(test.scores, test.baseline)]
     else:
         wells = len(np.unique(data.wells[test.outputs.rows]))
         lines += [f"  {line}" for line in evaluation_lines(test, wells, confounds, winner.gain)]
         lines += [f"  {line}" for line in left_out_lines(winner.by_plate, data)]
     role = "champion" if decision.promote else "challenger"
     return [*lines, f"  It is {role}: {decision.reason}."]
+
+
+def retrieval_lines(scores: Mapping[str, float], baseline: Mapping[str, float]) -> list[str]:
+    """Describe how well fields of one well find each other, beside intensity features, and what clusters follow."""
+    own, other = scores["replicates/score"], baseline["replicates/score"]
+    lines = [
+        f"Test wells: fields of one well find each other with a score of {own:.3f} above shuffled wells and the "
+        f"position (1 is perfect, 0 is chance); intensity features alone reach {other:.3f}."
+    ]
+    known = [f"{name} {scores[f'nmi/{name}']:.3f}" for name in ("class", "row", "column") if f"nmi/{name}" in scores]
+    return [*lines, f"Normalised mutual information of its clusters: {', '.join(known)}."] if known else lines
 
 
 def left_out_lines(by_plate: Mapping[str, float], data: PreparedData) -> list[str]:

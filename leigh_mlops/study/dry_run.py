@@ -1,11 +1,14 @@
 """Estimates of the time and memory that a search takes."""
 
 import os
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
+from leigh_mlops.images import FieldBatches
 from leigh_mlops.models.device import default_device
 from leigh_mlops.models.precision import resolve_precision
 from leigh_mlops.search.checkpoint_count import checkpoints_to_keep
@@ -20,6 +23,8 @@ from leigh_mlops.training import (
     is_adapted,
     place_network,
 )
+from leigh_mlops.training.epoch import LossOptions, train_batch
+from leigh_mlops.training.objective import move_batch
 
 __all__ = ["FamilyPlan", "count_processors", "plan_families", "seconds_per_epoch"]
 
@@ -117,6 +122,21 @@ def seconds_per_epoch(space: SearchSpace, data: PreparedData) -> float:
     sample = train[: 2 * size], val[:size]
     controls = data.plate_controls() if is_adapted(space.family, settings, data) else None
     batches = [data.batches_from_rows(rows, scale, size, controls=controls) for rows in sample]
+    if model.task == "cluster":  # a sample has too few fields for its clusters
+        images = len(train) + _VALIDATION_COST * (len(train) + len(val))
+        return _seconds_per_image(state, batches[0], precision) * images
     epochs = list(fit(state, *batches, wells=list(data.wells), epochs=2, metric=space.metric, precision=precision))
     sample_cost, epoch_cost = (len(first) + _VALIDATION_COST * len(second) for first, second in (sample, (train, val)))
     return epochs[-1].metrics["train/seconds"] * epoch_cost / sample_cost
+
+
+def _seconds_per_image(state: TrainingState, batches: FieldBatches, precision: str) -> float:
+    """Seconds of a training step by images, in the second of two epochs, whatever the labels."""
+    device, options = next(state.model.parameters()).device, LossOptions(precision=precision)
+    same, started = replace(batches, labels=np.zeros(len(batches.rows), np.int64)), 0.0
+    state.model.train()
+    for epoch in range(2):
+        started = time.perf_counter()
+        for batch in same.epoch(epoch):
+            train_batch(state, move_batch(batch, device), options, None)
+    return (time.perf_counter() - started) / len(same.rows)

@@ -11,8 +11,8 @@ from leigh_mlops.explanations.eval_mode import evaluating
 from leigh_mlops.images import IntensityScale
 from leigh_mlops.models import ModelPackage, PCABaseline
 from leigh_mlops.scores import per_well_mean
-from leigh_mlops.study.baselines import Baselines, neighbour_scores
-from leigh_mlops.training import Outputs, PreparedData, inverse_error, predict, select_objective
+from leigh_mlops.study.baselines import Baselines, field_intensities, neighbour_scores
+from leigh_mlops.training import Outputs, PreparedData, inverse_error, predict, retrieval_scores, select_objective
 
 __all__ = ["Evaluation", "evaluate_package", "predict_rows", "raw_errors", "select_scores", "training_mask"]
 
@@ -27,7 +27,8 @@ class Evaluation:
     Attributes:
         scores: Shared metric names of the model, those per well under ``wells/``, those of
             wells with a neighbour of another class under ``beside/``.
-        baseline: Scores of the intensity baseline; of PCA where the model does not classify.
+        baseline: Scores of the intensity baseline; of PCA where the model reconstructs, and of the retrieval by
+            intensity features where it clusters.
         position: Scores of the position on the plate; empty where the model does not classify.
         outputs: Outputs of the model for each field.
     """
@@ -65,6 +66,8 @@ def evaluate_package(package: ModelPackage, data: PreparedData, rows: npt.NDArra
         scores["inverse_error"] = error
     if model.task == "reconstruct":
         return Evaluation(scores, {"mse": _latent_mse(package, data, rows)}, {}, outputs)
+    if model.task == "cluster":
+        return Evaluation(scores, retrieval_scores(field_intensities(data, outputs.rows), wells), {}, outputs)
     scores |= neighbour_scores(data, outputs.rows, outputs.values)
     baselines = Baselines.from_arrays(package.arrays).scores(data, rows)
     return Evaluation(scores, baselines["baseline"], baselines["position"], outputs)
@@ -86,7 +89,9 @@ def predict_rows(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np
     outputs = predict(package.model, batches, package.about.get("beta", 1.0))
     place = {int(row): number for number, row in enumerate(outputs.rows)}
     order = [place[int(row)] for row in rows]
-    return replace(outputs, rows=outputs.rows[order], labels=outputs.labels[order], values=outputs.values[order])
+    features = None if outputs.features is None else outputs.features[order]
+    rows, labels, values = outputs.rows[order], outputs.labels[order], outputs.values[order]
+    return replace(outputs, rows=rows, labels=labels, values=values, features=features)
 
 
 def training_mask(package: ModelPackage, data: PreparedData) -> npt.NDArray[np.bool_]:

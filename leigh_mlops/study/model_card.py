@@ -29,6 +29,12 @@ _PARTS = dict(zip(PARTS, ("trained on", "chosen on", "tested on"), strict=True))
 _DEMO = "The model was trained on a demo plate, so its scores say nothing about real cells."
 
 
+def _describe_classes(task: str, classes: Sequence[str]) -> str:
+    if task == "reconstruct":
+        return "none: it reconstructs"
+    return f"none: it names {len(classes)} clusters" if task == "cluster" else ", ".join(classes)
+
+
 @dataclass(frozen=True)
 class ModelCard:
     """Facts about a model.
@@ -53,7 +59,7 @@ class ModelCard:
         level = "each plate's negative controls" if package.scale.get("controls") else "the training wells"
         return {
             "family": spec.family,
-            "classes": ", ".join(spec.classes) if package.model.task == "classify" else "none: it reconstructs",
+            "classes": _describe_classes(package.model.task, spec.classes),
             "channels": ", ".join(package.channels),
             "image size": f"{spec.image_size} x {spec.image_size} pixels",
             "full scale": f"{package.scale['full_scale']} ({'8' if package.scale['full_scale'] < 256 else '16'} bits)",

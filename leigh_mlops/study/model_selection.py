@@ -1,16 +1,18 @@
 """Packaging of the best trials of a family; the winner is tested once and registered."""
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from leigh_mlops import __version__
 from leigh_mlops.explanations import class_means
+from leigh_mlops.explanations.eval_mode import evaluating
 from leigh_mlops.explanations.latent_map import PooledLatents
 from leigh_mlops.images import IntensityScale, fit_thresholds
 from leigh_mlops.models import ModelPackage, Network, has_capability
@@ -95,7 +97,7 @@ def make_package(
     batches = data.batches_from_rows(rows, scale, 16, controls=controls)
     latents = PooledLatents()
     pairs = ((batch.images, batch.labels) for batch in adapted_batches(model, batches))
-    means = class_means(model, pairs, latents)
+    means = _pool_latents(model, pairs, latents) if model.task == "cluster" else class_means(model, pairs, latents)
     trained, chosen = initial_weight_digests(starts)
     arrays: dict[str, npt.NDArray[Any]] = {
         "training_digests": np.union1d(trained, data.cache.digests[rows]),
@@ -126,7 +128,16 @@ def make_package(
             "versions": {"leigh_mlops": __version__, "torch": torch.__version__, "python": platform.python_version()},
         }
     )
-    return ModelPackage(model, tuple(data.channels), scale.to_json(), means, arrays, facts | about)
+    return ModelPackage(model, tuple(data.channels), scale.to_json(), means or None, arrays, facts | about)
+
+
+def _pool_latents(model: Network, pairs: Iterable[tuple[Tensor, Tensor]], latents: PooledLatents) -> dict[str, Tensor]:
+    """Accumulate latents of images; labels of the images are no clusters, so that there are no means."""
+    device = next(model.parameters()).device
+    with evaluating(model):
+        for images, _ in pairs:
+            latents.update(model.encode(images.to(device, non_blocking=True)))
+    return {}
 
 
 def checkpoint_package(package: ModelPackage, model: Network) -> ModelPackage:

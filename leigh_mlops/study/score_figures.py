@@ -23,7 +23,7 @@ def score_figures(task: str, data: PreparedData, outputs: Outputs, scores: dict[
     """Draw what a network gives for some fields.
 
     Args:
-        task: ``classify`` or ``reconstruct``.
+        task: ``classify``, ``reconstruct`` or ``cluster``, which has no figure.
         data: Data of the fields.
         outputs: Outputs of the network for these fields.
         scores: Its scores on them, by shared metric names.
@@ -33,6 +33,8 @@ def score_figures(task: str, data: PreparedData, outputs: Outputs, scores: dict[
         and wells) and ``predictions_A_B`` (in [0, 1]); else ``errors``, the errors of reconstruction by class.
     """
     labels, values, classes = data.labels[outputs.rows], outputs.values, data.classes
+    if task == "cluster":
+        return {}
     if task == "reconstruct":
         return {"errors": _errors(classes, labels, list(data.wells[outputs.rows]), values.mean(axis=1))}
     wells = aggregate_wells(list(data.wells[outputs.rows]), labels, values)

@@ -31,7 +31,8 @@ def read_version_card(store: Store, version: Version, package: ModelPackage, nam
     except LeighError:
         return card
     scores = {"this model": _select(metrics, "test/")}
-    names = REFERENCE_NAMES if card.package.model.task == "classify" else {"baseline": REFERENCE_NAMES["pca"]}
+    reference = "pca" if card.package.model.task == "reconstruct" else "baseline"
+    names = REFERENCE_NAMES if card.package.model.task == "classify" else {"baseline": REFERENCE_NAMES[reference]}
     scores |= {name: _select(metrics, f"test/{kind}/") for kind, name in names.items()}
     found = {name: values for name, values in scores.items() if values}
     unserved = [tags[NO_WHEEL]] if NO_WHEEL in tags else []

@@ -100,7 +100,7 @@ def package_signature(package: ModelPackage) -> ModelSignature:
     """
     spec, by_controls = package.model.spec, package.scale.get("controls") is not None
     images = TensorSpec(np.dtype(np.float32), (-1, spec.channels, -1, -1))
-    if package.model.task != "classify":
+    if package.model.task == "reconstruct":
         answer = [TensorSpec(np.dtype(np.float32), (-1, spec.channels, spec.image_size, spec.image_size))]
     else:
         doubles = list(map(PROBABILITY, spec.classes))

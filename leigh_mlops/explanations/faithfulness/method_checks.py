@@ -110,7 +110,7 @@ def check_methods(
         LeighError: The model lacks a capability, or a metric is unknown.
     """
     check_metrics(metrics)
-    if package.model.task != "classify":
+    if package.model.task == "reconstruct":
         return []
     found = explain_fields(package, raw, methods, context) if found is None else found
     batch = replace(classify_fields(package, raw, context), found=found)

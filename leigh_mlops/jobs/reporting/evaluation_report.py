@@ -59,7 +59,7 @@ def evaluation_report(folder: Path, scored: VersionEvaluation, data: Path, curve
     """Build the report: scores beside those of baselines, wells, calibration and learning curves."""
     fields, spec = scored_field_table(scored), scored.package.model.spec
     classes = spec.classes if scored.package.model.task == "classify" else ()
-    wells = well_table(fields, classes)
+    wells = well_table(fields, () if scored.package.model.task == "reconstruct" else spec.classes)
     calibration = scored.package.about.get("calibration")
     sentences = list(scored.sentences)
     if classes:
