@@ -120,6 +120,10 @@ def explain(
             "scores of wells.",
         ),
     ] = False,
+    cluster_names: Annotated[
+        Path | None,
+        typer.Option(help="CSV file with the columns cluster and name: names of clusters, which the report shows."),
+    ] = None,
     batch_size: Annotated[
         int | None,
         typer.Option(min=1, help="Fields per batch; by default as many as fit into memory, at most 8 (GPU: 32)."),
@@ -172,6 +176,7 @@ def explain(
         ray_address=ray_address,
         verbose=verbose,
         start_patience_s=60 * ray_patience,
+        cluster_names=cluster_names,
     )
     done = job.run()
     console.print(f"Wrote tables, pictures and report to {out}; open {out / 'report' / 'index.html'}.", markup=False)

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -24,6 +24,7 @@ from leigh_mlops.explanations.prepared_field import Adjust
 from leigh_mlops.jobs.field_reader import FieldReader, read_interpolation_target
 from leigh_mlops.jobs.map_checks import check_maps, report_checks, select_map_methods
 from leigh_mlops.jobs.options import ExplainOptions, resolve_options
+from leigh_mlops.jobs.reporting.card_sections import read_cluster_names
 from leigh_mlops.jobs.reporting.outputs import build_tables, collect_records, write_outputs
 from leigh_mlops.jobs.sample import read_sample
 from leigh_mlops.jobs.validation import check_channels, check_options, check_oracle
@@ -50,7 +51,8 @@ _INPUTS = "inputs"
 _OWN = ""  # key of the explained model among the oracles' names
 _SCREEN_OPTIONS = ("rescue_from", "rescue_to", "doses", "coverage", "correct_position")
 _UNLOGGED_KEYS = (
-    "model", "asked", "oracle_asked", "begun", "run", "adjust", "oracle_adjust", "other_widths", *_CHECK_KEYS
+    "model", "asked", "oracle_asked", "begun", "run", "adjust", "oracle_adjust", "other_widths", "cluster_names",
+    *_CHECK_KEYS,
 )  # fmt: skip
 
 
@@ -84,6 +86,7 @@ class ExplainJob:
         ray_address: Address of a Ray cluster; by default one on this machine.
         verbose: Whether to show messages of Ray.
         start_patience_s: Seconds in which the start of Ray is tried again and again.
+        cluster_names: CSV file with the user's names of clusters; ``None`` for those of an earlier start, if any.
     """
 
     store: Store
@@ -98,6 +101,7 @@ class ExplainJob:
     ray_address: str | None = None
     verbose: bool = False
     start_patience_s: float = PATIENCE_S
+    cluster_names: Path | None = None
 
     def __post_init__(self) -> None:
         self._steps = Steps(self.console, "job")
@@ -132,6 +136,7 @@ class ExplainJob:
             methods = select_explainers(package.model, self.methods or default_explainers(package.model))
             self.options = resolve_options(self.options, package)
             check_options(self.options, package, methods)
+            names = self._read_cluster_names(package)
             oracles = self._download_oracles(version, package, Path(temporary))
             self._steps.begin("reading the image table")
             table, channels, _ = find_data(self.source, self.console)
@@ -149,7 +154,7 @@ class ExplainJob:
             packages = {_OWN: package} | {each.name: each.package for each in oracles}
             levels = {name: PlateLevels(each, table, self.console) for name, each in packages.items()}
             adjust: dict[str, Adjust] = {name: each.adjustments for name, each in levels.items()}
-            job = self._begin_or_resume(version, oracles, methods, adjust, len(table)) | {"other_widths": widths}
+            job = self._begin_or_resume(version, oracles, methods, adjust, len(table), names) | {"other_widths": widths}
             self._steps.begin("statistics of the plates")
             for name, of_package in levels.items():
                 self._keep_statistics(name, of_package)
@@ -159,6 +164,17 @@ class ExplainJob:
                 self._fix_colour_limits(job, package, table)
                 self._work(self._prepare_work_order(folder, oracles, table, job), left, package)
         return self._close(job, version, package, table)
+
+    def _read_cluster_names(self, package: ModelPackage) -> dict[str, str]:
+        """Names that the user gives to clusters, or gave to them in an earlier start of the job."""
+        if self.cluster_names is None:
+            return dict(self._read_previous_job().get("cluster_names") or {})
+        if package.model.task != "cluster":
+            raise LeighError(
+                f"--cluster-names {self.cluster_names} names clusters, and {self.model} is no model of clusters; leave "
+                "it out."
+            )
+        return read_cluster_names(self.cluster_names, package.model.spec.classes)
 
     def _resolve_version(self) -> Version:
         """Resolve the model's address to a version; a resumed job keeps the version that it was begun with."""
@@ -203,6 +219,7 @@ class ExplainJob:
         methods: Sequence[str],
         adjust: dict[str, Adjust],
         fields: int,
+        names: Mapping[str, str],
     ) -> dict[str, Any]:
         """Begin or resume a job; a folder of another job is refused.
 
@@ -236,7 +253,7 @@ class ExplainJob:
             raise LeighError(f"{self.out} is not empty and does not hold a job; give another --out.")
         own = adjust.pop(_OWN)
         job = {"asked": self.model, "oracle_asked": list(self.options.oracle), "begun": _timestamp()} | job
-        job |= {"adjust": own, "oracle_adjust": adjust}
+        job |= {"adjust": own, "oracle_adjust": adjust} | ({"cluster_names": dict(names)} if names else {})
         _write_json(file, job | {"fields": fields, "finished": False})
         return job
 

@@ -1,5 +1,6 @@
 """Differences of a cluster's wells from all others in measured features."""
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -40,6 +41,12 @@ def cluster_differences(features: ArrayLike, clusters: ArrayLike, plates: ArrayL
         plates: Plate of each well, shape (W,).
         k: Number of clusters.
     """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a feature that a plate or a cluster lacks stays NaN
+        return _compare(features, clusters, plates, k)
+
+
+def _compare(features: ArrayLike, clusters: ArrayLike, plates: ArrayLike, k: int) -> ClusterDifferences:
     values, found, where = np.array(features, np.float64), np.asarray(clusters), np.asarray(plates)
     for plate in np.unique(where):
         values[where == plate] -= np.nanmean(values[where == plate], axis=0)

@@ -18,7 +18,7 @@ from leigh_mlops.jobs.reporting.plate_metrics import plate_metrics, probability_
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates.columns import Metadata, is_metadata
 from leigh_mlops.report.job.citations import bibtex_entries
-from leigh_mlops.report.job.job_records import JobReport, ReportPicture
+from leigh_mlops.report.job.job_records import CardSection, JobReport, ReportPicture
 from leigh_mlops.report.table_columns import Columns, is_missing, row_count
 from leigh_mlops.scores import QUALITY_RULE
 from leigh_mlops.screening.well_table import counterfactual_kinds
@@ -59,6 +59,7 @@ _FILES = {
     "counterfactuals.csv": "what independent classifiers predict for counterfactuals, references and real fields",
     "clusters.csv": "clusters of the heatmaps, and the positions in which they are enriched",
     "methods.csv": "checks of the methods of explanation",
+    "cluster_cards.csv": "clusters of fields: members, enrichment, differences, stability",
     "failures.csv": "files that could not be explained, and why",
     "blind/result.json": "result of the blind test by people",
     "columns.md": "what every column means",
@@ -86,6 +87,8 @@ class Findings:
     changes: Sequence[str] = ()
     warnings: Sequence[str] = ()
     clusters: Sequence[str] = ()
+    cards: Sequence[CardSection] = ()
+    card_sentences: Sequence[str] = ()
     details: Sequence[str] = field(default_factory=list)
 
 
@@ -145,6 +148,8 @@ def build_report(
         verdicts=verdicts,
         clusters=tables.clusters,
         cluster_sentences=findings.clusters,
+        cards=findings.cards,
+        card_sentences=findings.card_sentences,
         calibration=None if tables.calibration is None else _label_calibration(tables.calibration),
         methods=format_checks(methods),
         blind_test=summarise_blind_test(read_blind_result(out)),

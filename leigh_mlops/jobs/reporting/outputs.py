@@ -13,6 +13,12 @@ from leigh_mlops.explanations import COUNTERFACTUAL_KINDS
 from leigh_mlops.job_columns import PICTURE, JobColumn, counterfactual_family
 from leigh_mlops.jobs.reporting.build_report import Findings, build_report
 from leigh_mlops.jobs.reporting.captions import JobSummary, captions, field_title, map_title, summarise_job
+from leigh_mlops.jobs.reporting.card_sections import (
+    card_sections,
+    card_table,
+    describe_cards,
+    sort_cluster_pictures,
+)
 from leigh_mlops.jobs.reporting.change_report import write_changes
 from leigh_mlops.jobs.reporting.cluster_sentences import describe_clusters
 from leigh_mlops.jobs.reporting.column_descriptions import write_columns
@@ -30,6 +36,7 @@ from leigh_mlops.report.sentences import width_sentences
 from leigh_mlops.report.sheets import Panel, SheetRow, contact_sheet
 from leigh_mlops.report.style import save_figure
 from leigh_mlops.report.table_columns import Columns, row_count, table_row
+from leigh_mlops.screening.cluster_cards import describe_members
 from leigh_mlops.screening.counterfactual_table import Textures, counterfactual_table
 from leigh_mlops.screening.map_clusters import FieldMaps, cluster_table
 from leigh_mlops.screening.screen import Screen, screen
@@ -128,14 +135,28 @@ def write_outputs(
         changes=(out / "changes.csv").exists(),
         compounds=(out / "plates.csv").exists(),
     )
+    cards = _write_cards(out, screened, tables.fields, package, job)
     findings = Findings(
         sentences=[*_order_sentences(summary, job_summary), *job_summary.counterfactuals],
         changes=changed,
         warnings=[*width_sentences(package.about.get("field_um"), job.get("other_widths", {})), *summary.warnings],
         details=[*job_summary.details, *write_latents(out, tables.fields, package)],
         clusters=describe_clusters(tables.clusters, map_title(method) or method),
+        **cards,
     )
     write_job_report(out / "report", build_report(out, tables, package, job, findings))
+
+
+def _write_cards(
+    out: Path, screened: Screen, fields: Columns, package: ModelPackage, job: dict[str, Any]
+) -> dict[str, Any]:
+    """Write the table and the pictures of clusters; return their cards and sentences, none for other models."""
+    if package.model.task != "cluster":
+        return {}
+    found, names = describe_members(screened.fields), job.get("cluster_names") or {}
+    _write_or_remove(card_table(found, names), out / "cluster_cards.csv")
+    sort_cluster_pictures(out, fields, int(package.about.get("best_epoch", 0)))
+    return {"cards": card_sections(found, fields, names), "card_sentences": describe_cards(found)}
 
 
 def _drop_maps(maps: FieldMaps, screened: Screen) -> FieldMaps:

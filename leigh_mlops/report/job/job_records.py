@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from leigh_mlops.report.table_columns import Columns
 
-__all__ = ["FieldSection", "JobReport", "PlateMetric", "ReportPicture", "CounterfactualStep"]
+__all__ = ["CardSection", "FieldSection", "JobReport", "PlateMetric", "ReportPicture", "CounterfactualStep"]
 
 StepStatus = Literal["green", "amber", "red", ""]
 
@@ -83,6 +83,21 @@ class FieldSection:
 
 
 @dataclass(frozen=True)
+class CardSection:
+    """Card of a cluster of fields.
+
+    Attributes:
+        title: Name of the cluster.
+        sentences: What is known of it, the most important first.
+        pictures: Typical fields with their maps, then the least certain ones.
+    """
+
+    title: str
+    sentences: Sequence[str] = ()
+    pictures: Sequence[ReportPicture] = ()
+
+
+@dataclass(frozen=True)
 class PlateMetric:
     """Metric by which the wells of a plate can be coloured.
 
@@ -139,6 +154,8 @@ class JobReport:
         verdicts: Predictions for counterfactuals, references and real fields; one row per target and kind of image.
         clusters: One row per cluster of heatmaps, and per position in which it is enriched.
         cluster_sentences: Sentences on these clusters.
+        cards: Cards of the clusters that a model without labels has put fields into.
+        card_sentences: Sentences on all of them, the most important first.
         calibration: Name to value; None if it is not known.
         methods: One row per method of explanation, with the results of its checks.
         blind_test: Sentences on the blind test by people.
@@ -176,6 +193,8 @@ class JobReport:
     verdicts: Columns = field(default_factory=dict)
     clusters: Columns = field(default_factory=dict)
     cluster_sentences: Sequence[str] = ()
+    cards: Sequence[CardSection] = ()
+    card_sentences: Sequence[str] = ()
     calibration: Mapping[str, Any] | None = None
     methods: Columns = field(default_factory=dict)
     blind_test: Sequence[str] = ()

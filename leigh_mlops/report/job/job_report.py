@@ -69,6 +69,7 @@ def write_job_report(folder: Path, report: JobReport) -> Path:
         pictures=[_picture_context(each, folder, report.root) for each in report.pictures],
         downloads=[(relative_url(report.root, path), path, what) for path, what in report.downloads.items()],
         inside=f"{report.root}/",
+        url_of=lambda path: relative_url(report.root, path),
     )
 
 

@@ -1,0 +1,233 @@
+"""Clusters: time and memory of k-means, and what each way finds on a plate, its labels used for scoring alone.
+
+::
+
+    python -m benchmarks.clusters k-means
+    LEIGH_DATA=… python -m benchmarks.clusters plate
+    LEIGH_DATA=… python -m benchmarks.clusters epoch
+"""
+
+import argparse
+import importlib
+import importlib.util
+import os
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+
+from leigh_mlops.images import Augmentation, open_cache
+from leigh_mlops.models import Network
+from leigh_mlops.models.clustering import KMeans, cluster_features, fit_k_means
+from leigh_mlops.plates import assign_split, find_images
+from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.scores.cluster_agreement import position_agreement
+from leigh_mlops.scores.replicate_retrieval import replicate_retrieval
+from leigh_mlops.settings import TrainingSettings, find_search_files, load_space
+from leigh_mlops.study.baselines import measure_intensities
+from leigh_mlops.training import PreparedData, TrainingState, build_network, predict, run_trial
+from leigh_mlops.training.epoch import LossOptions, run_epoch
+
+Floats = npt.NDArray[np.float32]
+
+POINTS, WIDTH, CLUSTERS = 50_000, 512, 100
+FIELDS = 2000
+
+
+def draw_points() -> Floats:
+    """Points around 200 centres that overlap, shape (50000, 512)."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(2 * CLUSTERS, WIDTH)).astype(np.float32)
+    noise = rng.standard_normal((POINTS, WIDTH), dtype=np.float32)
+    return centres[rng.integers(len(centres), size=POINTS)] + 2 * noise
+
+
+def by_package(points: Floats) -> Floats:
+    """Cluster by the package."""
+    return fit_k_means(points, CLUSTERS, iterations=20).centres.centroids
+
+
+def by_scikit_learn(points: Floats) -> Floats:
+    """Cluster by scikit-learn."""
+    from sklearn.cluster import KMeans
+
+    centroids: Floats = KMeans(CLUSTERS, n_init=1, max_iter=20, tol=0, random_state=0).fit(points).cluster_centers_
+    return centroids
+
+
+def by_faiss(points: Floats) -> Floats:
+    """Cluster by faiss, which is no dependency."""
+    found = importlib.import_module("faiss").Kmeans(WIDTH, CLUSTERS, niter=20, seed=0, max_points_per_centroid=POINTS)
+    found.train(points)
+    centroids: Floats = found.centroids
+    return centroids
+
+
+WAYS: dict[str, Callable[[Floats], Floats]] = {
+    "package": by_package,
+    "scikit-learn": by_scikit_learn,
+    "faiss": by_faiss,
+}
+
+
+def measure_way(name: str) -> tuple[float, float, float]:
+    """Seconds, peak memory of the process in GiB, and mean squared distance to the closest centroid."""
+    points = draw_points()
+    begun = time.perf_counter()
+    centroids = WAYS[name](points)
+    seconds = time.perf_counter() - begun
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    nearest = [KMeans(centroids).distances(part).min(1) for part in np.array_split(points, 20)]
+    return seconds, peak, float(np.concatenate(nearest).mean())
+
+
+def compare_k_means() -> None:
+    """Print one line for each way, each measured in a process of its own."""
+    for name in WAYS:
+        if name == "faiss" and importlib.util.find_spec("faiss") is None:
+            print("faiss is not installed")
+            continue
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            seconds, peak, distance = pool.submit(measure_way, name).result()
+        print(f"{name}: {seconds:.1f} s, {peak:.2f} GiB, mean squared distance {distance:.2f}", flush=True)
+
+
+def prepare(folder: Path, size: int, cache: Path) -> PreparedData:
+    """Fields of a folder of classes, divided by wells."""
+    found = find_images(folder)
+    table = found.table.assign(Metadata_Split=assign_split(found.table, seed=0))
+    classes = tuple(sorted(set(table[Metadata.CONDITION])))
+    return PreparedData(table, found.channels, classes, open_cache(table, found.channels, size, cache))
+
+
+def compact_settings(epochs: int, clusters: int) -> TrainingSettings:
+    """DeepCluster with the compact AlexNet of the search file."""
+    space = next(load_space(path) for path in find_search_files(every=True) if path.stem == "deepcluster")
+    flat = space.apply_preset("quick").published | {"epochs": epochs, "architecture.clusters": clusters}
+    return TrainingSettings.from_flat(flat)
+
+
+def well_profiles(features: npt.NDArray[np.floating[Any]], data: PreparedData) -> npt.NDArray[np.float64]:
+    """Mean of standardised features over the fields of each well, in the sorted order of the wells."""
+    spread = features.std(0)
+    points = (features - features.mean(0)) / np.where(spread > 0, spread, 1)
+    wells = data.wells
+    return np.array([points[wells == well].mean(0) for well in np.unique(wells)])
+
+
+def score_ways(name: str, features: npt.NDArray[np.floating[Any]], data: PreparedData) -> None:
+    """Print what two clusters of well profiles have in common with the classes and the positions."""
+    first = [int(np.flatnonzero(data.wells == well)[0]) for well in np.unique(data.wells)]
+    labels, profiles = data.labels[first], well_profiles(features, data)
+    places = data.table.iloc[first]
+    for way in ("k-means", "hdbscan", "turtle"):
+        begun = time.perf_counter()
+        found = cluster_features(profiles, way, len(data.classes))
+        seconds = time.perf_counter() - begun
+        table = np.zeros((found.max() + 2, len(data.classes)), int)
+        np.add.at(table, (found, labels), 1)
+        right = table[:-1][linear_sum_assignment(-table[:-1])].sum() / len(labels) if found.max() >= 0 else 0.0
+        row = position_agreement(found, places[Metadata.ROW].to_numpy(int), labels)
+        column = position_agreement(found, places[Metadata.COLUMN].to_numpy(int), labels)
+        print(
+            f"{name}, {way}: {right:.3f} of {len(labels)} wells right; within classes NMI with row "
+            f"{row.information:.3f} (shuffled {row.low:.3f} to {row.high:.3f}), with column {column.information:.3f} "
+            f"({column.low:.3f} to {column.high:.3f}); {seconds:.1f} s",
+            flush=True,
+        )
+    positions = data.table[[Metadata.ROW, Metadata.COLUMN]].to_numpy(int)
+    plates = data.table[Metadata.PLATE].astype(str).to_numpy(str)
+    print(f"{name}: {replicate_retrieval(features, data.wells, plates, positions)}", flush=True)
+
+
+def compare_ways(folder: Path, size: int, epochs: int, clusters: int) -> None:
+    """Print the scores of all ways on one plate."""
+    with tempfile.TemporaryDirectory() as temporary:
+        data = prepare(folder, size, Path(temporary))
+        every = data.rows()
+        score_ways("intensity features", measure_intensities(data, every), data)
+        settings = compact_settings(epochs, clusters)
+        untrained = build_network("deepcluster", settings, data, seed=0)
+        score_ways("untrained AlexNet", read_features(untrained, settings, data), data)
+        metric, last = "val/replicates/score", None
+        for last in run_trial("deepcluster", settings, data, metric=metric, mode="max", device="cpu"):
+            shown = {
+                name: last.metrics.get(name, float("nan"))
+                for name in (metric, "train/clusters/nmi_before", "val/nmi/class")
+            }
+            print(last.number, {name: round(value, 3) for name, value in shown.items()}, flush=True)
+        if last is not None:
+            score_ways("DeepCluster, last epoch", read_features(last.state.model, settings, data), data)
+            last.state.model.load_state_dict(last.state.best_weights)
+            best = f"DeepCluster, epoch {last.state.best_epoch}"
+            score_ways(best, read_features(last.state.model, settings, data), data)
+
+
+def read_features(model: Network, settings: TrainingSettings, data: PreparedData) -> npt.NDArray[np.float64]:
+    """Features of all fields."""
+    found = predict(model, data.batches_from_rows(data.rows(), data.scale(settings.intensity), 64)).features
+    if found is None:
+        raise TypeError("the network gives no features")
+    return found
+
+
+def compare_epochs(folder: Path, size: int, clusters: int) -> None:
+    """Print the time of an epoch of 2,000 fields, and of a supervised epoch of the same network."""
+    with tempfile.TemporaryDirectory() as temporary:
+        data = prepare(folder, size, Path(temporary))
+        settings = compact_settings(2, clusters)
+        rows = np.resize(data.rows(), FIELDS)
+        scale = data.scale(settings.intensity)
+        train = data.batches_from_rows(rows, scale, settings.batch_size, augmentation=Augmentation())
+        val = data.batches("val", scale, settings.batch_size)
+        seconds: dict[str, list[float]] = {"supervised": [], "deepcluster": []}
+        for _ in range(3):
+            for name, times in seconds.items():
+                if name == "supervised":
+                    two = settings.architecture | {"clusters": len(data.classes)}
+                    model = build_network(
+                        "deepcluster", settings.model_copy(update={"architecture": two}), data, seed=0
+                    )
+                    model.task = "classify"  # type: ignore[misc]
+                else:
+                    model = build_network("deepcluster", settings, data, seed=0)
+                state = TrainingState.start(
+                    model, optimizer="sgd", learning_rate=0.05, weight_decay=1e-5, momentum=0.9, seed=0
+                )
+                parts = replace(train, labels=data.labels[rows]), val
+                run_epoch(state, *parts, list(data.wells), LossOptions())
+                begun = time.perf_counter()
+                run_epoch(state, *parts, list(data.wells), LossOptions())
+                times.append(time.perf_counter() - begun)
+        best = {name: min(times) for name, times in seconds.items()}
+        print(f"{best} s, ratio {best['deepcluster'] / best['supervised']:.2f}")
+
+
+def main() -> None:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["k-means", "plate", "epoch"])
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("LEIGH_DATA", ".")) / "leigh_ds_tt")
+    parser.add_argument("--size", type=int, default=64, help="Side of the images in pixels.")
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--clusters", type=int, default=50)
+    given = parser.parse_args()
+    if given.what == "k-means":
+        compare_k_means()
+    elif given.what == "plate":
+        compare_ways(given.data, given.size, given.epochs, given.clusters)
+    else:
+        compare_epochs(given.data, given.size, given.clusters)
+
+
+if __name__ == "__main__":
+    main()

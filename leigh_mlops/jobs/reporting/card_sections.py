@@ -1,0 +1,178 @@
+"""Cards of clusters for the page of a job: sentences and pictures, and the files of each cluster."""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from leigh_mlops.errors import LeighError
+from leigh_mlops.job_columns import PICTURE, JobColumn
+from leigh_mlops.jobs.reporting.captions import captions
+from leigh_mlops.report.job.job_records import CardSection, ReportPicture
+from leigh_mlops.report.sentences import format_count
+from leigh_mlops.report.table_columns import Columns, table_rows
+from leigh_mlops.scores.heatmap_clusters import Enrichment
+from leigh_mlops.screening.cluster_cards import ClusterCard, ClusterCards
+
+__all__ = ["card_sections", "card_table", "describe_cards", "read_cluster_names", "sort_cluster_pictures"]
+
+_MAPS = ("grad_cam", "guided_grad_cam")
+_NAMED = 4
+
+Names = Mapping[str, str]
+"""Names that the user gave to clusters, by their names in the model."""
+
+
+def read_cluster_names(path: Path, clusters: Sequence[str]) -> dict[str, str]:
+    """Read the names that a user gave to clusters: a CSV file with the columns ``cluster`` and ``name``.
+
+    Args:
+        path: The file; clusters as ``cluster 07``, or as numbers.
+        clusters: Clusters of the model.
+
+    Raises:
+        LeighError: The file can't be read, lacks a column, or names a cluster that the model does not have.
+    """
+    try:
+        table = pd.read_csv(path, dtype=str).dropna(how="all")
+    except (OSError, ValueError) as error:
+        raise LeighError(
+            f"{path} can't be read ({error}); give a CSV file with the columns cluster and name."
+        ) from None
+    if lacking := [column for column in ("cluster", "name") if column not in table]:
+        raise LeighError(f"{path} has no column {lacking[0]}; give a CSV file with the columns cluster and name.")
+    by_number = {str(number): name for number, name in enumerate(clusters, start=1)}
+    found = {}
+    for given, name in zip(table["cluster"].fillna(""), table["name"], strict=True):
+        cluster = given.strip() if given.strip() in clusters else by_number.get(given.strip().lstrip("0"))
+        if cluster is None:
+            raise LeighError(f"{path} names {given!r}, which is no cluster of the model; it has {len(clusters)}.")
+        if isinstance(name, str) and name.strip():
+            found[cluster] = name.strip()
+    return found
+
+
+def describe_cards(found: ClusterCards) -> list[str]:
+    """Sentences on all clusters, the most important first: whether they follow the position, or the focus."""
+    sentences = []
+    followed = {name: each for name, each in found.agreements.items() if not each.is_by_chance}
+    for name, each in followed.items():
+        sentences.append(
+            f"Clusters follow the {name} of the plate rather than cells alone: their normalised mutual "
+            f"information with it is {each.information:.3f} within classes; for shuffled wells it is at "
+            f"most {each.high:.3f} (97.5 %)."
+        )
+    sharp = [card.name for card in found.cards if card.follows_focus]
+    if sharp:
+        sentences.append(
+            f"{', '.join(sharp[:_NAMED])}{' and others' if len(sharp) > _NAMED else ''} "
+            f"{'differs' if len(sharp) == 1 else 'differ'} from the rest by the sharpness of the images most of all."
+        )
+    if found.agreements and not followed:
+        listed = ", ".join(f"{name} {each.information:.3f}" for name, each in found.agreements.items())
+        sentences.append(
+            f"Clusters follow no position more than shuffled wells do (normalised mutual information within classes: "
+            f"{listed})."
+        )
+    if found.rand == found.rand:
+        sentences.append(
+            f"Fields of bootstrapped wells, clustered anew, give the same clusters with an adjusted Rand index of "
+            f"{found.rand:.2f} (1: the same, 0: chance)."
+        )
+    return sentences
+
+
+def card_sections(found: ClusterCards, fields: Columns, names: Names) -> list[CardSection]:
+    """Build the cards of a page, those of clusters without a well of their own last."""
+    rows = {str(row[JobColumn.FIELD]): row for row in table_rows(fields)}
+    sections = []
+    for card in found.cards:
+        examples = [("typical", each) for each in card.typical]
+        examples += [("least certain", each) for each in card.uncertain if each not in card.typical]
+        pictures = [
+            ReportPicture(
+                path, f"{kind}: {field}" if path.endswith("/image.png") else caption.partition(":")[0], caption
+            )
+            for kind, field in examples
+            for path, caption in captions(rows[field])
+            if path.endswith(("/image.png", *(f"/{name}.png" for name in _MAPS)))
+        ]
+        title = f"{names[card.name]} ({card.name})" if card.name in names else card.name
+        sections.append(CardSection(title, _card_sentences(card, found), pictures))
+    return sections
+
+
+def card_table(found: ClusterCards, names: Names) -> pd.DataFrame:
+    """Table of one row per cluster, with lists joined by semicolons."""
+    rows = [
+        {
+            "cluster": card.name,
+            "name": names.get(card.name, ""),
+            "fields": card.fields,
+            "wells": card.wells,
+            "follows_position": bool(found.follows_position and card.places),
+            "follows_focus": card.follows_focus,
+            "positions": "; ".join(_place_phrase(each) for each in card.places),
+            "groups": "; ".join(_place_phrase(each) for each in card.groups),
+            "differences": "; ".join(f"{each.feature} {each.effect:+.2f}" for each in card.differences),
+            "stability": card.stability,
+            "typical": "; ".join(card.typical),
+            "least_certain": "; ".join(card.uncertain),
+        }
+        for card in found.cards
+    ]
+    return pd.DataFrame(rows)
+
+
+def sort_cluster_pictures(out: Path, fields: Columns, epoch: int) -> int:
+    """Lay the maps of each field into ``images/<epoch>/<cluster>/<image>-<method>.png``; return their number.
+
+    They are links to the files of the fields where the file system has links, and else copies.
+
+    Args:
+        out: The job's folder.
+        fields: Columns of the table of fields.
+        epoch: Epoch of the network.
+    """
+    count = 0
+    for row in table_rows(fields):
+        if not isinstance(cluster := row.get(JobColumn.PREDICTED), str):
+            continue
+        for method in _MAPS:
+            if not isinstance(path := row.get(PICTURE(method)), str):
+                continue
+            target = out / "images" / str(epoch) / cluster.replace(" ", "_") / f"{row[JobColumn.FIELD]}-{method}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)
+            try:
+                os.link(out / path, target)
+            except OSError:
+                shutil.copyfile(out / path, target)
+            count += 1
+    return count
+
+
+def _card_sentences(card: ClusterCard, found: ClusterCards) -> list[str]:
+    sentences = []
+    if found.follows_position and card.places:
+        sentences.append(f"It follows the position: {', '.join(map(_place_phrase, card.places[:_NAMED]))}.")
+    if card.follows_focus:
+        first = card.differences[0]
+        sentences.append(f"It follows the focus: {first.feature} differs by {first.effect:+.1f} standard deviations.")
+    sentences.append(
+        f"{format_count(card.fields, 'field')}; {format_count(card.wells, 'well')} most of whose fields are in it."
+    )
+    if card.groups:
+        sentences.append(f"Enriched in {', '.join(map(_place_phrase, card.groups[:_NAMED]))}.")
+    if card.differences:
+        listed = ", ".join(f"{each.feature} {each.effect:+.1f}" for each in card.differences)
+        sentences.append(f"Wells differ from the others, in standard deviations (FDR 5 %): {listed}.")
+    if card.stability == card.stability:
+        sentences.append(f"Overlap with the closest cluster of bootstrapped wells: {card.stability:.0%}.")
+    return sentences
+
+
+def _place_phrase(each: Enrichment) -> str:
+    return f"{each.group} ({each.inside} of {format_count(each.wells, 'well')} there, q {each.q:.2g})"
