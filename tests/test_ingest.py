@@ -150,7 +150,7 @@ def test_without_classes_a_search_trains_what_needs_none(tmp_path):
     (tmp_path / "r02c02f01p01-ch1sk1fk1fl1.tiff").touch()
     assert "No field can be read" in call(ingest, tmp_path).splitlines()[-1]
     output = call(ingest, tmp_path, "--names-only")
-    assert "There are no classes: a search trains autoencoder, which needs no labels" in output
+    assert "There are no classes: only families that need no labels (autoencoder, deepcluster) can be trained" in output
     assert "platemap.csv" in output
     assert "A search cannot use these images: the images are of 1 well, and 3 are needed" in output
     for column in (3, 4, 5):

@@ -351,9 +351,9 @@ def print_next_step(
 
 def _print_unlabelled(console: Console, where: object, classes: int) -> None:
     """Print what a search of images without two classes does, and where classes can be added."""
-    found, able = "is one class" if classes else "are no classes", " and ".join(UNLABELLED_FAMILIES)
+    found, able = "is one class" if classes else "are no classes", ", ".join(UNLABELLED_FAMILIES)
     console.print(
-        f"There {found}: a search trains {able}, which needs no labels, on all usable fields. For classifiers, add the "
-        f"class of each well in the column condition of {where}, then run ingest again.",
+        f"There {found}: only families that need no labels ({able}) can be trained, on all usable fields. For "
+        f"classifiers, add the class of each well in the column condition of {where}, then run ingest again.",
         markup=False,
     )

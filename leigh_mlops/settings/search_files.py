@@ -17,7 +17,7 @@ from leigh_mlops.settings.yaml_loader import NumberLoader
 
 __all__ = ["UNLABELLED_FAMILIES", "find_line", "find_search_files", "load_space"]
 
-UNLABELLED_FAMILIES = ("autoencoder",)
+UNLABELLED_FAMILIES = ("autoencoder", "deepcluster")
 """Families that need no labels, for pages and commands that load no network; each declares it by ``needs_labels``."""
 
 _FIRST_FAMILIES, _LAST_FAMILIES = ("resnext",), ("autoencoder",)

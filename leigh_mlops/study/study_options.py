@@ -70,11 +70,11 @@ class StudyOptions:
         others = [space for space in self.spaces if space.family not in needy]
         if self.families_given or not others:
             found = f"only the class {classes[0]!r}" if classes else "no class"
-            able = " or ".join(name for name, kind in MODELS.items() if not kind.needs_labels)
+            able = ", ".join(name for name, kind in MODELS.items() if not kind.needs_labels)
             raise LeighError(
                 f"the images have {found}, and {', '.join(needy)} {'needs' if len(needy) == 1 else 'need'} two; sort "
                 "them into one folder per class, add a platemap.csv with the columns well_position and condition, or "
-                f"choose {able}, which needs no labels."
+                f"choose a family that needs no labels ({able})."
             )
         return replace(self, spaces=others)
 

@@ -100,7 +100,7 @@ def test_families_that_need_labels_are_left_out_where_there_are_none() -> None:
     assert not chosen.needs_labels
     assert chosen.for_classes(()) is chosen
     assert "families_given" not in options.to_settings("mlruns")
-    with pytest.raises(LeighError, match=r"no class, and resnext needs two; .* choose autoencoder, which"):
+    with pytest.raises(LeighError, match=r"no class, and resnext needs two; .* choose a family that needs no labels"):
         replace(options, families_given=True).for_classes(())
     with pytest.raises(LeighError, match="only the class 'DS'"):
         replace(options, spaces=[classifier]).for_classes(("DS",))
