@@ -10,6 +10,7 @@ import torch._dynamo  # noqa: F401  # otherwise imported by the first estimate o
 from ray import tune
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.search.core_division import divide_cores
 from leigh_mlops.search.machine_faults import halt_reason
 from leigh_mlops.search.request import THREADS_KEY, SearchRequest
 from leigh_mlops.search.trainable import trial_hyperparameters
@@ -17,7 +18,7 @@ from leigh_mlops.settings import TrainingSettings
 from leigh_mlops.training import PreparedData, estimate_trial_memory
 from leigh_mlops.trials import Trial
 
-__all__ = ["Resources", "TrialCores", "concurrent_trials", "divide_cores"]
+__all__ = ["Resources", "TrialCores", "concurrent_trials"]
 
 
 def concurrent_trials(request: SearchRequest) -> int:
@@ -31,28 +32,6 @@ def _places(request: SearchRequest) -> int:
     cpus, gpus = cluster.get("CPU", 1.0), cluster.get("GPU", 0.0)
     fit = int(gpus / required.gpus) if gpus and required.gpus else int(cpus // required.cpus)
     return max(1, min(request.workers or fit, fit))
-
-
-def divide_cores(cores: float, largest: float, trials: int, places: int, needed: float) -> float:
-    """Divide the cores of a cluster among the trials that run at once.
-
-    Args:
-        cores: Cores of all machines.
-        largest: Cores of the largest machine, as a trial runs on one.
-        trials: Trials that have not ended.
-        places: Trials that run at once where there are enough of them.
-        needed: Cores that each trial needs.
-
-    Returns:
-        Cores of a trial, a whole number unless each needs less than one.
-
-    Example:
-        >>> [divide_cores(8, 8, trials, places=8, needed=1) for trials in (20, 8, 3, 1)]
-        [1, 1, 2, 8]
-        >>> divide_cores(8, 4, trials=1, places=8, needed=1)
-        4
-    """
-    return max(needed, min(largest, cores // max(1, min(trials, places))))
 
 
 class TrialCores:

@@ -16,7 +16,7 @@ from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.sentences import comparison_sentences, confound_sentences, format_count
 from leigh_mlops.report.terminal_tables import REFERENCE_NAMES, leaderboard_table, score_table
 from leigh_mlops.settings import Choice, SearchSpace, TrainingSettings
-from leigh_mlops.study.dry_run import FamilyPlan
+from leigh_mlops.study.dry_run import FamilyPlan, estimate_duration
 from leigh_mlops.study.evaluation import Evaluation, select_scores
 from leigh_mlops.study.model_selection import Winner
 from leigh_mlops.training import PreparedData, is_adapted
@@ -100,7 +100,7 @@ def print_place(console: Console, address: str | None, cores: int, gpus: int) ->
 
 def print_plan(console: Console, plans: Sequence[FamilyPlan], time_budget_s: float | None) -> None:
     """Print each family's trials, memory, time and varied settings, and the time of all."""
-    table = Table("family", "trials", "epochs", "px", "at once", "memory", "s per epoch", "in all, at most")
+    table = Table("family", "trials", "epochs", "px", "at once", "memory", "s per epoch", "alone, at most")
     for plan in plans:
         space, memory = plan.space, f"{plan.memory_bytes / 2**30:.1f} GiB"
         cells = space.trials, plan.epochs, space.image_size, plan.concurrent_trials, memory, f"{plan.epoch_s:.1f}"
@@ -109,11 +109,12 @@ def print_plan(console: Console, plans: Sequence[FamilyPlan], time_budget_s: flo
     for plan in plans:
         varied = ", ".join(map(_describe_domain, plan.space.ordered_space)) or "nothing"
         console.print(f"{plan.space.family} varies {varied}.", markup=False)
-    total_s = sum(plan.search_s for plan in plans)
+    total_s = estimate_duration(plans)
     total = _format_duration(min(total_s, time_budget_s or total_s))
     stopping = any(plan.space.early_stopping != "none" for plan in plans)
     stops = " (early stopping ends most trials before)" if stopping else ""
-    console.print(f"In all at most {total}{stops}. Nothing was trained; leave out --dry-run to begin.")
+    beside = ", as families are searched side by side where there is room" if len(plans) > 1 else ""
+    console.print(f"In all at most {total}{beside}{stops}. Nothing was trained; leave out --dry-run to begin.")
 
 
 def print_storage(console: Console, plans: Sequence[FamilyPlan], checkpoints: str, folder: Path) -> None:

@@ -1,5 +1,7 @@
 """Estimates of the time and memory that a search takes."""
 
+import heapq
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +14,7 @@ from leigh_mlops.images import FieldBatches
 from leigh_mlops.models.device import default_device
 from leigh_mlops.models.precision import resolve_precision
 from leigh_mlops.search.checkpoint_count import checkpoints_to_keep
+from leigh_mlops.search.core_division import divide_cores
 from leigh_mlops.settings import SearchSpace, TrainingSettings
 from leigh_mlops.study.spaces import weight_bytes
 from leigh_mlops.training import (
@@ -26,7 +29,14 @@ from leigh_mlops.training import (
 from leigh_mlops.training.epoch import LossOptions, train_batch
 from leigh_mlops.training.objective import move_batch
 
-__all__ = ["FamilyPlan", "count_processors", "plan_families", "seconds_per_epoch"]
+__all__ = [
+    "FamilyPlan",
+    "count_processors",
+    "divide_machine",
+    "estimate_duration",
+    "plan_families",
+    "seconds_per_epoch",
+]
 
 # An image costs a forward pass and two passes back in training, and one forward pass in validation.
 _VALIDATION_COST = 1 / 3
@@ -42,6 +52,7 @@ class FamilyPlan:
         space: Search space.
         epochs: Epochs of a trial.
         concurrent_trials: Trials at once.
+        machine_share: Share of the machine, or of the workers, that each trial takes, above 0, at most 1.
         memory_bytes: Main memory of a trial.
         epoch_s: Seconds of an epoch.
         weights_bytes: Size of the weights of a network.
@@ -50,6 +61,7 @@ class FamilyPlan:
     space: SearchSpace
     epochs: int
     concurrent_trials: int
+    machine_share: float
     memory_bytes: int
     epoch_s: float
     weights_bytes: int
@@ -67,9 +79,33 @@ class FamilyPlan:
         return states * (running * checkpoints_to_keep(self.space) + kept)
 
     @property
+    def trial_s(self) -> float:
+        """Seconds of a trial, if it does not stop early."""
+        return self.epoch_s * self.epochs
+
+    @property
     def search_s(self) -> float:
-        """Seconds of all trials, if none stops early."""
-        return self.epoch_s * self.epochs * self.space.trials / self.concurrent_trials
+        """Seconds of all trials, if the family is searched alone and none stops early."""
+        return self.trial_s * math.ceil(self.space.trials / self.concurrent_trials)
+
+
+def estimate_duration(plans: Sequence[FamilyPlan]) -> float:
+    """Seconds of all families, which share the machine where there is room, if no trial stops early.
+
+    Trials start in order as soon as their share of the machine is free. A population shares with nobody, see
+    :func:`~leigh_mlops.search.run_families.run_families`.
+    """
+    now, running = 0.0, list[tuple[float, float]]()
+    for plan in plans:
+        if plan.space.algorithm == "pbt":
+            now = max([now, *(end for end, _ in running)]) + plan.search_s
+            running.clear()
+            continue
+        for _ in range(plan.space.trials):
+            while running and sum(share for _, share in running) + plan.machine_share > 1 + 1e-9:
+                now = max(now, heapq.heappop(running)[0])
+            heapq.heappush(running, (now + plan.trial_s, plan.machine_share))
+    return max([now, *(end for end, _ in running)])
 
 
 def count_processors() -> tuple[int, int]:
@@ -91,17 +127,42 @@ def plan_families(
 
 
 def _plan_family(space: SearchSpace, data: PreparedData, workers: int | None) -> FamilyPlan:
+    settings = TrainingSettings.from_flat(space.published)
     cores, gpus = count_processors()
-    settings, resources = TrainingSettings.from_flat(space.published), space.resources
-    fit_at_once = gpus / resources.gpus if gpus and resources.gpus else cores // resources.cpus
+    concurrent, share = divide_machine(space, cores, gpus, workers)
+    # Each of several GPUs of a trial takes its part of every batch.
+    divisor = max(1, int(space.resources.gpus)) if gpus else 1
     return FamilyPlan(
         space=space,
         epochs=settings.epochs,
-        concurrent_trials=max(1, min(workers or int(fit_at_once), space.trials)),
+        concurrent_trials=concurrent,
+        machine_share=share,
         memory_bytes=estimate_trial_memory(space.family, settings, data, folds=space.folds),
-        epoch_s=seconds_per_epoch(space, data) * space.folds,
+        epoch_s=seconds_per_epoch(space, data) * space.folds / divisor,
         weights_bytes=weight_bytes(space, len(data.channels)),
     )
+
+
+def divide_machine(space: SearchSpace, cores: int, gpus: int, workers: int | None) -> tuple[int, float]:
+    """Number of trials of a family at once, and share of the machine, or of the workers, that each takes.
+
+    Args:
+        space: Search space.
+        cores: Cores of the machine.
+        gpus: Its GPUs.
+        workers: Maximal number of concurrent trials; by default as many as the machine holds.
+    """
+    resources = space.resources
+    if gpus and resources.gpus:
+        fit, share = int(gpus / resources.gpus), resources.gpus / gpus
+    else:
+        fit = int(cores // resources.cpus)
+        places = max(1, min(workers or fit, fit))
+        # Where the user says how many trials run at once, those of other families make up the number.
+        trials = max(space.trials, places) if workers else space.trials
+        share = divide_cores(cores, cores, trials, places, resources.cpus) / cores
+    concurrent = max(1, min(workers or fit, fit, space.trials))
+    return concurrent, min(1.0, max(share, 1 / workers if workers else 0.0))
 
 
 def seconds_per_epoch(space: SearchSpace, data: PreparedData) -> float:
