@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from leigh_mlops.models.contract import Network
 from leigh_mlops.models.precision import full_float32
+from leigh_mlops.models.shared_batch import shared_moments
 
 __all__ = ["PlateStatistics", "control_statistics", "measure_statistics", "plate_statistics"]
 
@@ -70,7 +71,7 @@ def plate_statistics(model: Network, statistics: PlateStatistics | None) -> Iter
 
 
 @contextmanager
-def control_statistics(model: Network, controls: int) -> Iterator[None]:
+def control_statistics(model: Network, controls: int, *, is_shared: bool = False) -> Iterator[None]:
     """Normalise batches by the statistics of their first fields within the context; gradients flow through them.
 
     The running statistics follow those of the controls, so that a network that is used without a plate's statistics
@@ -79,10 +80,12 @@ def control_statistics(model: Network, controls: int) -> Iterator[None]:
     Args:
         model: The network.
         controls: Number of fields at the beginning of a batch that are controls of its plate.
+        is_shared: Whether other processes hold further controls of the same batch, which count as well.
     """
 
     def normalise(_: str, layer: nn.BatchNorm2d, maps: Tensor) -> Tensor:
-        variance, mean = torch.var_mean(maps[:controls].float(), dim=(0, 2, 3), correction=0)
+        known = maps[:controls].float()
+        variance, mean = shared_moments(known)[:2] if is_shared else torch.var_mean(known, dim=(0, 2, 3), correction=0)
         with torch.no_grad():
             momentum = layer.momentum or 0.1
             for kept, new in ((layer.running_mean, mean), (layer.running_var, variance)):

@@ -2,12 +2,14 @@
 
 import json
 import math
+import os
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import ray
 import torch
 from ray import tune
 
@@ -15,7 +17,15 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.search.machine_faults import halt_reason, is_disk_full, is_machine_lost
 from leigh_mlops.search.request import CHECKPOINT_KEY, NUMBER_KEY, THREADS_KEY, SearchRequest
 from leigh_mlops.settings import SearchSpace, TrainingSettings
-from leigh_mlops.training import PreparedData, run_trial, save_checkpoint
+from leigh_mlops.training import (
+    DividedTrial,
+    EpochResult,
+    LostProcessError,
+    PreparedData,
+    run_divided_trial,
+    run_trial,
+    save_checkpoint,
+)
 
 __all__ = ["trial_hyperparameters", "build_trainable"]
 
@@ -47,7 +57,9 @@ def _run_safely(config: dict[str, Any], *, space: SearchSpace, data: str, seed: 
         tune.report({space.metric: math.nan, "failed": str(error), "trace": "", "halt": halt_reason(error)})
         return
     try:
-        _train_and_report(config, space, prepared, seed)
+        _train_and_report(config, space, prepared, Path(data), seed)
+    except LostProcessError:
+        os._exit(1)  # Tune repeats the epoch, as after the death of the worker itself
     except Exception as error:
         machine_fault = is_disk_full(error) or is_machine_lost(error)
         trace = "" if isinstance(error, LeighError) else traceback.format_exc()
@@ -56,22 +68,13 @@ def _run_safely(config: dict[str, Any], *, space: SearchSpace, data: str, seed: 
         tune.report({space.metric: math.nan} | report)
 
 
-def _train_and_report(config: dict[str, Any], space: SearchSpace, data: PreparedData, seed: int) -> None:
+def _train_and_report(config: dict[str, Any], space: SearchSpace, data: PreparedData, folder: Path, seed: int) -> None:
     torch.set_num_threads(config[THREADS_KEY])
     resumed = tune.get_checkpoint()
     start = Path(resumed.path) if resumed else Path(config[CHECKPOINT_KEY]) if config[CHECKPOINT_KEY] else None
     best = json.loads((start / _BEST_FILE).read_text()) if start else {}
-    epochs = run_trial(
-        space.family,
-        TrainingSettings.from_flat(trial_hyperparameters(config)),
-        data,
-        metric=space.metric,
-        mode=space.mode,
-        seed=seed,
-        checkpoint=start,
-        folds=space.folds,
-    )
-    for epoch in epochs:
+    settings = TrainingSettings.from_flat(trial_hyperparameters(config))
+    for epoch in _train_on_gpus(space, settings, data, folder, seed, start):
         for objective in space.all_objectives:
             if objective.metric not in epoch.metrics:
                 raise LeighError(
@@ -85,3 +88,16 @@ def _train_and_report(config: dict[str, Any], space: SearchSpace, data: Prepared
             report = {"epoch": epoch.number, "best_epoch": epoch.state.best_epoch, "best": best}
             report |= {"metrics": epoch.metrics} | {space.metric: epoch.metrics[space.metric]}
             tune.report(report, checkpoint=tune.Checkpoint.from_directory(temporary))
+
+
+def _train_on_gpus(
+    space: SearchSpace, settings: TrainingSettings, data: PreparedData, folder: Path, seed: int, start: Path | None
+) -> Iterator[EpochResult]:
+    """Train on all GPUs that Ray gave to this worker, with a process for each where they are several."""
+    options: dict[str, Any] = {"metric": space.metric, "mode": space.mode, "folds": space.folds}
+    options |= {"seed": seed, "checkpoint": start}
+    gpus = len(ray.get_gpu_ids())
+    if gpus > 1:
+        torch.set_num_threads(max(1, torch.get_num_threads() // gpus))
+        return run_divided_trial(DividedTrial(space.family, settings, folder, options), gpus)
+    return run_trial(space.family, settings, data, **options)

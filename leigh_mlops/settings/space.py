@@ -45,10 +45,10 @@ def _check_metric(metric: str) -> str:
 
 
 def _check_gpus(gpus: float) -> float:
-    if gpus > 1:
+    if gpus > 1 and gpus != int(gpus):
         raise ValueError(
-            f"{gpus:g} GPUs for a trial, which trains on one, would leave the others idle; give at most 1, and more "
-            "--workers to run a trial on each."
+            f"a trial can't use {gpus:g} GPUs: it shares one, or has a whole number; give at most 1, or "
+            f"{math.ceil(gpus)}."
         )
     return gpus
 
@@ -81,7 +81,10 @@ class SearchObjective(Settings):
 
 
 class TrialResources(Settings):
-    """Resources that one trial requests; a GPU, or a fraction of one, only where the cluster has some."""
+    """Resources that one trial requests; GPUs, or a fraction of one, only where the cluster has some.
+
+    Above 1, ``gpus`` are all on one machine, and each batch is divided among them.
+    """
 
     cpus: float = Field(1, gt=0)
     gpus: Annotated[float, AfterValidator(_check_gpus)] = Field(1, ge=0)

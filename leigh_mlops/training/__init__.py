@@ -9,14 +9,17 @@ from leigh_mlops.training.epoch import DivergenceError
 from leigh_mlops.training.loop import EpochResult, fit
 from leigh_mlops.training.memory import estimate_gpu_memory, estimate_trial_memory, image_bytes
 from leigh_mlops.training.objective import OBJECTIVES, Outputs, inverse_error, predict, select_objective
+from leigh_mlops.training.processes import DividedTrial, LostProcessError, run_divided_trial
 from leigh_mlops.training.state import TrainingState
 from leigh_mlops.training.trial import build_network, load_trained_network, place_network, predict_part, run_trial
 
 __all__ = [
     "OBJECTIVES",
     "PARTS",
+    "DividedTrial",
     "DivergenceError",
     "EpochResult",
+    "LostProcessError",
     "Outputs",
     "PreparedData",
     "TrainingState",
@@ -39,6 +42,7 @@ __all__ = [
     "predict_part",
     "redivide",
     "retrieval_scores",
+    "run_divided_trial",
     "run_trial",
     "save_checkpoint",
     "load_trained_network",

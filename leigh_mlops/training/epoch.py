@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -11,16 +12,25 @@ import torch
 from torch import Tensor
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.images import Batch, FieldBatches, derived_seed
+from leigh_mlops.images import Batch, Division, FieldBatches, derived_seed
 from leigh_mlops.models.precision import float32_precision
 from leigh_mlops.training.cluster_epoch import cluster_fields
-from leigh_mlops.training.objective import Outputs, inverse_error, move_batch, predict, select_objective, sum_measures
+from leigh_mlops.training.divided import (
+    LossFunction,
+    divide_gradients,
+    mean_loss,
+    predict_divided,
+    share_inverse_error,
+    sum_over_processes,
+)
+from leigh_mlops.training.objective import Outputs, inverse_error, move_batch, select_objective, sum_measures
 from leigh_mlops.training.state import TrainingState
 from leigh_mlops.training.transfer import freeze_stages
 
 __all__ = ["DivergenceError", "LossOptions", "balanced_weights", "run_epoch", "train_batch"]
 
 _INVERSE_ERROR_IMAGES = 4
+_ALONE = Division()
 
 
 class DivergenceError(LeighError):
@@ -65,30 +75,39 @@ def balanced_weights(labels: npt.NDArray[np.int64], classes: int) -> npt.NDArray
 
 
 def run_epoch(
-    state: TrainingState, train: FieldBatches, val: FieldBatches, wells: Sequence[str], loss_options: LossOptions
+    state: TrainingState,
+    train: FieldBatches,
+    val: FieldBatches,
+    wells: Sequence[str],
+    loss_options: LossOptions,
+    division: Division = _ALONE,
 ) -> tuple[dict[str, float], Outputs]:
     """Train for one epoch and validate; returns ``train/…`` and ``val/…``, and the outputs of the validation fields.
+
+    Processes that divide the batches return the same.
 
     Raises:
         DivergenceError: The loss is not finite.
     """
     clustered = cluster_fields(state, train) if state.model.task == "cluster" else None
-    means = _train(state, train if clustered is None else clustered.batches, loss_options)
+    means = _train(state, train if clustered is None else clustered.batches, loss_options, division)
     if clustered is not None:
         means |= clustered.measures
     state.epoch += 1
-    outputs = predict(state.model, val, loss_options.beta)
+    outputs = predict_divided(state.model, val, loss_options.beta, division)
     named = [wells[row] for row in outputs.rows]
     scores = select_objective(state.model).scores(outputs, named, state.model.spec.classes)
     error = inverse_error(state.model, next(iter(val)).images[:_INVERSE_ERROR_IMAGES])
     if error is not None:
-        scores["inverse_error"] = error
+        scores["inverse_error"] = share_inverse_error(error, division)
     rate = state.optimizer.param_groups[-1]["lr"]
     metrics = {f"train/{name}": value for name, value in means.items()} | {"train/learning_rate": rate}
     return metrics | {f"val/{name}": value for name, value in scores.items()}, outputs
 
 
-def _train(state: TrainingState, batches: FieldBatches, loss_options: LossOptions) -> dict[str, float]:
+def _train(
+    state: TrainingState, batches: FieldBatches, loss_options: LossOptions, division: Division
+) -> dict[str, float]:
     """Train for one epoch; returns means of the loss and of the objective's other measures over the fields.
 
     Raises:
@@ -110,27 +129,43 @@ def _train(state: TrainingState, batches: FieldBatches, loss_options: LossOption
     still = freeze_stages(state.model.stages()[:-1]) if loss_options.trains_head_only(state.epoch) else nullcontext()
     float32 = float32_precision("ieee" if loss_options.precision == "fp32" else "tf32")
     with still, float32, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        compute = divide_gradients(state.model) if division.ranks > 1 else None
         torch.manual_seed(derived_seed(state.seed, state.epoch))
-        for batch in batches.epoch(state.epoch):
-            names, summed = train_batch(state, move_batch(batch, device), loss_options, weights)
-            sums.append(summed)
-            count += len(batch.rows)
+        for batch in batches.epoch(state.epoch, division):
+            names, summed = train_batch(state, move_batch(batch, device), loss_options, weights, compute)
+            # Processes that hold the same whole batch count it once together.
+            sums.append(summed if batch.portion else summed / division.ranks)
+            count += batch.portion.labelled if batch.portion else len(batch.rows)
     # The only wait for a GPU in an epoch.
-    means = dict(zip(names, (torch.stack(sums).sum(0) / count).cpu().tolist(), strict=True))
+    totals = sum_over_processes(torch.stack(sums).sum(0), division) / count
+    means = dict(zip(names, totals.cpu().tolist(), strict=True))
     if not math.isfinite(means["loss"]):
         raise DivergenceError(f"The loss of epoch {state.epoch + 1} is {means['loss']}; lower the learning rate.")
     return means
 
 
 def train_batch(
-    state: TrainingState, batch: Batch, loss_options: LossOptions, weights: Tensor | None
+    state: TrainingState,
+    batch: Batch,
+    loss_options: LossOptions,
+    weights: Tensor | None,
+    compute: LossFunction | None = None,
 ) -> tuple[list[str], Tensor]:
-    """One step of the optimizer; returns names of measures and their sums over the batch, on its device."""
+    """One step of the optimizer; returns names of measures and their sums over the batch, on its device.
+
+    Args:
+        state: Network and optimizer, changed in place.
+        batch: Fields with labels, or the portion of them that this process holds.
+        loss_options: Precision, and weight of the cross-entropy.
+        weights: Weight of each class, shape (K,); ``None`` for none.
+        compute: Losses of the network for a batch; by default those of its objective.
+    """
+    compute = compute or partial(select_objective(state.model).compute_losses, state.model)
     with torch.autocast(batch.images.device.type, torch.bfloat16, enabled=loss_options.precision == "bf16"):
-        batch_losses = select_objective(state.model).compute_losses(state.model, batch, loss_options.beta)
+        batch_losses = compute(batch, loss_options.beta)
         if weights is not None:
             batch_losses = replace(batch_losses, losses=batch_losses.losses * weights[batch.labels])
-        loss = batch_losses.losses.mean()
+        loss = mean_loss(batch_losses.losses, batch.portion)
     loss.backward()  # type: ignore[no-untyped-call]
     state.optimizer.step()
     # Gradients are freed here, so that they do not take memory beside the next batch's activations.

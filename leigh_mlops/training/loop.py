@@ -7,13 +7,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.images import FieldBatches
+from leigh_mlops.images import Division, FieldBatches
 from leigh_mlops.training.epoch import DivergenceError, LossOptions, run_epoch
 from leigh_mlops.training.objective import Outputs
 from leigh_mlops.training.schedule import rate_factor
 from leigh_mlops.training.state import TrainingState
 
 __all__ = ["EpochResult", "fit"]
+
+_ALONE = Division()
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ def fit(
     precision: str = "fp32",
     beta: float = 1.0,
     others: Sequence[tuple[FieldBatches, FieldBatches]] = (),
+    division: Division = _ALONE,
 ) -> Iterator[EpochResult]:
     """Train, and yield one result per epoch; the training ends when the caller stops iterating.
 
@@ -78,6 +81,8 @@ def fit(
             validation is always without autocast.
         beta: Weight of the cross-entropy against the density, where the objective has one.
         others: Training and validation batches of each of ``state.others``.
+        division: Place of this process among those that divide each batch, which are in PyTorch's process group,
+            begin with the same state and call the function with the same arguments; by default it is alone.
 
     Raises:
         DivergenceError: The loss or the metric is not finite.
@@ -99,7 +104,7 @@ def fit(
         done = []
         for one, parts in each:
             _set_rates(one, factor)
-            done.append(run_epoch(one, *parts, wells, loss_options))
+            done.append(run_epoch(one, *parts, wells, loss_options, division))
         metrics = _average_folds([metrics for metrics, _ in done], metric)
         metrics["train/seconds"] = time.perf_counter() - started
         if metric not in metrics:

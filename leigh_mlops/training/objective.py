@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -115,7 +115,7 @@ def _predict_batch(model: Network, batch: Batch) -> Tensor:
     if batch.controls is None:
         return cast(Tensor, model(batch.images))
     known = len(batch.controls)
-    with control_statistics(model, known):
+    with control_statistics(model, known, is_shared=batch.portion is not None):
         return cast(Tensor, model(torch.cat([batch.controls, batch.images])))[known:]
 
 
@@ -269,7 +269,7 @@ def move_batch(batch: Batch, device: torch.device) -> Batch:
     """Move a batch to a device, without waiting for it where the batch is pinned."""
     images, labels = (tensor.to(device, non_blocking=True) for tensor in (batch.images, batch.labels))
     controls = None if batch.controls is None else batch.controls.to(device, non_blocking=True)
-    return Batch(images, labels, batch.rows, controls)
+    return replace(batch, images=images, labels=labels, controls=controls)
 
 
 def sum_measures(batch_losses: BatchLosses) -> tuple[list[str], Tensor]:

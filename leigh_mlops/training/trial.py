@@ -9,13 +9,14 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.images import (
     Augmentation,
     ControlFields,
+    Division,
     FieldBatches,
     IntensityScale,
     build_pixel_transforms,
     derived_seed,
     white_levels,
 )
-from leigh_mlops.models import InitialisationReport, Network, build_model, initialise, load_imagenet_weights
+from leigh_mlops.models import MODELS, InitialisationReport, Network, build_model, initialise, load_imagenet_weights
 from leigh_mlops.models.device import default_device
 from leigh_mlops.models.precision import resolve_precision
 from leigh_mlops.settings import TrainingSettings
@@ -33,11 +34,13 @@ __all__ = [
     "load_trained_network",
     "place_network",
     "predict_part",
+    "require_divisible",
     "require_memory",
     "run_trial",
 ]
 
 MIN_WEIGHT_SHARE = 0.5
+_ALONE = Division()
 
 
 def build_network(family: str, settings: TrainingSettings, data: PreparedData, seed: int) -> Network:
@@ -86,6 +89,7 @@ def run_trial(
     checkpoint: Path | None = None,
     device: str | None = None,
     folds: int = 1,
+    division: Division = _ALONE,
 ) -> Iterator[EpochResult]:
     """Train one network and yield one result per epoch.
 
@@ -104,6 +108,7 @@ def run_trial(
             still those of the settings.
         device: By default the GPU where there is one.
         folds: Number of divisions of the data, see :func:`divide_folds`.
+        division: Place of this process among those that train the network, see :func:`run_divided_trial`.
 
     Raises:
         DivergenceError: The loss is not finite.
@@ -111,14 +116,16 @@ def run_trial(
             made, a fold lacks controls of a plate to which its network is adapted, or the trial does
             not fit into memory.
     """
+    require_divisible(family, settings, division.ranks)
     chosen = torch.device(device) if device else default_device()
     settings = settings.model_copy(update={"precision": resolve_precision(settings.precision, chosen.type)})
     settings = fix_adaptation(family, settings, data)
     if chosen.type == "cuda":
         available = torch.cuda.get_device_properties(chosen).total_memory
-        require_memory(estimate_gpu_memory(family, settings, data, folds), available, str(chosen))
+        own = settings.model_copy(update={"batch_size": -(-settings.batch_size // division.ranks)})
+        require_memory(estimate_gpu_memory(family, own, data, folds), available, str(chosen))
     try:
-        yield from _train(family, settings, divide_folds(data, folds), metric, mode, seed, checkpoint, chosen)
+        yield from _train(family, settings, divide_folds(data, folds), metric, mode, seed, checkpoint, chosen, division)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
@@ -127,6 +134,29 @@ def run_trial(
             f"left on {chosen} ({family}, folds {folds}); lower batch_size, image_size or folds, or run fewer trials "
             "at once with --workers."
         ) from None
+
+
+def require_divisible(family: str, settings: TrainingSettings, ranks: int) -> None:
+    """Refuse a trial whose batches can't be divided among its processes.
+
+    Raises:
+        LeighError: A batch has fewer fields than there are processes, or the network has a log-determinant or
+            clusters of its own.
+    """
+    if ranks > 1 and MODELS[family].task == "cluster":
+        raise LeighError(
+            f"{family} finds the clusters of an epoch in one process, and gpus is {ranks}; lower resources.gpus to 1."
+        )
+    if settings.batch_size < ranks:
+        raise LeighError(
+            f"batch_size is {settings.batch_size}, too small to divide among {ranks} GPUs; raise batch_size, or lower "
+            "resources.gpus."
+        )
+    if ranks > 1 and settings.architecture.get("log_det", "none") != "none":
+        raise LeighError(
+            f"log_det is {settings.architecture['log_det']}, whose random estimates belong to a whole batch, and "
+            f"gpus is {ranks}; lower resources.gpus to 1, or set log_det to none."
+        )
 
 
 def require_memory(needed: int, available: int, device: str) -> None:
@@ -151,6 +181,7 @@ def _train(
     seed: int,
     checkpoint: Path | None,
     device: torch.device,
+    division: Division,
 ) -> Iterator[EpochResult]:
     seeds = [seed, *(derived_seed(seed, 2, number) for number in range(1, len(divided)))]
     state, *others = [
@@ -178,6 +209,7 @@ def _train(
         precision=settings.precision,
         beta=settings.beta,
         others=further,
+        division=division,
     )
 
 

@@ -111,8 +111,8 @@ def test_every_part_of_the_architecture_is_tried() -> None:
     assert kinds == [(8, 0.4), (16, 0.4), (8, 0.2), (8, 0.6)]
 
 
-@pytest.mark.parametrize("gpus", [0, 0.25, 1])
-def test_a_trial_reserves_no_more_gpus_than_it_trains_on(gpus: float) -> None:
+@pytest.mark.parametrize("gpus", [0, 0.25, 1, 2])
+def test_a_trial_shares_a_gpu_or_has_a_whole_number_of_them(gpus: float) -> None:
     assert TrialResources(gpus=gpus).gpus == gpus
-    with pytest.raises(ValueError, match=r"2 GPUs for a trial, which trains on one.*give at most 1"):
-        TrialResources(gpus=2)
+    with pytest.raises(ValueError, match=r"a trial can't use 1.5 GPUs: .*; give at most 1, or 2\."):
+        TrialResources(gpus=1.5)

@@ -43,7 +43,7 @@ def test_a_population_shares_with_nobody() -> None:
     assert estimate_duration([other, population, other]) == 60
 
 
-@pytest.mark.parametrize(("gpus", "share", "concurrent"), [(0.5, 0.125, 8), (1, 0.25, 4)])
+@pytest.mark.parametrize(("gpus", "share", "concurrent"), [(0.5, 0.125, 8), (1, 0.25, 4), (2, 0.5, 2), (3, 0.75, 1)])
 def test_trials_on_gpus_share_the_gpus(gpus: float, share: float, concurrent: int) -> None:
     searched = space(trials=20, resources={"gpus": gpus})
     assert divide_machine(searched, 64, 4, None) == (concurrent, share)

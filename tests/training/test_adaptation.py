@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.images import open_cache
-from leigh_mlops.plates import DemoDesign, assign_split, find_images, write_demo_plate
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.settings import TrainingSettings
 from leigh_mlops.training import (
@@ -19,18 +17,6 @@ from leigh_mlops.training import (
 )
 
 COMPACT = {"architecture.layers": [1, 1, 1, 1], "architecture.groups": 1, "architecture.width_per_group": 8}
-
-
-@pytest.fixture(scope="module")
-def plates(tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
-    """Two plates of 16 wells with a field each."""
-    folder = tmp_path_factory.mktemp("plates")
-    design = DemoDesign(
-        classes=("DS", "WT"), wells_per_class=8, fields_per_well=1, image_size_px=32, plates=2, plate_shift=1
-    )
-    found = find_images(write_demo_plate(folder / "plate", design))
-    table = found.table.assign(Metadata_Split=assign_split(found.table))
-    return PreparedData(table, tuple(found.channels), ("DS", "WT"), open_cache(table, found.channels, 32, folder))
 
 
 def settings(adaptation: str) -> TrainingSettings:

@@ -65,9 +65,14 @@ class ActNorm(nn.Module):
         super()._load_from_state_dict(*args, **kwargs)
         self._is_known_initialised = False
 
+    @staticmethod
+    def measure(x: Tensor) -> tuple[Tensor, Tensor]:
+        """Standard deviation and mean of each channel of x (N, C, H, W), both of shape (C,)."""
+        return torch.std_mean(x, dim=(0, 2, 3), correction=0)
+
     @torch.no_grad()
     def _initialise(self, x: Tensor) -> None:
-        std, mean = torch.std_mean(x, dim=(0, 2, 3), correction=0)
+        std, mean = self.measure(x)
         # A constant channel's computed deviation is rounding noise, in proportion to its mean.
         varies = std > 1e-5 * (1 + mean.abs())
         log_scale = torch.where(varies, -std.clamp(min=1e-30).log(), torch.zeros_like(std))
