@@ -18,6 +18,7 @@ from PIL import Image
 
 from leigh_mlops.errors import LeighError, escape_unprintable
 from leigh_mlops.jobs.blind_fields import BlindField, choose_blind_fields, find_blind_kind
+from leigh_mlops.jobs.job_file import read_job
 from leigh_mlops.report.image_files import Rgb, atomic_write, require_one_size, write_png
 from leigh_mlops.report.job.blind_page import BlindPicture, write_blind_page
 from leigh_mlops.scores.blind_scores import BlindScores, FieldShare, blind_scores
@@ -128,7 +129,7 @@ def read_blind_result(out: Path) -> BlindResult | None:
         stored = json.loads(file.read_text())
         shares = {name: FieldShare(**stored[name]) for name in ("generated", "real", "correct")}
         return BlindResult(stored["test"], stored["kind"], stored["seen"], BlindScores(stored["people"], **shares))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise LeighError(
             f"{file} is damaged ({type(error).__name__}); write it again by a file of answers (--answers)."
         ) from error
@@ -136,8 +137,7 @@ def read_blind_result(out: Path) -> BlindResult | None:
 
 def _read_fields(out: Path) -> tuple[pd.DataFrame, str]:
     """Read the table of fields of a finished job, and find the kind of counterfactual to test."""
-    job = out / "job.json"
-    if not job.is_file() or not json.loads(job.read_text()).get("finished") or not (out / "fields.parquet").is_file():
+    if not read_job(out).get("finished") or not (out / "fields.parquet").is_file():
         raise LeighError(f"{out} holds no finished job; give the folder that explain --out has completed.")
     fields = pd.read_parquet(out / "fields.parquet")
     kind = find_blind_kind(fields)
@@ -182,7 +182,7 @@ def _read_key(out: Path) -> dict[str, Any]:
         raise LeighError(f"{out} holds no blind test; make one first, by the same command without --answers.")
     try:
         return dict(json.loads(file.read_text()))
-    except ValueError as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise LeighError(f"{file} is damaged ({error}); restore it, or remove the folder for another test.") from error
 
 

@@ -22,6 +22,7 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import check_kinds, default_explainers, select_explainers
 from leigh_mlops.explanations.prepared_field import Adjust
 from leigh_mlops.jobs.field_reader import FieldReader, read_interpolation_target
+from leigh_mlops.jobs.job_file import read_job
 from leigh_mlops.jobs.map_checks import check_maps, report_checks, select_map_methods
 from leigh_mlops.jobs.options import ExplainOptions, resolve_options
 from leigh_mlops.jobs.reporting.card_sections import read_cluster_names
@@ -189,9 +190,9 @@ class ExplainJob:
         return self.store.version(before["model"])
 
     def _read_previous_job(self) -> dict[str, Any]:
-        """Read ``job.json`` of a job that was begun; empty if there is none."""
-        file = self.out / "job.json"
-        return upgrade_job(dict(json.loads(file.read_text()))) if file.exists() else {}
+        """Read the description of a job that was begun; empty if there is none."""
+        before = read_job(self.out)
+        return upgrade_job(before) if before else {}
 
     def _download_oracles(self, version: Version, package: ModelPackage, folder: Path) -> list[_Oracle]:
         """Download the packages of the registered oracles; a resumed job keeps the versions it was begun with."""

@@ -1,6 +1,5 @@
 """Results of many finished jobs as numbers, to show what changes from night to night."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import pandas as pd
 
 from leigh_mlops.errors import LeighError, escape_unprintable
 from leigh_mlops.job_columns import JobColumn
+from leigh_mlops.jobs.job_file import read_job
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.plates.spreadsheet_text import unquote_formulas
 
@@ -63,10 +63,9 @@ def collect_nights(folders: Iterable[Path]) -> Nights:
 
 
 def _job_rows(folder: Path) -> list[dict[str, Any]]:
-    file = folder / "job.json"
-    if not file.is_file():
+    job = read_job(folder)
+    if not job:
         raise LeighError("it holds no job")
-    job = json.loads(file.read_text(encoding="utf-8"))
     if not job.get("finished"):
         raise LeighError("its job is not finished")
     common = {

@@ -55,7 +55,7 @@ def test_what_is_no_finished_job_is_left_out_with_the_reason(tmp_path: Path) -> 
     assert nights.table[["z_prime_log_odds", "believed"]].isna().all(axis=None)
     reasons = {folder.name: reason for folder, reason in nights.left_out.items()}
     assert (reasons["going"], reasons["foreign"]) == ("its job is not finished", "it holds no job")
-    assert "can't be read" in reasons["torn"]
+    assert "is damaged" in reasons["torn"]
     with pytest.raises(LeighError, match=r"no finished job .*it holds no job"):
         collect_nights([foreign])
 
