@@ -149,13 +149,23 @@ def _named_channels(text: str | None) -> dict[str, int | str] | None:
     values = {name.strip(): value.strip() for name, _, value in pairs}
     if len(values) < len(pairs):
         raise LeighError(f"--channels {text!r} gives one name to two channels; use a different name for each.")
-    return {name: int(value) if value.isdecimal() else value for name, value in values.items()}
+    return {name: _number_or_name(value) for name, value in values.items()}
+
+
+def _number_or_name(text: str) -> int | str:
+    from leigh_mlops.plates.whole_number import parse_whole
+
+    number = parse_whole(text)
+    return text if number is None else number
 
 
 def _plane(text: str) -> int:
-    if not text.isdecimal():
-        raise LeighError(f"--z {text!r} is not a plane; pass max or a number.")
-    return int(text)
+    from leigh_mlops.plates.whole_number import parse_whole
+
+    plane = parse_whole(text)
+    if plane is None:
+        raise LeighError(f"--z {text[:40]!r} is not a plane; pass max or a number.")
+    return plane
 
 
 def _check_quality(found: "FoundImages", image_size: int, rule: Sequence[str]) -> "QualityReport":

@@ -13,6 +13,7 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.images.squares import CENTRE, Tile, Width
 from leigh_mlops.plates import chosen_width, set_field_width
 from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.plates.whole_number import parse_whole
 
 __all__ = ["ChannelFiles", "FieldFiles", "Plane", "field_files"]
 
@@ -178,8 +179,8 @@ def _row_files(
 def _parse_sample(packed: str) -> tuple[int, int]:
     """Index from 0 and number of planes of a text such as ``2/3``; ``(0, -1)``, which fits no page, if invalid."""
     place, _, count = packed.partition("/")
-    there = place.isdecimal() and count.isdecimal() and 1 <= int(place) <= int(count)
-    return (int(place) - 1, int(count)) if there else (0, -1)
+    number, planes = parse_whole(place) or 0, parse_whole(count) or 0
+    return (number - 1, planes) if 1 <= number <= planes else (0, -1)
 
 
 def _path(folder: str | None, name: str) -> Path:
@@ -200,4 +201,5 @@ def _broadcast_texts(texts: list[str], count: int) -> list[str]:
 def _parse_frame(text: str | None) -> int | None:
     if not text:
         return None
-    return int(text) if text.isdecimal() else _INVALID_FRAME
+    frame = parse_whole(text)
+    return _INVALID_FRAME if frame is None else frame

@@ -15,6 +15,7 @@ from leigh_mlops.plates.names import parse_well, well_name
 from leigh_mlops.plates.number_cells import CellProblem, error_value, is_error_value, parse_doses
 from leigh_mlops.plates.platemap_headers import HeaderReading, read_headers
 from leigh_mlops.plates.text_table import read_text_table
+from leigh_mlops.plates.whole_number import parse_whole
 
 __all__ = [
     "TEXT_COLUMNS",
@@ -158,11 +159,11 @@ def _add_wells(table: pd.DataFrame) -> pd.DataFrame:
 
 def _place_name(row: str, column: str) -> str:
     """Name of a well from the texts of row (a letter or a number) and column."""
-    number = column.removesuffix(".0")
-    place = row.removesuffix(".0")
-    if place.isdecimal() and number.isdecimal():
-        return well_name(int(place), int(number))
-    return f"{place}{number}"
+    place, number = row.removesuffix(".0"), column.removesuffix(".0")
+    row_number, column_number = parse_whole(place), parse_whole(number)
+    if row_number is None or column_number is None:
+        return f"{place}{number}"
+    return well_name(row_number, column_number)
 
 
 def _standard_wells(names: "pd.Series[str]", path: Path) -> list[str]:

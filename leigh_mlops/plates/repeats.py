@@ -6,6 +6,7 @@ import pandas as pd
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.plates.whole_number import parse_whole
 
 __all__ = ["RepeatChoice", "choose_repeats", "parse_repeat"]
 
@@ -24,9 +25,10 @@ def parse_repeat(text: str, option: str) -> RepeatChoice:
     """
     if text in ("first", "last", "all"):
         return text  # type: ignore[return-value]
-    if not text.isdecimal():
-        raise LeighError(f"{option} {text!r} is not a choice; pass a number, first, last or all.")
-    return int(text)
+    number = parse_whole(text)
+    if number is None:
+        raise LeighError(f"{option} {text[:40]!r} is not a choice; pass a number, first, last or all.")
+    return number
 
 
 def choose_repeats(files: pd.DataFrame, column: str, wanted: RepeatChoice) -> tuple[pd.DataFrame, str]:

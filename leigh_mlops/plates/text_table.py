@@ -14,6 +14,7 @@ __all__ = ["read_text_table"]
 
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _SEPARATORS = ",;\t"
+_MOST_COLUMNS = 1000
 _SEPARATOR_LINE = re.compile(r"\"?sep=(.)\"?\s*", re.IGNORECASE)
 """The first line by which Excel tells itself the separator."""
 
@@ -51,6 +52,11 @@ def read_text_table(path: Path) -> pd.DataFrame:
         raise LeighError(f"the plate map {path} has rows longer than its header; {remedy} again.") from error
     except (OSError, ValueError) as error:
         raise LeighError(f"the plate map {path} cannot be read ({error}); {remedy}.") from error
+    if table.shape[1] > _MOST_COLUMNS:
+        raise LeighError(
+            f"the plate map {path} has {table.shape[1]} columns, more than {_MOST_COLUMNS}; keep those that describe "
+            "wells."
+        )
     return _tidy(table, decimal_comma=separator == ";")
 
 

@@ -18,6 +18,7 @@ from leigh_mlops.plates import nested_folds
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.plates.folds import Folds
 from leigh_mlops.plates.groups import GROUPS
+from leigh_mlops.plates.whole_number import parse_whole
 from leigh_mlops.report.image_files import atomic_write
 from leigh_mlops.sampling import draw
 from leigh_mlops.scores import all_scores
@@ -167,9 +168,10 @@ def parse_folds(text: str) -> Folds:
     """
     if text == "all":
         return "all"
-    if not text.isdecimal() or int(text) < 2:
-        raise LeighError(f"--outer {text!r} is not a number of folds; give 2 or more, or all for one per group.")
-    return int(text)
+    folds = parse_whole(text)
+    if folds is None or folds < 2:
+        raise LeighError(f"--outer {text[:40]!r} is not a number of folds; give 2 or more, or all for one per group.")
+    return folds
 
 
 def _digest_fields(data: PreparedData) -> str:
@@ -186,7 +188,7 @@ def _read_folds(file: Path | None, about: Record) -> list[Record]:
     try:
         stored = json.loads(file.read_text())
         plan, folds = stored["plan"], list(stored["folds"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise LeighError(f"{file} holds no folds of this command; give another --json, or remove it.") from None
     if plan != about:
         raise LeighError(f"{file} holds folds of other data or options; give another --json, or remove it.")

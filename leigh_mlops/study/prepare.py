@@ -35,7 +35,7 @@ from leigh_mlops.plates import (
     write_demo_plate,
 )
 from leigh_mlops.plates.columns import Metadata
-from leigh_mlops.plates.folds import Folds
+from leigh_mlops.plates.whole_number import parse_whole
 from leigh_mlops.progress import Progress
 from leigh_mlops.report.platemap_sentences import cell_sentence
 from leigh_mlops.report.sentences import depth_lines, format_count, leak_sentence, square_note, treated_sentences
@@ -145,11 +145,11 @@ def _split(table: pd.DataFrame, source: DataSource, *, needs_labels: bool) -> "p
         return assign_split(table, source.group, shares, source.seed, needs_labels=needs_labels)
     if source.fold is None:
         return assign_split(table, group=source.group, seed=source.seed, needs_labels=needs_labels)
-    fold, _, folds = source.fold.partition("/")
-    if not fold.isdecimal() or not (folds.isdecimal() or folds == "all"):
-        raise LeighError(f"--fold {source.fold!r} is not a fold; write it as 2/5, or as 2/all for one group each.")
-    count: Folds = "all" if folds == "all" else int(folds)
-    return fold_split(table, int(fold), count, group=source.group, seed=source.seed, needs_labels=needs_labels)
+    place, _, count = source.fold.partition("/")
+    fold, folds = parse_whole(place), "all" if count == "all" else parse_whole(count)
+    if fold is None or folds is None:
+        raise LeighError(f"--fold {source.fold[:40]!r} is not a fold; write it as 2/5, or as 2/all for one group each.")
+    return fold_split(table, fold, folds, group=source.group, seed=source.seed, needs_labels=needs_labels)
 
 
 def _given_shares(table: pd.DataFrame, source: DataSource) -> tuple[float, float, float]:

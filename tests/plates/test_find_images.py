@@ -134,6 +134,9 @@ def test_links_are_followed_and_hidden_files_are_not(tmp_path):
     (root / "DS/DS009003-1-001001combined.png").symlink_to(real)
     (root / "DS/loop").symlink_to(root, target_is_directory=True)
     assert len(find_images(root).table) == 9
+    (root / "DS/DS009005-1-001001combined.png").symlink_to(root / "DS/DS009005-1-001001combined.png")
+    found = find_images(root)
+    assert (len(found.table), [path.name for path in found.unmatched]) == (9, ["DS009005-1-001001combined.png"])
 
 
 def test_unmatched_images_are_listed(tmp_path):

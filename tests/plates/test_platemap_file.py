@@ -87,6 +87,9 @@ def test_a_map_that_contradicts_the_folders_is_refused(tmp_path):
         ("Assay_Plate_Barcode,Plate_Map_Name\np,\n", "must name a plate and its map in each row"),
         ("Plate_Map_Name\nm\n", "must name a plate and its map in each row"),
         ("Assay_Plate_Barcode,Plate_Map_Name\n", "lists no plates"),
+        ("row,column,condition\n" + "9" * 5000 + ",1,DS\n", "is not a well"),
+        ("row,column,condition\n1," + "9" * 15 + ",DS\n", "is not a well"),
+        ("well_position," + ",".join(f"c{each}" for each in range(50_000)) + "\n", "has 50001 columns, more than 1000"),
     ],
 )
 def test_maps_that_cannot_be_used(tmp_path, text, message):

@@ -48,6 +48,8 @@ def test_choices_that_cannot_be():
         choose_repeats(files([0, 5]), "Metadata_Acquisition", 3)
     with pytest.raises(LeighError, match="--time 'noon' is not a choice"):
         parse_repeat("noon", "--time")
+    with pytest.raises(LeighError, match="is not a choice"):
+        parse_repeat("9" * 5000, "--time")
 
 
 def test_a_time_series_counts_each_field_once(tmp_path):

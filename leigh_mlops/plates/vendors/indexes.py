@@ -125,12 +125,17 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _folders(root: Path) -> list[Path]:
-    return [root / entry.name for entry in _entries(root) if entry.is_dir() and not entry.name.startswith(".")]
+    # The method of an entry raises for a link to itself, which is no folder.
+    return [root / entry.name for entry in _entries(root) if os.path.isdir(entry.path) and entry.name[0] != "."]
 
 
 def _find_index_files(folder: Path, names: tuple[str, ...]) -> list[Path]:
     """The files with one of these names, in any case, in the order of the names."""
-    found = [folder / entry.name for entry in _entries(folder) if entry.name.casefold() in names and entry.is_file()]
+    found = [
+        folder / entry.name
+        for entry in _entries(folder)
+        if entry.name.casefold() in names and os.path.isfile(entry.path)
+    ]
     return sorted(found, key=lambda path: names.index(path.name.casefold()))
 
 
