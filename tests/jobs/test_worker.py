@@ -1,4 +1,5 @@
 import errno
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -66,6 +67,27 @@ def test_fields_that_made_the_model_are_marked(worker: FieldWorker) -> None:
     split = pd.read_parquet(worker.order.table)["Metadata_Split"]
     assert [record["seen"] for record in records] == (split != "test").tolist()
     assert all({"predicted", "probability_DS", "probability_TT"} <= set(record["numbers"]) for record in records)
+
+
+def test_records_do_not_depend_on_how_many_workers_share_the_batches(place: Path, tmp_path: Path) -> None:
+    def explain(name: str, *shares: list[list[int]]) -> dict[str, str]:
+        """Records by field, as JSON, of one worker for each share of the batches."""
+        records = []
+        for batches in shares:
+            out = str(tmp_path / name)
+            worker = FieldWorker(WorkOrder(str(place / "package"), str(place / "table.parquet"), out, ()))
+            ask(worker, ("counterfactual", "occlusion"), window=16, stride=16)
+            records += [record for batch in batches for record in worker.explain(batch)]
+        return {record["field"]: json.dumps(record) for record in records}
+
+    alone = explain("alone", [[0, 1], [2, 3], [4, 5]])
+    assert len({text.partition('"numbers"')[2] for text in alone.values()}) == 6
+    assert explain("shared", [[4, 5]], [[2, 3], [0, 1]]) == alone
+    files = sorted(path.relative_to(tmp_path / "alone") for path in (tmp_path / "alone").rglob("*.tif*"))
+    assert files
+    assert [(tmp_path / "alone" / file).read_bytes() for file in files] == [
+        (tmp_path / "shared" / file).read_bytes() for file in files
+    ]
 
 
 def test_one_field_that_cannot_be_explained_does_not_take_its_neighbours(
