@@ -45,7 +45,7 @@ def build_model(
 
     Example:
         >>> build_model("autoencoder", classes=["DS", "WT"], image_size=64).spec.architecture
-        {'widths': None, 'latent_channels': 2, 'design': 'published'}
+        {'widths': None, 'latent_channels': 2, 'design': 'published', 'variational': False}
     """
     return build_from_spec(ModelSpec(family, tuple(classes), image_size, channels, architecture))
 

@@ -36,6 +36,7 @@ class TrainingSettings(Settings):
             "shift",
             "jitter",
             "beta",
+            "kl_weight",
             "layer_decay",
         }
     )
@@ -90,6 +91,9 @@ class TrainingSettings(Settings):
         "else fp32",
     )
     beta: float = Field(1.0, gt=0, le=1e6, description="weight of the cross-entropy against nats per dimension")
+    kl_weight: float = Field(
+        1.0, ge=0, le=1e6, description="of the KL divergence in the loss of a variational autoencoder; 1 for the ELBO"
+    )
     architecture: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -102,6 +106,11 @@ class TrainingSettings(Settings):
                 "precision",
             )
         return self
+
+    @property
+    def loss_weight(self) -> float:
+        """Weight of the term that the loss of the network has beside its first: ``kl_weight`` or ``beta``."""
+        return self.kl_weight if self.architecture.get("variational") else self.beta
 
     @classmethod
     def from_flat(cls, flat: dict[str, Any]) -> Self:

@@ -8,17 +8,22 @@ import numpy as np
 import numpy.typing as npt
 
 from leigh_mlops.explanations import FieldExplanation, default_explainers, explain_fields
+from leigh_mlops.explanations.eval_mode import evaluating
+from leigh_mlops.images import IntensityScale
 from leigh_mlops.images.control_levels import FEWEST_CONTROLS
 from leigh_mlops.models import ModelPackage, Network, has_capability
+from leigh_mlops.models.autoencoder import Autoencoder
 from leigh_mlops.models.plate_statistics import plate_statistics
 from leigh_mlops.plates.columns import NO_CLASS, Metadata
 from leigh_mlops.report.contact_row import explained_row, heat_scale
-from leigh_mlops.report.rendering import intensity_limits
-from leigh_mlops.report.sheets import HeatScale, SheetRow
+from leigh_mlops.report.rendering import composite, intensity_limits
+from leigh_mlops.report.sheets import HeatScale, Panel, SheetRow
 from leigh_mlops.study.plate_levels import measure_plates
 from leigh_mlops.training import PreparedData
 
-__all__ = ["Examples", "display_limits", "example_request", "explain_examples"]
+__all__ = ["Examples", "display_limits", "example_request", "explain_examples", "prior_samples"]
+
+_SAMPLES_PER_ROW = 4
 
 Floats = npt.NDArray[np.float32]
 
@@ -70,6 +75,23 @@ def explain_examples(package: ModelPackage, data: PreparedData, per_class: int =
         for index, row in enumerate(rows)
     ]
     return Examples(sheet, scale)
+
+
+def prior_samples(package: ModelPackage, count: int = 8) -> list[SheetRow]:
+    """Fields that a variational network draws from its prior, always the same, in rows of four; else none.
+
+    Args:
+        package: The network.
+        count: Number of fields.
+    """
+    model = package.model
+    if not (isinstance(model, Autoencoder) and model.variational):
+        return []
+    with evaluating(model):
+        drawn = IntensityScale.from_json(package.scale).invert(model.sample(count).cpu().numpy())
+    limits = package.about["display_limits"]
+    panels = [Panel(composite(raw, package.channels, limits), f"sample {n}") for n, raw in enumerate(drawn, start=1)]
+    return [SheetRow("", panels[start : start + _SAMPLES_PER_ROW]) for start in range(0, count, _SAMPLES_PER_ROW)]
 
 
 def _class_phrase(data: PreparedData, row: int) -> str:

@@ -318,7 +318,7 @@ class OpenSearch:
         about = {"run": run.id, "best_epoch": epoch, "val": trial.best, "seed": self.options.seed, "git": revision()}
         source = self.options.source
         about |= {"exclude": list(source.excluded_flaws), "train_on_compounds": source.train_on_compounds}
-        about |= {"beta": settings.beta, "data": self.facts["data"]}
+        about |= {"beta": settings.loss_weight, "data": self.facts["data"]}
         if is_adapted(space.family, settings, data):
             about["adaptation"] = "controls"
         baselines = self.data.baselines_for_size(space.image_size)

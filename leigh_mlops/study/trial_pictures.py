@@ -9,7 +9,7 @@ from leigh_mlops.models import ModelPackage
 from leigh_mlops.report.published_figures import training_curves
 from leigh_mlops.report.sheets import contact_sheet
 from leigh_mlops.study.evaluation import predict_rows
-from leigh_mlops.study.examples import Examples, explain_examples
+from leigh_mlops.study.examples import Examples, explain_examples, prior_samples
 from leigh_mlops.study.score_figures import score_figures
 from leigh_mlops.tracking import GridImage, Run
 from leigh_mlops.training import PreparedData, select_objective
@@ -40,6 +40,9 @@ def log_trial_pictures(
     figures |= {f"validation/{name}": figure for name, figure in _validation_figures(package, data).items()}
     for name, figure in figures.items():
         run.log_figure(figure, f"{name}.png", grid=GridImage(name.rpartition("/")[2].replace("_", " "), at))
+    if samples := prior_samples(package):
+        sheet = contact_sheet(samples, "Fields drawn from the prior", "They show what the network has learned of all.")
+        run.log_figure(sheet, "pictures/samples.png", grid=GridImage("samples", at))
     try:
         examples = explain_examples(package, data)
     except LeighError as error:

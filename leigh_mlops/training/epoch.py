@@ -46,7 +46,7 @@ class LossOptions:
         freeze_epochs: Epochs in which the head alone learns; -1 for all.
         precision: ``fp32``, ``tf32`` for products that a GPU rounds, or ``bf16`` for forward pass and loss, all in
             training.
-        beta: Weight of the cross-entropy against the density, where the objective has one.
+        beta: Weight of the second term of the loss, where the objective has one.
     """
 
     class_weights: str = "none"

@@ -79,7 +79,7 @@ def fit(
         patience: Epochs without improvement after which the training ends; ``None`` for no early stopping.
         precision: ``fp32``, or ``bf16`` for forward pass and loss in training;
             validation is always without autocast.
-        beta: Weight of the cross-entropy against the density, where the objective has one.
+        beta: Weight of the second term of the loss, where the objective has one.
         others: Training and validation batches of each of ``state.others``.
         division: Place of this process among those that divide each batch, which are in PyTorch's process group,
             begin with the same state and call the function with the same arguments; by default it is alone.

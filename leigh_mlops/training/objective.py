@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from leigh_mlops.images import Batch
 from leigh_mlops.models import InverseError, Network, has_capability
+from leigh_mlops.models.autoencoder import Autoencoder
 from leigh_mlops.models.plate_statistics import control_statistics
 from leigh_mlops.models.precision import full_float32
 from leigh_mlops.scores import all_scores
@@ -74,7 +75,14 @@ class Objective(Protocol):
     """Loss and scores of a task."""
 
     def compute_losses(self, model: Network, batch: Batch, beta: float) -> BatchLosses:
-        """Run the network on a batch; ``beta`` is the weight of the cross-entropy where there is another term."""
+        """Run the network on a batch.
+
+        Args:
+            model: The network.
+            batch: Fields on its device.
+            beta: Weight of the second term of the loss, where there is one: the cross-entropy of a density, or the
+                KL divergence of a variational network.
+        """
 
     def scores(self, outputs: Outputs, wells: Sequence[str], classes: Sequence[str]) -> dict[str, float]:
         """Scores by shared metric names without their part."""
@@ -164,17 +172,51 @@ class ClusterObjective:
         return own | agreement_scores(clusters, outputs.labels, wells)
 
 
+class VariationalObjective(ReconstructionObjective):
+    """Evidence lower bound, ELBO, of a normal decoder of variance 1 in network units (Kingma and Welling 2014, eq. 10).
+
+    All terms are in nats per number of an image. The loss is the negative log-likelihood of the reconstruction plus
+    the KL divergence of the latents from their prior times its weight (Higgins et al. 2017); with weight 1 it is the
+    negative ELBO. Deviation: one draw of the latents for each field.
+    """
+
+    def compute_losses(self, model: Network, batch: Batch, beta: float) -> BatchLosses:
+        """Weighed loss, mean squared error (n, 1), ``reconstruction_nats``, ``kl_nats`` and ``elbo``.
+
+        The error in eval mode is that of the latents' means, the same for each call.
+        """
+        network, images = cast(Autoencoder, model), batch.images
+        mean, log_variance = (each.float() for each in network.encode_distribution(images))
+        noise = torch.randn_like(mean) * (log_variance / 2).exp()
+        drawn = (network.decode(mean + noise) - images).square().flatten(1).mean(1)
+        kl = (mean.square() + log_variance.exp() - 1 - log_variance).flatten(1).sum(1) / (2 * images[0].numel())
+        likelihood = (drawn + math.log(2 * math.pi)) / 2
+        errors = drawn if model.training else (network.decode(mean) - images).square().flatten(1).mean(1)
+        parts = {"reconstruction_nats": likelihood, "kl_nats": kl, "elbo": -likelihood - kl}
+        return BatchLosses(likelihood + beta * kl, errors[:, None], parts)
+
+    def scores(self, outputs: Outputs, wells: Sequence[str], classes: Sequence[str]) -> dict[str, float]:
+        """Mean squared error and the parts of the ELBO over all fields."""
+        return super().scores(outputs, wells, classes) | outputs.extra_measures
+
+
 OBJECTIVES: dict[str, Objective] = {
     "classify": ClassificationObjective(),
     "cluster": ClusterObjective(),
     "reconstruct": ReconstructionObjective(),
+    "variational": VariationalObjective(),
     "density": DensityObjective(),
 }
 
 
 def select_objective(model: Network) -> Objective:
-    """Select a network's objective: that of its task, or ``density`` where it has a prior and a log-determinant."""
+    """Select a network's objective: that of its task.
+
+    It is ``density`` where it has a prior and a log-determinant, and ``variational`` where latents are distributions.
+    """
     architecture = model.spec.architecture
+    if architecture.get("variational"):
+        return OBJECTIVES["variational"]
     has_density = architecture.get("head") == "gaussian" and architecture.get("log_det", "none") != "none"
     return OBJECTIVES["density" if has_density else model.task]
 
@@ -211,7 +253,7 @@ def predict(model: Network, batches: Iterable[Batch], beta: float = 1.0) -> Outp
     Args:
         model: The network.
         batches: Fields with labels.
-        beta: Weight of the cross-entropy in the loss of a density.
+        beta: Weight of the second term of the loss.
     """
     objective, device = select_objective(model), next(model.parameters()).device
     was_training = model.training

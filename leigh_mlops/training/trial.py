@@ -207,7 +207,7 @@ def _train(
         freeze_epochs=settings.freeze_epochs,
         patience=settings.patience,
         precision=settings.precision,
-        beta=settings.beta,
+        beta=settings.loss_weight,
         others=further,
         division=division,
     )
@@ -271,7 +271,7 @@ def _fold_batches(
 def predict_part(model: Network, settings: TrainingSettings, data: PreparedData, part: str) -> Outputs:
     """Outputs of a trial's network for one part of its data."""
     scale, controls = data.scale(settings.intensity), _controls(model.spec.family, settings, data)
-    return predict(model, data.batches(part, scale, settings.batch_size, controls=controls), settings.beta)
+    return predict(model, data.batches(part, scale, settings.batch_size, controls=controls), settings.loss_weight)
 
 
 def load_trained_network(

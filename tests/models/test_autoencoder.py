@@ -40,3 +40,34 @@ def test_images_that_do_not_fit_into_patches_are_refused():
         build_model("autoencoder", classes=[], image_size=96, widths=(2,) * 5, design="patches")
     with pytest.raises(LeighError, match="design is 'round'; choose one of published, patches"):
         build_model("autoencoder", classes=[], image_size=64, design="round")
+
+
+@pytest.mark.parametrize("design", ["published", "patches"])
+def test_latents_of_a_variational_network_are_means_of_both_signs(design):
+    torch.manual_seed(0)
+    model = build_model("autoencoder", classes=[], image_size=64, design=design, variational=True).eval()
+    images = torch.randn(8, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    mean, log_variance = model.encode_distribution(images)
+    assert (
+        mean.shape == log_variance.shape == build_model("autoencoder", classes=[], image_size=64).encode(images).shape
+    )
+    assert torch.equal(model.encode(images), mean)
+    assert torch.equal(model(images), model.decode(mean))
+    assert mean.min() < 0 < mean.max()
+
+
+def test_samples_of_the_prior_are_the_same_for_each_seed():
+    torch.manual_seed(0)
+    model = build_model("autoencoder", classes=[], image_size=64, design="patches", variational=True).eval()
+    state = torch.get_rng_state()
+    drawn = model.sample(3)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert drawn.shape == (3, 3, 64, 64)
+    assert torch.equal(drawn, model.sample(3))
+    assert not torch.equal(drawn, model.sample(3, seed=1))
+
+
+def test_a_network_is_variational_or_not():
+    assert not build_model("autoencoder", classes=[], image_size=32).variational
+    with pytest.raises(LeighError, match="variational is 'yes'; give true or false"):
+        build_model("autoencoder", classes=[], image_size=32, variational="yes")

@@ -4,10 +4,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.models import ModelPackage
+from leigh_mlops.models import ModelPackage, build_model
 from leigh_mlops.study import trial_pictures
 from leigh_mlops.study.baselines import fit_baselines
-from leigh_mlops.study.examples import explain_examples
+from leigh_mlops.study.examples import explain_examples, prior_samples
 from leigh_mlops.study.model_selection import make_package
 from leigh_mlops.study.trial_pictures import log_trial_pictures
 from leigh_mlops.tracking import Run, Store
@@ -56,6 +56,17 @@ def test_trials_of_all_families_show_the_same_fields_under_the_same_names(data: 
     assert keys(runs["iresnet"]) == shared | {"confusion", "scores DS TT", "predictions DS TT"}
     assert {"validation/confusion.png", "validation/scores_DS_TT.png"} <= set(artifacts(runs["iresnet"]))
     assert "validation/errors.png" in artifacts(runs["autoencoder"])
+
+
+def test_a_variational_network_shows_samples_of_its_prior(data: PreparedData, tmp_path: Path) -> None:
+    assert prior_samples(package("autoencoder", data)) == []
+    model = build_model("autoencoder", classes=data.classes, image_size=32, widths=(4, 4), variational=True).eval()
+    made = make_package(model, data.scale("linear"), data, None, {}, references={})
+    assert [len(row.panels) for row in prior_samples(made, 6)] == [4, 2]
+    run = Store.open(str(tmp_path / "store")).start("trial")
+    log_trial_pictures(run, made, data, EPOCHS, kept=1, at=AT)
+    assert "pictures/samples.png" in artifacts(run)
+    assert "samples" in keys(run)
 
 
 def test_a_network_that_cannot_be_explained_says_why(

@@ -107,3 +107,47 @@ def test_the_inverse_error_is_that_of_the_inverse_and_of_invertible_networks_alo
     monkeypatch.setattr(model, "decode", diverge)
     assert inverse_error(model, images) == math.inf
     assert inverse_error(build_model("autoencoder", **small), images) is None
+
+
+def variational(count: int = 4) -> tuple[Network, Batch]:
+    torch.manual_seed(0)
+    model = build_model("autoencoder", classes=[], image_size=32, channels=2, widths=(4, 4), variational=True)
+    images = torch.randn(count, 2, 32, 32, generator=torch.Generator().manual_seed(0))
+    return model, Batch(images, torch.full((count,), -1), np.arange(count))
+
+
+def test_the_elbo_is_that_of_normal_distributions() -> None:
+    model, fields = variational()
+    assert select_objective(build_model("autoencoder", classes=[], image_size=32)) is OBJECTIVES["reconstruct"]
+    objective = select_objective(model)
+    assert objective is OBJECTIVES["variational"]
+    model.train()
+    torch.manual_seed(1)
+    found = objective.compute_losses(model, fields, 1.0)
+    torch.manual_seed(1)
+    mean, log_variance = model.encode_distribution(fields.images)  # type: ignore[operator]
+    posterior = torch.distributions.Normal(mean, (log_variance / 2).exp())
+    decoded = model.decode(mean + torch.randn_like(mean) * posterior.scale)  # type: ignore[operator]
+    size = fields.images[0].numel()
+    kl = torch.distributions.kl_divergence(posterior, torch.distributions.Normal(0.0, 1.0)).flatten(1).sum(1) / size
+    likelihood = torch.distributions.Normal(decoded, 1.0).log_prob(fields.images).flatten(1).mean(1)
+    torch.testing.assert_close(found.extra_measures["kl_nats"], kl, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(found.extra_measures["reconstruction_nats"], -likelihood, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.extra_measures["elbo"], likelihood - kl, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.losses, -found.extra_measures["elbo"])
+    torch.manual_seed(1)
+    weighed = objective.compute_losses(model, fields, 10.0)
+    torch.testing.assert_close(weighed.losses - found.losses, 9 * kl, rtol=1e-3, atol=1e-5)
+
+
+def test_validation_of_a_variational_network_does_not_vary_by_chance() -> None:
+    model, fields = variational()
+    model.eval()
+    first = predict(model, [fields])
+    assert first.values[:, 0].tolist() == predict(model, [fields]).values[:, 0].tolist()
+    errors = (model(fields.images) - fields.images).square().flatten(1).mean(1)
+    np.testing.assert_allclose(first.values[:, 0], errors.detach().numpy(), rtol=1e-5)
+    scores = OBJECTIVES["variational"].scores(first, ["P/A01"] * 4, ())
+    assert scores["mse"] == pytest.approx(float(errors.detach().mean()), rel=1e-5)
+    assert scores["elbo"] == pytest.approx(-scores["reconstruction_nats"] - scores["kl_nats"], rel=1e-5)
+    assert scores["loss"] == pytest.approx(-scores["elbo"], rel=1e-5)
