@@ -1,4 +1,4 @@
-"""Ordinary pictures in class folders, whose names contain no plate."""
+"""Ordinary pictures, mostly in class folders, whose names contain no plate."""
 
 import hashlib
 import os
@@ -37,7 +37,7 @@ class Pictures:
 
 
 def find_pictures(root: Path) -> Pictures:
-    """Read a folder as ``[train|val|test/]class/.../picture``.
+    """Read a folder as ``[train|val|test/]class/.../picture``, or pictures of no class where no folder names one.
 
     Each picture is a well of its own, so that a split deals out pictures. The
     wells have no meaning beyond that: they are given out in an order that follows
@@ -50,22 +50,25 @@ def find_pictures(root: Path) -> Pictures:
         root: The data folder.
 
     Raises:
-        LeighError: No picture lies in the folder of a class.
+        LeighError: There is no picture.
     """
     listing, start = list_images(root), os.path.abspath(root)
     left_out, records = dict(listing.refused), []
     for folder, name in listing.images:
         split, condition = _place(os.path.relpath(folder, start))
-        if condition is None:
-            left_out[Path(folder, name)] = "it lies in no folder of a class"
-            continue
         records.append({Metadata.CONDITION: condition, Metadata.SPLIT: split, "folder": folder, "name": name})
     if not records:
         raise LeighError(
-            f"{escape_unprintable(root)} holds no pictures in class folders; "
-            "put the pictures of each class into a folder named after the class."
+            f"{escape_unprintable(root)} holds no pictures; put the pictures of each class into a folder named after "
+            "the class, or those of no class into this one."
         )
-    return Pictures(_table(pd.DataFrame.from_records(records), Path(start)), left_out)
+    found = pd.DataFrame.from_records(records)
+    outside = found[Metadata.CONDITION].isna()
+    if not outside.all():
+        for folder, name in found.loc[outside, ["folder", "name"]].itertuples(index=False):
+            left_out[Path(folder, name)] = "it lies in no folder of a class"
+        found = found[~outside].reset_index(drop=True)
+    return Pictures(_table(found, Path(start)), left_out)
 
 
 def _place(relative: str) -> tuple[str | None, str | None]:

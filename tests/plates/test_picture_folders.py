@@ -64,6 +64,15 @@ def test_folders_of_parts_are_the_split_and_deeper_folders_belong_to_the_class(t
     )
 
 
+def test_pictures_of_which_no_folder_names_a_class_have_none(tmp_path: Path) -> None:
+    for name in ("1.jpg", "2.jpg", "3.jpg"):
+        (tmp_path / name).write_bytes(b"")
+    found = find_images(tmp_path, preset="pictures")
+    assert found.unmatched == []
+    assert found.table["Metadata_Condition"].isna().all()
+    assert set(assign_split(found.table, needs_labels=False)) == {"train", "val", "test"}
+
+
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])
 def test_a_table_keeps_that_these_are_pictures(tmp_path: Path, suffix: str) -> None:
     table = find_pictures(pictures(tmp_path / "p")).table
@@ -74,8 +83,7 @@ def test_a_table_keeps_that_these_are_pictures(tmp_path: Path, suffix: str) -> N
 
 
 def test_what_cannot_be_is_said(tmp_path: Path) -> None:
-    (tmp_path / "1.jpg").write_bytes(b"")
-    with pytest.raises(LeighError, match="put the pictures of each class into a folder"):
+    with pytest.raises(LeighError, match="holds no pictures; put the pictures of each class into a folder"):
         find_images(tmp_path, preset="pictures")
     with pytest.raises(LeighError, match="have no plate position; omit it"):
         find_images(tmp_path, tmp_path / "map.csv", preset="pictures")
