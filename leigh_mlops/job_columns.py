@@ -44,6 +44,7 @@ class JobColumn:
     TRUST: Final = "trust"
     UNKNOWN_PLATE: Final = "unknown_plate"
     LATENT_DISTANCE: Final = "latent_distance"
+    RECONSTRUCTION_ERROR: Final = "reconstruction_mse"
     TARGET: Final = "counterfactual_target"
     NOTE: Final = "counterfactual_note"
     FIELDS: Final = "fields"

@@ -298,6 +298,7 @@ FACTS = {
     "display_limits": [[0.0, 1.0]] * 3,
     "region_thresholds": [1.0] * 3,
     "energy_limit": {"limit": -2.5, "fields": 3},
+    "error_limit": {"limit": 0.5, "fields": 3, "full_colour": 2.0},
 }
 
 
@@ -315,6 +316,9 @@ FACTS = {
         ("energy_limit", {"limit": float("nan")}),
         ("energy_limit", {}),
         ("energy_limit", 1.0),
+        ("error_limit", {"limit": 0.5, "full_colour": 0.0}),
+        ("error_limit", {"limit": float("inf"), "full_colour": 2.0}),
+        ("error_limit", {"limit": 0.5}),
     ],
 )
 def test_limits_that_are_none_are_refused(package: Path, name: str, lie: object) -> None:

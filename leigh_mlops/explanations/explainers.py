@@ -55,6 +55,7 @@ class ExplanationContext:
         integration_steps: Points on the path of integrated gradients.
         steps: Number of steps of an interpolation.
         towards: Scaled image (1, C, H, W) that interpolations lead to; None for a class's mean.
+        error_maps: Whether a reconstruction worse than those of almost all training fields gets a map of its errors.
     """
 
     target: Target = None
@@ -70,6 +71,7 @@ class ExplanationContext:
     integration_steps: int = 64
     steps: int = 8
     towards: Tensor | None = None
+    error_maps: bool = False
 
 
 def select_explainers(model: nn.Module, names: Sequence[str] | None = None) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from leigh_mlops.explanations.eval_mode import evaluating
 from leigh_mlops.explanations.explainers import ExplanationContext, select_explainers
 from leigh_mlops.explanations.field_batch import FieldBatch, FieldExplanation
 from leigh_mlops.explanations.latent_map import LatentMap
-from leigh_mlops.explanations.maps import MAP_METHODS
+from leigh_mlops.explanations.maps import ERROR_MAP, MAP_METHODS
 from leigh_mlops.explanations.reconstruction import reconstruction_columns
 from leigh_mlops.explanations.tasks import build_map_task
 from leigh_mlops.images import IntensityScale
@@ -143,11 +143,20 @@ def _add_reconstructions(batch: FieldBatch) -> None:
     with evaluating(package.model):
         decoded = require_capabilities(package.model, ("decode",), "reconstruction").decode(batch.latents)
     raw = batch.scale.invert(decoded.cpu().numpy())
-    errors = (decoded - batch.images).square().flatten(1).mean(dim=1)
+    squares = (decoded - batch.images).square()
+    errors, limit = squares.flatten(1).mean(dim=1), _error_limit(batch)
     columns = reconstruction_columns(batch.raw, raw, package.channels, batch.scale, package.arrays)
     for row, explanation in enumerate(batch.found):
         explanation.images["reconstruction"] = raw[row]
-        explanation.numbers |= {"reconstruction_mse": float(errors[row])} | columns[row]
+        explanation.numbers |= {JobColumn.RECONSTRUCTION_ERROR: float(errors[row])} | columns[row]
+        if limit is not None and errors[row] > limit:
+            explanation.maps[ERROR_MAP] = squares[row].mean(dim=0).float().cpu().numpy()
+
+
+def _error_limit(batch: FieldBatch) -> float | None:
+    """Error above which a field gets a map of its errors; ``None`` where none does."""
+    known = batch.package.about.get("error_limit") if batch.context.error_maps else None
+    return None if known is None else float(known["limit"])
 
 
 def _add_interpolations(batch: FieldBatch) -> None:

@@ -12,8 +12,10 @@ from leigh_mlops.explanations.attribution.prediction_difference import predictio
 from leigh_mlops.explanations.explainers import ExplanationContext
 from leigh_mlops.explanations.occlusion.exact import occlusion, occlusion_with_budget
 
-__all__ = ["MAP_METHODS", "MAP_UNITS", "MapTask", "MapResult", "map_names", "map_unit"]
+__all__ = ["ERROR_MAP", "MAP_METHODS", "MAP_UNITS", "MapTask", "MapResult", "map_names", "map_unit"]
 
+ERROR_MAP = "error_map"
+"""Name of the map of the squared errors of a reconstruction, mean of the channels."""
 _IMAGES_AT_ONCE = 4
 """Gradients keep every activation of the network."""
 
@@ -148,6 +150,7 @@ MAP_UNITS = {
     "prediction_difference": "nats of log-odds",
     "occlusion": "logits",
     "counterfactual": "nats of log-odds per pixel",
+    ERROR_MAP: "squared normalised intensity",
 }
 """Units of maps; see `map_unit`."""
 

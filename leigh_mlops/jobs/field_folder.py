@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import NETWORK, FieldExplanation, MaskCurve
+from leigh_mlops.explanations.maps import ERROR_MAP
 from leigh_mlops.images import read_image
 from leigh_mlops.job_columns import JobColumn
 from leigh_mlops.jobs.colour_limits import select_colour_limit, smooth_map
@@ -36,7 +37,9 @@ class FieldFolder:
     def __init__(
         self, out: Path, name: str, package: ModelPackage, colour_limits: Mapping[str, float] | None = None
     ) -> None:
-        self.out, self.name, self.package, self.colour_limits = out, name, package, colour_limits or {}
+        self.out, self.name, self.package = out, name, package
+        known = package.about.get("error_limit")
+        self.colour_limits = ({ERROR_MAP: known["full_colour"]} if known else {}) | dict(colour_limits or {})
         self._path = out / "images" / name
 
     def write_counterfactual(self, kind: str, acquired: Floats) -> Floats:

@@ -91,4 +91,5 @@ def build_context(
         occlusion_budget=options.occlusion_budget,
         towards=towards,
         references=references,
+        error_maps=True,
     )

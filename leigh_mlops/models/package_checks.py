@@ -35,7 +35,7 @@ def largest_arrays_mib(spec: ModelSpec, weights_mib: int) -> int:
 
 
 def check_facts(folder: Path, spec: ModelSpec, scale: dict[str, Any], about: dict[str, Any]) -> None:
-    """Refuse a scale, or limits of display and energy, that are no finite numbers for the network's channels.
+    """Refuse a scale, or limits of display, energy and error, that are no finite numbers for the network's channels.
 
     Facts that a package of an earlier version lacks are not required.
 
@@ -107,6 +107,11 @@ _FACTS: dict[str, Callable[[Any, int], bool]] = {
     "display_limits": _are_limits,
     "region_thresholds": lambda values, channels: _are_finite(values, (channels,)),
     "field_um": _is_width,
+    "error_limit": lambda values, _: (
+        isinstance(values, dict)
+        and _are_finite([values.get("limit"), values.get("full_colour")], (2,))
+        and values["full_colour"] > 0
+    ),
     "energy_limit": lambda values, _: isinstance(values, dict) and _are_finite(values.get("limit"), ()),
 }
 """Check of a fact of a package by its name, given the number of channels."""

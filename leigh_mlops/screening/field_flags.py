@@ -39,11 +39,11 @@ __all__ = [
 
 _FLAW_NAMES = {"defocus": "out_of_focus", "empty": "empty", "saturation": "saturated"}
 _STAIN_ORDER, OTHER_PLATE, _FAR = "stain order", "other plate", "far from training"
-_ENERGY = "unusual energy"
+_ENERGY, _ERROR = "unusual energy", "badly reconstructed"
 FLAGGED = "flagged"
 """Reason of a status: the field has a flag."""
 
-TRUST_FLAGS = (*_FLAW_NAMES, _STAIN_ORDER, OTHER_PLATE, _FAR, _ENERGY)
+TRUST_FLAGS = (*_FLAW_NAMES, _STAIN_ORDER, OTHER_PLATE, _FAR, _ENERGY, _ERROR)
 """Flags of a field and, ``other plate``, of its plate."""
 
 OWN_FLAGS = [name for name in TRUST_FLAGS if name != OTHER_PLATE]
@@ -101,6 +101,7 @@ def trust_flags(fields: pd.DataFrame, package: ModelPackage) -> pd.DataFrame:
     - other plate: the model has seen no field of the plate, by its pixels.
     - far from training: the latent distance is above that of 99 % of the training fields.
     - unusual energy: the energy is above that of 99 % of the validation fields.
+    - badly reconstructed: the error of the reconstruction is above that of 99 % of the training fields.
     """
     flags = pd.DataFrame(False, index=fields.index, columns=pd.Index(TRUST_FLAGS))
     if fields.empty:
@@ -116,6 +117,8 @@ def trust_flags(fields: pd.DataFrame, package: ModelPackage) -> pd.DataFrame:
         flags[_FAR] = fields[JobColumn.LATENT_DISTANCE] > known.limit(OUTLIER_QUANTILE)
     if JobColumn.ENERGY in fields and "energy_limit" in package.about:
         flags[_ENERGY] = fields[JobColumn.ENERGY] > package.about["energy_limit"]["limit"]
+    if JobColumn.RECONSTRUCTION_ERROR in fields and "error_limit" in package.about:
+        flags[_ERROR] = fields[JobColumn.RECONSTRUCTION_ERROR] > package.about["error_limit"]["limit"]
     return flags
 
 

@@ -167,6 +167,8 @@ def screen(
     trusted = downgrade_flagged(fields, flags).assign(**{JobColumn.TRUST: _join_flags(flags[OWN_FLAGS])})
     trusted[JobColumn.UNKNOWN_PLATE] = flags[OTHER_PLATE]
     wells, calibration = well_table(fields, classes, out), package.about.get("calibration")
+    if not fields.empty and package.model.task != "classify":
+        wells[JobColumn.FLAGGED] = _flagged_shares(fields, flags, wells)
     if fields.empty or package.model.task != "classify":
         hits = misclassified_wells(wells, () if package.model.task == "cluster" else classes)
         return Screen(trusted, wells, hits, calibration=calibration, flags=count_flags(flags))

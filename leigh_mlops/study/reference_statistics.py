@@ -22,6 +22,7 @@ __all__ = [
     "calibration_arrays",
     "channel_measures",
     "energy_limit",
+    "error_limit",
     "reliability_facts",
     "validation_logits",
 ]
@@ -29,11 +30,15 @@ __all__ = [
 ENERGY_QUANTILE = 0.99
 """Quantile of the energies of validation fields above which a field's energy is unusual."""
 
+ERROR_QUANTILE = 0.99
+"""Quantile of the reconstruction errors of training fields above which a field's error is unusual."""
+
 MEASURES = ("intensity", "texture")
 """Measures of each channel that identify its stain, each as its natural logarithm."""
 
 _BATCH = 16
 _MAX_MEASURED_FIELDS = 256  # training fields are enough to describe a stain
+_FULL_COLOUR_PERCENTILE = 99.5
 _LOG_FLOOR = 1e-6
 
 Doubles = npt.NDArray[np.float64]
@@ -83,15 +88,39 @@ def energy_limit(logits: Doubles) -> dict[str, float | int]:
     return {"limit": float(np.quantile(energy, ENERGY_QUANTILE)), "fields": len(energy)}
 
 
+def error_limit(model: Network, scale: IntensityScale, data: PreparedData) -> dict[str, float | int]:
+    """The error of reconstruction that 99 % of the training fields do not exceed, in network units squared.
+
+    Returns:
+        ``limit``; ``fields``, the number of training fields; ``full_colour``, the error that 99.5 % of the pixels of
+        up to 256 of them do not exceed, for maps of errors.
+    """
+    device, errors, pixels = next(model.parameters()).device, [], []
+    rows = data.rows("train")
+    sampled = set(_spread(rows).tolist())
+    with evaluating(model):
+        for batch in data.batches_from_rows(rows, scale, _BATCH):
+            squares = (model(batch.images.to(device)) - batch.images.to(device)).square().mean(dim=1).cpu().numpy()
+            errors.append(squares.mean(axis=(1, 2), dtype=np.float64))
+            chosen = [place for place, row in enumerate(batch.rows.tolist()) if row in sampled]
+            pixels.append(squares[chosen].ravel())
+    full_colour = float(np.percentile(np.concatenate(pixels), _FULL_COLOUR_PERCENTILE))
+    limit = float(np.quantile(np.concatenate(errors), ERROR_QUANTILE))
+    return {"limit": limit, "fields": len(rows), "full_colour": full_colour or 1.0}
+
+
+def _spread(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Select at most 256 rows, evenly spaced."""
+    return rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _MAX_MEASURED_FIELDS)).astype(int))]
+
+
 def channel_measures(data: PreparedData) -> tuple[list[str], npt.NDArray[np.float64]]:
     """Names of C channels, and log intensity and log texture of up to 256 training fields, shape (M, C, 2).
 
     Intensities are as acquired, like those of a job. Channels that combine others are not among them, and
     a field in which a channel is black is left out.
     """
-    rows = data.rows("train")
-    chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _MAX_MEASURED_FIELDS)).astype(int))]
-    acquired = replace(data.cache, adjust=None).raw(chosen)
+    acquired = replace(data.cache, adjust=None).raw(_spread(data.rows("train")))
     # Areas need thresholds; intensity and texture do not.
     fields = [region_features(raw, data.channels, [0.0] * len(data.channels)) for raw in acquired]
     names = [name for name in data.channels if f"intensity_{name}" in fields[0]]
@@ -103,10 +132,15 @@ def channel_measures(data: PreparedData) -> tuple[list[str], npt.NDArray[np.floa
 def reliability_facts(
     model: Network, scale: IntensityScale, data: PreparedData, controls: ControlFields | None = None
 ) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
-    """Facts and arrays for a package: calibration and energy of classifiers, and measures of each channel."""
+    """Facts and arrays for a package.
+
+    They are calibration and energy of a classifier, or else the limit of errors, and measures of each channel.
+    """
     names, measures = channel_measures(data)
     about: dict[str, Any] = {"measured_channels": names}
     arrays: dict[str, npt.NDArray[Any]] = {"channel_measures": measures}
+    if model.task == "reconstruct":
+        about["error_limit"] = error_limit(model, scale, data)
     if model.task == "classify":
         rows, logits = validation_logits(model, scale, data, controls)
         if len(rows) and np.isfinite(logits).all():

@@ -15,6 +15,7 @@ from leigh_mlops.explanations import (
 )
 from leigh_mlops.explanations.counterfactuals.generation import compute_counterfactuals
 from leigh_mlops.explanations.field_explanations import METHODS
+from leigh_mlops.explanations.maps import ERROR_MAP
 from leigh_mlops.images import IntensityScale
 from leigh_mlops.models import InverseError, ModelPackage
 from tests.explanations.tiny import pictures, tiny_resnext
@@ -141,6 +142,21 @@ def test_a_reconstruction_and_its_error(coder, images):
     coder.encode = lambda images: 2 * latent(images)
     (found,) = explain_fields(package, raw[:1], ["reconstruction"])
     assert found.numbers["reconstruction_mse"] == pytest.approx(float(images[0].square().mean()), rel=1e-4)
+
+
+def test_a_reconstruction_beyond_the_limit_of_its_package_gets_a_map_of_errors(coder, images):
+    package, raw = package_of(coder, images), raw_of(images[:1])
+    latent = coder.encode
+    coder.encode = lambda images: 2 * latent(images)
+    given = ExplanationContext(error_maps=True)
+    error = float(images[0].square().mean())
+    for limit, drawn in ((None, False), (2 * error, False), (error / 2, True)):
+        package.about = {} if limit is None else {"error_limit": {"limit": limit, "full_colour": 1.0}}
+        (found,) = explain_fields(package, raw, ["reconstruction"], given)
+        assert (ERROR_MAP in found.maps) == drawn
+    np.testing.assert_allclose(found.maps[ERROR_MAP], images[0].float().square().mean(dim=0), rtol=1e-3, atol=1e-5)
+    (plain,) = explain_fields(package, raw, ["reconstruction"])
+    assert not plain.maps
 
 
 def test_a_second_class_without_means_is_passed_over(flow_of_three, images):

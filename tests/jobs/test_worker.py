@@ -26,6 +26,7 @@ from leigh_mlops.explanations.counterfactuals.decoding import DecodedImages
 from leigh_mlops.jobs import field_folder as folder_module
 from leigh_mlops.jobs import worker as worker_module
 from leigh_mlops.jobs.options import ExplainOptions, resolve_options
+from leigh_mlops.jobs.reporting.captions import describe_map
 from leigh_mlops.jobs.worker import FieldWorker, WorkOrder, fit_batch_size
 from leigh_mlops.models import InverseError, build_model, save_package
 from leigh_mlops.report.image_files import read_tiff16
@@ -401,3 +402,25 @@ def test_one_heatmap_of_each_field_is_kept_small(worker: FieldWorker) -> None:
     (record,) = worker.explain([0])
     assert record["map"]["method"] == "integrated_gradients"
     assert np.shape(record["map"]["values"]) == (16, 16)
+
+
+def test_a_badly_reconstructed_field_is_saved_with_the_map_of_its_errors(tmp_path: Path) -> None:
+    data = prepared(write_class_folders(tmp_path / "plate"), cache=tmp_path / "cache")
+    torch.manual_seed(0)
+    model = build_model("autoencoder", classes=data.classes, image_size=32, channels=3, widths=(4, 4)).eval()
+    package = make_package(model, data.scale("linear"), data, None, {}, references={})
+    data.table.to_parquet(tmp_path / "table.parquet")
+    records = {}
+    for name, limit in (("usual", 1e6), ("unusual", 0.0)):
+        package.about["error_limit"] |= {"limit": limit}
+        save_package(package, tmp_path / name)
+        out = tmp_path / f"out-{name}"
+        order = WorkOrder(str(tmp_path / name), str(tmp_path / "table.parquet"), str(out), ("reconstruction",))
+        (records[name],) = FieldWorker(order).explain([0])
+    assert "error_map" not in records["usual"]["pictures"]
+    assert (out / records["unusual"]["pictures"]["error_map"]).is_file()
+    numbers = records["unusual"]["numbers"]
+    assert numbers["error_map_full_colour"] == package.about["error_limit"]["full_colour"]
+    titled = describe_map("error_map", numbers)
+    assert titled is not None
+    assert titled[0] == "Error of the reconstruction"

@@ -213,3 +213,11 @@ def test_intensities_alone_are_no_textures_and_count_their_own_wells(package: Mo
     bright.loc[:3, "image_intensity_DAPI"] = np.nan
     found = confound_table(bright, everything, package)
     assert (found["intensity"]["wells"], found["position"]["wells"]) == (38, 40)
+
+
+def test_badly_reconstructed_fields_need_the_package_s_limit(package: ModelPackage) -> None:
+    table = fields().assign(reconstruction_mse=0.1)
+    table.loc[2, "reconstruction_mse"] = 0.6
+    assert flagged(table, package) == {}
+    package.about["error_limit"] = {"limit": 0.5, "fields": 100, "full_colour": 2.0}
+    assert flagged(table, package) == {"badly reconstructed": [2]}

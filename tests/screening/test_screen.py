@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.jobs.reporting.plate_metrics import plate_metrics
 from leigh_mlops.models import ModelPackage, build_model
 from leigh_mlops.scores import z_prime
 from leigh_mlops.scores.dose_response import FitProblem
@@ -277,6 +278,12 @@ def test_a_job_without_fields_or_classes_has_no_screen(package: ModelPackage) ->
     assert len(found.wells) == 96
     assert found.hits.empty
     assert found.plates.empty
+    assert not found.wells["flagged"].any()
+    limit = {"error_limit": {"limit": 1.0, "fields": 100, "full_colour": 4.0}}
+    errors = np.where(fields["Metadata_Well"] == "A01", 2.0, 0.1)
+    found = screen(fields.assign(reconstruction_mse=errors), ModelPackage(model, ("DAPI", "TMRM"), {}, about=limit))
+    assert found.wells.loc[found.wells["flagged"] > 0, "Metadata_Well"].tolist() == ["A01"]
+    assert plate_metrics({str(name): found.wells[name].tolist() for name in found.wells}, [])[-1].high == 2
 
 
 def test_what_does_not_exist_is_refused_beforehand() -> None:

@@ -7,7 +7,7 @@ import torch
 from scipy.special import log_softmax, logsumexp
 
 from leigh_mlops.images import region_features
-from leigh_mlops.models import build_model, load_package, save_package
+from leigh_mlops.models import Network, build_model, load_package, save_package
 from leigh_mlops.scores import aggregate_wells
 from leigh_mlops.scores.calibration import fit_temperature
 from leigh_mlops.study.baselines import fit_baselines
@@ -15,6 +15,7 @@ from leigh_mlops.study.model_selection import make_package
 from leigh_mlops.study.reference_statistics import (
     channel_measures,
     energy_limit,
+    error_limit,
     measure_calibration,
     reliability_facts,
     validation_logits,
@@ -71,10 +72,10 @@ def test_the_test_part_takes_no_part(data: PreparedData) -> None:
         np.testing.assert_array_equal(arrays[name], same[name])
 
 
-def test_an_autoencoder_has_stains_alone(data: PreparedData) -> None:
+def test_an_autoencoder_has_stains_and_errors_alone(data: PreparedData) -> None:
     model = build_model("autoencoder", classes=data.classes, image_size=32, channels=3, widths=(4, 4)).eval()
     facts, arrays = reliability_facts(model, data.scale("linear"), data)
-    assert set(facts) == {"measured_channels"}
+    assert set(facts) == {"measured_channels", "error_limit"}
     assert set(arrays) == {"channel_measures"}
 
 
@@ -101,3 +102,24 @@ def test_stains_are_measured_as_acquired(data: PreparedData) -> None:
     np.testing.assert_allclose(measured[0], np.log(expected), rtol=1e-6)
     brighter = replace(data, cache=replace(data.cache, adjust=np.tile([5.0, 2.0], (len(data.table), 3, 1))))
     np.testing.assert_array_equal(channel_measures(brighter)[1], measured)
+
+
+def test_the_limit_of_errors_is_that_of_training_fields(data: PreparedData, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = build_model("autoencoder", classes=data.classes, image_size=32, channels=3, widths=(4, 4)).eval()
+    scale, rows = data.scale("linear"), data.rows("train")
+    save_package(make_package(model, scale, data, None, {}, references={}), tmp_path)
+    known = load_package(tmp_path).about["error_limit"]
+    images = torch.cat([batch.images for batch in data.batches_from_rows(rows, scale, 64)])
+    with torch.no_grad():
+        squares = (model(images) - images).square().mean(dim=1).numpy()
+    errors = squares.mean(axis=(1, 2))
+    assert known["fields"] == len(rows)
+    assert known["limit"] == pytest.approx(float(np.quantile(errors, 0.99)), rel=1e-4)
+    assert known["full_colour"] == pytest.approx(float(np.percentile(squares, 99.5)), rel=1e-3)
+    assert error_limit(model, scale, data) == known
+    assert "error_limit" not in reliability_facts(model_of(data), scale, data)[0]
+
+
+def model_of(data: PreparedData) -> Network:
+    return build_model("iresnet", classes=data.classes, image_size=32, channels=3, blocks=(1, 1), widths=(8, 8)).eval()

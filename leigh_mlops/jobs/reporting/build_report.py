@@ -28,7 +28,7 @@ __all__ = ["Findings", "build_report"]
 _ESSENTIAL_COLUMNS = [
     Metadata.PLATE, Metadata.WELL, Metadata.CONDITION, Metadata.CONTROL, JobColumn.PREDICTED, JobColumn.SET,
     JobColumn.SCORE, JobColumn.RESCUE, JobColumn.RESCUE_INTERVAL, JobColumn.ROBUST_Z, JobColumn.CELL_SHARE,
-    JobColumn.OFF_AXIS, JobColumn.FIELDS, JobColumn.FLAGGED,
+    JobColumn.OFF_AXIS, JobColumn.RECONSTRUCTION_ERROR, JobColumn.FIELDS, JobColumn.FLAGGED,
 ]  # fmt: skip
 _HIDDEN_COLUMNS = {
     Metadata.ROW,
@@ -200,7 +200,7 @@ def _model(package: ModelPackage, job: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "model": job["model"],
         "family": package.model.spec.family,
-        "classes": ", ".join(package.model.spec.classes),
+        "classes": ", ".join(package.model.spec.classes) or "none",
         "channels": ", ".join(package.channels),
         "trained on": f"data {package.about['data_fingerprint']}, split {package.about['split_fingerprint']}",
         "software": ", ".join(f"{name} {number}" for name, number in package.about["versions"].items()),

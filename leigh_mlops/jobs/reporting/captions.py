@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from leigh_mlops.explanations import COUNTERFACTUAL_KINDS, map_unit
+from leigh_mlops.explanations.maps import ERROR_MAP
 from leigh_mlops.job_columns import (
     COUNTERFACTUAL,
     INTERPOLATION,
@@ -54,6 +55,10 @@ _METHODS = {
     "prediction_difference": (
         "Prediction difference",
         "how much the score of {target} falls (red) or rises (blue) when a patch is replaced by that of other fields",
+    ),
+    ERROR_MAP: (
+        "Error of the reconstruction",
+        "where the reconstruction differs from the image (red), more than in 99 % of the training fields",
     ),
 }
 """Title of each method and the meaning of its map."""

@@ -84,6 +84,13 @@ def plate_metrics(
         PlateMetric(
             JobColumn.LATENT_DISTANCE, "Distance from training images", "how unlike these the well looks", 0, far
         ),
+        PlateMetric(
+            JobColumn.RECONSTRUCTION_ERROR,
+            "Error of the reconstruction",
+            "mean squared error in the model's units, median of the well's fields",
+            0,
+            _upper_limit(wells, JobColumn.RECONSTRUCTION_ERROR),
+        ),
     ]
     return [metric for metric in metrics if not all(map(is_missing, wells.get(metric.column, ())))]
 
