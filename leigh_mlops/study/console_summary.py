@@ -46,7 +46,7 @@ def print_baseline(console: Console, references: Mapping[str, Mapping[str, float
     if not references:
         console.print(
             "Without two classes, the baselines of classifiers and the tests of position, plate and background are "
-            "left out; reconstructions are compared with principal components."
+            "left out."
         )
         return
     for sentence in confound_sentences(confounds):
