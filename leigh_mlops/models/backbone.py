@@ -1,17 +1,18 @@
-"""Any published classifier as a backbone: its trunk, and a linear layer for the classes of the plate."""
+"""Any published classifier as a backbone: its trunk, and a head for the classes of the plate."""
 
 from typing import cast
 
 from torch import Tensor, nn
 
 from leigh_mlops.models.bounds import check_choice
-from leigh_mlops.models.contract import ModelSpec, Network
-from leigh_mlops.models.trunk import build_trunk
+from leigh_mlops.models.contract import Learner, ModelSpec, Network
+from leigh_mlops.models.learner_head import LEARNERS, build_learner
+from leigh_mlops.models.trunk import build_trunk, find_stem
 from leigh_mlops.models.trunk_layout import trunk_layout
 
 __all__ = ["Backbone"]
 
-HEADS = ("linear", "published")
+HEADS = ("linear", "published", *LEARNERS)
 
 
 class Backbone(Network):
@@ -23,7 +24,8 @@ class Backbone(Network):
         spec: Specification of the network.
         backbone: Name in torchvision's registry of classifiers, or ``timm:NAME``.
         head: ``linear``: features are the means over the last map; ``published``: the hidden layers and the dropout
-            of the published head come between the two.
+            of the published head come between the two; ``logistic``, ``svm`` or ``forest``: a learner of
+            scikit-learn on these means, the trunk stays as it is.
     """
 
     task = "classify"
@@ -33,7 +35,13 @@ class Backbone(Network):
         hidden = check_choice("head", head, HEADS) == "published"
         self._layout = trunk_layout(str(backbone), spec.channels, spec.image_size, hidden)
         self.features = build_trunk(str(backbone), channels=spec.channels, image_size=spec.image_size, hidden=hidden)
-        self.head = nn.Linear(self._layout.width, len(spec.classes))
+        width, classes = self._layout.width, len(spec.classes)
+        self.head = build_learner(head, width, classes) if head in LEARNERS else nn.Linear(width, classes)
+
+    @property
+    def stem(self) -> str:
+        """Name of the kernels of the first convolution."""
+        return f"features.{find_stem(self.features)}.weight"
 
     def stages(self) -> list[list[nn.Module]]:
         """Parts of the trunk by resolution, hidden layers of the head if there are any, and the linear layer."""
@@ -44,6 +52,10 @@ class Backbone(Network):
         """Module whose output is the last feature map (N, F, h, w); ``None`` where the trunk has none."""
         name = self._layout.last_map
         return None if name is None else self.features.get_submodule(name)
+
+    def learner(self) -> Learner | None:
+        """Head where it is one of scikit-learn's."""
+        return None if isinstance(self.head, nn.Linear) else self.head
 
     def encode(self, images: Tensor) -> Tensor:
         """Features (N, D) before the linear layer, pooled over the image."""

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor, nn
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.models.bounds import check_integer
 
-__all__ = ["ModelSpec", "Network", "has_capability"]
+__all__ = ["Learner", "ModelSpec", "Network", "has_capability"]
 
 _CAPABILITIES = ("encode", "decode", "classify")
 _MAX_SIDE_PX = 16384
@@ -69,6 +71,15 @@ class ModelSpec:
         return cls(**chosen | {"classes": tuple(values["classes"])})
 
 
+class Learner(Protocol):
+    """Head that is fitted to features, not trained by gradients."""
+
+    def fit(
+        self, features: npt.NDArray[np.float64], labels: npt.NDArray[np.int64], *, seed: int, balanced: bool = False
+    ) -> None:
+        """Fit the head to features (N, D) and class indices (N,), with equal weight of each class if ``balanced``."""
+
+
 class Network(nn.Module):
     """Base class of all families: maps scaled images (N, C, H, W) to the output of the task.
 
@@ -99,6 +110,11 @@ class Network(nn.Module):
         """Latents (N, ...) of scaled images (N, C, H, W)."""
         raise NotImplementedError
 
+    @property
+    def stem(self) -> str | None:
+        """Name of the first kernels (F, C, h, w), which published weights have for three colours; often ``None``."""
+        return None
+
     def stages(self) -> list[list[nn.Module]]:
         """Groups of modules in the order from image to output; the last is the head.
 
@@ -109,6 +125,10 @@ class Network(nn.Module):
     def last_map(self) -> nn.Module | None:
         """Module whose output is the last feature map (N, F, h, w); ``None`` where there is none."""
         return self.stages()[-2][-1]
+
+    def learner(self) -> Learner | None:
+        """Head that is fitted to the features of the rest, which then stays as it is; ``None`` for most networks."""
+        return None
 
     def certificate(self) -> dict[str, Any]:
         """Certified properties of the weights, in plain JSON, for ``model.json``; empty for most families."""

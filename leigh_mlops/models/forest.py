@@ -89,11 +89,23 @@ class Forest:
         return asdict(self)
 
 
-def fit_forest(features: npt.NDArray[np.float64], labels: npt.NDArray[np.int64], seed: int) -> Forest:
-    """Fit 100 trees with at least 2 samples per leaf; the S classes are the sorted labels."""
+def fit_forest(
+    features: npt.NDArray[np.float64],
+    labels: npt.NDArray[np.int64],
+    seed: int,
+    **options: Any,  # noqa: ANN401
+) -> Forest:
+    """Fit 100 trees with at least 2 samples per leaf; the S classes are the sorted labels.
+
+    Args:
+        features: Shape (N, F).
+        labels: Shape (N,).
+        seed: Seed of the trees.
+        **options: Further keywords of scikit-learn's ``RandomForestClassifier``.
+    """
     from sklearn.ensemble import RandomForestClassifier
 
-    fitted = RandomForestClassifier(_TREES, min_samples_leaf=2, random_state=seed).fit(features, labels)
+    fitted = RandomForestClassifier(_TREES, min_samples_leaf=2, random_state=seed, **options).fit(features, labels)
     return _from_sklearn(fitted)
 
 

@@ -1,24 +1,18 @@
 """ResNeXt: a classifier, by default ResNeXt-50 32x4d."""
 
-import pickle
-import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from http.client import HTTPException
-from pathlib import Path
+from collections.abc import Sequence
 from typing import cast
 
-import torch
 from torch import Tensor, nn
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.models.bounds import check_integer, check_integers, check_number
 from leigh_mlops.models.contract import ModelSpec, Network
 from leigh_mlops.models.head import classifier_head
+from leigh_mlops.models.published_weights import fetch_torchvision_weights
 
-__all__ = ["ResNeXt", "fetch_imagenet_weights", "load_imagenet_weights"]
+__all__ = ["ResNeXt", "fetch_resnext_weights"]
 
-_SILENCE_S = 20.0
 _PUBLISHED = {"layers": [3, 4, 6, 3], "groups": 32, "width_per_group": 4}
 
 
@@ -63,6 +57,11 @@ class ResNeXt(Network):
         self.features.fc = nn.Identity()
         self.head = classifier_head(count, len(spec.classes), check_number("dropout", dropout, 0, 1))
 
+    @property
+    def stem(self) -> str:
+        """Name of the kernels of the first convolution."""
+        return "features.conv1.weight"
+
     def stages(self) -> list[list[nn.Module]]:
         """The stem, the four stages of blocks, and the head."""
         trunk = self.features
@@ -82,28 +81,8 @@ class ResNeXt(Network):
         return self.classify(self.encode(images))
 
 
-def load_imagenet_weights(model: Network) -> None:
-    """Give a ResNeXt the weights that torchvision learned on ImageNet; the head stays as it is.
-
-    Two channels are taken as red and green, and the published work's third channel,
-    their combination, as blue: here the mean of the two, which is folded into the
-    first kernels exactly, without an image of three channels. Any other number of
-    channels gets the mean of the first kernels over red, green and blue, times 3 / C.
-    In all cases the output for a grey image stays the same.
-
-    Args:
-        model: A ``resnext`` of the published layers, groups and width; changed in place.
-
-    Raises:
-        LeighError: The model is another, or the weights could not be fetched.
-    """
-    state = {name: tensor for name, tensor in fetch_imagenet_weights(model).items() if not name.startswith("fc.")}
-    state["conv1.weight"] = _adapt_stem(state["conv1.weight"], model.spec.channels)
-    cast(ResNeXt, model).features.load_state_dict(state)
-
-
-def fetch_imagenet_weights(model: Network) -> dict[str, Tensor]:
-    """Return torchvision's ImageNet weights for a model, from PyTorch's cache or the internet.
+def fetch_resnext_weights(model: Network) -> dict[str, Tensor]:
+    """Return torchvision's ImageNet weights for a ResNeXt, from PyTorch's cache or the internet.
 
     Raises:
         LeighError: The model is not of the published layers, groups and width, or the weights could not be fetched.
@@ -118,37 +97,7 @@ def fetch_imagenet_weights(model: Network) -> dict[str, Tensor]:
     return _fetch()
 
 
-def _adapt_stem(kernels: Tensor, channels: int) -> Tensor:
-    """Convert first kernels (64, 3, 7, 7) to (64, channels, 7, 7)."""
-    if channels == 3:
-        return kernels
-    if channels == 2:
-        return kernels[:, :2] + kernels[:, 2:] / 2
-    return (kernels.mean(dim=1, keepdim=True) * (3 / channels)).repeat(1, channels, 1, 1)
-
-
 def _fetch() -> dict[str, Tensor]:
     from torchvision.models import ResNeXt50_32X4D_Weights
 
-    weights = ResNeXt50_32X4D_Weights.IMAGENET1K_V2
-    try:
-        with _socket_timeout(_SILENCE_S):
-            state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
-    except (OSError, RuntimeError, EOFError, HTTPException, pickle.UnpicklingError) as error:
-        checkpoints = Path(torch.hub.get_dir()) / "checkpoints"
-        raise LeighError(
-            f"The ImageNet weights could not be fetched ({error}); connect to the internet once, or put"
-            f" {Path(weights.url).name} into {checkpoints}, or train with --init FILE.safetensors or --init random."
-        ) from None
-    return cast(dict[str, Tensor], state)
-
-
-@contextmanager
-def _socket_timeout(seconds: float) -> Iterator[None]:
-    """End connections within the context that stay silent, for which PyTorch's download would wait without end."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
+    return fetch_torchvision_weights(ResNeXt50_32X4D_Weights.IMAGENET1K_V2)

@@ -10,7 +10,7 @@ from torch import nn
 
 from leigh_mlops.errors import LeighError
 
-__all__ = ["TIMM", "build_trunk", "find_stem", "replace_module"]
+__all__ = ["TIMM", "build_trunk", "find_stem", "replace_module", "require_timm"]
 
 TIMM = "timm:"
 """Prefix of the names of networks of timm."""
@@ -102,7 +102,12 @@ def _widths_with_values() -> Iterator[None]:
         BlockParams.from_init_params = compute
 
 
-def _build_timm(name: str, channels: int, image_size: int) -> nn.Module:
+def require_timm(name: str) -> Any:  # noqa: ANN401
+    """Return the module ``timm``, which knows a name.
+
+    Raises:
+        LeighError: It is not installed, or does not know the name.
+    """
     if find_spec("timm") is None:
         raise LeighError(
             f"backbone is {TIMM}{name}, and timm is not installed; install leigh_mlops[timm], or choose a network of "
@@ -113,11 +118,16 @@ def _build_timm(name: str, channels: int, image_size: int) -> nn.Module:
     # Anything but a name of the registry, such as hf-hub:…, might be fetched from elsewhere.
     if not name.replace("_", "").replace(".", "").isalnum() or not timm.is_model(name):
         raise LeighError(f"backbone is {TIMM}{name}, which timm does not know; timm.list_models() lists its networks.")
+    return timm
+
+
+def _build_timm(name: str, channels: int, image_size: int) -> nn.Module:
+    create = require_timm(name).create_model
     options = {"pretrained": False, "num_classes": 0, "in_chans": channels}
     try:
-        return cast(nn.Module, timm.create_model(name, **options, img_size=image_size))
+        return cast(nn.Module, create(name, **options, img_size=image_size))
     except TypeError:  # most networks have no size
-        return cast(nn.Module, timm.create_model(name, **options))
+        return cast(nn.Module, create(name, **options))
 
 
 def _remove_head(name: str, trunk: nn.Module, hidden: bool) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from leigh_mlops.errors import LeighError
 from leigh_mlops.models.contract import ModelSpec, Network
 from leigh_mlops.models.families import build_from_spec
+from leigh_mlops.models.published_weights import adapt_stem
 from leigh_mlops.models.tensor_files import read_json, read_shapes, read_tensors, size_mib, write_json, write_tensors
 
 __all__ = ["DESCRIPTION", "InitialisationReport", "initialise", "load_model", "save_model", "save_with_metadata"]
@@ -70,7 +71,8 @@ def initialise(model: Network, source: Path) -> InitialisationReport:
     """Copy the weights that fit, by name and shape, from a saved model.
 
     The head is copied only where the source is a model's folder with the same
-    classes in the same order. Names as in torchvision's own ResNeXt fit, too.
+    classes in the same order. Names as in torchvision's (or timm's) own networks fit,
+    too, and first kernels of a file for three colours are adapted to the channels.
 
     Args:
         model: Changed in place.
@@ -84,6 +86,8 @@ def initialise(model: Network, source: Path) -> InitialisationReport:
     same = is_folder and ModelSpec.from_json(read_json(source / DESCRIPTION)).classes == model.spec.classes
     own = {name: tensor for name, tensor in model.state_dict().items() if same or not name.startswith(_HEAD)}
     found = {name: tensors.get(name, tensors.get(name.removeprefix("features."))) for name in own}
+    if not is_folder and model.stem and (kernels := found.get(model.stem)) is not None and kernels.shape[1:2] == (3,):
+        found[model.stem] = adapt_stem(kernels, model.spec.channels)
     fitting = {name: new for name, new in found.items() if new is not None and new.shape == own[name].shape}
     _check_finite(source, fitting)
     if not fitting:

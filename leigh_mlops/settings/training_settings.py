@@ -67,6 +67,9 @@ class TrainingSettings(Settings):
         "model's folder, models:/NAME@ALIAS or another model of the store, or runs:/RUN of a trial",
     )
     freeze_epochs: int = Field(0, ge=-1, description="first epochs, in which only the head learns; -1 for all")
+    frozen_stages: int = Field(
+        0, ge=0, le=100, description="first stages of the network that never learn, less than all; 1 is the stem"
+    )
     layer_decay: float = Field(
         1.0, gt=0, le=1, description="factor on the learning rate for each stage of the network away from the head"
     )

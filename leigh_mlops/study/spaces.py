@@ -14,6 +14,7 @@ from leigh_mlops.images import check_augmentation, check_image_size
 from leigh_mlops.models import MODELS, build_model, fetch_imagenet_weights
 from leigh_mlops.settings import IMAGENET_IF_AVAILABLE, Choice, SearchSpace, TrainingSettings
 from leigh_mlops.tracking import Store
+from leigh_mlops.training.transfer import first_stages
 
 __all__ = ["check_spaces", "latent_size", "fetch_starting_weights", "resolve_start", "weight_bytes"]
 
@@ -22,8 +23,8 @@ def check_spaces(spaces: Sequence[SearchSpace], channels: int = 3) -> None:
     """Refuse search spaces that would fail in a trial.
 
     Raises:
-        LeighError: A family is unknown or named twice, an architecture or image size is impossible, or an augmentation
-            would break intensities.
+        LeighError: A family is unknown or named twice, an architecture or image size is impossible, all stages of a
+            network are frozen, or an augmentation would break intensities.
     """
     for space in spaces:
         if space.family not in MODELS:
@@ -32,15 +33,17 @@ def check_spaces(spaces: Sequence[SearchSpace], channels: int = 3) -> None:
             raise LeighError(f"Two search files name the family {space.family}; give one of them.")
         check_image_size(space.image_size)
         for choice in space.architectures():
-            _build_on_meta_device(choice, channels)
-        for text in _augmentations(space):
+            model = _build_on_meta_device(choice, channels)
+            for count in _choices(space, "frozen_stages", 0):
+                first_stages(model, count)
+        for text in _choices(space, "augment"):
             check_augmentation(text, channels)
 
 
-def _augmentations(space: SearchSpace) -> set[str | None]:
-    """Augmentations that the trials of a search may have, as texts."""
-    domain = space.space.get("augment")
-    return {space.published.get("augment"), *(domain.values if isinstance(domain, Choice) else [])}
+def _choices(space: SearchSpace, key: str, default: Any = None) -> set[Any]:  # noqa: ANN401
+    """Values of a hyperparameter that the trials of a search may have, the published one and those of a list."""
+    domain = space.space.get(key)
+    return {space.published.get(key, default), *(domain.values if isinstance(domain, Choice) else [])}
 
 
 def resolve_start(space: SearchSpace, console: Console) -> SearchSpace:
@@ -51,7 +54,8 @@ def resolve_start(space: SearchSpace, console: Console) -> SearchSpace:
     if space.published.get("init") != IMAGENET_IF_AVAILABLE:
         return space
     try:
-        fetch_imagenet_weights(_build_on_meta_device(space, channels=3))
+        for model in {id(model): model for model in _networks(space)}.values():
+            fetch_imagenet_weights(model)
     except LeighError as error:
         console.print(f"{space.family} starts at random, not from ImageNet as published. {error}", markup=False)
         return space.fix_hyperparameters({"init": "random"})
@@ -69,6 +73,15 @@ def weight_bytes(space: SearchSpace, channels: int) -> int:
     """Size of the weights of a family's published architecture."""
     tensors = _build_on_meta_device(space, channels).state_dict().values()
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def _networks(space: SearchSpace) -> list[Any]:
+    """Networks of a search that may need other weights than each other: each backbone once."""
+    key = "architecture.backbone"
+    domain = space.space.get(key)
+    names = domain.values if isinstance(domain, Choice) else []
+    searches = [space, *(space.fix_hyperparameters({key: name}) for name in names)]
+    return [_build_on_meta_device(each, channels=3) for each in searches]
 
 
 def _build_on_meta_device(space: SearchSpace, channels: int) -> Any:  # noqa: ANN401

@@ -2,18 +2,19 @@
 
 import math
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.images import Batch, Division, FieldBatches, derived_seed
-from leigh_mlops.models.precision import float32_precision
+from leigh_mlops.models import Learner, Network
+from leigh_mlops.models.precision import float32_precision, full_float32
 from leigh_mlops.training.cluster_epoch import cluster_fields
 from leigh_mlops.training.divided import (
     LossFunction,
@@ -25,9 +26,9 @@ from leigh_mlops.training.divided import (
 )
 from leigh_mlops.training.objective import Outputs, inverse_error, move_batch, select_objective, sum_measures
 from leigh_mlops.training.state import TrainingState
-from leigh_mlops.training.transfer import freeze_stages
+from leigh_mlops.training.transfer import first_stages, freeze_stages
 
-__all__ = ["DivergenceError", "LossOptions", "balanced_weights", "run_epoch", "train_batch"]
+__all__ = ["DivergenceError", "LossOptions", "balanced_weights", "fit_learner", "run_epoch", "train_batch"]
 
 _INVERSE_ERROR_IMAGES = 4
 _ALONE = Division()
@@ -47,16 +48,23 @@ class LossOptions:
         precision: ``fp32``, ``tf32`` for products that a GPU rounds, or ``bf16`` for forward pass and loss, all in
             training.
         beta: Weight of the second term of the loss, where the objective has one.
+        frozen_stages: Number of first stages that never learn.
     """
 
     class_weights: str = "none"
     freeze_epochs: int = 0
     precision: str = "fp32"
     beta: float = 1.0
+    frozen_stages: int = 0
 
-    def trains_head_only(self, epoch: int) -> bool:
-        """Return whether only the head is trained after so many epochs."""
-        return self.freeze_epochs == -1 or epoch < self.freeze_epochs
+    def find_frozen(self, model: Network, epoch: int) -> list[list[nn.Module]]:
+        """Stages of a network that do not learn after so many epochs.
+
+        Raises:
+            LeighError: The network has no more stages than ``frozen_stages``.
+        """
+        first = first_stages(model, self.frozen_stages)
+        return model.stages()[:-1] if self.freeze_epochs == -1 or epoch < self.freeze_epochs else first
 
 
 def balanced_weights(labels: npt.NDArray[np.int64], classes: int) -> npt.NDArray[np.float64]:
@@ -89,10 +97,7 @@ def run_epoch(
     Raises:
         DivergenceError: The loss is not finite.
     """
-    clustered = cluster_fields(state, train) if state.model.task == "cluster" else None
-    means = _train(state, train if clustered is None else clustered.batches, loss_options, division)
-    if clustered is not None:
-        means |= clustered.measures
+    means = _learn(state, train, loss_options, division)
     state.epoch += 1
     outputs = predict_divided(state.model, val, loss_options.beta, division)
     named = [wells[row] for row in outputs.rows]
@@ -126,7 +131,7 @@ def _train(
     names: list[str] = []
     sums: list[Tensor] = []
     count = 0
-    still = freeze_stages(state.model.stages()[:-1]) if loss_options.trains_head_only(state.epoch) else nullcontext()
+    still = freeze_stages(loss_options.find_frozen(state.model, state.epoch))
     float32 = float32_precision("ieee" if loss_options.precision == "fp32" else "tf32")
     with still, float32, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         compute = divide_gradients(state.model) if division.ranks > 1 else None
@@ -142,6 +147,40 @@ def _train(
     if not math.isfinite(means["loss"]):
         raise DivergenceError(f"The loss of epoch {state.epoch + 1} is {means['loss']}; lower the learning rate.")
     return means
+
+
+@torch.no_grad()
+@full_float32()
+def fit_learner(
+    state: TrainingState, batches: FieldBatches, loss_options: LossOptions, learner: Learner
+) -> dict[str, float]:
+    """Fit a learner to the features of an epoch's batches; returns its mean loss and accuracy on them."""
+    model = state.model.eval()
+    device = next(model.parameters()).device
+    features, labels = [], []
+    for batch in batches.epoch(state.epoch):
+        features.append(model.encode(batch.images.to(device)).cpu())
+        labels.append(batch.labels)
+    known, named = torch.cat(features), torch.cat(labels)
+    balanced = loss_options.class_weights == "balanced"
+    seed = derived_seed(state.seed, state.epoch) % 2**32
+    learner.fit(known.double().numpy(), named.numpy(), seed=seed, balanced=balanced)
+    logits = state.model.get_submodule("head")(known.to(device)).cpu()
+    hits = (logits.argmax(1) == named).double()
+    return {"loss": float(F.cross_entropy(logits, named)), "accuracy": float(hits.mean())}
+
+
+def _learn(
+    state: TrainingState, train: FieldBatches, loss_options: LossOptions, division: Division
+) -> dict[str, float]:
+    """Train for one epoch in the way of the network; returns the means of the measures."""
+    learner = state.model.learner()
+    if learner is not None:
+        return fit_learner(state, train, loss_options, learner)
+    if state.model.task != "cluster":
+        return _train(state, train, loss_options, division)
+    clustered = cluster_fields(state, train)
+    return _train(state, clustered.batches, loss_options, division) | clustered.measures
 
 
 def train_batch(

@@ -52,6 +52,7 @@ def fit(
     warmup_epochs: int = 0,
     class_weights: str = "none",
     freeze_epochs: int = 0,
+    frozen_stages: int = 0,
     patience: int | None = None,
     precision: str = "fp32",
     beta: float = 1.0,
@@ -76,6 +77,7 @@ def fit(
         class_weights: ``none``, or ``balanced``: in the training loss each class weighs the same,
             however many of the training fields it has.
         freeze_epochs: Epochs in which the head alone learns; -1 for all.
+        frozen_stages: First stages that never learn; their weights and running statistics stay.
         patience: Epochs without improvement after which the training ends; ``None`` for no early stopping.
         precision: ``fp32``, or ``bf16`` for forward pass and loss in training;
             validation is always without autocast.
@@ -88,7 +90,7 @@ def fit(
         DivergenceError: The loss or the metric is not finite.
         LeighError: The network's scores have no such metric.
     """
-    loss_options = LossOptions(class_weights, freeze_epochs, precision, beta)
+    loss_options = LossOptions(class_weights, freeze_epochs, precision, beta, frozen_stages)
     each = list(zip((state, *state.others), ((train, val), *others), strict=True))
     sign = 1.0 if mode == "min" else -1.0
     while not state.is_finished(epochs, patience):

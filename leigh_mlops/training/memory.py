@@ -148,7 +148,8 @@ def _network_bytes(
 def _simulate_gradients(model: Network, batch: Batch, precision: str) -> None:
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
         loss = select_objective(model).compute_losses(model, batch, 1.0).losses.mean()
-    loss.backward()  # type: ignore[no-untyped-call]
+    if loss.requires_grad:  # that of a forest has no gradients
+        loss.backward()  # type: ignore[no-untyped-call]
 
 
 def _total_bytes(tensors: list[Tensor]) -> int:

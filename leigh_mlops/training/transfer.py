@@ -6,9 +6,10 @@ from typing import Any
 
 from torch import nn
 
+from leigh_mlops.errors import LeighError
 from leigh_mlops.models import Network
 
-__all__ = ["freeze_stages", "stage_groups"]
+__all__ = ["first_stages", "freeze_stages", "stage_groups"]
 
 
 def stage_groups(model: Network, learning_rate: float, layer_decay: float = 1.0) -> list[dict[str, Any]]:
@@ -30,6 +31,21 @@ def stage_groups(model: Network, learning_rate: float, layer_decay: float = 1.0)
         parameters = [parameter for module in stage for parameter in module.parameters()]
         groups.append({"params": parameters, "lr": rate, "initial_lr": rate})
     return groups[::-1]
+
+
+def first_stages(model: Network, count: int) -> list[list[nn.Module]]:
+    """Return the first stages of a network, which are fewer than all.
+
+    Raises:
+        LeighError: The network has no more stages than these.
+    """
+    stages = model.stages()
+    if count >= len(stages):
+        raise LeighError(
+            f"frozen_stages is {count}, but this {model.spec.family} has {len(stages)} stages, the head included; "
+            f"give at most {len(stages) - 1}."
+        )
+    return stages[:count]
 
 
 @contextmanager

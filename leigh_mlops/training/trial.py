@@ -205,6 +205,7 @@ def _train(
         warmup_epochs=settings.warmup_epochs,
         class_weights=settings.class_weights,
         freeze_epochs=settings.freeze_epochs,
+        frozen_stages=settings.frozen_stages,
         patience=settings.patience,
         precision=settings.precision,
         beta=settings.loss_weight,

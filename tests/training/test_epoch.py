@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 import torch
 
+from leigh_mlops.errors import LeighError
 from leigh_mlops.images import Batch
 from leigh_mlops.models import Network
+from leigh_mlops.settings import TrainingSettings
 from leigh_mlops.training import PreparedData, TrainingState, build_network, fit, run_trial
 from leigh_mlops.training.epoch import LossOptions, balanced_weights, run_epoch
 from leigh_mlops.training.objective import OBJECTIVES, BatchLosses, ClassificationObjective
@@ -55,6 +57,33 @@ def test_the_head_alone_learns_until_the_rest_thaws(data: PreparedData) -> None:
     assert still(weights(2), "features.") == [True, False]
     assert still(weights(-1), "features.") == [True, True]
     assert still(weights(-1), "head.") == [False, False]
+
+
+def test_the_first_stages_stay_for_good(data: PreparedData) -> None:
+    def changed(frozen_stages: int) -> set[str]:
+        chosen = settings("resnext", epochs=2, frozen_stages=frozen_stages)
+        results = run_trial("resnext", chosen, data, metric="val/log_loss", seed=5)
+        one, other = [{k: v.clone() for k, v in each.state.model.state_dict().items()} for each in results]
+        return {name.split(".")[1] for name in one if name.startswith("features") and not one[name].equal(other[name])}
+
+    every = {"conv1", "bn1", "layer1", "layer2", "layer3", "layer4"}
+    assert changed(0) == every
+    assert changed(3) == {"layer3", "layer4"}
+    with pytest.raises(LeighError, match=r"frozen_stages is 6, but this resnext has 6 stages.*give at most 5"):
+        changed(6)
+
+
+@pytest.mark.parametrize("head", ["logistic", "svm", "forest"])
+def test_a_learner_is_fitted_to_the_features_of_a_trunk_that_stays(data: PreparedData, head: str) -> None:
+    architecture = {"backbone": "shufflenet_v2_x0_5", "head": head}
+    chosen = TrainingSettings(epochs=2, batch_size=4, architecture=architecture)
+    states, accuracies = [], []
+    for result in run_trial("backbone", chosen, data, metric="val/log_loss", seed=5):
+        states.append({name: tensor.clone() for name, tensor in result.state.model.state_dict().items()})
+        accuracies.append(result.metrics["train/accuracy"])
+    changed = {name.split(".")[0] for name in states[0] if not torch.equal(states[0][name], states[1][name])}
+    assert changed == {"head"}
+    assert max(accuracies) > 0.5
 
 
 def test_the_training_accuracy_is_that_of_the_epochs_batches(data: PreparedData) -> None:
