@@ -7,11 +7,13 @@ from torch import Tensor, nn
 from torch.nn.modules import activation
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.explanations.attribution.captum_adapter import feature_layer, unroll
+from leigh_mlops.explanations.attribution.captum_adapter import feature_layer, opaque_layers
 from leigh_mlops.explanations.attribution.lrp import layers_without_rule
 from leigh_mlops.explanations.capabilities import class_names, require_capabilities
 from leigh_mlops.explanations.targets import Target
 from leigh_mlops.models import has_capability
+from leigh_mlops.models.backbone import Backbone
+from leigh_mlops.models.learner_head import ForestHead
 
 __all__ = ["EXPLAINERS", "ExplanationContext", "default_explainers", "select_explainers"]
 
@@ -30,6 +32,7 @@ EXPLAINERS = {
     "interpolation": ("encode", "decode"),
 }
 """Capabilities that each explanation needs; some also need certain layers, see `_find_incompatibility`."""
+_BY_GRADIENTS = ("grad_cam", "guided_grad_cam", "integrated_gradients", "smooth_grad", "deep_lift", "lrp")
 
 
 @dataclass(frozen=True)
@@ -122,11 +125,15 @@ def _find_incompatibility(model: nn.Module, method: str) -> str | None:
         method: A key of `EXPLAINERS`.
     """
     family = getattr(model.spec, "family", type(model).__name__)
+    if method in _BY_GRADIENTS and isinstance(model, Backbone) and isinstance(model.head, ForestHead):
+        return f"{method} needs gradients, and a forest has none; take occlusion or prediction_difference."
+    if method == "deep_lift" and (opaque := opaque_layers(model)):
+        return f"deep_lift has no rule for {', '.join(opaque)} of this {family}; take integrated_gradients."
     if method == "lrp" and (layers := layers_without_rule(model)):
         return (
             f"lrp has no rule for the layers {', '.join(layers)} of {family}; take deep_lift or integrated_gradients."
         )
-    if method in ("grad_cam", "guided_grad_cam") and feature_layer(unroll(model)) is None:
+    if method in ("grad_cam", "guided_grad_cam") and feature_layer(model) is None:
         return f"{method} needs a last map of features, and {family} names none; take integrated_gradients."
     if method == "guided_grad_cam" and (others := _other_activations(model)):
         return (
@@ -137,6 +144,6 @@ def _find_incompatibility(model: nn.Module, method: str) -> str | None:
 
 
 def _other_activations(model: nn.Module) -> list[str]:
-    """Class names of activations other than ReLU."""
+    """Names of activations other than ReLU, and of a backbone's other operations that are not linear."""
     kinds = {type(layer) for layer in model.modules() if type(layer).__module__ == activation.__name__}
-    return sorted(kind.__name__ for kind in kinds - {nn.ReLU})
+    return sorted({kind.__name__ for kind in kinds - {nn.ReLU}} | {*opaque_layers(model)})

@@ -30,6 +30,9 @@ class Spot(nn.Module):
     def stages(self):
         return [[self.conv, self.relu], [self.linear]]
 
+    def last_map(self):
+        return self.relu
+
     def encode(self, images):
         return self.relu(self.conv(images))
 

@@ -1,16 +1,23 @@
 """Networks unrolled to chains of modules that explanations can hook."""
 
+import json
+from functools import lru_cache
 from typing import Any, cast
 
+import torch
 from captum.attr._utils.custom_modules import Addition_Module
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.fx.proxy import TraceError
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from leigh_mlops.models import Network
+from leigh_mlops.explanations.attribution.relu_max_pool import ReluMaxPool
+from leigh_mlops.explanations.attribution.unrolled_graph import UnrolledBackbone
+from leigh_mlops.models.backbone import Backbone
+from leigh_mlops.models.contract import ModelSpec
+from leigh_mlops.models.families import build_from_spec
 from leigh_mlops.models.resnext import ResNeXt
 
-__all__ = ["UnrolledResNeXt", "feature_layer", "unroll"]
+__all__ = ["UnrolledResNeXt", "feature_layer", "opaque_layers", "unroll"]
 
 
 class _Bottleneck(nn.Module):
@@ -31,29 +38,6 @@ class _Bottleneck(nn.Module):
         return cast(Tensor, self.last(self.add(self.branch(x), short)))
 
 
-class _ReluMaxPool(nn.Module):
-    """Max pooling (3 pixels, stride 2, padding 1) of what is at least 0, as max(a, b) = a + ReLU(b - a).
-
-    Captum's DeepLift drops contributions where windows overlap; it propagates through ReLUs exactly.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.steps = nn.ModuleList(nn.ReLU() for _ in range(4))
-
-    def forward(self, x: Tensor) -> Tensor:
-        padded, (height, width) = F.pad(x, (1, 1, 1, 1)), x.shape[-2:]
-        rows = [padded[..., start : start + height : 2, :] for start in range(3)]
-        tallest = self._maximum(rows, 0)
-        return self._maximum([tallest[..., start : start + width : 2] for start in range(3)], 2)
-
-    def _maximum(self, parts: list[Tensor], first: int) -> Tensor:
-        largest = parts[0]
-        for number, part in enumerate(parts[1:], start=first):
-            largest = largest + self.steps[number](part - largest)
-        return largest
-
-
 class UnrolledResNeXt(nn.Module):
     """A copy of a ResNeXt in eval mode that computes the same, for methods that put hooks on modules.
 
@@ -70,7 +54,7 @@ class UnrolledResNeXt(nn.Module):
         super().__init__()
         trunk = model.features
         stages = (trunk.layer1, trunk.layer2, trunk.layer3, trunk.layer4)
-        pool = _ReluMaxPool() if max_by_relus else nn.MaxPool2d(3, stride=2, padding=1)
+        pool = ReluMaxPool() if max_by_relus else nn.MaxPool2d(3, stride=2, padding=1)
         self.stem = nn.Sequential(fuse_conv_bn_eval(trunk.conv1, trunk.bn1), nn.ReLU(), pool)
         self.blocks = nn.Sequential(*(_Bottleneck(block) for stage in stages for block in stage))
         self.pool = nn.AdaptiveAvgPool2d(1)
@@ -92,12 +76,35 @@ def _copy_layer(part: nn.Module) -> nn.Module:
 
 
 def unroll(model: nn.Module, *, max_by_relus: bool = False) -> nn.Module:
-    """Convert a network to a form that can be hooked: an `UnrolledResNeXt` for a ResNeXt, itself for every other."""
-    return UnrolledResNeXt(model, max_by_relus=max_by_relus) if isinstance(model, ResNeXt) else model
+    """Convert a network to a form that can be hooked; one that can't be stays as it is, see `opaque_layers`."""
+    if isinstance(model, ResNeXt):
+        return UnrolledResNeXt(model, max_by_relus=max_by_relus)
+    if isinstance(model, Backbone):
+        try:
+            return UnrolledBackbone(model, max_by_relus=max_by_relus)
+        except (TraceError, TypeError, ValueError, RuntimeError):  # what it does depends on numbers
+            return model
+    return model
+
+
+def opaque_layers(model: nn.Module) -> list[str]:
+    """Names of the layers of a backbone that rules for ReLUs and linear layers do not cover; none for others."""
+    return list(_find_opaque(json.dumps(model.spec.to_json()))) if isinstance(model, Backbone) else []
+
+
+@lru_cache(maxsize=32)
+def _find_opaque(spec: str) -> tuple[str, ...]:
+    with torch.device("meta"):
+        model = build_from_spec(ModelSpec.from_json(json.loads(spec))).eval()
+        unrolled = unroll(model)
+    if isinstance(unrolled, UnrolledBackbone):
+        return tuple(unrolled.opaque)
+    return (str(model.spec.architecture["backbone"]),)
 
 
 def feature_layer(model: nn.Module) -> nn.Module | None:
     """Module whose output is the last feature map (N, F, h, w), None where the network has none."""
     if isinstance(model, UnrolledResNeXt):
         return model.blocks
-    return model.last_map() if isinstance(model, Network) else None
+    find = getattr(model, "last_map", None)
+    return cast(nn.Module | None, find()) if callable(find) else None

@@ -5,7 +5,7 @@ from captum.attr._core.lrp import SUPPORTED_LAYERS_WITH_RULES, SUPPORTED_NON_LIN
 from captum.attr._utils.lrp_rules import EpsilonRule
 from torch import Tensor, nn
 
-from leigh_mlops.explanations.attribution.captum_adapter import unroll
+from leigh_mlops.explanations.attribution.captum_adapter import opaque_layers, unroll
 from leigh_mlops.explanations.attribution.gradients import quiet_hooks
 from leigh_mlops.explanations.eval_mode import evaluating
 
@@ -63,7 +63,7 @@ def layers_without_rule(model: nn.Module) -> list[str]:
     A module that has both parts and weights of its own computes something that no hook sees.
     """
     known = {*SUPPORTED_LAYERS_WITH_RULES, *SUPPORTED_NON_LINEAR_LAYERS}
-    lacking: list[str] = []
+    lacking: list[str] = opaque_layers(model)
     for layer in unroll(model).modules():
         own = [*layer.parameters(recurse=False), *layer.buffers(recurse=False)]
         if own if list(layer.children()) else type(layer) not in known:
