@@ -35,6 +35,7 @@ from leigh_mlops.plates import (
     write_demo_plate,
 )
 from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.plates.folds import Folds
 from leigh_mlops.plates.whole_number import parse_whole
 from leigh_mlops.progress import Progress
 from leigh_mlops.report.platemap_sentences import cell_sentence
@@ -146,7 +147,8 @@ def _split(table: pd.DataFrame, source: DataSource, *, needs_labels: bool) -> "p
     if source.fold is None:
         return assign_split(table, group=source.group, seed=source.seed, needs_labels=needs_labels)
     place, _, count = source.fold.partition("/")
-    fold, folds = parse_whole(place), "all" if count == "all" else parse_whole(count)
+    fold = parse_whole(place)
+    folds: Folds | None = "all" if count == "all" else parse_whole(count)
     if fold is None or folds is None:
         raise LeighError(f"--fold {source.fold[:40]!r} is not a fold; write it as 2/5, or as 2/all for one group each.")
     return fold_split(table, fold, folds, group=source.group, seed=source.seed, needs_labels=needs_labels)
