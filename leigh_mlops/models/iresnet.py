@@ -14,7 +14,7 @@ from leigh_mlops.models.bounds import check_choice, check_integer, check_integer
 from leigh_mlops.models.contract import ModelSpec, Network
 from leigh_mlops.models.head import classifier_head
 from leigh_mlops.models.invertible import ActNorm, ResidualBlock, Squeeze
-from leigh_mlops.models.invertible.log_det import power_series_log_det, roulette_log_det
+from leigh_mlops.models.invertible.log_det import power_series_log_det, random_signs, roulette_log_det
 from leigh_mlops.models.prior import ClassGaussian
 
 __all__ = ["Inversion", "InvertibleResNet"]
@@ -77,6 +77,7 @@ class InvertibleResNet(Network):
     """
 
     task = "classify"
+    draw_signs = staticmethod(random_signs)
 
     def __init__(
         self,
@@ -174,9 +175,11 @@ class InvertibleResNet(Network):
         return x, log_det
 
     def _branch_with_log_det(self, block: ResidualBlock, x: Tensor) -> tuple[Tensor, Tensor]:
+        terms, draw_signs = self.log_det_terms, self.draw_signs
         if self.log_det == "series":
-            return power_series_log_det(block.branch, x, self.log_det_terms)
-        return roulette_log_det(block.branch, x, exact_terms=self.log_det_terms, go_on=CONTINUATION_PROBABILITY)
+            return power_series_log_det(block.branch, x, terms, draw_signs=draw_signs)
+        go_on = CONTINUATION_PROBABILITY
+        return roulette_log_det(block.branch, x, exact_terms=terms, go_on=go_on, draw_signs=draw_signs)
 
     def _check_images(self, images: Tensor) -> None:
         expected = (self.spec.channels, self.spec.image_size, self.spec.image_size)

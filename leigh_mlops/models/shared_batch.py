@@ -17,6 +17,8 @@ from torch.nn import functional as F
 
 from leigh_mlops.images import Portion
 from leigh_mlops.models.invertible import ActNorm
+from leigh_mlops.models.invertible.log_det import random_signs
+from leigh_mlops.models.iresnet import InvertibleResNet
 
 __all__ = ["shared_batch", "shared_moments"]
 
@@ -60,10 +62,12 @@ def shared_batch(model: nn.Module, portion: Portion | None) -> Iterator[None]:
                 module.forward = partial(_drop, module, portion)  # type: ignore[method-assign]
             elif isinstance(module, ActNorm):
                 module.measure = _measure_deviations  # type: ignore[method-assign]
+            elif isinstance(module, InvertibleResNet):
+                module.draw_signs = partial(_draw_signs, portion)
         yield
     finally:
         for module in changed:
-            for name in ("forward", "measure"):
+            for name in ("forward", "measure", "draw_signs"):
                 module.__dict__.pop(name, None)
 
 
@@ -78,6 +82,14 @@ def _drop(layer: nn.Dropout, portion: Portion, x: Tensor) -> Tensor:
         return x
     factors = F.dropout(x.new_ones(portion.seen, *x.shape[1:]), layer.p)
     return x * torch.cat([factors[place] for place in portion.places])
+
+
+def _draw_signs(portion: Portion, x: Tensor) -> Tensor:
+    is_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+    order = torch.channels_last if is_last else torch.contiguous_format  # random numbers come in the order of memory
+    whole = torch.empty(portion.seen, *x.shape[1:], dtype=x.dtype, device=x.device, memory_format=order)
+    signs = random_signs(whole)
+    return torch.cat([signs[place] for place in portion.places])
 
 
 def _measure_deviations(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -64,25 +64,31 @@ def mean_loss(losses: Tensor, portion: Portion | None) -> Tensor:
 
 
 def predict_divided(model: Network, batches: FieldBatches, beta: float, division: Division) -> Outputs:
-    """Run a network on some batches as :func:`predict` does; each process predicts a part of the rows, and gets all."""
-    count = len(batches.rows)
-    if not division.divides(count):
+    """Run a network on some batches as :func:`predict` does; each process predicts a part of the rows, and gets all.
+
+    Estimates of a log-determinant, whose noise belongs to a whole batch, and rows that are fewer than the processes
+    are those of the first process.
+    """
+    if division.ranks == 1:
         return predict(model, batches, beta)
-    own = division.share(count)
+    count, is_random = len(batches.rows), model.spec.architecture.get("log_det", "none") != "none"
+    is_divided = division.divides(count) and not is_random
+    own = division.share(count) if is_divided else slice(0, count)
     outputs = predict(model, replace(batches, rows=batches.rows[own], labels=batches.labels[own]), beta)
-    length, values = own.stop - own.start, outputs.values
     means = [outputs.loss, *outputs.extra_measures.values()]
     # Row numbers and labels are far below 2^53, up to which float64 holds whole numbers.
-    table = torch.zeros(count + 1, max(2 + values.shape[1], len(means)), dtype=torch.float64)
-    columns = np.column_stack([outputs.rows, outputs.labels, values])
-    table[own, : columns.shape[1]] = torch.from_numpy(columns)
-    table[count, : len(means)] = torch.tensor(means, dtype=torch.float64) * (length / count)
+    columns = np.column_stack([outputs.rows, outputs.labels, outputs.values])
+    width = columns.shape[1]
+    table = torch.zeros(count + 1, max(width, len(means)), dtype=torch.float64)
+    if is_divided or division.rank == 0:
+        table[own, :width] = torch.from_numpy(columns)
+        table[count, : len(means)] = torch.tensor(means, dtype=torch.float64) * ((own.stop - own.start) / count)
     dist.all_reduce(table)
     found = table.numpy()
     loss, *extra = found[count, : len(means)].tolist()
     rows, labels = found[:count, :2].astype(np.int64).T
     named = dict(zip(outputs.extra_measures, extra, strict=True))
-    return Outputs(rows, labels, found[:count, 2 : columns.shape[1]], loss, named)
+    return Outputs(rows, labels, found[:count, 2:width], loss, named)
 
 
 def share_inverse_error(error: float, division: Division) -> float:

@@ -140,8 +140,7 @@ def require_divisible(family: str, settings: TrainingSettings, ranks: int) -> No
     """Refuse a trial whose batches can't be divided among its processes.
 
     Raises:
-        LeighError: A batch has fewer fields than there are processes, or the network has a log-determinant or
-            clusters of its own.
+        LeighError: A batch has fewer fields than there are processes, or the network has clusters of its own.
     """
     if ranks > 1 and MODELS[family].task == "cluster":
         raise LeighError(
@@ -151,11 +150,6 @@ def require_divisible(family: str, settings: TrainingSettings, ranks: int) -> No
         raise LeighError(
             f"batch_size is {settings.batch_size}, too small to divide among {ranks} GPUs; raise batch_size, or lower "
             "resources.gpus."
-        )
-    if ranks > 1 and settings.architecture.get("log_det", "none") != "none":
-        raise LeighError(
-            f"log_det is {settings.architecture['log_det']}, whose random estimates belong to a whole batch, and "
-            f"gpus is {ranks}; lower resources.gpus to 1, or set log_det to none."
         )
 
 

@@ -2,17 +2,28 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
-__all__ = ["power_series_log_det", "roulette_log_det"]
+__all__ = ["power_series_log_det", "random_signs", "roulette_log_det"]
 
 Branch = Callable[[Tensor], Tensor]
 
 
+def random_signs(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Noise of the shape of x whose entries are 1 or -1."""
+    return torch.empty_like(x, requires_grad=False).bernoulli_(0.5, generator=generator) * 2 - 1
+
+
 def power_series_log_det(
-    branch: Branch, x: Tensor, terms: int, *, generator: torch.Generator | None = None
+    branch: Branch,
+    x: Tensor,
+    terms: int,
+    *,
+    generator: torch.Generator | None = None,
+    draw_signs: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """g(x) and log det(I + J_g(x)) by the first terms of its power series (Behrmann et al. 2019, equation 4).
 
@@ -29,6 +40,7 @@ def power_series_log_det(
         x: Shape (N, ...); half precision is taken to float32.
         terms: Terms of the series, at least 1.
         generator: Generator of the noise; ``None`` for the global random state.
+        draw_signs: Source of the noise, by default :func:`random_signs`.
 
     Returns:
         g(x), of the shape of x, and the estimates in nats, shape (N,). Both have
@@ -39,7 +51,7 @@ def power_series_log_det(
     """
     if terms < 1:
         raise ValueError(f"terms is {terms}; a series has at least 1")
-    return _estimate_series(branch, x, [1.0] * terms, generator)
+    return _estimate_series(branch, x, [1.0] * terms, draw_signs or partial(random_signs, generator=generator))
 
 
 def roulette_log_det(
@@ -49,6 +61,7 @@ def roulette_log_det(
     exact_terms: int = 2,
     go_on: float = 0.6,
     generator: torch.Generator | None = None,
+    draw_signs: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """g(x) and an unbiased estimate of log det(I + J_g(x)) (Chen et al. 2019, theorem 1 and section 3.2).
 
@@ -64,6 +77,7 @@ def roulette_log_det(
         go_on: Probability of one more term, above 0 and below 1. The variance is
             bounded where it is above Lip(g)^2.
         generator: Generator of all draws; ``None`` for the global random state. It lives on the device of x.
+        draw_signs: Source of the noise, by default :func:`random_signs`.
 
     Returns:
         As :func:`power_series_log_det`.
@@ -77,7 +91,7 @@ def roulette_log_det(
         )
     further = _draw_term_count(x, go_on, generator)
     weights = [1.0] * exact_terms + [go_on**-number for number in range(1, further + 1)]
-    return _estimate_series(branch, x, weights, generator)
+    return _estimate_series(branch, x, weights, draw_signs or partial(random_signs, generator=generator))
 
 
 def _draw_term_count(x: Tensor, go_on: float, generator: torch.Generator | None) -> int:
@@ -87,7 +101,7 @@ def _draw_term_count(x: Tensor, go_on: float, generator: torch.Generator | None)
 
 
 def _estimate_series(
-    branch: Branch, x: Tensor, weights: Sequence[float], generator: torch.Generator | None
+    branch: Branch, x: Tensor, weights: Sequence[float], draw_signs: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, Tensor]:
     """g(x) and the weighted series of -(-1)^k / k v J^k v."""
     keeps_graph = torch.is_grad_enabled()
@@ -96,7 +110,7 @@ def _estimate_series(
         x = x.float() if x.itemsize < 4 else x
         x = x if keeps_graph and x.requires_grad else x.detach().requires_grad_()
         y = branch(x)
-        noise = torch.empty_like(x, requires_grad=False).bernoulli_(0.5, generator=generator) * 2 - 1
+        noise = draw_signs(x)
         value, cotangent = _series(x, y, noise, weights)
         if not keeps_graph:
             return y.detach(), value
