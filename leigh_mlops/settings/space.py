@@ -192,6 +192,21 @@ class SearchSpace(Settings):
         self._check_start()
         return self
 
+    @model_validator(mode="after")
+    def _check_division(self) -> Self:
+        """Check that every batch can be divided among the GPUs of a trial."""
+        gpus, domain = self.resources.gpus, self.space.get("batch_size")
+        sizes = [self.published["batch_size"]] if "batch_size" in self.published else []
+        smallest = min([*sizes, *(_ends(domain) if domain else [])], default=gpus)
+        if gpus > 1 and smallest < gpus:
+            raise KeyedError(
+                f"resources.gpus is {gpus:g}, and batch_size may be {smallest}, too small to divide among them; raise "
+                "batch_size, or lower gpus.",
+                "resources",
+                "gpus",
+            )
+        return self
+
     def _check_start(self) -> None:
         domain = self.space.get("init")
         if isinstance(domain, Choice) and IMAGENET_IF_AVAILABLE in domain.values:

@@ -116,3 +116,11 @@ def test_a_trial_shares_a_gpu_or_has_a_whole_number_of_them(gpus: float) -> None
     assert TrialResources(gpus=gpus).gpus == gpus
     with pytest.raises(ValueError, match=r"a trial can't use 1.5 GPUs: .*; give at most 1, or 2\."):
         TrialResources(gpus=1.5)
+
+
+def test_batches_are_divided_among_the_gpus_of_a_trial() -> None:
+    published = {"published": GOOD["published"] | {"batch_size": 8}, "resources": {"gpus": 4}}
+    assert SearchSpace.model_validate(GOOD | published | {"space": {}}).resources.gpus == 4
+    for change in ({"space": {"batch_size": [2, 8]}}, {"space": {}, "resources": {"gpus": 16}}):
+        with pytest.raises(ValueError, match=r"resources.gpus is \d+, and batch_size may be [28], too small"):
+            SearchSpace.model_validate(GOOD | published | change)
