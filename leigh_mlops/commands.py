@@ -2,15 +2,17 @@
 
 import errno
 import functools
+import logging
 import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -19,10 +21,14 @@ from leigh_mlops import __version__
 from leigh_mlops.errors import LeighError, StoppedError, escape_unprintable, is_disk_full
 from leigh_mlops.user_folders import user_folder
 
+if TYPE_CHECKING:
+    from leigh_mlops.study.prepare import DataSource
+
 __all__ = [
     "ENVIRONMENT",
     "Augment",
     "console",
+    "labelled_source",
     "run",
     "stop_work",
     "Data",
@@ -179,6 +185,8 @@ def run(*functions: Callable[..., Any]) -> None:
     _keep_matplotlib_silent()
     if "--verbose" not in sys.argv:
         warnings.simplefilter("ignore")
+        # It warns of parts of a file on which no pixel depends; what can't be read is an error.
+        logging.getLogger("imagecodecs").setLevel(logging.CRITICAL)
     for stream in (sys.stdout, sys.stderr):
         # A file name may contain bytes that are not text.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
@@ -260,6 +268,20 @@ def _describe_disk_error(error: OSError) -> str | None:
     if error.errno == errno.ENOENT:  # of tempfile, which lists the folders that it tried
         return f"{reason}; name a folder that can be written to with TMPDIR."
     return None
+
+
+def labelled_source(options: Mapping[str, Any]) -> "DataSource":
+    """Return the labelled images that a command asks for, and how their wells are divided.
+
+    Args:
+        options: Arguments of the command by name, as ``locals()`` gives them; it takes those that are named as the
+            attributes of a source, ``data`` for its path, and ``exclude`` as text.
+    """
+    from leigh_mlops.study.prepare import DataSource
+
+    own = {field.name for field in fields(DataSource)} - {"exclude"}
+    given = {name: options[name] for name in own & options.keys()}
+    return DataSource(path=options["data"], exclude=split_list(options["exclude"]), **given)
 
 
 def split_list(text: str | None) -> list[str] | None:

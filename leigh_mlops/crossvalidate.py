@@ -16,8 +16,8 @@ from leigh_mlops.commands import (
     SkipBroken,
     TrainOnCompounds,
     console,
+    labelled_source,
     run,
-    split_list,
 )
 from leigh_mlops.errors import LeighError
 from leigh_mlops.train import assignments
@@ -63,21 +63,12 @@ def crossvalidate(
     from leigh_mlops.progress import Steps
     from leigh_mlops.report.terminal_tables import REFERENCE_NAMES, score_table
     from leigh_mlops.study.nested_evaluation import NestedEvaluation, NestedPlan, mean_scores, parse_folds
-    from leigh_mlops.study.prepare import DataSource, prepare_undivided
+    from leigh_mlops.study.prepare import prepare_undivided
     from leigh_mlops.study.spaces import check_spaces, resolve_start
 
     check_spaces([space])
     plan = NestedPlan(resolve_start(space, console), parse_folds(outer), inner, seed)
-    source = DataSource(
-        data,
-        platemap,
-        group,
-        seed,
-        skip_broken,
-        exclude=split_list(exclude),
-        scale_by=scale_by,
-        train_on_compounds=train_on_compounds,
-    )
+    source = labelled_source(locals())
     prepared = prepare_undivided(source, plan.space.image_size, console)
     with Steps(console, "nested cross-validation") as steps:
         folds = NestedEvaluation(plan, prepared, steps.begin).run(json_file)

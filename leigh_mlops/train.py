@@ -24,11 +24,12 @@ from leigh_mlops.commands import (
     TrainOnCompounds,
     Verbose,
     console,
+    labelled_source,
     run,
-    split_list,
 )
 from leigh_mlops.errors import LeighError
 from leigh_mlops.search import SearchProcess
+from leigh_mlops.settings.base import quote_value
 from leigh_mlops.tune import configure_search, load_spaces
 
 
@@ -77,25 +78,13 @@ def train(
     space = space.only_published().fix_hyperparameters(values)
     with SearchProcess(ray_address, verbose=verbose, start_patience_s=60 * ray_patience) as process:
         process.start()
-        from leigh_mlops.study.prepare import DataSource
         from leigh_mlops.study.search_study import SearchStudy
         from leigh_mlops.study.spaces import check_spaces, resolve_start
         from leigh_mlops.study.study_options import StudyOptions
 
         check_spaces([space])
         space = resolve_start(space, console)
-        source = DataSource(
-            data,
-            platemap,
-            group,
-            seed,
-            skip_broken,
-            exclude=split_list(exclude),
-            fold=fold,
-            scale_by=scale_by,
-            train_on_compounds=train_on_compounds,
-            shares=shares,
-        )
+        source = labelled_source(locals())
         options = StudyOptions(source, [space], seed, line=name, judge_by=judge_by)
         SearchStudy(options, console, store, process, sign_key).run()
 
@@ -114,12 +103,12 @@ def assignments(texts: list[str]) -> dict[str, object]:
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals:
-            raise LeighError(f"--set {text!r} has no '='; write it as learning_rate=0.0005.")
+            raise LeighError(f"--set {quote_value(text)} has no '='; write it as learning_rate=0.0005.")
         try:
             values[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError, RecursionError):  # a date such as 2026-99-99 is a ValueError
             raise LeighError(
-                f"--set {text!r}: {value!r} is not a valid value; write it as learning_rate=0.0005."
+                f"--set {quote_value(text)}: this is not a valid value; write it as learning_rate=0.0005."
             ) from None
     return values
 

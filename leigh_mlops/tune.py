@@ -23,8 +23,8 @@ from leigh_mlops.commands import (
     TrainOnCompounds,
     Verbose,
     console,
+    labelled_source,
     run,
-    split_list,
 )
 from leigh_mlops.errors import LeighError
 from leigh_mlops.search import SearchProcess
@@ -113,7 +113,6 @@ def tune(
         ]
         if not dry_run:
             process.start()
-        from leigh_mlops.study.prepare import DataSource
         from leigh_mlops.study.search_study import SearchStudy
         from leigh_mlops.study.spaces import check_spaces, resolve_start
         from leigh_mlops.study.study_options import StudyOptions
@@ -122,18 +121,7 @@ def tune(
         spaces = [resolve_start(space, console) for space in spaces]
         if keep_checkpoints == "all":
             spaces = [space.replace_fields(keep=max(space.keep, space.trials)) for space in spaces]
-        source = DataSource(
-            data,
-            platemap,
-            group,
-            seed,
-            skip_broken,
-            exclude=split_list(exclude),
-            fold=fold,
-            scale_by=scale_by,
-            train_on_compounds=train_on_compounds,
-            shares=shares,
-        )
+        source = labelled_source(locals())
         time_budget_s = None if time_budget is None else 60 * time_budget
         options = StudyOptions(
             source, spaces, seed, time_budget_s, name, keep_checkpoints, judge_by, families_given=bool(searches)

@@ -13,7 +13,7 @@ from PIL import Image
 from leigh_mlops.commands import ENVIRONMENT
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explain import explain
-from leigh_mlops.train import train
+from leigh_mlops.train import assignments, train
 from leigh_mlops.tune import tune
 from tests.conftest import write_class_folders
 
@@ -98,6 +98,13 @@ def test_bad_searches_are_refused(values: dict[str, str], said: str, tmp_path: P
     with pytest.raises(LeighError, match=said):
         tune([search], data=data)
     assert not (tmp_path / "mlruns").exists()
+
+
+@pytest.mark.parametrize("value", ["[1", "2026-99-99", "9" * 5000, "[" * 3000, "!!int x"])
+def test_a_hyperparameter_that_is_no_yaml_is_refused(value: str) -> None:
+    assert assignments(["epochs=3"]) == {"epochs": 3}
+    with pytest.raises(LeighError, match=r"not a valid value; write it as learning_rate=0\.0005"):
+        assignments([f"learning_rate={value}"])
 
 
 def test_an_unknown_architecture_names_the_known_parts(tmp_path: Path) -> None:

@@ -1,16 +1,23 @@
 """A signal ends any command in the same words, and tells its number by the exit code."""
 
 import errno
+import logging
 import os
 import shutil
 import signal
 from collections.abc import Iterator
+from dataclasses import fields
+from inspect import signature
 from pathlib import Path
 
 import pytest
 import typer
 
-from leigh_mlops.commands import run
+from leigh_mlops.commands import labelled_source, run
+from leigh_mlops.crossvalidate import crossvalidate
+from leigh_mlops.study.prepare import DataSource
+from leigh_mlops.train import train
+from leigh_mlops.tune import tune
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +77,33 @@ def test_an_error_of_a_disk_is_one_sentence(
     said = capsys.readouterr().err
     assert (caught.value.code, said.count("\n")) == (1, 1)
     assert sentence in said
+
+
+def test_options_on_the_images_reach_the_source() -> None:
+    named = {field.name for field in fields(DataSource)} - {"path"}
+    for command, others in ((tune, set()), (train, set()), (crossvalidate, {"fold", "shares"})):
+        assert named - signature(command).parameters.keys() == others
+    assert labelled_source({"data": None, "exclude": None, "trials": 3}) == DataSource(None)
+    given = {"data": Path("a"), "exclude": "empty, unreadable", "group": "plate", "shares": "70,15,15"}
+    wanted = DataSource(Path("a"), group="plate", exclude=["empty", "unreadable"], shares="70,15,15")
+    assert labelled_source(given) == wanted
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_warnings_of_codecs_are_shown_on_request(
+    verbose: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    logger = logging.getLogger("imagecodecs")
+    monkeypatch.setattr(logger, "level", logging.NOTSET)
+    monkeypatch.setattr("sys.argv", ["work", *(["--verbose"] if verbose else [])])
+
+    def work(verbose: bool = False) -> None:
+        logger.warning("PNG warning: zTXt: truncated")
+
+    with pytest.raises(SystemExit):
+        run(work)
+    assert bool(caplog.records) is verbose
+    logger.setLevel(logging.NOTSET)  # loggers remember whether they are enabled
 
 
 @pytest.mark.parametrize("has_home", [False, True])
