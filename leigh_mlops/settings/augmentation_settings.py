@@ -8,6 +8,7 @@ import yaml
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.settings.base import quote_value
+from leigh_mlops.settings.text_file import read_text_file
 from leigh_mlops.settings.yaml_loader import NumberLoader
 
 __all__ = ["AUGMENTATIONS", "augmentation_text", "parse_augmentation", "read_augmentation"]
@@ -108,7 +109,9 @@ def read_augmentation(value: object, folder: Path) -> str | None:
             "correct the name."
         )
     try:
-        held = yaml.load(path.read_text(encoding="utf-8"), NumberLoader)  # JSON is YAML, too
+        held = yaml.load(read_text_file(path), NumberLoader)  # JSON is YAML, too
+    except LeighError:
+        raise
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         problem = " ".join(str(getattr(error, "problem", None) or error).split())
         raise LeighError(f"{path}: this is neither valid JSON nor YAML ({problem}); correct the file.") from None

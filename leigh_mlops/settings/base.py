@@ -15,7 +15,17 @@ __all__ = ["KeyedError", "Settings", "SettingsError", "suggest_key", "parse_sett
 Model = TypeVar("Model", bound=BaseModel)
 Keys = tuple[str | int, ...]
 
-_SHORT = reprlib.Repr()
+
+class _ShortRepr(reprlib.Repr):
+    """Short forms of values; also of numbers with thousands of digits, which Python does not write out."""
+
+    def repr_int(self, x: int, level: int) -> str:
+        """Format a whole number."""
+        digits = int(0.30103 * x.bit_length())
+        return super().repr_int(x, level) if digits < 100 else f"a number of about {digits} digits"
+
+
+_SHORT = _ShortRepr()
 _SHORT.maxstring = _SHORT.maxother = 80
 
 

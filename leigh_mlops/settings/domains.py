@@ -55,7 +55,7 @@ def has_wanted_value(config: Mapping[str, Any], key: str, wanted: list[Any]) -> 
 class Choice(_Conditional):
     """Choice of one of several equally likely values; a plain list stands for one without a condition."""
 
-    values: list[Any] = Field(min_length=1)
+    values: list[Any] = Field(min_length=1, max_length=1000)
 
     @model_validator(mode="before")
     @classmethod

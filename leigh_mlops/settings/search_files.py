@@ -13,6 +13,7 @@ from leigh_mlops.settings.augmentation_settings import read_augmentation
 from leigh_mlops.settings.base import Keys, SettingsError, parse_settings, quote_value
 from leigh_mlops.settings.domains import map_choices
 from leigh_mlops.settings.space import SearchSpace
+from leigh_mlops.settings.text_file import read_text_file
 from leigh_mlops.settings.yaml_loader import NumberLoader
 
 __all__ = ["UNLABELLED_FAMILIES", "find_line", "find_search_files", "load_space"]
@@ -116,10 +117,8 @@ def find_line(path: Path, *keys: str) -> int:
 
 def _compose(path: Path) -> tuple[NumberLoader, yaml.MappingNode]:
     try:
-        loader = NumberLoader(path.read_text(encoding="utf-8"))
+        loader = NumberLoader(read_text_file(path))
         root = loader.get_single_node()
-    except OSError as error:
-        raise LeighError(f"{path}: the search file can't be read ({error.strerror}); check the path.") from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise _yaml_error(path, error) from None
     if not isinstance(root, yaml.MappingNode):

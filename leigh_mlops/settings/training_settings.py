@@ -149,7 +149,7 @@ def joint_parts(text: object) -> dict[str, Any]:
     try:
         if isinstance(text, str) and "=" in text:
             return dict(yaml.safe_load("{" + text.replace("=", ": ") + "}"))
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError):
         pass  # reported below
     reason = f"{quote_value(text)} sets nothing; write it as padded_channels=null, head=gaussian."
     raise SettingsError("hyperparameters", f"architecture: {reason}", (JOINT,))

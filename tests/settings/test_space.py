@@ -45,7 +45,10 @@ def test_fixing_one_of_the_parts_that_are_chosen_together_fixes_all() -> None:
     [
         ({"architecture": [PADDED, DENSITY], "precision": ["fp32", "bf16"]}, "precision is bf16 with .*set precision"),
         ({"architecture": [PADDED, "gaussian"]}, "'gaussian' sets nothing; write it as"),
+        ({"batch_size": [*range(2000)]}, "at most 1000 items"),
         ({"architecture": [PADDED, "head=[gaussian"]}, "sets nothing"),
+        ({"architecture": [PADDED, "head=2026-99-99"]}, "sets nothing"),
+        ({"architecture": [PADDED, "head=" + "[" * 3000]}, "sets nothing"),
     ],
 )
 def test_a_choice_that_cannot_be_is_refused_before_anything_starts(
