@@ -194,7 +194,7 @@ TABLE_COLUMNS = {
     "off_axis_p": "p value of a way elsewhere no longer than that of the controls at 0 %",
     "activity": "mean average precision with which wells of the compound find each other among the controls at 0 %, "
     "by all features: 1 means that each is nearer to the others than to any control",
-    "activity_p": "share of random rankings that do as well (mAP of activity)",
+    "activity_p": "share of random groups of as many wells and controls that do as well (mAP of activity)",
     "activity_q": "activity_p adjusted for the number of rows (Benjamini-Hochberg)",
     "z": "median robust z of the wells against the controls at 0 % of their plates",
     "p": "p value of the rescue, if the model has not seen the controls; multiplied by the number of doses",
