@@ -27,18 +27,48 @@ def profile(
         ),
     ] = "embedding",
     aggregate: Annotated[str, typer.Option(help="Profile of a well from its fields: median or mean.")] = "median",
+    normalise: Annotated[
+        str,
+        typer.Option(
+            help="Normalisation to the negative controls of each plate: none, mad, inverse_normal, sphering or tvn; "
+            "all of them are scored."
+        ),
+    ] = "none",
+    regularisation: Annotated[
+        float, typer.Option(help="Variance that sphering adds in every direction, as a share of the controls' mean.")
+    ] = 0.1,
+    consistency: Annotated[
+        str | None,
+        typer.Option(
+            help="Plate map column of what compounds have in common, such as their target; by default detected by its "
+            "name."
+        ),
+    ] = None,
+    doses: Annotated[
+        str | None, typer.Option(help="Plate map column of the doses; by default detected by its name.")
+    ] = None,
     store: Store = None,
     require_signature: RequireSignature = None,
 ) -> None:
-    """Write the features of each field and well by a trained model, with their metadata."""
+    """Write the features of each field and well by a trained model, and score them by replicates and plates."""
     from leigh_mlops.api.model import load
     from leigh_mlops.study.prepare import DataSource
     from leigh_mlops.study.profile_files import profile_paths
     from leigh_mlops.study.profile_plates import ProfileRequest, profile_plates
 
     paths = profile_paths(out)
+    request = ProfileRequest(
+        model,
+        DataSource(data, platemap),
+        features=features,
+        aggregate=aggregate,
+        normalisation=normalise,
+        regularisation=regularisation,
+        consistency=consistency,
+        doses=doses,
+    )
+    request.check()
     package = load(model, store=store, require_signature=require_signature).package
-    request = ProfileRequest(model, DataSource(data, platemap), features=features, aggregate=aggregate)
     for sentence in profile_plates(package, request, paths, console):
         console.print(sentence, markup=False)
 

@@ -14,6 +14,7 @@ __all__ = [
     "MedianPolish",
     "RefusalReason",
     "b_scores",
+    "group_share",
     "line_share",
     "median_polish",
 ]
@@ -142,14 +143,36 @@ def line_share(groups: ArrayLike, lines: ArrayLike) -> float:
         >>> line_share([True, True, False, False], [1, 1, 2, 2])
         1.0
     """
-    values = np.asarray(groups, dtype=np.float64)
-    _, index = np.unique(np.asarray(lines), return_inverse=True)
+    return group_share(np.asarray(groups, dtype=np.float64)[:, None], lines)
+
+
+def group_share(profiles: ArrayLike, groups: ArrayLike) -> float:
+    """Share of the variance of profiles between groups, corrected for their number (epsilon squared).
+
+    Variances are summed over the features, as a distance weighs them.
+
+    Args:
+        profiles: Shape (N, P).
+        groups: Group of each profile, such as its plate, shape (N,).
+
+    Returns:
+        0 to 1: 1 if all profiles of a group are equal and the groups differ; 0 for one group, for groups of
+        one, or if all profiles are equal.
+
+    Example:
+        >>> group_share([[0.0], [1.0], [4.0], [5.0]], ["A", "A", "B", "B"]).__round__(2)
+        0.91
+    """
+    values = np.asarray(profiles, dtype=np.float64)
+    _, index = np.unique(np.asarray(groups), return_inverse=True)
     counts = np.bincount(index)
-    total, free = float(np.square(values - values.mean()).sum()), values.size - counts.size
+    total, free = float(np.square(values - values.mean(axis=0)).sum()), len(values) - counts.size
     if total == 0 or free < 1:
         return 0.0
-    within = float(np.square(values - (np.bincount(index, weights=values) / counts)[index]).sum())
-    return max(0.0, 1 - (within / free) / (total / (values.size - 1)))
+    sums = np.zeros((counts.size, values.shape[1]))
+    np.add.at(sums, index, values)
+    within = float(np.square(values - (sums / counts[:, None])[index]).sum())
+    return max(0.0, 1 - (within / free) / (total / (len(values) - 1)))
 
 
 def b_scores(scores: ArrayLike, rows: ArrayLike, columns: ArrayLike, groups: ArrayLike) -> BScores:

@@ -22,11 +22,17 @@ class ProfilePaths:
     Attributes:
         wells: Profiles of wells.
         fields: Profiles of fields.
+        scores: Scores by features and normalisation; a JSON file with more stands beside it.
+        compounds: Activity of compounds.
+        consistency: Consistency of what compounds have in common.
         failures: Fields that can't be read, with the reason.
     """
 
     wells: Path
     fields: Path
+    scores: Path
+    compounds: Path
+    consistency: Path
     failures: Path
 
 
@@ -37,11 +43,9 @@ def profile_paths(out: Path) -> ProfilePaths:
         LeighError: Its suffix is unknown, or a library that writes it is missing.
     """
     _find_writer(out)
-    return ProfilePaths(
-        wells=out,
-        fields=out.with_name(f"{out.stem}_fields{out.suffix}"),
-        failures=out.with_name(f"{out.stem}_failures.csv"),
-    )
+    names = ("scores", "compounds", "consistency", "failures")
+    tables = {name: out.with_name(f"{out.stem}_{name}.csv") for name in names}
+    return ProfilePaths(wells=out, fields=out.with_name(f"{out.stem}_fields{out.suffix}"), **tables)
 
 
 def write_profiles(profiles: Profiles, path: Path, facts: Mapping[str, str]) -> None:
@@ -67,7 +71,7 @@ def _find_writer(path: Path) -> Callable[[Profiles, Path, Mapping[str, str]], No
 
 def _write_parquet(profiles: Profiles, path: Path, facts: Mapping[str, str]) -> None:
     table = profiles.to_table()
-    table.attrs = dict(facts)
+    table.attrs.update(facts)
     table.to_parquet(path, index=False)
 
 
@@ -75,9 +79,9 @@ def _write_anndata(profiles: Profiles, path: Path, facts: Mapping[str, str]) -> 
     anndata = _import_anndata(path)
     table = profiles.to_table()
     observations = profiles.metadata.set_axis(profiles.metadata.index.astype(str))
-    texts = [name for name in observations if not is_numeric_dtype(observations[name])]
+    texts = [str(name) for name in observations if not is_numeric_dtype(observations[name])]
     # Categories of texts are what every version of the format holds, missing ones among them.
-    observations = observations.assign(**{name: observations[name].astype(object).astype("category") for name in texts})
+    observations[texts] = observations[texts].astype(object).astype("category")
     anndata.AnnData(
         X=table[list(profiles.names)].to_numpy(),
         obs=observations,

@@ -1,7 +1,6 @@
 """Profiles: the features of fields and wells with their metadata, in the form of Cell Painting profiles."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +18,15 @@ from leigh_mlops.study.plate_levels import was_trained_on_compounds
 from leigh_mlops.study.prepare import DataSource, find_data
 from leigh_mlops.training import PreparedData
 
-__all__ = ["AGGREGATES", "Profiles", "UsableFields", "aggregate_wells", "field_profiles", "find_usable_fields"]
+__all__ = [
+    "AGGREGATES",
+    "Profiles",
+    "UsableFields",
+    "aggregate_wells",
+    "control_mask",
+    "field_profiles",
+    "find_usable_fields",
+]
 
 AGGREGATES = ("median", "mean")
 FIELDS = add_metadata_prefix("Fields")
@@ -87,10 +94,8 @@ def find_usable_fields(package: ModelPackage, source: DataSource, console: Conso
             f"None of the {len(table)} fields of {source.path} can be used ({len(unreadable)} can't be read, "
             f"{int(excluded.sum())} are excluded for a flaw); check the images."
         )
-    labelled = data.table.assign(**{name: table[name] for name in table if is_metadata(name)})
-    # The flags are columns of the data's table alone.
-    labelled = labelled.assign(**{name: data.table[name] for name in (Metadata.FLAGS, Metadata.EXCLUDED)})
-    data = PreparedData(labelled, data.channels, data.classes, data.cache, data.demo, controls=data.controls)
+    if Metadata.CONDITION in table:
+        data = replace(data, table=data.table.assign(**{Metadata.CONDITION: table[Metadata.CONDITION]}))
     return UsableFields(data, np.flatnonzero(usable), data.failures, int(excluded.sum()))
 
 
@@ -126,7 +131,13 @@ def aggregate_wells(fields: Profiles, aggregate: str = "median") -> Profiles:
     return Profiles(metadata, features.to_numpy(np.float64), fields.names)
 
 
-def _well_columns(metadata: pd.DataFrame) -> Sequence[str]:
+def control_mask(metadata: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Mask of the rows that are negative controls, shape (n,)."""
+    controls = metadata.get(Metadata.CONTROL, pd.Series("", metadata.index, dtype=object))
+    return controls.eq("negcon").to_numpy(bool, na_value=False)
+
+
+def _well_columns(metadata: pd.DataFrame) -> list[str]:
     """Metadata columns beside plate and well that are the same for all fields of each well."""
     wells = len(metadata[_WELL].drop_duplicates())
     others = [str(name) for name in metadata if name not in {*_WELL, *_OF_FIELDS}]
