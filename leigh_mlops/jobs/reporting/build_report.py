@@ -13,6 +13,7 @@ from leigh_mlops.jobs.reporting.counterfactual_sentences import IMAGE_NAMES
 from leigh_mlops.jobs.reporting.direction_words import direction_words
 from leigh_mlops.jobs.reporting.field_sections import build_field_sections
 from leigh_mlops.jobs.reporting.job_tables import JobTables
+from leigh_mlops.jobs.reporting.latent_report import map_neighbours
 from leigh_mlops.jobs.reporting.method_table import format_checks, method_warnings
 from leigh_mlops.jobs.reporting.plate_metrics import plate_metrics, probability_columns
 from leigh_mlops.models import ModelPackage
@@ -133,6 +134,7 @@ def build_report(
         facts=_facts(tables),
         model=_model(package, job),
         fields=fields,
+        neighbours=map_neighbours(fields),
         wells=wells,
         well_columns=_well_columns(wells, probable),
         metrics=plate_metrics(wells, probable, tables.reference),

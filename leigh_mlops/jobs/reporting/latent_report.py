@@ -9,11 +9,13 @@ from leigh_mlops.explanations.latent_map import OUTLIER_QUANTILE
 from leigh_mlops.job_columns import LATENT, JobColumn
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.report.job.job_records import NeighbourMap
 from leigh_mlops.report.latent_picture import MAX_NAMED_OUTLIERS, latent_picture, outlying_rows, variance_share
 from leigh_mlops.report.style import save_figure
-from leigh_mlops.report.table_columns import Columns, row_count
+from leigh_mlops.report.table_columns import Columns, float_values, row_count
+from leigh_mlops.scores.neighbour_map import MOST_ROWS, neighbour_map, sample_groups
 
-__all__ = ["write_latents"]
+__all__ = ["map_neighbours", "write_latents"]
 
 PICTURE = "latents.png"
 
@@ -42,6 +44,31 @@ def write_latents(out: Path, fields: Columns, package: ModelPackage) -> list[str
     limit = latent_map.limit(OUTLIER_QUANTILE)
     save_figure(latent_picture(fields, list(latent_map.explained), limit), out / PICTURE)
     return [_describe_components(fields, latent_map), _describe_outliers(fields, latent_map, limit)]
+
+
+def map_neighbours(fields: Columns) -> NeighbourMap | None:
+    """Map the fields of a job by their latents, at most 2,000 of them, spread over all wells.
+
+    Args:
+        fields: Columns of the job's table of fields.
+
+    Returns:
+        None if there are fewer than two components, or too few fields.
+    """
+    components = [name for number, name in LATENT.select(fields).items() if number.isdigit()]
+    if len(components) < 2 or not row_count(fields):
+        return None
+    latents = np.stack([float_values(fields[name]) for name in components], axis=1)
+    known = np.flatnonzero(np.isfinite(latents).all(axis=1))
+    wells = [(fields[Metadata.PLATE][row], fields[Metadata.WELL][row]) for row in known.tolist()]
+    chosen: list[int] = known[sample_groups(wells, MOST_ROWS)].tolist()
+    found = neighbour_map(latents[chosen])
+    if found is None:
+        return None
+    places, method = found
+    kept = [name for name in (Metadata.PLATE, Metadata.WELL, Metadata.CONDITION) if name in fields]
+    table = {name: [fields[name][row] for row in chosen] for name in kept}
+    return NeighbourMap(method, {**table, **dict(zip(NeighbourMap.COLUMNS, places.T.tolist(), strict=True))})
 
 
 def _describe_components(fields: Columns, latent_map: LatentMap) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from leigh_mlops.job_columns import LATENT
 from leigh_mlops.plates.columns import Metadata
-from leigh_mlops.report.job.job_records import PlateMetric
+from leigh_mlops.report.job.job_records import NeighbourMap, PlateMetric
 from leigh_mlops.report.sentences import format_count, metric_name
 from leigh_mlops.report.style import (
     GRID,
@@ -28,7 +28,7 @@ from leigh_mlops.report.style import (
 )
 from leigh_mlops.report.table_columns import Columns, float_values, is_missing, row_count
 
-__all__ = ["PageChart", "curve_charts", "dose_charts", "latent_chart", "new_axes", "strip_chart"]
+__all__ = ["PageChart", "curve_charts", "dose_charts", "latent_chart", "neighbour_chart", "new_axes", "strip_chart"]
 
 WIDTH, SMALL_WIDTH = 8.4, 3.9
 """Inches; a page shows about 90 pixels for each where it has room."""
@@ -40,6 +40,7 @@ LINE_STYLES = {"train": "--", "test": ":"}
 MIN_RESCUE, MAX_RESCUE = -50.0, 150.0
 MIN_DOSES = 3
 MAX_DOSE_CHARTS = 24
+_WELL = (Metadata.PLATE, Metadata.WELL)
 DOSE_COLUMNS = ("dose", "rescue", "rescue_low", "rescue_high", "fitted")
 
 
@@ -107,16 +108,55 @@ def latent_chart(fields: Columns, wells: Columns, hrefs: Sequence[str]) -> PageC
         wells: One row per well, with ``Metadata_Plate`` and ``Metadata_Well``.
         hrefs: URL of each well's page.
     """
-    columns = [LATENT(1), LATENT(2)]
+    columns = (LATENT(1), LATENT(2))
     if not row_count(fields) or not set(columns) <= set(fields) or not set(columns) <= set(wells):
         return None
+    axes = ("latent component 1", "latent component 2")
+    return _map_chart("Latent map", fields, wells, hrefs, columns, axes)
+
+
+def neighbour_chart(neighbours: NeighbourMap | None, wells: Columns, hrefs: Sequence[str]) -> PageChart | None:
+    """Draw fields and wells where neighbours of the latents lie close together; None without a map.
+
+    Args:
+        neighbours: Places of some fields.
+        wells: One row per well, with ``Metadata_Plate`` and ``Metadata_Well``.
+        hrefs: URL of each well's page.
+    """
+    if neighbours is None:
+        return None
+    columns = NeighbourMap.COLUMNS
+    places: dict[tuple[str, str], list[int]] = {}
+    for row, key in enumerate(zip(*(neighbours.fields[name] for name in _WELL), strict=True)):
+        places.setdefault(key, []).append(row)
+    keys = list(zip(*(wells[name] for name in _WELL), strict=True))
+    medians = {
+        column: [
+            float(np.median([neighbours.fields[column][row] for row in places[key]])) if key in places else math.nan
+            for key in keys
+        ]
+        for column in columns
+    }
+    title = f"Map of neighbours ({neighbours.method})"
+    return _map_chart(title, neighbours.fields, {**wells, **medians}, hrefs, columns, ("", ""))
+
+
+def _map_chart(
+    title: str,
+    fields: Columns,
+    wells: Columns,
+    hrefs: Sequence[str],
+    columns: tuple[str, str],
+    axis_titles: tuple[str, str],
+) -> PageChart:
+    """Draw fields and wells at the places that two columns of both tables give."""
     places = [np.stack([float_values(table[name]) for name in columns], axis=1) for table in (fields, wells)]
     low, high = np.nanpercentile(places[0], [0.5, 99.5], axis=0)
     margin = 0.04 * np.maximum(high - low, 1e-9)
     low, high = low - margin, high + margin
     of_fields, of_wells = (np.clip(each, low, high) for each in places)
     field_labels, well_labels = _labels(fields), _labels(wells)
-    figure, axes = new_axes(WIDTH, 5.5, x="latent component 1", y="latent component 2")
+    figure, axes = new_axes(WIDTH, 5.5, x=axis_titles[0], y=axis_titles[1])
     for name, colour in _label_colours(np.concatenate([field_labels, well_labels])).items():
         _draw_fields(axes, of_fields[(field_labels == name) & np.isfinite(of_fields).all(axis=1)], colour)
         own = (well_labels == name) & np.isfinite(of_wells).all(axis=1)
@@ -130,7 +170,10 @@ def latent_chart(fields: Columns, wells: Columns, hrefs: Sequence[str]) -> PageC
         href: {"data-well": str(number), "aria-label": f"{plate}, {well}, {label}"}
         for number, (href, plate, well, label) in enumerate(names)
     }
-    return PageChart("Latent map", figure, "Latent map; each large dot is a well and leads to its page", links)
+    if not any(axis_titles):  # the numbers of such a map mean nothing
+        axes.set_xticklabels([])
+        axes.set_yticklabels([])
+    return PageChart(title, figure, f"{title}; each large dot is a well and leads to its page", links)
 
 
 def _draw_fields(axes: Axes, places: NDArray[np.float64], colour: str) -> None:

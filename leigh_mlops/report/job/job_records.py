@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from leigh_mlops.report.table_columns import Columns
 
@@ -126,6 +126,22 @@ class PlateMetric:
 
 
 @dataclass(frozen=True)
+class NeighbourMap:
+    """Map in which fields that are alike lie close together.
+
+    Attributes:
+        method: ``t-SNE`` or ``UMAP``.
+        fields: Some fields of a job, with ``Metadata_Plate``, ``Metadata_Well``, ``Metadata_Condition`` where it is
+            known, and their places in ``COLUMNS``.
+    """
+
+    COLUMNS: ClassVar[tuple[str, str]] = ("place_1", "place_2")
+
+    method: str
+    fields: Columns
+
+
+@dataclass(frozen=True)
 class JobReport:
     """Complete content of a report; empty parts get no section.
 
@@ -140,6 +156,7 @@ class JobReport:
         facts: Numbers of the whole job; name to value.
         model: Facts on the model; name to value.
         fields: One row per field, with ``Metadata_Plate``, ``Metadata_Well`` and ``field``.
+        neighbours: Map of some fields by their latents; None if there is none.
         wells: One row per well.
         well_columns: Columns of the table of wells on the first page; the others are shown on the wells' own pages.
         metrics: Metrics by which the plates can be coloured, the default first.
@@ -179,6 +196,7 @@ class JobReport:
     facts: Mapping[str, Any] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
     fields: Columns = field(default_factory=dict)
+    neighbours: NeighbourMap | None = None
     wells: Columns = field(default_factory=dict)
     well_columns: Sequence[str] = ()
     metrics: Sequence[PlateMetric] = ()

@@ -8,7 +8,14 @@ from typing import Any
 
 from leigh_mlops.job_columns import JobColumn
 from leigh_mlops.plates.columns import Metadata
-from leigh_mlops.report.job.charts import PageChart, curve_charts, dose_charts, latent_chart, strip_chart
+from leigh_mlops.report.job.charts import (
+    PageChart,
+    curve_charts,
+    dose_charts,
+    latent_chart,
+    neighbour_chart,
+    strip_chart,
+)
 from leigh_mlops.report.job.html_tables import Table, cell_text, table_from_columns
 from leigh_mlops.report.job.job_records import CounterfactualStep, FieldSection, JobReport, PlateMetric, ReportPicture
 from leigh_mlops.report.job.links import page_names, relative_url
@@ -62,6 +69,7 @@ def write_job_report(folder: Path, report: JobReport) -> Path:
         tables={table.key: table for table in _tables(report, hrefs)},
         strips=_score_strip_chart(report),
         latents=latent_chart(report.fields, report.wells, hrefs),
+        neighbours=neighbour_chart(report.neighbours, report.wells, hrefs),
         curves=curve_charts(report.curves),
         doses=dose_charts(report.doses, report.headings.get(JobColumn.RESCUE, "rescue (%)")),
         dosed_compounds=len(set(report.doses.get("compound", ()))),

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from leigh_mlops.explanations import LatentMap, PooledLatents
-from leigh_mlops.jobs.reporting.latent_report import write_latents
+from leigh_mlops.jobs.reporting.latent_report import map_neighbours, write_latents
 from leigh_mlops.models import ModelPackage, build_model
 from tests.report.test_latent_picture import columns, fields
 
@@ -51,3 +51,14 @@ def test_a_table_of_another_set_of_columns_still_has_its_map(tmp_path: Path, lat
     table: pd.DataFrame = fields().drop(columns=["Metadata_Condition", "seen"])
     components, _ = write_latents(tmp_path, columns(table), package(latent_map))
     assert "class" not in components
+
+
+def test_neighbours_need_two_components_and_some_fields() -> None:
+    table = fields()
+    assert map_neighbours(columns(table.drop(columns="latent_2"))) is None
+    assert map_neighbours(columns(table[:6])) is None
+    table.loc[3, "latent_2"] = np.nan
+    found = map_neighbours(columns(table))
+    assert found is not None
+    assert {len(values) for values in found.fields.values()} == {len(table) - 1}
+    assert found.fields["Metadata_Well"] == table["Metadata_Well"].drop(3).tolist()

@@ -2,8 +2,15 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
-from leigh_mlops.report.job.charts import PageChart, curve_charts, dose_charts, latent_chart, strip_chart
-from leigh_mlops.report.job.job_records import PlateMetric
+from leigh_mlops.report.job.charts import (
+    PageChart,
+    curve_charts,
+    dose_charts,
+    latent_chart,
+    neighbour_chart,
+    strip_chart,
+)
+from leigh_mlops.report.job.job_records import NeighbourMap, PlateMetric
 from leigh_mlops.report.table_columns import Columns
 
 METRIC = PlateMetric("score", "Score", low=0, high=10, digits=0)
@@ -90,6 +97,21 @@ def test_latent_chart_draws_outliers_on_its_edge(fields: Columns) -> None:
 
 def test_latent_chart_needs_two_components(fields: Columns) -> None:
     assert latent_chart({"latent_1": fields["latent_1"]}, head(fields), HREFS) is None
+
+
+def test_neighbour_chart_places_wells_at_the_medians_of_their_fields() -> None:
+    places = {"Metadata_Plate": ["P1"] * 6, "Metadata_Well": ["A01"] * 3 + ["A02"] * 3}
+    labels = {"Metadata_Condition": ["DS"] * 3 + ["WT"] * 3}
+    found = {"place_1": [0.0, 1.0, 8.0, 10.0, 11.0, 12.0], "place_2": [0.0, 1.0, 2.0, 5.0, 6.0, 7.0]}
+    wells = {"Metadata_Plate": ["P1"] * 3, "Metadata_Well": ["A01", "A02", "A03"]} | {
+        "Metadata_Condition": ["DS", "WT", "WT"]
+    }
+    chart = neighbour_chart(NeighbourMap("t-SNE", places | labels | found), wells, HREFS[:3])
+    assert chart.title == "Map of neighbours (t-SNE)"
+    axes = axes_of(chart)
+    assert [dots.get_offsets().tolist() for dots in axes.collections] == [[[1.0, 1.0]], [[11.0, 6.0]]]
+    assert set(tick_texts(axes)) == {""}
+    assert neighbour_chart(None, wells, HREFS[:3]) is None
 
 
 def test_curve_charts_have_a_line_for_each_part() -> None:
