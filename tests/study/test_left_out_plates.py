@@ -14,8 +14,8 @@ from leigh_mlops.study.left_out_plates import (
     score_network_by_plate,
 )
 from leigh_mlops.training import PreparedData
-from tests.training.conftest import data, shared_plate
-from tests.training.test_adaptation import plates, with_fewest_controls
+from tests.training.conftest import data, plates, shared_plate
+from tests.training.test_adaptation import with_fewest_controls
 from tests.training.test_adaptation import settings as adapted_settings
 
 __all__ = ["data", "plates", "shared_plate"]
