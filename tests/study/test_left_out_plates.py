@@ -15,8 +15,8 @@ from leigh_mlops.study.left_out_plates import (
 )
 from leigh_mlops.training import PreparedData
 from tests.training.conftest import data, plates, shared_plate
-from tests.training.test_adaptation import with_fewest_controls
 from tests.training.test_adaptation import settings as adapted_settings
+from tests.training.test_adaptation import with_fewest_controls
 
 __all__ = ["data", "plates", "shared_plate"]
 
