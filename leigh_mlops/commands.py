@@ -145,7 +145,7 @@ RayPatience = Annotated[
     float,
     typer.Option("--ray-patience", min=0, help="Minutes in which the start of Ray is tried again on a busy machine."),
 ]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Random seed of the split and the trials.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Random seed of the split and the trials.")]
 SkipBroken = Annotated[bool, typer.Option("--skip-broken", help="Skip images that can't be read instead of stopping.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show the output of Ray and MLflow.")]
 

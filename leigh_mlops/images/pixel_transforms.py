@@ -3,7 +3,7 @@
 import os
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -23,6 +23,7 @@ Floats = npt.NDArray[np.float32]
 
 _CLASS = "__class_fullname__"
 _GROUPS = ("Compose", "Sequential", "OneOf", "SomeOf", "RandomOrder", "SelectiveChannelTransform")
+_LARGEST_NUMBER = 10_000  # pixels; all else that transforms take is smaller
 # What a serialised Compose holds beside its transforms concerns boxes and key points.
 _COMPOSE_KEYS = (_CLASS, "p", "transforms")
 
@@ -129,6 +130,7 @@ def _build(node: object) -> Any:  # noqa: ANN401
         if not isinstance(parts, list) or not parts:
             raise LeighError(f"the group {name} of the augmentation has no transforms; add some or remove it.")
         arguments["transforms"] = [_build(part) for part in parts]
+    _require_small(name, arguments)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # an unknown argument is only warned of
@@ -137,6 +139,17 @@ def _build(node: object) -> Any:  # noqa: ANN401
         raise LeighError(
             f"the transform {name} of the augmentation is not valid ({_describe(error)}); correct it."
         ) from None
+
+
+def _require_small(name: str, arguments: Mapping[str, object]) -> None:
+    """Refuse numbers, such as the width of a blur, with which one field would take minutes."""
+    for key, value in arguments.items():
+        for number in value if isinstance(value, list) else [value]:
+            if key != "seed" and isinstance(number, int | float) and not abs(number) <= _LARGEST_NUMBER:
+                raise LeighError(
+                    f"the transform {name} of the augmentation is not valid ({key} is {quote_value(number)}, and no "
+                    f"number for a field is above {_LARGEST_NUMBER}); correct it."
+                )
 
 
 def _describe(error: Exception) -> str:

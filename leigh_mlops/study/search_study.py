@@ -77,6 +77,7 @@ class SearchStudy:
         Raises:
             LeighError: The data or a search can't be used.
         """
+        self.options.check_line()
         self.options.check_checkpoints()
         study, divided = self._divide()
         study._check_data(divided)

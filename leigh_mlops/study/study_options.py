@@ -117,10 +117,12 @@ class StudyOptions:
         """Refuse a first part of names that the registry does not take.
 
         Raises:
-            LeighError: It has other characters.
+            LeighError: It has other characters, or too many.
         """
-        if not re.fullmatch(r"[\w.-]+", self.line):
-            raise LeighError(f"--name {self.line!r} is not a valid name; use letters, digits, '-', '_' and '.'.")
+        if not re.fullmatch(r"[\w.-]{1,100}", self.line):
+            raise LeighError(
+                f"--name {self.line[:100]!r} is not a valid name; use at most 100 letters, digits, '-', '_' and '.'."
+            )
 
     def facts(self, data: PreparedData) -> DataFacts:
         """Facts about the study's data, as tags of its runs."""

@@ -137,6 +137,8 @@ def test_what_a_microscope_or_a_specimen_does_is_allowed(text: str) -> None:
         (named("GausNoise"), "did you mean 'GaussNoise'"),
         (named("GaussNoise", std=3), "std"),
         (named("GaussNoise", std_range=[2, 3]), "GaussNoise of the augmentation is not valid"),
+        (named("GaussianBlur", blur_limit=[3, 999_999_999]), "blur_limit is 999999999, and no number for a field is"),
+        (named("Affine", scale=float("nan")), "Affine of the augmentation is not valid .scale is nan"),
         (named("OneOf", transforms=[]), "has no transforms"),
         ('[{"p": 1}]', "names no transform"),
         ("[3]", "names no transform"),

@@ -1,3 +1,4 @@
+import io
 import json
 import shutil
 from dataclasses import replace
@@ -5,12 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.events import Opened
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.settings import SearchSpace
 from leigh_mlops.study.prepare import DataSource
+from leigh_mlops.study.search_study import SearchStudy
 from leigh_mlops.study.study_options import StudyOptions
 from leigh_mlops.trials import Journal
 
@@ -62,8 +65,12 @@ def test_the_settings_of_version_0_1_0_are_read(tmp_path: Path) -> None:
 
 def test_a_line_that_the_registry_does_not_take_is_refused() -> None:
     StudyOptions(DataSource(None), [SPACE], line="mito-2").check_line()
-    with pytest.raises(LeighError, match=r"--name 'a/b' is not a valid name; use letters"):
-        StudyOptions(DataSource(None), [SPACE], line="a/b").check_line()
+    for line in ("a/b", "", "a\nb", "a" * 101):
+        with pytest.raises(LeighError, match=r"--name '.*' is not a valid name; use at most 100 letters"):
+            StudyOptions(DataSource(None), [SPACE], line=line).check_line()
+    study = SearchStudy(StudyOptions(DataSource(None), [SPACE], line="a/b"), Console(file=io.StringIO()))
+    with pytest.raises(LeighError, match="--name 'a/b' is not a valid name"):
+        study.show()  # before anything is drawn or read
 
 
 def wells(*plates: str, splits: tuple[str, ...] = ("train", "train", "val")) -> pd.DataFrame:
