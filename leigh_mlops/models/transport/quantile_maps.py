@@ -54,17 +54,18 @@ class MapTables:
         anchors, images = (torch.cat([each[:, :1], each], 1) for each in (knots, values))
         self._anchors, self._images, self._slopes = (each.to(dtype).reshape(-1) for each in (anchors, images, slopes))
         self._values = values.masked_fill(is_spare, torch.inf).to(dtype)
-        self._lows = torch.from_numpy(maps.lows[:, None]).to(dtype)
-        self._inverse_widths = torch.from_numpy(1 / maps.widths[:, None]).to(dtype)
-        self._first_cells = torch.arange(len(knots))[:, None] * (CELLS + 2) + 1
-        self._first_segments = torch.arange(len(knots))[:, None] * slopes.shape[1]
+        inverse_widths = torch.from_numpy(1 / maps.widths[:, None])
+        self._starts = (1 - torch.from_numpy(maps.lows[:, None]) * inverse_widths).to(dtype)
+        self._inverse_widths = inverse_widths.to(dtype)
+        self._first_cells = torch.arange(len(knots), dtype=torch.int32)[:, None] * (CELLS + 2)
+        self._first_segments = torch.arange(len(knots), dtype=torch.int32)[:, None] * slopes.shape[1]
         self._segments = torch.from_numpy(_segments_by_cell(maps.cells))
 
     def map(self, numbers: Tensor) -> Tensor:
-        """Map numbers (R, n), those of a row by the row's map."""
-        cells = ((numbers - self._lows) * self._inverse_widths).floor_()
-        places = cells.to(torch.int64).clamp_(-1, CELLS).add_(self._first_cells).view(-1)
-        segments = self._segments.index_select(0, places).view(numbers.shape).to(torch.int64)
+        """Map numbers (..., R, n), those of a row by the row's map."""
+        cells = torch.addcmul(self._starts, numbers, self._inverse_widths).clamp_(0, CELLS + 1)
+        places = cells.to(torch.int32).add_(self._first_cells).view(-1)
+        segments = self._segments.index_select(0, places).view(numbers.shape).to(torch.int32)
         segments = segments.add_(self._first_segments).view(-1)
         steps = (numbers.reshape(-1) - self._anchors.index_select(0, segments)).mul_(
             self._slopes.index_select(0, segments)
@@ -72,21 +73,21 @@ class MapTables:
         return steps.add_(self._images.index_select(0, segments)).view(numbers.shape)
 
     def map_back(self, numbers: Tensor) -> Tensor:
-        """Numbers (R, n) that are mapped to these."""
-        segments = torch.searchsorted(self._values, numbers.contiguous(), right=True)
-        segments = segments.add_(self._first_segments).view(-1)
-        steps = (numbers.reshape(-1) - self._images.index_select(0, segments)).div_(
-            self._slopes.index_select(0, segments)
-        )
-        return steps.add_(self._anchors.index_select(0, segments)).view(numbers.shape)
+        """Numbers (N, R, n) that are mapped to these."""
+        rows = numbers.transpose(0, 1)
+        flat = rows.reshape(len(rows), -1)
+        segments = torch.searchsorted(self._values, flat, right=True).add_(self._first_segments).view(-1)
+        steps = (flat.view(-1) - self._images.index_select(0, segments)).div_(self._slopes.index_select(0, segments))
+        return steps.add_(self._anchors.index_select(0, segments)).view(rows.shape).transpose(0, 1)
 
 
-def _segments_by_cell(cells: npt.NDArray[np.int32]) -> npt.NDArray[np.int16]:
+def _segments_by_cell(cells: npt.NDArray[np.int32]) -> npt.NDArray[np.uint8 | np.int16]:
     """Number of knots at or before each cell of each map, flattened; the first cell lies before the grid."""
     at = np.minimum(cells, CELLS + 1) + 1
-    counts = np.zeros((len(cells), CELLS + 3), np.int16)
+    kind = np.uint8 if cells.shape[1] <= np.iinfo(np.uint8).max else np.int16  # small tables stay in the CPU's cache
+    counts = np.zeros((len(cells), CELLS + 3), kind)
     np.add.at(counts, (np.arange(len(cells))[:, None], at), 1)
-    return np.cumsum(counts, axis=1, dtype=np.int16)[:, : CELLS + 2].reshape(-1)
+    return np.cumsum(counts, axis=1, dtype=kind)[:, : CELLS + 2].reshape(-1)
 
 
 def quantiles(numbers: Floats, probabilities: Doubles) -> Doubles:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.models.transport.block_transform import BlockTransform, dct_matrix
+from leigh_mlops.models.transport.layer_sequence import Layer, LayerSequence
 from leigh_mlops.models.transport.quantile_maps import MapTables, QuantileMaps
 
 __all__ = ["SlicedTransport"]
@@ -23,7 +24,6 @@ _ORTHOGONAL = 1e-9
 _OF_TURNED = {"turned", "directions"}
 _LARGEST_NUMBER = 1e9
 
-Layer = tuple[BlockTransform, MapTables]
 Images = npt.NDArray[Any]
 
 
@@ -141,15 +141,28 @@ class SlicedTransport:
             )
         if not np.isfinite(images).all():
             raise LeighError("An image has values that are not finite; exclude the field.")
-        layers = self._double_layers if images.dtype == np.float64 else self._single_layers
         given = images.astype(np.float64 if images.dtype == np.float64 else np.float32)
+        layers = self._sequence(given)
         step = max(_CHUNK_NUMBERS // max(int(np.prod(images.shape[1:])), 1), 1)
         for start in range(0, len(given), step):
             chunk = torch.from_numpy(given[start : start + step])
-            for transform, tables in layers if forward else layers[::-1]:
-                chunk = apply_layer(transform, tables, chunk, forward=forward)
-            given[start : start + step] = chunk.numpy()
+            given[start : start + step] = (layers.apply(chunk) if forward else layers.invert(chunk)).numpy()
         return given
+
+    def _sequence(self, images: Images) -> LayerSequence:
+        """Return the layers for images of a shape and type; those of the latest ones stay in memory."""
+        key = (images.dtype, images.shape[1:])
+        found = self._sequences.get(key)
+        if found is None:
+            layers = self._double_layers if images.dtype == np.float64 else self._single_layers
+            found = LayerSequence(layers, images.shape[1:])
+            self._sequences.clear()
+            self._sequences[key] = found
+        return found
+
+    @cached_property
+    def _sequences(self) -> dict[tuple[np.dtype[Any], tuple[int, ...]], LayerSequence]:
+        return {}
 
     @cached_property
     def _single_layers(self) -> list[Layer]:
@@ -193,8 +206,6 @@ class SlicedTransport:
             raise LeighError(f"The stored transport is incomplete ({error}); train the model again.") from None
 
 
-def apply_layer(transform: BlockTransform, tables: MapTables, images: Tensor, *, forward: bool = True) -> Tensor:
-    """Images (N, C, H, W) after one layer, or before it."""
-    coefficients = transform.to_coefficients(images)
-    mapped = tables.map(coefficients) if forward else tables.map_back(coefficients)
-    return transform.to_images(mapped, images.shape)
+def apply_layer(transform: BlockTransform, tables: MapTables, images: Tensor) -> Tensor:
+    """Images (N, C, H, W) after one layer."""
+    return transform.to_images(tables.map(transform.to_coefficients(images)), images.shape)

@@ -114,7 +114,10 @@ def test_it_moves_with_whole_blocks_and_not_with_less(transport):
 
 
 def test_it_is_for_other_image_sizes_too(transport):
+    drawn = images(1)
+    first = transport.apply(drawn)
     assert transport.apply(images(1, size=24)).shape == (1, 3, 24, 24)
+    np.testing.assert_array_equal(transport.apply(drawn), first)
 
 
 @pytest.mark.parametrize("shape", [(1, 2, 16, 16), (1, 3, 12, 16), (3, 16, 16)])
