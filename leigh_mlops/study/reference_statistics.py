@@ -111,7 +111,9 @@ def error_limit(model: Network, scale: IntensityScale, data: PreparedData) -> di
 
 def _spread(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Select at most 256 rows, evenly spaced."""
-    return rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _MAX_MEASURED_FIELDS)).astype(int))]
+    places = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _MAX_MEASURED_FIELDS)).astype(int))
+    chosen: npt.NDArray[np.int64] = rows[places]
+    return chosen
 
 
 def channel_measures(data: PreparedData) -> tuple[list[str], npt.NDArray[np.float64]]:
