@@ -27,7 +27,6 @@ def test_the_published_configurations() -> None:
     assert all((s.flip, s.rotation_degrees, s.intensity) == (0.5, 10, "linear") for s in published.values())
     assert {name: space.metric for name, space in spaces.items()} == {
         "resnext": "val/log_loss", "iresnet": "val/log_loss", "autoencoder": "val/mse",
-        "deepcluster": "val/replicates/score",
     }  # fmt: skip
 
 
