@@ -125,15 +125,7 @@ class ForestHead(nn.Module):
         self.register_buffer("feature", torch.zeros(_TREES, _NODES, dtype=torch.int64))
         self.register_buffer("threshold", torch.zeros(_TREES, _NODES, dtype=torch.float64))
         self.register_buffer("leaf", torch.full((_TREES, _NODES, classes), 1 / classes))
-        self.register_load_state_dict_post_hook(lambda *_: self._check_indices())
-
-    def _check_indices(self) -> None:
-        """Refuse trees that lead to nodes or features that do not exist."""
-        limits = {"left": _NODES, "right": _NODES, "feature": self.features}
-        for name, limit in limits.items():
-            indices = getattr(self, name)
-            if bool(((indices < 0) | (indices >= limit)).any()):
-                raise LeighError(f"The stored forest has a {name} beyond {limit - 1}; train the model again.")
+        self.register_load_state_dict_post_hook(_check_indices)
 
     def fit(self, features: Floats, labels: Labels, *, seed: int, balanced: bool = False) -> None:
         """Fit the forest; see :meth:`LinearHead.fit`."""
@@ -163,3 +155,12 @@ class ForestHead(nn.Module):
             node = torch.where(goes_left, self.left[trees, node], self.right[trees, node])
         mean = self.leaf[trees, node].mean(dim=1)
         return ((1 - _SMOOTHING) * mean + _SMOOTHING / mean.shape[1]).log()
+
+
+def _check_indices(forest: ForestHead, _: object) -> None:
+    """Refuse trees that lead to nodes or features that do not exist."""
+    limits = {"left": _NODES, "right": _NODES, "feature": forest.features}
+    for name, limit in limits.items():
+        indices = getattr(forest, name)
+        if bool(((indices < 0) | (indices >= limit)).any()):
+            raise LeighError(f"The stored forest has a {name} beyond {limit - 1}; train the model again.")

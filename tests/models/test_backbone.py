@@ -60,7 +60,7 @@ def test_a_backbone_classifies_by_its_features_and_learns_in_every_part(name: st
     assert sorted(parameters) == sorted(map(id, model.parameters()))
 
 
-@pytest.mark.parametrize("name", ["vgg16_bn", "vit_b_16", "maxvit_t", "inception_v3", "resnext101_64x4d"])
+@pytest.mark.parametrize("name", ["vgg16_bn", "vit_b_16", "inception_v3"])
 def test_the_largest_are_built_without_memory(name: str) -> None:
     model = on_meta(name).eval()
     assert model(torch.empty(1, 2, 224, 224, device="meta")).shape == (1, 3)
