@@ -1,6 +1,7 @@
 """Monotone piecewise-linear maps of numbers, many at once."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -81,13 +82,14 @@ class MapTables:
         return steps.add_(self._anchors.index_select(0, segments)).view(rows.shape).transpose(0, 1)
 
 
-def _segments_by_cell(cells: npt.NDArray[np.int32]) -> npt.NDArray[np.uint8 | np.int16]:
+def _segments_by_cell(cells: npt.NDArray[np.int32]) -> npt.NDArray[Any]:
     """Number of knots at or before each cell of each map, flattened; the first cell lies before the grid."""
     at = np.minimum(cells, CELLS + 1) + 1
     kind = np.uint8 if cells.shape[1] <= np.iinfo(np.uint8).max else np.int16  # small tables stay in the CPU's cache
     counts = np.zeros((len(cells), CELLS + 3), kind)
     np.add.at(counts, (np.arange(len(cells))[:, None], at), 1)
-    return np.cumsum(counts, axis=1, dtype=kind)[:, : CELLS + 2].reshape(-1)
+    segments: npt.NDArray[Any] = np.cumsum(counts, axis=1, dtype=kind)[:, : CELLS + 2].reshape(-1)
+    return segments
 
 
 def quantiles(numbers: Floats, probabilities: Doubles) -> Doubles:
