@@ -36,11 +36,11 @@ from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.progress import Progress, Steps
 from leigh_mlops.report.image_files import atomic_write
 from leigh_mlops.report.run_notes import explanation_note
-from leigh_mlops.report.sentences import format_count, width_sentences
+from leigh_mlops.report.sentences import format_count
 from leigh_mlops.screening.screen import check_screen
 from leigh_mlops.search.cluster import ray_cluster
 from leigh_mlops.search.cluster_start import PATIENCE_S, StartPatience
-from leigh_mlops.study.field_width import match_field_width, other_widths
+from leigh_mlops.study.field_width import match_field_width, report_other_widths
 from leigh_mlops.study.plate_levels import PlateLevels, load_statistics, save_statistics
 from leigh_mlops.study.prepare import DataSource, find_data
 from leigh_mlops.tracking import Run, Store, Version
@@ -143,9 +143,7 @@ class ExplainJob:
             table, channels, _ = find_data(self.source, self.console)
             check_channels(self.source.path, package, channels)
             table = match_field_width(package, table)
-            widths = other_widths(package, table)
-            for sentence in width_sentences(package.about.get("field_um"), widths):
-                self.console.print(sentence, style="bold yellow", markup=False)
+            widths = report_other_widths(package, table, self.console)
             classes = package.model.spec.classes if package.model.task == "classify" else ()
             screened = self.options
             check_screen(table, classes, source=screened.rescue_from, target=screened.rescue_to, doses=screened.doses)

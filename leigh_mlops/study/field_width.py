@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
+from rich.console import Console
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.images import field_files
@@ -11,9 +12,10 @@ from leigh_mlops.images.read import read_image
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates import chosen_width, set_field_width, widths_differ
 from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.report.sentences import width_sentences
 from leigh_mlops.training import PreparedData
 
-__all__ = ["is_other_width", "match_field_width", "other_widths", "width_facts"]
+__all__ = ["is_other_width", "match_field_width", "other_widths", "report_other_widths", "width_facts"]
 
 _TRIED_FIELDS = 3
 
@@ -59,6 +61,14 @@ def other_widths(package: ModelPackage, table: pd.DataFrame) -> dict[str, float]
         width = _measure_width(rows, package.channels) if chosen is None else chosen
         if width is not None and is_other_width(package, width):
             found[str(plate)] = width
+    return found
+
+
+def report_other_widths(package: ModelPackage, table: pd.DataFrame, console: Console) -> dict[str, float]:
+    """Find plates as :func:`other_widths` does, and say so."""
+    found = other_widths(package, table)
+    for sentence in width_sentences(package.about.get("field_um"), found):
+        console.print(sentence, style="bold yellow", markup=False)
     return found
 
 

@@ -14,6 +14,7 @@ from leigh_mlops.plates import leave_out_treated
 from leigh_mlops.plates.columns import Metadata, add_metadata_prefix, is_metadata
 from leigh_mlops.study.evaluate_version import read_matching_images
 from leigh_mlops.study.field_features import feature_names, measure_features
+from leigh_mlops.study.field_width import report_other_widths
 from leigh_mlops.study.plate_levels import was_trained_on_compounds
 from leigh_mlops.study.prepare import DataSource, find_data
 from leigh_mlops.training import PreparedData
@@ -85,6 +86,7 @@ def find_usable_fields(package: ModelPackage, source: DataSource, console: Conso
     # As in an evaluation, a treated well is not compared with the class of its cells to find flaws.
     compared = table if was_trained_on_compounds(package) else leave_out_treated(table)
     data = read_matching_images(package, compared, channels, source.path, console)
+    report_other_widths(package, table, console)
     excluded = data.table[Metadata.EXCLUDED].to_numpy(bool, copy=True)
     usable = ~excluded
     unreadable = [failure.row for failure in data.failures]

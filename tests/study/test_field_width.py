@@ -1,5 +1,6 @@
 """Squares of one width in µm, chosen when a plate is read, are what a model sees ever after."""
 
+import io
 import warnings
 from dataclasses import replace
 from functools import cache
@@ -25,7 +26,7 @@ from leigh_mlops.study.baselines import fit_baselines
 from leigh_mlops.study.champion import comparison_key
 from leigh_mlops.study.evaluate_version import matching_data
 from leigh_mlops.study.examples import example_request
-from leigh_mlops.study.field_width import match_field_width, other_widths
+from leigh_mlops.study.field_width import match_field_width, other_widths, report_other_widths
 from leigh_mlops.study.model_card import read_card
 from leigh_mlops.study.model_selection import make_package
 from leigh_mlops.study.prepare import DataSource
@@ -144,6 +145,9 @@ def test_whole_fields_of_another_width_are_said(plate: Path, tmp_path: Path) -> 
     (sentence,) = width_sentences(known, found)
     assert "cells look 2 times as large" in sentence
     assert "train on squares of a width that all plates have" in sentence
+    console = Console(file=io.StringIO(), width=1000)
+    assert report_other_widths(whole, narrow, console) == found
+    assert console.file.getvalue().strip() == sentence
     wide = table.assign(**{Metadata.PIXEL_SIZE_UM: 2 * size})
     (sentence,) = width_sentences(known, other_widths(whole, wide))
     assert f"--field-um {known:.4g} cuts fields of that width" in sentence
