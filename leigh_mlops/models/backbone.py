@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from leigh_mlops.models.bounds import check_choice
 from leigh_mlops.models.contract import Learner, ModelSpec, Network
-from leigh_mlops.models.learner_head import LEARNERS, build_learner
+from leigh_mlops.models.learner_head import LEARNERS, ForestHead, LinearHead, build_learner
 from leigh_mlops.models.trunk import build_trunk, find_stem
 from leigh_mlops.models.trunk_layout import trunk_layout
 
@@ -36,6 +36,7 @@ class Backbone(Network):
         self._layout = trunk_layout(str(backbone), spec.channels, spec.image_size, hidden)
         self.features = build_trunk(str(backbone), channels=spec.channels, image_size=spec.image_size, hidden=hidden)
         width, classes = self._layout.width, len(spec.classes)
+        self.head: LinearHead | ForestHead | nn.Linear
         self.head = build_learner(head, width, classes) if head in LEARNERS else nn.Linear(width, classes)
 
     @property

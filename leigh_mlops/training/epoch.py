@@ -157,7 +157,8 @@ def fit_learner(
     """Fit a learner to the features of an epoch's batches; returns its mean loss and accuracy on them."""
     model = state.model.eval()
     device = next(model.parameters()).device
-    features, labels = [], []
+    features: list[Tensor] = []
+    labels: list[Tensor] = []
     for batch in batches.epoch(state.epoch):
         features.append(model.encode(batch.images.to(device)).cpu())
         labels.append(batch.labels)
