@@ -8,7 +8,7 @@ from torch import Tensor
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations.eval_mode import evaluating
 from leigh_mlops.explanations.latent_map import pool_latents
-from leigh_mlops.images import IntensityScale
+from leigh_mlops.images import ControlFields, IntensityScale
 from leigh_mlops.images.intensity import INTENSITY_NAMES
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.progress import Progress
@@ -86,7 +86,7 @@ def embed_fields(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np
         LeighError: The network gives no latents, one is not finite, or a plate has too few negative controls.
     """
     model = package.model
-    controls = data.plate_controls(training_mask(package, data)) if package.is_adapted else None
+    controls = _plate_controls(package, data)
     batches = data.batches_from_rows(rows, IntensityScale.from_json(package.scale), _BATCH, controls=controls)
     device, order, embedded = next(model.parameters()).device, [], []
     with evaluating(model), Progress(console, "embedding fields", len(rows)) as progress:
@@ -108,6 +108,11 @@ def embed_fields(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np
             "another model."
         )
     return found
+
+
+def _plate_controls(package: ModelPackage, data: PreparedData) -> ControlFields | None:
+    """Controls to which a network adapts, also on plates without labels; None for one that does not adapt."""
+    return data.plate_controls(training_mask(package, data), every_plate=True) if package.is_adapted else None
 
 
 def _pool(latents: Tensor) -> Doubles:

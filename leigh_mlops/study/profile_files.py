@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
@@ -77,17 +78,24 @@ def _write_parquet(profiles: Profiles, path: Path, facts: Mapping[str, str]) -> 
 
 def _write_anndata(profiles: Profiles, path: Path, facts: Mapping[str, str]) -> None:
     anndata = _import_anndata(path)
-    table = profiles.to_table()
-    observations = profiles.metadata.set_axis(profiles.metadata.index.astype(str))
-    texts = [str(name) for name in observations if not is_numeric_dtype(observations[name])]
-    # Categories of texts are what every version of the format holds, missing ones among them.
-    observations[texts] = observations[texts].astype(object).astype("category")
+    metadata = profiles.metadata
+    columns = {
+        str(name): metadata[name] if is_numeric_dtype(metadata[name]) else _categories(metadata[name])
+        for name in metadata
+    }
     anndata.AnnData(
-        X=table[list(profiles.names)].to_numpy(),
-        obs=observations,
-        var=pd.DataFrame(index=list(profiles.names)),
+        X=profiles.features.astype(np.float32),
+        obs=pd.DataFrame(columns).set_axis(pd.Index(map(str, range(len(metadata))), dtype=object)),
+        var=pd.DataFrame(index=pd.Index(profiles.names, dtype=object)),
         uns=dict(facts),
     ).write_h5ad(path)
+
+
+def _categories(texts: "pd.Series[str]") -> pd.Categorical:
+    """Texts as categories, which every version of the format holds, missing ones among them; pandas' own texts not."""
+    values = texts.astype(object).where(texts.notna(), None)
+    known = pd.Index(sorted({str(value) for value in values if value is not None}), dtype=object)
+    return pd.Categorical([None if value is None else str(value) for value in values], categories=known)
 
 
 def _import_anndata(path: Path) -> Any:  # noqa: ANN401

@@ -23,6 +23,7 @@ from leigh_mlops.study.prepare import DataSource
 from leigh_mlops.study.profile_files import profile_paths
 from leigh_mlops.study.profile_plates import ProfileRequest, profile_plates
 from leigh_mlops.study.profiles import find_usable_fields
+from leigh_mlops.training import PreparedData
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it sets an option that pandas no longer has
@@ -178,6 +179,11 @@ def test_anndata_reads_the_file(plate: Path, tmp_path: Path) -> None:
     assert read.uns["features"] == "embedding"
 
 
+def usable(package: ModelPackage, folder: Path) -> tuple[PreparedData, np.ndarray]:
+    fields = find_usable_fields(package, DataSource(folder), QUIET)
+    return fields.data, fields.rows
+
+
 class Blind(Network):
     """A network without latents, or with the same ones for all images."""
 
@@ -209,12 +215,21 @@ def test_a_model_without_a_usable_embedding_is_refused(
         profile_plates(replace(made, model=model), request, profile_paths(tmp_path / "p.parquet"), QUIET)
 
 
+def test_a_network_that_adapts_to_plates_needs_controls_on_plates_without_labels(plate: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(plate, tmp_path / "plate")
+    (copy / "platemap.csv").unlink()
+    profile_plates(package(), ProfileRequest("model", DataSource(copy)), profile_paths(tmp_path / "p.parquet"), QUIET)
+    adapted = replace(package(), about={"adaptation": "controls"})
+    with pytest.raises(LeighError, match="plate plate1 has 0 fields of negative controls that may serve to adapt"):
+        embed_fields(adapted, *usable(adapted, copy), QUIET)
+
+
 def test_latents_of_few_channels_are_taken_whole(plate: Path) -> None:
     small = package("autoencoder", widths=(4, 4))
-    fields = find_usable_fields(small, DataSource(plate), QUIET)
-    whole = embed_fields(small, fields.data, fields.rows[::-1], QUIET)
+    data, rows = usable(small, plate)
+    whole = embed_fields(small, data, rows[::-1], QUIET)
     latents = small.model.encode(
-        next(iter(fields.data.batches_from_rows(fields.rows[-1:], IntensityScale.from_json(small.scale), 1))).images
+        next(iter(data.batches_from_rows(rows[-1:], IntensityScale.from_json(small.scale), 1))).images
     )
     assert whole.shape == (32, latents[0].numel())
     np.testing.assert_allclose(whole[0], latents.detach().flatten(), rtol=1e-4, atol=1e-6)
