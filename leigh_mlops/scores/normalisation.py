@@ -53,10 +53,11 @@ def normalise(
     ``mad``: distance from the median of the plate's controls in their MAD (:func:`robustize`).
     ``inverse_normal``: then the normal scores of the ranks over all plates, as in Arevalo et al. (2024, Nature
     Communications 15, 6516).
-    ``sphering``: ``mad``, then :func:`sphere` with the controls of all plates.
-    ``tvn``: typical variation normalisation (Ando et al. 2017, bioRxiv 161422): mean and standard deviation of the
-    plate's controls, sphering with the controls of all plates, then :func:`align_spread` for each plate. Unlike
-    there, profiles are rotated back, so that features keep their names, and each plate has its own centre.
+    ``sphering``: mean and standard deviation of the plate's controls, then :func:`sphere` with the controls of all
+    plates. A MAD would let features dominate that are 0 for most controls, as many of a network are.
+    ``tvn``: typical variation normalisation (Ando et al. 2017, bioRxiv 161422): ``sphering``, then
+    :func:`align_spread` for each plate. Unlike there, profiles are rotated back, so that features keep their names,
+    and each plate has its own centre.
 
     Args:
         method: One of ``NORMALISATIONS``.
@@ -77,7 +78,7 @@ def normalise(
     made = np.empty((len(profiles), int(kept.sum())))
     for plate in np.unique(plates):
         own = plates == plate
-        scale = _standardise if method == "tvn" else robustize
+        scale = _standardise if method in ("sphering", "tvn") else robustize
         made[own] = scale(profiles[own][:, kept], controls[own])
     if method == "inverse_normal":
         made = inverse_normal(made)
