@@ -1,6 +1,5 @@
 """Sentences and tables on profiles and their normalisation."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,6 +20,9 @@ _TITLES = {
     "consistency_map": "mAP of\nconsistency",
     "plate_share": "share of\nthe plate",
 }
+_FITTED_BY_CONTROLS = ("sphering", "tvn")
+"""Normalisations with so many parameters that the controls that fit them look more alike than other wells."""
+
 _REPLICATES = {
     "treatment": "wells of one treatment",
     "class": "wells of one class",
@@ -58,34 +60,43 @@ def normalisation_sentences(rows: Sequence[Row], chosen: tuple[str, str], replic
         replicates: ``treatment``, ``class`` or ``well``.
     """
     own = next(row for row in rows if (row["features"], row["normalisation"]) == chosen)
-    measure = "activity_map" if own["activity_map"] is not None else "replicate_map"
-    if own[measure] is None:
+    if own["replicate_map"] is None:
         nothing = "No well has two usable fields" if replicates == "well" else "No replicates have profiles"
         return [f"{nothing}, so that replicates can't be compared."]
-    chance = f" (by chance {own['replicate_chance']:.2f})"
-    found = "" if own["replicate_map"] is None else f"{own['replicate_map']:.2f}{chance}"
-    sentences = (
-        [f"Replicates are {_REPLICATES[replicates]}; they find each other with a mAP of {found}."] if found else []
-    )
+    sentences = [
+        f"Replicates are {_REPLICATES[replicates]}; they find each other with a mAP of {own['replicate_map']:.2f} "
+        f"(by chance {own['replicate_chance']:.2f})."
+    ]
     if own["activity_map"] is not None:
         count = format_count(own["treatments"], "treatment")
         sentences.append(f"{own['active']} of {count} are active against negative controls (false discovery rate 5 %).")
-    return [*sentences, *_compare(rows, own, measure)]
+        if own["normalisation"] in _FITTED_BY_CONTROLS:
+            sentences.append(
+                f"The same controls fitted {own['normalisation']}, so that treatments differ from them too easily; "
+                "judge activity with --normalise mad or inverse_normal."
+            )
+    return [*sentences, *_compare(rows, own)]
 
 
-def _compare(rows: Sequence[Row], own: Row, measure: str) -> list[str]:
-    """Name the better rows, if there are any."""
-    said = []
-    name = _TITLES[measure].replace("\n", " ")
-    best = max(rows, key=lambda row: -math.inf if row[measure] is None else row[measure])
-    if best["features"] == own["features"] and best[measure] > own[measure]:
+def _compare(rows: Sequence[Row], own: Row) -> list[str]:
+    """Name the better rows, if there are any; by replicates, as activity depends on how a normalisation is fitted."""
+    said, reached = [], own["replicate_map"]
+    best, baseline = _best_row(rows, own["features"]), _best_row(rows, "intensity")
+    if best["replicate_map"] > reached:
         said.append(
-            f"The {name} is {own[measure]:.2f} with --normalise {own['normalisation']} and {best[measure]:.2f} with "
-            f"{best['normalisation']}."
+            f"The mAP of replicates is {reached:.2f} with --normalise {own['normalisation']} and "
+            f"{best['replicate_map']:.2f} with {best['normalisation']}."
         )
-    if own["features"] == "embedding" and best["features"] == "intensity" and best[measure] >= own[measure]:
+    if own["features"] == "embedding" and baseline and baseline["replicate_map"] >= best["replicate_map"]:
         said.append(
-            f"Intensity features ({best['normalisation']}) reach a {name} of {best[measure]:.2f}, the embedding "
-            f"{own[measure]:.2f}: it adds nothing to them here."
+            f"Intensity features ({baseline['normalisation']}) reach a mAP of replicates of "
+            f"{baseline['replicate_map']:.2f}, the embedding at most {best['replicate_map']:.2f}: it adds nothing to "
+            "them here."
         )
     return said
+
+
+def _best_row(rows: Sequence[Row], features: str) -> Row:
+    """Row of some features in which replicates find each other best; empty if there is none."""
+    known = [row for row in rows if row["features"] == features and row["replicate_map"] is not None]
+    return max(known, key=lambda row: float(row["replicate_map"]), default={})

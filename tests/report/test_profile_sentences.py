@@ -23,15 +23,24 @@ def test_the_chosen_normalisation_is_described() -> None:
 
 
 def test_a_better_normalisation_and_a_better_baseline_are_named() -> None:
-    better = row("embedding", "tvn", activity_map=0.8)
+    better = row("embedding", "tvn", replicate_map=0.8)
     said = normalisation_sentences([row(*CHOSEN), better], CHOSEN, "treatment")
-    assert said[-1] == "The mAP of activity is 0.60 with --normalise none and 0.80 with tvn."
-    rows = [row(*CHOSEN), better, row("intensity", "mad", activity_map=0.9)]
+    assert said[-1] == "The mAP of replicates is 0.50 with --normalise none and 0.80 with tvn."
+    rows = [row(*CHOSEN), better, row("intensity", "mad", replicate_map=0.9)]
     assert normalisation_sentences(rows, CHOSEN, "treatment")[-1] == (
-        "Intensity features (mad) reach a mAP of activity of 0.90, the embedding 0.60: it adds nothing to them here."
+        "Intensity features (mad) reach a mAP of replicates of 0.90, the embedding at most 0.80: it adds nothing to "
+        "them here."
     )
-    rows[-1] |= {"activity_map": 0.5}
+    rows[-1] |= {"replicate_map": 0.4}
     assert not any("Intensity" in each for each in normalisation_sentences(rows, CHOSEN, "treatment"))
+
+
+def test_activity_against_controls_that_fitted_the_normalisation_is_doubted() -> None:
+    fitted = row("embedding", "tvn")
+    said = normalisation_sentences([fitted], ("embedding", "tvn"), "treatment")
+    assert said[2].startswith("The same controls fitted tvn, so that treatments differ from them too easily")
+    mad = row("embedding", "mad")
+    assert len(normalisation_sentences([mad], ("embedding", "mad"), "treatment")) == 2
 
 
 def test_nothing_to_compare_is_said() -> None:
