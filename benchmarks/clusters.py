@@ -33,7 +33,7 @@ from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.scores.cluster_agreement import position_agreement
 from leigh_mlops.scores.replicate_retrieval import replicate_retrieval
 from leigh_mlops.settings import TrainingSettings, find_search_files, load_space
-from leigh_mlops.study.baselines import measure_intensities
+from leigh_mlops.study.baselines import field_intensities
 from leigh_mlops.training import PreparedData, TrainingState, build_network, predict, run_trial
 from leigh_mlops.training.epoch import LossOptions, run_epoch
 
@@ -109,10 +109,11 @@ def prepare(folder: Path, size: int, cache: Path) -> PreparedData:
     return PreparedData(table, found.channels, classes, open_cache(table, found.channels, size, cache))
 
 
-def compact_settings(epochs: int, clusters: int) -> TrainingSettings:
+def compact_settings(epochs: int, clusters: int, *, sobel: bool = True) -> TrainingSettings:
     """DeepCluster with the compact AlexNet of the search file."""
-    space = next(load_space(path) for path in find_search_files(every=True) if path.stem == "deepcluster")
+    space = next(load_space(path) for path in find_search_files(requested=True) if path.stem == "deepcluster")
     flat = space.apply_preset("quick").published | {"epochs": epochs, "architecture.clusters": clusters}
+    flat["architecture.sobel"] = sobel
     return TrainingSettings.from_flat(flat)
 
 
@@ -149,13 +150,13 @@ def score_ways(name: str, features: npt.NDArray[np.floating[Any]], data: Prepare
     print(f"{name}: {replicate_retrieval(features, data.wells, plates, positions)}", flush=True)
 
 
-def compare_ways(folder: Path, size: int, epochs: int, clusters: int) -> None:
+def compare_ways(folder: Path, size: int, epochs: int, clusters: int, *, sobel: bool) -> None:
     """Print the scores of all ways on one plate."""
     with tempfile.TemporaryDirectory() as temporary:
         data = prepare(folder, size, Path(temporary))
         every = data.rows()
-        score_ways("intensity features", measure_intensities(data, every), data)
-        settings = compact_settings(epochs, clusters)
+        score_ways("intensity features", field_intensities(data, every), data)
+        settings = compact_settings(epochs, clusters, sobel=sobel)
         untrained = build_network("deepcluster", settings, data, seed=0)
         score_ways("untrained AlexNet", read_features(untrained, settings, data), data)
         metric, last = "val/replicates/score", None
@@ -189,25 +190,22 @@ def compare_epochs(folder: Path, size: int, clusters: int) -> None:
         scale = data.scale(settings.intensity)
         train = data.batches_from_rows(rows, scale, settings.batch_size, augmentation=Augmentation())
         val = data.batches("val", scale, settings.batch_size)
-        seconds: dict[str, list[float]] = {"supervised": [], "deepcluster": []}
+        two = settings.architecture | {"clusters": len(data.classes)}
+        supervised = build_network("deepcluster", settings.model_copy(update={"architecture": two}), data, seed=0)
+        supervised.task = "classify"  # type: ignore[misc]
+        models = {"supervised": supervised, "deepcluster": build_network("deepcluster", settings, data, seed=0)}
+        states = {
+            name: TrainingState.start(
+                model, optimizer="sgd", learning_rate=0.05, weight_decay=1e-5, momentum=0.9, seed=0
+            )
+            for name, model in models.items()
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in models}
         for _ in range(3):
-            for name, times in seconds.items():
-                if name == "supervised":
-                    two = settings.architecture | {"clusters": len(data.classes)}
-                    model = build_network(
-                        "deepcluster", settings.model_copy(update={"architecture": two}), data, seed=0
-                    )
-                    model.task = "classify"  # type: ignore[misc]
-                else:
-                    model = build_network("deepcluster", settings, data, seed=0)
-                state = TrainingState.start(
-                    model, optimizer="sgd", learning_rate=0.05, weight_decay=1e-5, momentum=0.9, seed=0
-                )
-                parts = replace(train, labels=data.labels[rows]), val
-                run_epoch(state, *parts, list(data.wells), LossOptions())
+            for name, state in states.items():
                 begun = time.perf_counter()
-                run_epoch(state, *parts, list(data.wells), LossOptions())
-                times.append(time.perf_counter() - begun)
+                run_epoch(state, replace(train, labels=data.labels[rows]), val, list(data.wells), LossOptions())
+                seconds[name].append(time.perf_counter() - begun)
         best = {name: min(times) for name, times in seconds.items()}
         print(f"{best} s, ratio {best['deepcluster'] / best['supervised']:.2f}")
 
@@ -220,11 +218,12 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=64, help="Side of the images in pixels.")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--clusters", type=int, default=50)
+    parser.add_argument("--plain", action="store_true", help="Intensities, not gradients, as input.")
     given = parser.parse_args()
     if given.what == "k-means":
         compare_k_means()
     elif given.what == "plate":
-        compare_ways(given.data, given.size, given.epochs, given.clusters)
+        compare_ways(given.data, given.size, given.epochs, given.clusters, sobel=not given.plain)
     else:
         compare_epochs(given.data, given.size, given.clusters)
 
