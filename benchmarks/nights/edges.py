@@ -126,6 +126,7 @@ class SimulatedPackage:
     about: dict[str, Any]
     state: dict[str, Any]
     channels: tuple[str, ...] = ("DAPI",)
+    field_width_um: float | None = None
 
     @property
     def scale(self) -> dict[str, Any]:
