@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from leigh_mlops.models.bounds import check_choice
 from leigh_mlops.models.contract import Learner, ModelSpec, Network
 from leigh_mlops.models.learner_head import LEARNERS, ForestHead, LinearHead, build_learner
-from leigh_mlops.models.trunk import build_trunk, find_stem
+from leigh_mlops.models.trunk import TIMM, build_trunk, find_stem
 from leigh_mlops.models.trunk_layout import trunk_layout
 
 __all__ = ["Backbone"]
@@ -43,6 +43,11 @@ class Backbone(Network):
     def stem(self) -> str:
         """Name of the kernels of the first convolution."""
         return f"features.{find_stem(self.features)}.weight"
+
+    @property
+    def distributions(self) -> tuple[str, ...]:
+        """Return timm for its networks."""
+        return ("timm",) if str(self.spec.architecture["backbone"]).startswith(TIMM) else ()
 
     def stages(self) -> list[list[nn.Module]]:
         """Parts of the trunk by resolution, hidden layers of the head if there are any, and the linear layer."""

@@ -115,6 +115,11 @@ class Network(nn.Module):
         """Name of the first kernels (F, C, h, w), which published weights have for three colours; often ``None``."""
         return None
 
+    @property
+    def distributions(self) -> tuple[str, ...]:
+        """Names of the distributions that the network needs beside those of the package; none for most."""
+        return ()
+
     def stages(self) -> list[list[nn.Module]]:
         """Groups of modules in the order from image to output; the last is the head.
 

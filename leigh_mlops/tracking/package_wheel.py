@@ -7,6 +7,7 @@ import importlib.metadata
 import io
 import re
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -43,14 +44,15 @@ class PackageWheel:
         """Name of the file."""
         return f"{_NAME}-{self.version}-py3-none-any.whl"
 
-    def requirements(self, folder: str) -> list[str]:
+    def requirements(self, folder: str, further: Sequence[str] = ()) -> list[str]:
         """Lines of a requirements file: this wheel, and the installed versions of its dependencies.
 
         Args:
             folder: Folder of the wheel, relative to the requirements file. Pip and uv resolve a path of
                 ``--find-links`` from there, but that of a wheel from the working directory.
+            further: Distributions of extras that a network needs.
         """
-        pinned = [_pin(name) for name in self.dependencies]
+        pinned = [_pin(name) for name in (*self.dependencies, *further)]
         return [f"--find-links {folder}", f"{_NAME}=={self.version}", *pinned]
 
 

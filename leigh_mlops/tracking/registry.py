@@ -4,7 +4,7 @@ import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,7 @@ class Registry:
             loader, folder = Path(temporary) / "loader.py", Path(temporary) / PACKAGE
             loader.write_text(LOADER)
             save_package(package, folder)
-            wheel, requirements = _write_wheel(run, Path(temporary))
+            wheel, requirements = _write_wheel(run, Path(temporary), package.model.distributions)
             seal = self._write_seal(folder, Path(temporary) / SEAL)
             info = Model.log(
                 artifact_path=None,
@@ -333,8 +333,8 @@ class Registry:
             return Path(repository.download_artifacts("", dst_path=folder))
 
 
-def _write_wheel(run: Run, folder: Path) -> tuple[dict[str, str], list[str]]:
-    """Write the wheel of this code; return it as an artifact, and the requirements of the model."""
+def _write_wheel(run: Run, folder: Path, further: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Write the wheel of this code; return it as an artifact, and the requirements of the model, some of extras."""
     try:
         wheel = build_wheel()
     except LeighError as error:
@@ -342,4 +342,4 @@ def _write_wheel(run: Run, folder: Path) -> tuple[dict[str, str], list[str]]:
         return {}, []
     path = folder / wheel.file_name
     path.write_bytes(wheel.content)
-    return {"wheel": str(path)}, wheel.requirements(_ARTIFACTS)
+    return {"wheel": str(path)}, wheel.requirements(_ARTIFACTS, further)

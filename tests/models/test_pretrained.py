@@ -27,6 +27,7 @@ def test_a_network_that_knows_imagenet_sees_a_palace(weights, tmp_path) -> None:
     ).eval()
     picture = torch.from_numpy(load_sample_image("china.jpg").copy()).permute(2, 0, 1)[None].float() / 255
     picture = F.interpolate(picture[..., :427, 106:533], size=224, mode="bicubic", antialias=True) * 2 - 1
+    assert model.distributions == ("timm",)
     below = {name: tensor.contiguous() for name, tensor in weights.items() if not name.startswith("_fc.")}
 
     def likeliest() -> list[int]:

@@ -61,6 +61,8 @@ def test_pip_takes_it_from_beside_the_requirements_and_from_nowhere_else(tmp_pat
     file.write_bytes(wheel.content)
     link, own, *pinned = wheel.requirements("artifacts")
     assert f"torch=={importlib.metadata.version('torch').partition('+')[0]}" in pinned
+    further = wheel.requirements("artifacts", ["safetensors", "of-nobody"])
+    assert further == [link, own, *pinned, f"safetensors=={importlib.metadata.version('safetensors')}", "of-nobody"]
     (model / "requirements.txt").write_text(f"{link}\n{own}\n")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
