@@ -87,6 +87,11 @@ class Autoencoder(Network):
         mean, log_variance = self.encoder(images).chunk(2, dim=1)
         return mean, log_variance.clamp(-_MOST_LOG_VARIANCE, _MOST_LOG_VARIANCE)
 
+    @staticmethod
+    def draw_noise(x: Tensor) -> Tensor:
+        """Standard normal noise of the shape of x."""
+        return torch.randn_like(x)
+
     def sample(self, count: int, seed: int = 0) -> Tensor:
         """Images (N, C, H, W) of latents drawn from the prior of a variational network, on the network's device."""
         drawn = torch.randn(count, *self._prior_shape, generator=torch.Generator().manual_seed(seed))

@@ -77,7 +77,6 @@ class InvertibleResNet(Network):
     """
 
     task = "classify"
-    draw_signs = staticmethod(random_signs)
 
     def __init__(
         self,
@@ -174,8 +173,13 @@ class InvertibleResNet(Network):
                 log_det = log_det + part.log_det(x.shape[-2:])
         return x, log_det
 
+    @staticmethod
+    def draw_noise(x: Tensor) -> Tensor:
+        """Noise of the shape of x for an estimate of a log-determinant."""
+        return random_signs(x)
+
     def _branch_with_log_det(self, block: ResidualBlock, x: Tensor) -> tuple[Tensor, Tensor]:
-        terms, draw_signs = self.log_det_terms, self.draw_signs
+        terms, draw_signs = self.log_det_terms, self.draw_noise
         if self.log_det == "series":
             return power_series_log_det(block.branch, x, terms, draw_signs=draw_signs)
         go_on = CONTINUATION_PROBABILITY

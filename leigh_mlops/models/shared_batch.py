@@ -4,7 +4,7 @@ PyTorch's SyncBatchNorm does this for BatchNorm on GPUs alone, and is another cl
 layers stay what they are: within a context they measure all portions, and draw noise for the whole batch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, cast
@@ -16,8 +16,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from leigh_mlops.images import Portion
+from leigh_mlops.models.autoencoder import Autoencoder
 from leigh_mlops.models.invertible import ActNorm
-from leigh_mlops.models.invertible.log_det import random_signs
 from leigh_mlops.models.iresnet import InvertibleResNet
 
 __all__ = ["shared_batch", "shared_moments"]
@@ -62,12 +62,15 @@ def shared_batch(model: nn.Module, portion: Portion | None) -> Iterator[None]:
                 module.forward = partial(_drop, module, portion)  # type: ignore[method-assign]
             elif isinstance(module, ActNorm):
                 module.measure = _measure_deviations  # type: ignore[method-assign]
-            elif isinstance(module, InvertibleResNet):
-                module.draw_signs = partial(_draw_signs, portion)
+            elif isinstance(module, Autoencoder | InvertibleResNet):
+                draw = partial(_draw_noise, type(module).draw_noise, portion)
+                module.draw_noise = draw  # type: ignore[method-assign]
+            elif type(module).__name__ == "StochasticDepth":  # torchvision's, whose import takes seconds
+                module.forward = partial(_drop_paths, module, portion)
         yield
     finally:
         for module in changed:
-            for name in ("forward", "measure", "draw_signs"):
+            for name in ("forward", "measure", "draw_noise"):
                 module.__dict__.pop(name, None)
 
 
@@ -84,12 +87,16 @@ def _drop(layer: nn.Dropout, portion: Portion, x: Tensor) -> Tensor:
     return x * torch.cat([factors[place] for place in portion.places])
 
 
-def _draw_signs(portion: Portion, x: Tensor) -> Tensor:
+def _drop_paths(layer: Any, portion: Portion, x: Tensor) -> Tensor:  # noqa: ANN401
+    factors = type(layer).forward(layer, x.new_ones(portion.seen, *[1] * (x.ndim - 1)))
+    return x * torch.cat([factors[place] for place in portion.places])
+
+
+def _draw_noise(draw: Callable[[Tensor], Tensor], portion: Portion, x: Tensor) -> Tensor:
     is_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
     order = torch.channels_last if is_last else torch.contiguous_format  # random numbers come in the order of memory
-    whole = torch.empty(portion.seen, *x.shape[1:], dtype=x.dtype, device=x.device, memory_format=order)
-    signs = random_signs(whole)
-    return torch.cat([signs[place] for place in portion.places])
+    noise = draw(torch.empty(portion.seen, *x.shape[1:], dtype=x.dtype, device=x.device, memory_format=order))
+    return torch.cat([noise[place] for place in portion.places])
 
 
 def _measure_deviations(x: Tensor) -> tuple[Tensor, Tensor]:

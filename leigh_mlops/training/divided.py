@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from leigh_mlops.images import Batch, Division, FieldBatches, Portion
 from leigh_mlops.models import Network
 from leigh_mlops.models.shared_batch import shared_batch
-from leigh_mlops.training.objective import BatchLosses, Outputs, predict, select_objective
+from leigh_mlops.training.objective import OBJECTIVES, BatchLosses, Outputs, predict, select_objective
 
 __all__ = [
     "LossFunction",
@@ -66,13 +66,13 @@ def mean_loss(losses: Tensor, portion: Portion | None) -> Tensor:
 def predict_divided(model: Network, batches: FieldBatches, beta: float, division: Division) -> Outputs:
     """Run a network on some batches as :func:`predict` does; each process predicts a part of the rows, and gets all.
 
-    Estimates of a log-determinant, whose noise belongs to a whole batch, and rows that are fewer than the processes
-    are those of the first process.
+    Outputs with noise, which follows the batches, and rows that are fewer than the processes are those of the first
+    process.
     """
     if division.ranks == 1:
         return predict(model, batches, beta)
-    count, is_random = len(batches.rows), model.spec.architecture.get("log_det", "none") != "none"
-    is_divided = division.divides(count) and not is_random
+    count, has_noise = len(batches.rows), select_objective(model) in (OBJECTIVES["density"], OBJECTIVES["variational"])
+    is_divided = division.divides(count) and not has_noise
     own = division.share(count) if is_divided else slice(0, count)
     outputs = predict(model, replace(batches, rows=batches.rows[own], labels=batches.labels[own]), beta)
     means = [outputs.loss, *outputs.extra_measures.values()]

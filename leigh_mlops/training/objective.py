@@ -187,7 +187,7 @@ class VariationalObjective(ReconstructionObjective):
         """
         network, images = cast(Autoencoder, model), batch.images
         mean, log_variance = (each.float() for each in network.encode_distribution(images))
-        noise = torch.randn_like(mean) * (log_variance / 2).exp()
+        noise = network.draw_noise(mean) * (log_variance / 2).exp()
         drawn = (network.decode(mean + noise) - images).square().flatten(1).mean(1)
         kl = (mean.square() + log_variance.exp() - 1 - log_variance).flatten(1).sum(1) / (2 * images[0].numel())
         likelihood = (drawn + math.log(2 * math.pi)) / 2

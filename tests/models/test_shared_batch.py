@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import distributed as dist
 from torch import nn
+from torchvision.ops import StochasticDepth
 
 from leigh_mlops.images import Portion
 from leigh_mlops.models.shared_batch import shared_batch, shared_moments
@@ -63,8 +64,9 @@ def test_layers_are_restored_and_evaluation_is_as_ever() -> None:
     assert [set(vars(layer)) for layer in network] == before
 
 
-def test_dropout_draws_for_the_whole_batch() -> None:
-    layer, x = nn.Dropout(0.5), torch.ones(8, 16)
+@pytest.mark.parametrize("layer", [nn.Dropout(0.5), StochasticDepth(0.5, "row")])
+def test_layers_draw_for_the_whole_batch(layer: nn.Module) -> None:
+    x = torch.ones(8, 16)
     torch.manual_seed(0)
     whole = layer(x)
     own = (slice(0, 2), slice(5, 8))
@@ -72,4 +74,5 @@ def test_dropout_draws_for_the_whole_batch() -> None:
     with shared_batch(nn.Sequential(layer), Portion(own, 8, 4)):
         part = layer(x[:5])
     assert torch.equal(part, torch.cat([whole[place] for place in own]))
+    torch.manual_seed(0)
     assert not torch.equal(part, layer(x[:5]))

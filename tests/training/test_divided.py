@@ -28,8 +28,9 @@ CASES = {
     "autoencoder": settings("autoencoder", **OPTIONS),
     "iresnet": settings("iresnet", **OPTIONS),
     "density": settings("iresnet", **OPTIONS, **DENSITY),
+    "variational": settings("autoencoder", **OPTIONS, architecture={"variational": True}),
 }
-FAMILIES = {"adapted": "resnext", "density": "iresnet"}
+FAMILIES = {"adapted": "resnext", "density": "iresnet", "variational": "autoencoder"}
 # Those with statistics of BatchNorm, and with vectors of the power iteration.
 RESUMED = ("adapted", "iresnet")
 
@@ -137,9 +138,13 @@ def test_processes_begin_and_end_together(folder: Path) -> None:
     assert not multiprocessing.active_children()
 
 
-def test_batches_smaller_than_the_number_of_processes_are_refused(folder: Path) -> None:
+def test_what_can_not_be_divided_is_refused(folder: Path) -> None:
     trial = DividedTrial("autoencoder", CASES["autoencoder"], folder, {"metric": "val/mse"})
     with pytest.raises(LeighError, match="batch_size is 7, too small to divide among 8 GPUs; raise batch_size, or"):
         next(run_divided_trial(trial, 8))
     with pytest.raises(LeighError, match="deepcluster finds the clusters of an epoch in one process, and gpus is 2"):
         next(run_divided_trial(replace(trial, family="deepcluster"), 2))
+    for architecture, obstacle in (({"head": "svm"}, "the head svm is fitted"), ({"backbone": "timm:x"}, "timm:x may")):
+        chosen = CASES["resnext"].model_copy(update={"architecture": architecture})
+        with pytest.raises(LeighError, match=f"{obstacle} .*gpus is 2; lower resources.gpus to 1"):
+            next(run_divided_trial(replace(trial, family="backbone", settings=chosen), 2))
