@@ -125,7 +125,7 @@ class ForestHead(nn.Module):
         self.register_buffer("feature", torch.zeros(_TREES, _NODES, dtype=torch.int64))
         self.register_buffer("threshold", torch.zeros(_TREES, _NODES, dtype=torch.float64))
         self.register_buffer("leaf", torch.full((_TREES, _NODES, classes), 1 / classes))
-        self.register_load_state_dict_post_hook(_check_indices)
+        self.register_load_state_dict_post_hook(_check_indices)  # type: ignore[no-untyped-call]
 
     def fit(self, features: Floats, labels: Labels, *, seed: int, balanced: bool = False) -> None:
         """Fit the forest; see :meth:`LinearHead.fit`."""

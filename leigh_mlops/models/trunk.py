@@ -50,7 +50,7 @@ def find_stem(trunk: nn.Module) -> str:
     """
     for name, module in trunk.named_modules():
         if isinstance(module, nn.Conv2d):
-            return name
+            return str(name)
     raise LeighError(f"{type(trunk).__name__} does not begin with a convolution; choose another backbone.")
 
 

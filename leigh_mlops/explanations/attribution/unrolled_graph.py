@@ -53,7 +53,7 @@ class UnrolledBackbone(nn.Module):
         plain = copy.deepcopy(model).eval()
         if isinstance(plain.head, LinearHead):
             plain.head = plain.head.to_linear()
-        self.graph: Any = fuse(plain)
+        self.graph = cast(Any, fuse(plain))
         self.opaque: list[str] = []
         self._max_by_relus = max_by_relus
         for node in list(self.graph.graph.nodes):
