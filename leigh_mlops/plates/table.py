@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from leigh_mlops.errors import LeighError
+from leigh_mlops.errors import LeighError, escape_unprintable
 from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.plates.folder_roles import SPLIT_PARTS
 from leigh_mlops.plates.names import parse_well, well_name
 from leigh_mlops.plates.platemap_file import TEXT_COLUMNS
 from leigh_mlops.plates.spreadsheet_text import unquote_formulas, write_csv
@@ -14,6 +15,8 @@ from leigh_mlops.plates.spreadsheet_text import unquote_formulas, write_csv
 __all__ = ["KEY", "read_table", "table_channels", "set_column_types", "write_table", "check_table_path"]
 
 KEY = [Metadata.PLATE, Metadata.WELL, Metadata.SITE, Metadata.Z, Metadata.TIME, Metadata.ACQUISITION]
+
+_MOST_PLANES = 2000  # of one channel of one field
 _TABLE_SUFFIXES = (".parquet", ".csv")
 _TEXT = ("FileName_", "PathName_", "Frame_", "Illumination_", Metadata.FLAGS, Metadata.TILE)
 
@@ -29,8 +32,8 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     ``Metadata_Row`` and ``Metadata_Col`` are taken from the well where they are missing.
 
     Raises:
-        LeighError: The file is no table, lacks a column, names a well that no plate has, or has
-            two rows for one field.
+        LeighError: The file is no table, lacks a column, names a well that no plate has, no plate or an
+            unknown part of a split, has two rows for one field, or more planes of a field than a stack has.
     """
     path = Path(path)
     if path.suffix.lower() not in _TABLE_SUFFIXES:
@@ -44,7 +47,27 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
         needed.add("FileName_<Channel>")
     if missing := sorted(needed - set(table.columns)):
         raise LeighError(f"the table {path} lacks the columns {', '.join(missing)}; add them.")
+    _check_values(table, path)
     return _add_positions(table, path)
+
+
+def _check_values(table: pd.DataFrame, path: Path) -> None:
+    """Refuse values with which all that follows would fail or take for ever."""
+    if table[Metadata.PLATE].isna().any():
+        raise LeighError(f"the table {path} has rows without {Metadata.PLATE}; name the plate of each field.")
+    parts = table[Metadata.SPLIT].dropna() if Metadata.SPLIT in table else pd.Series(dtype=object)
+    if not (known := parts.isin(SPLIT_PARTS)).all():
+        odd = escape_unprintable(parts[~known].iloc[0])[:40]
+        raise LeighError(
+            f"the table {path} has {odd!r} in {Metadata.SPLIT}; write {', '.join(SPLIT_PARTS)}, or leave it out."
+        )
+    for name in table.columns:
+        if str(name).startswith(("FileName_", "Frame_")):
+            most = 1 + table[name].dropna().astype(str).str.count(r"\|").max() if table[name].notna().any() else 0
+            if most > _MOST_PLANES:
+                raise LeighError(
+                    f"the table {path} has a field of {most} planes in {name}, more than {_MOST_PLANES}; correct it."
+                )
 
 
 def _read_csv(path: Path) -> pd.DataFrame:

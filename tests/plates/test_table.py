@@ -52,6 +52,22 @@ def test_a_table_that_lacks_columns(tmp_path):
         find_images(tmp_path / "t.csv")
 
 
+@pytest.mark.parametrize(("column", "value", "said"), [
+    ("Metadata_Plate", None, "has rows without Metadata_Plate; name the plate"),
+    ("Metadata_Split", "valid\n", r"has 'valid.*n' in Metadata_Split; write train, val, test, or leave it out"),
+    ("Metadata_Split", 1, "has '1' in Metadata_Split"),
+    ("Frame_DAPI", "|".join(["0"] * 100_000), "has a field of 100000 planes in Frame_DAPI, more than 2000"),
+    ("FileName_DAPI", "|".join(["a.png"] * 2001), "has a field of 2001 planes in FileName_DAPI"),
+])  # fmt: skip
+def test_values_with_which_nothing_could_begin(tmp_path, column, value, said):
+    table = find_images(class_folders(tmp_path / "study")).table
+    write_table(table.assign(Metadata_Split="val"), tmp_path / "t.parquet")
+    assert len(read_table(tmp_path / "t.parquet")) == len(table)
+    write_table(table.assign(**{column: value}), tmp_path / "t.parquet")
+    with pytest.raises(LeighError, match=said):
+        read_table(tmp_path / "t.parquet")
+
+
 def test_a_table_with_a_field_twice(tmp_path):
     table = find_images(class_folders(tmp_path / "study")).table
     write_table(pd.concat([table, table.head(1)]), tmp_path / "t.csv")
