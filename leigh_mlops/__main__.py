@@ -2,6 +2,7 @@
 
 from leigh_mlops.augment import augment
 from leigh_mlops.blind import blind
+from leigh_mlops.clusters import clusters
 from leigh_mlops.commands import run
 from leigh_mlops.crossvalidate import crossvalidate
 from leigh_mlops.evaluate import evaluate
@@ -32,6 +33,7 @@ def main() -> None:
         explain,
         blind,
         profile,
+        clusters,
         trends,
         leaderboard,
         promote,

@@ -18,7 +18,7 @@ ROOMS = [
 CORE = ["plates", "scores", "images", "models", "training", "explanations"]
 COMMANDS = [
     "tune", "train", "evaluate", "explain", "blind", "leaderboard", "promote", "ui", "ingest", "platemap", "augment",
-    "synthesize", "trends", "crossvalidate", "profile",
+    "synthesize", "trends", "crossvalidate", "profile", "clusters",
 ]  # fmt: skip
 
 
