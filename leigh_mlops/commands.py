@@ -152,6 +152,7 @@ Verbose = Annotated[bool, typer.Option("--verbose", help="Show the output of Ray
 # These settings turn off telemetry and the output of the libraries.
 ENVIRONMENT = {
     "GIT_PYTHON_REFRESH": "quiet",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
