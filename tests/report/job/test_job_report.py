@@ -1,11 +1,13 @@
 """What stands in the files of a report; how it behaves is tested in tests/browser."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from leigh_mlops.report.job.html_tables import table_from_columns, table_from_records
+from leigh_mlops.report.job.job_records import CardSection
 from leigh_mlops.report.job.job_report import JobReport, ReportPicture, write_job_report
 from leigh_mlops.report.table_columns import table_rows
 from tests.browser.conftest import HOSTILE, write_job
@@ -73,3 +75,14 @@ def test_tables_of_columns_and_of_records_agree() -> None:
     assert [column.number for column in of_columns.columns] == [False, True]
     assert [column.number for column in of_records.columns] == [False, True]
     assert table_from_records("k", "c", []) is None
+
+
+def test_a_job_of_clusters_shows_their_fields_and_has_no_hits(tmp_path: Path) -> None:
+    wells = {"Metadata_Plate": ["P1"], "Metadata_Well": ["A01"], "Metadata_Condition": ["DS"], "predicted": ["DS"]}
+    pictures = [ReportPicture("images/a.png", "P1, A01", "typical")]
+    report = JobReport("x", wells=wells, root=".")
+    assert "No well is classified" in write_job_report(tmp_path / "classes", report).read_text()
+    cards = [CardSection("cluster 1", ["3 fields."], pictures)]
+    page = write_job_report(tmp_path / "clusters", replace(report, cards=cards)).read_text()
+    assert "No well is classified" not in page
+    assert re.search(r"<details open>\s*<summary>Typical fields", page)
