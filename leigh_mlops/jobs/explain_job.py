@@ -1,6 +1,5 @@
 """Batch job in which a registry version classifies and explains every field of a data set."""
 
-import json
 import math
 import os
 import shutil
@@ -22,7 +21,7 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import check_kinds, default_explainers, select_explainers
 from leigh_mlops.explanations.prepared_field import Adjust
 from leigh_mlops.jobs.field_reader import FieldReader, read_interpolation_target
-from leigh_mlops.jobs.job_file import read_job
+from leigh_mlops.jobs.job_file import oracle_name, read_job, write_job
 from leigh_mlops.jobs.map_checks import check_maps, report_checks, select_map_methods
 from leigh_mlops.jobs.options import ExplainOptions, resolve_options
 from leigh_mlops.jobs.reporting.card_sections import read_cluster_names
@@ -34,7 +33,6 @@ from leigh_mlops.models import ModelPackage, load_package
 from leigh_mlops.plates import find_twins
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.progress import Progress, Steps
-from leigh_mlops.report.image_files import atomic_write
 from leigh_mlops.report.run_notes import explanation_note
 from leigh_mlops.report.sentences import format_count
 from leigh_mlops.screening.screen import check_screen
@@ -67,7 +65,7 @@ class _Oracle(NamedTuple):
     @property
     def name(self) -> str:
         """Name in columns, such as ``leigh-resnext-3``."""
-        return _oracle_name(self.uri)
+        return oracle_name(self.uri)
 
 
 @dataclass
@@ -167,7 +165,7 @@ class ExplainJob:
     def _read_cluster_names(self, package: ModelPackage) -> dict[str, str]:
         """Names that the user gives to clusters, or gave to them in an earlier start of the job."""
         if self.cluster_names is None:
-            return dict(self._read_previous_job().get("cluster_names") or {})
+            return dict(read_job(self.out).get("cluster_names") or {})
         if package.model.task != "cluster":
             raise LeighError(
                 f"--cluster-names {self.cluster_names} names clusters, and {self.model} is no model of clusters; leave "
@@ -177,7 +175,7 @@ class ExplainJob:
 
     def _resolve_version(self) -> Version:
         """Resolve the model's address to a version; a resumed job keeps the version that it was begun with."""
-        version, before = self.store.version(self.model), self._read_previous_job()
+        version, before = self.store.version(self.model), read_job(self.out)
         if not before or before.get("asked", self.model) != self.model or before["model"] == version.uri:
             return version
         self.console.print(
@@ -187,14 +185,9 @@ class ExplainJob:
         )
         return self.store.version(before["model"])
 
-    def _read_previous_job(self) -> dict[str, Any]:
-        """Read the description of a job that was begun; empty if there is none."""
-        before = read_job(self.out)
-        return upgrade_job(before) if before else {}
-
     def _download_oracles(self, version: Version, package: ModelPackage, folder: Path) -> list[_Oracle]:
         """Download the packages of the registered oracles; a resumed job keeps the versions it was begun with."""
-        before = self._read_previous_job()
+        before = read_job(self.out)
         found: list[_Oracle] = []
         pinned = dict(zip(before.get("oracle_asked", []), before.get("oracle", []), strict=False))
         for number, asked in enumerate(self.options.oracle):
@@ -235,7 +228,7 @@ class ExplainJob:
             "metrics": list(self.options.metrics),
             "oracle": [each.uri for each in oracles],
         }
-        file, before = self.out / "job.json", self._read_previous_job()
+        before = read_job(self.out)
         if before:
             # Options of the screen change tables, not fields; folders of earlier versions lack later options.
             kept = [key for key in job if key in before and key not in _SCREEN_OPTIONS]
@@ -253,7 +246,7 @@ class ExplainJob:
         own = adjust.pop(_OWN)
         job = {"asked": self.model, "oracle_asked": list(self.options.oracle), "begun": _timestamp()} | job
         job |= {"adjust": own, "oracle_adjust": adjust} | ({"cluster_names": dict(names)} if names else {})
-        _write_json(file, job | {"fields": fields, "finished": False})
+        write_job(self.out, job | {"fields": fields, "finished": False})
         return job
 
     def _keep_statistics(self, name: str, levels: PlateLevels) -> None:
@@ -281,7 +274,7 @@ class ExplainJob:
             return
         sample = [field_id(table.iloc[field.row]) for field in fields]
         job |= {"sample": sample, "full_colour": checked.colour_limits}
-        _write_json(self.out / "job.json", job | {"fields": len(table), "finished": False})
+        write_job(self.out, job | {"fields": len(table), "finished": False})
 
     def _remaining_rows(self, package: ModelPackage, table: pd.DataFrame) -> list[int]:
         """Rows that are not done, or whose files have been replaced since."""
@@ -372,11 +365,11 @@ class ExplainJob:
         self._steps.begin("upload to the store")
         done = job | {"done": len(fields), "failed": len(failures), "fields": len(table), "finished": True}
         done |= {"ended": _timestamp()}
-        _write_json(self.out / "job.json", done)
+        write_job(self.out, done)
         with self._open_run(job, version, package) as run:
             # Written before the upload, so that a job resumed after a kill continues this run.
             done["run"] = run.id
-            _write_json(self.out / "job.json", done)
+            write_job(self.out, done)
             run.log_metrics({"fields/done": len(fields), "fields/failed": len(failures)})
             run.log_file(self.out)
         return done
@@ -396,22 +389,6 @@ class ExplainJob:
             yield run
 
 
-def upgrade_job(job: dict[str, Any]) -> dict[str, Any]:
-    """Return a job's description in today's form; until version 0.1.0 there was at most one oracle."""
-    oracle = job.get("oracle")
-    if isinstance(oracle, list):
-        return job
-    job["oracle"] = [] if oracle is None else [oracle]
-    job["oracle_asked"] = [] if oracle is None else [job.get("oracle_asked", oracle)]
-    if "oracle_adjust" in job:
-        job["oracle_adjust"] = {} if oracle is None else {_oracle_name(oracle): job["oracle_adjust"]}
-    return job
-
-
-def _oracle_name(uri: str) -> str:
-    return uri.removeprefix("models:/").replace("/", "-")
-
-
 def _find_adjustment(job: dict[str, Any], name: str) -> Adjust:
     """Offsets and gains that a job has for its own model, or for one of its oracles."""
     found: Adjust = job.get("adjust") if name == _OWN else job.get("oracle_adjust", {}).get(name)
@@ -420,8 +397,3 @@ def _find_adjustment(job: dict[str, Any], name: str) -> Adjust:
 
 def _timestamp() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _write_json(path: Path, values: dict[str, Any]) -> None:
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(values, indent=2) + "\n")

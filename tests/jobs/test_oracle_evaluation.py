@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from leigh_mlops.jobs.explain_job import upgrade_job
 from leigh_mlops.jobs.oracle_evaluation import OracleEvaluation, is_empty_field
 from leigh_mlops.jobs.saved_counterfactual import SavedCounterfactual
 from leigh_mlops.models import ModelPackage
@@ -119,16 +118,3 @@ def test_fields_without_cells_are_known_by_the_area_of_nuclei(package: ModelPack
 def test_a_status_means_what_it_says(quality: Any, measured: dict[str, Any], status: str, reasons: tuple[str]) -> None:
     asked = {"agreeing": 3, "asked": 3, "realism": 0.5, "empty": False} | measured
     assert rate_counterfactual(quality, **asked) == (status, reasons)
-
-
-def test_a_job_of_one_oracle_is_read_as_one_of_several() -> None:
-    old = {"oracle": "models:/leigh-resnext/3", "oracle_asked": "models:/leigh-resnext@champion", "oracle_adjust": None}
-    assert upgrade_job(dict(old)) == {
-        "oracle": ["models:/leigh-resnext/3"],
-        "oracle_asked": ["models:/leigh-resnext@champion"],
-        "oracle_adjust": {"leigh-resnext-3": None},
-    }
-    none = {"oracle": None, "oracle_asked": None, "oracle_adjust": None}
-    assert upgrade_job(none) == {"oracle": [], "oracle_asked": [], "oracle_adjust": {}}
-    new = upgrade_job(dict(old))
-    assert upgrade_job(new) is new
