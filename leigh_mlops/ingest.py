@@ -172,8 +172,8 @@ def _check_quality(found: "FoundImages", image_size: int, rule: Sequence[str]) -
     """Read every image once; the pixels stay cached for a later search."""
     from leigh_mlops.images import open_cache
     from leigh_mlops.plates import flag_fields, leave_out_treated
+    from leigh_mlops.report.image_sentences import square_note
     from leigh_mlops.report.ingest_summary import QualityReport, has_missing_channel
-    from leigh_mlops.report.sentences import square_note
 
     with Progress(console, "reading images", len(found.table)) as progress:
         cache = open_cache(found.table, found.channels, image_size, progress=progress.advance)

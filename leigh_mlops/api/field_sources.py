@@ -34,7 +34,7 @@ from leigh_mlops.models import ModelPackage
 from leigh_mlops.models.plate_statistics import PlateStatistics, measure_statistics
 from leigh_mlops.plates import table_channels
 from leigh_mlops.plates.columns import Metadata, is_metadata
-from leigh_mlops.report.sentences import width_sentences
+from leigh_mlops.report.image_sentences import width_sentences
 from leigh_mlops.study.field_width import is_other_width, other_widths
 from leigh_mlops.study.plate_levels import PlateLevels
 

@@ -35,9 +35,10 @@ from leigh_mlops.plates import (
 )
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.class_montage import class_montage
+from leigh_mlops.report.image_sentences import depth_lines, treated_sentences, use_sentences
 from leigh_mlops.report.layout_picture import layout_letters, layout_picture
 from leigh_mlops.report.platemap_sentences import header_record, platemap_lines
-from leigh_mlops.report.sentences import confound_sentences, depth_lines, effect_lines, treated_sentences, use_sentences
+from leigh_mlops.report.sentences import confound_sentences, effect_lines
 from leigh_mlops.report.style import save_figure
 from leigh_mlops.report.terminal_tables import flag_table
 from leigh_mlops.report.well_picture import use_picture

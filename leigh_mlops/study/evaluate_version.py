@@ -13,7 +13,7 @@ from rich.console import Console
 from leigh_mlops.errors import LeighError
 from leigh_mlops.images import IntensityScale
 from leigh_mlops.models import ModelPackage, load_to_device
-from leigh_mlops.report.sentences import width_sentences
+from leigh_mlops.report.image_sentences import width_sentences
 from leigh_mlops.report.terminal_tables import REFERENCE_NAMES
 from leigh_mlops.study.console_summary import evaluation_lines
 from leigh_mlops.study.evaluation import Evaluation, evaluate_package, training_mask

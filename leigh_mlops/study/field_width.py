@@ -12,7 +12,7 @@ from leigh_mlops.images.read import read_image
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates import chosen_width, set_field_width, widths_differ
 from leigh_mlops.plates.columns import Metadata
-from leigh_mlops.report.sentences import width_sentences
+from leigh_mlops.report.image_sentences import width_sentences
 from leigh_mlops.training import PreparedData
 
 __all__ = ["is_other_width", "match_field_width", "other_widths", "report_other_widths", "width_facts"]

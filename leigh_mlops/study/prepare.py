@@ -38,8 +38,9 @@ from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.plates.folds import Folds
 from leigh_mlops.plates.whole_number import parse_whole
 from leigh_mlops.progress import Progress
+from leigh_mlops.report.image_sentences import depth_lines, leak_sentence, square_note, treated_sentences
 from leigh_mlops.report.platemap_sentences import cell_sentence
-from leigh_mlops.report.sentences import depth_lines, format_count, leak_sentence, square_note, treated_sentences
+from leigh_mlops.report.sentences import format_count
 from leigh_mlops.report.terminal_tables import flag_table
 from leigh_mlops.training import PARTS, PreparedData
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from leigh_mlops.report.sentences import comparison_sentences, confound_sentences, depth_lines, effect_lines
+from leigh_mlops.report.sentences import comparison_sentences, confound_sentences, effect_lines
 from leigh_mlops.report.terminal_tables import flag_table, leaderboard_table, score_table
 
 FREE = {"accuracy": 0.5, "auc": 0.49, "wells": 25}
@@ -163,14 +163,6 @@ def test_confounds_are_named_only_where_they_predict_the_class():
         "Pixels without cells",
     ]
     assert all("(AUC 0.97)" in sentence for sentence in found)
-
-
-def test_plates_of_one_depth_share_a_line():
-    assert depth_lines({"a": "12 bits", "b": "12 bits", "c": "16 bits"}) == [
-        "Bit depth of plates a, b: 12 bits.",
-        "Bit depth of plate c: 16 bits.",
-    ]
-    assert depth_lines({str(n): "8 bits" for n in range(9)}) == ["Bit depth of 9 plates: 8 bits."]
 
 
 def test_only_strong_effects_are_said_the_strongest_first():

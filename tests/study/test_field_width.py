@@ -21,7 +21,7 @@ from leigh_mlops.jobs.validation import check_oracle
 from leigh_mlops.models import ModelPackage, build_model, load_package, save_package
 from leigh_mlops.plates import find_images, set_field_width, write_demo_plate, write_table
 from leigh_mlops.plates.columns import Metadata
-from leigh_mlops.report.sentences import width_sentences
+from leigh_mlops.report.image_sentences import width_sentences
 from leigh_mlops.study.baselines import fit_baselines
 from leigh_mlops.study.champion import comparison_key
 from leigh_mlops.study.evaluate_version import matching_data

@@ -31,8 +31,8 @@ from leigh_mlops.plates import write_table
 from leigh_mlops.plates.columns import is_metadata
 from leigh_mlops.plates.spreadsheet_text import unquote_formulas
 from leigh_mlops.report.image_files import Rgb
+from leigh_mlops.report.image_sentences import width_sentences
 from leigh_mlops.report.job.job_report import write_job_report
-from leigh_mlops.report.sentences import width_sentences
 from leigh_mlops.report.sheets import Panel, SheetRow, contact_sheet
 from leigh_mlops.report.style import save_figure
 from leigh_mlops.report.table_columns import Columns, row_count, table_row
