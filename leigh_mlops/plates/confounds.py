@@ -162,10 +162,11 @@ def probe_features(
 
 
 def chance_auc(wells: Sequence[int]) -> float:
-    """Estimate the AUC that features without any relation to the classes exceed on one of a hundred plates.
+    """Estimate the AUC that features without any relation to the classes exceed on about one of a hundred plates.
 
-    The cross-validated AUC of several features varies by 1.5 times the standard error of Mann and Whitney's statistic
-    (measured on drawn plates, see `benchmarks.shortcuts`). At most 0.95, so that few wells can be told apart at all.
+    That of one feature varies by the standard error of Mann and Whitney's statistic. The cross-validated AUC of several
+    varies more, for which 1.5 standard errors are taken; `benchmarks.shortcuts` counts the alarms on clean plates. At
+    most 0.95, so that few wells can be told apart at all.
 
     Args:
         wells: Number of wells of each class, at least two of them.

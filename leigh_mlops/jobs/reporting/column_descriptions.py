@@ -238,6 +238,8 @@ _OWN_MEANINGS = {
         "accuracy": "share of the wells whose class is predicted, 0 to 1",
         "auc": "probability that a well of one class scores above one of the other, 0.5 to 1 where it is of any use",
         "balanced_accuracy": TABLE_COLUMNS["balanced_accuracy"],
+        "chance_auc": "AUC that measures without any relation to the class exceed on about one of a hundred plates "
+        "with as many wells; an AUC below it is no evidence",
         "majority_share": TABLE_COLUMNS["majority_share"],
         "wells": "number of labelled wells on which the predictor is scored",
     },

@@ -64,7 +64,7 @@ def heading(column: object, headings: Mapping[str, str] = MappingProxyType({})) 
     named = {
         "Condition": "Label", "z_prime": "Z' of probabilities", "z_prime_log_odds": "Z' of log-odds",
         "robust_z_prime_log_odds": "robust Z' of log-odds", "ssmd": "SSMD", "q": "q (FDR)",
-        "auc": "AUC", "majority_share": "share of the largest class",
+        "auc": "AUC", "chance_auc": "AUC within chance", "majority_share": "share of the largest class",
         "ece_before": "calibration error before", "ece_after": "calibration error after",
         "why": "reason", "rescue": "rescue (%)", "rescue_interval": "95 % interval", "flagged": "share flagged",
         "cell_share": "cells (share of controls)", "off_axis": "elsewhere (SD of controls)",

@@ -14,6 +14,7 @@ from leigh_mlops.jobs.reporting.column_descriptions import (
     table_meanings,
     write_columns,
 )
+from leigh_mlops.plates.confounds import probe_features
 from tests.images.test_regions import CHANNELS, field
 from tests.jobs.reporting.test_change_report import CLASSES
 from tests.jobs.reporting.test_change_report import fields as changed_fields
@@ -90,6 +91,13 @@ def test_a_name_means_in_a_table_what_it_holds_there() -> None:
     assert (hits["wells"], hits["reason"]) == (TABLE_COLUMNS["wells"], TABLE_COLUMNS["reason"])
     assert "wells.parquet" not in hits["rescue_interval"]
     assert "wells.parquet" in table_meanings("hits", ["Metadata_Well", "rescue_interval"])["rescue_interval"]
+
+
+def test_every_score_of_a_view_is_explained() -> None:
+    wells = {"Metadata_Plate": "P", "Metadata_Well": ["A1", "A2", "A3", "A4"], "Metadata_Condition": ["DS", "WT"] * 2}
+    scores = probe_features(pd.DataFrame(wells), pd.DataFrame({"sharpness": [1.0, 2.0, 3.0, 4.0]}))
+    assert "chance_auc" in scores
+    assert set(table_meanings("scores", scores)) == set(scores)
 
 
 def test_what_intervals_and_factors_do_not_say_is_said() -> None:
