@@ -172,12 +172,8 @@ def _split_wells(fields: ClassFields, rng: np.random.Generator) -> tuple[ClassFi
     """Fields of a random half of the wells, and at most 100 of the other half."""
     names = rng.permutation(np.unique(fields.wells))
     is_first = np.isin(fields.wells, names[::2])
-    other = _select(fields, np.flatnonzero(~is_first))
-    return _select(fields, np.flatnonzero(is_first)), _select(other, other.choose(_MOST_FIELDS, rng))
-
-
-def _select(fields: ClassFields, rows: npt.NDArray[np.int64]) -> ClassFields:
-    return ClassFields(fields.name, lambda some: fields.read(rows[some]), fields.wells[rows])
+    other = fields.take(np.flatnonzero(~is_first))
+    return fields.take(np.flatnonzero(is_first)), other.take(other.choose(_MOST_FIELDS, rng))
 
 
 def _to_counts(images: Floats, scale: IntensityScale) -> Floats:

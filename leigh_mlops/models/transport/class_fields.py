@@ -34,6 +34,10 @@ class ClassFields:
         if not len(self.wells):
             raise LeighError(f"Class {self.name} has no training fields; give fields of it.")
 
+    def take(self, rows: npt.NDArray[np.int64]) -> "ClassFields":
+        """Fields of some rows alone."""
+        return ClassFields(self.name, lambda some: self.read(rows[some]), self.wells[rows])
+
     def choose(self, most: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
         """Rows of at most so many fields, as even over the wells as they allow, ascending."""
         order = rng.permutation(len(self.wells))
