@@ -19,6 +19,7 @@ import os
 import resource
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -101,8 +102,13 @@ def class_fields(plate: Plate, part: int, label: int, scale: IntensityScale | No
 
 
 def apply_map(fitted: ClassMap, raw: Floats, scale: IntensityScale) -> Floats:
-    """Mapped raw intensities as they are saved: clipped, in the steps of the original, without small changes."""
-    changed = np.clip(scale.invert(fitted.apply(scale.apply(raw))), 0, scale.full_scale)
+    """Mapped raw intensities as they are saved."""
+    return saved_intensities(raw, fitted.apply(scale.apply(raw)), scale)
+
+
+def saved_intensities(raw: Floats, made: Floats, scale: IntensityScale) -> Floats:
+    """Raw intensities of images in network units: clipped, in the steps of the original, without small changes."""
+    changed = np.clip(scale.invert(made), 0, scale.full_scale)
     return drop_small_changes(raw, round_to_steps(raw, changed), scale.full_scale)
 
 
@@ -139,13 +145,13 @@ def fit_chosen_transport(
     return fit_transport(ours, theirs, plan=plan, seed=chosen, shrink=shrink)
 
 
-def milliseconds_per_field(fitted: ClassMap, images: Floats) -> float:
-    """Median processor milliseconds of ten fields, mapped one by one."""
-    fitted.apply(images[:1])
+def milliseconds_per_field(change: Callable[[Floats], Floats], images: Floats) -> float:
+    """Median processor milliseconds of ten fields, changed one by one."""
+    change(images[:1])
     times = []
     for number in range(10):
         begin = time.process_time()
-        fitted.apply(images[number % len(images)][None])
+        change(images[number % len(images)][None])
         times.append(1000 * (time.process_time() - begin))
     return float(np.median(times))
 
@@ -166,7 +172,7 @@ def evaluate_direction(
             "direction": direction,
             "map": name,
             "fit s": seconds[name],
-            "ms": milliseconds_per_field(fitted, scale.apply(raw[:10])),
+            "ms": milliseconds_per_field(fitted.apply, scale.apply(raw[:10])),
             "layers": len(fitted.sides) if isinstance(fitted, SlicedTransport) else 0,
         }
         if real is not None:
