@@ -1,6 +1,6 @@
 """Any published classifier as a backbone: its trunk, and a head for the classes of the plate."""
 
-from typing import cast
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -38,6 +38,15 @@ class Backbone(Network):
         width, classes = self._layout.width, len(spec.classes)
         self.head: LinearHead | ForestHead | nn.Linear
         self.head = build_learner(head, width, classes) if head in LEARNERS else nn.Linear(width, classes)
+
+    @classmethod
+    def obstacle_to_division(cls, architecture: dict[str, Any]) -> str:
+        """Name a head that is a learner, or a network of timm, whose layers are not known."""
+        if (head := architecture.get("head")) in LEARNERS:
+            return f"the head {head} is fitted in one process"
+        if (name := str(architecture.get("backbone", ""))).startswith(TIMM):
+            return f"{name} may have layers of its own that can't see a batch of several processes"
+        return ""
 
     @property
     def stem(self) -> str:

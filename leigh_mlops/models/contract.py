@@ -106,6 +106,15 @@ class Network(nn.Module):
         """Names of the outputs for images of some classes; those of the images for most families."""
         return tuple(classes)
 
+    @classmethod
+    def obstacle_to_division(cls, architecture: dict[str, Any]) -> str:
+        """Reason why several processes can't train a network of this architecture together; empty for most.
+
+        Args:
+            architecture: Keywords of the class; those at their defaults may be left out.
+        """
+        return ""
+
     def encode(self, images: Tensor) -> Tensor:
         """Latents (N, ...) of scaled images (N, C, H, W)."""
         raise NotImplementedError

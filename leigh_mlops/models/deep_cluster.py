@@ -76,6 +76,11 @@ class DeepCluster(Network):
         """Names of the clusters, whatever the classes of the images."""
         return cluster_names(check_integer("clusters", architecture["clusters"], 2, _MOST_CLUSTERS))
 
+    @classmethod
+    def obstacle_to_division(cls, architecture: dict[str, Any]) -> str:
+        """Name the clustering, which needs the features of all fields."""
+        return "deepcluster finds the clusters of an epoch in one process"
+
     def stages(self) -> list[list[nn.Module]]:
         """Each of the convolutions, the linear layers, and the head."""
         return [*([layer] for layer in self.features.convolutions()), self.features.linear_layers(), [self.head]]

@@ -1,8 +1,7 @@
 """Training of one trial of a search from its hyperparameters."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -19,9 +18,7 @@ from leigh_mlops.images import (
 )
 from leigh_mlops.models import MODELS, InitialisationReport, Network, build_model, initialise, load_imagenet_weights
 from leigh_mlops.models.device import default_device
-from leigh_mlops.models.learner_head import LEARNERS
 from leigh_mlops.models.precision import resolve_precision
-from leigh_mlops.models.trunk import TIMM
 from leigh_mlops.settings import TrainingSettings
 from leigh_mlops.training.adaptation import fix_adaptation, is_adapted
 from leigh_mlops.training.checkpoint import load_best, load_checkpoint, load_last
@@ -143,28 +140,15 @@ def require_divisible(family: str, settings: TrainingSettings, ranks: int) -> No
     """Refuse a trial whose batches can't be divided among its processes.
 
     Raises:
-        LeighError: A batch has fewer fields than there are processes, or the network has clusters of its own, a
-            learner, or layers that are not known.
+        LeighError: A batch has fewer fields than there are processes, or the family has another obstacle.
     """
-    if ranks > 1 and (obstacle := _find_obstacle(family, settings.architecture)):
+    if ranks > 1 and (obstacle := MODELS[family].obstacle_to_division(settings.architecture)):
         raise LeighError(f"{obstacle}, and gpus is {ranks}; lower resources.gpus to 1.")
     if settings.batch_size < ranks:
         raise LeighError(
             f"batch_size is {settings.batch_size}, too small to divide among {ranks} GPUs; raise batch_size, or lower "
             "resources.gpus."
         )
-
-
-def _find_obstacle(family: str, architecture: Mapping[str, Any]) -> str:
-    """Reason why several processes can't train a network together; empty where they can."""
-    head, backbone = architecture.get("head"), str(architecture.get("backbone", ""))
-    if MODELS[family].task == "cluster":
-        return f"{family} finds the clusters of an epoch in one process"
-    if head in LEARNERS:
-        return f"the head {head} is fitted in one process"
-    if backbone.startswith(TIMM):
-        return f"{backbone} may have layers of its own that can't see a batch of several processes"
-    return ""
 
 
 def require_memory(needed: int, available: int, device: str) -> None:
