@@ -3,7 +3,6 @@
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +15,7 @@ from benchmarks.nights.process import METRIC, read_checkpoint
 from benchmarks.nights.server import SimulatedStore
 from benchmarks.nights.world import Thread, World
 from leigh_mlops import events, trials
+from leigh_mlops.models import ModelPackage
 from leigh_mlops.search import cluster_start
 from leigh_mlops.study import (
     checkpoints,
@@ -118,22 +118,6 @@ class SimulatedThread:
             self._world.pause(0.5)
 
 
-@dataclass(frozen=True)
-class SimulatedPackage:
-    """Package of a network, of which there is its checkpoint alone."""
-
-    model: Any
-    about: dict[str, Any]
-    state: dict[str, Any]
-    channels: tuple[str, ...] = ("DAPI",)
-    field_width_um: float | None = None
-
-    @property
-    def scale(self) -> dict[str, Any]:
-        """Intensity scale."""
-        return {"full_scale": 255}
-
-
 class SimulatedData:
     """Data of a study, of which nobody looks at an image."""
 
@@ -195,11 +179,12 @@ def _load_network(family: str, settings: Any, data: Any, checkpoint: Path, last:
 
 
 def _make_package(model: Any, scale: Any, data: Any, baselines: Any, about: dict[str, Any], *rest: Any) -> Any:
-    return SimulatedPackage(model, about, model.state)
+    return ModelPackage(model, ("DAPI",), {"full_scale": 255}, about=about)
 
 
-def _evaluate(package: SimulatedPackage, data: Any, rows: Any) -> Evaluation:
-    return Evaluation({"mse": package.state["best"][METRIC]}, {"mse": 0.9}, {}, SimpleNamespace(rows=rows))  # type: ignore[arg-type]
+def _evaluate(package: ModelPackage, data: Any, rows: Any) -> Evaluation:
+    state: Any = package.model.state
+    return Evaluation({"mse": state["best"][METRIC]}, {"mse": 0.9}, {}, SimpleNamespace(rows=rows))  # type: ignore[arg-type]
 
 
 def _replacements(world: World, disk: Disk, store: SimulatedStore) -> dict[Any, dict[str, Any]]:
@@ -258,7 +243,6 @@ def _study_replacements(store: SimulatedStore) -> dict[Any, dict[str, Any]]:
             "revision": lambda: "unknown",
             "load_trained_network": _load_network,
             "make_package": _make_package,
-            "checkpoint_package": lambda package, model: package,
             "needs_references": lambda model: False,
             "counterfactual_scores": lambda *_: {},
             "log_trial_pictures": _ignore,
