@@ -12,7 +12,6 @@ from leigh_mlops.models.trunk import TIMM, require_timm
 
 __all__ = ["fetch_backbone_weights"]
 
-_SILENCE_S = 20.0
 _FREE_LICENCES = ("apache-2.0", "mit", "bsd-3-clause", "bsd-2-clause")
 _TRANSFORMED_INPUTS = ("googlenet", "inception_v3")
 _DEVIATIONS = (0.229, 0.224, 0.225)
@@ -57,7 +56,7 @@ def _fetch_timm(name: str, image_size: int) -> dict[str, Tensor]:
         )
     options: dict[str, Any] = {"pretrained": True, "num_classes": 0}
     try:
-        with socket_timeout(_SILENCE_S):
+        with socket_timeout():
             try:
                 trunk = timm.create_model(name, **options, img_size=image_size)
             except TypeError:  # most networks have no size

@@ -25,7 +25,7 @@ def fetch_torchvision_weights(weights: Any) -> dict[str, Tensor]:  # noqa: ANN40
         LeighError: They could not be fetched.
     """
     try:
-        with socket_timeout(_SILENCE_S):
+        with socket_timeout():
             state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except (OSError, RuntimeError, EOFError, HTTPException, pickle.UnpicklingError) as error:
         checkpoints = Path(torch.hub.get_dir()) / "checkpoints"
@@ -52,7 +52,7 @@ def adapt_stem(kernels: Tensor, channels: int) -> Tensor:
 
 
 @contextmanager
-def socket_timeout(seconds: float) -> Iterator[None]:
+def socket_timeout(seconds: float = _SILENCE_S) -> Iterator[None]:
     """End connections within the context that stay silent, for which a download would wait without end."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
