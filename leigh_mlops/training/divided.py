@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from leigh_mlops.images import Batch, Division, FieldBatches, Portion
 from leigh_mlops.models import Network
 from leigh_mlops.models.shared_batch import shared_batch
-from leigh_mlops.training.objective import OBJECTIVES, BatchLosses, Outputs, predict, select_objective
+from leigh_mlops.training.objective import BatchLosses, Outputs, predict, select_objective
 
 __all__ = [
     "LossFunction",
@@ -28,7 +28,7 @@ class LossFunction(Protocol):
     """Losses of a network for a batch, or a portion of one."""
 
     def __call__(self, batch: Batch, beta: float) -> BatchLosses:
-        """Compute the losses; ``beta`` is the weight of the cross-entropy where there is another term."""
+        """Compute the losses; ``beta`` is the weight of the second term, where there is one."""
 
 
 class _Losses(nn.Module):
@@ -71,8 +71,8 @@ def predict_divided(model: Network, batches: FieldBatches, beta: float, division
     """
     if division.ranks == 1:
         return predict(model, batches, beta)
-    count, has_noise = len(batches.rows), select_objective(model) in (OBJECTIVES["density"], OBJECTIVES["variational"])
-    is_divided = division.divides(count) and not has_noise
+    count = len(batches.rows)
+    is_divided = division.divides(count) and not select_objective(model).draws_noise
     own = division.share(count) if is_divided else slice(0, count)
     outputs = predict(model, replace(batches, rows=batches.rows[own], labels=batches.labels[own]), beta)
     means = [outputs.loss, *outputs.extra_measures.values()]

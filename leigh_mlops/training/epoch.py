@@ -196,7 +196,7 @@ def train_batch(
     Args:
         state: Network and optimizer, changed in place.
         batch: Fields with labels, or the portion of them that this process holds.
-        loss_options: Precision, and weight of the cross-entropy.
+        loss_options: Precision, and weight of the second term of the loss.
         weights: Weight of each class, shape (K,); ``None`` for none.
         compute: Losses of the network for a batch; by default those of its objective.
     """

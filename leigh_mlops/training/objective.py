@@ -72,7 +72,13 @@ class Outputs:
 
 
 class Objective(Protocol):
-    """Loss and scores of a task."""
+    """Loss and scores of a task.
+
+    Attributes:
+        draws_noise: Whether outputs depend on noise, even in eval mode.
+    """
+
+    draws_noise: bool
 
     def compute_losses(self, model: Network, batch: Batch, beta: float) -> BatchLosses:
         """Run the network on a batch.
@@ -91,6 +97,8 @@ class Objective(Protocol):
 class ClassificationObjective:
     """Cross-entropy."""
 
+    draws_noise = False
+
     def compute_losses(self, model: Network, batch: Batch, beta: float) -> BatchLosses:
         """Cross-entropy in nats, log-probabilities (n, K), and ``accuracy``."""
         logits = _predict_batch(model, batch).float()
@@ -108,6 +116,8 @@ class DensityObjective(ClassificationObjective):
 
     The loss is beta * cross-entropy + nats per dimension.
     """
+
+    draws_noise = True
 
     def compute_losses(self, model: Network, batch: Batch, beta: float) -> BatchLosses:
         """Weighed loss, log-probabilities (n, K), ``accuracy`` and ``nats_per_dim``."""
@@ -135,6 +145,8 @@ def _hits(logits: Tensor, labels: Tensor) -> Tensor:
 class ReconstructionObjective:
     """Mean squared error in network units."""
 
+    draws_noise = False
+
     def compute_losses(self, model: Network, batch: Batch, beta: float) -> BatchLosses:
         """Mean squared error, both as the loss and as one output column."""
         errors = (model(batch.images) - batch.images).square().flatten(1).mean(1)
@@ -147,6 +159,8 @@ class ReconstructionObjective:
 
 class ClusterObjective:
     """Cross-entropy with the clusters of an epoch (Caron et al. 2018); scores need no labels."""
+
+    draws_noise = False
 
     def compute_losses(self, model: Network, batch: Batch, beta: float) -> BatchLosses:
         """Cross-entropy in nats, in eval mode that with the predicted cluster; log-probabilities (n, k); features."""
@@ -179,6 +193,8 @@ class VariationalObjective(ReconstructionObjective):
     the KL divergence of the latents from their prior times its weight (Higgins et al. 2017); with weight 1 it is the
     negative ELBO. Deviation: one draw of the latents for each field.
     """
+
+    draws_noise = True
 
     def compute_losses(self, model: Network, batch: Batch, beta: float) -> BatchLosses:
         """Weighed loss, mean squared error (n, 1), ``reconstruction_nats``, ``kl_nats`` and ``elbo``.
