@@ -19,6 +19,8 @@ run() {
   [ -z "$stopped" ] || exit "$stopped"
   "$@" &
   child=$!
+  # A signal before the line above reached no command.
+  [ -z "$stopped" ] || kill -TERM "$child" 2>/dev/null
   wait "$child"
   code=$?
   # A signal ends the wait, not the command, which now ends by itself.
