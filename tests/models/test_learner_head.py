@@ -53,6 +53,21 @@ def test_a_class_without_fields_is_unlikely(kind: str) -> None:
     assert alone.argmax(1).unique().tolist() == [1]
 
 
+@pytest.mark.parametrize("kind", LEARNERS)
+def test_balanced_classes_weigh_the_same_however_rare_one_is(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], [200, 20])
+    train, test = rng.normal(size=(220, 5)) + labels[:, None], rng.normal(size=(500, 5)) + 1
+
+    def found(balanced: bool) -> float:
+        head = build_learner(kind, 5, 2)
+        head.fit(train, labels, seed=3, balanced=balanced)
+        return float((head(torch.from_numpy(test).float()).argmax(1) == 1).double().mean())
+
+    assert found(False) < 0.8
+    assert found(True) > found(False) + 0.05
+
+
 def test_a_forest_is_stored_as_arrays_and_damage_is_refused(tmp_path) -> None:
     def build() -> torch.nn.Module:
         torch.manual_seed(0)

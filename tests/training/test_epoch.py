@@ -8,6 +8,7 @@ import torch
 from leigh_mlops.errors import LeighError
 from leigh_mlops.images import Batch
 from leigh_mlops.models import Network
+from leigh_mlops.models.learner_head import LinearHead
 from leigh_mlops.settings import TrainingSettings
 from leigh_mlops.training import PreparedData, TrainingState, build_network, fit, run_trial
 from leigh_mlops.training.epoch import LossOptions, balanced_weights, run_epoch
@@ -84,6 +85,18 @@ def test_a_learner_is_fitted_to_the_features_of_a_trunk_that_stays(data: Prepare
     changed = {name.split(".")[0] for name in states[0] if not torch.equal(states[0][name], states[1][name])}
     assert changed == {"head"}
     assert max(accuracies) > 0.5
+
+
+@pytest.mark.parametrize("weights", ["none", "balanced"])
+def test_a_learner_weighs_classes_as_the_settings_say(
+    data: PreparedData, weights: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(LinearHead, "fit", lambda *_, balanced, **__: asked.append(balanced))
+    architecture = {"backbone": "shufflenet_v2_x0_5", "head": "logistic"}
+    chosen = TrainingSettings(epochs=1, batch_size=4, architecture=architecture, class_weights=weights)
+    list(run_trial("backbone", chosen, data, metric="val/log_loss", seed=5))
+    assert asked == [weights == "balanced"]
 
 
 def test_the_training_accuracy_is_that_of_the_epochs_batches(data: PreparedData) -> None:
