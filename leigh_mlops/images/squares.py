@@ -6,6 +6,7 @@ import numpy as np
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.images.source import Pixels
+from leigh_mlops.plates import widths_differ
 
 __all__ = ["CENTRE", "Tile", "Width", "cut_square"]
 
@@ -13,7 +14,6 @@ Tile = tuple[int, int]
 """Number of a square from 0, and the number of squares into which the field is cut."""
 CENTRE: Tile = (0, 1)
 """The centre square, which is the whole of a square field."""
-_SLACK = 1.02  # pixel sizes of one kind of plate differ by calibration
 
 
 class Width(NamedTuple):
@@ -37,7 +37,7 @@ class Width(NamedTuple):
             LeighError: The field is narrower.
         """
         side = self.um / self.pixel_um
-        if side > _SLACK * longest:
+        if side > longest and widths_differ(side, longest):
             raise LeighError(
                 f"The field is {longest * self.pixel_um:.4g} µm wide ({longest} pixels of {self.pixel_um:.4g} µm), and "
                 f"a square of {self.um:g} µm should be cut out of it; ingest all plates with a --field-um of at most "
