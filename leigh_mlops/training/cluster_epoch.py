@@ -61,7 +61,7 @@ def cluster_fields(state: TrainingState, train: FieldBatches) -> ClusterEpoch:
     model.start_head(reduction, found.centres, derived_seed(state.seed, state.epoch, _HEAD_STREAM))
     for parameter in model.head.parameters():
         state.optimizer.state.pop(parameter, None)
-    measures = _measure_sizes(found.labels, k, found.splits) | _compare_with_former(state, found.labels)
+    measures = _measure_sizes(found.labels, k) | _compare_with_former(state, found.labels)
     state.carried[_CLUSTERS] = torch.from_numpy(found.labels)
     return ClusterEpoch(replace(train, labels=found.labels, is_uniform=True), measures)
 
@@ -79,13 +79,12 @@ def _read_features(model: DeepCluster, batches: FieldBatches) -> npt.NDArray[np.
     return torch.cat(found).float().cpu().numpy()
 
 
-def _measure_sizes(labels: Labels, k: int, splits: int) -> dict[str, float]:
+def _measure_sizes(labels: Labels, k: int) -> dict[str, float]:
     sizes = np.bincount(labels, minlength=k)
     return {
         "clusters/smallest": float(sizes.min()),
         "clusters/median": float(np.median(sizes)),
         "clusters/largest": float(sizes.max()),
-        "clusters/empty": float(splits),
     }
 
 

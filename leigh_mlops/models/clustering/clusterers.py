@@ -40,9 +40,7 @@ def cluster_features(features: npt.ArrayLike, way: str, k: int, *, seed: int = 0
 
 def _by_k_means(features: Floats, k: int, seed: int) -> Labels:
     """Cluster standardised features by the best of ten starts."""
-    points = _standardise(features)
-    starts = [fit_k_means(points, k, seed=seed * _STARTS + number) for number in range(_STARTS)]
-    return min(starts, key=lambda each: float(np.square(points - each.centres.centroids[each.labels]).sum())).labels
+    return fit_k_means(_standardise(features), k, seed=seed, starts=_STARTS).labels
 
 
 def _by_density(features: Floats, k: int, seed: int) -> Labels:

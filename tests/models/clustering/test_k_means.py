@@ -1,5 +1,8 @@
+from functools import partial
+
 import numpy as np
 import pytest
+from sklearn import cluster
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.models.clustering import KMeans, fit_k_means
@@ -14,22 +17,19 @@ def blobs(count: int = 5, each: int = 40) -> tuple[np.ndarray, np.ndarray]:
 
 def test_blobs_are_found_and_seeds_repeat() -> None:
     points, truth = blobs()
-    found, labels, splits = fit_k_means(points, 5, seed=1)
+    found, labels = fit_k_means(points, 5, seed=1)
     assert adjusted_rand(labels, truth) == 1
-    assert splits == 0
     assert (found.assign(points) == labels).all()
-    assert (found.distances(points).argmin(1) == labels).all()
     np.testing.assert_array_equal(fit_k_means(points, 5, seed=1).centres.centroids, found.centroids)
-    assert (KMeans.from_arrays(found.to_arrays()).assign(points) == labels).all()
 
 
-def test_an_empty_cluster_is_a_half_of_the_largest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_cluster_gets_members(monkeypatch: pytest.MonkeyPatch) -> None:
     points, _ = blobs(2, 50)
     far = np.concatenate([points[:3], np.full((4, 8), 1e6)]).astype(np.float32)
     assert len(np.unique(KMeans(far).assign(points.astype(np.float32)))) < 7
-    monkeypatch.setattr("sklearn.cluster.kmeans_plusplus", lambda *_, **__: (far.copy(), None))
-    _, labels, splits = fit_k_means(points, 7)
-    assert splits >= 4
+    started = partial(cluster.KMeans, init=far)
+    monkeypatch.setattr(cluster, "KMeans", started)
+    _, labels = fit_k_means(points, 7)
     assert np.bincount(labels, minlength=7).min() > 0
 
 
@@ -42,12 +42,6 @@ def test_as_many_clusters_as_points_are_allowed_and_no_more() -> None:
         fit_k_means(points, 0)
 
 
-@pytest.mark.filterwarnings("ignore")
 def test_fewer_different_points_than_clusters_are_refused() -> None:
     with pytest.raises(LeighError, match="k is 4, but the features of the 30 images make 3 clusters"):
         fit_k_means(np.eye(3).repeat(10, axis=0), 4)
-
-
-def test_centroids_that_are_none_are_refused() -> None:
-    with pytest.raises(LeighError, match="centroids are incomplete"):
-        KMeans.from_arrays({})
