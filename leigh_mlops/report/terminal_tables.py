@@ -47,6 +47,9 @@ SCORE_COLUMNS = {
     "log_loss": ("log loss\nfields", ".3f"),
     "beside/accuracy": ("accuracy, wells\nnext to another class", ".3f"),
     "mse": ("mean squared error\nnormalised intensity²", ".4f"),
+    "replicates/score": ("fields of a well\nfind each other", ".3f"),
+    "nmi/class": ("NMI with\nclasses", ".3f"),
+    "nmi/plate": ("NMI with\nplates", ".3f"),
 }
 
 

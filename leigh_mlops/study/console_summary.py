@@ -230,11 +230,11 @@ def winner_lines(winner: Winner, data: PreparedData, confounds: Confounds) -> li
     return [*lines, f"  It is {role}: {decision.reason}."]
 
 
-def retrieval_lines(scores: Mapping[str, float], baseline: Mapping[str, float]) -> list[str]:
+def retrieval_lines(scores: Mapping[str, float], baseline: Mapping[str, float], which: str = "Test wells") -> list[str]:
     """Describe how well fields of one well find each other, beside intensity features, and what clusters follow."""
     own, other = scores["replicates/score"], baseline["replicates/score"]
     lines = [
-        f"Test wells: fields of one well find each other with a score of {own:.3f} above shuffled wells and the "
+        f"{which}: fields of one well find each other with a score of {own:.3f} above shuffled wells and the "
         f"position (1 is perfect, 0 is chance); intensity features alone reach {other:.3f}."
     ]
     known = [f"{name} {scores[f'nmi/{name}']:.3f}" for name in ("class", "row", "column") if f"nmi/{name}" in scores]

@@ -15,7 +15,7 @@ from leigh_mlops.images import IntensityScale
 from leigh_mlops.models import ModelPackage, load_to_device
 from leigh_mlops.report.image_sentences import width_sentences
 from leigh_mlops.report.terminal_tables import REFERENCE_NAMES
-from leigh_mlops.study.console_summary import evaluation_lines
+from leigh_mlops.study.console_summary import evaluation_lines, retrieval_lines
 from leigh_mlops.study.evaluation import Evaluation, evaluate_package, training_mask
 from leigh_mlops.study.field_width import match_field_width, other_widths
 from leigh_mlops.study.model_selection import accuracy_gain
@@ -55,7 +55,8 @@ class VersionEvaluation:
         """Scores by name, for a table."""
         scored = self.evaluation
         if not scored.position:
-            return {self.version.uri: scored.scores, "PCA with as many numbers": scored.baseline}
+            baseline = "intensity features" if self.package.model.task == "cluster" else REFERENCE_NAMES["pca"]
+            return {self.version.uri: scored.scores, baseline: scored.baseline}
         references = {REFERENCE_NAMES["baseline"]: scored.baseline, REFERENCE_NAMES["position"]: scored.position}
         return {self.version.uri: scored.scores} | references
 
@@ -93,6 +94,8 @@ def evaluate_version(store: Store, uri: str, data: Path, platemap: Path | None, 
     if scored.position:
         gain = accuracy_gain(package, scored, prepared)
         sentences += evaluation_lines(scored, wells, measure_confounds(prepared), gain, "unseen wells")
+    if package.model.task == "cluster":
+        sentences += retrieval_lines(scored.scores, scored.baseline, "Unseen wells")
     return VersionEvaluation(version, package, prepared, scored, seen, wells, sentences)
 
 

@@ -14,7 +14,18 @@ from leigh_mlops.scores import per_well_mean
 from leigh_mlops.study.baselines import Baselines, field_intensities, neighbour_scores
 from leigh_mlops.training import Outputs, PreparedData, inverse_error, predict, retrieval_scores, select_objective
 
-__all__ = ["Evaluation", "evaluate_package", "predict_rows", "raw_errors", "select_scores", "training_mask"]
+__all__ = [
+    "CLUSTER_SCORES",
+    "Evaluation",
+    "evaluate_package",
+    "predict_rows",
+    "raw_errors",
+    "select_scores",
+    "training_mask",
+]
+
+CLUSTER_SCORES = ("replicates/", "nmi/", "ari/")
+"""Beginnings of the names of the scores of a model that clusters."""
 
 _INVERTED_FIELDS = 4
 _BATCH = 16
@@ -40,7 +51,7 @@ class Evaluation:
 
     def to_json(self, model: str) -> dict[str, Any]:
         """The JSON of the ``evaluate`` command."""
-        pairs = ("z_prime/", "z_prime_log_odds/")
+        pairs = ("z_prime/", "z_prime_log_odds/", *CLUSTER_SCORES)
         fields = {name: value for name, value in self.scores.items() if "/" not in name or name.startswith(pairs)}
         wells, neighbours = (select_scores(prefix, self.scores) for prefix in ("wells/", "beside/"))
         return {

@@ -22,6 +22,7 @@ from leigh_mlops.screening.reference_classes import choose_reference_classes
 from leigh_mlops.screening.screen import Screen
 from leigh_mlops.screening.well_table import misclassified_wells, well_table
 from leigh_mlops.study.evaluate_version import VersionEvaluation
+from leigh_mlops.study.evaluation import CLUSTER_SCORES
 from leigh_mlops.tracking import Store, StoreUnavailableError
 
 __all__ = ["read_learning_curves", "evaluation_report", "scored_field_table", "write_evaluation"]
@@ -120,5 +121,5 @@ def _select_well_scores(scores: dict[str, float]) -> dict[str, float]:
     return {
         name.replace("wells/", "wells: "): value
         for name, value in scores.items()
-        if name.startswith("wells/") or "/" not in name
+        if name.startswith(("wells/", *CLUSTER_SCORES)) or "/" not in name
     }

@@ -1,19 +1,28 @@
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from leigh_mlops.jobs.reporting.evaluation_report import read_learning_curves, scored_field_table, write_evaluation
 from leigh_mlops.models import build_model
+from leigh_mlops.report.terminal_tables import score_table
 from leigh_mlops.study.baselines import fit_baselines
 from leigh_mlops.study.evaluate_version import VersionEvaluation
 from leigh_mlops.study.evaluation import evaluate_package
 from leigh_mlops.study.model_selection import make_package
 from leigh_mlops.tracking import Store, Version
+from tests.conftest import write_class_folders
+from tests.models.compact import COMPACT
 from tests.training.conftest import prepared
 
-SMALL = {"autoencoder": {"widths": (4, 4)}, "iresnet": {"blocks": (1, 1), "widths": (8, 8)}}
+SMALL = {
+    "autoencoder": {"widths": (4, 4)},
+    "iresnet": {"blocks": (1, 1), "widths": (8, 8)},
+    "deepcluster": COMPACT["deepcluster"],
+}
 
 
 @pytest.fixture
@@ -70,3 +79,16 @@ def test_the_page_has_scores_sentences_and_curves(
     assert "test from 9" not in text
     assert ("a threshold on intensity" in text) == (family == "iresnet")
     assert ("PCA with as many numbers" in text) == (family == "autoencoder")
+
+
+def test_an_evaluation_of_clusters_names_its_scores_and_its_reference(tmp_path: Path, store: Store) -> None:
+    folder = write_class_folders(tmp_path / "plate", fields=3)
+    found = scored("deepcluster", folder, store)
+    assert set(found.rows) == {"models:/leigh-deepcluster/3", "intensity features"}
+    assert {"replicates/score", "nmi/class"} <= found.to_json()["fields"].keys()
+    printed = StringIO()
+    Console(file=printed, width=200).print(score_table(found.rows, title=found.seen))
+    assert f"{found.evaluation.scores['replicates/score']:.3f}" in printed.getvalue()
+    text = write_evaluation(tmp_path / "page", found, store, folder).read_text()
+    assert "replicates/score" in text
+    assert "PCA" not in text
