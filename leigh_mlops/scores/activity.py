@@ -3,7 +3,7 @@
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
     "chance_precision",
@@ -90,20 +90,21 @@ def group_precisions(profiles: Array, groups: NDArray[np.int64]) -> Array:
     return found
 
 
-def chance_precision(relevant: int, others: int) -> float:
+def chance_precision(relevant: ArrayLike, others: ArrayLike) -> Array:
     """Mean of the average precision of random rankings.
 
     Args:
-        relevant: Number of profiles to be found, at least 1.
-        others: Number of those among which they are.
+        relevant: Number of profiles to be found, at least 1, of any shape.
+        others: Number of those among which they are, of the same shape.
 
     Example:
-        >>> chance_precision(1, 1)
-        0.75
+        >>> chance_precision([1, 1], [0, 1]).tolist()
+        [1.0, 0.75]
     """
-    total = relevant + others
-    harmonic = float((1 / np.arange(1, total + 1)).sum())
-    return (harmonic + (relevant - 1) / max(1, total - 1) * (total - harmonic)) / total
+    found, total = np.asarray(relevant), np.add(relevant, others)
+    harmonic = np.cumsum(1 / np.arange(1, total.max(initial=1) + 1))[total - 1]
+    chance: Array = (harmonic + (found - 1) / np.maximum(1, total - 1) * (total - harmonic)) / total
+    return chance
 
 
 def _mutual_ranks(profiles: Array) -> NDArray[np.int64]:

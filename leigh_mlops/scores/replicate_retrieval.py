@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.scores.activity import chance_precision
 
 __all__ = ["Retrieval", "replicate_retrieval", "well_precisions"]
 
@@ -129,14 +130,12 @@ def _ask_plate(
 def _precisions(hits: Mask, candidates: Mask) -> Array:
     """Average precision of each ranking, the nearest first, over its candidates, and its expectation, shape (Q, 2).
 
-    Both are NaN where no candidate, or every one, is a hit. A random order of N candidates with R hits has the
-    expectation (H + (R - 1) (N - H) / (N - 1)) / N, where H is the sum of 1 / n up to N.
+    Both are NaN where no candidate, or every one, is a hit.
     """
     relevant = hits & candidates
     count, of = relevant.sum(1), candidates.sum(1)
     precision = np.cumsum(relevant, axis=1) / np.maximum(np.cumsum(candidates, axis=1), 1)
-    harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, hits.shape[1] + 1))])[of]
-    chance = (harmonic + (count - 1) * (of - harmonic) / np.maximum(of - 1, 1)) / np.maximum(of, 1)
+    chance = chance_precision(count, np.maximum(of, 1) - count)
     both = np.column_stack([(precision * relevant).sum(1) / np.maximum(count, 1), chance])
     both[(count == 0) | (count == of)] = np.nan
     return both

@@ -161,14 +161,14 @@ def score_profiles(
     precisions, groups = _replicate_precisions(wells, fields, roles)
     counts = np.bincount(groups[groups >= 0], minlength=1)
     treatments, consistent = treatment_table(wells, roles), consistency_table(wells, roles)
-    chances = [chance_precision(count - 1, len(groups) - count) for count in counts if count > 1]
     weights = counts[counts > 1]
+    chances = chance_precision(weights - 1, len(groups) - weights)
     return ProfileScores(
         features=features,
         normalisation=normalisation,
         kept=wells.features.shape[1],
         replicate_map=_mean(precisions),
-        replicate_chance=float(np.average(chances, weights=weights)) if chances else math.nan,
+        replicate_chance=float(np.average(chances, weights=weights)) if len(chances) else math.nan,
         activity_map=_mean(treatments["activity"]),
         active=int((treatments["activity_q"] < ACTIVE_FDR).sum()),
         treatments=int(treatments["activity"].notna().sum()),
