@@ -42,7 +42,7 @@ COLUMNS = {
     "nothing else",
     "position_trend": "effect of the position, fitted on the plate's controls, that was taken from the score, in nats",
     "seen": "whether the model was trained or chosen on these pixels",
-    "predicted": "the most probable class",
+    "predicted": "the most probable class or cluster",
     "prediction_set": "classes that the well may have at the stated coverage, joined by `; `: one class is a result; "
     "several, or none (empty), mean that the model can't say",
     "prediction_set_coverage": "share of wells of each class whose set contains the true class, 0 to 1",
@@ -272,7 +272,7 @@ def column_meaning(column: str) -> str:
 
     Example:
         >>> column_meaning("predicted"), column_meaning("mine")
-        ('the most probable class', '')
+        ('the most probable class or cluster', '')
     """
     return COLUMNS.get(_match_pattern(column) or "", "")
 

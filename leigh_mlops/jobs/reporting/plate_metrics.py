@@ -53,7 +53,7 @@ def plate_metrics(
     far = _upper_limit(wells, JobColumn.LATENT_DISTANCE)
     metrics = [
         *map(_probability_metric, probable),
-        PlateMetric(JobColumn.PREDICTED, "Predicted class", "the most probable class"),
+        PlateMetric(JobColumn.PREDICTED, "Prediction", "the most probable class or cluster"),
         *_set_metrics(wells),
         PlateMetric(Metadata.CONDITION, "Label", "the class that the plate map or the folder says"),
         PlateMetric("compound", "Compound", "what was added"),
