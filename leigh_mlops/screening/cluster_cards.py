@@ -1,6 +1,6 @@
 """Cards of clusters of fields: members, enrichment, differences from the rest, stability."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -11,10 +11,16 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.job_columns import IMAGE, LATENT, PROBABILITY, QUALITY, JobColumn
 from leigh_mlops.models.clustering import bootstrap_stability
 from leigh_mlops.plates.columns import Metadata
-from leigh_mlops.scores.cluster_agreement import PositionAgreement, position_agreement
+from leigh_mlops.scores.cluster_agreement import PositionAgreement
 from leigh_mlops.scores.cluster_differences import cluster_differences
 from leigh_mlops.scores.heatmap_clusters import Enrichment, find_enrichments
-from leigh_mlops.screening.well_groups import annotation_groups, measure_plates, position_groups
+from leigh_mlops.screening.well_groups import (
+    annotation_groups,
+    compare_positions,
+    measure_plates,
+    most_frequent_clusters,
+    position_groups,
+)
 from leigh_mlops.screening.well_table import WELL_COLUMNS, well_names
 
 __all__ = ["CARD_FDR", "ClusterCard", "ClusterCards", "FeatureDifference", "describe_members"]
@@ -107,7 +113,7 @@ def describe_members(fields: pd.DataFrame) -> ClusterCards:
     names = sorted({str(name) for name in known[JobColumn.PREDICTED]})
     labels = np.array([names.index(str(name)) for name in known[JobColumn.PREDICTED]])
     wells = known.drop_duplicates(WELL_COLUMNS).sort_values(WELL_COLUMNS)
-    of_wells = _most_frequent(labels, well_names(known), well_names(wells))
+    of_wells = most_frequent_clusters(known, labels, wells)
     places = position_groups(wells, measure_plates(known))
     groups = annotation_groups(wells)
     found = [each for each in find_enrichments(of_wells, places | groups) if each.q < CARD_FDR]
@@ -127,13 +133,7 @@ def describe_members(fields: pd.DataFrame) -> ClusterCards:
         for number, name in enumerate(names)
     ]
     cards.sort(key=lambda card: -card.fields)
-    return ClusterCards(tuple(cards), rand, _compare_positions(wells, of_wells))
-
-
-def _most_frequent(labels: Labels, wells: Sequence[str], order: Sequence[str]) -> Labels:
-    """Most frequent cluster of the fields of each well, shape (W,)."""
-    modes = pd.Series(labels).groupby(np.asarray(wells)).agg(lambda each: each.mode().iloc[0])
-    return modes.loc[list(order)].to_numpy(np.int64)
+    return ClusterCards(tuple(cards), rand, compare_positions(wells, of_wells))
 
 
 def _choose_examples(own: pd.DataFrame, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -179,15 +179,3 @@ def _measure_stability(fields: pd.DataFrame, labels: Labels, k: int) -> tuple[fl
     except LeighError:  # few wells are drawn several times, and leave fewer fields than clusters
         return unknown
     return float(np.median(found.rand)), found.jaccard
-
-
-def _compare_positions(wells: pd.DataFrame, of_wells: Labels) -> dict[str, PositionAgreement]:
-    classes = None
-    if Metadata.CONDITION in wells and wells[Metadata.CONDITION].notna().any():
-        classes = wells[Metadata.CONDITION].astype(object).where(wells[Metadata.CONDITION].notna(), "").to_numpy(str)
-    positions = {"row": Metadata.ROW, "column": Metadata.COLUMN, "plate": Metadata.PLATE}
-    return {
-        name: position_agreement(of_wells, wells[column].astype(str).to_numpy(str), classes)
-        for name, column in positions.items()
-        if column in wells and len(set(wells[column])) > 1
-    }

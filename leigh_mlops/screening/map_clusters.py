@@ -8,7 +8,7 @@ import pandas as pd
 
 from leigh_mlops.job_columns import JobColumn
 from leigh_mlops.scores.heatmap_clusters import MIN_MAPS, cluster_heatmaps, find_enrichments
-from leigh_mlops.screening.well_groups import PlateShapes, measure_plates, position_groups
+from leigh_mlops.screening.well_groups import PlateShapes, measure_plates, most_frequent_clusters, position_groups
 from leigh_mlops.screening.well_table import WELL_COLUMNS
 
 __all__ = ["CLUSTER_COLUMNS", "ENRICHMENT_FDR", "FieldMaps", "cluster_table"]
@@ -51,14 +51,13 @@ def cluster_table(fields: pd.DataFrame, maps: FieldMaps) -> pd.DataFrame:
 def _describe_clusters(
     name: str, own: pd.DataFrame, maps: npt.NDArray[np.float64], shapes: PlateShapes
 ) -> list[dict[str, object]]:
-    found = pd.Series(cluster_heatmaps(maps), own.index)
-    wells = own.drop_duplicates(WELL_COLUMNS).set_index(WELL_COLUMNS)
-    of_wells = found.groupby([own[key] for key in WELL_COLUMNS]).agg(lambda each: each.mode().iloc[0])
-    clusters = of_wells.loc[wells.index].to_numpy(np.int64)
-    groups = position_groups(wells.reset_index(), shapes)
+    found = cluster_heatmaps(maps)
+    wells = own.drop_duplicates(WELL_COLUMNS)
+    clusters = most_frequent_clusters(own, found, wells)
+    groups = position_groups(wells, shapes)
     enriched = [each for each in find_enrichments(clusters, groups) if each.q < ENRICHMENT_FDR]
     rows: list[dict[str, object]] = []
-    for number in sorted(set(found)):
+    for number in np.unique(found):
         about: dict[str, object] = {
             "predicted": name,
             "cluster": int(number),

@@ -1,4 +1,4 @@
-"""Groups of wells in which clusters may be enriched: positions, plates, classes, compounds and donors."""
+"""Clusters of wells, and what they may follow: positions, plates, classes, compounds and donors."""
 
 from collections.abc import Mapping
 
@@ -9,15 +9,62 @@ import pandas as pd
 from leigh_mlops.plates import plate_shape, well_name
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.plates.treatment import well_compounds
+from leigh_mlops.scores.cluster_agreement import PositionAgreement, position_agreement
+from leigh_mlops.screening.well_table import WELL_COLUMNS
 
-__all__ = ["PlateShapes", "annotation_groups", "measure_plates", "position_groups"]
+__all__ = [
+    "PlateShapes",
+    "annotation_groups",
+    "compare_positions",
+    "known_classes",
+    "measure_plates",
+    "most_frequent_clusters",
+    "position_groups",
+]
 
 _MIN_GROUP = 3  # wells of a group that is tested
 
 PlateShapes = Mapping[str, tuple[int, int]]
 """Rows and columns of a plate by its name."""
 
+_POSITIONS = {"row": Metadata.ROW, "column": Metadata.COLUMN, "plate": Metadata.PLATE}
 _ANNOTATIONS = {Metadata.CONDITION: "class", Metadata.DONOR: "donor"}
+
+
+def most_frequent_clusters(
+    fields: pd.DataFrame, clusters: npt.NDArray[np.int64], wells: pd.DataFrame
+) -> npt.NDArray[np.int64]:
+    """Most frequent cluster of the fields of each well, the first of several, shape (W,).
+
+    Args:
+        fields: Table of N fields.
+        clusters: Cluster of each field, shape (N,).
+        wells: Table of their W wells.
+    """
+    found = pd.Series(clusters, fields.index).groupby([fields[key] for key in WELL_COLUMNS])
+    modes = found.agg(lambda each: each.mode().iloc[0])
+    return modes.loc[pd.MultiIndex.from_frame(wells[WELL_COLUMNS])].to_numpy(np.int64)
+
+
+def known_classes(wells: pd.DataFrame) -> npt.NDArray[np.str_]:
+    """Class of each well, empty for none, shape (W,)."""
+    if Metadata.CONDITION not in wells:
+        return np.full(len(wells), "")
+    return wells[Metadata.CONDITION].astype(object).where(wells[Metadata.CONDITION].notna(), "").to_numpy(str)
+
+
+def compare_positions(wells: pd.DataFrame, clusters: npt.NDArray[np.int64]) -> dict[str, PositionAgreement]:
+    """Agreement of clusters of wells with ``row``, ``column`` and ``plate`` within classes, where there are several.
+
+    Args:
+        wells: Table of W wells.
+        clusters: Cluster of each well, shape (W,).
+    """
+    return {
+        name: position_agreement(clusters, wells[column].astype(str).to_numpy(str), known_classes(wells))
+        for name, column in _POSITIONS.items()
+        if column in wells and len(set(wells[column])) > 1
+    }
 
 
 def measure_plates(fields: pd.DataFrame) -> dict[str, tuple[int, int]]:

@@ -18,9 +18,10 @@ from leigh_mlops.scores.cluster_agreement import (
     PositionAgreement,
     adjusted_rand,
     normalised_information,
-    position_agreement,
 )
 from leigh_mlops.scores.replicate_retrieval import Retrieval, replicate_retrieval
+from leigh_mlops.screening.well_groups import compare_positions, known_classes
+from leigh_mlops.screening.well_table import well_names
 from leigh_mlops.study.evaluation import predict_rows
 from leigh_mlops.study.field_features import FEATURE_KINDS
 from leigh_mlops.study.profiles import Profiles, UsableFields, aggregate_wells, field_profiles
@@ -30,7 +31,6 @@ __all__ = ["NETWORK", "ClusterComparison", "ComparedClusters", "compare_clusters
 NETWORK = "network"
 """Way of a network that names clusters itself."""
 _BOTH = "embedding and intensity"
-_POSITIONS = {"row": Metadata.ROW, "column": Metadata.COLUMN, "plate": Metadata.PLATE}
 
 Labels = npt.NDArray[np.int64]
 
@@ -112,7 +112,7 @@ def compare_clusters(
 def _describe(
     features: str, way: str, labels: Labels, wells: pd.DataFrame, profiles: npt.NDArray[np.float64] | None = None
 ) -> ComparedClusters:
-    classes = _known_classes(wells)
+    classes = known_classes(wells)
     known = classes != ""
     is_told = len(set(classes[known])) > 1
     stability = float("nan")
@@ -123,21 +123,9 @@ def _describe(
             stability = float(np.median(bootstrap_stability(points, np.arange(len(points)), labels).rand))
         except LeighError:  # as many clusters as wells: a bootstrap has fewer
             stability = float("nan")
-    positions = {
-        name: position_agreement(labels, wells[column].astype(str).to_numpy(str), classes)
-        for name, column in _POSITIONS.items()
-        if column in wells and len(set(wells[column])) > 1
-    }
     information = normalised_information(labels[known], classes[known]) if is_told else float("nan")
     rand = adjusted_rand(labels[known], classes[known]) if is_told else float("nan")
-    return ComparedClusters(features, way, labels, stability, information, rand, positions)
-
-
-def _known_classes(wells: pd.DataFrame) -> npt.NDArray[np.str_]:
-    """Class of each well, empty for none, shape (W,)."""
-    if Metadata.CONDITION not in wells:
-        return np.full(len(wells), "")
-    return wells[Metadata.CONDITION].astype(object).where(wells[Metadata.CONDITION].notna(), "").to_numpy(str)
+    return ComparedClusters(features, way, labels, stability, information, rand, compare_positions(wells, labels))
 
 
 def _network_clusters(package: ModelPackage, fields: UsableFields, wells: pd.DataFrame) -> Labels:
@@ -146,7 +134,7 @@ def _network_clusters(package: ModelPackage, fields: UsableFields, wells: pd.Dat
     names = list(fields.data.wells[outputs.rows])
     merged = aggregate_log_probs(names, np.zeros(len(names), int), outputs.values)
     places = {name: place for place, name in enumerate(merged.wells)}
-    order = [places[name] for name in wells[Metadata.PLATE].astype(str) + "/" + wells[Metadata.WELL].astype(str)]
+    order = [places[name] for name in well_names(wells)]
     labels: Labels = merged.log_probs.argmax(1)[order].astype(np.int64)
     return labels
 
@@ -157,9 +145,8 @@ def _retrieve(by_field: Mapping[str, Profiles]) -> dict[str, Retrieval]:
         table = each.metadata
         plates = table[Metadata.PLATE].astype(str)
         positions = table[[Metadata.ROW, Metadata.COLUMN]].to_numpy(int) if Metadata.ROW in table else None
-        wells = (plates + "/" + table[Metadata.WELL].astype(str)).to_numpy(str)
         try:
-            found[kind] = replicate_retrieval(each.features, wells, plates.to_numpy(str), positions)
+            found[kind] = replicate_retrieval(each.features, well_names(table), plates.to_numpy(str), positions)
         except LeighError:  # wells of a single field have no replicates, and are clustered all the same
             return {}
     return found
