@@ -7,7 +7,7 @@ from rich.table import Table
 
 from leigh_mlops.report.sentences import format_count
 
-__all__ = ["MISSING_CONTROLS", "normalisation_sentences", "normalisation_table"]
+__all__ = ["MISSING_CONTROLS", "normalisation_sentences", "normalisation_table", "seen_sentences"]
 
 MISSING_CONTROLS = (
     "Plate {plate} has {wells} of negative controls, and {fewest} are needed to normalise profiles; add "
@@ -76,6 +76,22 @@ def normalisation_sentences(rows: Sequence[Row], chosen: tuple[str, str], replic
                 "judge activity with --normalise mad or inverse_normal."
             )
     return [*sentences, *_compare(rows, own)]
+
+
+def seen_sentences(seen: int, wells: int) -> list[str]:
+    """Warn of wells by whose class a model was trained or chosen; nothing where there are none.
+
+    Args:
+        seen: Number of such wells.
+        wells: Number of wells with features.
+    """
+    if not seen:
+        return []
+    return [
+        f"The model was trained or chosen by the class of {seen} of {format_count(wells, 'well')}, so that its "
+        "features separate the classes there anyway: give plates that it has not seen, or compare with the "
+        "intensity features."
+    ]
 
 
 def _compare(rows: Sequence[Row], own: Row) -> list[str]:

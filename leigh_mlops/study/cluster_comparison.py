@@ -64,11 +64,13 @@ class ClusterComparison(NamedTuple):
         wells: Metadata of the W wells.
         ways: The ways.
         retrievals: Retrieval of fields of one well by each kind of features; none where wells have a single field.
+        seen: Number of wells by whose class the model was trained or chosen.
     """
 
     wells: pd.DataFrame
     ways: Sequence[ComparedClusters]
     retrievals: Mapping[str, Retrieval]
+    seen: int = 0
 
 
 def compare_clusters(
@@ -106,7 +108,7 @@ def compare_clusters(
         found.append(_describe(_BOTH, "turtle", labels, wells))
     if package.model.task == "cluster":
         found.append(_describe("embedding", NETWORK, _network_clusters(package, fields, wells), wells))
-    return ClusterComparison(wells, found, _retrieve(by_field))
+    return ClusterComparison(wells, found, _retrieve(by_field), fields.seen)
 
 
 def _describe(

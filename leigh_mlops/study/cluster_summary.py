@@ -9,13 +9,14 @@ from rich.table import Table
 
 from leigh_mlops.plates.columns import is_metadata
 from leigh_mlops.plates.spreadsheet_text import write_csv
+from leigh_mlops.report.profile_sentences import seen_sentences
 from leigh_mlops.study.cluster_comparison import ClusterComparison, ComparedClusters
 
 __all__ = ["comparison_lines", "comparison_table", "write_clusters"]
 
 
 def comparison_lines(found: ClusterComparison) -> list[str]:
-    """Sentences, the most important first: which clusters follow the position, then what the features are worth."""
+    """Sentences, the most important first: wells that the model has seen, positions that clusters follow, features."""
     lines = []
     for each in found.ways:
         followed = {name: agreement for name, agreement in each.positions.items() if not agreement.is_by_chance}
@@ -35,7 +36,7 @@ def comparison_lines(found: ClusterComparison) -> list[str]:
             f"Fields of one well find each other by {kind} with a score of {retrieval.score:.3f} above shuffled wells "
             "and the position (1 is perfect, 0 is chance)."
         )
-    return lines
+    return [*seen_sentences(found.seen, len(found.wells)), *lines]
 
 
 def comparison_table(ways: Sequence[ComparedClusters]) -> Table:

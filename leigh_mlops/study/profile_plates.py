@@ -13,7 +13,12 @@ from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.plates.spreadsheet_text import write_csv
 from leigh_mlops.report.image_files import atomic_write
-from leigh_mlops.report.profile_sentences import MISSING_CONTROLS, normalisation_sentences, normalisation_table
+from leigh_mlops.report.profile_sentences import (
+    MISSING_CONTROLS,
+    normalisation_sentences,
+    normalisation_table,
+    seen_sentences,
+)
 from leigh_mlops.report.sentences import format_count
 from leigh_mlops.scores.normalisation import MIN_CONTROLS, NORMALISATIONS, normalise
 from leigh_mlops.study.field_features import FEATURE_KINDS
@@ -116,7 +121,8 @@ def profile_plates(package: ModelPackage, request: ProfileRequest, paths: Profil
     fields = normalise_profiles(fields, request)
     _write_tables(wells, fields, usable, request, roles, paths)
     chosen = (request.features, request.normalisation)
-    said = [*missing, *refused, *normalisation_sentences(rows, chosen, roles.replicates)]
+    warned = seen_sentences(usable.seen, len(metadata)) if request.features == "embedding" else []
+    said = [*warned, *missing, *refused, *normalisation_sentences(rows, chosen, roles.replicates)]
     _write_scores(rows, said, request, roles, paths)
     console.print(normalisation_table(rows))
     return [*_describe_losses(usable, wells, paths), *said, _describe_files(fields, wells, paths)]

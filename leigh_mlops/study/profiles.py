@@ -68,12 +68,14 @@ class UsableFields:
         rows: Rows of those that can be read and have no flaw that excludes them, shape (n,).
         failures: Fields that can't be read.
         excluded: Number of fields that a flaw excludes.
+        seen: Number of their wells by whose class the model was trained or chosen; 0 for a model without classes.
     """
 
     data: PreparedData
     rows: npt.NDArray[np.int64]
     failures: tuple[Failure, ...]
     excluded: int
+    seen: int = 0
 
 
 def find_usable_fields(package: ModelPackage, source: DataSource, console: Console) -> UsableFields:
@@ -98,7 +100,9 @@ def find_usable_fields(package: ModelPackage, source: DataSource, console: Conso
         )
     if Metadata.CONDITION in table:
         data = replace(data, table=data.table.assign(**{Metadata.CONDITION: table[Metadata.CONDITION]}))
-    return UsableFields(data, np.flatnonzero(usable), data.failures, int(excluded.sum()))
+    known = np.isin(data.cache.digests, package.seen_digests) & (package.model.task == "classify")
+    seen = len(set(data.wells[usable & known]))
+    return UsableFields(data, np.flatnonzero(usable), data.failures, int(excluded.sum()), seen)
 
 
 def field_profiles(kind: str, package: ModelPackage, fields: UsableFields, console: Console) -> Profiles:

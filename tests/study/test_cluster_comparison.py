@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,20 @@ def test_the_summary_begins_with_the_position_and_the_file_has_each_way(
     named = [str(column.header) for column in comparison_table(found.ways).columns]
     assert named[:3] == ["features", "way", "clusters"]
     assert "wells in none" not in named
+
+
+def test_wells_whose_class_the_model_has_seen_are_said_first(fields: UsableFields, found: ClusterComparison) -> None:
+    classifier = build_model("resnext", classes=("TT", "WT"), image_size=32, channels=2, **COMPACT["resnext"])
+    digests = fields.data.cache.digests[fields.rows[:3]]
+    source = DataSource(Path(fields.data.table["PathName_DAPI"].iloc[0]).parent)
+    seen = {}
+    for name, model in (("classifier", classifier), ("clusters", package().model)):
+        trained = replace(package(), model=model, arrays={"training_digests": digests})
+        seen[name] = find_usable_fields(trained, source, QUIET).seen
+    assert seen == {"classifier": 2, "clusters": 0}
+    first, second, *_ = comparison_lines(found._replace(seen=2))
+    assert first.startswith("The model was trained or chosen by the class of 2 of 16 wells")
+    assert second == comparison_lines(found)[0]
 
 
 def test_what_cannot_be_is_refused(fields: UsableFields) -> None:
