@@ -7,12 +7,13 @@ import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import pandas as pd
+import psutil
 import ray.data
 from filelock import FileLock, Timeout
 from rich.console import Console
@@ -22,6 +23,7 @@ from leigh_mlops.explanations import check_kinds, default_explainers, select_exp
 from leigh_mlops.explanations.prepared_field import Adjust
 from leigh_mlops.jobs.field_reader import FieldReader, read_interpolation_target
 from leigh_mlops.jobs.job_file import oracle_name, read_job, write_job
+from leigh_mlops.jobs.machine_share import MachineShare, divide_machine, worker_bytes
 from leigh_mlops.jobs.map_checks import check_maps, report_checks, select_map_methods
 from leigh_mlops.jobs.options import ExplainOptions, resolve_options
 from leigh_mlops.jobs.reporting.card_sections import read_cluster_names
@@ -42,6 +44,7 @@ from leigh_mlops.study.field_width import match_field_width, report_other_widths
 from leigh_mlops.study.plate_levels import PlateLevels, load_statistics, save_statistics
 from leigh_mlops.study.prepare import DataSource, find_data
 from leigh_mlops.tracking import Run, Store, Version
+from leigh_mlops.training import image_bytes
 
 __all__ = ["ExplainJob"]
 
@@ -81,7 +84,7 @@ class ExplainJob:
         methods: Names of explanations; ``None`` for those of the family.
         options: Options of the explanations.
         batch_size: Fields at once; by default as many as fit into memory, at most 8, or 32 on a GPU.
-        workers: Actors; by default one less than the cluster has CPUs, or one for each GPU.
+        workers: Actors; by default one for each GPU, or else for each core, as far as memory holds them.
         ray_address: Address of a Ray cluster; by default one on this machine.
         verbose: Whether to show messages of Ray.
         start_patience_s: Seconds in which the start of Ray is tried again and again.
@@ -331,29 +334,41 @@ class ExplainJob:
                 ) from None
 
     def _map_batches(self, order: WorkOrder, left: list[int], package: ModelPackage) -> Iterable[dict[str, Any]]:
-        cpus, gpus = (int(ray.cluster_resources().get(kind, 0)) for kind in ("CPU", "GPU"))
-        # Ray Data waits forever if actors take every CPU.
-        size = self.workers or gpus or max(1, cpus - 1)
-        batch_size = self.batch_size or fit_batch_size(package.model, size, min(1.0, gpus / size) if gpus else 0.0)
+        share = self._divide_cluster(order, package)
+        batch_size = self.batch_size or fit_batch_size(package.model, share.workers, share.gpus)
         blocks = math.ceil(len(left) / batch_size)
-        size = min(blocks, size)
         rows = ray.data.from_items([{"row": row} for row in left], override_num_blocks=blocks)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Ray suggests a replacement of max_restarts that does not exist yet
             explained = rows.map_batches(
                 FieldWorker,
-                fn_constructor_args=(order,),
+                fn_constructor_args=(replace(order, threads=share.threads),),
                 batch_size=batch_size,
-                # The next batch is read while one is explained.
                 compute=ray.data.ActorPoolStrategy(
-                    size=size, max_concurrent_calls_per_actor=2, enable_true_multi_threading=True
+                    size=min(blocks, share.workers),
+                    max_concurrent_calls_per_actor=share.calls,
+                    enable_true_multi_threading=True,
                 ),
-                num_cpus=min(1.0, max(1, cpus - 1) / size),
-                num_gpus=min(1.0, gpus / size) if gpus else 0,
+                num_cpus=share.cpus,
+                num_gpus=share.gpus,
                 # Users restart the job; single workers are not restarted.
                 max_restarts=0,
             )
         return cast(Iterable[dict[str, Any]], explained.iter_batches(batch_size=None))
+
+    def _divide_cluster(self, order: WorkOrder, package: ModelPackage) -> MachineShare:
+        """Divide the cluster among the workers; its machines are taken for as large as this one."""
+        cpus, gpus = (int(ray.cluster_resources().get(kind, 0)) for kind in ("CPU", "GPU"))
+        free = psutil.virtual_memory().available * sum(node["Alive"] for node in ray.nodes())
+        files = [file.stat().st_size for file in Path(order.package).parent.rglob("*") if file.is_file()]
+        needed = worker_bytes(sum(files), image_bytes(package.model))
+        share = divide_machine(cpus, gpus, needed, free, self.workers)
+        if share.is_short:
+            self.console.print(
+                f"Memory holds {format_count(share.workers, 'worker')} on {cpus} cores: each takes about "
+                f"{needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free."
+            )
+        return share
 
     def _close(
         self, job: dict[str, Any], version: Version, package: ModelPackage, table: pd.DataFrame

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -65,6 +65,7 @@ class WorkOrder:
         demo: Folder of a demo plate, whose twins are compared.
         colour_limits: Value at full colour of each kind of map.
         sample: Names of the fields from which prediction differences sample the content of windows.
+        threads: Threads of a worker's arithmetic; 0 for those of the process.
     """
 
     package: str
@@ -78,12 +79,30 @@ class WorkOrder:
     demo: str | None = None
     colour_limits: Mapping[str, float] = field(default_factory=dict)
     sample: tuple[str, ...] = ()
+    threads: int = 0
+
+
+class ExplainedField(NamedTuple):
+    """Field whose explanation needs the network no more.
+
+    Attributes:
+        field: The field.
+        found: Its explanation.
+        sweep: Images and lengths of the path to its counterfactual, if one was asked for.
+    """
+
+    field: Field
+    found: FieldExplanation
+    sweep: tuple[Floats, Sequence[float]] | None
 
 
 class FieldWorker:
     """Explains fields; Ray Data keeps one instance per actor."""
 
     def __init__(self, order: WorkOrder) -> None:
+        if order.threads:
+            torch.set_num_threads(order.threads)
+            cv2.setNumThreads(order.threads)
         self.package = load_to_device(Path(order.package))
         self.order = order = replace(order, options=resolve_options(order.options, self.package))
         self.table = pd.read_parquet(order.table)
@@ -105,11 +124,12 @@ class FieldWorker:
     def __call__(self, batch: dict[str, npt.NDArray[np.int64]]) -> dict[str, npt.NDArray[np.int64]]:
         """Explain the rows of a batch and write their records to disk.
 
-        Threads share the model by a lock, so that one reads while another explains.
+        Threads share the model by a lock, so that others read, draw and save while one explains.
         """
         read, records = self.read([int(row) for row in batch["row"]])
         with self._model_lock:
-            records += self.make_records(read)
+            explained, failures = self._explain(read)
+        records += failures + [self._record(each) for each in explained]
         name = hashlib.sha256(json.dumps([record["field"] for record in records]).encode()).hexdigest()[:16]
         with atomic_write(Path(self.order.out) / "parts" / f"{name}.json") as temporary:
             temporary.write_text(json.dumps(records))
@@ -117,8 +137,9 @@ class FieldWorker:
 
     def explain(self, rows: list[int]) -> list[dict[str, Any]]:
         """Return one record per row: columns and pictures of the field, or the reason of its failure."""
-        read, failures = self.read(rows)
-        return failures + self.make_records(read)
+        read, records = self.read(rows)
+        explained, failures = self._explain(read)
+        return records + failures + [self._record(each) for each in explained]
 
     def read(self, rows: list[int]) -> tuple[list[Field], list[dict[str, Any]]]:
         """Read the fields of some rows; also return records of those that can't be read."""
@@ -130,26 +151,34 @@ class FieldWorker:
                 failures.append(self._failure(row, error))
         return read, failures
 
-    def make_records(self, read: list[Field]) -> list[dict[str, Any]]:
-        """Return one record per field: its columns and pictures, or the reason of its failure."""
+    def _explain(self, read: list[Field]) -> tuple[list[ExplainedField], list[dict[str, Any]]]:
+        """Do all that needs the network; also return records of the fields that can't be explained."""
         try:
-            return self._explain_together(read)
+            return self._explain_together(read), []
         except Exception as error:  # an error of one field must not fail the others of the batch
             _raise_machine_fault(error)
-            return [self._explain_one(field) for field in read]
+        explained, failures = list[ExplainedField](), []
+        for each in read:
+            try:
+                explained += self._explain_together([each])
+            except Exception as error:  # the record of the field reports the error
+                _raise_machine_fault(error)
+                failures.append(self._failure(each.row, error))
+        return explained, failures
 
-    def _explain_one(self, field: Field) -> dict[str, Any]:
+    def _record(self, explained: ExplainedField) -> dict[str, Any]:
+        """Draw an explained field and return its record, or the reason of its failure."""
         try:
-            return self._explain_together([field])[0]
+            return self._save(explained)
         except Exception as error:  # the record of the field reports the error
             _raise_machine_fault(error)
-            return self._failure(field.row, error)
+            return self._failure(explained.field.row, error)
 
     def _failure(self, row: int, error: Exception) -> dict[str, Any]:
         reason = str(error) or type(error).__name__
         return {"field": field_id(self.table.iloc[row]), "path": self.reader.path(row), "failure": reason}
 
-    def _explain_together(self, fields: list[Field]) -> list[dict[str, Any]]:
+    def _explain_together(self, fields: list[Field]) -> list[ExplainedField]:
         if not fields:
             return []
 
@@ -157,6 +186,8 @@ class FieldWorker:
             return self._folder(field).write_counterfactual(kind, acquired)
 
         explained, saved = explain_and_save(self.package, fields, self.order.methods, self._context(fields), save)
+        for found in explained:
+            check_prediction(found)
         self.evaluator.measure_originals(fields, explained)
         if saved:
             self.evaluator.evaluate(saved)
@@ -164,7 +195,9 @@ class FieldWorker:
                 counts = [self._folder(each.field).write_counts(each.kind, each.acquired) for each in saved]
                 self.evaluator.evaluate_counts(saved, counts)
             self._add_edits(saved)
-        return [self._save(field, found) for field, found in zip(fields, explained, strict=True)]
+        return [
+            ExplainedField(field, found, self._sweep(found)) for field, found in zip(fields, explained, strict=True)
+        ]
 
     def _add_edits(self, saved: Sequence[SavedCounterfactual]) -> None:
         """Add parts of the change, a sham edit and the smallest edit of the typical images of some fields of a job."""
@@ -223,14 +256,14 @@ class FieldWorker:
         name = self.table.iloc[row].get(Metadata.CONDITION)
         return classes.index(name) if name in classes else -1
 
-    def _save(self, field: Field, found: FieldExplanation) -> dict[str, Any]:
+    def _save(self, explained: ExplainedField) -> dict[str, Any]:
+        field, found, sweep = explained
         folder, options = self._folder(field), self.order.options
-        check_prediction(found)
         pictures = folder.write_pictures(field.raw, found)
         if "interpolation" in found.frames and options.towards_field:
             found.numbers[INTERPOLATION("towards")] = options.towards_field
-        if options.sweep and found.verified.keys() & {"typical", "confident"}:
-            pictures |= self._sweep(folder, found)
+        if sweep is not None:
+            pictures |= folder.write_sweep(found, *sweep)
         about = {"field": folder.name, "files": field.stamp, "seen": field.seen}
         record = about | {"numbers": {**found.numbers, **field.quality}, "pictures": pictures}
         if not self._is_sampled(field, _MOST_TEXTURES):
@@ -247,18 +280,19 @@ class FieldWorker:
         )
         return {"map": {"method": method, "values": [[float(f"{each:.4g}") for each in row] for row in small]}}
 
-    def _sweep(self, folder: FieldFolder, found: FieldExplanation) -> dict[str, str]:
-        """Draw the path to the most informative counterfactual; if there is none, add a note to the field's numbers."""
+    def _sweep(self, found: FieldExplanation) -> tuple[Floats, Sequence[float]] | None:
+        """Make the path to the most informative counterfactual; if there is none, add a note to the field's numbers."""
+        if not self.order.options.sweep or not found.verified.keys() & {"typical", "confident"}:
+            return None
         made = list(found.verified.values())[-1]  # in the order of COUNTERFACTUAL_KINDS
         if not made.alpha:
             found.numbers["sweep_note"] = "the counterfactual is the image itself, so there is no step to show"
-            return {}
+            return None
         try:
-            frames, alphas = counterfactual_sweep(self.package, made, self.order.options.sweep)
+            return counterfactual_sweep(self.package, made, self.order.options.sweep)
         except InverseError as error:  # only the sweep needs latents past the counterfactual
             found.numbers["sweep_note"] = str(error)
-            return {}
-        return folder.write_sweep(found, frames, alphas)
+            return None
 
     def _folder(self, field: Field) -> FieldFolder:
         return FieldFolder(

@@ -97,14 +97,40 @@ def test_one_field_that_cannot_be_explained_does_not_take_its_neighbours(
     assert not any("failure" in record for record in worker.explain([0, 1, 2]))
     save = FieldWorker._save
 
-    def broken(self: FieldWorker, field: worker_module.Field, found: object) -> dict[str, object]:
-        if field.row == 1:
+    def broken(self: FieldWorker, explained: worker_module.ExplainedField) -> dict[str, object]:
+        if explained.field.row == 1:
             raise ValueError("3 pixels are not finite")
-        return save(self, field, found)
+        return save(self, explained)
 
     monkeypatch.setattr(FieldWorker, "_save", broken)
     records = worker.explain([0, 1, 2])
     assert [record.get("failure") for record in records] == [None, "3 pixels are not finite", None]
+
+
+def test_pictures_are_drawn_while_another_batch_may_use_the_network(
+    worker: FieldWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked: dict[str, bool] = {}
+    explain, save = worker._explain_together, worker._save
+
+    def note(name: str) -> None:
+        locked[name] = worker._model_lock.locked()
+
+    monkeypatch.setattr(worker, "_explain_together", lambda fields: (note("network"), explain(fields))[1])
+    monkeypatch.setattr(worker, "_save", lambda explained: (note("pictures"), save(explained))[1])
+    worker({"row": np.array([0, 1])})
+    assert locked == {"network": True, "pictures": False}
+    assert not worker._model_lock.locked()
+
+
+def test_a_worker_has_the_threads_of_its_share(worker: FieldWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    monkeypatch.setattr(worker_module.cv2, "setNumThreads", asked.append)
+    FieldWorker(worker.order)
+    assert not asked
+    FieldWorker(replace(worker.order, threads=3))
+    assert asked == [3, 3]
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS])
@@ -312,10 +338,10 @@ def test_a_sweep_that_cannot_become_a_film_is_a_strip_and_a_note(
 
 def test_a_counterfactual_that_is_the_image_has_no_sweep(worker: FieldWorker) -> None:
     ask(worker, ("counterfactual",), sweep=3)
-    field, found = worker.reader.read(0), FieldExplanation()
+    found = FieldExplanation()
     latent = torch.zeros(12, 8, 8)
     found.verified["confident"] = SimpleNamespace(latent=latent, shifted=latent, alpha=0.0)
-    assert worker._sweep(worker._folder(field), found) == {}
+    assert worker._sweep(found) is None
     assert found.numbers["sweep_note"] == "the counterfactual is the image itself, so there is no step to show"
 
 
