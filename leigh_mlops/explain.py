@@ -44,6 +44,13 @@ def explain(
             "the second most probable class, and for maps the most probable one."
         ),
     ] = None,
+    targets: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV file with the columns field (PLATE/WELL/SITE, or the name of an image) and target (class or "
+            "cluster): targets of single fields, before --target."
+        ),
+    ] = None,
     window: Annotated[
         int, typer.Option(min=1, help="Window of occlusion and prediction_difference, side in pixels.")
     ] = 15,
@@ -177,6 +184,7 @@ def explain(
         verbose=verbose,
         start_patience_s=60 * ray_patience,
         cluster_names=cluster_names,
+        targets=targets,
     )
     done = job.run()
     console.print(f"Wrote tables, pictures and report to {out}; open {out / 'report' / 'index.html'}.", markup=False)

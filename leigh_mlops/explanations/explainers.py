@@ -42,7 +42,7 @@ class ExplanationContext:
     Attributes:
         target: Class for each image (N,), or one for all by name or index: the target of
             counterfactuals and of interpolations (its mean), and the class whose logit maps
-            explain. None is the predicted class for maps, and the second best elsewhere.
+            explain. None, and -1 for an image, is the predicted class for maps, and the second best elsewhere.
         labels: Known class of each image (N,), -1 where it has none; an interpolation
             without a target leads away from it.
         kinds: Lengths of the steps of counterfactuals, some of `COUNTERFACTUAL_KINDS`; none for the end of the way,

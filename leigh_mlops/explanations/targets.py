@@ -12,18 +12,19 @@ from leigh_mlops.explanations.counterfactuals.class_means import Means, classes_
 __all__ = ["Target", "choose_target", "choose_reachable_target"]
 
 Target = Tensor | str | int | None
-"""One class per image (N,), one for all by name or index, or None."""
+"""One class per image (N,), -1 for one without a request; one for all by name or index; or None for no request."""
 
 
-def choose_target(target: Target, scores: Tensor, classes: Sequence[str]) -> Tensor:
+def choose_target(target: Target, scores: Tensor, classes: Sequence[str], *, default: Tensor | None = None) -> Tensor:
     """Resolve a target to one class index per image.
 
     Args:
-        target: Requested target. None means the second best class, which
-            for two classes is the other one.
+        target: Requested target.
         scores: Nearness of each image to each class, larger is nearer, such as
             logits, shape (N, K).
         classes: The K names.
+        default: Class of images without a request, shape (N,). None means the second best class, which
+            for two classes is the other one.
 
     Returns:
         Class indices as int64, shape (N,), on the device of ``scores``.
@@ -31,11 +32,21 @@ def choose_target(target: Target, scores: Tensor, classes: Sequence[str]) -> Ten
     Raises:
         LeighError: A class does not exist, or there is no second one.
     """
+    requested = _read_target(target, scores, classes)
+    if (requested >= 0).all():
+        return requested
+    if default is None:
+        if len(classes) < 2:
+            raise LeighError(f"The model knows only the class {', '.join(classes)}; name a target or add a class.")
+        default = scores.topk(2, dim=1).indices[:, 1]
+    return torch.where(requested < 0, default, requested)
+
+
+def _read_target(target: Target, scores: Tensor, classes: Sequence[str]) -> Tensor:
+    """Class index of each image, -1 for one without a request."""
     n, k = scores.shape
     if target is None:
-        if k < 2:
-            raise LeighError(f"The model knows only the class {', '.join(classes)}; name a target or add a class.")
-        return scores.topk(2, dim=1).indices[:, 1]
+        target = torch.full((n,), -1)
     if isinstance(target, str):
         if target not in classes:
             raise LeighError(f"Unknown class {target!r}; the model knows {', '.join(classes)}.")
@@ -45,7 +56,8 @@ def choose_target(target: Target, scores: Tensor, classes: Sequence[str]) -> Ten
         raise LeighError(
             f"The target has the shape {tuple(chosen.shape)}; give one class index for each of {n} images."
         )
-    if ((chosen < 0) | (chosen >= k)).any():
+    lowest = -1 if chosen.shape else 0  # of one class for all, -1 is a slip
+    if ((chosen < lowest) | (chosen >= k)).any():
         raise LeighError(f"The target {chosen.tolist()} is no class; give indices from 0 to {k - 1}.")
     return chosen.long().expand(n)
 
@@ -53,7 +65,7 @@ def choose_target(target: Target, scores: Tensor, classes: Sequence[str]) -> Ten
 def choose_reachable_target(
     target: Target, scores: Tensor, means: Means, kinds: Sequence[str], classes: Sequence[str]
 ) -> Tensor:
-    """Choose targets as `choose_target` does, but without a requested target none of the classes without means.
+    """Choose targets as `choose_target` does, but without a request none of the classes without means.
 
     Args:
         target: Requested target.
@@ -68,7 +80,6 @@ def choose_reachable_target(
     Raises:
         LeighError: A class does not exist, or there is no second one.
     """
-    if target is None:
-        missing = ~classes_with_means(means, kinds).to(scores.device)
-        scores = scores.masked_fill(missing, -math.inf).scatter(1, scores.argmax(dim=1, keepdim=True), math.inf)
-    return choose_target(target, scores, classes)
+    missing = ~classes_with_means(means, kinds).to(scores.device)
+    reachable = scores.masked_fill(missing, -math.inf).scatter(1, scores.argmax(dim=1, keepdim=True), math.inf)
+    return choose_target(target, reachable, classes)

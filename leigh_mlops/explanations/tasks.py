@@ -16,12 +16,11 @@ def build_map_task(batch: FieldBatch) -> MapTask:
     Raises:
         LeighError: The target is no class of the model.
     """
-    requested = batch.logits.argmax(dim=1) if batch.context.target is None else batch.context.target
     black = batch.scale.apply(np.zeros((batch.raw.shape[1], 1, 1), np.float32))[:, 0, 0]
     return MapTask(
         model=batch.package.model,
         images=batch.images,
-        target=choose_target(requested, batch.logits, batch.classes),
+        target=choose_target(batch.context.target, batch.logits, batch.classes, default=batch.logits.argmax(dim=1)),
         channels=batch.package.channels,
         black=torch.from_numpy(black).to(batch.images),
         context=batch.context,

@@ -22,6 +22,7 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import check_kinds, default_explainers, select_explainers
 from leigh_mlops.explanations.prepared_field import Adjust
 from leigh_mlops.jobs.field_reader import FieldReader, read_interpolation_target
+from leigh_mlops.jobs.field_targets import read_field_targets
 from leigh_mlops.jobs.job_file import oracle_name, read_job, write_job
 from leigh_mlops.jobs.machine_share import MachineShare, divide_machine, worker_bytes
 from leigh_mlops.jobs.map_checks import check_maps, report_checks, select_map_methods
@@ -29,7 +30,7 @@ from leigh_mlops.jobs.options import ExplainOptions, resolve_options
 from leigh_mlops.jobs.reporting.card_sections import read_cluster_names
 from leigh_mlops.jobs.reporting.outputs import build_tables, collect_records, write_outputs
 from leigh_mlops.jobs.sample import read_sample
-from leigh_mlops.jobs.validation import check_channels, check_options, check_oracle
+from leigh_mlops.jobs.validation import check_channels, check_options, check_oracle, check_targets
 from leigh_mlops.jobs.worker import FieldWorker, WorkOrder, field_id, fit_batch_size, statistics_file
 from leigh_mlops.models import ModelPackage, load_package
 from leigh_mlops.plates import find_twins
@@ -54,7 +55,7 @@ _OWN = ""  # key of the explained model among the oracles' names
 _SCREEN_OPTIONS = ("rescue_from", "rescue_to", "doses", "coverage", "correct_position")
 _UNLOGGED_KEYS = (
     "model", "asked", "oracle_asked", "begun", "run", "adjust", "oracle_adjust", "other_widths", "cluster_names",
-    *_CHECK_KEYS,
+    "targets", *_CHECK_KEYS,
 )  # fmt: skip
 
 
@@ -89,6 +90,7 @@ class ExplainJob:
         verbose: Whether to show messages of Ray.
         start_patience_s: Seconds in which the start of Ray is tried again and again.
         cluster_names: CSV file with the user's names of clusters; ``None`` for those of an earlier start, if any.
+        targets: CSV file with the target of some fields, see `read_field_targets`.
     """
 
     store: Store
@@ -104,6 +106,7 @@ class ExplainJob:
     verbose: bool = False
     start_patience_s: float = PATIENCE_S
     cluster_names: Path | None = None
+    targets: Path | None = None
 
     def __post_init__(self) -> None:
         self._steps = Steps(self.console, "job")
@@ -144,6 +147,8 @@ class ExplainJob:
             table, channels, _ = find_data(self.source, self.console)
             check_channels(self.source.path, package, channels)
             table = match_field_width(package, table)
+            targets = {} if self.targets is None else read_field_targets(self.targets, table, package.model)
+            check_targets(targets, self.options, package, methods)
             widths = report_other_widths(package, table, self.console)
             classes = package.model.spec.classes if package.model.task == "classify" else ()
             screened = self.options
@@ -154,7 +159,8 @@ class ExplainJob:
             packages = {_OWN: package} | {each.name: each.package for each in oracles}
             levels = {name: PlateLevels(each, table, self.console) for name, each in packages.items()}
             adjust: dict[str, Adjust] = {name: each.adjustments for name, each in levels.items()}
-            job = self._begin_or_resume(version, oracles, methods, adjust, len(table), names) | {"other_widths": widths}
+            job = self._begin_or_resume(version, oracles, methods, adjust, len(table), names, targets)
+            job["other_widths"] = widths
             self._steps.begin("statistics of the plates")
             for name, of_package in levels.items():
                 self._keep_statistics(name, of_package)
@@ -215,6 +221,7 @@ class ExplainJob:
         adjust: dict[str, Adjust],
         fields: int,
         names: Mapping[str, str],
+        targets: Mapping[str, str],
     ) -> dict[str, Any]:
         """Begin or resume a job; a folder of another job is refused.
 
@@ -241,6 +248,10 @@ class ExplainJob:
                     f"{self.out} holds another job ({other[0]} is {before.get(other[0])!r}, not "
                     f"{job[other[0]]!r}); give another --out, or remove the folder."
                 )
+            if before.get("targets", {}) != targets:
+                raise LeighError(
+                    f"{self.out} holds a job with other targets of fields; give the same --targets, or another --out."
+                )
             for name, levels in adjust.items():
                 adjust[name] = None if levels is None else {**levels, **(_find_adjustment(before, name) or {})}
             job |= {name: before[name] for name in (*_CHECK_KEYS, "asked", "begun", "run") if name in before}
@@ -249,6 +260,7 @@ class ExplainJob:
         own = adjust.pop(_OWN)
         job = {"asked": self.model, "oracle_asked": list(self.options.oracle), "begun": _timestamp()} | job
         job |= {"adjust": own, "oracle_adjust": adjust} | ({"cluster_names": dict(names)} if names else {})
+        job |= {"targets": dict(targets)} if targets else {}
         write_job(self.out, job | {"fields": fields, "finished": False})
         return job
 
@@ -308,6 +320,7 @@ class ExplainJob:
             out=str(self.out.absolute()),
             methods=tuple(job["methods"]),
             options=self.options,
+            targets=job.get("targets", {}),
             adjust=job["adjust"],
             oracles={each.name: str(inputs / each.name) for each in oracles},
             oracle_adjust=job["oracle_adjust"],

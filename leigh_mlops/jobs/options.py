@@ -6,6 +6,7 @@ import torch
 
 from leigh_mlops.explanations import ExplanationContext, default_counterfactual_kinds
 from leigh_mlops.explanations.counterfactuals.generation import DEFAULT_CONFIDENCE
+from leigh_mlops.explanations.targets import Target
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.scores.conformal import DEFAULT_COVERAGE
 
@@ -69,6 +70,7 @@ def resolve_options(options: ExplainOptions, package: ModelPackage) -> ExplainOp
 def build_context(
     options: ExplainOptions,
     *,
+    target: Target = None,
     labels: torch.Tensor | None = None,
     towards: torch.Tensor | None = None,
     references: torch.Tensor | None = None,
@@ -77,12 +79,13 @@ def build_context(
 
     Args:
         options: Options of the job.
+        target: See `ExplanationContext`; ``None`` for that of the options.
         labels: See `ExplanationContext`.
         towards: See `ExplanationContext`.
         references: See `ExplanationContext`.
     """
     return ExplanationContext(
-        target=options.target,
+        target=options.target if target is None else target,
         labels=labels,
         kinds=options.counterfactual,
         confidence=options.confidence,

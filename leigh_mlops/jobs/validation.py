@@ -1,6 +1,7 @@
 """Validation of a job's options against the model, before any field is read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from leigh_mlops.errors import LeighError
@@ -9,7 +10,7 @@ from leigh_mlops.explanations.occlusion.adaptive import MIN_BUDGET
 from leigh_mlops.jobs.options import ExplainOptions
 from leigh_mlops.models import ModelPackage
 
-__all__ = ["check_channels", "check_options", "check_oracle"]
+__all__ = ["check_channels", "check_options", "check_oracle", "check_targets"]
 
 
 def check_options(options: ExplainOptions, package: ModelPackage, methods: Sequence[str]) -> None:
@@ -61,6 +62,24 @@ def check_options(options: ExplainOptions, package: ModelPackage, methods: Seque
         _check_sweep(options)
     else:
         _refuse_counterfactual_options(options, package, methods)
+
+
+def check_targets(
+    targets: Mapping[str, str], options: ExplainOptions, package: ModelPackage, methods: Sequence[str]
+) -> None:
+    """Refuse targets of single fields that the model cannot serve.
+
+    Args:
+        targets: Class by field, see `read_field_targets`.
+        options: Options of the job.
+        package: The model.
+        methods: Names of the explanations to compute.
+
+    Raises:
+        LeighError: A method needs the mean of a class that has none.
+    """
+    for name in sorted(set(targets.values())):
+        _check_means(replace(options, target=name), package, methods)
 
 
 def _check_means(options: ExplainOptions, package: ModelPackage, methods: Sequence[str]) -> None:

@@ -59,6 +59,7 @@ class WorkOrder:
         out: The job's folder.
         methods: Names of explanations.
         options: Options of the explanations.
+        targets: Class that the explanations of a field are made for, by its name, where it is not that of the options.
         adjust: Offset and gain of the model, by plate.
         oracles: Folder of the package of each further independent classifier, by name.
         oracle_adjust: Offset and gain of each of them, by plate.
@@ -73,6 +74,7 @@ class WorkOrder:
     out: str
     methods: tuple[str, ...]
     options: ExplainOptions = field(default_factory=ExplainOptions)
+    targets: Mapping[str, str] = field(default_factory=dict)
     adjust: Adjust = None
     oracles: Mapping[str, str] = field(default_factory=dict)
     oracle_adjust: Mapping[str, Adjust] = field(default_factory=dict)
@@ -230,7 +232,22 @@ class FieldWorker:
 
     def _context(self, fields: Sequence[Field]) -> ExplanationContext:
         labels = torch.tensor([self._label(field.row) for field in fields])
-        return build_context(self.order.options, labels=labels, towards=self.towards, references=self.references)
+        return build_context(
+            self.order.options,
+            target=self._targets(fields),
+            labels=labels,
+            towards=self.towards,
+            references=self.references,
+        )
+
+    def _targets(self, fields: Sequence[Field]) -> torch.Tensor | None:
+        """Class index of each field's target, -1 where none is asked for; None if the job names none for fields."""
+        if not self.order.targets:
+            return None
+        names = [self.order.targets.get(field_id(self.table.iloc[field.row])) for field in fields]
+        asked = [self.order.options.target if name is None else name for name in names]
+        classes = self.package.model.spec.classes
+        return torch.tensor([-1 if name is None else classes.index(name) for name in asked])
 
     def _read_references(self) -> torch.Tensor | None:
         """Read the sampled fields, as far as they still can be read, to the model's device."""

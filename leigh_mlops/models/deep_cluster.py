@@ -12,7 +12,7 @@ from leigh_mlops.models.bounds import check_integer, check_integers, check_numbe
 from leigh_mlops.models.clustering import FeatureReduction, KMeans
 from leigh_mlops.models.contract import ModelSpec, Network
 
-__all__ = ["DeepCluster", "cluster_names"]
+__all__ = ["DeepCluster", "cluster_names", "find_cluster"]
 
 _MOST_CLUSTERS = 10_000
 _HEAD_STD = 0.01
@@ -130,6 +130,17 @@ def cluster_names(count: int) -> tuple[str, ...]:
     """
     digits = len(str(count))
     return tuple(f"cluster {number:0{digits}d}" for number in range(1, count + 1))
+
+
+def find_cluster(text: str, clusters: Sequence[str]) -> str | None:
+    """Find the cluster that a user names, by its name or its number; None if there is none.
+
+    Example:
+        >>> find_cluster("7", cluster_names(10)), find_cluster("11", cluster_names(10))
+        ('cluster 07', None)
+    """
+    named = {str(number): name for number, name in enumerate(clusters, start=1)} | {name: name for name in clusters}
+    return named.get(text.strip()) or named.get(text.strip().lstrip("0"))
 
 
 def sobel_gradients(images: Tensor) -> Tensor:

@@ -10,10 +10,16 @@ CLASSES = ["DS", "TT", "WT"]
 
 @pytest.mark.parametrize(
     ("target", "chosen"),
-    [(None, [2, 2]), ("DS", [0, 0]), (1, [1, 1]), (torch.tensor([2, 0]), [2, 0])],
+    [(None, [2, 2]), ("DS", [0, 0]), (1, [1, 1]), (torch.tensor([2, 0]), [2, 0]), (torch.tensor([-1, 0]), [2, 0])],
 )
 def test_targets_of_every_form(target, chosen):
     assert choose_target(target, SCORES, CLASSES).tolist() == chosen
+
+
+def test_a_given_class_stands_for_a_missing_request():
+    best = SCORES.argmax(dim=1)
+    assert choose_target(None, SCORES, CLASSES, default=best).tolist() == [1, 0]
+    assert choose_target(torch.tensor([-1, 2]), SCORES, CLASSES, default=best).tolist() == [1, 2]
 
 
 def test_of_two_classes_the_second_best_is_the_other():
@@ -25,7 +31,8 @@ def test_of_two_classes_the_second_best_is_the_other():
     [
         ("ds", "Unknown class 'ds'; the model knows DS, TT, WT"),
         (3, "indices from 0 to 2"),
-        (torch.tensor([0, -1]), "indices from 0 to 2"),
+        (-1, "indices from 0 to 2"),
+        (torch.tensor([0, -2]), "indices from 0 to 2"),
         (torch.tensor([0, 1, 2]), "one class index for each of 2 images"),
         (torch.tensor([0.0, 1.0]), "one class index for each of 2 images"),
     ],

@@ -116,6 +116,21 @@ def test_kinds_in_another_order_are_the_same_job(job: dict[str, Any]) -> None:
         ExplainJob(**job, options=ExplainOptions(counterfactual=("boundary",))).run()
 
 
+def test_targets_of_fields_are_read_before_a_job_begins_and_kept(job: dict[str, Any], tmp_path: Path) -> None:
+    file = tmp_path / "targets.csv"
+    file.write_text("field,target\nplate/B03/1,XX\n")
+    with pytest.raises(LeighError, match="line 2: 'XX' is unknown to the model; choose one of DS, TT"):
+        ExplainJob(**job, targets=file).run()
+    assert not job["out"].exists()
+    file.write_text("field,target\nplate/B03/1,TT\n")
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="the job has begun"):
+            ExplainJob(**job, targets=file).run()
+    assert json.loads((job["out"] / "job.json").read_text())["targets"] == {"plate_B03_f1_z1_t1": "TT"}
+    with pytest.raises(LeighError, match="holds a job with other targets of fields; give the same --targets"):
+        ExplainJob(**job).run()
+
+
 class Aliases(OneVersion):
     """A store whose champion can move."""
 

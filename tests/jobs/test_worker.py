@@ -255,6 +255,17 @@ def test_every_saved_counterfactual_has_the_columns_of_its_kind(worker: FieldWor
     assert f"counterfactual_{COUNTERFACTUAL_KINDS[-1]}_map" in record["pictures"]
 
 
+def test_single_fields_have_targets_of_their_own(worker: FieldWorker) -> None:
+    def targets(**order: object) -> list[str]:
+        worker.order = replace(worker.order, methods=("grad_cam",), **order)  # type: ignore[arg-type]
+        return [record["numbers"]["grad_cam_target"] for record in worker.explain([0, 1, 2])]
+
+    predicted = targets()
+    other = {"DS": "TT", "TT": "DS"}[predicted[1]]
+    assert targets(targets={worker.explain([1])[0]["field"]: other}) == [predicted[0], other, predicted[2]]
+    assert targets(options=replace(worker.order.options, target="DS")) == ["DS", other, "DS"]
+
+
 def test_fields_that_are_the_target_already_get_a_note(worker: FieldWorker) -> None:
     ask(worker, ("counterfactual",), counterfactual=("boundary",), target="DS")
     records = worker.explain(list(range(4)) + list(range(20, 24)))

@@ -10,6 +10,7 @@ import pandas as pd
 from leigh_mlops.errors import LeighError
 from leigh_mlops.job_columns import PICTURE, JobColumn
 from leigh_mlops.jobs.reporting.captions import captions
+from leigh_mlops.models.deep_cluster import find_cluster
 from leigh_mlops.report.job.job_records import CardSection, ReportPicture
 from leigh_mlops.report.sentences import format_count
 from leigh_mlops.report.table_columns import Columns, table_rows
@@ -43,10 +44,9 @@ def read_cluster_names(path: Path, clusters: Sequence[str]) -> dict[str, str]:
         ) from None
     if lacking := [column for column in ("cluster", "name") if column not in table]:
         raise LeighError(f"{path} has no column {lacking[0]}; give a CSV file with the columns cluster and name.")
-    by_number = {str(number): name for number, name in enumerate(clusters, start=1)}
     found = {}
     for given, name in zip(table["cluster"].fillna(""), table["name"], strict=True):
-        cluster = given.strip() if given.strip() in clusters else by_number.get(given.strip().lstrip("0"))
+        cluster = find_cluster(given, clusters)
         if cluster is None:
             raise LeighError(f"{path} names {given!r}, which is no cluster of the model; it has {len(clusters)}.")
         if isinstance(name, str) and name.strip():
@@ -129,7 +129,8 @@ def card_table(found: ClusterCards, names: Names) -> pd.DataFrame:
 def sort_cluster_pictures(out: Path, fields: Columns, epoch: int) -> int:
     """Lay the maps of each field into ``images/<epoch>/<cluster>/<image>-<method>.png``; return their number.
 
-    They are links to the files of the fields where the file system has links, and else copies.
+    The cluster is the one that a map explains. The files are links to those of the fields where the file system has
+    links, and else copies.
 
     Args:
         out: The job's folder.
@@ -138,10 +139,9 @@ def sort_cluster_pictures(out: Path, fields: Columns, epoch: int) -> int:
     """
     count = 0
     for row in table_rows(fields):
-        if not isinstance(cluster := row.get(JobColumn.PREDICTED), str):
-            continue
         for method in _MAPS:
-            if not isinstance(path := row.get(PICTURE(method)), str):
+            path, cluster = row.get(PICTURE(method)), row.get(f"{method}_target", row.get(JobColumn.PREDICTED))
+            if not isinstance(path, str) or not isinstance(cluster, str):
                 continue
             target = out / "images" / str(epoch) / cluster.replace(" ", "_") / f"{row[JobColumn.FIELD]}-{method}.png"
             target.parent.mkdir(parents=True, exist_ok=True)
