@@ -13,7 +13,7 @@ from leigh_mlops.job_columns import LATENT, JobColumn
 from leigh_mlops.plates import well_name
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.style import GRID, INK, MUTED, PALETTE, class_colours, escape_dollars, new_figure, style_axes
-from leigh_mlops.report.table_columns import Columns, float_values, is_missing, row_count
+from leigh_mlops.report.table_columns import Columns, float_values, is_missing, row_count, select_rows
 
 __all__ = ["MAX_NAMED_OUTLIERS", "outlying_rows", "latent_picture", "variance_share"]
 
@@ -86,8 +86,8 @@ def latent_picture(fields: Columns, explained: Sequence[float], limit: float) ->
         raise ValueError(f"{row_count(fields)} fields and {len(explained)} components: there is nothing to draw.")
     vertical = LATENT(2) if len(explained) > 1 else JobColumn.LATENT_DISTANCE
     # Drawn in a random order, or the last class would cover the others.
-    shuffled = np.random.default_rng(0).permutation(row_count(fields))
-    fields = {name: [fields[name][row] for row in shuffled] for name in _USED_COLUMNS if name in fields}
+    shuffled = np.random.default_rng(0).permutation(row_count(fields)).tolist()
+    fields = select_rows({name: fields[name] for name in _USED_COLUMNS if name in fields}, shuffled)
     places = _clip_outliers(np.stack([float_values(fields[name]) for name in (LATENT(1), vertical)], axis=1))
     panels = _panels(fields)
     named = outlying_rows(fields, limit)[:MAX_NAMED_OUTLIERS]

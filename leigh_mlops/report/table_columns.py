@@ -1,16 +1,47 @@
 """Tables of a report as plain columns: lists of values by the name of the column, all of one length."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["Columns", "drop_empty", "float_values", "is_missing", "is_numeric", "table_row", "row_count", "table_rows"]
+__all__ = [
+    "Columns", "FrameColumns", "drop_empty", "float_values", "group_rows", "is_missing", "is_numeric", "row_count",
+    "select_rows", "table_row", "table_rows",
+]  # fmt: skip
 
 Columns = Mapping[str, Sequence[Any]]
+
+
+class FrameColumns(Mapping[str, Sequence[Any]]):
+    """Columns of a data frame, each listed when it is read: lists of a large table would need ten times its memory.
+
+    Args:
+        table: The data frame; its columns are not changed.
+    """
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        self._table = table
+
+    def __getitem__(self, name: str) -> Sequence[Any]:
+        """List the values of a column."""
+        values: list[Any] = self._table[name].tolist()
+        return values
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names of the columns."""
+        return map(str, self._table)
+
+    def __len__(self) -> int:
+        """Number of columns."""
+        return self._table.shape[1]
+
+    def select_rows(self, places: Sequence[int]) -> dict[str, Sequence[Any]]:
+        """Return the lists of some rows, see `select_rows`."""
+        return dict(FrameColumns(self._table.iloc[list(places)]))
 
 
 def row_count(table: Columns) -> int:
@@ -18,9 +49,38 @@ def row_count(table: Columns) -> int:
     return len(next(iter(table.values()), ()))
 
 
+def select_rows(table: Columns, places: Sequence[int]) -> dict[str, Sequence[Any]]:
+    """Return some rows of a table.
+
+    Args:
+        table: The table.
+        places: Numbers of the rows, from 0.
+
+    Example:
+        >>> select_rows({"well": ["A01", "A02", "A03"]}, [2, 0])
+        {'well': ['A03', 'A01']}
+    """
+    if isinstance(table, FrameColumns):
+        return table.select_rows(places)
+    return {name: [values[place] for place in places] for name, values in table.items()}
+
+
+def group_rows(values: Sequence[Hashable]) -> dict[Any, list[int]]:
+    """Numbers of the rows of each value of a column, in the order in which the values appear.
+
+    Example:
+        >>> group_rows(["P2", "P1", "P2"])
+        {'P2': [0, 2], 'P1': [1]}
+    """
+    found: dict[Any, list[int]] = {}
+    for place, value in enumerate(values):
+        found.setdefault(value, []).append(place)
+    return found
+
+
 def table_row(table: Columns, place: int) -> dict[str, Any]:
     """Return one row, by its number from 0."""
-    return {name: values[place] for name, values in table.items()}
+    return {name: values[0] for name, values in select_rows(table, [place]).items()}
 
 
 def table_rows(table: Columns) -> list[dict[str, Any]]:

@@ -125,8 +125,8 @@ def write_job(out: Path, *, wells: int = 24, text: str = "", **changed: Any) -> 
             PlateMetric("probability_WT", f"Probability of {name}", name),
             PlateMetric("score", "Score", "", -6, 6, signed=True), PlateMetric("predicted", "Class", name),
         ],
-        field_sections={
-            field: make_section(name, picture, number % 2 + 1) for number, field in enumerate(fields["field"])
+        field_sections=lambda rows: {
+            field: make_section(name, picture, int(field[1:]) % 2 + 1) for field in rows["field"]
         },
         group="Metadata_Compound",
         hits={"Metadata_Compound": compounds, "rescue": values, "why": [name] * len(compounds)},

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from leigh_mlops.jobs.reporting.blind_summary import summarise_blind_test
 from leigh_mlops.jobs.reporting.column_descriptions import explain_columns, table_meanings
 from leigh_mlops.jobs.reporting.counterfactual_sentences import IMAGE_NAMES
 from leigh_mlops.jobs.reporting.direction_words import direction_words
-from leigh_mlops.jobs.reporting.field_sections import build_field_sections
+from leigh_mlops.jobs.reporting.field_sections import build_field_sections, find_title_columns
 from leigh_mlops.jobs.reporting.job_tables import JobTables
 from leigh_mlops.jobs.reporting.latent_report import map_neighbours
 from leigh_mlops.jobs.reporting.method_table import format_checks, method_warnings
@@ -141,7 +142,9 @@ def build_report(
         headings={JobColumn.RESCUE: words.heading},
         dose_axis=f"{words.heading[0].upper()}{words.heading[1:]} by dose: 0 % is the level of {words.source}, 100 % "
         f"that of {words.target}.",
-        field_sections=build_field_sections(fields, method_warnings(methods)),
+        field_sections=partial(
+            build_field_sections, doubts=method_warnings(methods), title_columns=find_title_columns(fields)
+        ),
         hits=tables.hits,
         group="compound",
         plates=tables.plates,

@@ -13,7 +13,7 @@ from leigh_mlops.jobs.reporting.captions import captions
 from leigh_mlops.models.deep_cluster import find_cluster
 from leigh_mlops.report.job.job_records import CardSection, ReportPicture
 from leigh_mlops.report.sentences import format_count
-from leigh_mlops.report.table_columns import Columns, table_rows
+from leigh_mlops.report.table_columns import Columns, select_rows, table_rows
 from leigh_mlops.scores.heatmap_clusters import Enrichment
 from leigh_mlops.screening.cluster_cards import ClusterCard, ClusterCards
 
@@ -86,7 +86,9 @@ def describe_cards(found: ClusterCards) -> list[str]:
 
 def card_sections(found: ClusterCards, fields: Columns, names: Names) -> list[CardSection]:
     """Build the cards of a page, those of clusters without a well of their own last."""
-    rows = {str(row[JobColumn.FIELD]): row for row in table_rows(fields)}
+    shown = {field for card in found.cards for field in (*card.typical, *card.uncertain)}
+    places = [place for place, field in enumerate(fields[JobColumn.FIELD]) if field in shown]
+    rows = {str(row[JobColumn.FIELD]): row for row in table_rows(select_rows(fields, places))}
     sections = []
     for card in found.cards:
         examples = [("typical", each) for each in card.typical]
@@ -138,7 +140,9 @@ def sort_cluster_pictures(out: Path, fields: Columns, epoch: int) -> int:
         epoch: Epoch of the network.
     """
     count = 0
-    for row in table_rows(fields):
+    targets = [f"{method}_target" for method in _MAPS]
+    used = [JobColumn.FIELD, JobColumn.PREDICTED, *map(PICTURE, _MAPS), *targets]
+    for row in table_rows({name: fields[name] for name in used if name in fields}):
         for method in _MAPS:
             path, cluster = row.get(PICTURE(method)), row.get(f"{method}_target", row.get(JobColumn.PREDICTED))
             if not isinstance(path, str) or not isinstance(cluster, str):

@@ -25,10 +25,11 @@ from leigh_mlops.report.job.job_records import CounterfactualStep, FieldSection,
 from leigh_mlops.report.sentences import format_percent
 from leigh_mlops.report.table_columns import Columns, is_missing, table_rows
 
-__all__ = ["build_field_sections"]
+__all__ = ["build_field_sections", "find_title_columns"]
 
 Row = Mapping[Any, Any]
 
+_TITLES = {Metadata.SITE: "Field", Metadata.Z: "plane", Metadata.TIME: "time"}
 _FILM_SUFFIXES = (".gif", ".webp")
 _VERIFICATION_LABELS = {
     "class": "predicted class",
@@ -47,14 +48,17 @@ _VERIFICATION_LABELS = {
 }
 
 
-def build_field_sections(fields: Columns, doubts: Mapping[str, str]) -> dict[str, FieldSection]:
+def build_field_sections(
+    fields: Columns, doubts: Mapping[str, str], title_columns: Sequence[str] | None = None
+) -> dict[str, FieldSection]:
     """Build the section on each field, by the field's name.
 
     Args:
-        fields: Columns of the job's table of fields.
+        fields: Columns of the job's table of fields, or of some of its rows.
         doubts: Warnings on the maps of methods that did not pass their checks, by the method's name.
+        title_columns: Columns that tell the fields of a well apart; None for those that vary in these rows.
     """
-    titles = _titles(fields)
+    titles = _titles(fields, find_title_columns(fields) if title_columns is None else title_columns)
     return {
         str(row["field"]): _field_section(row, title, doubts)
         for row, title in zip(table_rows(fields), titles, strict=True)
@@ -100,12 +104,15 @@ def _image(pictures: Mapping[str, str], title: str) -> ReportPicture | None:
     return ReportPicture(pictures["image"], "Image, all channels", caption)
 
 
-def _titles(fields: Columns) -> list[str]:
-    """Titles of the fields within their wells; plane and time are named if there are several."""
-    named = {Metadata.SITE: "Field", Metadata.Z: "plane", Metadata.TIME: "time"}
-    varying = [name for name in named if name == Metadata.SITE or _count_values(fields.get(name, ())) > 1]
-    rows = zip(*(fields[name] for name in varying), strict=True)
-    return [", ".join(f"{named[name]} {value}" for name, value in zip(varying, row, strict=True)) for row in rows]
+def find_title_columns(fields: Columns) -> list[str]:
+    """Columns that tell the fields of a well apart: the site, and plane and time if there are several."""
+    return [name for name in _TITLES if name == Metadata.SITE or _count_values(fields.get(name, ())) > 1]
+
+
+def _titles(fields: Columns, columns: Sequence[str]) -> list[str]:
+    """Titles of the fields within their wells."""
+    rows = zip(*(fields[name] for name in columns), strict=True)
+    return [", ".join(f"{_TITLES[name]} {value}" for name, value in zip(columns, row, strict=True)) for row in rows]
 
 
 def _count_values(values: Sequence[Any]) -> int:

@@ -10,7 +10,7 @@ import pandas as pd
 from leigh_mlops.job_columns import JobColumn
 from leigh_mlops.jobs.reporting.set_sentences import describe_set
 from leigh_mlops.plates import well_compounds
-from leigh_mlops.report.table_columns import Columns, drop_empty, is_missing, row_count
+from leigh_mlops.report.table_columns import Columns, FrameColumns, drop_empty, is_missing, row_count
 from leigh_mlops.screening.reference_classes import ReferenceClasses
 from leigh_mlops.screening.screen import Screen
 
@@ -84,7 +84,7 @@ def job_tables(
         wells[JobColumn.SET] = list(map(describe_set, wells[JobColumn.SET]))
     wells["compound"] = well_compounds(screened.wells).tolist()
     return JobTables(
-        fields=_list_columns(screened.fields),
+        fields=FrameColumns(screened.fields),
         wells=_add_interval(wells),
         hits=_select_columns(_list_columns(screened.hits), _HIT_COLUMNS),
         plates=_list_columns(screened.plates),

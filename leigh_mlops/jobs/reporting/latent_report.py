@@ -12,7 +12,7 @@ from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.job.job_records import NeighbourMap
 from leigh_mlops.report.latent_picture import MAX_NAMED_OUTLIERS, latent_picture, outlying_rows, variance_share
 from leigh_mlops.report.style import save_figure
-from leigh_mlops.report.table_columns import Columns, float_values, row_count
+from leigh_mlops.report.table_columns import Columns, float_values, row_count, select_rows
 from leigh_mlops.scores.neighbour_map import MOST_ROWS, neighbour_map, sample_groups
 
 __all__ = ["map_neighbours", "write_latents"]
@@ -60,14 +60,14 @@ def map_neighbours(fields: Columns) -> NeighbourMap | None:
         return None
     latents = np.stack([float_values(fields[name]) for name in components], axis=1)
     known = np.flatnonzero(np.isfinite(latents).all(axis=1))
-    wells = [(fields[Metadata.PLATE][row], fields[Metadata.WELL][row]) for row in known.tolist()]
-    chosen: list[int] = known[sample_groups(wells, MOST_ROWS)].tolist()
+    wells = list(zip(fields[Metadata.PLATE], fields[Metadata.WELL], strict=True))
+    chosen: list[int] = known[sample_groups([wells[row] for row in known.tolist()], MOST_ROWS)].tolist()
     found = neighbour_map(latents[chosen])
     if found is None:
         return None
     places, method = found
     kept = [name for name in (Metadata.PLATE, Metadata.WELL, Metadata.CONDITION) if name in fields]
-    table = {name: [fields[name][row] for row in chosen] for name in kept}
+    table = select_rows({name: fields[name] for name in kept}, chosen)
     return NeighbourMap(method, {**table, **dict(zip(NeighbourMap.COLUMNS, places.T.tolist(), strict=True))})
 
 
@@ -85,7 +85,8 @@ def _describe_outliers(fields: Columns, latent_map: LatentMap, limit: float) -> 
     middle = f"farther from the middle of the latent map than {OUTLIER_QUANTILE:.0%} of the {count} training fields"
     if not outside:
         return f"No field lies {middle}."
-    named = ", ".join(fields[JobColumn.FIELD][row] for row in outside[:MAX_NAMED_OUTLIERS])
+    names = fields[JobColumn.FIELD]
+    named = ", ".join(names[row] for row in outside[:MAX_NAMED_OUTLIERS])
     more = " and others" if len(outside) > MAX_NAMED_OUTLIERS else ""
     return (
         f"{len(outside)} of {total} fields ({len(outside) / total:.1%}) lie {middle},"

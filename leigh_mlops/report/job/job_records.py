@@ -1,6 +1,6 @@
 """Plain records from which the report of a job is built."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -141,6 +141,10 @@ class NeighbourMap:
     fields: Columns
 
 
+def _no_sections(_: Columns) -> dict[str, FieldSection]:
+    return {}
+
+
 @dataclass(frozen=True)
 class JobReport:
     """Complete content of a report; empty parts get no section.
@@ -162,7 +166,8 @@ class JobReport:
         metrics: Metrics by which the plates can be coloured, the default first.
         headings: Heading of a column, where it is not the usual one.
         dose_axis: What the charts of doses show, in a sentence.
-        field_sections: Section of each field, by the ``field`` of its row.
+        field_sections: Function from some rows of ``fields`` to the section of each, by its ``field``; it is called
+            for one plate after another, since the sections of all need more memory than a machine may have.
         hits: One row per compound, or per well.
         group: Column of ``wells``, ``hits`` and ``doses`` that identifies the wells of a row; empty for none.
         plates: One row per plate.
@@ -202,7 +207,7 @@ class JobReport:
     metrics: Sequence[PlateMetric] = ()
     headings: Mapping[str, str] = field(default_factory=dict)
     dose_axis: str = ""
-    field_sections: Mapping[str, FieldSection] = field(default_factory=dict)
+    field_sections: Callable[[Columns], Mapping[str, FieldSection]] = _no_sections
     hits: Columns = field(default_factory=dict)
     group: str = ""
     plates: Columns = field(default_factory=dict)

@@ -20,9 +20,18 @@ from leigh_mlops.report.job.html_tables import Table, cell_text, table_from_colu
 from leigh_mlops.report.job.job_records import CounterfactualStep, FieldSection, JobReport, PlateMetric, ReportPicture
 from leigh_mlops.report.job.links import page_names, relative_url
 from leigh_mlops.report.job.plate_map import legends, plate_grids, well_colours, well_sentence
+from leigh_mlops.report.job.plate_parts import PlatePart, plate_parts
 from leigh_mlops.report.job.templating import write_page
 from leigh_mlops.report.job.well_page import Neighbour, WellPage, write_well_page
-from leigh_mlops.report.table_columns import Columns, is_missing, is_numeric, row_count, table_rows
+from leigh_mlops.report.table_columns import (
+    Columns,
+    group_rows,
+    is_missing,
+    is_numeric,
+    row_count,
+    select_rows,
+    table_rows,
+)
 
 __all__ = ["FieldSection", "JobReport", "PlateMetric", "ReportPicture", "CounterfactualStep", "write_job_report"]
 
@@ -51,8 +60,10 @@ def write_job_report(folder: Path, report: JobReport) -> Path:
         ValueError: The path of a picture or a download is absolute.
     """
     names = page_names([(str(plate), str(well)) for plate, well in _well_keys(report.wells)])
-    for path, page in zip(names, _well_pages(report, names), strict=True):
-        write_well_page(folder / "wells" / path, page)
+    previews = [""] * len(names)
+    for part in plate_parts(report.wells, report.fields):
+        for place, preview in zip(part.wells, _write_well_pages(folder, report, part, names), strict=True):
+            previews[place] = preview
     for page in (folder / "wells").glob("*.html"):
         if page.name not in names:  # of a well that no longer exists
             page.unlink()
@@ -65,7 +76,7 @@ def write_job_report(folder: Path, report: JobReport) -> Path:
         plates=plate_grids(report.wells, hrefs),
         open_plates=_MAX_OPEN_PLATES,
         legends=legends(report.wells, report.metrics),
-        map_data=_map_data(report, hrefs),
+        map_data=_map_data(report, hrefs, previews),
         tables={table.key: table for table in _tables(report, hrefs)},
         strips=_score_strip_chart(report),
         latents=latent_chart(report.fields, report.wells, hrefs),
@@ -86,49 +97,42 @@ def _well_keys(table: Columns) -> list[tuple[Any, Any]]:
     return list(zip(*(table[name] for name in _WELL), strict=True)) if row_count(table) else []
 
 
-def _well_fields(report: JobReport) -> dict[tuple[Any, Any], list[int]]:
-    """Numbers of the rows of each well's fields."""
-    found: dict[tuple[Any, Any], list[int]] = {}
-    for number, key in enumerate(_well_keys(report.fields)):
-        found.setdefault(key, []).append(number)
-    return found
-
-
-def _well_pages(report: JobReport, names: Sequence[str]) -> Any:  # noqa: ANN401
-    """Yield the page of each well."""
+def _write_well_pages(folder: Path, report: JobReport, part: PlatePart, names: Sequence[str]) -> list[str]:
+    """Write the pages of a plate's wells; return the path of a picture of each, empty for none."""
     titles = [f"{plate}, well {well}" for plate, well in _well_keys(report.wells)]
-    by_well = _well_fields(report)
-    for place, well in enumerate(table_rows(report.wells)):
-        numbers = by_well.get((well[Metadata.PLATE], well[Metadata.WELL]), [])
-        fields = {name: [values[number] for number in numbers] for name, values in report.fields.items()}
-        yield WellPage(
+    wells, fields = select_rows(report.wells, part.wells), select_rows(report.fields, part.fields)
+    sections = report.field_sections(fields)
+    by_well = group_rows(fields.get(Metadata.WELL, ()))
+    previews = []
+    for place, well in zip(part.wells, table_rows(wells), strict=True):
+        own = select_rows(fields, by_well.get(well[Metadata.WELL], []))
+        shown = [sections[name] for name in own.get(JobColumn.FIELD, ()) if name in sections]
+        page = WellPage(
             title=titles[place],
             well=well,
             key_columns=[name for name in report.well_columns if name in well],
-            fields=fields,
-            field_sections=[
-                report.field_sections[name] for name in fields.get("field", ()) if name in report.field_sections
-            ],
+            fields=own,
+            field_sections=shown,
             previous=Neighbour(titles[place - 1], names[place - 1]) if place else None,
             following=Neighbour(titles[place + 1], names[place + 1]) if place + 1 < len(names) else None,
             meanings=report.meanings.get("wells", {}),
             headings=report.headings,
             root=report.root,
         )
+        write_well_page(folder / "wells" / names[place], page)
+        previews.append(shown[0].image.path if shown and shown[0].image else "")
+    return previews
 
 
-def _map_data(report: JobReport, hrefs: Sequence[str]) -> dict[str, Any]:
+def _map_data(report: JobReport, hrefs: Sequence[str], previews: Sequence[str]) -> dict[str, Any]:
     """Data for the script of the page: colours and texts by metric, a sentence and a picture for each well."""
     if not row_count(report.wells):
         return {"metrics": [], "wells": []}
-    first = {key: report.fields[JobColumn.FIELD][numbers[0]] for key, numbers in _well_fields(report).items()}
-    wells = []
-    for well, href in zip(table_rows(report.wells), hrefs, strict=True):
-        section = report.field_sections.get(str(first.get((well[Metadata.PLATE], well[Metadata.WELL]))))
-        picture = relative_url(report.root, section.image.path) if section and section.image else ""
-        named = [name for name in report.well_columns if name not in _WELL]
-        sentence = well_sentence(well, named, report.headings)
-        wells.append([sentence, picture, href])
+    named = [name for name in report.well_columns if name not in _WELL]
+    wells = [
+        [well_sentence(well, named, report.headings), relative_url(report.root, preview) if preview else "", href]
+        for well, preview, href in zip(table_rows(report.wells), previews, hrefs, strict=True)
+    ]
     return {"metrics": [well_colours(report.wells, metric) for metric in report.metrics], "wells": wells}
 
 

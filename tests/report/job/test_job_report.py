@@ -39,7 +39,7 @@ def test_no_text_becomes_a_tag(tmp_path: Path, text: str) -> None:
 
 
 def test_a_well_that_lost_all_its_fields_has_a_page(tmp_path: Path) -> None:
-    index = write_job(tmp_path, field_sections={})
+    index = write_job(tmp_path, field_sections=lambda _: {})
     assert "No field of this well could be shown." in (index.parent / "wells" / "P1_A01.html").read_text()
 
 
