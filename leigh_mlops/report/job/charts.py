@@ -40,6 +40,9 @@ LINE_STYLES = {"train": "--", "test": ":"}
 MIN_RESCUE, MAX_RESCUE = -50.0, 150.0
 MIN_DOSES = 3
 MAX_DOSE_CHARTS = 24
+MAX_STRIP_DOTS, MAX_FIELD_DOTS = 4000, 5000
+"""Number of dots that a chart has room for; of more, an even sample is drawn."""
+
 _WELL = (Metadata.PLATE, Metadata.WELL)
 DOSE_COLUMNS = ("dose", "rescue", "rescue_low", "rescue_high", "fitted")
 
@@ -53,12 +56,14 @@ class PageChart:
         figure: Drawing with a transparent background, in the colours of ``report.style``.
         description: The content of the drawing in words.
         links: URL of each link in the drawing, to the attributes of the link.
+        note: What the drawing leaves out, in a sentence; empty for nothing.
     """
 
     title: str
     figure: Figure
     description: str
     links: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    note: str = ""
 
 
 def strip_chart(wells: Columns, metric: PlateMetric) -> PageChart | None:
@@ -77,7 +82,8 @@ def strip_chart(wells: Columns, metric: PlateMetric) -> PageChart | None:
     descriptions = []
     for place, (name, colour) in enumerate(colours.items()):
         own = values[known & (labels == name)]
-        _draw_strip(axes, place, np.clip(own, metric.low, metric.high), colour)
+        drawn = own[_sample_rows(len(own), MAX_STRIP_DOTS * len(own) // known.sum())]
+        _draw_strip(axes, place, *(np.clip(each, metric.low, metric.high) for each in (own, drawn)), colour)
         lower, middle, upper = (f"{quartile:.{metric.digits}f}" for quartile in np.percentile(own, [25, 50, 75]))
         wells_text = format_count(len(own), "well")
         descriptions.append(f"{name}: {wells_text}, median {middle}, middle half {lower} to {upper}")
@@ -85,13 +91,23 @@ def strip_chart(wells: Columns, metric: PlateMetric) -> PageChart | None:
     axes.set_ylim(len(colours) - 0.5, -0.5)
     axes.set_yticks(range(len(colours)), [_short_name(name) for name in colours])
     axes.grid(visible=False, axis="y")
-    return PageChart(metric.title, figure, "; ".join(descriptions))
+    note = _sample_note("wells", int(known.sum()), MAX_STRIP_DOTS)
+    return PageChart(metric.title, figure, "; ".join(descriptions), note=note)
 
 
-def _draw_strip(axes: Axes, place: int, values: NDArray[np.float64], colour: str) -> None:
-    """Draw values (N,) as dots along a row of the axes, with a box from the lower to the upper quartile."""
-    heights = place + 0.32 * np.random.default_rng(0).uniform(-1, 1, len(values))
-    axes.scatter(values, heights, s=28, c=colour, alpha=0.75, linewidths=0)
+def _sample_rows(count: int, most: int) -> NDArray[np.int64]:
+    """Numbers of the rows of a random sample, ascending; all if there are not more."""
+    return np.sort(np.random.default_rng(0).permutation(count)[:most])
+
+
+def _sample_note(what: str, count: int, most: int) -> str:
+    return f"A random sample of {most:,} of the {count:,} {what} is drawn." if count > most else ""
+
+
+def _draw_strip(axes: Axes, place: int, values: NDArray[np.float64], drawn: NDArray[np.float64], colour: str) -> None:
+    """Draw some values (M,) as dots along a row of the axes, with a box between the quartiles of all (N,)."""
+    heights = place + 0.32 * np.random.default_rng(0).uniform(-1, 1, len(drawn))
+    axes.scatter(drawn, heights, s=28, c=colour, alpha=0.75, linewidths=0)
     low, median, high = np.percentile(values, [25, 50, 75])
     axes.barh(place, high - low, left=low, height=0.64, facecolor="none", edgecolor=INK, linewidth=1.2)
     axes.vlines(median, place - 0.32, place + 0.32, color=INK, linewidth=2)
@@ -154,8 +170,9 @@ def _map_chart(
     low, high = np.nanpercentile(places[0], [0.5, 99.5], axis=0)
     margin = 0.04 * np.maximum(high - low, 1e-9)
     low, high = low - margin, high + margin
+    drawn, count = _sample_rows(len(places[0]), MAX_FIELD_DOTS), len(places[0])
     of_fields, of_wells = (np.clip(each, low, high) for each in places)
-    field_labels, well_labels = _labels(fields), _labels(wells)
+    of_fields, field_labels, well_labels = of_fields[drawn], _labels(fields)[drawn], _labels(wells)
     figure, axes = new_axes(WIDTH, 5.5, x=axis_titles[0], y=axis_titles[1])
     for name, colour in _label_colours(np.concatenate([field_labels, well_labels])).items():
         _draw_fields(axes, of_fields[(field_labels == name) & np.isfinite(of_fields).all(axis=1)], colour)
@@ -173,7 +190,8 @@ def _map_chart(
     if not any(axis_titles):  # the numbers of such a map mean nothing
         axes.set_xticklabels([])
         axes.set_yticklabels([])
-    return PageChart(title, figure, f"{title}; each large dot is a well and leads to its page", links)
+    description = f"{title}; each large dot is a well and leads to its page" if links else title
+    return PageChart(title, figure, description, links, _sample_note("fields", count, MAX_FIELD_DOTS))
 
 
 def _draw_fields(axes: Axes, places: NDArray[np.float64], colour: str) -> None:

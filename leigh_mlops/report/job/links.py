@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
 __all__ = ["relative_url", "page_names"]
@@ -31,11 +31,11 @@ def relative_url(root: str, path: str) -> str:
     return f"{root}/{quote(path, errors='surrogateescape')}"
 
 
-def page_names(wells: Iterable[tuple[str, str]]) -> list[str]:
-    """File name of the page of each well, unique also on file systems that ignore case.
+def page_names(keys: Iterable[Sequence[str]]) -> list[str]:
+    """File name of the page of each well or plate, unique also on file systems that ignore case.
 
     Args:
-        wells: Plate and well of each page.
+        keys: Plate and well of each page, or its plate alone.
 
     Example:
         >>> page_names([("P1", "B03"), ("../P1", "B03")])
@@ -43,14 +43,14 @@ def page_names(wells: Iterable[tuple[str, str]]) -> list[str]:
     """
     names: list[str] = []
     taken: set[str] = set()
-    for plate, well in wells:
-        text = f"{plate}_{well}"
+    for key in keys:
+        text = "_".join(key)
         plain = re.sub(r"[^A-Za-z0-9_-]", "-", text)[:MAX_NAME_LENGTH]
-        name = plain if plain == text and plain.lower() not in taken else f"{plain}-{_digest(plate, well)}"
+        name = plain if plain == text and plain.lower() not in taken else f"{plain}-{_digest(key)}"
         taken.add(name.lower())
         names.append(f"{name}.html")
     return names
 
 
-def _digest(plate: str, well: str) -> str:
-    return hashlib.sha256(f"{plate}\0{well}".encode(errors="surrogatepass")).hexdigest()[:8]
+def _digest(key: Sequence[str]) -> str:
+    return hashlib.sha256("\0".join(key).encode(errors="surrogatepass")).hexdigest()[:8]

@@ -1,13 +1,17 @@
 """Plates as coloured grids of wells: tables of numbers that look like heatmaps."""
 
+import base64
+import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
+from PIL import Image
 
 from leigh_mlops.plates import plate_shape, well_name
 from leigh_mlops.plates.columns import Metadata
@@ -21,9 +25,11 @@ __all__ = [
     "Legend",
     "PlateGrid",
     "WellCell",
+    "fix_name_colours",
     "legends",
     "plate_grids",
     "ramp_styles",
+    "thumbnail",
     "well_colours",
     "signed_gradient",
     "well_sentence",
@@ -155,18 +161,52 @@ def _name_colours(values: Sequence[Any], metric: PlateMetric) -> dict[str, tuple
     return colours | dict.fromkeys(open_ended, (UNDECIDED_CLASS, metric.undecided))
 
 
+def fix_name_colours(wells: Columns, metric: PlateMetric) -> PlateMetric:
+    """Name all texts of a metric, so that each has one colour whatever rows are shown; numbers need none."""
+    if is_numeric(wells[metric.column]):
+        return metric
+    colours = _name_colours(wells[metric.column], metric)
+    others = [name for name, (colour, _) in colours.items() if colour != UNDECIDED_CLASS and name not in metric.names]
+    return replace(metric, names=[*metric.names, *others])
+
+
+def thumbnail(plate: PlateGrid, colours: Sequence[tuple[str, str]]) -> str:
+    """Draw a plate as a data URL of a PNG with one pixel for each well, transparent where there is none.
+
+    Args:
+        plate: The plate.
+        colours: CSS class and text of each well, see `well_colours`.
+    """
+    known = _class_colours()
+    pixels = np.zeros((len(plate.rows), len(plate.columns), 4), np.uint8)
+    for row, (_, cells) in enumerate(plate.rows):
+        for column, cell in enumerate(cells):
+            if cell is not None:
+                colour = known.get(colours[cell.number][0], UNDECIDED_COLOUR)
+                pixels[row, column] = *bytes.fromhex(colour[1:]), 255
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
+
+
 def ramp_styles() -> str:
     """Style sheet with a CSS class for each colour; text on it is black or white, whichever is more readable."""
+    colours = _class_colours()
+    styles = [f".{name} {{ background: {colour}; color: {_text_colour(colour)}; }}" for name, colour in colours.items()]
+    stripes = "repeating-linear-gradient(45deg, #fff8 0 3px, #fff0 3px 8px)"
+    return "\n".join([*styles, f".{UNDECIDED_CLASS} {{ background-image: {stripes}; }}"])
+
+
+@cache
+def _class_colours() -> dict[str, str]:
+    """Colour of each CSS class."""
     colours = {
         f"{letter}{step}": to_hex(colormaps[name](step / (STEPS - 1)))
         for letter, name in RAMPS.items()
         for step in range(STEPS)
     }
     colours |= {f"n{place}": colour for place, colour in enumerate(PALETTE)}
-    colours[UNDECIDED_CLASS] = UNDECIDED_COLOUR
-    styles = [f".{name} {{ background: {colour}; color: {_text_colour(colour)}; }}" for name, colour in colours.items()]
-    stripes = "repeating-linear-gradient(45deg, #fff8 0 3px, #fff0 3px 8px)"
-    return "\n".join([*styles, f".{UNDECIDED_CLASS} {{ background-image: {stripes}; }}"])
+    return colours | {UNDECIDED_CLASS: UNDECIDED_COLOUR}
 
 
 def signed_gradient() -> str:

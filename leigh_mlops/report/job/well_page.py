@@ -26,7 +26,7 @@ STATUS_TEXTS = {
 
 @dataclass(frozen=True)
 class Neighbour:
-    """Name and page of another well."""
+    """Name and page of another well or plate."""
 
     name: str
     href: str
@@ -47,6 +47,7 @@ class WellPage:
         meanings: Meaning of each column, by its name.
         root: Relative path from the report's folder to the job's.
         headings: Heading of a column, where it is not the usual one.
+        plate: The page of its plate; None where plates have no pages.
     """
 
     title: str
@@ -59,6 +60,7 @@ class WellPage:
     meanings: Mapping[str, str]
     root: str
     headings: Mapping[str, str] = field(default_factory=dict)
+    plate: Neighbour | None = None
 
 
 def write_well_page(path: Path, page: WellPage) -> Path:
@@ -76,6 +78,7 @@ def write_well_page(path: Path, page: WellPage) -> Path:
         facts={heading(name, page.headings): column_text(name, page.well[name]) for name in page.key_columns},
         previous=page.previous,
         following=page.following,
+        plate=page.plate,
         sections=[
             _section_context(number, section, page.root) for number, section in enumerate(page.field_sections, start=1)
         ],

@@ -3,12 +3,13 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from leigh_mlops.report.job.html_tables import table_from_columns, table_from_records
 from leigh_mlops.report.job.job_records import CardSection
-from leigh_mlops.report.job.job_report import JobReport, ReportPicture, write_job_report
+from leigh_mlops.report.job.job_report import JobReport, PlateMetric, ReportPicture, write_job_report
 from leigh_mlops.report.table_columns import table_rows
 from tests.browser.conftest import HOSTILE, write_job
 
@@ -86,3 +87,80 @@ def test_a_job_of_clusters_shows_their_fields_and_has_no_hits(tmp_path: Path) ->
     page = write_job_report(tmp_path / "clusters", replace(report, cards=cards)).read_text()
     assert "No well is classified" not in page
     assert re.search(r"<details open>\s*<summary>Typical fields", page)
+
+
+def many_plates(**changed: Any) -> JobReport:
+    """Five plates of four wells of two fields; the last plate holds a compound that is a hit, and two that are not."""
+    keys = [(f"P/{plate}", well) for plate in range(1, 6) for well in ("A01", "A02", "B01", "B02")]
+    wells: dict[str, list[Any]] = {
+        "Metadata_Plate": [plate for plate, _ in keys], "Metadata_Well": [well for _, well in keys],
+        "Metadata_Row": [1, 1, 2, 2] * 5, "Metadata_Col": [1, 2, 1, 2] * 5,
+        "predicted": ["DS", "WT", "DS", "WT"] * 4 + ["WT"] * 4, "compound": [None] * 16 + ["a", "a", "b", "c"],
+        "latent_1": [0.0] * 20, "latent_2": [1.0] * 20, "flagged": [0.5] * 20,
+    }  # fmt: skip
+    fields = {name: [value for value in values for _ in range(2)] for name, values in wells.items()}
+    fields |= {"field": [f"f{number}" for number in range(40)]}
+    report = JobReport(
+        "Screen", wells=wells, fields=fields, metrics=[PlateMetric("predicted", "Prediction")], group="compound",
+        well_columns=["Metadata_Well", "predicted"], hits={"compound": ["a", "b", "c"], "hit": [True, False, False]},
+        plates={"Metadata_Plate": ["P/5"], "note": ["Controls do not differ."]},
+    )  # fmt: skip
+    return replace(report, **changed)
+
+
+def test_many_plates_have_a_row_on_the_first_page_and_a_page_each(tmp_path: Path) -> None:
+    few = many_plates()
+    few = replace(few, wells={name: values[:16] for name, values in few.wells.items()})
+    assert 'data-well="0"' in write_job_report(tmp_path / "few", few).read_text()
+    assert not (tmp_path / "few" / "plates").exists()
+
+    index = write_job_report(tmp_path / "many", many_plates()).read_text()
+    assert "data-well" not in index.split("<script")[0]
+    assert 'id="wells-table"' not in index
+    rows = index.split('id="plates-table"')[1].split("<tbody>")[1].split("</tbody>")[0].split("<tr>")[1:]
+    links = [re.search(r'href="([^"]*)"', row) for row in rows]
+    assert all(link and (tmp_path / "many" / link[1]).is_file() for link in links)
+    assert len({link[1] for link in links if link}) == 5
+    assert "Controls do not differ." in rows[4]
+
+
+def test_the_page_of_a_plate_has_its_wells_hits_and_neighbours(tmp_path: Path) -> None:
+    write_job_report(tmp_path, many_plates())
+    pages = sorted((tmp_path / "plates").iterdir())
+    assert [page.read_text().count("data-well=") for page in pages] == [8] * 5  # cells of the map and dots of the chart
+    first, last = pages[0].read_text(), pages[-1].read_text()
+    assert 'id="hits-table"' not in first
+    hits = last.split('id="hits-table"')[1].split("</table>")[0]
+    assert hits.count("<tr>") == 2
+    assert "and not" not in hits
+    assert 'rel="prev"' in last
+    assert 'rel="next"' not in last
+    for href in re.findall(r'href="(\.\./wells/[^"]*)"', last):
+        well = tmp_path / "plates" / href
+        assert f'href="../plates/{pages[-1].name}"' in well.read_text()
+
+
+def test_a_class_has_one_colour_on_all_plates(tmp_path: Path) -> None:
+    write_job_report(tmp_path, many_plates())
+    found = [
+        set(re.findall(r'class="(n\d+)"><a[^>]*: WT"', page.read_text())) for page in (tmp_path / "plates").iterdir()
+    ]
+    assert found == [{"n1"}] * 5
+
+
+def test_long_tables_of_many_plates_end_on_the_first_page(tmp_path: Path) -> None:
+    failures = {"path": [f"{number}.tif" for number in range(201)], "reason": ["no image"] * 201}
+    index = write_job_report(tmp_path, many_plates(failures=failures)).read_text()
+    assert "199.tif" in index
+    assert "200.tif" not in index
+    assert "201 in all; the first 200 are shown" in index
+    few = JobReport("x", failures=failures)
+    assert "200.tif" in write_job_report(tmp_path / "few", few).read_text()
+
+
+def test_pages_of_plates_that_no_longer_exist_are_removed(tmp_path: Path) -> None:
+    write_job_report(tmp_path, many_plates())
+    assert len(list((tmp_path / "plates").iterdir())) == 5
+    write_job_report(tmp_path, JobReport("x"))
+    assert not list((tmp_path / "plates").iterdir())
+    assert not list((tmp_path / "wells").iterdir())

@@ -1,0 +1,152 @@
+"""Tables of the pages of a report, with links to the pages of wells and plates."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from leigh_mlops.job_columns import JobColumn
+from leigh_mlops.plates.columns import Metadata
+from leigh_mlops.report.job.html_tables import Table, cell_text, table_from_columns
+from leigh_mlops.report.job.job_records import JobReport
+from leigh_mlops.report.job.report_pages import WELL_KEY, PlatePart, ReportPages, well_keys
+from leigh_mlops.report.table_columns import Columns, float_values, is_missing, row_count, select_rows, table_rows
+
+__all__ = ["index_tables", "plate_hits", "plate_overview", "well_table_of"]
+
+_MAX_LINKS = 8
+_MAX_ROWS = 200
+"""Number of rows of a table on the first page of a job whose plates have pages of their own."""
+
+_OVERVIEW_MEANINGS = {
+    "wells": "number of wells",
+    "fields": "number of fields",
+    "hits": "number of hits with a well on the plate",
+    JobColumn.FLAGGED: "mean share of the wells' fields with a flag, 0 to 1",
+}
+
+Links = dict[str, list[Sequence[tuple[str, str]]]]
+
+
+def index_tables(report: JobReport, pages: ReportPages) -> list[Table]:
+    """Build the tables of the first page.
+
+    Where plates have pages of their own, these show the wells, and other tables end after 200 rows.
+    """
+    shown = {name: report.wells[name] for name in report.well_columns if name in report.wells}
+    wells: Columns = {} if pages.has_plates else shown
+    found: list[tuple[str, str, Columns]] = [
+        ("wells", "One row per well", wells),
+        ("hits", f"One row per {report.group if report.group in report.hits else 'well'}", report.hits),
+        ("plates", "One row per plate", plate_overview(report, pages) if pages.has_plates else report.plates),
+        ("doses", "One row per compound and dose", report.doses),
+        ("methods", "One row per method", report.methods),
+        ("scores", "One row per predictor of the class", _score_columns(report)),
+        ("verdicts", "One row per target class and kind of image", report.verdicts),
+        ("clusters", "One row per cluster and position", report.clusters),
+        ("failures", "Files that could not be explained", report.failures),
+    ]
+    return [_index_table(report, pages, *each) for each in found if row_count(each[2])]
+
+
+def _index_table(report: JobReport, pages: ReportPages, key: str, caption: str, table: Columns) -> Table:
+    count = row_count(table)
+    title = f"{caption}, {count} in all"
+    if pages.has_plates and key != "plates" and count > _MAX_ROWS:
+        table = select_rows(table, range(_MAX_ROWS))
+        title = f"{title}; the first {_MAX_ROWS} are shown, the files under Downloads hold all"
+    hrefs = pages.hrefs if key != "doses" else ()
+    linked, links = _link_wells(_drop_interval_ends(table), report, report.wells, hrefs)
+    if key == "plates" and pages.has_plates:
+        links = {Metadata.PLATE: [[(part.name, f"plates/{part.page}")] for part in pages.parts]}
+    # One name has another meaning in another table, such as the wells of a compound and those of a score.
+    meanings = report.meanings.get(key, {}) | (_OVERVIEW_MEANINGS if key == "plates" else {})
+    return table_from_columns(key, title, linked, meanings=meanings, links=links, headings=report.headings)
+
+
+def well_table_of(report: JobReport, wells: Columns, hrefs: Sequence[str]) -> Table:
+    """Build the table of some wells, such as those of a plate."""
+    shown = _drop_interval_ends({name: wells[name] for name in report.well_columns if name in wells})
+    linked, links = _link_wells(shown, report, wells, hrefs)
+    caption = f"One row per well, {row_count(wells)} in all"
+    meanings = report.meanings.get("wells", {})
+    return table_from_columns("wells", caption, linked, meanings=meanings, links=links, headings=report.headings)
+
+
+def plate_hits(report: JobReport, part: PlatePart, wells: Columns, hrefs: Sequence[str]) -> Table | None:
+    """Build the table of the hits that have a well on a plate, or of its wells of another class; None for none."""
+    places = _hits_by_plate(report).get(part.name, [])
+    if not places:
+        return None
+    table = _drop_interval_ends(select_rows(report.hits, places))
+    linked, links = _link_wells(table, report, wells, hrefs)
+    caption = f"One row per {report.group if report.group in report.hits else 'well'}, {len(places)} in all"
+    meanings = report.meanings.get("hits", {})
+    return table_from_columns("hits", caption, linked, meanings=meanings, links=links, headings=report.headings)
+
+
+def plate_overview(report: JobReport, pages: ReportPages) -> Columns:
+    """Columns of the table of plates: wells, fields, flags and hits of each plate, and the quality of its controls."""
+    parts, hits = pages.parts, _hits_by_plate(report)
+    table: dict[str, Sequence[Any]] = {
+        Metadata.PLATE: [part.name for part in parts],
+        "wells": [len(part.wells) for part in parts],
+        "fields": [len(part.fields) for part in parts],
+    }
+    if JobColumn.FLAGGED in report.wells:
+        flagged = float_values(report.wells[JobColumn.FLAGGED])
+        table[JobColumn.FLAGGED] = [float(np.mean(flagged[list(part.wells)])) for part in parts]
+    if row_count(report.hits):
+        table["hits"] = [len(hits.get(part.name, ())) for part in parts]
+    by_name = {str(row[Metadata.PLATE]): row for row in table_rows(report.plates)}
+    return table | {
+        name: [by_name.get(part.name, {}).get(name) for part in parts] for name in report.plates if name not in table
+    }
+
+
+def _hits_by_plate(report: JobReport) -> dict[str, list[int]]:
+    """Numbers of the rows of the hits of each plate, by its name."""
+    hits, found = report.hits, dict[str, list[int]]()
+    if report.group not in hits or report.group not in report.wells:
+        for place, plate in enumerate(hits.get(Metadata.PLATE, ())):
+            found.setdefault(str(plate), []).append(place)
+        return found
+    called = {name: place for place, (name, is_hit) in enumerate(
+        zip(hits[report.group], hits.get("hit", [False] * row_count(hits)), strict=True)) if is_hit}  # fmt: skip
+    pairs = zip(report.wells[Metadata.PLATE], report.wells[report.group], strict=True)
+    for plate, name in sorted({(str(plate), name) for plate, name in pairs if name in called}):
+        found.setdefault(plate, []).append(called[name])
+    return {plate: sorted(places) for plate, places in found.items()}
+
+
+def _drop_interval_ends(table: Columns) -> Columns:
+    """Drop the ends of an interval that is also given in one column."""
+    if JobColumn.RESCUE_INTERVAL not in table:
+        return table
+    return {name: table[name] for name in table if name not in (JobColumn.RESCUE_LOW, JobColumn.RESCUE_HIGH)}
+
+
+def _score_columns(report: JobReport) -> Columns:
+    names = dict.fromkeys(name for scores in report.scores.values() for name in scores)
+    table = {name: [scores.get(name, math.nan) for scores in report.scores.values()] for name in names}
+    return {"predicted from": list(report.scores)} | table
+
+
+def _link_wells(table: Columns, report: JobReport, wells: Columns, hrefs: Sequence[str]) -> tuple[Columns, Links]:
+    """Link the wells of a table to their pages; a table of compounds gets a column of their wells."""
+    if not hrefs:
+        return table, {}
+    if set(WELL_KEY) <= set(table):
+        pages = dict(zip(well_keys(wells), hrefs, strict=True))
+        keys = well_keys(table)
+        return table, {Metadata.WELL: [[(cell_text(key[1]), pages[key])] if key in pages else [] for key in keys]}
+    if report.group not in table or report.group not in wells:
+        return table, {}
+    members: dict[Any, list[tuple[str, str]]] = {}
+    for key, well, href in zip(wells[report.group], wells[Metadata.WELL], hrefs, strict=True):
+        if not is_missing(key):
+            members.setdefault(key, []).append((well, href))
+    found = [members.get(key, []) for key in table[report.group]]
+    texts = [f"and {len(each) - _MAX_LINKS} more" if len(each) > _MAX_LINKS else "" for each in found]
+    return {**table, "its wells": texts}, {"its wells": [each[:_MAX_LINKS] for each in found]}
