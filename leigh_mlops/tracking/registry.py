@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 import numpy as np
@@ -19,15 +19,15 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.tracking import MlflowClient
 
 from leigh_mlops.errors import LeighError, is_disk_full
-from leigh_mlops.models import ModelPackage, save_package
-from leigh_mlops.models.file_digest import package_digest
 from leigh_mlops.tracking.artifact_source import find_source
 from leigh_mlops.tracking.package_seal import SEAL, load_signer, require_seal
 from leigh_mlops.tracking.package_wheel import build_wheel
-from leigh_mlops.tracking.pyfunc import LOADER, PACKAGE, package_signature
 from leigh_mlops.tracking.runs import Run, tag_texts
 from leigh_mlops.tracking.secrets import one_line
 from leigh_mlops.tracking.store_errors import NoVersionError, translate_store_errors
+
+if TYPE_CHECKING:
+    from leigh_mlops.models import ModelPackage
 
 __all__ = ["BEST_MODEL", "CHALLENGER", "CHAMPION", "LAST_MODEL", "NO_WHEEL", "Checkpoint", "Registry", "Version"]
 
@@ -90,7 +90,7 @@ class Registry:
     def log_package(
         self,
         run: Run,
-        package: ModelPackage,
+        package: "ModelPackage",
         example: npt.NDArray[np.float32],
         parameters: Mapping[str, Any] | None = None,
         *,
@@ -111,6 +111,11 @@ class Registry:
             name: Name of the model among those of the run.
             step: Epoch of the network.
         """
+        # PyTorch is not needed to look into a store.
+        from leigh_mlops.models import save_package
+        from leigh_mlops.models.file_digest import package_digest
+        from leigh_mlops.tracking.pyfunc import LOADER, PACKAGE, package_signature
+
         if (logged := self._logged_models(run).get(name)) is not None:
             return logged
         with (
@@ -313,6 +318,8 @@ class Registry:
 
     def _check_digest(self, version: Version | Checkpoint, package: Path) -> None:
         """Refuse files that are not those that were logged; versions before 0.2 have no digest."""
+        from leigh_mlops.models.file_digest import package_digest
+
         if isinstance(version, Version):
             expected = version.tags.get(DIGEST)
         else:

@@ -13,11 +13,13 @@ import numpy as np
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from PIL import Image
 
 from leigh_mlops.events import rename_old_metrics
 from leigh_mlops.report.style import save_figure
+from leigh_mlops.tracking.artifact_links import changed_files, link_files
 from leigh_mlops.tracking.store_errors import translate_store_errors
 
 __all__ = ["GridImage", "NOTE", "Measurement", "Run", "tag_text", "tag_texts"]
@@ -133,6 +135,25 @@ class Run:
                 self.client.log_artifacts(self.id, str(path), folder)
             else:
                 self.client.log_artifact(self.id, str(path), folder)
+
+    def log_folder(self, folder: Path, since_ns: int = 0) -> None:
+        """Log the files of a folder that stays; those of an embedded store are links to them where that is possible.
+
+        Args:
+            folder: The folder, without hidden files.
+            since_ns: Moment of the file system, in nanoseconds since 1970, before which all were logged to this run.
+        """
+        with translate_store_errors(self.client):
+            artifacts = str(self.client.get_run(self.id).info.artifact_uri)
+            if str(self.client.tracking_uri).startswith("sqlite:") and artifacts.startswith("file:"):
+                link_files(folder, Path(local_file_uri_to_path(artifacts)))
+                return
+            with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
+                for file in changed_files(folder, since_ns):
+                    place = Path(temporary, file.relative_to(folder))
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    place.symlink_to(file.absolute())
+                self.client.log_artifacts(self.id, temporary)
 
     def log_figure(self, figure: Any, name: str, *, grid: GridImage | None = None) -> None:  # noqa: ANN401
         """Log a matplotlib figure under a path that ends in ``.png``, and in the image grid if it has a place."""
