@@ -17,6 +17,8 @@ from leigh_mlops.commands import (
     run,
     split_list,
 )
+from leigh_mlops.jobs.finished_job import is_complete, request_digest
+from leigh_mlops.jobs.job_file import read_job
 
 EXIT_MOST_FAILED = 3
 """Exit code of a job in which more than half of the fields failed."""
@@ -147,6 +149,10 @@ def explain(
     Exit codes: 0 if the job finished, even if single images could not be explained; 1 if it could not finish, with a
     sentence on what to do; 3 if more than half of the fields failed; 130 if Ctrl-C stopped it, and 143 if SIGTERM did.
     """
+    request = request_digest(locals())
+    if is_complete(out, request):
+        _report_complete(model, out, store, verbose=verbose)
+        return
     from leigh_mlops.jobs.explain_job import ExplainJob
     from leigh_mlops.jobs.options import ExplainOptions
     from leigh_mlops.study.prepare import DataSource
@@ -185,6 +191,7 @@ def explain(
         start_patience_s=60 * ray_patience,
         cluster_names=cluster_names,
         targets=targets,
+        request=request,
     )
     done = job.run()
     console.print(f"Wrote tables, pictures and report to {out}; open {out / 'report' / 'index.html'}.", markup=False)
@@ -192,6 +199,18 @@ def explain(
     console.print(f"{done['done']} of {done['fields']} fields explained{failed}.", markup=False)
     if 2 * done["failed"] > done["fields"]:
         raise typer.Exit(EXIT_MOST_FAILED)
+
+
+def _report_complete(model: str, out: Path, store: str | None, *, verbose: bool) -> None:
+    """Print that a job has nothing left to do, and whether its alias has moved since."""
+    job = read_job(out)
+    if "@" in model:
+        from leigh_mlops.jobs.pinned_version import pin_version
+        from leigh_mlops.tracking import Store as Tracking
+
+        pin_version(Tracking.open(store, verbose=verbose), model, out, console)
+    console.print(f"Nothing to do: {out} is complete; open {out / 'report' / 'index.html'}.", markup=False)
+    console.print(f"{job['done']} of {job['fields']} fields explained.", markup=False)
 
 
 if __name__ == "__main__":

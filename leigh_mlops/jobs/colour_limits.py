@@ -12,7 +12,14 @@ from leigh_mlops.job_columns import COUNTERFACTUAL
 from leigh_mlops.report.image_files import write_png
 from leigh_mlops.report.rendering import colour_bar
 
-__all__ = ["colour_limits", "map_colour_limit", "select_colour_limit", "smooth_map", "write_colour_bars"]
+__all__ = [
+    "colour_bar_files",
+    "colour_limits",
+    "map_colour_limit",
+    "select_colour_limit",
+    "smooth_map",
+    "write_colour_bars",
+]
 
 Floats = npt.NDArray[np.float32]
 
@@ -64,6 +71,11 @@ def select_colour_limit(name: str, limits: Mapping[str, float]) -> float:
 
 def write_colour_bars(out: Path, limits: Mapping[str, float]) -> None:
     """Draw the colour bar of each kind of map as ``OUT/scales/<map>.png``."""
-    for name, limit in limits.items():
+    for (name, limit), file in zip(limits.items(), colour_bar_files(out, limits), strict=True):
         smoothed = "" if name.startswith(_SMOOTH_METHODS) else ", smoothed"
-        write_png(out / "scales" / f"{name}.png", colour_bar(limit, map_unit(name) + smoothed))
+        write_png(file, colour_bar(limit, map_unit(name) + smoothed))
+
+
+def colour_bar_files(out: Path, limits: Mapping[str, float]) -> list[Path]:
+    """Files of the colour bars of a job, one for each kind of map."""
+    return [out / "scales" / f"{name}.png" for name in limits]

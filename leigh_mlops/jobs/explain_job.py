@@ -21,12 +21,16 @@ from rich.console import Console
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import check_kinds, default_explainers, select_explainers
 from leigh_mlops.explanations.prepared_field import Adjust
+from leigh_mlops.jobs.colour_limits import colour_bar_files
+from leigh_mlops.jobs.field_folder import find_pictures, picture_files
 from leigh_mlops.jobs.field_reader import FieldReader, read_interpolation_target
 from leigh_mlops.jobs.field_targets import read_field_targets
-from leigh_mlops.jobs.job_file import oracle_name, read_job, write_job
+from leigh_mlops.jobs.finished_job import describe_inputs, describe_state
+from leigh_mlops.jobs.job_file import JOB_FILE, oracle_name, read_job, write_job
 from leigh_mlops.jobs.machine_share import MachineShare, divide_machine, worker_bytes
 from leigh_mlops.jobs.map_checks import check_maps, report_checks, select_map_methods
 from leigh_mlops.jobs.options import ExplainOptions, resolve_options
+from leigh_mlops.jobs.pinned_version import pin_version
 from leigh_mlops.jobs.reporting.card_sections import read_cluster_names
 from leigh_mlops.jobs.reporting.outputs import build_tables, collect_records, write_outputs
 from leigh_mlops.jobs.sample import read_sample
@@ -50,12 +54,14 @@ from leigh_mlops.training import image_bytes
 __all__ = ["ExplainJob"]
 
 _CHECK_KEYS = ("sample", "full_colour")
+_LOGGED = "logged_before_ns"
+"""Moment of the file system before which all files were logged to the job's run."""
 _INPUTS = "inputs"
 _OWN = ""  # key of the explained model among the oracles' names
 _SCREEN_OPTIONS = ("rescue_from", "rescue_to", "doses", "coverage", "correct_position")
 _UNLOGGED_KEYS = (
     "model", "asked", "oracle_asked", "begun", "run", "adjust", "oracle_adjust", "other_widths", "cluster_names",
-    "targets", *_CHECK_KEYS,
+    "targets", _LOGGED, *_CHECK_KEYS,
 )  # fmt: skip
 
 
@@ -91,6 +97,8 @@ class ExplainJob:
         start_patience_s: Seconds in which the start of Ray is tried again and again.
         cluster_names: CSV file with the user's names of clusters; ``None`` for those of an earlier start, if any.
         targets: CSV file with the target of some fields, see `read_field_targets`.
+        request: Digest of what the command was asked for, by which its repetition finds that nothing is left to do;
+            empty to do everything again.
     """
 
     store: Store
@@ -107,9 +115,11 @@ class ExplainJob:
     start_patience_s: float = PATIENCE_S
     cluster_names: Path | None = None
     targets: Path | None = None
+    request: str = ""
 
     def __post_init__(self) -> None:
         self._steps = Steps(self.console, "job")
+        self._inputs: dict[str, str] = {}
 
     def run(self) -> dict[str, Any]:
         """Explain every field, write and log tables, contact sheet and report; return the content of ``job.json``.
@@ -134,7 +144,7 @@ class ExplainJob:
 
     def _run(self) -> dict[str, Any]:
         self._steps.begin("download of the model")
-        version = self._resolve_version()
+        version = pin_version(self.store, self.model, self.out, self.console)
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
             folder = self.store.download(version, Path(temporary))
             package = load_package(folder)
@@ -144,6 +154,7 @@ class ExplainJob:
             names = self._read_cluster_names(package)
             oracles = self._download_oracles(version, package, Path(temporary))
             self._steps.begin("reading the image table")
+            self._inputs = self._describe_inputs()
             table, channels, _ = find_data(self.source, self.console)
             check_channels(self.source.path, package, channels)
             table = match_field_width(package, table)
@@ -165,9 +176,12 @@ class ExplainJob:
             for name, of_package in levels.items():
                 self._keep_statistics(name, of_package)
             self._steps.begin("fields that are left")
-            left = self._remaining_rows(package, table)
-            if left:
+            reader = FieldReader(package, table, None, None)
+            self._inputs = self._describe_inputs(reader) | self._inputs
+            left = self._remaining_rows(reader)
+            if left or not self._has_checks(job):
                 self._fix_colour_limits(job, package, table)
+            if left:
                 self._work(self._prepare_work_order(folder, oracles, table, job), left, package)
         return self._close(job, version, package, table)
 
@@ -181,18 +195,6 @@ class ExplainJob:
                 "it out."
             )
         return read_cluster_names(self.cluster_names, package.model.spec.classes)
-
-    def _resolve_version(self) -> Version:
-        """Resolve the model's address to a version; a resumed job keeps the version that it was begun with."""
-        version, before = self.store.version(self.model), read_job(self.out)
-        if not before or before.get("asked", self.model) != self.model or before["model"] == version.uri:
-            return version
-        self.console.print(
-            f"{self.model} is now {version.uri}; {self.out} was begun with {before['model']} and continues with it. "
-            "Give another --out for the newer one.",
-            markup=False,
-        )
-        return self.store.version(before["model"])
 
     def _download_oracles(self, version: Version, package: ModelPackage, folder: Path) -> list[_Oracle]:
         """Download the packages of the registered oracles; a resumed job keeps the versions it was begun with."""
@@ -254,7 +256,7 @@ class ExplainJob:
                 )
             for name, levels in adjust.items():
                 adjust[name] = None if levels is None else {**levels, **(_find_adjustment(before, name) or {})}
-            job |= {name: before[name] for name in (*_CHECK_KEYS, "asked", "begun", "run") if name in before}
+            job |= {name: before[name] for name in (*_CHECK_KEYS, "asked", "begun", "run", _LOGGED) if name in before}
         elif self.out.exists() and any(self.out.iterdir()):
             raise LeighError(f"{self.out} is not empty and does not hold a job; give another --out.")
         own = adjust.pop(_OWN)
@@ -276,29 +278,49 @@ class ExplainJob:
             plates = format_count(len(measured), "plate")
             self.console.print(f"The network is adapted to {plates} by the plates' own negative controls.")
 
+    def _describe_inputs(self, reader: FieldReader | None = None) -> dict[str, str]:
+        """Describe the source of the job, or the files of its fields, before anything is read from them."""
+        if not self.request:
+            return {}
+        named = (self.source.path, self.source.platemap, self.cluster_names, self.targets)
+        paths = [path for path in named if path] if reader is None else [path / "*" for path in reader.folders()]
+        return describe_inputs(paths, self.out)
+
+    def _has_checks(self, job: Mapping[str, Any]) -> bool:
+        """Return whether the maps of a job have a scale, and its folder the checks and the colour bars."""
+        if not select_map_methods(job["methods"]):
+            return True
+        files = [self.out / "methods.csv", *colour_bar_files(self.out, job.get("full_colour", {}))]
+        return all(name in job for name in _CHECK_KEYS) and all(file.exists() for file in files)
+
     def _fix_colour_limits(self, job: dict[str, Any], package: ModelPackage, table: pd.DataFrame) -> None:
         """Fix the scale of all maps and check them; a resumed job keeps its scale."""
-        if all(name in job for name in _CHECK_KEYS) or not select_map_methods(job["methods"]):
+        if self._has_checks(job):
             return
         statistics = load_statistics(statistics_file(self.out, _OWN))
         fields = read_sample(FieldReader(package, table, job["adjust"], None, statistics), table)
         self.console.print(f"Checking the reliability of maps on {format_count(len(fields), 'field')}.")
         checked = check_maps(package, fields, job["methods"], self.options, report=self._steps.begin)
+        if "full_colour" in job:  # their files were deleted
+            checked = checked._replace(colour_limits=job["full_colour"])
         report_checks(self.out, checked, self.console)
         if not checked.colour_limits:  # no field of the sample could be explained; the next start tries again
             return
         sample = [field_id(table.iloc[field.row]) for field in fields]
-        job |= {"sample": sample, "full_colour": checked.colour_limits}
+        job.setdefault("sample", sample)
+        job.setdefault("full_colour", checked.colour_limits)
         write_job(self.out, job | {"fields": len(table), "finished": False})
 
-    def _remaining_rows(self, package: ModelPackage, table: pd.DataFrame) -> list[int]:
-        """Rows that are not done, or whose files have been replaced since."""
-        done = {record["field"]: record.get("files") for record in collect_records(self.out) if "failure" not in record}
-        fields, reader = [field_id(row) for _, row in table.iterrows()], FieldReader(package, table, None, None)
+    def _remaining_rows(self, reader: FieldReader) -> list[int]:
+        """Rows that are not done, whose files have been replaced since, or whose pictures were deleted."""
+        records = [record for record in collect_records(self.out) if "failure" not in record]
+        drawn = find_pictures(self.out)
+        done = {record["field"]: record.get("files") for record in records if drawn >= picture_files(record)}
+        fields = [field_id(row) for _, row in reader.table.iterrows()]
         left = [row for row, field in enumerate(fields) if field not in done or done[field] != reader.stamp(row)]
         if done:
             self.console.print(
-                f"{len(table) - len(left)} of {len(table)} fields were done before; {len(left)} are left."
+                f"{len(fields) - len(left)} of {len(fields)} fields were done before; {len(left)} are left."
             )
         return left
 
@@ -398,8 +420,12 @@ class ExplainJob:
             # Written before the upload, so that a job resumed after a kill continues this run.
             done["run"] = run.id
             write_job(self.out, done)
+            moment = (self.out / JOB_FILE).stat().st_ctime_ns
             run.log_metrics({"fields/done": len(fields), "fields/failed": len(failures)})
-            run.log_file(self.out)
+            run.log_folder(self.out, job.get(_LOGGED, 0))
+        done[_LOGGED] = moment
+        # Only now is everything where it belongs.
+        write_job(self.out, done | (describe_state(self.out, self.request, self._inputs) if self.request else {}))
         return done
 
     @contextmanager

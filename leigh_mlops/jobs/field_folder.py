@@ -1,16 +1,18 @@
 """Files of one field in a job's folder."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.explanations import NETWORK, FieldExplanation, MaskCurve
+from leigh_mlops.explanations import COUNTERFACTUAL_KINDS, NETWORK, FieldExplanation, MaskCurve
 from leigh_mlops.explanations.maps import ERROR_MAP
 from leigh_mlops.images import read_image
-from leigh_mlops.job_columns import JobColumn
+from leigh_mlops.job_columns import COUNTERFACTUAL, JobColumn
 from leigh_mlops.jobs.colour_limits import select_colour_limit, smooth_map
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.report.films import ping_pong_frames, write_mp4, write_webp
@@ -19,7 +21,7 @@ from leigh_mlops.report.mask_curve_figure import mask_curve_figure
 from leigh_mlops.report.rendering import channel_colours, composite, heatmap_overlay, picture_strip
 from leigh_mlops.report.style import save_figure
 
-__all__ = ["FieldFolder"]
+__all__ = ["FieldFolder", "find_pictures", "picture_files"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -126,3 +128,24 @@ class FieldFolder:
 
     def _relative_path(self, path: Path) -> str:
         return path.relative_to(self.out).as_posix()
+
+
+def picture_files(record: Mapping[str, Any]) -> set[str]:
+    """Return the files of a field that its record names, and those of its counterfactuals, relative to the job."""
+    pictures: Mapping[str, str] = record["pictures"]
+    saved = {
+        f"{Path(pictures[name]).with_suffix('.tif')}"
+        for name in map(COUNTERFACTUAL, COUNTERFACTUAL_KINDS)
+        if name in pictures
+    }
+    video = record["numbers"].get("sweep_video")
+    return {*pictures.values(), *saved} | ({video} if video else set())
+
+
+def find_pictures(out: Path) -> set[str]:
+    """Return all files of fields in a job's folder, relative to it."""
+    return {
+        os.path.relpath(os.path.join(folder, name), out)
+        for folder, _, names in os.walk(out / "images")
+        for name in names
+    }

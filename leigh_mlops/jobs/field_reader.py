@@ -57,6 +57,12 @@ class FieldReader:
         files = self.files[row]
         return str(files[0].planes[0].path) if files else ""
 
+    def folders(self) -> set[Path]:
+        """Return the folders of all files that the fields are made from."""
+        channels = [channel for files in self.files for channel in files or ()]
+        shades = {channel.illumination.parent for channel in channels if channel.illumination}
+        return {plane.path.parent for channel in channels for plane in channel.planes} | shades
+
     def read(self, row: int) -> Field:
         """Read one field.
 

@@ -7,9 +7,9 @@ from typing import Any
 from leigh_mlops.errors import LeighError, escape_unprintable
 from leigh_mlops.report.image_files import atomic_write
 
-__all__ = ["oracle_name", "read_job", "write_job"]
+__all__ = ["JOB_FILE", "oracle_name", "read_job", "write_job"]
 
-_FILE = "job.json"
+JOB_FILE = "job.json"
 
 
 def read_job(out: Path) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def read_job(out: Path) -> dict[str, Any]:
     Raises:
         LeighError: The file is damaged.
     """
-    file = out / _FILE
+    file = out / JOB_FILE
     if not file.is_file():
         return {}
     try:
@@ -32,7 +32,7 @@ def read_job(out: Path) -> dict[str, Any]:
 
 def write_job(out: Path, job: dict[str, Any]) -> None:
     """Write the description of a job into its folder."""
-    with atomic_write(out / _FILE) as temporary:
+    with atomic_write(out / JOB_FILE) as temporary:
         temporary.write_text(json.dumps(job, indent=2) + "\n")
 
 

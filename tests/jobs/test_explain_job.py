@@ -85,7 +85,7 @@ def test_a_field_to_lead_to_is_read_before_the_job_begins(job: dict[str, Any], c
         ExplainJob(**job, options=asked).run()
 
 
-def test_a_field_whose_file_was_replaced_is_done_again(
+def test_a_field_whose_file_was_replaced_or_whose_picture_was_deleted_is_done_again(
     job: dict[str, Any], class_folders: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Part by part, as the workers of a job would leave it."""
@@ -106,6 +106,9 @@ def test_a_field_whose_file_was_replaced_is_done_again(
     assert len(begun[1]) == 1
     ExplainJob(**job).run()
     assert len(begun) == 2
+    next((job["out"] / "images").rglob("*.png")).unlink()
+    ExplainJob(**job).run()
+    assert len(begun[2]) == 1
 
 
 def test_kinds_in_another_order_are_the_same_job(job: dict[str, Any]) -> None:

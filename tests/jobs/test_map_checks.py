@@ -13,6 +13,7 @@ import torch
 from rich.console import Console
 
 from leigh_mlops.explanations import MethodCheck
+from leigh_mlops.jobs import explain_job as explain_job_module
 from leigh_mlops.jobs import map_checks as map_checks_module
 from leigh_mlops.jobs.explain_job import ExplainJob
 from leigh_mlops.jobs.map_checks import select_map_methods, write_checks
@@ -110,6 +111,15 @@ def test_the_checks_of_a_job_are_a_table_and_a_sentence(begun: Begun) -> None:
     said = job["console"].file.getvalue()
     assert f"{table['passed'].sum()} of 4 kinds of maps passed their checks on 4 fields" in said
     assert {path.stem for path in (job["out"] / "scales").iterdir()} == set(METHODS)
+
+
+def test_deleted_checks_are_made_again_on_the_scale_of_the_job(begun: Begun, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, first = begun
+    (job["out"] / "methods.csv").unlink()
+    # Another sample, whose maps would have another scale.
+    monkeypatch.setattr(explain_job_module, "read_sample", lambda reader, _: [reader.read(row) for row in (1, 2)])
+    assert ExplainJob(**job).run()["full_colour"] == first["full_colour"]
+    assert (pd.read_csv(job["out"] / "methods.csv")["images"] == 2).all()
 
 
 def test_a_field_of_the_sample_that_cannot_be_explained_leaves_the_others(
