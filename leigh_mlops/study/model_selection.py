@@ -40,6 +40,7 @@ __all__ = [
     "checkpoint_package",
     "counterfactual_references",
     "evaluate_and_register",
+    "judge_arrays",
     "log_package",
     "make_package",
     "needs_references",
@@ -154,10 +155,23 @@ def needs_references(model: Network) -> bool:
     return has_capability(model, "classify") and has_capability(model, "decode")
 
 
-def counterfactual_references(data: PreparedData, scale: IntensityScale) -> dict[str, npt.NDArray[Any]]:
-    """Arrays of maps between classes, independent classifiers and realism; they depend on data and scale alone."""
+def counterfactual_references(
+    data: PreparedData, scale: IntensityScale, judges: Mapping[str, npt.NDArray[Any]] | None = None
+) -> dict[str, npt.NDArray[Any]]:
+    """Arrays of maps between classes, independent classifiers and realism; they depend on data and scale alone.
+
+    Args:
+        data: Data of the study.
+        scale: Intensity scale of the network.
+        judges: Arrays of :func:`judge_arrays`, fitted here if not given.
+    """
     maps = {f"{CLASS_MAPS}{name}": array for name, array in fit_class_maps(data, scale).to_arrays().items()}
-    return maps | oracle_arrays(data, scale.full_scale) | typicality_arrays(data, scale.full_scale)
+    return maps | dict(judge_arrays(data, scale.full_scale) if judges is None else judges)
+
+
+def judge_arrays(data: PreparedData, full_scale: int) -> dict[str, npt.NDArray[Any]]:
+    """Arrays of independent classifiers and realism, which are equal for networks of any intensity scale."""
+    return oracle_arrays(data, full_scale) | typicality_arrays(data, full_scale)
 
 
 def log_package(

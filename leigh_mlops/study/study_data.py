@@ -10,7 +10,7 @@ from rich.console import Console
 from leigh_mlops.images import IntensityScale
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.study.baselines import Baselines, fit_baselines
-from leigh_mlops.study.model_selection import counterfactual_references
+from leigh_mlops.study.model_selection import counterfactual_references, judge_arrays
 from leigh_mlops.study.prepare import add_pixels
 from leigh_mlops.training import PreparedData
 
@@ -31,6 +31,7 @@ class StudyData:
         self._by_size = {data.image_size: data}
         self._baselines: dict[int, Baselines | None] = {}
         self._references: dict[tuple[int, str], dict[str, npt.NDArray[Any]]] = {}
+        self._judges: dict[tuple[int, int], dict[str, npt.NDArray[Any]]] = {}
 
     def at_size(self, image_size: int) -> PreparedData:
         """Return the data at an image size, with the same rows and split."""
@@ -56,5 +57,8 @@ class StudyData:
         """Return the references of counterfactuals at an image size and an intensity scale."""
         key = image_size, json.dumps(scale.to_json())
         if key not in self._references:
-            self._references[key] = counterfactual_references(self.at_size(image_size), scale)
+            data, judged = self.at_size(image_size), (image_size, scale.full_scale)
+            if judged not in self._judges:
+                self._judges[judged] = judge_arrays(data, scale.full_scale)
+            self._references[key] = counterfactual_references(data, scale, self._judges[judged])
         return self._references[key]
