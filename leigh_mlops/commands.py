@@ -162,6 +162,8 @@ ENVIRONMENT = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     # MLflow prints links to runs, including a password in the address.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    # Threads of the arithmetic that wait for each other would keep all cores busy, many times as long as they compute.
+    "OMP_WAIT_POLICY": "PASSIVE",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",

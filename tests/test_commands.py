@@ -3,8 +3,11 @@
 import errno
 import logging
 import os
+import re
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from inspect import signature
@@ -136,3 +139,18 @@ def test_a_background_job_goes_on_at_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(SystemExit) as caught:
         run(lambda: os.kill(os.getpid(), signal.SIGINT))
     assert caught.value.code == 0
+
+
+def test_waiting_threads_of_a_command_leave_the_cores_to_others() -> None:
+    """What OpenMP says of itself as PyTorch loads it."""
+
+    def spins(code: str) -> int:
+        environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+        environment |= {"OMP_DISPLAY_ENV": "verbose"}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+        )
+        return int(re.findall(r"GOMP_SPINCOUNT = '(\d+)'", done.stderr)[0])
+
+    assert spins("import torch") > 0
+    assert spins("from leigh_mlops.commands import run\nrun(lambda: __import__('torch'))") == 0
