@@ -22,10 +22,17 @@ from leigh_mlops.user_folders import private_folder
 
 __all__ = ["ray_cluster"]
 
+_PRELOAD, _THREADS = "RAY_preload_python_modules", "OMP_NUM_THREADS"
+
 
 @contextmanager
-def ray_cluster(address: str | None = None, *, workers: int | None = None, verbose: bool = False) -> Iterator[None]:
+def ray_cluster(
+    address: str | None = None, *, workers: int | None = None, verbose: bool = False, module: str = ""
+) -> Iterator[None]:
     """Connect to a cluster, or start a local one with a CPU for each worker, and leave it at the end.
+
+    The processes of a local cluster import ``module`` as they start, before there is anything to do. A task that
+    imports it would not help: Ray gives no actor a process that has run a task.
 
     A local cluster listens on loopback only, admits those who have a random token, which is in the environment of this
     process and its children alone, and keeps its sockets and logs in a folder of mode 0700. Neither ``RAY_ADDRESS``
@@ -37,7 +44,7 @@ def ray_cluster(address: str | None = None, *, workers: int | None = None, verbo
     """
     # The callback reports failed trials.
     level = logging.INFO if verbose else logging.CRITICAL
-    with _join_cluster(address, level) if address else _local_cluster(workers, level):
+    with _join_cluster(address, level) if address else _local_cluster(workers, level, module):
         logging.getLogger("ray.tune").setLevel(level)
         logging.getLogger("ray.data").setLevel(level)
         yield
@@ -57,15 +64,24 @@ def _join_cluster(address: str, level: int) -> Iterator[None]:
 
 
 @contextmanager
-def _local_cluster(workers: int | None, level: int) -> Iterator[None]:
+def _local_cluster(workers: int | None, level: int, module: str) -> Iterator[None]:
     # Ray counts the cores that a container may use; the user may ask for more workers than cores.
     cpus = workers if workers and workers > len(os.sched_getaffinity(0)) else None
     with _loopback_only(), _random_token():
-        _start_node(cpus, level)
+        with _environment(_preload_variables(module)):
+            _start_node(cpus, level)
         try:
             yield
         finally:
             ray.shutdown()
+
+
+def _preload_variables(module: str) -> dict[str, str | None]:
+    """Return the environment in which the processes of a node import a module as they start.
+
+    Ray limits the threads of linear algebra only before a task begins, when the libraries are loaded already.
+    """
+    return {_PRELOAD: module, _THREADS: os.environ.get(_THREADS, "1")} if module else {}
 
 
 def _start_node(cpus: int | None, level: int) -> None:

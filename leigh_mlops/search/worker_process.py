@@ -1,6 +1,5 @@
 """Entry point of the search process, whose failures never reach the driver's records."""
 
-import importlib
 import math
 import os
 import queue
@@ -30,6 +29,7 @@ from leigh_mlops.search.request import (
 __all__ = ["failure_message", "serve"]
 
 _HEARTBEAT_S = 5.0
+_TRIAL_MODULE = "leigh_mlops.search.trainable"
 _LONGEST_WAIT_S = 300.0
 
 
@@ -56,11 +56,9 @@ def serve(connection: Connection, address: str | None, workers: int | None, verb
 
     threading.Thread(target=listen, daemon=True).start()
     try:
-        with ray_cluster(address, workers=workers, verbose=verbose):
+        with ray_cluster(address, workers=workers, verbose=verbose, module=_TRIAL_MODULE):
             send(Heartbeat())
             threading.Thread(target=_heartbeat, args=(send,), daemon=True).start()
-            for _ in range(int(ray.cluster_resources().get("CPU", 1)) if address is None else 0):
-                ray.remote(_preload_trial_module).remote()
             from leigh_mlops.search.run_families import run_families  # imported while Ray starts workers
 
             while True:
@@ -83,11 +81,6 @@ def failure_message(error: Exception) -> SearchRefusal | ProcessFailure:
         return SearchRefusal(disk_full_message(error))
     # Ray's own processes may be gone: the driver restarts everything.
     return ProcessFailure(f"{type(error).__name__}: {error}".strip().splitlines()[-1])
-
-
-def _preload_trial_module() -> None:
-    """Import the modules of a worker's first trial early, while the driver still reads images."""
-    importlib.import_module("leigh_mlops.search.trainable")
 
 
 def _heartbeat(send: Callable[[Message], None]) -> None:

@@ -64,6 +64,22 @@ def started_in(monkeypatch: pytest.MonkeyPatch) -> Path:
     return places[0].parent
 
 
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [("", (None, None)), ("leigh_mlops.search.trainable", ("leigh_mlops.search.trainable", "1"))],
+)
+def test_processes_of_a_node_import_what_they_will_need(
+    module: str, expected: tuple[str | None, str | None], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names, found = ("RAY_preload_python_modules", "OMP_NUM_THREADS"), []
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(ray, "init", lambda **_: found.append(tuple(os.environ.get(name) for name in names)))
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    with ray_cluster(module=module):
+        assert not os.environ.keys() & set(names)
+    assert found == [expected]
+
+
 def test_only_this_user_enters_the_folder_of_ray(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert started_in(monkeypatch) == started_in(monkeypatch) == folder
     assert folder.stat().st_mode & 0o777 == 0o700
