@@ -177,7 +177,7 @@ class ExplainJob:
                 self._keep_statistics(name, of_package)
             self._steps.begin("fields that are left")
             reader = FieldReader(package, table, None, None)
-            self._inputs = self._describe_inputs(reader) | self._inputs
+            self._inputs = self._describe_inputs(reader)
             left = self._remaining_rows(reader)
             if left or not self._has_checks(job):
                 self._fix_colour_limits(job, package, table)
@@ -284,7 +284,7 @@ class ExplainJob:
             return {}
         named = (self.source.path, self.source.platemap, self.cluster_names, self.targets)
         paths = [path for path in named if path] if reader is None else [path / "*" for path in reader.folders()]
-        return describe_inputs(paths, self.out)
+        return describe_inputs(paths, self.out, self._inputs)
 
     def _has_checks(self, job: Mapping[str, Any]) -> bool:
         """Return whether the maps of a job have a scale, and its folder the checks and the colour bars."""

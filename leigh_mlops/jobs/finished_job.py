@@ -31,7 +31,7 @@ def request_digest(options: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()
 
 
-def describe_inputs(paths: Iterable[Path], out: Path) -> dict[str, str]:
+def describe_inputs(paths: Iterable[Path], out: Path, known: Mapping[str, str] | None = None) -> dict[str, str]:
     """Digests of files, and of the folders with all that is below them but the job's folder, by their real paths.
 
     A digest is that of names, sizes and modification times. What is below a folder is described by that folder.
@@ -39,10 +39,13 @@ def describe_inputs(paths: Iterable[Path], out: Path) -> dict[str, str]:
     Args:
         paths: Files and folders; ``FOLDER/*`` for the files of a folder without those below it.
         out: The job's folder.
+        known: Digests of other files and folders, which are returned as well.
     """
-    real = sorted({Path(os.path.realpath(path)) for path in paths})
-    outer = [path for path in real if not any(parent in real for parent in path.parents)]
-    return {str(path): _digest(path, out) for path in outer}
+    found = dict(known or {})
+    for path in sorted({Path(os.path.realpath(path)) for path in paths}):
+        if not any(str(each) in found for each in (path, *path.parents)):
+            found[str(path)] = _digest(path, out)
+    return found
 
 
 def describe_state(out: Path, request: str, inputs: Mapping[str, str]) -> dict[str, Any]:
@@ -70,7 +73,7 @@ def is_complete(out: Path, request: str) -> bool:
     known = job.get(_STATE) or {}
     if not job.get("finished") or job.get("failed") or known.get("request") != request:
         return False
-    inputs = describe_inputs(map(Path, known["inputs"]), out)
+    inputs = {path: _digest(Path(path), out) for path in known["inputs"]}
     return describe_state(out, request, inputs)[_STATE] == known
 
 

@@ -19,6 +19,7 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.explain import EXIT_MOST_FAILED, explain
 from leigh_mlops.jobs import counterfactual_metrics, explain_job
 from leigh_mlops.jobs.explain_job import ExplainJob
+from leigh_mlops.jobs.finished_job import is_complete
 from leigh_mlops.jobs.options import ExplainOptions
 from leigh_mlops.jobs.reporting.evaluation_report import write_evaluation
 from leigh_mlops.jobs.worker import FieldWorker, WorkOrder
@@ -109,6 +110,51 @@ def test_a_field_whose_file_was_replaced_or_whose_picture_was_deleted_is_done_ag
     next((job["out"] / "images").rglob("*.png")).unlink()
     ExplainJob(**job).run()
     assert len(begun[2]) == 1
+
+
+class Runs(OneVersion):
+    """A store that notes since when files are logged to a run."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.logged: list[int] = []
+
+    @contextmanager
+    def run(self, *_: object, **__: object) -> Iterator[object]:
+        def forget(_: object) -> None: ...
+
+        yield SimpleNamespace(
+            id="run", log_params=forget, log_metrics=forget, log_folder=lambda _, since: self.logged.append(since)
+        )
+
+    reopen_run = run
+
+
+def test_a_job_is_complete_until_something_changes_and_then_does_that(
+    job: dict[str, Any], class_folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[list[int]] = []
+
+    def work(self: ExplainJob, order: WorkOrder, left: list[int], package: ModelPackage) -> None:
+        done.append(left)
+        FieldWorker(order)({"row": np.array(left)})
+
+    monkeypatch.setattr(ExplainJob, "_work", work)
+    store, out = Runs(job["store"].folder), job["out"]
+    asked = job | {"store": store, "request": "asked"}
+    ExplainJob(**asked).run()
+    assert is_complete(out, "asked")
+    assert not is_complete(out, "something else")
+    first, second, *_ = sorted((class_folders / "DS").iterdir())
+    picture = next((out / "images").rglob("*.png"))
+    for change in (lambda: first.write_bytes(second.read_bytes()), picture.unlink):
+        change()
+        assert not is_complete(out, "asked")
+        ExplainJob(**asked).run()
+        assert is_complete(out, "asked")
+    assert [len(rows) for rows in done] == [24, 1, 1]
+    assert picture.exists()
+    assert store.logged[0] == 0 < store.logged[1] < store.logged[2]
 
 
 def test_kinds_in_another_order_are_the_same_job(job: dict[str, Any]) -> None:

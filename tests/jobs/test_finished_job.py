@@ -59,6 +59,9 @@ def test_a_job_that_failed_or_was_stopped_is_not_complete(job: dict[str, Any], c
 def test_files_are_described_with_the_folders_that_hold_them(job: dict[str, Any], tmp_path: Path) -> None:
     plate = job["data"]
     assert list(describe_inputs([plate, plate / "DS" / "a.png", plate / "DS" / "*"], job["out"])) == [str(plate)]
+    known = describe_inputs([plate], job["out"])
+    assert describe_inputs([plate / "DS" / "*"], job["out"], known) == known
+    assert list(describe_inputs([tmp_path / "*"], job["out"], known)) == [str(plate), str(tmp_path / "*")]
     flat = describe_inputs([plate / "*"], job["out"])
     whole = describe_inputs([plate, tmp_path], job["out"])
     (plate / "DS" / "b.png").write_text("below")
