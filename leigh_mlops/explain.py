@@ -17,8 +17,6 @@ from leigh_mlops.commands import (
     run,
     split_list,
 )
-from leigh_mlops.jobs.finished_job import is_complete, request_digest
-from leigh_mlops.jobs.job_file import read_job
 
 EXIT_MOST_FAILED = 3
 """Exit code of a job in which more than half of the fields failed."""
@@ -149,7 +147,11 @@ def explain(
     Exit codes: 0 if the job finished, even if single images could not be explained; 1 if it could not finish, with a
     sentence on what to do; 3 if more than half of the fields failed; 130 if Ctrl-C stopped it, and 143 if SIGTERM did.
     """
-    request = request_digest(locals())
+    asked = dict(locals())
+    # Imported here and one by one, so that help and a complete job wait for nothing that they do not need.
+    from leigh_mlops.jobs.finished_job import is_complete, request_digest
+
+    request = request_digest(asked)
     if is_complete(out, request):
         _report_complete(model, out, store, verbose=verbose)
         return
@@ -203,6 +205,8 @@ def explain(
 
 def _report_complete(model: str, out: Path, store: str | None, *, verbose: bool) -> None:
     """Print that a job has nothing left to do, and whether its alias has moved since."""
+    from leigh_mlops.jobs.job_file import read_job
+
     job = read_job(out)
     if "@" in model:
         from leigh_mlops.jobs.pinned_version import pin_version

@@ -73,7 +73,7 @@ def is_complete(out: Path, request: str) -> bool:
     known = job.get(_STATE) or {}
     if not job.get("finished") or job.get("failed") or known.get("request") != request:
         return False
-    inputs = {path: _digest(Path(path), out) for path in known["inputs"]}
+    inputs = {path: _digest(Path(path), out) for path in known.get("inputs", ())}
     return describe_state(out, request, inputs)[_STATE] == known
 
 
