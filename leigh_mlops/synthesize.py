@@ -15,6 +15,17 @@ if TYPE_CHECKING:
 
 __all__ = ["synthesize"]
 
+_CLASS_TEXTS = {
+    "WT": "healthy",
+    "DS": "patient, with dimmer and fragmented mitochondria",
+    "TT": "treated with FCCP, with nearly no membrane potential",
+    "perinuclear": "mitochondria retracted beside the nucleus, neurites nearly without",
+    "polyploid": "fewer cells with large nuclei",
+    "apoptotic": "most nuclei condensed and bright, their mitochondria dark",
+    "swollen": "mitochondria swollen to spheres, a little dimmer",
+    "hyperpolarised": "the usual mitochondria, twice as bright",
+}
+_USUAL_CLASSES = ("WT", "DS", "TT")
 _EFFECT_TEXTS = {
     "both": "TMRM intensity and mitochondrial shape",
     "intensity": "TMRM intensity, not in mitochondrial shape",
@@ -58,7 +69,7 @@ def synthesize(
     size: Annotated[int, typer.Option(min=16, max=4096, help="Image side in pixels.")] = 128,
     classes: Annotated[
         str,
-        typer.Option(help="Comma-separated classes: WT healthy, DS patient, TT treated with FCCP."),
+        typer.Option(help=f"Comma-separated classes, or the number of the first ones of {', '.join(_CLASS_TEXTS)}."),
     ] = "DS,TT",
     effect: Annotated[
         str, typer.Option(help=f"Difference between the classes in TMRM: {', '.join(_EFFECT_TEXTS)}.")
@@ -97,13 +108,15 @@ def synthesize(
 ) -> None:
     """Draw plates of neurons in a microscope's file format, to try the commands without data."""
     from leigh_mlops.plates import DemoDesign, write_demo_plate
+    from leigh_mlops.plates.demo.design import first_classes
 
     if wells is not None and wells_per_class is not None:
         raise LeighError(
             f"--wells {wells} and --wells-per-class {wells_per_class} exclude each other; pass one of them."
         )
+    number = classes.strip()
     design = DemoDesign(
-        classes=split_list(classes) or [],
+        classes=first_classes(int(number)) if number.isdecimal() else split_list(classes) or [],
         wells_per_class=wells_per_class or 18,
         fields_per_well=fields,
         image_size_px=size,
@@ -135,8 +148,13 @@ def _print_summary(folder: Path, design: "DemoDesign") -> None:
     plates = f" on {design.plates} plates" if design.plates > 1 else ""
     wells, named = design.plates * design.wells_per_plate, ", ".join(design.classes)
     console.print(f"Wrote {wells} wells{plates}, {design.field_count} fields of {named} to {folder}.", markup=False)
-    if len(design.classes) > 1:
+    if set(design.classes) - set(_USUAL_CLASSES):
+        for name in design.classes:
+            console.print(f"Class {name}: {_CLASS_TEXTS[name]}.")
+    elif len(design.classes) > 1:
         console.print(f"The classes differ in {_EFFECT_TEXTS[design.effect]}.")
+    if design.is_drawn_by_lot:
+        console.print("Chance places the classes, so that no column names one.")
     if design.confounder != "none":
         console.print(f"Confounder: {_CONFOUNDER_TEXTS[design.confounder]}.")
     for name in design.compounds:

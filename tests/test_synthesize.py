@@ -8,8 +8,8 @@ from leigh_mlops.command_line import command_line
 from leigh_mlops.errors import LeighError
 from leigh_mlops.plates.demo import DemoDesign, find_twins, flawed_fields
 from leigh_mlops.plates.demo.design import CONFOUNDERS
-from leigh_mlops.plates.demo.phenotype import COMPOUNDS, EFFECTS
-from leigh_mlops.synthesize import _COMPOUND_TEXTS, _CONFOUNDER_TEXTS, _EFFECT_TEXTS, synthesize
+from leigh_mlops.plates.demo.phenotype import COMPOUNDS, EFFECTS, PHENOTYPES
+from leigh_mlops.synthesize import _CLASS_TEXTS, _COMPOUND_TEXTS, _CONFOUNDER_TEXTS, _EFFECT_TEXTS, synthesize
 
 SMALL = ["--wells-per-class", "2", "--fields", "1", "--size", "32"]
 
@@ -56,8 +56,19 @@ def test_a_full_plate_needs_no_wells_per_class(tmp_path):
         call(tmp_path / "demo", *SMALL, "--wells", 96)
 
 
+def test_as_many_classes_as_asked_are_described(tmp_path):
+    assert "Class" not in call(tmp_path / "demo", *SMALL, "--classes", 3)
+    output = call(tmp_path / "demo", *SMALL, "--classes", 4)
+    assert "fields of WT, DS, TT, perinuclear to" in output
+    assert "Class perinuclear: mitochondria retracted beside the nucleus" in output
+    assert "Chance places the classes" in output
+    with pytest.raises(LeighError, match="12 classes can't be drawn"):
+        call(tmp_path / "demo", *SMALL, "--classes", 12)
+
+
 def test_options_are_those_of_the_design():
     """The command repeats them, so that its help needs no plate."""
+    assert list(_CLASS_TEXTS) == list(PHENOTYPES)
     assert list(_EFFECT_TEXTS) == list(EFFECTS)
     assert ["none", *_CONFOUNDER_TEXTS] == list(CONFOUNDERS)
     assert set(_COMPOUND_TEXTS) == set(COMPOUNDS)

@@ -25,6 +25,7 @@ class Mitochondria:
         shift: Where a fragment that begins at a step would drift, shape (M, WALK_STEPS, 2), standard normal.
         turn: How far it would turn, shape (M, WALK_STEPS), -pi to pi.
         spread: How its brightness would differ, shape (M, WALK_STEPS), standard normal.
+        owner: Number of its cell among all cells, shape (M,).
     """
 
     points: Floats
@@ -32,6 +33,7 @@ class Mitochondria:
     shift: Floats
     turn: Floats
     spread: Floats
+    owner: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Culture:
         chromatin: Noise from which the nuclei's texture is made, shape (128, 128).
         mitochondria: Around the nuclei of living cells.
         tracks: Neurites of living cells, shape (T, TRACK_STEPS, 2), shares of the side.
+        track_owner: Number of the cell of each neurite, shape (T,).
         track_steps: Steps of each neurite, shape (T,); what follows is not there.
         track_weight: Brightness of its mitochondria, shape (T,).
         track_chance: Whether a mitochondrion lies at a step, shape (T, TRACK_STEPS), 0 to 1.
@@ -64,6 +67,7 @@ class Culture:
     chromatin: Floats
     mitochondria: Mitochondria
     tracks: Floats
+    track_owner: npt.NDArray[np.int64]
     track_steps: npt.NDArray[np.int64]
     track_weight: Floats
     track_chance: Floats
@@ -87,6 +91,7 @@ def draw_culture(rng: np.random.Generator, *, density: float = 1.0, nucleus: flo
     radius = np.where(alive, rng.uniform(0.024, 0.034, len(cells)), rng.uniform(0.010, 0.016, len(cells)))
     vigour = rng.lognormal(0, 0.3, size=int(alive.sum()))
     parents = np.repeat(np.arange(len(vigour)), rng.integers(1, 4, size=len(vigour)))
+    living = np.flatnonzero(alive)
     return Culture(
         cells=cells,
         alive=alive,
@@ -95,8 +100,9 @@ def draw_culture(rng: np.random.Generator, *, density: float = 1.0, nucleus: flo
         stretch=rng.uniform(1.0, 1.5, len(cells)),
         brightness=rng.lognormal(0, 0.25, len(cells)) * np.where(alive, 1.0, 1.7),
         chromatin=rng.normal(size=(CHROMATIN_GRID, CHROMATIN_GRID)),
-        mitochondria=_mitochondria(rng, cells[alive], vigour),
-        tracks=_walks(rng, cells[alive][parents], rng.uniform(0, 2 * np.pi, len(parents)), TRACK_STEPS, bend=0.06),
+        mitochondria=_mitochondria(rng, cells, living, vigour),
+        tracks=_walks(rng, cells[living][parents], rng.uniform(0, 2 * np.pi, len(parents)), TRACK_STEPS, bend=0.06),
+        track_owner=living[parents],
         track_steps=rng.integers(40, TRACK_STEPS, size=len(parents)),
         track_weight=vigour[parents],
         track_chance=rng.random((len(parents), TRACK_STEPS)),
@@ -115,9 +121,12 @@ def _cells(rng: np.random.Generator, density: float) -> Floats:
     return np.where(lone, rng.random((count, 2)), crowded)
 
 
-def _mitochondria(rng: np.random.Generator, cells: Floats, vigour: Floats) -> Mitochondria:
-    """Random walks that begin on a ring around each nucleus and follow it."""
-    owner = np.repeat(np.arange(len(cells)), rng.integers(14, 22, size=len(cells)))
+def _mitochondria(
+    rng: np.random.Generator, cells: Floats, living: npt.NDArray[np.int64], vigour: Floats
+) -> Mitochondria:
+    """Random walks that begin on a ring around each nucleus of a living cell and follow it."""
+    number = np.repeat(np.arange(len(living)), rng.integers(14, 22, size=len(living)))
+    owner = living[number]
     angle = rng.uniform(0, 2 * np.pi, len(owner))
     away = rng.normal(0.042, 0.012, size=(len(owner), 1))
     start = cells[owner] + away * np.stack([np.sin(angle), np.cos(angle)], axis=1)
@@ -125,10 +134,11 @@ def _mitochondria(rng: np.random.Generator, cells: Floats, vigour: Floats) -> Mi
     shape = (len(owner), WALK_STEPS)
     return Mitochondria(
         points=_walks(rng, start, heading, WALK_STEPS, bend=0.35),
-        weight=vigour[owner] * rng.lognormal(0, 0.3, len(owner)),
+        weight=vigour[number] * rng.lognormal(0, 0.3, len(owner)),
         shift=rng.normal(size=(*shape, 2)),
         turn=rng.uniform(-np.pi, np.pi, size=shape),
         spread=rng.normal(size=shape),
+        owner=owner,
     )
 
 

@@ -24,7 +24,7 @@ _DEFOCUS_STEP = 0.02  # the same for the radius of the blur, as a share of the s
 _NUCLEUS_STEP = 0.2  # the same for the donors' nuclei
 
 # Random streams: what one well or field draws does not change the others.
-_PLATE, _WELL, _FIELD, _FLAWS, _SHIFT, _COMPOUND = range(6)
+_PLATE, _WELL, _FIELD, _FLAWS, _SHIFT, _COMPOUND, _PLACES = range(7)
 
 
 @dataclass(frozen=True)
@@ -177,13 +177,16 @@ def _places(design: DemoDesign, plate: int) -> Iterator[tuple[int, int, str]]:
     (rows, _), first, n_cols = design.grid
     n_classes, count = len(design.classes), design.wells_per_plate
     n_rows = rows - 2 * (first - 1)
+    lots = _make_rng(design.seed, _PLACES, plate).permutation(count) if design.is_drawn_by_lot else None
     for number in range(count):
         if design.confounder == "position":
             row, col, chosen = number % n_rows, number // n_rows, number * n_classes // count
         else:
             row, col = divmod(number, n_cols)
             # By columns in turn, no smooth effect of the position explains the classes.
-            chosen = plate if design.confounder == "plate" else col
+            chosen = col if lots is None else int(lots[number])
+            if design.confounder == "plate":
+                chosen = plate
         yield row + first, col + first, design.classes[chosen % n_classes]
 
 
@@ -199,11 +202,12 @@ def _donor(design: DemoDesign, condition: str, number: int) -> str:
 def demo_platemap(design: DemoDesign, wells: list[DemoWell], plate_names: list[str]) -> pd.DataFrame:
     """One row per well: ``plate`` where there are several, ``well_position``, ``condition``, ``control``, ...
 
-    The brightest class is the negative control of a loss of potential, the dimmest the positive; in a screen,
+    Healthy cells, or else the brightest class, are the negative control, the dimmest class the positive; in a screen,
     patients are the negative control of a rescue, and healthy cells the positive.
     """
     ranked = sorted(design.classes, key=lambda name: PHENOTYPES[name].tmrm)
-    control = {ranked[-1]: "negcon"} | ({ranked[0]: "poscon"} if len(ranked) > 1 else {})
+    healthy = "WT" if "WT" in ranked else ranked[-1]
+    control = {ranked[0]: "poscon"} | {healthy: "negcon"}
     if design.compounds:
         control = {"DS": "negcon", "WT": "poscon"}
     platemap = pd.DataFrame(

@@ -5,14 +5,32 @@ from dataclasses import dataclass
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.plates.demo.microscope import FLAWS, ILLUMINATION
-from leigh_mlops.plates.demo.phenotype import COMPOUNDS, EFFECTS, Phenotype
+from leigh_mlops.plates.demo.phenotype import COMPOUNDS, EFFECTS, PHENOTYPES, Phenotype
 from leigh_mlops.plates.layout import PLATE_SHAPES
 
-__all__ = ["CONFOUNDERS", "MIN_UNTREATED", "DemoDesign"]
+__all__ = ["CONFOUNDERS", "MIN_UNTREATED", "DemoDesign", "first_classes"]
 
 CONFOUNDERS = ("none", "position", "background", "plate", "donor", "density", "focus", "stamp")
 MIN_UNTREATED = 2
 """Fewest wells of patients without a compound, which are the controls of a screen."""
+_MOST_IN_COLUMNS = 3
+
+
+def first_classes(count: int) -> tuple[str, ...]:
+    """Names of the first classes of `PHENOTYPES`.
+
+    Args:
+        count: How many.
+
+    Raises:
+        LeighError: There are fewer.
+    """
+    if not 1 <= count <= len(PHENOTYPES):
+        raise LeighError(
+            f"{count} classes can't be drawn, since there are {len(PHENOTYPES)} ({', '.join(PHENOTYPES)}); choose 1 to "
+            f"{len(PHENOTYPES)}."
+        )
+    return tuple(PHENOTYPES)[:count]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +38,8 @@ class DemoDesign:
     """Contents of demo plates; together with the seed they determine every pixel.
 
     Attributes:
-        classes: Some of ``WT`` (healthy), ``DS`` (dimmer and fragmented mitochondria) and ``TT``
-            (nearly no potential).
+        classes: Some of `PHENOTYPES`, such as ``WT`` (healthy), ``DS`` (dimmer and fragmented mitochondria) and
+            ``TT`` (nearly no potential). Up to three alternate by column; more stand in wells drawn at random.
         wells_per_class: Wells of each class on each plate, 1 to 400.
         fields_per_well: Fields of each well, 1 to 99.
         image_size_px: Side of an image, 16 to 4096.
@@ -85,10 +103,13 @@ class DemoDesign:
         _ = self.grid  # says whether a plate has room
 
     def _check_classes(self) -> None:
-        known = EFFECTS["both"]
+        known = EFFECTS.get(self.effect, PHENOTYPES)
         if set(self.classes) - set(known) or not self.classes or len(set(self.classes)) < len(self.classes):
             given = ",".join(self.classes) or "none"
-            raise LeighError(f"classes {given} are unknown or repeated; choose different ones from {', '.join(known)}.")
+            hint = "" if known is PHENOTYPES else ", or leave the effect 'both'"
+            raise LeighError(
+                f"classes {given} are unknown or repeated; choose different ones from {', '.join(known)}{hint}."
+            )
         if self.confounder != "none" and len(self.classes) < 2:
             raise LeighError(f"the confounder {self.confounder!r} needs at least two classes; add one.")
 
@@ -136,6 +157,11 @@ class DemoDesign:
         return {name: EFFECTS[self.effect][name] for name in self.classes}
 
     @property
+    def is_drawn_by_lot(self) -> bool:
+        """Return whether chance places the classes, since many of them would each have few columns."""
+        return len(self.classes) > _MOST_IN_COLUMNS and self.confounder not in ("position", "plate")
+
+    @property
     def flaws(self) -> dict[str, float]:
         """Share of the fields with each flaw."""
         return dict(zip(FLAWS, (self.saturated, self.out_of_focus, self.empty, self.debris), strict=True))
@@ -168,7 +194,8 @@ class DemoDesign:
             return PLATE_SHAPES[self.wells], 1, PLATE_SHAPES[self.wells][1]
         for size in (96, 384, 1536):
             rows, cols = PLATE_SHAPES[size]
-            usable = (cols - 2) // len(self.classes) * len(self.classes)
+            turn = 1 if self.is_drawn_by_lot else len(self.classes)
+            usable = (cols - 2) // turn * turn
             if usable * (rows - 2) >= self.wells_per_plate:
                 return (rows, cols), 2, usable
         raise LeighError(f"{self.wells_per_plate} wells fit on no plate; choose fewer wells per class.")

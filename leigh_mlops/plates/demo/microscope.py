@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from leigh_mlops.plates.demo.cell_changes import change_cells
 from leigh_mlops.plates.demo.culture import draw_culture
 from leigh_mlops.plates.demo.optics import Plane, defocus, enlarge, uneven_illumination
 from leigh_mlops.plates.demo.phenotype import Phenotype
@@ -90,6 +91,8 @@ def draw_classes(
 ) -> dict[str, Counts]:
     """Draw one field as it looks in each of some classes: the same cells, light and noise.
 
+    Classes that lose cells show some of them.
+
     Args:
         rng: Random generator.
         phenotypes: Classes by name.
@@ -100,9 +103,13 @@ def draw_classes(
         For each name counts from 0 to 4095, shape (2, size_px, size_px), channels DAPI and TMRM.
     """
     density = 0.0 if field.flaw == "empty" else field.density
-    stage = Stage(draw_culture(rng, density=density, nucleus=field.nucleus), size_px)
+    culture = draw_culture(rng, density=density, nucleus=field.nucleus)
     view = _draw_random_effects(rng, field.flaw, size_px)
-    return {name: _photograph(stage.light(seen, field.stain), field, view) for name, seen in phenotypes.items()}
+    traits = {seen.cells for seen in phenotypes.values()}
+    stages = {each: Stage(change_cells(culture, each), size_px) for each in traits}
+    return {
+        name: _photograph(stages[seen.cells].light(seen, field.stain), field, view) for name, seen in phenotypes.items()
+    }
 
 
 def _draw_random_effects(rng: np.random.Generator, flaw: str, size_px: int) -> _RandomEffects:

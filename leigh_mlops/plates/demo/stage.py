@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from leigh_mlops.plates.demo.culture import WALK_STEPS, Culture
 from leigh_mlops.plates.demo.optics import Plane, blur, enlarge
-from leigh_mlops.plates.demo.phenotype import Phenotype
+from leigh_mlops.plates.demo.phenotype import PHENOTYPES, Phenotype
 
 __all__ = ["Stage"]
 
@@ -15,13 +15,14 @@ Floats = npt.NDArray[np.float64]
 
 _BODY_GRID = 64
 _DRIFT = 0.02  # of a fragment, as a share of the side
+_THICKNESS = 0.006  # of a healthy mitochondrion, the same
 
 
 class Stage:
-    """Culture on the pixels of an image; what all classes share is drawn once.
+    """Culture on the pixels of an image; what all classes with the same cells share is drawn once.
 
     Args:
-        culture: The cells.
+        culture: The cells, with the traits of the class.
         size_px: Side of the image; a larger image shows the same cells in finer steps.
     """
 
@@ -29,19 +30,19 @@ class Stage:
         self.culture, self.size_px = culture, size_px
         self._nuclei = _nuclei(culture, size_px)
         self._body = _bodies(culture, size_px)
-        self._healthy = float(self._mitochondria(1.0).sum())
+        self._healthy = float(self._mitochondria(PHENOTYPES["WT"]).sum())
 
     def light(self, phenotype: Phenotype, stain: float = 1.0) -> Plane:
         """Light that leaves the culture.
 
         Args:
-            phenotype: Class of the cells.
+            phenotype: Class of the mitochondria.
             stain: Uptake of TMRM, relative to a usual well.
 
         Returns:
             Counts of a usual exposure, shape (2, size_px, size_px), channels DAPI and TMRM.
         """
-        mitochondria = self._mitochondria(phenotype.filament)
+        mitochondria = self._mitochondria(phenotype)
         if self._healthy:
             # Overlap in depth swallows light: the shape alone would change the total.
             mitochondria *= self._healthy / float(mitochondria.sum())
@@ -50,34 +51,41 @@ class Stage:
         tmrm = 900 * phenotype.tmrm * stain * self.culture.tmrm * glow + 0.015 * dapi + 30 * self._body
         return np.stack([0.8 * plane + 0.2 * blur(plane, 0.05) for plane in (dapi, tmrm)])
 
-    def _mitochondria(self, filament: float) -> Plane:
-        steps = max(2, round(WALK_STEPS * filament))
+    def _mitochondria(self, phenotype: Phenotype) -> Plane:
+        steps = max(2, round(WALK_STEPS * phenotype.filament))
         canvas = np.zeros((self.size_px, self.size_px), dtype=np.float32)
-        for points, weights in (_around_nuclei(self.culture, steps, filament), _along_neurites(self.culture, steps)):
-            _mark(canvas, points, weights)
-        sharp = np.maximum(blur(canvas, 0.006), 0) * (self.size_px / 128) ** 2
+        _mark(canvas, *_around_nuclei(self.culture, steps, phenotype))
+        _mark(canvas, *_along_neurites(self.culture, steps, phenotype.neurites))
+        sharp = np.maximum(blur(canvas, _THICKNESS * phenotype.thickness), 0) * (self.size_px / 128) ** 2
         # Crowded mitochondria overlap in depth and do not add up for ever; none lies inside a
         # nucleus, only above and below it.
         return np.asarray(2 * np.tanh(0.22 * sharp) * (1 - 0.6 * np.clip(self._nuclei, 0, 1)))
 
 
-def _around_nuclei(culture: Culture, steps: int, filament: float) -> tuple[Floats, Floats]:
+def _around_nuclei(culture: Culture, steps: int, phenotype: Phenotype) -> tuple[Floats, Floats]:
     """Points (P, 2) and weights (P,) of mitochondria in fragments of some steps that drift apart."""
-    whole, loose = culture.mitochondria, max(0.0, 1 - filament)
+    whole, loose = culture.mitochondria, max(0.0, 1 - phenotype.filament)
     begin = np.arange(WALK_STEPS) // steps * steps
     middle = np.minimum(begin + steps // 2, WALK_STEPS - 1)
     centre, turn = whole.points[:, middle], loose * whole.turn[:, begin]
     y, x = np.moveaxis(whole.points - centre, 2, 0)
     turned = np.stack([y * np.cos(turn) - x * np.sin(turn), y * np.sin(turn) + x * np.cos(turn)], axis=2)
-    points = centre + turned + _DRIFT * loose * whole.shift[:, begin]
+    points = centre + (1 - phenotype.roundness) * turned + _DRIFT * loose * whole.shift[:, begin]
+    points += (1 - phenotype.reach) * (_homes(culture)[whole.owner][:, None] - points)
     weights = whole.weight[:, None] * np.exp(0.3 * loose * whole.spread[:, begin])
     return points.reshape(-1, 2), weights.reshape(-1)
 
 
-def _along_neurites(culture: Culture, steps: int) -> tuple[Floats, Floats]:
-    """Points (P, 2) and weights (P,) of dashes of some steps on half of the neurites' length."""
+def _homes(culture: Culture) -> Floats:
+    """Tips (y, x) of the nuclei, to which mitochondria retract, shape (N, 2)."""
+    away = culture.radius * culture.stretch
+    return culture.cells + away[:, None] * np.stack([np.sin(culture.angle), np.cos(culture.angle)], axis=1)
+
+
+def _along_neurites(culture: Culture, steps: int, share: float) -> tuple[Floats, Floats]:
+    """Points (P, 2) and weights (P,) of dashes of some steps on half of the neurites' length, or a share of it."""
     step = np.arange(culture.tracks.shape[1])
-    lit = (culture.track_chance[:, step // steps * steps] < 0.5) & (step < culture.track_steps[:, None])
+    lit = (culture.track_chance[:, step // steps * steps] < 0.5 * share) & (step < culture.track_steps[:, None])
     weights = np.broadcast_to(culture.track_weight[:, None], lit.shape)
     return culture.tracks[lit], weights[lit]
 

@@ -2,12 +2,13 @@ import dataclasses
 
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter, sobel
+from scipy.ndimage import distance_transform_edt, gaussian_filter, sobel
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from leigh_mlops.plates.demo.cell_changes import change_cells
 from leigh_mlops.plates.demo.culture import draw_culture
 from leigh_mlops.plates.demo.microscope import draw_field
 from leigh_mlops.plates.demo.phenotype import EFFECTS, PHENOTYPES
@@ -38,11 +39,13 @@ def test_a_larger_image_shows_the_same_cells():
 
 def test_a_twin_is_the_same_culture_in_another_class():
     rngs = [np.random.default_rng(5) for _ in PHENOTYPES]
-    twins = [draw_field(rng, phenotype, size_px=48) for rng, phenotype in zip(rngs, PHENOTYPES.values(), strict=True)]
-    assert not np.array_equal(twins[0][0], fields(PHENOTYPES["WT"], [6], 48)[0][0])
-    for twin in twins[1:]:
-        assert np.array_equal(twin[0], twins[0][0])
-        assert not np.array_equal(twin[1], twins[0][1])
+    drawn = [draw_field(rng, phenotype, size_px=48) for rng, phenotype in zip(rngs, PHENOTYPES.values(), strict=True)]
+    twins = dict(zip(PHENOTYPES, drawn, strict=True))
+    healthy = twins.pop("WT")
+    assert not np.array_equal(healthy[0], fields(PHENOTYPES["WT"], [6], 48)[0][0])
+    for name, twin in twins.items():
+        assert np.array_equal(twin[0], healthy[0]) == (name not in ("polyploid", "apoptotic"))
+        assert not np.array_equal(twin[1], healthy[1])
     # As much chance was taken in each class: what is drawn next is the same, too.
     assert len({rng.integers(2**63) for rng in rngs}) == 1
 
@@ -51,8 +54,8 @@ def test_a_twin_is_the_same_culture_in_another_class():
     ("effect", "attributes"), [("intensity", {"tmrm"}), ("morphology", {"filament"}), ("both", {"tmrm", "filament"})]
 )
 def test_classes_differ_in_what_was_asked_for(effect, attributes):
-    seen = [dataclasses.asdict(phenotype) for phenotype in EFFECTS[effect].values()]
-    differ = {name for name in seen[0] if len({one[name] for one in seen}) == len(seen)}
+    seen = [dataclasses.asdict(EFFECTS[effect][name]) for name in ("WT", "DS", "TT")]
+    differ = {name for name, first in seen[0].items() if any(one[name] != first for one in seen[1:])}
     assert differ - {"haze"} == attributes
 
 
@@ -60,7 +63,7 @@ def test_the_total_light_of_other_shapes_is_the_same():
     stage = Stage(draw_culture(np.random.default_rng(0)), 96)
 
     def totals(effect):
-        return [float(stage.light(phenotype)[1].sum()) for phenotype in EFFECTS[effect].values()]
+        return [float(stage.light(EFFECTS[effect][name])[1].sum()) for name in ("WT", "DS", "TT")]
 
     assert max(totals("both")) > 1.5 * min(totals("both"))
     np.testing.assert_allclose(totals("morphology"), totals("morphology")[0], rtol=1e-3)
@@ -100,8 +103,26 @@ def test_morphology_hides_from_intensities_and_not_from_shape():
     assert auc(coherence, morphology) > 0.95
 
 
+def spread(light):
+    """Mean distance of the light from its nearest nucleus, in pixels."""
+    distance = distance_transform_edt(light[0] < light[0].max() / 3)
+    return float((distance * light[1]).sum() / light[1].sum())
+
+
+def test_mitochondria_lie_and_look_as_the_class_says():
+    stage = Stage(draw_culture(np.random.default_rng(2)), 192)
+    light = {name: stage.light(seen) for name, seen in PHENOTYPES.items()}
+    assert spread(light["hyperpolarised"]) == pytest.approx(spread(light["WT"]), rel=0.1)
+    assert spread(light["perinuclear"]) < 0.7 * spread(light["WT"])
+    threads = {name: coherence(planes[1])[0] for name, planes in light.items()}
+    assert threads["hyperpolarised"] == pytest.approx(threads["WT"], rel=0.03)
+    assert threads["swollen"] < 0.92 * threads["WT"]
+    assert light["hyperpolarised"][1].sum() > 1.5 * light["WT"][1].sum()
+
+
 def test_a_field_without_cells():
     culture = draw_culture(np.random.default_rng(0), density=0)
     assert len(culture.cells) == 0
-    assert Stage(culture, 32).light(PHENOTYPES["WT"]).max() == 0
+    for phenotype in PHENOTYPES.values():
+        assert Stage(change_cells(culture, phenotype.cells), 32).light(phenotype).max() == 0
     assert len(draw_culture(np.random.default_rng(0), density=0.01).cells) == 4

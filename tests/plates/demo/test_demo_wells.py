@@ -7,7 +7,7 @@ import pytest
 from leigh_mlops.errors import LeighError
 from leigh_mlops.plates import probe_position
 from leigh_mlops.plates.demo.demo_wells import demo_fields, demo_platemap, demo_wells
-from leigh_mlops.plates.demo.design import DemoDesign
+from leigh_mlops.plates.demo.design import DemoDesign, first_classes
 
 
 def position_auc(wells):
@@ -56,6 +56,35 @@ def test_donors_and_backgrounds_differ_only_on_request():
     assert of_class(own, lambda well: well.parameters.nucleus) == {"DS": {0.9}, "TT": {1.1}}
     bright = demo_wells(DemoDesign(confounder="background"))
     assert of_class(bright, lambda well: well.parameters.background) == {"DS": {0}, "TT": {60}}
+
+
+def columns_of(wells):
+    return [{well.col for well in wells if well.condition == name} for name in {well.condition for well in wells}]
+
+
+def test_more_than_three_classes_stand_where_chance_says():
+    assert not set.intersection(*columns_of(demo_wells(DemoDesign(classes=first_classes(3), wells=96))))
+    wells = demo_wells(DemoDesign(classes=first_classes(4), wells=96))
+    assert set(Counter(well.condition for well in wells).values()) == {24}
+    assert min(map(len, columns_of(wells))) >= 8
+    assert position_auc(wells) < 0.7
+    names = [[well.condition for well in demo_wells(DemoDesign(classes=first_classes(4), seed=i))] for i in (0, 0, 1)]
+    assert names[0] == names[1] != names[2]
+    blocks = demo_wells(DemoDesign(classes=first_classes(4), confounder="position"))
+    assert [well.condition for well in blocks] == sorted(
+        (well.condition for well in blocks), key=first_classes(4).index
+    )
+
+
+def test_controls_are_healthy_or_bright_and_dim_cells():
+    def controls(*classes):
+        design = DemoDesign(classes=classes)
+        table = demo_platemap(design, demo_wells(design), ["P"])
+        return dict(zip(table["condition"], table["control"], strict=True))
+
+    assert controls("DS", "TT") == {"DS": "negcon", "TT": "poscon"}
+    assert controls("WT", "hyperpolarised", "TT") == {"WT": "negcon", "hyperpolarised": "", "TT": "poscon"}
+    assert controls("TT") == {"TT": "negcon"}
 
 
 def test_a_full_plate_has_every_well():
@@ -107,6 +136,10 @@ def test_the_plate_map_names_plates_where_there_are_several():
     ("arguments", "message"),
     [
         ({"classes": ("DS", "XY")}, "classes DS,XY are unknown or repeated; choose different ones from WT, DS, TT"),
+        (
+            {"classes": ("DS", "swollen"), "effect": "intensity"},
+            "DS,swollen are .*choose different ones from WT, DS, TT, or leave the effect 'both'",
+        ),
         ({"classes": ("DS", "DS")}, "classes DS,DS are unknown or repeated"),
         ({"classes": ()}, "classes none are unknown or repeated"),
         ({"classes": ("DS",), "confounder": "donor"}, "the confounder 'donor' needs at least two classes"),
@@ -185,3 +218,10 @@ def test_a_screen_has_treated_wells_of_patients():
 def test_screens_that_cannot_be_drawn(options, match):
     with pytest.raises(LeighError, match=match):
         DemoDesign(**({"classes": ["DS", "WT"]} | options))
+
+
+@pytest.mark.parametrize("count", [0, 9])
+def test_no_more_classes_than_there_are(count):
+    assert first_classes(2) == ("WT", "DS")
+    with pytest.raises(LeighError, match=rf"{count} classes can't be drawn, since there are 8 \(WT, .*choose 1 to 8"):
+        first_classes(count)
