@@ -79,7 +79,8 @@ def _around_nuclei(culture: Culture, steps: int, phenotype: Phenotype) -> tuple[
 def _homes(culture: Culture) -> Floats:
     """Tips (y, x) of the nuclei, to which mitochondria retract, shape (N, 2)."""
     away = culture.radius * culture.stretch
-    return culture.cells + away[:, None] * np.stack([np.sin(culture.angle), np.cos(culture.angle)], axis=1)
+    tips: Floats = culture.cells + away[:, None] * np.stack([np.sin(culture.angle), np.cos(culture.angle)], axis=1)
+    return tips
 
 
 def _along_neurites(culture: Culture, steps: int, share: float) -> tuple[Floats, Floats]:
