@@ -79,11 +79,10 @@ def train(
     with SearchProcess(ray_address, verbose=verbose, start_patience_s=60 * ray_patience) as process:
         process.start()
         from leigh_mlops.study.search_study import SearchStudy
-        from leigh_mlops.study.spaces import check_spaces, resolve_start
+        from leigh_mlops.study.spaces import check_spaces
         from leigh_mlops.study.study_options import StudyOptions
 
         check_spaces([space])
-        space = resolve_start(space, console)
         source = labelled_source(locals())
         options = StudyOptions(source, [space], seed, line=name, judge_by=judge_by)
         SearchStudy(options, console, store, process, sign_key).run()

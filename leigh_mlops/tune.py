@@ -114,11 +114,10 @@ def tune(
         if not dry_run:
             process.start()
         from leigh_mlops.study.search_study import SearchStudy
-        from leigh_mlops.study.spaces import check_spaces, resolve_start
+        from leigh_mlops.study.spaces import check_spaces
         from leigh_mlops.study.study_options import StudyOptions
 
         check_spaces(spaces)
-        spaces = [resolve_start(space, console) for space in spaces]
         if keep_checkpoints == "all":
             spaces = [space.replace_fields(keep=max(space.keep, space.trials)) for space in spaces]
         source = labelled_source(locals())

@@ -13,6 +13,7 @@ from leigh_mlops.commands import stop_work
 from leigh_mlops.errors import LeighError, StoppedError
 from leigh_mlops.events import DataFacts, Drawn, Opened, Paused
 from leigh_mlops.settings import SearchSpace
+from leigh_mlops.study import search_study
 from leigh_mlops.study.delivery import Delivery
 from leigh_mlops.study.interrupted import close_interrupted
 from leigh_mlops.study.open_search import OpenSearch
@@ -56,6 +57,22 @@ def begun(options: StudyOptions, store: Store) -> Path:
         store.start("search", kind="search", search=saved.folder.name)
         saved.journal.append(Drawn("autoencoder", 1, {"learning_rate": 0.001}))
         return saved.folder
+
+
+def test_weights_are_sought_for_the_families_that_are_searched_alone(
+    study: SearchStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sought: list[str] = []
+    monkeypatch.setattr(search_study, "resolve_start", lambda space, _: sought.append(space.family) or space)
+    classifier = study.options.spaces[0].model_copy(update={"family": "resnext"})
+    spaces = [classifier, *study.options.spaces]
+    both = replace(study, options=replace(study.options, spaces=spaces, families_given=False))
+    both._divide()
+    assert sought == ["resnext", "autoencoder"]
+    sought.clear()
+    monkeypatch.setattr(search_study, "class_names", lambda *_: ["DS"])
+    both._divide()
+    assert sought == ["autoencoder"]
 
 
 def test_a_plan_says_what_would_run_and_trains_nothing(study: SearchStudy, said: io.StringIO) -> None:
