@@ -25,6 +25,7 @@ COLUMNS = {
     "wells/z_prime_log_odds": ("Z' wells\nlog-odds", ".2f"),
     "wells/z_prime": ("Z' wells\nprobability", ".2f"),
     "mse": ("mse", ".4f"),
+    "replicates/score": ("fields of a well\nfind each other", ".3f"),
     "seconds": ("seconds", ".0f"),
 }
 
@@ -102,10 +103,10 @@ def leaderboard_table(
         rows: ``model`` (the trial's name), ``family``, ``kind`` (``network``,
             ``baseline`` or ``position``; a network where it is left out) and any
             of ``accuracy``, ``log_loss``, ``wells/accuracy``, ``wells/balanced_accuracy``,
-            ``wells/z_prime_log_odds``, ``wells/z_prime``, ``mse`` and ``seconds``; the caption names
-            the ``majority_share`` and the ``wells/majority_share``.
+            ``wells/z_prime_log_odds``, ``wells/z_prime``, ``mse``, ``replicates/score`` and ``seconds``; the caption
+            names the ``majority_share`` and the ``wells/majority_share``.
         winners: Names of the trials to mark. Without it, in each family the
-            lowest ``log_loss``, or the lowest ``mse`` where none has a log loss.
+            lowest ``log_loss``, the lowest ``mse`` or the highest ``replicates/score``, whichever it has.
         top: Number of trials shown for each family; by default all.
 
     Returns:
@@ -160,8 +161,9 @@ def _caption(rows: Collection[Record]) -> str | None:
     return " ".join(filter(None, [majority_note(rows), z_prime])) or None
 
 
-def _sort_key(row: Record) -> tuple[float, float]:
-    return _number(row, "log_loss", math.inf), _number(row, "mse", math.inf)
+def _sort_key(row: Record) -> tuple[float, float, float]:
+    found = _number(row, "replicates/score", -math.inf)
+    return _number(row, "log_loss", math.inf), _number(row, "mse", math.inf), -found
 
 
 def _number(row: Record, key: str, missing: float) -> float:

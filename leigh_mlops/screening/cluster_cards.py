@@ -85,11 +85,13 @@ class ClusterCards(NamedTuple):
 
     Attributes:
         cards: One for each.
+        clusters: Number of the model's clusters; those without a field have no card.
         rand: Median adjusted Rand index with the clusters of bootstrapped wells; NaN where it can't be measured.
         agreements: Agreement of the clusters of wells with ``row``, ``column`` and ``plate``, where there are several.
     """
 
     cards: tuple[ClusterCard, ...]
+    clusters: int
     rand: float
     agreements: Mapping[str, PositionAgreement]
 
@@ -108,7 +110,7 @@ def describe_members(fields: pd.DataFrame) -> ClusterCards:
         fields: The job's table of fields.
     """
     if JobColumn.PREDICTED not in fields or not fields[JobColumn.PREDICTED].notna().any():
-        return ClusterCards((), float("nan"), {})
+        return ClusterCards((), 0, float("nan"), {})
     known = fields[fields[JobColumn.PREDICTED].notna()]
     names = sorted({str(name) for name in known[JobColumn.PREDICTED]})
     labels = np.array([names.index(str(name)) for name in known[JobColumn.PREDICTED]])
@@ -133,7 +135,8 @@ def describe_members(fields: pd.DataFrame) -> ClusterCards:
         for number, name in enumerate(names)
     ]
     cards.sort(key=lambda card: -card.fields)
-    return ClusterCards(tuple(cards), rand, compare_positions(wells, of_wells))
+    clusters = len(PROBABILITY.select(fields))
+    return ClusterCards(tuple(cards), clusters, rand, compare_positions(wells, of_wells))
 
 
 def _choose_examples(own: pd.DataFrame, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -1,6 +1,7 @@
 """Clusters of the heatmaps of a job, and the positions on the plate in which each is enriched."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ from leigh_mlops.scores.heatmap_clusters import MIN_MAPS, cluster_heatmaps, find
 from leigh_mlops.screening.well_groups import PlateShapes, measure_plates, most_frequent_clusters, position_groups
 from leigh_mlops.screening.well_table import WELL_COLUMNS
 
-__all__ = ["CLUSTER_COLUMNS", "ENRICHMENT_FDR", "FieldMaps", "cluster_table"]
+__all__ = ["CLUSTER_COLUMNS", "ENRICHMENT_FDR", "FieldMaps", "MeanMap", "cluster_table", "mean_maps"]
 
 ENRICHMENT_FDR = 0.05
 """False discovery rate below which a cluster counts as enriched in a position."""
@@ -22,6 +23,37 @@ CLUSTER_COLUMNS = [
 
 FieldMaps = Mapping[str, Sequence[Sequence[float]]]
 """Heatmap (h, w) of a field at low resolution, by its name."""
+
+
+class MeanMap(NamedTuple):
+    """Mean of heatmaps.
+
+    Attributes:
+        heat: The mean, shape (h, w), in the unit of the maps.
+        fields: Number of the maps.
+    """
+
+    heat: npt.NDArray[np.float64]
+    fields: int
+
+
+def mean_maps(fields: pd.DataFrame, maps: FieldMaps, method: str) -> dict[str, MeanMap]:
+    """Mean of the heatmaps of each predicted class, over the fields whose map explains it.
+
+    Args:
+        fields: The table of fields.
+        maps: Heatmaps of some of the fields.
+        method: Method that made them.
+    """
+    if JobColumn.PREDICTED not in fields:
+        return {}
+    predicted = fields[JobColumn.PREDICTED]
+    explained = fields.get(f"{method}_target", predicted)
+    own = fields[fields[JobColumn.FIELD].isin(list(maps)) & (explained == predicted)]
+    return {
+        str(name): MeanMap(np.mean([maps[field] for field in members], axis=0), len(members))
+        for name, members in own.groupby(JobColumn.PREDICTED, sort=True)[JobColumn.FIELD]
+    }
 
 
 def cluster_table(fields: pd.DataFrame, maps: FieldMaps) -> pd.DataFrame:

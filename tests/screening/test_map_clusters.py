@@ -3,7 +3,7 @@ import pandas as pd
 
 from leigh_mlops.jobs.reporting.cluster_sentences import describe_clusters
 from leigh_mlops.plates import well_name
-from leigh_mlops.screening.map_clusters import CLUSTER_COLUMNS, cluster_table
+from leigh_mlops.screening.map_clusters import CLUSTER_COLUMNS, cluster_table, mean_maps
 
 
 def plate(*, planted: bool) -> tuple[pd.DataFrame, dict[str, list[list[float]]]]:
@@ -39,6 +39,16 @@ def test_a_cluster_that_lies_in_a_column_is_found_there() -> None:
     assert placed["wells_there"].iloc[0] == placed["of_wells_there"].iloc[0] == 6
     sentences = " ".join(describe_clusters(found.to_dict("list"), "Occlusion"))
     assert "Cluster 2 of DS is enriched in column 2: 6 of 6 wells there belong to it" in sentences
+
+
+def test_mean_maps_leave_out_those_that_explain_another_class() -> None:
+    fields = pd.DataFrame({"field": list("abcd"), "predicted": ["one", "one", "one", "two"]})
+    maps = {name: [[float(number)]] for number, name in enumerate("abc")}
+    found = mean_maps(fields, maps, "grad_cam")
+    assert {name: (float(each.heat[0, 0]), each.fields) for name, each in found.items()} == {"one": (1.0, 3)}
+    elsewhere = mean_maps(fields.assign(grad_cam_target=["one", "two", "one", "two"]), maps, "grad_cam")
+    assert (elsewhere["one"].heat.tolist(), elsewhere["one"].fields) == ([[1.0]], 2)
+    assert mean_maps(fields, {}, "") == mean_maps(fields.drop(columns="predicted"), maps, "grad_cam") == {}
 
 
 def test_without_maps_there_is_no_table() -> None:

@@ -5,19 +5,31 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pandas as pd
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.explanations import map_unit
 from leigh_mlops.job_columns import PICTURE, JobColumn
-from leigh_mlops.jobs.reporting.captions import captions
+from leigh_mlops.jobs.reporting.captions import captions, map_title
 from leigh_mlops.models.deep_cluster import find_cluster
 from leigh_mlops.report.job.job_records import CardSection, ReportPicture
+from leigh_mlops.report.rendering import heatmap_overlay, write_png
 from leigh_mlops.report.sentences import format_count
 from leigh_mlops.report.table_columns import Columns, select_rows, table_rows
 from leigh_mlops.scores.heatmap_clusters import Enrichment
 from leigh_mlops.screening.cluster_cards import ClusterCard, ClusterCards
+from leigh_mlops.screening.map_clusters import MeanMap
 
-__all__ = ["card_sections", "card_table", "describe_cards", "read_cluster_names", "sort_cluster_pictures"]
+__all__ = [
+    "card_sections",
+    "card_table",
+    "describe_cards",
+    "draw_mean_maps",
+    "read_cluster_names",
+    "sort_cluster_pictures",
+]
 
 _MAPS = ("grad_cam", "guided_grad_cam")
 _NAMED = 4
@@ -56,7 +68,7 @@ def read_cluster_names(path: Path, clusters: Sequence[str]) -> dict[str, str]:
 
 def describe_cards(found: ClusterCards) -> list[str]:
     """Sentences on all clusters, the most important first: whether they follow the position, or the focus."""
-    sentences = []
+    sentences = _describe_empty(found)
     followed = {name: each for name, each in found.agreements.items() if not each.is_by_chance}
     for name, each in followed.items():
         sentences.append(
@@ -84,8 +96,30 @@ def describe_cards(found: ClusterCards) -> list[str]:
     return sentences
 
 
-def card_sections(found: ClusterCards, fields: Columns, names: Names) -> list[CardSection]:
-    """Build the cards of a page, those of clusters without a well of their own last."""
+def _describe_empty(found: ClusterCards) -> list[str]:
+    """Describe how many clusters have no field."""
+    empty = found.clusters - len(found.cards)
+    if not empty or not found.cards:
+        return []
+    if len(found.cards) == 1:
+        return [
+            f"All fields are in one of the {found.clusters} clusters, so that the model tells none of them apart; "
+            "train it for more epochs, or on more images like these."
+        ]
+    return [f"{empty} of the {found.clusters} clusters {'has' if empty == 1 else 'have'} no field of these images."]
+
+
+def card_sections(
+    found: ClusterCards, fields: Columns, names: Names, means: Mapping[str, ReportPicture] | None = None
+) -> list[CardSection]:
+    """Build the cards of a page, those of clusters without a well of their own last.
+
+    Args:
+        found: Clusters of the fields.
+        fields: Columns of the table of fields.
+        names: Names that the user gave to clusters.
+        means: Mean map of each cluster, which stands first on its card.
+    """
     shown = {field for card in found.cards for field in (*card.typical, *card.uncertain)}
     places = [place for place, field in enumerate(fields[JobColumn.FIELD]) if field in shown]
     rows = {str(row[JobColumn.FIELD]): row for row in table_rows(select_rows(fields, places))}
@@ -93,7 +127,8 @@ def card_sections(found: ClusterCards, fields: Columns, names: Names) -> list[Ca
     for card in found.cards:
         examples = [("typical", each) for each in card.typical]
         examples += [("least certain", each) for each in card.uncertain if each not in card.typical]
-        pictures = [
+        pictures = [means[card.name]] if means and card.name in means else []
+        pictures += [
             ReportPicture(
                 path, f"{kind}: {field}" if path.endswith("/image.png") else caption.partition(":")[0], caption
             )
@@ -128,6 +163,37 @@ def card_table(found: ClusterCards, names: Names) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def draw_mean_maps(
+    out: Path, means: Mapping[str, MeanMap], *, method: str, epoch: int, size: int, limit: float
+) -> dict[str, ReportPicture]:
+    """Draw the mean map of each cluster as ``images/<epoch>/<cluster>/mean-<method>.png``; return the pictures.
+
+    Args:
+        out: The job's folder.
+        means: Mean maps by cluster.
+        method: Method that made the maps.
+        epoch: Epoch of the network.
+        size: Side of the pictures in pixels.
+        limit: Value at full colour, that of the maps of single fields.
+    """
+    drawn = {}
+    for cluster, mean in means.items():
+        heat = cv2.resize(mean.heat.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
+        path = _cluster_folder(epoch, cluster) / f"mean-{method}.png"
+        write_png(out / path, heatmap_overlay(np.zeros((size, size, 3), np.uint8), heat, limit))
+        drawn[cluster] = ReportPicture(
+            path.as_posix(),
+            f"mean of {format_count(mean.fields, 'map')}",
+            f"Mean of {format_count(mean.fields, 'map')} ({map_title(method) or method}): places that support (red) or "
+            f"oppose (blue) {cluster} wherever they are in its fields; full colour is {limit:.2g} {map_unit(method)}.",
+        )
+    return drawn
+
+
+def _cluster_folder(epoch: int, cluster: str) -> Path:
+    return Path("images") / str(epoch) / cluster.replace(" ", "_")
+
+
 def sort_cluster_pictures(out: Path, fields: Columns, epoch: int) -> int:
     """Lay the maps of each field into ``images/<epoch>/<cluster>/<image>-<method>.png``; return their number.
 
@@ -147,7 +213,7 @@ def sort_cluster_pictures(out: Path, fields: Columns, epoch: int) -> int:
             path, cluster = row.get(PICTURE(method)), row.get(f"{method}_target", row.get(JobColumn.PREDICTED))
             if not isinstance(path, str) or not isinstance(cluster, str):
                 continue
-            target = out / "images" / str(epoch) / cluster.replace(" ", "_") / f"{row[JobColumn.FIELD]}-{method}.png"
+            target = out / _cluster_folder(epoch, cluster) / f"{row[JobColumn.FIELD]}-{method}.png"
             target.parent.mkdir(parents=True, exist_ok=True)
             target.unlink(missing_ok=True)
             try:

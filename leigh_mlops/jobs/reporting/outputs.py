@@ -1,6 +1,7 @@
 """Outputs of a job: tables, contact sheet and report, from the records of its fields."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ from PIL import Image
 from leigh_mlops.errors import escape_unprintable
 from leigh_mlops.explanations import COUNTERFACTUAL_KINDS
 from leigh_mlops.job_columns import PICTURE, JobColumn, counterfactual_family
+from leigh_mlops.jobs.colour_limits import select_colour_limit
 from leigh_mlops.jobs.reporting.build_report import Findings, build_report
 from leigh_mlops.jobs.reporting.captions import JobSummary, captions, field_title, map_title, summarise_job
 from leigh_mlops.jobs.reporting.card_sections import (
     card_sections,
     card_table,
     describe_cards,
+    draw_mean_maps,
     sort_cluster_pictures,
 )
 from leigh_mlops.jobs.reporting.change_report import write_changes
@@ -38,7 +41,7 @@ from leigh_mlops.report.style import save_figure
 from leigh_mlops.report.table_columns import Columns, row_count, table_row
 from leigh_mlops.screening.cluster_cards import describe_members
 from leigh_mlops.screening.counterfactual_table import Textures, counterfactual_table
-from leigh_mlops.screening.map_clusters import FieldMaps, cluster_table
+from leigh_mlops.screening.map_clusters import FieldMaps, MeanMap, cluster_table, mean_maps
 from leigh_mlops.screening.screen import Screen, screen
 
 __all__ = ["collect_records", "build_tables", "write_outputs"]
@@ -122,7 +125,8 @@ def write_outputs(
     verdicts = counterfactual_table(screened.fields, collect_textures(out), package)
     _write_or_remove(verdicts, out / "counterfactuals.csv")
     method, maps = collect_maps(out)
-    clusters = cluster_table(screened.fields, _drop_maps(maps, screened))
+    maps = _drop_maps(maps, screened)
+    clusters = cluster_table(screened.fields, maps)
     _write_or_remove(clusters, out / "clusters.csv")
     tables = job_tables(screened, failures, _read_methods(out / "methods.csv"), verdicts, clusters)
     if row_count(tables.fields):
@@ -135,7 +139,8 @@ def write_outputs(
         changes=(out / "changes.csv").exists(),
         compounds=(out / "plates.csv").exists(),
     )
-    cards = _write_cards(out, screened, tables.fields, package, job)
+    means = mean_maps(screened.fields, maps, method) if package.model.task == "cluster" else {}
+    cards = _write_cards(out, screened, tables.fields, package, job, (method, means))
     findings = Findings(
         sentences=[*_order_sentences(summary, job_summary), *job_summary.counterfactuals],
         changes=changed,
@@ -148,15 +153,23 @@ def write_outputs(
 
 
 def _write_cards(
-    out: Path, screened: Screen, fields: Columns, package: ModelPackage, job: dict[str, Any]
+    out: Path,
+    screened: Screen,
+    fields: Columns,
+    package: ModelPackage,
+    job: dict[str, Any],
+    maps: tuple[str, Mapping[str, MeanMap]],
 ) -> dict[str, Any]:
     """Write the table and the pictures of clusters; return their cards and sentences, none for other models."""
     if package.model.task != "cluster":
         return {}
     found, names = describe_members(screened.fields), job.get("cluster_names") or {}
     _write_or_remove(card_table(found, names), out / "cluster_cards.csv")
-    sort_cluster_pictures(out, fields, int(package.about.get("best_epoch", 0)))
-    return {"cards": card_sections(found, fields, names), "card_sentences": describe_cards(found)}
+    epoch, (method, means) = int(package.about.get("best_epoch", 0)), maps
+    sort_cluster_pictures(out, fields, epoch)
+    limit, size = select_colour_limit(method, job.get("full_colour", {})), package.model.spec.image_size
+    drawn = draw_mean_maps(out, means, method=method, epoch=epoch, size=size, limit=limit)
+    return {"cards": card_sections(found, fields, names, drawn), "card_sentences": describe_cards(found)}
 
 
 def _drop_maps(maps: FieldMaps, screened: Screen) -> FieldMaps:

@@ -89,7 +89,7 @@ class CardSection:
     Attributes:
         title: Name of the cluster.
         sentences: What is known of it, the most important first.
-        pictures: Typical fields with their maps, then the least certain ones.
+        pictures: The mean map, typical fields with their maps, then the least certain ones.
     """
 
     title: str

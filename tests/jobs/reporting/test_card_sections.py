@@ -10,11 +10,13 @@ from leigh_mlops.jobs.reporting.card_sections import (
     card_sections,
     card_table,
     describe_cards,
+    draw_mean_maps,
     read_cluster_names,
     sort_cluster_pictures,
 )
 from leigh_mlops.report.table_columns import Columns
 from leigh_mlops.screening.cluster_cards import describe_members
+from leigh_mlops.screening.map_clusters import MeanMap
 from tests.screening.test_cluster_cards import job
 
 
@@ -48,6 +50,31 @@ def test_a_card_begins_with_the_position_and_bears_the_given_name() -> None:
         for card in card_sections(clean, columns(job(by="class")), {})
         for each in card.sentences
     )
+
+
+def test_clusters_without_a_field_are_counted_and_a_single_one_is_said_first() -> None:
+    fields = job(by="class")
+    assert "no field of these images" not in " ".join(describe_cards(describe_members(fields)))
+    two = fields[fields["predicted"] != "cluster 3"]
+    assert "1 of the 3 clusters has no field of these images." in describe_cards(describe_members(two))
+    one = describe_cards(describe_members(fields[fields["predicted"] == "cluster 3"]))
+    assert one[0].startswith("All fields are in one of the 3 clusters, so that the model tells none of them apart")
+
+
+def test_the_mean_map_stands_first_on_its_card(tmp_path: Path) -> None:
+    heat = np.zeros((16, 16))
+    heat[:8, :8] = 2.0
+    drawn = draw_mean_maps(tmp_path, {"cluster 2": MeanMap(heat, 40)}, method="grad_cam", epoch=7, size=64, limit=2.0)
+    picture = drawn["cluster 2"]
+    assert picture.path == "images/7/cluster_2/mean-grad_cam.png"
+    pixels = np.asarray(Image.open(tmp_path / picture.path)).astype(int)
+    assert pixels.shape == (64, 64, 3)
+    assert pixels[16, 16, 0] > pixels[16, 16, 2] + 50  # red where it supports the cluster
+    assert pixels[48, 48].max() < 50
+    assert "Mean of 40 maps (Grad-CAM)" in picture.caption
+    fields = job(by="class")
+    cards = card_sections(describe_members(fields), columns(fields), {}, drawn)
+    assert {card.title: list(card.pictures) for card in cards}["cluster 2"] == [picture]
 
 
 def test_maps_lie_in_a_folder_of_epoch_and_cluster(tmp_path: Path) -> None:
