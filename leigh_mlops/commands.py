@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ENVIRONMENT",
+    "EXIT_MOST_FAILED",
     "Augment",
     "console",
     "labelled_source",
@@ -50,6 +51,9 @@ __all__ = [
     "Verbose",
     "split_list",
 ]
+
+EXIT_MOST_FAILED = 3
+"""Exit code of a command that did its work, though more than half of the fields failed."""
 
 # Files and pipes have no width, but tables need one.
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 110)

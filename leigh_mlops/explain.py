@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from leigh_mlops.commands import (
+    EXIT_MOST_FAILED,
     Data,
     Platemap,
     RayAddress,
@@ -17,9 +18,6 @@ from leigh_mlops.commands import (
     run,
     split_list,
 )
-
-EXIT_MOST_FAILED = 3
-"""Exit code of a job in which more than half of the fields failed."""
 
 
 def explain(

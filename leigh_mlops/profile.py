@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from leigh_mlops.commands import Data, Platemap, RequireSignature, Store, console, run
+from leigh_mlops.commands import EXIT_MOST_FAILED, Data, Platemap, RequireSignature, Store, console, run
 
 
 def profile(
@@ -50,7 +50,11 @@ def profile(
     store: Store = None,
     require_signature: RequireSignature = None,
 ) -> None:
-    """Write the features of each field and well by a trained model, and score them by replicates and plates."""
+    """Write the features of each field and well by a trained model, and score them by replicates and plates.
+
+    A repeated command goes on where one that was killed was. Exit codes: 0 if profiles were written; 1 if not, with a
+    sentence on what to do; 3 if they were, and more than half of the fields failed.
+    """
     from leigh_mlops.api.model import load
     from leigh_mlops.study.prepare import DataSource
     from leigh_mlops.study.profile_files import profile_paths
@@ -69,8 +73,11 @@ def profile(
     )
     request.check()
     package = load(model, store=store, require_signature=require_signature).package
-    for sentence in profile_plates(package, request, paths, console):
+    done = profile_plates(package, request, paths, console)
+    for sentence in done.sentences:
         console.print(sentence, markup=False)
+    if 2 * done.failed > done.fields:
+        raise typer.Exit(EXIT_MOST_FAILED)
 
 
 if __name__ == "__main__":

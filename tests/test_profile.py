@@ -9,9 +9,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from leigh_mlops.commands import EXIT_MOST_FAILED
 from leigh_mlops.models import save_package
 from leigh_mlops.plates import write_demo_plate
 from leigh_mlops.profile import profile
+from leigh_mlops.study import profile_plates
 from tests.study.test_profile_plates import package
 
 PAGE = (Path(__file__).parent.parent / "docs" / "profiles.md").read_text(encoding="utf-8")
@@ -20,6 +22,18 @@ ADDRESS = "models:/leigh-resnext@champion"
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.mark.parametrize(("failed", "code"), [(0, 0), (6, 0), (7, EXIT_MOST_FAILED)])
+def test_the_exit_code_tells_whether_most_fields_failed(
+    failed: int, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_package(package(), tmp_path / "model")
+    monkeypatch.setattr(profile_plates, "profile_plates", lambda *_: profile_plates.ProfileRun([], 12, failed))
+    app = typer.Typer()
+    app.command()(profile)
+    words = [str(tmp_path / "model"), "--data", str(tmp_path), "--out", str(tmp_path / "p.parquet")]
+    assert CliRunner().invoke(app, words).exit_code == code
 
 
 @pytest.mark.filterwarnings("ignore")

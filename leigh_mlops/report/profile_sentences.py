@@ -6,6 +6,7 @@ from typing import Any
 from rich.table import Table
 
 from leigh_mlops.report.sentences import format_count
+from leigh_mlops.scores.normalisation import FITTED_BY_CONTROLS
 
 __all__ = ["MISSING_CONTROLS", "normalisation_sentences", "normalisation_table", "seen_sentences"]
 
@@ -20,9 +21,6 @@ _TITLES = {
     "consistency_map": "mAP of\nconsistency",
     "plate_share": "share of\nthe plate",
 }
-_FITTED_BY_CONTROLS = ("sphering", "tvn")
-"""Normalisations with so many parameters that the controls that fit them look more alike than other wells."""
-
 _REPLICATES = {
     "treatment": "wells of one treatment",
     "class": "wells of one class",
@@ -70,10 +68,15 @@ def normalisation_sentences(rows: Sequence[Row], chosen: tuple[str, str], replic
     if own["activity_map"] is not None:
         count = format_count(own["treatments"], "treatment")
         sentences.append(f"{own['active']} of {count} are active against negative controls (false discovery rate 5 %).")
-        if own["normalisation"] in _FITTED_BY_CONTROLS:
+        if own["held_out"]:
             sentences.append(
-                f"The same controls fitted {own['normalisation']}, so that treatments differ from them too easily; "
-                "judge activity with --normalise mad or inverse_normal."
+                f"Half of the controls fitted {own['normalisation']}, and activity is measured against the other half, "
+                "then the reverse: controls that fit it look more alike than other wells."
+            )
+        elif own["normalisation"] in FITTED_BY_CONTROLS:
+            sentences.append(
+                f"The same controls fitted {own['normalisation']}, so that treatments differ from them too easily, and "
+                "there are too few to hold half of them out; judge activity with --normalise mad or inverse_normal."
             )
     return [*sentences, *_compare(rows, own)]
 

@@ -8,10 +8,12 @@ from scipy.special import ndtri
 from scipy.stats import rankdata
 
 __all__ = [
+    "FITTED_BY_CONTROLS",
     "MIN_CONTROLS",
     "NORMALISATIONS",
     "NormalisedProfiles",
     "align_spread",
+    "control_halves",
     "inverse_normal",
     "normalise",
     "robustize",
@@ -20,6 +22,9 @@ __all__ = [
 
 NORMALISATIONS = ("none", "mad", "inverse_normal", "sphering", "tvn")
 """Normalisations of :func:`normalise`."""
+
+FITTED_BY_CONTROLS = ("sphering", "tvn")
+"""Normalisations with so many parameters that the controls that fit them look more alike than other wells."""
 
 MIN_CONTROLS = 3
 """Fewest controls of a plate; two always lie one MAD from their median, however near they are."""
@@ -154,6 +159,28 @@ def sphere(profiles: Array, controls: Array, regularisation: float = 0.1) -> Arr
     directions, variances = _principal_directions(controls)
     ridge = regularisation * float(variances.sum()) / profiles.shape[1]
     return _power(profiles - centre, directions, variances + ridge, ridge, -0.5)
+
+
+def control_halves(controls: Mask, plates: NDArray[np.object_], *, seed: int = 0) -> Mask:
+    """Divide the controls of each plate into two halves at random, the first of which has one more if they are odd.
+
+    Args:
+        controls: Whether each profile is a negative control, shape (n,).
+        plates: Plate of each profile, shape (n,).
+        seed: Seed of the order.
+
+    Returns:
+        Masks of both halves, shape (2, n).
+
+    Example:
+        >>> control_halves(np.array([True] * 4 + [False]), np.array(["P"] * 5, object)).sum(axis=1).tolist()
+        [2, 2]
+    """
+    generator, halves = np.random.default_rng(seed), np.zeros((2, len(controls)), bool)
+    for plate in np.unique(plates):
+        order = generator.permutation(np.flatnonzero(controls & (plates == plate)))
+        halves[0, order[::2]] = halves[1, order[1::2]] = True
+    return halves
 
 
 def align_spread(profiles: Array, controls: Array, pooled: Array, ridge: float = 1.0) -> Array:

@@ -1,5 +1,8 @@
 """Features of fields: the embeddings of a network, and the intensities that are their baseline."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 from rich.console import Console
@@ -14,6 +17,7 @@ from leigh_mlops.models import ModelPackage
 from leigh_mlops.progress import Progress
 from leigh_mlops.study.baselines import field_intensities
 from leigh_mlops.study.evaluation import training_mask
+from leigh_mlops.study.partial_features import PartialFeatures, embedding_key
 from leigh_mlops.training import PreparedData, adapted_batches
 
 __all__ = ["FEATURE_KINDS", "embed_fields", "feature_names", "measure_features"]
@@ -29,7 +33,12 @@ Doubles = npt.NDArray[np.float64]
 
 
 def measure_features(
-    kind: str, package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64], console: Console
+    kind: str,
+    package: ModelPackage,
+    data: PreparedData,
+    rows: npt.NDArray[np.int64],
+    console: Console,
+    partial: Path | None = None,
 ) -> Doubles:
     """Features of some fields, shape (n, P).
 
@@ -39,13 +48,16 @@ def measure_features(
         data: The fields at the model's image size and level.
         rows: Row numbers, shape (n,).
         console: Where progress is shown.
+        partial: Folder in which embeddings are kept while they are made, see `embed_fields`.
 
     Raises:
         LeighError: The kind is unknown, the network gives no latents, or all fields have the same features.
     """
     if kind not in FEATURE_KINDS:
         raise LeighError(f"--features {kind!r} is unknown; choose {' or '.join(FEATURE_KINDS)}.")
-    features = field_intensities(data, rows) if kind == "intensity" else embed_fields(package, data, rows, console)
+    features = (
+        field_intensities(data, rows) if kind == "intensity" else embed_fields(package, data, rows, console, partial)
+    )
     if len(rows) > 1 and not np.ptp(features, axis=0).any():
         raise LeighError(
             f"All {len(rows)} fields have the same {features.shape[1]} {kind} features, so that nothing tells them "
@@ -73,11 +85,25 @@ def feature_names(kind: str, count: int, channels: tuple[str, ...]) -> tuple[str
     return tuple(f"Image_Intensity_{name}_{channel}" for channel in channels for name in names)
 
 
-def embed_fields(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64], console: Console) -> Doubles:
+def embed_fields(
+    package: ModelPackage,
+    data: PreparedData,
+    rows: npt.NDArray[np.int64],
+    console: Console,
+    partial: Path | None = None,
+) -> Doubles:
     """Embeddings of some fields, in their order, by a network that adapts to their plates where it was trained so.
 
     An embedding is the network's latent, the features before its head. Latents with places are averaged over these,
     unless fewer than 16 numbers would be left, as of an autoencoder.
+
+    Args:
+        package: The model.
+        data: The fields at the model's image size and level.
+        rows: Row numbers, shape (n,).
+        console: Where progress is shown.
+        partial: Folder in which embeddings are kept while they are made: another call with the same network and
+            fields goes on where one that was killed was. None keeps none.
 
     Returns:
         Shape (n, P), in the latents' unit.
@@ -86,28 +112,44 @@ def embed_fields(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np
         LeighError: The network gives no latents, one is not finite, or a plate has too few negative controls.
     """
     model = package.model
-    controls = _plate_controls(package, data)
-    batches = data.batches_from_rows(rows, IntensityScale.from_json(package.scale), _BATCH, controls=controls)
-    device, order, embedded = next(model.parameters()).device, [], []
-    with evaluating(model), Progress(console, "embedding fields", len(rows)) as progress:
-        for batch in adapted_batches(model, batches):
-            try:
-                latents = model.encode(batch.images.to(device))
-            except NotImplementedError:
-                raise LeighError(
-                    f"A network of the family {model.spec.family} gives no latents, so it has no embedding; choose "
-                    "another model, or --features intensity."
-                ) from None
-            order.append(batch.rows)
-            embedded.append(_pool(latents))
-            progress.advance(len(batch.rows))
-    found = np.concatenate(embedded)[np.argsort(np.concatenate(order))][np.argsort(np.argsort(rows))]
-    if unsound := int((~np.isfinite(found).all(axis=1)).sum()):
+    kept = None if partial is None else PartialFeatures(partial, embedding_key(package, data))
+    found = {} if kept is None else kept.read()
+    left = rows[~np.isin(rows, list(found))]
+    if found:
+        console.print(f"{len(rows) - len(left)} of {len(rows)} fields were embedded before.")
+    with evaluating(model), Progress(console, "embedding fields", len(left)) as progress:
+        for each, features in _embed(package, data, left):
+            found |= dict(zip(each.tolist(), features, strict=True))
+            if kept is not None:
+                kept.add(each, features)
+            progress.advance(len(each))
+    embedded = np.stack([found[row] for row in rows.tolist()])
+    if unsound := int((~np.isfinite(embedded).all(axis=1)).sum()):
         raise LeighError(
             f"The embeddings of {unsound} of {len(rows)} fields are not finite; check their intensities, or give "
             "another model."
         )
-    return found
+    return embedded
+
+
+def _embed(
+    package: ModelPackage, data: PreparedData, rows: npt.NDArray[np.int64]
+) -> Iterator[tuple[npt.NDArray[np.int64], Doubles]]:
+    """Rows and embeddings of one batch after the other, plate by plate where the network adapts to them."""
+    if not len(rows):
+        return
+    model, controls = package.model, _plate_controls(package, data)
+    batches = data.batches_from_rows(rows, IntensityScale.from_json(package.scale), _BATCH, controls=controls)
+    device = next(model.parameters()).device
+    for batch in adapted_batches(model, batches):
+        try:
+            latents = model.encode(batch.images.to(device))
+        except NotImplementedError:
+            raise LeighError(
+                f"A network of the family {model.spec.family} gives no latents, so it has no embedding; choose "
+                "another model, or --features intensity."
+            ) from None
+        yield batch.rows, _pool(latents)
 
 
 def _plate_controls(package: ModelPackage, data: PreparedData) -> ControlFields | None:

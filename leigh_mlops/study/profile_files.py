@@ -27,6 +27,7 @@ class ProfilePaths:
         compounds: Activity of compounds.
         consistency: Consistency of what compounds have in common.
         failures: Fields that can't be read, with the reason.
+        partial: Folder of embeddings while they are made; removed at the end.
     """
 
     wells: Path
@@ -35,6 +36,7 @@ class ProfilePaths:
     compounds: Path
     consistency: Path
     failures: Path
+    partial: Path
 
 
 def profile_paths(out: Path) -> ProfilePaths:
@@ -46,7 +48,8 @@ def profile_paths(out: Path) -> ProfilePaths:
     _find_writer(out)
     names = ("scores", "compounds", "consistency", "failures")
     tables = {name: out.with_name(f"{out.stem}_{name}.csv") for name in names}
-    return ProfilePaths(wells=out, fields=out.with_name(f"{out.stem}_fields{out.suffix}"), **tables)
+    fields, partial = out.with_name(f"{out.stem}_fields{out.suffix}"), out.with_name(f".{out.stem}_embedding")
+    return ProfilePaths(wells=out, fields=fields, partial=partial, **tables)
 
 
 def write_profiles(profiles: Profiles, path: Path, facts: Mapping[str, str]) -> None:

@@ -1,10 +1,14 @@
 """Profiles of plates by a trained model, normalised to their controls and scored, as files."""
 
 import json
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from rich.console import Console
 
@@ -20,11 +24,12 @@ from leigh_mlops.report.profile_sentences import (
     seen_sentences,
 )
 from leigh_mlops.report.sentences import format_count
-from leigh_mlops.scores.normalisation import MIN_CONTROLS, NORMALISATIONS, normalise
+from leigh_mlops.scores.normalisation import FITTED_BY_CONTROLS, MIN_CONTROLS, NORMALISATIONS, control_halves, normalise
 from leigh_mlops.study.field_features import FEATURE_KINDS
 from leigh_mlops.study.prepare import DataSource
 from leigh_mlops.study.profile_files import ProfilePaths, write_profiles
 from leigh_mlops.study.profile_scores import (
+    HeldOutControls,
     ProfileScores,
     WellRoles,
     consistency_table,
@@ -43,7 +48,7 @@ from leigh_mlops.study.profiles import (
     find_usable_fields,
 )
 
-__all__ = ["ProfileRequest", "normalise_profiles", "profile_plates"]
+__all__ = ["ProfileRequest", "ProfileRun", "hold_out_controls", "normalise_profiles", "profile_plates"]
 
 
 @dataclass(frozen=True)
@@ -88,11 +93,24 @@ class ProfileRequest:
             raise LeighError(f"--regularisation is {self.regularisation:g}; give a share above 0, such as 0.1.")
 
 
-def profile_plates(package: ModelPackage, request: ProfileRequest, paths: ProfilePaths, console: Console) -> list[str]:
+class ProfileRun(NamedTuple):
+    """Outcome of one run.
+
+    Attributes:
+        sentences: What was found and written.
+        fields: Number of fields of the plates, without those that a flaw excludes.
+        failed: Number of those that can't be read.
+    """
+
+    sentences: list[str]
+    fields: int
+    failed: int
+
+
+def profile_plates(package: ModelPackage, request: ProfileRequest, paths: ProfilePaths, console: Console) -> ProfileRun:
     """Measure the features of the plates, normalise and score them, and write all of it.
 
-    Returns:
-        Sentences on what was found and written.
+    A run that was killed while it embedded fields goes on where it was.
 
     Raises:
         LeighError: The images do not fit the model, or a plate lacks the negative controls that the normalisation
@@ -106,7 +124,7 @@ def profile_plates(package: ModelPackage, request: ProfileRequest, paths: Profil
     roles = find_roles(metadata, annotation=request.consistency, doses=request.doses)
     missing = _describe_missing_controls(roles, request.normalisation)
     for kind in kinds[1:]:
-        measured[kind] = field_profiles(kind, package, usable, console)
+        measured[kind] = field_profiles(kind, package, usable, console, paths.partial)
     rows, refused = [], []
     for kind in reversed(kinds):
         for method in ("none",) if missing else NORMALISATIONS:
@@ -117,31 +135,42 @@ def profile_plates(package: ModelPackage, request: ProfileRequest, paths: Profil
                     raise
                 refused.append(str(error))
     fields = measured[request.features]
-    wells = normalise_profiles(aggregate_wells(fields, request.aggregate), request)
-    fields = normalise_profiles(fields, request)
-    _write_tables(wells, fields, usable, request, roles, paths)
+    raw = aggregate_wells(fields, request.aggregate)
+    wells, fields = normalise_profiles(raw, request), normalise_profiles(fields, request)
+    compounds = treatment_table(wells, roles, hold_out_controls(raw, request, roles))
+    _write_tables(wells, fields, usable, request, paths)
+    _write_csv_tables({paths.compounds: compounds, paths.consistency: consistency_table(wells, roles)})
     chosen = (request.features, request.normalisation)
     warned = seen_sentences(usable.seen, len(metadata)) if request.features == "embedding" else []
     said = [*warned, *missing, *refused, *normalisation_sentences(rows, chosen, roles.replicates)]
     _write_scores(rows, said, request, roles, paths)
     console.print(normalisation_table(rows))
-    return [*_describe_losses(usable, wells, paths), *said, _describe_files(fields, wells, paths)]
+    shutil.rmtree(paths.partial, ignore_errors=True)
+    sentences = [*_describe_losses(usable, wells, paths), *said, _describe_files(fields, wells, paths)]
+    failed = len(usable.failures)
+    return ProfileRun(sentences, len(usable.rows) + failed, failed)
 
 
-def normalise_profiles(profiles: Profiles, request: ProfileRequest, method: str | None = None) -> Profiles:
+def normalise_profiles(
+    profiles: Profiles,
+    request: ProfileRequest,
+    method: str | None = None,
+    controls: npt.NDArray[np.bool_] | None = None,
+) -> Profiles:
     """Return profiles normalised to the negative controls of their plates.
 
     Args:
         profiles: Profiles of fields or wells.
         request: Normalisation and its regularisation.
         method: Another normalisation than that of the request.
+        controls: Some of the negative controls, shape (n,); by default all.
 
     Raises:
         LeighError: The controls of a plate do not allow it.
     """
     method = method or request.normalisation
     plates = profiles.metadata[Metadata.PLATE].astype(str).to_numpy(object)
-    controls = control_mask(profiles.metadata)
+    controls = control_mask(profiles.metadata) if controls is None else controls
     try:
         made = normalise(method, profiles.features, controls, plates, regularisation=request.regularisation)
     except ValueError as error:
@@ -150,11 +179,39 @@ def normalise_profiles(profiles: Profiles, request: ProfileRequest, method: str 
     return Profiles(profiles.metadata, made.profiles, names)
 
 
+def hold_out_controls(
+    wells: Profiles, request: ProfileRequest, roles: WellRoles, method: str | None = None
+) -> list[HeldOutControls]:
+    """Profiles normalised by one half of each plate's controls, with the other half, and the reverse.
+
+    Args:
+        wells: Profiles of wells, as they are.
+        request: Normalisation and its regularisation.
+        roles: Roles of the wells.
+        method: Another normalisation than that of the request.
+
+    Returns:
+        Both; none for normalisations of few parameters, or if the half of a plate's controls is too few for one.
+    """
+    method = method or request.normalisation
+    if method not in FITTED_BY_CONTROLS:
+        return []
+    halves = control_halves(roles.controls, roles.plates)
+    fewest = min(int(half[roles.plates == plate].sum()) for half in halves for plate in set(roles.plates))
+    if fewest < MIN_CONTROLS:
+        return []
+    return [
+        HeldOutControls(normalise_profiles(wells, request, method, fitting).features, others)
+        for fitting, others in (halves, halves[::-1])
+    ]
+
+
 def _score(kind: str, method: str, fields: Profiles, request: ProfileRequest, roles: WellRoles) -> ProfileScores:
-    wells = normalise_profiles(aggregate_wells(fields, request.aggregate), request, method)
+    raw = aggregate_wells(fields, request.aggregate)
+    wells = normalise_profiles(raw, request, method)
     # The fields count only where they are the replicates.
     normalised = normalise_profiles(fields, request, method) if roles.replicates == "well" else fields
-    return score_profiles(kind, method, wells, normalised, roles)
+    return score_profiles(kind, method, wells, normalised, roles, hold_out_controls(raw, request, roles, method))
 
 
 def _describe_missing_controls(roles: WellRoles, normalisation: str) -> list[str]:
@@ -179,19 +236,18 @@ def _write_tables(
     fields: Profiles,
     usable: UsableFields,
     request: ProfileRequest,
-    roles: WellRoles,
     paths: ProfilePaths,
 ) -> None:
-    """Write profiles, compounds, annotations and failures; tables of an earlier run that are empty now are removed."""
+    """Write profiles, and the fields that can't be read."""
     facts = {"model": request.model, "features": request.features, "normalisation": request.normalisation}
     write_profiles(wells, paths.wells, facts | {"aggregate": request.aggregate})
     write_profiles(fields, paths.fields, facts)
     failures = pd.DataFrame([{"path": failure.path, "reason": failure.reason} for failure in usable.failures])
-    tables = {
-        paths.failures: failures,
-        paths.compounds: treatment_table(wells, roles),
-        paths.consistency: consistency_table(wells, roles),
-    }
+    _write_csv_tables({paths.failures: failures})
+
+
+def _write_csv_tables(tables: Mapping[Path, pd.DataFrame]) -> None:
+    """Write tables; files of an earlier run whose tables are empty now are removed."""
     for path, table in tables.items():
         path.unlink(missing_ok=True)
         if len(table):
@@ -224,10 +280,12 @@ def _describe_losses(usable: UsableFields, wells: Profiles, paths: ProfilePaths)
     sentences = []
     if usable.failures:
         sentences.append(
-            f"{format_count(len(usable.failures), 'field')} can't be read and are left out, see {paths.failures}."
+            f"{format_count(len(usable.failures), 'field')} can't be read and "
+            f"{'is' if len(usable.failures) == 1 else 'are'} left out, see {paths.failures}."
         )
     if usable.excluded:
-        sentences.append(f"{format_count(usable.excluded, 'field')} are left out for a flaw.")
+        is_ = "is" if usable.excluded == 1 else "are"
+        sentences.append(f"{format_count(usable.excluded, 'field')} {is_} left out for a flaw.")
     if (wells.metadata[FIELDS] < 2).all():
         sentences.append("No well has two usable fields, so the profile of a well is that of its single field.")
     return sentences

@@ -1,8 +1,9 @@
 """Scores of profiles: how well replicates find each other, how active compounds are, and what the plate makes."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ from leigh_mlops.study.profiles import Profiles, control_mask
 
 __all__ = [
     "ACTIVE_FDR",
+    "HeldOutControls",
     "ProfileScores",
     "WellRoles",
     "consistency_table",
@@ -71,6 +73,18 @@ class WellRoles:
     groups: Groups
 
 
+class HeldOutControls(NamedTuple):
+    """Profiles of wells after a normalisation in which some of the controls took no part.
+
+    Attributes:
+        features: Shape (W, P).
+        controls: Whether each well is one of these controls, shape (W,).
+    """
+
+    features: Doubles
+    controls: npt.NDArray[np.bool_]
+
+
 @dataclass(frozen=True)
 class ProfileScores:
     """Scores of one kind of features after one normalisation; NaN for what is not known.
@@ -83,6 +97,7 @@ class ProfileScores:
         replicate_chance: The same for random rankings.
         activity_map: Mean over treatments of the mean average precision with which their wells find each other
             among negative controls of their plates.
+        held_out: Whether these controls took no part in the normalisation.
         active: Number of treatments that are active.
         treatments: Number of treatments with two wells.
         consistency_map: Mean over annotations of the mean average precision with which their compounds find each
@@ -96,6 +111,7 @@ class ProfileScores:
     replicate_map: float
     replicate_chance: float
     activity_map: float
+    held_out: bool
     active: int
     treatments: int
     consistency_map: float
@@ -147,7 +163,12 @@ def find_roles(metadata: pd.DataFrame, *, annotation: str | None = None, doses: 
 
 
 def score_profiles(
-    features: str, normalisation: str, wells: Profiles, fields: Profiles, roles: WellRoles
+    features: str,
+    normalisation: str,
+    wells: Profiles,
+    fields: Profiles,
+    roles: WellRoles,
+    held_out: Sequence[HeldOutControls] = (),
 ) -> ProfileScores:
     """Score one kind of profiles.
 
@@ -157,10 +178,11 @@ def score_profiles(
         wells: Profiles of wells.
         fields: Profiles of their fields, for replicates that are fields of one well.
         roles: Roles of the wells.
+        held_out: See `treatment_table`.
     """
     precisions, groups = _replicate_precisions(wells, fields, roles)
     counts = np.bincount(groups[groups >= 0], minlength=1)
-    treatments, consistent = treatment_table(wells, roles), consistency_table(wells, roles)
+    treatments, consistent = treatment_table(wells, roles, held_out), consistency_table(wells, roles)
     weights = counts[counts > 1]
     chances = chance_precision(weights - 1, len(groups) - weights)
     return ProfileScores(
@@ -170,6 +192,7 @@ def score_profiles(
         replicate_map=_mean(precisions),
         replicate_chance=float(np.average(chances, weights=weights)) if len(chances) else math.nan,
         activity_map=_mean(treatments["activity"]),
+        held_out=bool(held_out),
         active=int((treatments["activity_q"] < ACTIVE_FDR).sum()),
         treatments=int(treatments["activity"].notna().sum()),
         consistency_map=_mean(consistent["consistency"]),
@@ -177,14 +200,22 @@ def score_profiles(
     )
 
 
-def treatment_table(wells: Profiles, roles: WellRoles) -> pd.DataFrame:
-    """Table of the treatments with their wells, plates, and mAP of activity with p and q, the most active first."""
-    rows = []
+def treatment_table(wells: Profiles, roles: WellRoles, held_out: Sequence[HeldOutControls] = ()) -> pd.DataFrame:
+    """Table of the treatments with their wells, plates, and mAP of activity with p and q, the most active first.
+
+    Args:
+        wells: Profiles of wells.
+        roles: Roles of the wells.
+        held_out: Profiles with the controls that did not fit their normalisation, in whose place those of ``wells``
+            look too much alike: activity is the mean over them, and p the largest. None for all controls of ``wells``.
+    """
+    rows, compared = [], held_out or [HeldOutControls(wells.features, roles.controls)]
     for number, named in enumerate(roles.treatments.to_dict("records")):
         own = roles.treatment == number
         plates = set(roles.plates[own])
-        controls = roles.controls & np.isin(roles.plates, sorted(plates))
-        mean, p = mean_average_precision(wells.features[own], wells.features[controls])
+        near = np.isin(roles.plates, sorted(plates))
+        found = [mean_average_precision(each.features[own], each.features[each.controls & near]) for each in compared]
+        mean, p = float(np.mean([each[0] for each in found])), max(each[1] for each in found)
         rows.append(named | {"wells": int(own.sum()), "plates": len(plates), "activity": mean, "activity_p": p})
     columns = [*roles.treatments.columns, "wells", "plates", "activity", "activity_p"]
     table = pd.DataFrame(rows, columns=columns)

@@ -1,6 +1,7 @@
 """Profiles: the features of fields and wells with their metadata, in the form of Cell Painting profiles."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -105,7 +106,9 @@ def find_usable_fields(package: ModelPackage, source: DataSource, console: Conso
     return UsableFields(data, np.flatnonzero(usable), data.failures, int(excluded.sum()), seen)
 
 
-def field_profiles(kind: str, package: ModelPackage, fields: UsableFields, console: Console) -> Profiles:
+def field_profiles(
+    kind: str, package: ModelPackage, fields: UsableFields, console: Console, partial: Path | None = None
+) -> Profiles:
     """Profiles of the usable fields.
 
     Args:
@@ -113,8 +116,9 @@ def field_profiles(kind: str, package: ModelPackage, fields: UsableFields, conso
         package: The model.
         fields: The fields.
         console: Where progress is shown.
+        partial: Folder in which embeddings are kept while they are made; None keeps none.
     """
-    features = measure_features(kind, package, fields.data, fields.rows, console)
+    features = measure_features(kind, package, fields.data, fields.rows, console, partial)
     table = fields.data.table.iloc[fields.rows]
     metadata = table[[name for name in table if is_metadata(name)]].reset_index(drop=True)
     return Profiles(metadata, features, feature_names(kind, features.shape[1], package.channels))

@@ -17,7 +17,7 @@ import jsonschema
 import pytest
 import yaml
 
-from leigh_mlops.explain import EXIT_MOST_FAILED
+from leigh_mlops.commands import EXIT_MOST_FAILED
 from tests.deploy import services
 
 ROOT = services.DEPLOY.parent

@@ -15,8 +15,9 @@ import torch
 import typer
 from rich.console import Console
 
+from leigh_mlops.commands import EXIT_MOST_FAILED
 from leigh_mlops.errors import LeighError
-from leigh_mlops.explain import EXIT_MOST_FAILED, explain
+from leigh_mlops.explain import explain
 from leigh_mlops.jobs import counterfactual_metrics, explain_job
 from leigh_mlops.jobs.explain_job import ExplainJob
 from leigh_mlops.jobs.finished_job import is_complete

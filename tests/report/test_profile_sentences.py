@@ -8,7 +8,7 @@ from leigh_mlops.report.profile_sentences import normalisation_sentences, normal
 
 def row(features: str, normalisation: str, **scores: Any) -> dict[str, Any]:
     known = {"replicate_map": 0.5, "replicate_chance": 0.2, "activity_map": 0.6, "consistency_map": None,
-             "plate_share": 0.25, "active": 3, "treatments": 4, "kept": 8}  # fmt: skip
+             "plate_share": 0.25, "active": 3, "held_out": False, "treatments": 4, "kept": 8}  # fmt: skip
     return {"features": features, "normalisation": normalisation} | known | scores
 
 
@@ -39,6 +39,8 @@ def test_activity_against_controls_that_fitted_the_normalisation_is_doubted() ->
     fitted = row("embedding", "tvn")
     said = normalisation_sentences([fitted], ("embedding", "tvn"), "treatment")
     assert said[2].startswith("The same controls fitted tvn, so that treatments differ from them too easily")
+    held_out = normalisation_sentences([fitted | {"held_out": True}], ("embedding", "tvn"), "treatment")
+    assert held_out[2].startswith("Half of the controls fitted tvn, and activity is measured against the other half")
     mad = row("embedding", "mad")
     assert len(normalisation_sentences([mad], ("embedding", "mad"), "treatment")) == 2
 

@@ -18,11 +18,13 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.images import IntensityScale
 from leigh_mlops.models import ModelPackage, Network, build_model
 from leigh_mlops.plates import write_demo_plate
+from leigh_mlops.study import partial_features
 from leigh_mlops.study.field_features import embed_fields
 from leigh_mlops.study.prepare import DataSource
 from leigh_mlops.study.profile_files import profile_paths
-from leigh_mlops.study.profile_plates import ProfileRequest, profile_plates
-from leigh_mlops.study.profiles import find_usable_fields
+from leigh_mlops.study.profile_plates import ProfileRequest, hold_out_controls, normalise_profiles, profile_plates
+from leigh_mlops.study.profile_scores import find_roles, treatment_table
+from leigh_mlops.study.profiles import Profiles, find_usable_fields
 from leigh_mlops.training import PreparedData
 
 with warnings.catch_warnings():
@@ -48,7 +50,8 @@ def package(family: str = "iresnet", **architecture: object) -> ModelPackage:
 
 
 def run(plate: Path, out: Path, **choices: Any) -> list[str]:
-    return profile_plates(package(), ProfileRequest("model", DataSource(plate), **choices), profile_paths(out), QUIET)
+    request = ProfileRequest("model", DataSource(plate), **choices)
+    return profile_plates(package(), request, profile_paths(out), QUIET).sentences
 
 
 def test_profiles_of_wells_are_medians_of_their_fields(plate: Path, tmp_path: Path) -> None:
@@ -99,7 +102,7 @@ def test_fields_that_cannot_be_read_are_listed_and_flawed_ones_left_out(plate: P
     said = run(copy, tmp_path / "p.parquet")
     failures = pd.read_csv(tmp_path / "p_failures.csv")
     assert failures["path"].tolist() == [str(broken)]
-    assert said[0] == f"1 field can't be read and are left out, see {tmp_path / 'p_failures.csv'}."
+    assert said[0] == f"1 field can't be read and is left out, see {tmp_path / 'p_failures.csv'}."
     assert len(pd.read_parquet(tmp_path / "p_fields.parquet")) == 31
     run(plate, tmp_path / "p.parquet")
     assert not (tmp_path / "p_failures.csv").exists()
@@ -125,6 +128,31 @@ def test_normalised_profiles_of_a_screen_are_scored(tmp_path: Path) -> None:
     controls = wells[(wells["Metadata_Control"] == "negcon") & (wells["Metadata_Plate"] == "plate1")]
     features = [name for name in wells if not name.startswith("Metadata_")]
     np.testing.assert_allclose(controls[features].median(), 0, atol=1e-5)
+
+
+def test_inert_compounds_are_not_active_against_controls_that_did_not_fit_the_normalisation() -> None:
+    """Two plates of noise, in which one compound has an effect."""
+    rng, rows, features = np.random.default_rng(0), [], []
+    for plate in ("P1", "P2"):
+        for place, compound in enumerate(["DMSO"] * 16 + ["inert"] * 4 + ["idle"] * 4 + ["strong"] * 4):
+            role = "negcon" if compound == "DMSO" else None
+            well = {"Metadata_Plate": plate, "Metadata_Well": f"A{place + 1:02d}"}
+            rows.append(well | {"Metadata_compound": compound, "Metadata_Control": role})
+            features.append(rng.normal(size=100) + 2 * (compound == "strong") * (np.arange(100) < 20))
+    wells = Profiles(pd.DataFrame(rows), np.array(features), tuple(f"Image_Embedding_{n}" for n in range(100)))
+    roles = find_roles(wells.metadata)
+    for method in ("sphering", "tvn"):
+        request = ProfileRequest("model", DataSource(Path()), normalisation=method)
+        normalised, held_out = normalise_profiles(wells, request), hold_out_controls(wells, request, roles)
+        fitted, cross_fitted = (
+            treatment_table(normalised, roles, each).set_index("compound")["activity_p"] for each in ((), held_out)
+        )
+        assert fitted[["inert", "idle"]].max() < 0.01
+        assert cross_fitted[["inert", "idle"]].min() > 0.05
+        assert cross_fitted["strong"] < 0.01
+    assert hold_out_controls(wells, ProfileRequest("model", DataSource(Path()), normalisation="mad"), roles) == []
+    few = replace(roles, controls=roles.controls & (wells.metadata["Metadata_Well"] < "A06").to_numpy())
+    assert hold_out_controls(wells, request, few) == []
 
 
 def test_plates_without_negative_controls_are_named(plate: Path, tmp_path: Path) -> None:
@@ -222,6 +250,39 @@ def test_a_network_that_adapts_to_plates_needs_controls_on_plates_without_labels
     adapted = replace(package(), about={"adaptation": "controls"})
     with pytest.raises(LeighError, match="plate plate1 has 0 fields of negative controls that may serve to adapt"):
         embed_fields(adapted, *usable(adapted, copy), QUIET)
+
+
+def test_a_pass_that_was_killed_goes_on_where_it_was(
+    plate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = package()
+    encode, seen = made.model.encode, []
+
+    def count(images: torch.Tensor) -> torch.Tensor:
+        seen.append(len(images))
+        if len(seen) == 2 and stops:
+            raise KeyboardInterrupt
+        return encode(images)
+
+    def embed(folder: Path | None) -> tuple[np.ndarray, int]:
+        seen.clear()
+        return embed_fields(made, *usable(made, plate), QUIET, folder), sum(seen)
+
+    monkeypatch.setattr(partial_features, "_BLOCK", 16)
+    monkeypatch.setattr(made.model, "encode", count)
+    for folder, again in ((None, 32), (tmp_path / "partial", 16)):
+        stops = True
+        with pytest.raises(KeyboardInterrupt):
+            embed(folder)
+        stops = False
+        found, fields = embed(folder)
+        assert fields == again
+        undisturbed, fields = embed(None)
+        assert fields == 32
+        np.testing.assert_allclose(found, undisturbed, rtol=1e-6)
+    with torch.no_grad():
+        next(made.model.parameters()).add_(0.1)
+    assert embed(tmp_path / "partial")[1] == 32  # of another network
 
 
 def test_latents_of_few_channels_are_taken_whole(plate: Path) -> None:
