@@ -32,6 +32,9 @@ EXPLAINERS = {
     "interpolation": ("encode", "decode"),
 }
 """Capabilities that each explanation needs; some also need certain layers, see `_find_incompatibility`."""
+_OF_CLUSTERS = ("grad_cam", "guided_grad_cam")
+_LINEAR_OPERATIONS = {"pad", "sub", "mul"}
+"""Operations of Sobel's gradients, which guided gradients pass as they are; a gate also has an activation."""
 _BY_GRADIENTS = ("grad_cam", "guided_grad_cam", "integrated_gradients", "smooth_grad", "deep_lift", "lrp")
 
 
@@ -108,12 +111,12 @@ def default_explainers(model: nn.Module) -> tuple[str, ...]:
     Counterfactuals for a classifier that can decode, occlusion maps for one that
     cannot, and reconstructions and interpolations for a model that does not classify; the latter
     lead from class to class, and are left out where the model knows fewer than two. Grad-CAM and guided Grad-CAM
-    for a model that names clusters.
+    for a model that names clusters, as far as they fit its network.
     """
     if not has_capability(model, "classify"):
         return ("reconstruction", "interpolation") if len(class_names(model)) > 1 else ("reconstruction",)
     if getattr(model, "task", "") == "cluster":
-        return ("grad_cam", "guided_grad_cam")
+        return tuple(name for name in _OF_CLUSTERS if _find_incompatibility(model, name) is None) or ("occlusion",)
     return ("counterfactual",) if has_capability(model, "decode") else ("occlusion",)
 
 
@@ -146,4 +149,4 @@ def _find_incompatibility(model: nn.Module, method: str) -> str | None:
 def _other_activations(model: nn.Module) -> list[str]:
     """Names of activations other than ReLU, and of a backbone's other operations that are not linear."""
     kinds = {type(layer) for layer in model.modules() if type(layer).__module__ == activation.__name__}
-    return sorted({kind.__name__ for kind in kinds - {nn.ReLU}} | {*opaque_layers(model)})
+    return sorted({kind.__name__ for kind in kinds - {nn.ReLU}} | {*opaque_layers(model)} - _LINEAR_OPERATIONS)

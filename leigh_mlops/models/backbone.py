@@ -54,9 +54,14 @@ class Backbone(Network):
         return f"features.{find_stem(self.features)}.weight"
 
     @property
+    def published_trunk(self) -> str:
+        """Name of the backbone."""
+        return str(self.spec.architecture["backbone"])
+
+    @property
     def distributions(self) -> tuple[str, ...]:
         """Return timm for its networks."""
-        return ("timm",) if str(self.spec.architecture["backbone"]).startswith(TIMM) else ()
+        return ("timm",) if self.published_trunk.startswith(TIMM) else ()
 
     def stages(self) -> list[list[nn.Module]]:
         """Parts of the trunk by resolution, hidden layers of the head if there are any, and the linear layer."""

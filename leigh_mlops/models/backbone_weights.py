@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.models.backbone import Backbone
+from leigh_mlops.models.contract import Network
 from leigh_mlops.models.published_weights import fetch_torchvision_weights, socket_timeout
 from leigh_mlops.models.trunk import TIMM, require_timm
 
@@ -18,19 +18,19 @@ _DEVIATIONS = (0.229, 0.224, 0.225)
 """Standard deviations of ImageNet's red, green and blue, by which torchvision normalises."""
 
 
-def fetch_backbone_weights(model: Backbone) -> dict[str, Tensor]:
-    """Return ImageNet weights for a backbone, named as in its ``features``, from a cache or the internet.
+def fetch_backbone_weights(model: Network) -> dict[str, Tensor]:
+    """Return ImageNet weights for a published trunk, named as in ``features``, from a cache or the internet.
 
     Raises:
         LeighError: They could not be fetched, or their licence is not known to be free.
     """
-    name = str(model.spec.architecture["backbone"])
+    name = str(model.published_trunk)
     if name.startswith(TIMM):
         return _fetch_timm(name.removeprefix(TIMM), model.spec.image_size)
     return _fetch_torchvision(name, model)
 
 
-def _fetch_torchvision(name: str, model: Backbone) -> dict[str, Tensor]:
+def _fetch_torchvision(name: str, model: Network) -> dict[str, Tensor]:
     from torchvision import models
 
     state = dict(fetch_torchvision_weights(models.get_model_weights(name).DEFAULT))

@@ -125,6 +125,11 @@ class Network(nn.Module):
         return None
 
     @property
+    def published_trunk(self) -> str | None:
+        """Name of the published classifier of torchvision or timm whose trunk is ``features``; often ``None``."""
+        return None
+
+    @property
     def distributions(self) -> tuple[str, ...]:
         """Names of the distributions that the network needs beside those of the package; none for most."""
         return ()

@@ -11,15 +11,18 @@ from leigh_mlops.models.alexnet import AlexNetTrunk
 from leigh_mlops.models.bounds import check_integer, check_integers, check_number
 from leigh_mlops.models.clustering import FeatureReduction, KMeans
 from leigh_mlops.models.contract import ModelSpec, Network
+from leigh_mlops.models.trunk import TIMM, build_trunk, find_stem
+from leigh_mlops.models.trunk_layout import TrunkLayout, trunk_layout
 
 __all__ = ["DeepCluster", "cluster_names", "find_cluster"]
 
+ALEXNET = "alexnet"
 _MOST_CLUSTERS = 10_000
 _HEAD_STD = 0.01
 
 
 class DeepCluster(Network):
-    """AlexNet with a head for the clusters of its own features (Caron et al. 2018): images to logits (N, k).
+    """Trunk with a head for the clusters of its own features (Caron et al. 2018): images to logits (N, k).
 
     The head belongs to the clustering by which it was trained; reduction and centroids of that clustering are buffers,
     so that all are stored together. The class names of its spec are those of the clusters.
@@ -27,6 +30,8 @@ class DeepCluster(Network):
     Args:
         spec: Specification of the network; its classes are ignored.
         clusters: Number k of clusters.
+        backbone: ``alexnet``, the published one, whose size the next four determine; or the name of a classifier in
+            torchvision's registry, or ``timm:NAME``, whose features are the means over its last map.
         widths: Channels of the five convolutions.
         hidden: Features.
         stem_stride: Stride of the first convolution; smaller than the published 4 for small images.
@@ -47,6 +52,7 @@ class DeepCluster(Network):
         spec: ModelSpec,
         *,
         clusters: int = 100,
+        backbone: str = ALEXNET,
         widths: Sequence[int] = (96, 256, 384, 384, 256),
         hidden: int = 4096,
         stem_stride: int = 4,
@@ -56,16 +62,24 @@ class DeepCluster(Network):
     ) -> None:
         super().__init__(spec)
         self.sobel = bool(sobel)
-        width = check_integer("hidden", hidden, 2, 65536)
+        channels = spec.channels * (2 if self.sobel else 1)
+        self.features: nn.Module
+        self._layout: TrunkLayout | None = None
+        if backbone == ALEXNET:
+            width = check_integer("hidden", hidden, 2, 65536)
+            self.features = AlexNetTrunk(
+                channels,
+                spec.image_size,
+                widths=check_integers("widths", widths, 1, 8192, count=(5, 5)),
+                hidden=width,
+                stem_stride=check_integer("stem_stride", stem_stride, 1, 8),
+                dropout=check_number("dropout", dropout, 0, 1),
+            )
+        else:
+            self._layout = trunk_layout(str(backbone), channels, spec.image_size, hidden=False)
+            self.features = build_trunk(str(backbone), channels=channels, image_size=spec.image_size, hidden=False)
+            width = self._layout.width
         most = min(width, check_integer("components", components, 1, 65536))
-        self.features = AlexNetTrunk(
-            spec.channels * (2 if self.sobel else 1),
-            spec.image_size,
-            widths=check_integers("widths", widths, 1, 8192, count=(5, 5)),
-            hidden=width,
-            stem_stride=check_integer("stem_stride", stem_stride, 1, 8),
-            dropout=check_number("dropout", dropout, 0, 1),
-        )
         self.head = nn.Linear(width, len(spec.classes))
         self.register_buffer("reduction_mean", torch.zeros(width))
         self.register_buffer("reduction_components", torch.zeros(most, width))
@@ -81,22 +95,43 @@ class DeepCluster(Network):
         """Name the clustering, which needs the features of all fields."""
         return "deepcluster finds the clusters of an epoch in one process"
 
-    def stages(self) -> list[list[nn.Module]]:
-        """Each of the convolutions, the linear layers, and the head."""
-        return [*([layer] for layer in self.features.convolutions()), self.features.linear_layers(), [self.head]]
+    @property
+    def published_trunk(self) -> str | None:
+        """Name of the backbone; None for AlexNet, which is this package's own."""
+        return None if self._layout is None else str(self.spec.architecture["backbone"])
 
-    def last_map(self) -> nn.Module:
-        """Module whose output is the last feature map (N, F, h, w)."""
-        return self.features.fifth
+    @property
+    def stem(self) -> str | None:
+        """Name of the kernels of the first convolution of a published trunk."""
+        return None if self._layout is None else f"features.{find_stem(self.features)}.weight"
+
+    @property
+    def distributions(self) -> tuple[str, ...]:
+        """Return timm for its networks."""
+        return ("timm",) if str(self.published_trunk).startswith(TIMM) else ()
+
+    def stages(self) -> list[list[nn.Module]]:
+        """Each of the convolutions and the linear layers of AlexNet, or parts by resolution; and the head."""
+        if isinstance(self.features, AlexNetTrunk):
+            return [*([layer] for layer in self.features.convolutions()), self.features.linear_layers(), [self.head]]
+        stages = self._layout.stages if self._layout else ()
+        return [*([self.features.get_submodule(name) for name in stage] for stage in stages), [self.head]]
+
+    def last_map(self) -> nn.Module | None:
+        """Module whose output is the last feature map (N, F, h, w); None where the trunk has none."""
+        if isinstance(self.features, AlexNetTrunk):
+            return self.features.fifth
+        name = self._layout.last_map if self._layout else None
+        return None if name is None else self.features.get_submodule(name)
 
     def encode(self, images: Tensor) -> Tensor:
-        """Features (N, F) before the ReLU, which are clustered."""
+        """Features (N, F), which are clustered; those of AlexNet are before the ReLU."""
         features: Tensor = self.features(sobel_gradients(images) if self.sobel else images)
-        return features
+        return features.flatten(1)
 
     def classify(self, features: Tensor) -> Tensor:
         """Logits (N, k) of features (N, F)."""
-        logits: Tensor = self.head(F.relu(features))
+        logits: Tensor = self.head(F.relu(features) if self._layout is None else features)
         return logits
 
     def forward(self, images: Tensor) -> Tensor:

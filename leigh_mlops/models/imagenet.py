@@ -2,7 +2,6 @@
 
 from torch import Tensor
 
-from leigh_mlops.models.backbone import Backbone
 from leigh_mlops.models.backbone_weights import fetch_backbone_weights
 from leigh_mlops.models.contract import Network
 from leigh_mlops.models.published_weights import adapt_stem
@@ -17,7 +16,7 @@ def fetch_imagenet_weights(model: Network) -> dict[str, Tensor]:
     Raises:
         LeighError: There are none for the model, or they could not be fetched.
     """
-    return fetch_backbone_weights(model) if isinstance(model, Backbone) else fetch_resnext_weights(model)
+    return fetch_backbone_weights(model) if model.published_trunk else fetch_resnext_weights(model)
 
 
 def load_imagenet_weights(model: Network) -> None:
@@ -26,7 +25,8 @@ def load_imagenet_weights(model: Network) -> None:
     First kernels are adapted to the channels, see :func:`adapt_stem`.
 
     Args:
-        model: A ``resnext`` of the published layers, groups and width, or a ``backbone``; changed in place.
+        model: A ``resnext`` of the published layers, groups and width, or a network with a published trunk; changed
+            in place.
 
     Raises:
         LeighError: There are no weights for the model, or they could not be fetched.
@@ -36,5 +36,5 @@ def load_imagenet_weights(model: Network) -> None:
     state = {name: tensor for name, tensor in fetched.items() if name in own}
     if model.stem:
         stem = model.stem.removeprefix("features.")
-        state[stem] = adapt_stem(state[stem], model.spec.channels)
+        state[stem] = adapt_stem(state[stem], model.get_parameter(model.stem).shape[1])
     model.get_submodule("features").load_state_dict(state)

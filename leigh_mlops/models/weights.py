@@ -87,7 +87,7 @@ def initialise(model: Network, source: Path) -> InitialisationReport:
     own = {name: tensor for name, tensor in model.state_dict().items() if same or not name.startswith(_HEAD)}
     found = {name: tensors.get(name, tensors.get(name.removeprefix("features."))) for name in own}
     if not is_folder and model.stem and (kernels := found.get(model.stem)) is not None and kernels.shape[1:2] == (3,):
-        found[model.stem] = adapt_stem(kernels, model.spec.channels)
+        found[model.stem] = adapt_stem(kernels, own[model.stem].shape[1])
     fitting = {name: new for name, new in found.items() if new is not None and new.shape == own[name].shape}
     _check_finite(source, fitting)
     if not fitting:

@@ -1,8 +1,11 @@
 import pytest
+import torch
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import EXPLAINERS, default_explainers, select_explainers
+from leigh_mlops.explanations.attribution.gradients import guided_grad_cam
 from tests.explanations.tiny import tiny_iresnet, tiny_resnext
+from tests.models.compact import compact, images
 
 BY_GRADIENTS_OR_WINDOWS = (
     "occlusion", "occlusion_channels", "integrated_gradients", "smooth_grad", "deep_lift", "prediction_difference",
@@ -22,6 +25,18 @@ def test_defaults_can_be_served(flow, classifier, coder):
     assert default_explainers(coder) == ("reconstruction", "interpolation")
     for model in (flow, classifier, coder):
         assert set(default_explainers(model)) <= set(select_explainers(model))
+
+
+def test_clusters_of_any_trunk_are_explained_by_what_fits_it():
+    found = {}
+    for name in ("resnet18", "convnext_tiny"):
+        model = compact("deepcluster", backbone=name, sobel=True).eval()
+        found[name] = default_explainers(model)
+    assert found == {"resnet18": ("grad_cam", "guided_grad_cam"), "convnext_tiny": ("grad_cam",)}
+    model = compact("deepcluster", backbone="resnet18", sobel=True).eval()
+    maps = guided_grad_cam(model, images(2), torch.tensor([0, 3]))
+    assert maps.shape == (2, 32, 32)
+    assert maps.abs().max() > 0
 
 
 def test_names_that_do_not_exist_or_do_not_fit(classifier):

@@ -12,8 +12,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from leigh_mlops.explanations.attribution.relu_max_pool import ReluMaxPool
 from leigh_mlops.explanations.attribution.unrolled_graph import UnrolledBackbone
-from leigh_mlops.models.backbone import Backbone
-from leigh_mlops.models.contract import ModelSpec
+from leigh_mlops.models.contract import ModelSpec, Network
 from leigh_mlops.models.families import build_from_spec
 from leigh_mlops.models.resnext import ResNeXt
 
@@ -79,7 +78,7 @@ def unroll(model: nn.Module, *, max_by_relus: bool = False) -> nn.Module:
     """Convert a network to a form that can be hooked; one that can't be stays as it is, see `opaque_layers`."""
     if isinstance(model, ResNeXt):
         return UnrolledResNeXt(model, max_by_relus=max_by_relus)
-    if isinstance(model, Backbone):
+    if isinstance(model, Network) and model.published_trunk:
         try:
             return UnrolledBackbone(model, max_by_relus=max_by_relus)
         except (TraceError, TypeError, ValueError, RuntimeError):  # what it does depends on numbers
@@ -88,8 +87,10 @@ def unroll(model: nn.Module, *, max_by_relus: bool = False) -> nn.Module:
 
 
 def opaque_layers(model: nn.Module) -> list[str]:
-    """Names of the layers of a backbone that rules for ReLUs and linear layers do not cover; none for others."""
-    return list(_find_opaque(json.dumps(model.spec.to_json()))) if isinstance(model, Backbone) else []
+    """Names of the layers of a published trunk that rules for ReLUs and linear layers do not cover; none for others."""
+    if not isinstance(model, Network) or not model.published_trunk:
+        return []
+    return list(_find_opaque(json.dumps(model.spec.to_json())))
 
 
 @lru_cache(maxsize=32)
@@ -99,7 +100,7 @@ def _find_opaque(spec: str) -> tuple[str, ...]:
         unrolled = unroll(model)
     if isinstance(unrolled, UnrolledBackbone):
         return tuple(unrolled.opaque)
-    return (str(model.spec.architecture["backbone"]),)
+    return (str(model.published_trunk),)
 
 
 def feature_layer(model: nn.Module) -> nn.Module | None:

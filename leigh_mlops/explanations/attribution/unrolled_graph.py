@@ -8,7 +8,7 @@ from captum.attr._utils.custom_modules import Addition_Module
 from torch import Tensor, fx, nn
 
 from leigh_mlops.explanations.attribution.relu_max_pool import ReluMaxPool
-from leigh_mlops.models.backbone import Backbone
+from leigh_mlops.models import Network
 from leigh_mlops.models.learner_head import LinearHead
 
 __all__ = ["UnrolledBackbone"]
@@ -38,14 +38,14 @@ class UnrolledBackbone(nn.Module):
     BatchNorms become part of the convolution before them where there is one.
 
     Args:
-        model: In eval mode.
+        model: Network with a published trunk, in eval mode.
         max_by_relus: Build max pooling from ReLUs, too, for DeepLift alone.
 
     Attributes:
         opaque: Names of layers and operations that are neither linear nor ReLUs nor max pools, in their order.
     """
 
-    def __init__(self, model: Backbone, *, max_by_relus: bool = False) -> None:
+    def __init__(self, model: Network, *, max_by_relus: bool = False) -> None:
         # The import takes a while, and most explanations do not need it.
         from torch.fx.experimental.optimization import fuse
 
