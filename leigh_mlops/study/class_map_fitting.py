@@ -20,7 +20,7 @@ from leigh_mlops.models.transport import (
 )
 from leigh_mlops.models.transport.class_maps import Pair
 from leigh_mlops.plates.columns import Metadata
-from leigh_mlops.study.transport_choice import TransportChoice, choose_transport
+from leigh_mlops.study.transport_choice import TransportChoice, choose_transport, noisiest_choice
 from leigh_mlops.training import PreparedData
 
 __all__ = ["MOST_CLASSES", "class_fields", "class_pairs", "fit_class_maps", "fit_shams", "halve_wells", "match_plates"]
@@ -59,8 +59,7 @@ def fit_class_maps(data: PreparedData, scale: IntensityScale, seed: int = 0) -> 
         choices.append(choice)
         for name in maps.keys() - {TRANSPORT}:
             maps[name][pair] = REFERENCES[name].fit(source, target, seed)
-    default = TransportChoice(TransportPlan(), 1.0, seed)
-    noisiest = min(choices, key=lambda each: (each.shrink, -len(each.plan.sides)), default=default)
+    noisiest = noisiest_choice(choices)
     maps[SHAM] = dict(fit_shams(data, scale, seed, noisiest.shrink, noisiest.plan))
     return ClassMaps(maps)
 

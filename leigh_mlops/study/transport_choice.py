@@ -18,7 +18,7 @@ from leigh_mlops.models.transport import (
 )
 from leigh_mlops.scores.realism import realism_auc
 
-__all__ = ["CHOICES", "FEWEST_WELLS", "LONG_PLAN", "TransportChoice", "choose_transport"]
+__all__ = ["CHOICES", "FEWEST_WELLS", "LONG_PLAN", "TransportChoice", "choose_transport", "noisiest_choice"]
 
 FEWEST_WELLS = 8
 """Wells of each class from which a choice is made; half of them fit, half are compared."""
@@ -148,6 +148,16 @@ def best_choice(shares: Sequence[float], aucs: Sequence[float]) -> int:
     """
     whole = [number for number, share in enumerate(shares) if share >= _WHOLE]
     return min(whole, key=lambda number: aucs[number]) if whole else int(np.argmax(shares))
+
+
+def noisiest_choice(choices: Sequence[TransportChoice]) -> TransportChoice:
+    """Choice of the least shrinkage, and of those the one with most layers; the default plan, shrunk, of none.
+
+    Example:
+        >>> noisiest_choice([]).shrink
+        1.0
+    """
+    return min(choices, key=lambda each: (each.shrink, -len(each.plan.sides)), default=_SHRUNK)
 
 
 def _features(fields: ClassFields, scale: IntensityScale, rng: np.random.Generator) -> Doubles:

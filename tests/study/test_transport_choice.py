@@ -6,7 +6,14 @@ import pytest
 from leigh_mlops.images import IntensityScale
 from leigh_mlops.models.transport import ClassFields, TransportPlan
 from leigh_mlops.study import transport_choice
-from leigh_mlops.study.transport_choice import CHOICES, FEWEST_WELLS, LONG_PLAN, choose_transport
+from leigh_mlops.study.transport_choice import (
+    CHOICES,
+    FEWEST_WELLS,
+    LONG_PLAN,
+    TransportChoice,
+    choose_transport,
+    noisiest_choice,
+)
 
 SCALE = IntensityScale("log", 255, (1.0,), (0.5,))
 STRENGTHS = (0.6, 1.0, 0.9, 0.2, 1.4)
@@ -86,3 +93,10 @@ def test_few_wells_are_too_few_to_choose_by(fits):
     for pair in ((few, enough), (enough, few)):
         assert choose_transport(*pair, SCALE, seed=5) == (TransportPlan(), 1.0, 5)
     assert not fits
+
+
+def test_the_noisiest_choice_is_shrunk_least_and_has_most_layers():
+    shrunk = TransportChoice(LONG_PLAN, 1.0, 0)
+    short, long = (TransportChoice(plan, 0.0, 0) for plan in (TransportPlan(), LONG_PLAN))
+    assert noisiest_choice([shrunk, short, long]) == noisiest_choice([long, short]) == long
+    assert noisiest_choice([shrunk, short]) == short
