@@ -82,8 +82,9 @@ def strip_chart(wells: Columns, metric: PlateMetric) -> PageChart | None:
     descriptions = []
     for place, (name, colour) in enumerate(colours.items()):
         own = values[known & (labels == name)]
-        drawn = own[_sample_rows(len(own), MAX_STRIP_DOTS * len(own) // known.sum())]
-        _draw_strip(axes, place, *(np.clip(each, metric.low, metric.high) for each in (own, drawn)), colour)
+        drawn = own[_sample_rows(len(own), MAX_STRIP_DOTS * len(own) // int(known.sum()))]
+        clipped, drawn = (np.clip(each, metric.low, metric.high) for each in (own, drawn))
+        _draw_strip(axes, place, clipped, drawn, colour)
         lower, middle, upper = (f"{quartile:.{metric.digits}f}" for quartile in np.percentile(own, [25, 50, 75]))
         wells_text = format_count(len(own), "well")
         descriptions.append(f"{name}: {wells_text}, median {middle}, middle half {lower} to {upper}")

@@ -10,10 +10,10 @@ from leigh_mlops.job_columns import JobColumn
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.job.html_tables import Table, cell_text, table_from_columns
 from leigh_mlops.report.job.job_records import JobReport
-from leigh_mlops.report.job.report_pages import WELL_KEY, PlatePart, ReportPages, well_keys
+from leigh_mlops.report.job.report_pages import MAX_OPEN_PLATES, WELL_KEY, ReportPages, well_keys
 from leigh_mlops.report.table_columns import Columns, float_values, is_missing, row_count, select_rows, table_rows
 
-__all__ = ["index_tables", "plate_hits", "plate_overview", "well_table_of"]
+__all__ = ["hits_by_plate", "index_tables", "plate_hits", "plate_overview", "table_of_wells"]
 
 _MAX_LINKS = 8
 _MAX_ROWS = 200
@@ -61,11 +61,11 @@ def _index_table(report: JobReport, pages: ReportPages, key: str, caption: str, 
     if key == "plates" and pages.has_plates:
         links = {Metadata.PLATE: [[(part.name, f"plates/{part.page}")] for part in pages.parts]}
     # One name has another meaning in another table, such as the wells of a compound and those of a score.
-    meanings = report.meanings.get(key, {}) | (_OVERVIEW_MEANINGS if key == "plates" else {})
+    meanings = {**report.meanings.get(key, {}), **(_OVERVIEW_MEANINGS if key == "plates" else {})}
     return table_from_columns(key, title, linked, meanings=meanings, links=links, headings=report.headings)
 
 
-def well_table_of(report: JobReport, wells: Columns, hrefs: Sequence[str]) -> Table:
+def table_of_wells(report: JobReport, wells: Columns, hrefs: Sequence[str]) -> Table:
     """Build the table of some wells, such as those of a plate."""
     shown = _drop_interval_ends({name: wells[name] for name in report.well_columns if name in wells})
     linked, links = _link_wells(shown, report, wells, hrefs)
@@ -74,9 +74,15 @@ def well_table_of(report: JobReport, wells: Columns, hrefs: Sequence[str]) -> Ta
     return table_from_columns("wells", caption, linked, meanings=meanings, links=links, headings=report.headings)
 
 
-def plate_hits(report: JobReport, part: PlatePart, wells: Columns, hrefs: Sequence[str]) -> Table | None:
-    """Build the table of the hits that have a well on a plate, or of its wells of another class; None for none."""
-    places = _hits_by_plate(report).get(part.name, [])
+def plate_hits(report: JobReport, places: Sequence[int], wells: Columns, hrefs: Sequence[str]) -> Table | None:
+    """Build the table of some hits of a plate; None for none.
+
+    Args:
+        report: The report.
+        places: Numbers of the rows of the hits, from `hits_by_plate`.
+        wells: The wells of the plate.
+        hrefs: URL of the page of each.
+    """
     if not places:
         return None
     table = _drop_interval_ends(select_rows(report.hits, places))
@@ -88,7 +94,7 @@ def plate_hits(report: JobReport, part: PlatePart, wells: Columns, hrefs: Sequen
 
 def plate_overview(report: JobReport, pages: ReportPages) -> Columns:
     """Columns of the table of plates: wells, fields, flags and hits of each plate, and the quality of its controls."""
-    parts, hits = pages.parts, _hits_by_plate(report)
+    parts, hits = pages.parts, hits_by_plate(report)
     table: dict[str, Sequence[Any]] = {
         Metadata.PLATE: [part.name for part in parts],
         "wells": [len(part.wells) for part in parts],
@@ -105,8 +111,8 @@ def plate_overview(report: JobReport, pages: ReportPages) -> Columns:
     }
 
 
-def _hits_by_plate(report: JobReport) -> dict[str, list[int]]:
-    """Numbers of the rows of the hits of each plate, by its name."""
+def hits_by_plate(report: JobReport) -> dict[str, list[int]]:
+    """Numbers of the rows of the hits with a well on each plate, or of its wells of another class, by its name."""
     hits, found = report.hits, dict[str, list[int]]()
     if report.group not in hits or report.group not in report.wells:
         for place, plate in enumerate(hits.get(Metadata.PLATE, ())):
@@ -144,9 +150,10 @@ def _link_wells(table: Columns, report: JobReport, wells: Columns, hrefs: Sequen
     if report.group not in table or report.group not in wells:
         return table, {}
     members: dict[Any, list[tuple[str, str]]] = {}
-    for key, well, href in zip(wells[report.group], wells[Metadata.WELL], hrefs, strict=True):
+    has_many = len(set(wells[Metadata.PLATE])) > MAX_OPEN_PLATES
+    for key, (plate, well), href in zip(wells[report.group], well_keys(wells), hrefs, strict=True):
         if not is_missing(key):
-            members.setdefault(key, []).append((well, href))
+            members.setdefault(key, []).append((f"{plate} {well}" if has_many else well, href))
     found = [members.get(key, []) for key in table[report.group]]
     texts = [f"and {len(each) - _MAX_LINKS} more" if len(each) > _MAX_LINKS else "" for each in found]
     return {**table, "its wells": texts}, {"its wells": [each[:_MAX_LINKS] for each in found]}

@@ -162,12 +162,12 @@ def _name_colours(values: Sequence[Any], metric: PlateMetric) -> dict[str, tuple
 
 
 def fix_name_colours(wells: Columns, metric: PlateMetric) -> PlateMetric:
-    """Name all texts of a metric, so that each has one colour whatever rows are shown; numbers need none."""
+    """Name the texts of a metric, unless they outnumber the colours, so that each has one colour on all pages."""
     if is_numeric(wells[metric.column]):
         return metric
     colours = _name_colours(wells[metric.column], metric)
     others = [name for name, (colour, _) in colours.items() if colour != UNDECIDED_CLASS and name not in metric.names]
-    return replace(metric, names=[*metric.names, *others])
+    return replace(metric, names=[*metric.names, *others]) if len(others) <= len(PALETTE) else metric
 
 
 def thumbnail(plate: PlateGrid, colours: Sequence[tuple[str, str]]) -> str:

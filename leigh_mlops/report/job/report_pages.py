@@ -57,7 +57,7 @@ class ReportPages:
 
     @property
     def has_plates(self) -> bool:
-        """Whether each plate has a page."""
+        """Return whether each plate has a page."""
         return any(part.page for part in self.parts)
 
 

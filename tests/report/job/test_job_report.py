@@ -132,7 +132,9 @@ def test_the_page_of_a_plate_has_its_wells_hits_and_neighbours(tmp_path: Path) -
     assert 'id="hits-table"' not in first
     hits = last.split('id="hits-table"')[1].split("</table>")[0]
     assert hits.count("<tr>") == 2
-    assert "and not" not in hits
+    assert "<td>a</td>" in hits
+    assert ">A01</a>" in hits
+    assert ">P/5 A01</a>" in (tmp_path / "index.html").read_text()
     assert 'rel="prev"' in last
     assert 'rel="next"' not in last
     for href in re.findall(r'href="(\.\./wells/[^"]*)"', last):
