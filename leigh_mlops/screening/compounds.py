@@ -180,7 +180,8 @@ def _test_compounds(treated: TreatedWells, seed: int) -> tuple[list[dict[str, An
     new = ~treated.wells[Metadata.PLATE].astype(str).isin(treated.seen)
     scored = treated.wells[JobColumn.RESCUE].notna()
     # Plates with unseen controls are more reliable; the others count only for compounds that have no such plate.
-    counted = new | ~(new & scored).groupby(treated.wells["compound"]).transform("any").astype(bool)
+    reliable = new & scored
+    counted = new | ~reliable.groupby(treated.wells["compound"]).transform("any").astype(bool)
     wells = treated.wells[counted & treated.wells["compound"].isin(treated.wells.loc[scored, "compound"])]
     hits, doses = [], []
     for compound, rows in wells.groupby("compound", sort=True):
@@ -188,7 +189,7 @@ def _test_compounds(treated: TreatedWells, seed: int) -> tuple[list[dict[str, An
             each, found = _test_doses(str(compound), rows, treated, seed)
         else:
             each, found = [], {"compound": compound, "dose": math.nan} | _test_treatment(rows, treated, seed)
-        seen = not (new & scored)[rows.index].any()
+        seen = not reliable[rows.index].any()
         for row in (found, *each):
             row["p"] = math.nan if seen else row["p"]
         hits.append(found | {"seen": seen})

@@ -81,7 +81,7 @@ class TreatmentActivity:
         by_plate = [moved[self.plates[moved] == plate] for plate in sorted(set(self.plates[moved]))]
         moves = [movement(self.clouds[str(self.plates[own[0]])], self.rows[own]) for own in by_plate]
         counts = np.array([len(own) for own in by_plate], float)
-        controls = np.flatnonzero(self.source & np.isin(self.plates, self.plates[moved]))
+        controls = np.sort(np.concatenate([self._select(str(self.plates[own[0]]), self.source) for own in by_plate]))
         activity, activity_p = mean_average_precision(self._profiles(moved), self._profiles(controls))
         longer, p = self._compare(self._lengths, moved, self.source)
         usual = float(np.mean(self._lengths[controls]))
@@ -101,6 +101,11 @@ class TreatmentActivity:
             lengths[self.plates == plate] = off_axis_lengths(cloud)
         return lengths
 
+    @cached_property
+    def _places(self) -> dict[str, Places]:
+        """Places of the wells of each plate."""
+        return {str(plate): np.flatnonzero(self.plates == plate) for plate in set(self.plates)}
+
     def _cloud(self, place: int) -> ControlCloud | None:
         """Cloud of a well's plate; None if the well has no place in it."""
         cloud = self.clouds.get(str(self.plates[place]))
@@ -114,12 +119,18 @@ class TreatmentActivity:
         known = places[np.isfinite(values[places])]
         if not len(known):
             return math.nan, math.nan
-        plates, compared = sorted(set(self.plates[known])), controls & np.isfinite(values)
+        plates = sorted(set(self.plates[known]))
+        compared = [values[self._select(str(plate), controls)] for plate in plates]
         p = no_effect_p(
             [values[known[self.plates[known] == plate]] for plate in plates],
-            [values[compared & (self.plates == plate)] for plate in plates],
+            [each[np.isfinite(each)] for each in compared],
         )
         return float(values[known].mean()), p
+
+    def _select(self, plate: str, chosen: npt.NDArray[np.bool_]) -> Places:
+        """Places of the chosen wells of a plate; a search through all wells for each treatment takes hours."""
+        places = self._places[plate]
+        return places[chosen[places]]
 
 
 def is_toxic(row: Mapping[str, Any]) -> bool:
