@@ -26,7 +26,9 @@ from benchmarks.report import report
 from benchmarks.report_page import package
 from leigh_mlops.explanations import LatentMap
 from leigh_mlops.jobs.job_file import read_job, write_job
+from leigh_mlops.jobs.records import pack_records
 from leigh_mlops.jobs.reporting.outputs import build_tables, write_outputs
+from leigh_mlops.jobs.worker import field_ids
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates import well_name
 from leigh_mlops.report.image_files import write_png
@@ -159,6 +161,7 @@ def build(out: Path, plates: int) -> None:
     model, table = explained_by(), image_table(plates)
     before, start = peak_gib(), time.perf_counter()
     used = processor_seconds()
+    pack_records(out, dict(zip(field_ids(table), table["Metadata_Plate"], strict=True)))
     fields, failures = build_tables(out, table)
     tables = processor_seconds() - used
     write_outputs(out, fields, failures, model, read_job(out))

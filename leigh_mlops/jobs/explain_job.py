@@ -31,11 +31,12 @@ from leigh_mlops.jobs.machine_share import MachineShare, divide_machine, worker_
 from leigh_mlops.jobs.map_checks import check_maps, report_checks, select_map_methods
 from leigh_mlops.jobs.options import ExplainOptions, resolve_options
 from leigh_mlops.jobs.pinned_version import pin_version
+from leigh_mlops.jobs.records import pack_records, read_records
 from leigh_mlops.jobs.reporting.card_sections import read_cluster_names
-from leigh_mlops.jobs.reporting.outputs import build_tables, collect_records, write_outputs
+from leigh_mlops.jobs.reporting.outputs import build_tables, write_outputs
 from leigh_mlops.jobs.sample import read_sample
 from leigh_mlops.jobs.validation import check_channels, check_options, check_oracle, check_targets
-from leigh_mlops.jobs.worker import FieldWorker, WorkOrder, field_id, fit_batch_size, statistics_file
+from leigh_mlops.jobs.worker import FieldWorker, WorkOrder, field_id, field_ids, fit_batch_size, statistics_file
 from leigh_mlops.models import ModelPackage, load_package
 from leigh_mlops.plates import find_twins
 from leigh_mlops.plates.columns import Metadata
@@ -313,10 +314,10 @@ class ExplainJob:
 
     def _remaining_rows(self, reader: FieldReader) -> list[int]:
         """Rows that are not done, whose files have been replaced since, or whose pictures were deleted."""
-        records = [record for record in collect_records(self.out) if "failure" not in record]
+        records = (record for record in read_records(self.out) if "failure" not in record)
         drawn = find_pictures(self.out)
         done = {record["field"]: record.get("files") for record in records if drawn >= picture_files(record)}
-        fields = [field_id(row) for _, row in reader.table.iterrows()]
+        fields = field_ids(reader.table)
         left = [row for row, field in enumerate(fields) if field not in done or done[field] != reader.stamp(row)]
         if done:
             self.console.print(
@@ -409,6 +410,7 @@ class ExplainJob:
         self, job: dict[str, Any], version: Version, package: ModelPackage, table: pd.DataFrame
     ) -> dict[str, Any]:
         self._steps.begin("tables, pictures and report")
+        pack_records(self.out, dict(zip(field_ids(table), table[Metadata.PLATE].astype(str), strict=True)))
         fields, failures = build_tables(self.out, table)
         write_outputs(self.out, fields, failures, package, job)
         shutil.rmtree(self.out / _INPUTS, ignore_errors=True)

@@ -37,12 +37,13 @@ from leigh_mlops.search.machine_faults import is_disk_full, is_machine_lost
 from leigh_mlops.study.plate_levels import load_statistics
 from leigh_mlops.training import image_bytes
 
-__all__ = ["FieldWorker", "WorkOrder", "check_prediction", "field_id", "fit_batch_size", "statistics_file"]
+__all__ = ["FieldWorker", "WorkOrder", "check_prediction", "field_id", "field_ids", "fit_batch_size", "statistics_file"]
 
 _MAX_BATCH, _MAX_GPU_BATCH = 8, 32
 _MOST_TEXTURES, _MOST_EDITS = 2000, 200
 """About so many fields of a job have their texture kept, and their edits evaluated, which take long."""
 _MAP_SIDE = 16
+_FIELD_KEY = (Metadata.PLATE, Metadata.WELL, Metadata.SITE, Metadata.Z, Metadata.TIME)
 _MEMORY_SHARE = 0.5
 """Share of the free memory to use; the rest is for Ray, files and what explanations keep besides a pass."""
 
@@ -363,11 +364,19 @@ def fit_batch_size(model: Network, workers: int, gpus: float = 0.0) -> int:
 
 def field_id(row: "pd.Series[Any]") -> str:
     """Folder name of a field; characters with a meaning in paths are replaced."""
-    key = [row[Metadata.PLATE], row[Metadata.WELL], f"f{row[Metadata.SITE]}"]
-    for column, letter in ((Metadata.Z, "z"), (Metadata.TIME, "t")):
-        if column in row and not pd.isna(row[column]):
-            key.append(f"{letter}{row[column]}")
-    text = "_".join(map(str, key))
+    return _field_name(*(row.get(column) for column in _FIELD_KEY))
+
+
+def field_ids(table: pd.DataFrame) -> list[str]:
+    """Folder names of all fields of an image table, see `field_id`."""
+    nothing = [None] * len(table)
+    columns = [table[column].tolist() if column in table else nothing for column in _FIELD_KEY]
+    return [_field_name(*values) for values in zip(*columns, strict=True)]
+
+
+def _field_name(plate: Any, well: Any, site: Any, z: Any, time: Any) -> str:  # noqa: ANN401
+    named = ((z, "z"), (time, "t"))
+    text = "_".join([f"{plate}_{well}_f{site}", *(f"{letter}{value}" for value, letter in named if not pd.isna(value))])
     plain = re.sub(r"[^\w.-]", "-", text).lstrip(".")
     # Two names that differ only in such characters must not share a folder.
     return plain if plain == text else f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

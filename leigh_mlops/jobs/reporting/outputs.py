@@ -10,9 +10,9 @@ import pandas as pd
 from PIL import Image
 
 from leigh_mlops.errors import escape_unprintable
-from leigh_mlops.explanations import COUNTERFACTUAL_KINDS
-from leigh_mlops.job_columns import PICTURE, JobColumn, counterfactual_family
+from leigh_mlops.job_columns import PICTURE, JobColumn
 from leigh_mlops.jobs.colour_limits import select_colour_limit
+from leigh_mlops.jobs.records import FAILURE, NUMBERS, PATH, PICTURES, TEXTS, collect_records, record_table
 from leigh_mlops.jobs.reporting.build_report import Findings, build_report
 from leigh_mlops.jobs.reporting.captions import JobSummary, captions, field_title, map_title, summarise_job
 from leigh_mlops.jobs.reporting.card_sections import (
@@ -28,7 +28,7 @@ from leigh_mlops.jobs.reporting.column_descriptions import write_columns
 from leigh_mlops.jobs.reporting.job_tables import job_tables
 from leigh_mlops.jobs.reporting.latent_report import write_latents
 from leigh_mlops.jobs.reporting.screen_summary import ScreenSummary, summarise_screen
-from leigh_mlops.jobs.worker import field_id
+from leigh_mlops.jobs.worker import field_ids
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates import write_table
 from leigh_mlops.plates.columns import is_metadata
@@ -56,61 +56,49 @@ _SCREEN_OPTIONS = {
     "coverage": "coverage",
     "correct_position": "correct_position",
 }
-_RENAMED = {
-    counterfactual_family(kind)(old): counterfactual_family(kind)(new)
-    for kind in COUNTERFACTUAL_KINDS
-    for old, new in (
-        ("light", "status"),
-        ("oracle_class", "oracle_registered_class"),
-        ("oracle_probability", "oracle_registered_probability"),
-    )
-}
-"""Column of a record of version 0.1.0 to its name of today."""
-
 FAILURE_COLUMNS = ["field", "path", "reason"]
-
-
-def collect_records(out: Path) -> list[dict[str, Any]]:
-    """Read the newest record of each field; columns of version 0.1.0 get their names of today."""
-    parts = sorted((out / "parts").glob("[!.]*.json"), key=lambda path: path.stat().st_mtime_ns)
-    records = {record["field"]: record for part in parts for record in json.loads(part.read_text())}
-    return [_rename_columns(record) for record in records.values()]
-
-
-def _rename_columns(record: dict[str, Any]) -> dict[str, Any]:
-    if "numbers" not in record:
-        return record
-    return record | {"numbers": {_RENAMED.get(name, name): value for name, value in record["numbers"].items()}}
 
 
 def collect_textures(out: Path) -> Textures:
     """Read the texture of the fields that have it, by field and image."""
-    return {record["field"]: record["texture"] for record in collect_records(out) if "texture" in record}
+    return _read_texts(out, "texture")
 
 
 def collect_maps(out: Path) -> tuple[str, FieldMaps]:
     """Read the heatmaps that are kept at low resolution: the name of their method, and the maps by field."""
-    kept = {record["field"]: record["map"] for record in collect_records(out) if "map" in record}
+    kept = _read_texts(out, "map")
     method = next((each["method"] for each in kept.values()), "")
     return method, {field: each["values"] for field, each in kept.items() if each["method"] == method}
 
 
+def _read_texts(out: Path, name: str) -> dict[str, Any]:
+    """Values of the fields whose records have one of that name."""
+    table = record_table(out, [TEXTS(name)])
+    if TEXTS(name) not in table:
+        return {}
+    kept = table[table[TEXTS(name)].notna()]
+    return {field: json.loads(text) for field, text in zip(kept[JobColumn.FIELD], kept[TEXTS(name)], strict=True)}
+
+
 def build_tables(out: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Build the table of fields, in the order of the image table, and the table of failures."""
-    metadata = table[[name for name in table if is_metadata(name)]]
-    metadata = metadata.assign(field=[field_id(row) for _, row in metadata.iterrows()])
-    fields, failures = [], []
-    for record in collect_records(out):
-        if "failure" in record:
-            failures.append(
-                [record["field"], escape_unprintable(record["path"]), escape_unprintable(record["failure"])]
-            )
-            continue
-        pictures = {PICTURE(name): path for name, path in record["pictures"].items()}
-        fields.append({JobColumn.FIELD: record["field"], JobColumn.SEEN: record["seen"]} | record["numbers"] | pictures)
-    explained = pd.DataFrame(fields, columns=None if fields else [JobColumn.FIELD, JobColumn.SEEN])
-    known = pd.DataFrame(failures, columns=FAILURE_COLUMNS)
-    return metadata.merge(explained, on=JobColumn.FIELD), known[known["field"].isin(metadata["field"])]
+    """Build the table of fields and the table of failures, both in the order of the image table."""
+    metadata = table[[name for name in table if is_metadata(name)]].assign(field=field_ids(table))
+    records = record_table(out, [NUMBERS, PICTURES, FAILURE, PATH])
+    has_failed = records[FAILURE].notna() if FAILURE in records else pd.Series(False, records.index)
+    plain = {name: short for short, name in NUMBERS.select(records).items()}
+    plain |= {name: PICTURE(short) for short, name in PICTURES.select(records).items()}
+    explained = records.loc[~has_failed, [JobColumn.FIELD, JobColumn.SEEN, *plain]].rename(columns=plain)
+    if explained[JobColumn.SEEN].dtype == object:
+        explained[JobColumn.SEEN] = explained[JobColumn.SEEN].astype(bool)
+    return metadata.merge(explained, on=JobColumn.FIELD), _failure_table(records[has_failed], metadata)
+
+
+def _failure_table(failed: pd.DataFrame, metadata: pd.DataFrame) -> pd.DataFrame:
+    if not len(failed):
+        return pd.DataFrame(columns=FAILURE_COLUMNS)
+    texts = {name: [escape_unprintable(json.loads(text)) for text in failed[column]]
+             for name, column in (("path", PATH), ("reason", FAILURE))}  # fmt: skip
+    return metadata[["field"]].merge(pd.DataFrame({"field": failed["field"].tolist(), **texts}), on="field")
 
 
 def write_outputs(
