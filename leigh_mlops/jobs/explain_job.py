@@ -22,7 +22,7 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import check_kinds, default_explainers, select_explainers
 from leigh_mlops.explanations.prepared_field import Adjust
 from leigh_mlops.jobs.colour_limits import colour_bar_files
-from leigh_mlops.jobs.field_folder import find_pictures, picture_files
+from leigh_mlops.jobs.field_folder import has_pictures
 from leigh_mlops.jobs.field_reader import FieldReader, read_interpolation_target
 from leigh_mlops.jobs.field_targets import read_field_targets
 from leigh_mlops.jobs.finished_job import describe_inputs, describe_state
@@ -315,8 +315,7 @@ class ExplainJob:
     def _remaining_rows(self, reader: FieldReader) -> list[int]:
         """Rows that are not done, whose files have been replaced since, or whose pictures were deleted."""
         records = (record for record in read_records(self.out) if "failure" not in record)
-        drawn = find_pictures(self.out)
-        done = {record["field"]: record.get("files") for record in records if drawn >= picture_files(record)}
+        done = {record["field"]: record.get("files") for record in records if has_pictures(self.out, record)}
         fields = field_ids(reader.table)
         left = [row for row, field in enumerate(fields) if field not in done or done[field] != reader.stamp(row)]
         if done:

@@ -21,7 +21,7 @@ from leigh_mlops.report.mask_curve_figure import mask_curve_figure
 from leigh_mlops.report.rendering import channel_colours, composite, heatmap_overlay, picture_strip
 from leigh_mlops.report.style import save_figure
 
-__all__ = ["FieldFolder", "find_pictures", "picture_files"]
+__all__ = ["FieldFolder", "has_pictures", "picture_files"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -142,10 +142,8 @@ def picture_files(record: Mapping[str, Any]) -> set[str]:
     return {*pictures.values(), *saved} | ({video} if video else set())
 
 
-def find_pictures(out: Path) -> set[str]:
-    """Return all files of fields in a job's folder, relative to it."""
-    return {
-        os.path.relpath(os.path.join(folder, name), out)
-        for folder, _, names in os.walk(out / "images")
-        for name in names
-    }
+def has_pictures(out: Path, record: Mapping[str, Any]) -> bool:
+    """Return whether a job's folder has all files of a field, see `picture_files`."""
+    folder = out / "images" / record["field"]
+    names = os.listdir(folder) if folder.is_dir() else []
+    return {f"images/{record['field']}/{name}" for name in names} >= picture_files(record)
