@@ -74,7 +74,7 @@ def is_complete(out: Path, request: str) -> bool:
     if not job.get("finished") or job.get("failed") or known.get("request") != request:
         return False
     inputs = {path: _digest(Path(path), out) for path in known.get("inputs", ())}
-    return describe_state(out, request, inputs)[_STATE] == known
+    return bool(describe_state(out, request, inputs)[_STATE] == known)
 
 
 def _to_json(value: Any) -> Any:  # noqa: ANN401
