@@ -78,6 +78,22 @@ def largest_symbol(weight, grid):
     return float(torch.linalg.matrix_norm(symbols.permute(2, 3, 0, 1), ord=2).max())
 
 
+def test_frequencies_that_their_frobenius_norm_bounds_are_not_factorised(monkeypatch):
+    taken, factorise = [], torch.linalg.cholesky_ex
+    monkeypatch.setattr(torch.linalg, "cholesky_ex", lambda each: taken.append(len(each)) or factorise(each))
+    monkeypatch.setattr(operator_norm, "_NUMBERS_PER_PASS", 36 * 4)
+    flat = torch.zeros(6, 6, 3, 3)
+    flat[:, :, 1, 1] = torch.eye(6)
+    assert float(certified_norm(flat, 15)) == pytest.approx(1, rel=1e-3)
+    assert sum(taken) >= 16 * 9  # all frequencies prevail, four at once
+    assert max(taken) == 4
+    taken.clear()
+    smooth = flat + torch.randn(6, 6, 1, 1, generator=torch.Generator().manual_seed(0))
+    bound = float(certified_norm(smooth, 15))
+    assert sum(taken) < 40
+    assert 1 <= bound / largest_symbol(smooth.double(), 16) < 1.001
+
+
 def test_circular_padding_of_the_same_size_would_certify_nothing():
     """Kernel (-1, 2, -1) on 7 pixels: 2 + 2 cos(pi / 8) = 3.848, above the 3.802 of circular padding."""
     weight = torch.zeros(1, 1, 3, 3, dtype=torch.float64)
