@@ -102,7 +102,10 @@ def find_boundary(
     with torch.no_grad():
         low, high, best = _scan(lambda alpha: goal(add_step(z, delta, alpha), rows), len(z), z.device, max_step)
         reached = high.isfinite()
-        alpha = torch.where(reached, _bisect(lambda a: goal(add_step(z, delta, a), rows), low, high), best)
+        # The type of the latents tells no finer steps apart.
+        resolution = torch.finfo(z.dtype).eps / 2
+        far = _bisect(lambda a: goal(add_step(z, delta, a), rows), low, high, resolution)
+        alpha = torch.where(reached, far, best)
         shifted = add_step(z, delta, alpha)
     lost = rows[~reached]
     if not (climbs and len(lost)):
@@ -133,12 +136,15 @@ def _scan(
     return low, high, best
 
 
-def _bisect(margin: Callable[[Tensor], Tensor], low: Tensor, high: Tensor) -> Tensor:
-    """Return the end on the far side of a margin's zero between ``low`` and ``high`` (N,)."""
+def _bisect(margin: Callable[[Tensor], Tensor], low: Tensor, high: Tensor, resolution: float) -> Tensor:
+    """Return the end on the far side of a margin's zero between ``low`` and ``high`` (N,), to a relative resolution."""
     for _ in range(BISECTIONS):
+        open_ = high - low > resolution * high
+        if not open_.any():
+            break
         middle = (low + high) / 2
         arrived = margin(middle) >= 0
-        low, high = torch.where(arrived, low, middle), torch.where(arrived, middle, high)
+        low, high = torch.where(open_ & ~arrived, middle, low), torch.where(open_ & arrived, middle, high)
     return high
 
 
@@ -167,7 +173,10 @@ def _climb_gradient(margin: Callable[[Tensor], Tensor], start: Tensor, length: T
     way = _select_rows(arrived, ahead - here, torch.zeros_like(here))
     with torch.no_grad():
         share = _bisect(
-            lambda share: margin(add_step(here, way, share)), torch.zeros_like(value), torch.ones_like(value)
+            lambda share: margin(add_step(here, way, share)),
+            torch.zeros_like(value),
+            torch.ones_like(value),
+            torch.finfo(here.dtype).eps / 2,
         )
     return add_step(here, way, share), arrived
 
