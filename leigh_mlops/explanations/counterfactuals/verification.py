@@ -88,6 +88,8 @@ class _Draft:
     image: Floats
     padding_energy: float
     residual: float
+    encoded: Tensor | None = None
+    """Scaled image of which ``shifted`` is the encoding; None where ``shifted`` was decoded."""
 
 
 def verify_counterfactuals(
@@ -165,6 +167,7 @@ def _drafts(kind: str, made: Counterfactual, scale: IntensityScale) -> list[_Dra
         _Draft(
             place, kind, int(made.target[place]), made.latent[place], made.shifted[place], float(made.alpha[place]),
             images[place], float(made.padding_energy[place]), float(made.residual[place]),
+            made.images[place] if kind == "typical" else None,
         )
         for place, failure in enumerate(failures)
         if not failure
@@ -205,13 +208,26 @@ def _save_and_measure(
         some = drafts[start : start + LATENTS_PER_PASS]
         saved = [as_saved(draft.place, draft.kind, draft.image) for draft in some]
         like = some[0].latent
-        latents = network.encode(torch.from_numpy(scale.apply(np.stack(saved))).to(like.device, like.dtype))
+        latents = _encode(network, some, torch.from_numpy(scale.apply(np.stack(saved))).to(like.device, like.dtype))
         logits = network.classify(latents).double().cpu()
         found += [
             _measure_saved(draft, file, latent, row, means, attempt)
             for draft, file, latent, row in zip(some, saved, latents, logits, strict=True)
         ]
     return found
+
+
+def _encode(network: ExplainedModel, drafts: Sequence[_Draft], images: Tensor) -> Tensor:
+    """Latents of saved images (N, C, H, W), encoded where the file changed the image or they are not known."""
+    known = [
+        draft.encoded is not None and torch.equal(draft.encoded, image)
+        for draft, image in zip(drafts, images, strict=True)
+    ]
+    open_ = torch.tensor(known, device=images.device).logical_not()
+    latents = torch.stack([draft.shifted for draft in drafts])
+    if bool(open_.any()):
+        latents[open_] = network.encode(images[open_])
+    return latents
 
 
 def _measure_saved(

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from leigh_mlops.explanations import class_means
+from leigh_mlops.explanations.counterfactuals.endpoints import Endpoints
 from leigh_mlops.explanations.counterfactuals.generation import compute_counterfactuals
 from leigh_mlops.explanations.counterfactuals.verification import MAX_ATTEMPTS, verify_counterfactuals
 from leigh_mlops.images import IntensityScale
@@ -189,6 +190,31 @@ def test_a_file_that_is_the_target_is_better_than_a_surer_one_that_is_not():
     assert kept.attempts == MAX_ATTEMPTS
     np.testing.assert_allclose(np.exp(kept.log_probs), [0.3, 0.4, 0.3], atol=1e-5)
     np.testing.assert_array_equal(written[-1], written[0])
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_typical_image_that_its_file_holds_exactly_is_not_encoded_again(flow, images, lost, monkeypatch):
+    flow.float()
+    images = images.float()
+    means = class_means(flow, [(images, flow(images).argmax(dim=1))])
+    some = images[:6]
+    raw = np.rint(SCALE.invert(some.flip(0).numpy()))
+    typical = torch.from_numpy(SCALE.apply(raw).astype(np.float32))
+    endpoints = Endpoints(typical, flow.encode(typical))
+    latents = flow.encode(some)
+    found = compute_counterfactuals(flow, latents, None, means, kinds=["typical"], endpoints=endpoints)
+    seen, encode = [], flow.encode
+    monkeypatch.setattr(flow, "encode", lambda batch: seen.append(len(batch)) or encode(batch))
+    files = verify_counterfactuals(
+        flow, found, SCALE, means,
+        lambda place, kind, image: np.rint(image) + lost * (place == 2), confidence=0.9,
+    )["typical"]  # fmt: skip
+    assert seen == [1] * lost
+    for place, file in files.items():
+        again = encode(torch.from_numpy(SCALE.apply(file.saved).astype(np.float32))[None])
+        logits = flow.classify(again)[0].double()
+        np.testing.assert_allclose(file.log_probs, logits.log_softmax(0).detach(), rtol=1e-5, atol=1e-5)
+        assert (file.reencoding_error == 0) == (not lost or place != 2)
 
 
 def test_means_of_an_older_model_know_no_distance(flow, made):
