@@ -40,6 +40,8 @@ _TYPICAL_SINGLE = np.log(0.15)
 """As before: standard deviation of what one hyperparameter does."""
 _PRIOR_SD = np.array([0.5, 0.5, 0.5, 0.5, 0.3, 0.7])
 _PRIOR_SD_SINGLE = 0.8
+_REACH = 4.0
+"""Standard deviations of the prior within which parameters are sought, since covariances overflow far outside."""
 
 
 def encode_configs(space: SearchSpace, configs: Iterable[Mapping[str, Any]]) -> list[Array]:
@@ -91,9 +93,11 @@ class CurveModel:
         Args:
             losses: As those of :meth:`fit`.
         """
-        known = self._read(losses)
+        known, reach = self._read(losses), _REACH * self._prior_sd
+        bounds = np.stack([self._typical - reach, self._typical + reach], axis=1)
         options = {"maxiter": _FIT_STEPS}
-        self._logs = minimize(self._density, self._logs, args=(known,), method="L-BFGS-B", options=options).x
+        found = minimize(self._density, self._logs, (known,), method="L-BFGS-B", bounds=bounds, options=options)
+        self._logs = found.x
 
     def fit(self, losses: Sequence[Sequence[float]]) -> "CurveModel":
         """Fit the process to the losses so far, a curve for each trial, empty where it has not started.

@@ -60,6 +60,14 @@ def test_tuned_parameters_explain_the_curves_better():
     assert fitted(features, losses).predict([0])[1][0].trace() < 0.8 * plain[0].trace()
 
 
+def test_losses_of_any_size_can_be_tuned_to():
+    features = encode_configs(SPACE, [config(1e-4), config(2e-4), config(1e-2)])
+    losses = [curve(1e-5), [2.0, 1e-4, 30.0], curve(0.6)]
+    means, covariances = fitted(features, losses).predict([0, 1, 2])
+    assert np.isfinite(means).all()
+    assert (np.linalg.eigvalsh(covariances) > 0).all()
+
+
 def test_the_process_knows_what_it_has_seen_and_doubts_the_rest():
     features = encode_configs(SPACE, [config(1e-3), config(2e-3)])
     (means,), (covariance,) = fitted(features, [curve(0.3, 4), curve(0.5, 2)]).predict([0])
