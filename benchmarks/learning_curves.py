@@ -93,11 +93,10 @@ class CurveModel:
         Args:
             losses: As those of :meth:`fit`.
         """
-        known, reach = self._read(losses), _REACH * self._prior_sd
-        bounds = np.stack([self._typical - reach, self._typical + reach], axis=1)
+        known = self._read(losses)
         options = {"maxiter": _FIT_STEPS}
-        found = minimize(self._density, self._logs, (known,), method="L-BFGS-B", bounds=bounds, options=options)
-        self._logs = found.x
+        found = minimize(self._density, self._logs, args=(known,), method="L-BFGS-B", options=options)
+        self._logs = self._within_reach(found.x)
 
     def fit(self, losses: Sequence[Sequence[float]]) -> "CurveModel":
         """Fit the process to the losses so far, a curve for each trial, empty where it has not started.
@@ -147,10 +146,15 @@ class CurveModel:
 
     def _density(self, logs: Array, known: Array) -> float:
         """Negative logarithm of the posterior density of the parameters, up to a constant."""
-        root = np.linalg.cholesky(self._known_covariance(logs))
+        root = np.linalg.cholesky(self._known_covariance(self._within_reach(logs)))
         white = solve_triangular(root, known, lower=True)
         prior = ((logs - self._typical) / self._prior_sd) ** 2
         return float(0.5 * white @ white + np.log(np.diag(root)).sum() + 0.5 * prior.sum())
+
+    def _within_reach(self, logs: Array) -> Array:
+        """Parameters of which none is farther from what is typical than is sought."""
+        reach = _REACH * self._prior_sd
+        return np.clip(logs, self._typical - reach, self._typical + reach)
 
     def _known_covariance(self, logs: Array) -> Array:
         return self._covariance(logs, self._points, self._points) + np.eye(len(self._points.trials)) * _noise(logs)
