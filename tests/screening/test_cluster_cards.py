@@ -20,6 +20,7 @@ def job(*, by: str) -> pd.DataFrame:
                 {
                     "Metadata_Plate": "P",
                     "Metadata_Well": well_name(row, column),
+                    "Metadata_Site": site,
                     "Metadata_Row": row,
                     "Metadata_Col": column,
                     "Metadata_Condition": "ABC"[place % 3] if by == "class" else "AB"[place % 2],

@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,9 +13,9 @@ import pandas as pd
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import map_unit
 from leigh_mlops.job_columns import PICTURE, JobColumn
-from leigh_mlops.jobs.reporting.captions import captions, map_title
+from leigh_mlops.jobs.reporting.captions import captions, field_title, map_title
 from leigh_mlops.models.deep_cluster import find_cluster
-from leigh_mlops.report.job.job_records import CardSection, ReportPicture
+from leigh_mlops.report.job.job_records import CardExample, CardSection, ReportPicture
 from leigh_mlops.report.rendering import heatmap_overlay, write_png
 from leigh_mlops.report.sentences import format_count
 from leigh_mlops.report.table_columns import Columns, select_rows, table_rows
@@ -33,6 +34,8 @@ __all__ = [
 
 _MAPS = ("grad_cam", "guided_grad_cam")
 _NAMED = 4
+
+Row = Mapping[str, Any]
 
 Names = Mapping[str, str]
 """Names that the user gave to clusters, by their names in the model."""
@@ -125,20 +128,22 @@ def card_sections(
     rows = {str(row[JobColumn.FIELD]): row for row in table_rows(select_rows(fields, places))}
     sections = []
     for card in found.cards:
-        examples = [("typical", each) for each in card.typical]
-        examples += [("least certain", each) for each in card.uncertain if each not in card.typical]
-        pictures = [means[card.name]] if means and card.name in means else []
-        pictures += [
-            ReportPicture(
-                path, f"{kind}: {field}" if path.endswith("/image.png") else caption.partition(":")[0], caption
-            )
-            for kind, field in examples
-            for path, caption in captions(rows[field])
-            if path.endswith(("/image.png", *(f"/{name}.png" for name in _MAPS)))
-        ]
+        examples = [CardExample("mean map", [means[card.name]])] if means and card.name in means else []
+        examples += [_example("typical", rows[each]) for each in card.typical]
+        examples += [_example("least certain", rows[each]) for each in card.uncertain if each not in card.typical]
         title = f"{names[card.name]} ({card.name})" if card.name in names else card.name
-        sections.append(CardSection(title, _card_sentences(card, found), pictures))
+        sections.append(CardSection(title, _card_sentences(card, found), examples))
     return sections
+
+
+def _example(kind: str, row: Row) -> CardExample:
+    """A field with its maps."""
+    pictures = [
+        ReportPicture(path, "image" if path.endswith("/image.png") else caption, caption)
+        for path, caption in captions(row)
+        if path.endswith(("/image.png", *(f"/{name}.png" for name in _MAPS)))
+    ]
+    return CardExample(f"{kind}: {field_title(row)}", pictures)
 
 
 def card_table(found: ClusterCards, names: Names) -> pd.DataFrame:

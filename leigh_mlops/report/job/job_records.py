@@ -6,7 +6,15 @@ from typing import Any, ClassVar, Literal
 
 from leigh_mlops.report.table_columns import Columns
 
-__all__ = ["CardSection", "FieldSection", "JobReport", "PlateMetric", "ReportPicture", "CounterfactualStep"]
+__all__ = [
+    "CardExample",
+    "CardSection",
+    "CounterfactualStep",
+    "FieldSection",
+    "JobReport",
+    "PlateMetric",
+    "ReportPicture",
+]
 
 StepStatus = Literal["green", "amber", "red", ""]
 
@@ -83,18 +91,31 @@ class FieldSection:
 
 
 @dataclass(frozen=True)
+class CardExample:
+    """Pictures on a card that belong together, such as a field and its maps.
+
+    Attributes:
+        title: What they show.
+        pictures: In their order.
+    """
+
+    title: str
+    pictures: Sequence[ReportPicture]
+
+
+@dataclass(frozen=True)
 class CardSection:
     """Card of a cluster of fields.
 
     Attributes:
         title: Name of the cluster.
         sentences: What is known of it, the most important first.
-        pictures: The mean map, typical fields with their maps, then the least certain ones.
+        examples: The mean map, typical fields with their maps, then the least certain ones.
     """
 
     title: str
     sentences: Sequence[str] = ()
-    pictures: Sequence[ReportPicture] = ()
+    examples: Sequence[CardExample] = ()
 
 
 @dataclass(frozen=True)

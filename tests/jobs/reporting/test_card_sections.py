@@ -74,7 +74,10 @@ def test_the_mean_map_stands_first_on_its_card(tmp_path: Path) -> None:
     assert "Mean of 40 maps (Grad-CAM)" in picture.caption
     fields = job(by="class")
     cards = card_sections(describe_members(fields), columns(fields), {}, drawn)
-    assert {card.title: list(card.pictures) for card in cards}["cluster 2"] == [picture]
+    examples = {card.title: card.examples for card in cards}["cluster 2"]
+    assert list(examples[0].pictures) == [picture]
+    assert examples[0].title == "mean map"
+    assert examples[1].title.startswith("typical: P, well ")
 
 
 def test_maps_lie_in_a_folder_of_epoch_and_cluster(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from leigh_mlops.report.job.html_tables import table_from_columns, table_from_records
-from leigh_mlops.report.job.job_records import CardSection
+from leigh_mlops.report.job.job_records import CardExample, CardSection
 from leigh_mlops.report.job.job_report import JobReport, PlateMetric, ReportPicture, write_job_report
 from leigh_mlops.report.table_columns import table_rows
 from tests.browser.conftest import HOSTILE, write_job
@@ -83,10 +83,11 @@ def test_a_job_of_clusters_shows_their_fields_and_has_no_hits(tmp_path: Path) ->
     pictures = [ReportPicture("images/a.png", "P1, A01", "typical")]
     report = JobReport("x", wells=wells, root=".")
     assert "No well is classified" in write_job_report(tmp_path / "classes", report).read_text()
-    cards = [CardSection("cluster 1", ["3 fields."], pictures)]
+    cards = [CardSection("cluster 1", ["3 fields."], [CardExample("typical: P1, A01", pictures)])]
     page = write_job_report(tmp_path / "clusters", replace(report, cards=cards)).read_text()
     assert "No well is classified" not in page
     assert re.search(r"<details open>\s*<summary>Typical fields", page)
+    assert re.search(r"typical: P1, A01</p>\s*<div class=\"pictures\">\s*<figure>\s*<img src=\"[^\"]*images/a.png\"", page)
 
 
 def many_plates(**changed: Any) -> JobReport:
