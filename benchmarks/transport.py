@@ -7,11 +7,12 @@ forest, on intensity, texture and correlation, trained to distinguish mapped fro
 indistinguishable); for comparison, real fields are compared with real fields. A field is typical if these features are
 as near to the class's median as those of 99 % of the real fields that fit the maps. Mapped fields lie in the steps of
 their originals. ``--folds N`` is for few wells: maps and evaluators are fitted on the same wells, as in a package, and
-evaluate the wells of one fold after the other; the figures are means over the folds, and the last line compares with
-the share of real fields. ``--cost`` measures only time and memory, as processor time, which other load does not
-lengthen. In the last line, ``ours`` is the smallest share of the transport over evaluators and directions, and
-``reference`` that of the histogram. The second table has the difference of the classes in the mean intensity of each
-channel, over the wells that fit the maps and over those that are evaluated, with standard errors, and what is made.
+evaluate the wells of one fold after the other; the figures are means over the folds, and the last lines compare with
+the share of real fields, with intervals of 95 % over resampled wells, and give the share in each well. ``--cost``
+measures only time and memory, as processor time, which other load does not lengthen. In the last line, ``ours`` is the
+smallest share of the transport over evaluators and directions, and ``reference`` that of the histogram. The second
+table has the difference of the classes in the mean intensity of each channel, over the wells that fit the maps and over
+those that are evaluated, with standard errors, and what is made.
 """
 
 import argparse
@@ -50,6 +51,7 @@ Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 FIELD_BAR_MS = {64: 20.0, 224: 200.0}
+RESAMPLES = 2000
 SHOWN, COLUMNS = ("histogram", "transport"), 6
 
 
@@ -239,6 +241,19 @@ def difference_rows(plate: Plate, source: int, raw: Floats, made: Floats) -> lis
     ]
 
 
+def shares_by_well(plate: Plate, panel: OraclePanel, source: int, made: Floats) -> list[dict[str, object]]:
+    """Share that each evaluator predicts as the target, of the mapped and of the real fields in each well."""
+    target, found = 1 - source, list[dict[str, object]]()
+    direction = f"{plate.classes[source]} to {plate.classes[target]}"
+    for kind, raw, label in (("made", made, source), ("real", plate.cache.raw(plate.rows(2, target)), target)):
+        wells = plate.wells[plate.rows(2, label)]
+        for name, each in panel.log_probs(raw).items():
+            shares = pd.Series(each.argmax(axis=1) == target).groupby(wells).mean()
+            row = {"direction": direction, "evaluator": name, "kind": kind}
+            found += [row | {"well": well, "share": share} for well, share in shares.items()]
+    return found
+
+
 def draw_sheet(fields: dict[str, Floats]) -> Figure:
     """Six fields of each set in a row, the first two channels in red and green, on one intensity scale."""
     rows = [(title, images[:: max(len(images) // COLUMNS, 1)][:COLUMNS]) for title, images in fields.items()]
@@ -255,33 +270,53 @@ def draw_sheet(fields: dict[str, Floats]) -> Figure:
     return figure
 
 
-def evaluate_plate(plate: Plate, given: argparse.Namespace) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Floats]]:
-    """Both directions: table of maps, table of differences of the channels, and fields by title."""
+class Evaluation(NamedTuple):
+    """Both directions: maps, differences of the channels, shares by well, and fields by title."""
+
+    maps: pd.DataFrame
+    differences: pd.DataFrame
+    by_well: pd.DataFrame
+    shown: dict[str, Floats]
+
+
+def evaluate_plate(plate: Plate, given: argparse.Namespace) -> Evaluation:
+    """Evaluate both directions."""
     scale = fit_scale(plate.cache, plate.rows(0), "log")
     panel = None if given.cost else fit_evaluators(plate, given.seed, given.epochs)
-    maps, differences, shown = list[dict[str, object]](), list[dict[str, object]](), dict[str, Floats]()
+    maps, differences, by_well = (list[dict[str, object]]() for _ in range(3))
+    shown = dict[str, Floats]()
     for source in (0, 1):
         found, fields = evaluate_direction(plate, scale, source, given, panel)
         maps, shown = maps + found, shown | fields
         if panel is not None:
             direction = f"{plate.classes[source]} to {plate.classes[1 - source]}"
-            made = (fields[f"{direction}: {name}"] for name in ("image", "transport"))
-            differences += difference_rows(plate, source, *made)
-    return pd.DataFrame(maps), pd.DataFrame(differences), shown
+            raw, made = (fields[f"{direction}: {name}"] for name in ("image", "transport"))
+            differences += difference_rows(plate, source, raw, made)
+            by_well += shares_by_well(plate, panel, source, made)
+    return Evaluation(*(pd.DataFrame(rows) for rows in (maps, differences, by_well)), shown)
 
 
-def report_ratios(table: pd.DataFrame) -> None:
+def report_ratios(by_well: pd.DataFrame) -> None:
     """Report the smallest share that an evaluator predicts as the target, relative to that of real fields."""
-    by_direction = table.set_index(["direction", "map"])
-    ratios = {}
-    for judge in (name for name in table if name.startswith("by ")):
-        for direction in table["direction"].unique():
-            ours, real = (float(by_direction.loc[(direction, name), judge]) for name in ("transport", "real fields"))
-            ratios[f"{direction}, {judge}"] = ours / real, ours, real
-            print(f"{direction}, {judge}: {ours / real:.3f} of real fields")
+    rng, ratios = np.random.default_rng(0), {}
+    for (direction, evaluator), some in by_well.groupby(["direction", "evaluator"], sort=False):
+        ours, real = (some.loc[some["kind"] == kind, "share"].to_numpy() for kind in ("made", "real"))
+        low, high = ratio_interval(ours, real, rng)
+        ratio = ours.mean() / real.mean()
+        ratios[f"{direction}, by {evaluator}"] = ratio, float(ours.mean()), float(real.mean())
+        print(f"{direction}, by {evaluator}: {ratio:.3f} of real fields ({low:.2f} to {high:.2f} over wells)")
+        for kind, shares in (("made", ours), ("real", real)):
+            print(f"  {kind}, wells: {' '.join(f'{share:.2f}' for share in sorted(shares))}")
     worst = min(ratios, key=lambda name: ratios[name][0])
-    _, ours, real = ratios[worst]
-    report("transport", ours=ours, reference=real, unit=f"share predicted as target, {worst}", bar=0.85)
+    _, lowest, reference = ratios[worst]
+    report("transport", ours=lowest, reference=reference, unit=f"share predicted as target, {worst}", bar=0.85)
+
+
+def ratio_interval(ours: Doubles, real: Doubles, rng: np.random.Generator) -> tuple[float, float]:
+    """Interval of 95 % of the ratio of two means over wells, by bootstrap."""
+    means = [rng.choice(each, (RESAMPLES, len(each))).mean(axis=1) for each in (ours, real)]
+    low, high = np.percentile(means[0] / np.maximum(means[1], 1e-9), (2.5, 97.5))
+    return float(low), float(high)
 
 
 def main() -> None:
@@ -301,23 +336,23 @@ def main() -> None:
         plate = open_plate(given.data, given.size, Path(folder), given.seed, given.folds or 3)
         plates = fold_plates(plate, given.folds) if given.folds else [plate]
         results = [evaluate_plate(each, given) for each in plates]
-    table = pd.concat([found for found, _, _ in results])
+    table = pd.concat([each.maps for each in results])
     table = table.groupby(["direction", "map"], sort=False).mean().reset_index()
     print(table.round(3).to_string(index=False))
     if not given.cost:
-        made = pd.concat([found for _, found, _ in results]).groupby(["direction", "channel"], sort=False).mean()
+        made = pd.concat([each.differences for each in results]).groupby(["direction", "channel"], sort=False).mean()
         print(made.reset_index().round(3).to_string(index=False))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     ours = table[table["map"] == "transport"]
     print(f"both fits {ours['fit s'].sum():.1f} s of processor time; peak memory of the process {peak:.0f} MiB")
     if given.sheet and not given.cost:
-        save_figure(draw_sheet(results[0][2]), given.sheet)
+        save_figure(draw_sheet(results[0].shown), given.sheet)
     if given.cost:
         bar = FIELD_BAR_MS.get(given.size, np.nan)
         report("transport of one field", ours=ours["ms"].max(), reference=bar, unit="processor ms per field", bar=1.0)
         return
     if given.folds:
-        report_ratios(table)
+        report_ratios(pd.concat([each.by_well for each in results]))
         return
     shares = [name for name in table if name.startswith("by ")]
     least = {name: float(table[table["map"] == name][shares].min().min()) for name in ("transport", "histogram")}
