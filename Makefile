@@ -30,7 +30,7 @@ types: .venv
 	$(BIN)/mypy
 
 bench: .venv
-	@for name in startup names cache batches memory class_means iresnet real_search search_page report_page occlusion transport edits job job_workers job_again waiting_threads many_trials first_metric overhead nights chaos; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	@for name in startup names cache batches memory class_means iresnet real_search search_page report_page occlusion transport shams edits job job_workers job_again waiting_threads many_trials first_metric overhead nights chaos; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 # uv installs the pins in seconds, and is one of them: its own lines of the lock install it first.
 # The stamp is written last, so that an interrupted installation starts again.

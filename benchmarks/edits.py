@@ -1,41 +1,34 @@
-"""Parts of the transport alone, sham edits and smallest edits, evaluated on held-out wells.
+"""Parts of the transport alone and smallest edits, evaluated on held-out wells.
 
 ``python -m benchmarks.edits [DATA] [--size 64] [--every 4]`` splits the wells as ``benchmarks.transport`` does: one
 part fits the maps, one trains the evaluators, one evaluates. The first table gives the share of fields that each
 evaluator predicts as the target class after one named part of the transport alone, and the mean absolute change of each
-channel in 255ths of the full scale. The second gives the share of fields whose predicted class a sham edit changes: a
-transport between random halves of the wells of one class. The third gives the mask curve of every few fields, ordered
-by the transport's absolute change and by chance: its mean area, the share of pixels of the smallest edit with which
-most evaluators predict the target class (median), and the share of fields that have one, of the fields that they do not
-assign to the target class as they are. In the last line, ``ours`` is
-the largest share of fields that a sham edit turns.
+channel in 255ths of the full scale. The second gives the mask curve of every few fields, ordered by the transport's
+absolute change and by chance: its mean area, the share of pixels of the smallest edit with which most evaluators
+predict the target class (median), and the share of fields that have one, of the fields that they do not assign to the
+target class as they are.
 """
 
 import argparse
 import os
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from benchmarks.report import report
-from benchmarks.transport import Plate, apply_map, class_fields, fit_evaluators, open_plate
+from benchmarks.transport import apply_map, class_fields, fit_evaluators, open_plate
 from leigh_mlops.explanations import MaskCurve, mask_curve
-from leigh_mlops.images import IntensityScale, fit_scale
+from leigh_mlops.images import fit_scale
 from leigh_mlops.models.oracles import OraclePanel
-from leigh_mlops.models.transport import ClassFields, fit_transport, named_parts
+from leigh_mlops.models.transport import fit_transport, named_parts
 from leigh_mlops.plates import find_images
-from leigh_mlops.study.class_map_fitting import halve_wells
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Row = dict[str, object]
-SHAM_SEEDS = (0, 1, 2)
-SHAM_BAR = 0.05
 
 
 def evaluate_parts(
@@ -51,23 +44,6 @@ def evaluate_parts(
         changes = np.abs(changed - raw).mean(axis=(0, 2, 3))
         found.append({"part": name, **shares, **dict(zip(channels, changes, strict=True)), "ms for all": ms})
     return found
-
-
-def evaluate_sham(
-    plate: Plate, scale: IntensityScale, panel: OraclePanel, raw: Floats, label: int, seed: int
-) -> dict[str, float]:
-    """Share of fields whose predicted class a sham edit of their own class changes, and its mean change."""
-    plates = np.array([well.split("/")[0] for well in plate.wells])
-    halves = halve_wells(plate.rows(0, label), plate.wells, plates, np.random.default_rng(seed))
-
-    def read(half: npt.NDArray[np.int64], some: npt.NDArray[np.int64]) -> Floats:
-        return scale.apply(plate.cache.raw(half[some]))
-
-    ours, theirs = (ClassFields(plate.classes[label], partial(read, half), plate.wells[half]) for half in halves)
-    edited = apply_map(fit_transport(ours, theirs, seed=seed), raw, scale)
-    before, after = panel.log_probs(raw), panel.log_probs(edited)
-    flips = {f"by {by}": float((before[by].argmax(1) != after[by].argmax(1)).mean()) for by in before}
-    return flips | {"change": float(np.abs(edited - raw).mean())}
 
 
 def evaluate_masks(panel: OraclePanel, raw: Floats, typical: Floats, target: int, order: str) -> Row:
@@ -100,7 +76,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=12, help="epochs of the evaluator networks")
     parser.add_argument("--every", type=int, default=4, help="evaluate every n-th field")
     given = parser.parse_args()
-    parts, shams, masks = list[Row](), list[Row](), list[Row]()
+    parts, masks = list[Row](), list[Row]()
     with tempfile.TemporaryDirectory() as folder:
         plate = open_plate(given.data, given.size, Path(folder), given.seed)
         scale = fit_scale(plate.cache, plate.rows(0), "log")
@@ -112,14 +88,9 @@ def main() -> None:
             typical = apply_map(fit_transport(ours, theirs, seed=given.seed), raw, scale)
             direction = {"direction": f"{plate.classes[source]} to {plate.classes[target]}"}
             parts += [direction | row for row in evaluate_parts(panel, raw, typical, channels, target)]
-            for seed in SHAM_SEEDS:
-                sham = evaluate_sham(plate, scale, panel, raw, source, seed)
-                shams.append({"class": plate.classes[source], **sham, "transport": float(np.abs(typical - raw).mean())})
             masks += [direction | evaluate_masks(panel, raw, typical, target, order) for order in ("change", "chance")]
-    for table in (parts, shams, masks):
+    for table in (parts, masks):
         print(pd.DataFrame(table).round(3).to_string(index=False), end="\n\n")
-    most = float(pd.DataFrame(shams).filter(like="by ").to_numpy().max())
-    report("sham edits", ours=most, reference=SHAM_BAR, unit="share of fields turned", bar=1.0)
 
 
 if __name__ == "__main__":
