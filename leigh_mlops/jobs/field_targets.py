@@ -92,7 +92,7 @@ def _names(table: pd.DataFrame) -> dict[str, list[str]]:
 def _file_names(table: pd.DataFrame) -> dict[str, list[str]]:
     """Fields by the names of their image files."""
     names: dict[str, list[str]] = {}
-    columns = [column for column in table if str(column).startswith(_FILE_NAMES)]
+    columns = [column for column in map(str, table) if column.startswith(_FILE_NAMES)]
     for _, row in table.iterrows():
         files = {file for text in row[columns].dropna().astype(str) for file in text.split("|")}
         for name in {Path(file).name for file in files}:

@@ -52,10 +52,9 @@ class PartialFeatures:
         self._waiting.append((rows, features))
         if sum(len(each) for each, _ in self._waiting) < _BLOCK:
             return
-        block = {"rows": np.concatenate([each for each, _ in self._waiting])}
-        block["features"] = np.concatenate([each for _, each in self._waiting])
-        with atomic_write(self.folder / f"{self.key}-{block['rows'][0]}.npz") as temporary:
-            np.savez(temporary, **block)
+        known, values = (np.concatenate(each) for each in zip(*self._waiting, strict=True))
+        with atomic_write(self.folder / f"{self.key}-{known[0]}.npz") as temporary:
+            np.savez(temporary, rows=known, features=values)
         self._waiting.clear()
 
 
@@ -65,8 +64,8 @@ def embedding_key(package: ModelPackage, data: PreparedData) -> str:
     whole = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     for tensor in package.model.state_dict().values():
         whole.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy())
-    whole.update(np.ascontiguousarray(data.cache.digests))
+    whole.update(data.cache.digests.tobytes())
     if data.cache.adjust is not None:
-        whole.update(np.ascontiguousarray(data.cache.adjust))
+        whole.update(data.cache.adjust.tobytes())
     whole.update(data.table.to_csv().encode())
     return whole.hexdigest()[:16]
