@@ -129,9 +129,8 @@ class ResidualBlock(nn.Module):
         """
         if self.training:
             raise InverseError(f"{self.name} is in training mode, where its weights vary; call eval() on the model.")
-        parts = [
-            self._invert(each, tolerance, max_iterations, acceleration) for each in torch.split(y, self._per_pass(y))
-        ]
+        passes = torch.split(y, self._per_pass(y))
+        parts = [self._invert(each, tolerance, max_iterations, acceleration) for each in passes]
         return BlockInverse(*(torch.cat(each) for each in zip(*parts, strict=True))) if len(parts) > 1 else parts[0]
 
     def _per_pass(self, y: Tensor) -> int:

@@ -112,11 +112,19 @@ class _History:
 
 def _least_squares(columns: list[Tensor], target: Tensor) -> Tensor:
     """Coefficients (n, m) of the m columns (n, D) that best fit a target (n, D); zero columns get 0."""
-    products = [[one[:, None] @ other[:, :, None] for other in (*columns, target)] for one in columns]
-    system = torch.cat([torch.cat(row, dim=2) for row in products], dim=1).double()
-    gram, right = system[:, :, :-1], system[:, :, -1:]
+    products = [[_dot(one, other) for other in (*columns[:place], target)] for place, one in enumerate(columns, 1)]
+    gram = target.new_zeros((len(target), len(columns), len(columns)), dtype=torch.float64)
+    for place, row in enumerate(products):
+        for other, product in enumerate(row[:-1]):
+            gram[:, place, other] = gram[:, other, place] = product
+    right = torch.stack([row[-1] for row in products], dim=1)[:, :, None].double()
     # Nearly parallel columns would get huge coefficients of opposite sign; columns of zeros would be singular.
     diagonal = gram.diagonal(dim1=1, dim2=2)
     ridge = 1e-6 * diagonal + torch.where(diagonal > 0, torch.zeros_like(diagonal), torch.ones_like(diagonal))
     solution: Tensor = torch.linalg.solve(gram + torch.diag_embed(ridge), right)
     return solution[:, :, 0].to(target.dtype)
+
+
+def _dot(one: Tensor, other: Tensor) -> Tensor:
+    """Scalar products (n,) of the rows of two tensors (n, D); a product of batches of matrices takes far longer."""
+    return torch.stack([row.dot(column) for row, column in zip(one, other, strict=True)])

@@ -110,8 +110,8 @@ def certified_norm(weight: Tensor, map_size: int) -> Tensor:
     symbols = GramSymbols(weight / largest, map_size + weight.shape[-1] // 2)
     # An excess of a few units of rounding must not pass as positive.
     rounding = 8 * symbols.side * torch.finfo(weight.dtype).eps
-    bound = 0.0
-    for places in torch.split(symbols.norms.argsort(descending=True), max(1, _NUMBERS_PER_PASS // symbols.side**2)):
+    bound, per_pass = 0.0, max(1, _NUMBERS_PER_PASS // symbols.side**2)
+    for places in torch.split(symbols.norms.argsort(descending=True), per_pass):
         open_ = places[symbols.norms[places] > bound * (1 - rounding)]
         if not len(open_):
             break
