@@ -3,8 +3,9 @@ import torch
 from torch import nn
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.explanations.counterfactuals import change_map as change_map_module
 from leigh_mlops.explanations.counterfactuals.boundary import head_margin
-from leigh_mlops.explanations.counterfactuals.change_map import change_map
+from leigh_mlops.explanations.counterfactuals.change_map import GAUSS, KRONROD, MORE_POINTS, POINTS, change_map
 from leigh_mlops.models import build_model
 
 TARGET = torch.tensor([0, 1, 1])
@@ -44,24 +45,54 @@ def test_no_change_has_an_empty_map(flow):
     assert not change_map(flow, images, images, TARGET).any()
 
 
-@pytest.mark.parametrize("steps", [2, 8])
-def test_exact_for_a_linear_model(steps):
+@pytest.mark.parametrize("tolerance", [torch.inf, 0.0])
+def test_exact_for_a_linear_model(tolerance):
     model, (images, counterfactuals) = Linear().eval(), pair()
-    maps = change_map(model, images, counterfactuals, TARGET, steps=steps)
+    maps = change_map(model, images, counterfactuals, TARGET, tolerance=tolerance)
     slope = (model.weight[TARGET] - model.weight[1 - TARGET]).view(-1, 2, 3, 3)
     torch.testing.assert_close(maps, (slope * (counterfactuals - images)).sum(dim=1).detach())
     torch.testing.assert_close(maps.sum(dim=(1, 2)), gained(model, images, counterfactuals, TARGET))
 
 
-def test_sums_to_the_change_of_the_log_odds_the_better_the_more_steps(flow_of_three):
-    images, counterfactuals = pair()
-    wanted = gained(flow_of_three, images, counterfactuals, TARGET)
-    error = [
-        (change_map(flow_of_three, images, counterfactuals, TARGET, steps=steps).sum(dim=(1, 2)) - wanted).abs().max()
-        for steps in (2, 8)
+@pytest.mark.parametrize(("points", "weights", "degree"), [(3, GAUSS, 5), (7, KRONROD, 11)])
+def test_the_rules_integrate_polynomials_of_their_degree(points, weights, degree):
+    places = (*POINTS, *MORE_POINTS)[:points]
+    errors = [
+        abs(sum(weight * place**power for place, weight in zip(places, weights, strict=True)) - 1 / (power + 1))
+        for power in range(degree + 2)
     ]
-    assert error[0] > 0.003
-    assert error[1] < 0.1 * error[0]  # the midpoint rule's error falls with the square of the steps
+    assert max(errors[:-1]) < 1e-15
+    assert errors[-1] > 1e-9
+
+
+def missed(model, images, counterfactuals, **options):
+    maps = change_map(model, images, counterfactuals, TARGET, **options)
+    gain = gained(model, images, counterfactuals, TARGET)
+    return ((maps.sum(dim=(1, 2)) - gain) / gain).abs()
+
+
+def test_sums_to_the_change_of_the_log_odds_the_better_the_more_points(flow_of_three):
+    images, counterfactuals = pair()
+    far = images + 4 * (counterfactuals - images)
+    error = [missed(flow_of_three, images, far, tolerance=tolerance).max() for tolerance in (torch.inf, 0.0)]
+    assert error[0] > 1e-4
+    assert error[1] < 0.1 * error[0]
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_only_a_map_that_misses_its_sum_gets_more_points(flow_of_three, is_known, monkeypatch):
+    images, counterfactuals = pair()
+    few = missed(flow_of_three, images, counterfactuals, tolerance=torch.inf).sort()
+    tolerance = float(few.values[1:].mean())  # the largest error alone is above it
+    assert few.values[1] < tolerance < few.values[2]
+    gain = gained(flow_of_three, images, counterfactuals, TARGET) if is_known else None
+    cheap = change_map(flow_of_three, images, counterfactuals, TARGET, tolerance=torch.inf)
+    seen, encode = [], flow_of_three.encode
+    monkeypatch.setattr(flow_of_three, "encode", lambda batch: seen.append(len(batch)) or encode(batch))
+    maps = change_map(flow_of_three, images, counterfactuals, TARGET, gain=gain, tolerance=tolerance)
+    assert seen == [3] * (3 if is_known else 5) + [1] * 4
+    same = [torch.equal(one, other) for one, other in zip(maps, cheap, strict=True)]
+    assert same == [row != int(few.indices[2]) for row in range(3)]
 
 
 def test_an_image_s_map_does_not_depend_on_its_neighbours(flow_of_three):
@@ -71,13 +102,14 @@ def test_an_image_s_map_does_not_depend_on_its_neighbours(flow_of_three):
     torch.testing.assert_close(alone[0], together[1])
 
 
-def test_no_more_images_are_in_memory_than_there_are(flow_of_three, monkeypatch):
+def test_no_more_images_are_in_memory_than_a_pass_has(flow_of_three, monkeypatch):
     images, counterfactuals = pair()
+    whole = change_map(flow_of_three, images, counterfactuals, TARGET)
     seen, encode = [], flow_of_three.encode
     monkeypatch.setattr(flow_of_three, "encode", lambda batch: seen.append(len(batch)) or encode(batch))
-    change_map(flow_of_three, images, counterfactuals, TARGET)
-    assert len(seen) >= 8
-    assert max(seen) == len(images)
+    monkeypatch.setattr(change_map_module, "IMAGES_PER_PASS", 2)
+    torch.testing.assert_close(change_map(flow_of_three, images, counterfactuals, TARGET), whole)
+    assert sorted(set(seen)) == [1, 2]
 
 
 def test_the_model_is_left_as_it_was():
@@ -99,7 +131,8 @@ def test_real_networks(family):
     maps = change_map(model, images, counterfactuals, target)
     wanted = gained(model, images, counterfactuals, target)
     assert maps.shape == (2, 32, 32)
-    torch.testing.assert_close(maps.sum(dim=(1, 2)).double(), wanted, atol=0.05 * float(wanted.abs().max()), rtol=0)
+    # Untrained networks change their log-odds by thousandths, on lines that cross many kinks.
+    torch.testing.assert_close(maps.sum(dim=(1, 2)).double(), wanted, atol=0.1 * float(wanted.abs().max()), rtol=0)
 
 
 def test_a_model_that_does_not_classify(coder):
