@@ -14,9 +14,6 @@ from leigh_mlops.models.precision import full_float32
 
 __all__ = ["BlockInverse", "InverseError", "ResidualBlock"]
 
-_NUMBERS_PER_PASS = 2**19
-"""Numbers of the states that are iterated together on a CPU, about what its caches hold."""
-
 
 class InverseError(LeighError):
     """A latent could not be inverted."""
@@ -129,17 +126,6 @@ class ResidualBlock(nn.Module):
         """
         if self.training:
             raise InverseError(f"{self.name} is in training mode, where its weights vary; call eval() on the model.")
-        passes = torch.split(y, self._per_pass(y))
-        parts = [self._invert(each, tolerance, max_iterations, acceleration) for each in passes]
-        return BlockInverse(*(torch.cat(each) for each in zip(*parts, strict=True))) if len(parts) > 1 else parts[0]
-
-    def _per_pass(self, y: Tensor) -> int:
-        """Choose how many samples are solved together: caches hold few states, but kernels are read for each pass."""
-        kernels = sum(part.weight.numel() for part in self.branch if isinstance(part, LipschitzConv2d))
-        numbers = math.prod(y.shape[1:])
-        return len(y) if y.is_cuda or kernels > numbers else max(1, _NUMBERS_PER_PASS // numbers)
-
-    def _invert(self, y: Tensor, tolerance: float, max_iterations: int, acceleration: int) -> BlockInverse:
         # In the order of forward, in which convolutions are faster.
         is_last = self._memory_format(y) == torch.channels_last
         order, back = ((0, 2, 3, 1), (0, 3, 1, 2)) if is_last else ((0, 1, 2, 3), (0, 1, 2, 3))

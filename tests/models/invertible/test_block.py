@@ -3,7 +3,6 @@ import torch
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.models.invertible import InverseError, ResidualBlock
-from leigh_mlops.models.invertible import block as block_module
 
 SIDE = 6
 
@@ -49,25 +48,6 @@ def test_a_sample_stops_when_it_has_converged_whatever_the_others_do():
     torch.testing.assert_close(made.inverse(y[:1], acceleration=0).x, alone.x, rtol=1e-5, atol=1e-5)
     looser = made.inverse(y, tolerance=1e-2)
     assert (looser.iterations < among.iterations).all()
-
-
-def test_samples_are_solved_together_only_as_far_as_a_cache_holds_them(monkeypatch):
-    made, y = block(), batch(5)
-    sizes, branch = [], made.branch.forward
-    monkeypatch.setattr(made.branch, "forward", lambda x: sizes.append(len(x)) or branch(x))
-    together = made.inverse(y)
-    assert sizes[0] == 5
-    monkeypatch.setattr(block_module, "_NUMBERS_PER_PASS", 2 * y[0].numel())
-    assert made._per_pass(y) == 5  # its kernels have more numbers than a sample
-    monkeypatch.setattr(made, "_per_pass", lambda y: 2)
-    sizes.clear()
-    parts = made.inverse(y)
-    assert max(sizes) == 2
-    for one, other in zip(parts, together, strict=True):
-        torch.testing.assert_close(one, other)
-    wide = ResidualBlock(4, 1, map_size=16, lipschitz=0.8, power_iterations=1, name="wide").eval()
-    assert wide._per_pass(torch.zeros(9, 4, 16, 16)) == 1
-    assert wide._per_pass(torch.zeros(9, 4, 4, 4)) == 9
 
 
 def test_what_does_not_converge_is_named_with_the_remedy():
