@@ -10,6 +10,7 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations.capabilities import require_capabilities
 from leigh_mlops.explanations.eval_mode import evaluating
 from leigh_mlops.explanations.occlusion.adaptive import refine
+from leigh_mlops.explanations.occlusion.incremental_network import variant_network
 from leigh_mlops.explanations.occlusion.losses import Cover, logit_losses
 from leigh_mlops.explanations.occlusion.windows import WindowGrid
 
@@ -70,7 +71,11 @@ def occlusion(
     grid = WindowGrid.for_image(images.shape[2], images.shape[3], window, stride)
     cover, boxes = _make_cover(images, baseline, channel), grid.boxes()
     with evaluating(model):
-        found = [logit_losses(model, images[i : i + 1], int(target[i]), cover, boxes) for i in range(len(images))]
+        variants = variant_network(model)
+        found = [
+            logit_losses(variants(image), image, int(label), cover, boxes)
+            for image, label in zip(torch.split(images, 1), target, strict=True)
+        ]
     return grid.to_maps(torch.stack(found)).to(images)
 
 
@@ -109,9 +114,10 @@ def occlusion_with_budget(
         _make_cover(images, baseline, channel),
     )
     with evaluating(model):
+        variants = variant_network(model)
         found = [
-            refine(partial(logit_losses, model, images[i : i + 1], int(target[i]), cover), grid, budget)
-            for i in range(len(images))
+            refine(partial(logit_losses, variants(image), image, int(label), cover), grid, budget)
+            for image, label in zip(torch.split(images, 1), target, strict=True)
         ]
     return CoarseMap(
         grid.to_maps(torch.stack([each.losses for each in found])).to(images),

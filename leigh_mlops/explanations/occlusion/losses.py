@@ -77,7 +77,7 @@ def _touched_mask(span: Span) -> Tensor:
 
 
 def group_neighbours(boxes: Tensor, most: int, among: Tensor | None = None) -> Iterator[Tensor]:
-    """Group boxes that lie near each other, so that patches at the image's edges are small.
+    """Group boxes that are about as far from an edge, so that patches that it cuts are small.
 
     Args:
         boxes: Shape (B, 4).
@@ -91,9 +91,10 @@ def group_neighbours(boxes: Tensor, most: int, among: Tensor | None = None) -> I
     if len(among) <= most:
         yield among
         return
-    corners = boxes[among, :2]
-    longer = int((corners.amax(dim=0) - corners.amin(dim=0)).argmax())
-    ordered = among[corners[:, longer].argsort(stable=True)]
+    # Patches at opposite edges are cut alike, so that distances count from the nearer edge.
+    edges = torch.minimum(boxes[:, :2], boxes[:, 2:].amax(dim=0) - boxes[:, 2:])[among]
+    longer = int((edges.amax(dim=0) - edges.amin(dim=0)).argmax())
+    ordered = among[edges[:, longer].argsort(stable=True)]
     half = -(-len(among) // (2 * most)) * most
     yield from group_neighbours(boxes, most, ordered[:half])
     yield from group_neighbours(boxes, most, ordered[half:])

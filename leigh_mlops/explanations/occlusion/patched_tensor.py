@@ -9,10 +9,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from leigh_mlops.explanations.occlusion.receptive_field import SlidingWindow, Span
+from leigh_mlops.models.fused_network import FusedConvolution
 
-__all__ = ["MAX_PATCH_SHARE", "PatchedMaps"]
+__all__ = ["MAX_PATCH_SHARE", "PatchedMaps", "convolve_patches"]
 
-MAX_PATCH_SHARE = 0.7
+MAX_PATCH_SHARE = 0.85
 """Share of a map above which whole maps are computed: cutting out so large a patch costs more than it saves."""
 
 Sides = int | tuple[int, ...]
@@ -82,12 +83,28 @@ class PatchedMaps(Tensor):
     def gather_inputs(self, rows: Span, columns: Span, sliding: Sequence[SlidingWindow], fill: float) -> Tensor:
         """Gather the inputs from which patches of the spans are computed, with padding of ``fill``."""
         clean = _pad(self.clean, sliding, fill)
-        index = self._pixel_index(
-            rows.input_range(sliding[0]), columns.input_range(sliding[1]), sliding, clean.shape[2:]
-        )
-        table = torch.cat([_flatten_pixels(clean), _flatten_pixels(self.patches)])
-        picked = table.index_select(0, index.flatten())
-        return picked.view(*index.shape, -1).permute(0, 3, 1, 2)
+        ranges = rows.input_range(sliding[0]), columns.input_range(sliding[1])
+        place = self._common_place(*ranges, sliding)
+        index = self._pixel_index(*ranges, sliding, clean.shape[2:], place is None)
+        pixels = _flatten_pixels(clean)
+        table = pixels if place is not None else torch.cat([pixels, _flatten_pixels(self.patches)])
+        picked = table.index_select(0, index.flatten()).view(*index.shape, -1).permute(0, 3, 1, 2)
+        if place is not None:
+            picked[:, :, place[0], place[1]] = self.patches
+        return picked
+
+    def _common_place(
+        self, rows: tuple[Tensor, int], columns: tuple[Tensor, int], sliding: Sequence[SlidingWindow]
+    ) -> tuple[slice, slice] | None:
+        """Place of all patches within the inputs; ``None`` where they stand at different places or reach out."""
+        found = []
+        for (start, size), span, window in zip((rows, columns), (self.rows, self.columns), sliding, strict=True):
+            offset = span.start + window.padding - start
+            first = int(offset[0])
+            if first < 0 or first + span.size > size or not bool((offset == first).all()):
+                return None
+            found.append(slice(first, first + span.size))
+        return found[0], found[1]
 
     def _pixel_index(
         self,
@@ -95,11 +112,14 @@ class PatchedMaps(Tensor):
         columns: tuple[Tensor, int],
         sliding: Sequence[SlidingWindow],
         padded: Sequence[int],
+        with_patches: bool,
     ) -> Tensor:
-        """Index of each pixel (B, h, w) among those of the padded clean map, followed by those of the patches."""
+        """Index of each pixel (B, h, w) among those of the padded clean map, and of the patches that follow it."""
         device, (height, width), count = self.device, self.patches.shape[2:], padded[0] * padded[1]
         down, right = (start.to(device)[:, None] + torch.arange(size, device=device) for start, size in (rows, columns))
         in_clean = down[:, :, None] * padded[1] + right[:, None, :]
+        if not with_patches:
+            return in_clean
         own = (self.rows.start + sliding[0].padding, self.columns.start + sliding[1].padding)
         down, right = (down - own[0].to(device)[:, None])[:, :, None], (right - own[1].to(device)[:, None])[:, None, :]
         inside = (down >= 0) & (down < height) & (right >= 0) & (right < width)
@@ -135,6 +155,31 @@ def _is_in_place(func: Callable[..., Any], kwargs: Mapping[str, Any]) -> bool:
     return name in _IN_PLACE or (name.endswith("_") and not name.endswith("__")) or bool(kwargs.get("inplace"))
 
 
+def convolve_patches(layer: FusedConvolution, maps: Any, other: Any, clean: Tensor) -> Any:  # noqa: ANN401
+    """Convolve maps, and add others, where they may differ from the result of the clean map.
+
+    Args:
+        layer: The convolution.
+        maps: Patched or ordinary maps.
+        other: Maps of the result's size, patched or ordinary; ``None`` for none.
+        clean: Result of the clean map.
+
+    Returns:
+        Patched maps; an ordinary tensor where patches would be most of the map, or arguments are whole.
+    """
+    sliding = _sliding_windows(tuple(layer.weight.shape[2:]), layer.stride, layer.padding, layer.dilation)
+    if isinstance(maps, PatchedMaps) and (other is None or isinstance(other, PatchedMaps)):
+        rows, columns = maps.rows.propagate(sliding[0]), maps.columns.propagate(sliding[1])
+        if other is not None:
+            rows, columns = rows.union(other.rows), columns.union(other.columns)
+        if rows.size * columns.size <= MAX_PATCH_SHARE * rows.side * columns.side:
+            own = all(each == SlidingWindow(1, 1, 0) for each in sliding)
+            inputs = maps.crop(rows, columns) if own else maps.gather_inputs(rows, columns, sliding, 0.0)
+            added = None if other is None else other.crop(rows, columns)
+            return PatchedMaps.from_patches(clean, layer(inputs, added, padded=False), rows, columns)
+    return layer(_unpatch(maps), _unpatch(other))
+
+
 def _apply_pixelwise(func: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
     """Apply an operation pixel by pixel; arguments that are no maps must be the same for all pixels."""
     maps = [each for each in args if isinstance(each, PatchedMaps)]
@@ -144,6 +189,8 @@ def _apply_pixelwise(func: Callable[..., Tensor], *args: Any, **kwargs: Any) -> 
     for each in maps[1:]:
         rows, columns = rows.union(each.rows), columns.union(each.columns)
     clean = [each.clean if isinstance(each, PatchedMaps) else each for each in args]
+    if _is_in_place(func, kwargs):  # the clean map may be that of further variants
+        clean[0] = clean[0].clone()
     values = [each.crop(rows, columns) if isinstance(each, PatchedMaps) else each for each in args]
     return PatchedMaps.from_patches(func(*clean, **kwargs), func(*values, **kwargs), rows, columns)
 
