@@ -17,6 +17,7 @@ from leigh_mlops.scores.heatmap_clusters import Enrichment, find_enrichments
 from leigh_mlops.screening.well_groups import (
     annotation_groups,
     compare_positions,
+    compare_quarters,
     measure_plates,
     most_frequent_clusters,
     position_groups,
@@ -87,18 +88,26 @@ class ClusterCards(NamedTuple):
         cards: One for each.
         clusters: Number of the model's clusters; those without a field have no card.
         rand: Median adjusted Rand index with the clusters of bootstrapped wells; NaN where it can't be measured.
-        agreements: Agreement of the clusters of wells with ``row``, ``column`` and ``plate``, where there are several.
+        agreements: Agreement of the clusters of wells with ``row``, ``column`` and ``plate`` within classes, if known
+            and several.
+        quarters: Agreement with the quarters of the plates, whatever the classes; None where they are unknown.
     """
 
     cards: tuple[ClusterCard, ...]
     clusters: int
     rand: float
     agreements: Mapping[str, PositionAgreement]
+    quarters: PositionAgreement | None = None
 
     @property
     def follows_position(self) -> bool:
-        """Return whether clusters follow row, column or plate more than wells shuffled within their class do."""
-        return any(not each.is_by_chance for each in self.agreements.values())
+        """Return whether clusters follow row, column, plate or its quarters more than shuffled wells do."""
+        return self.follows_quarters or any(not each.is_by_chance for each in self.agreements.values())
+
+    @property
+    def follows_quarters(self) -> bool:
+        """Return whether clusters follow the quarters of the plates more than shuffled wells do."""
+        return self.quarters is not None and not self.quarters.is_by_chance
 
 
 def describe_members(fields: pd.DataFrame) -> ClusterCards:
@@ -135,8 +144,8 @@ def describe_members(fields: pd.DataFrame) -> ClusterCards:
         for number, name in enumerate(names)
     ]
     cards.sort(key=lambda card: -card.fields)
-    clusters = len(PROBABILITY.select(fields))
-    return ClusterCards(tuple(cards), clusters, rand, compare_positions(wells, of_wells))
+    clusters, positions = len(PROBABILITY.select(fields)), compare_positions(wells, of_wells)
+    return ClusterCards(tuple(cards), clusters, rand, positions, compare_quarters(wells, of_wells))
 
 
 def _choose_examples(own: pd.DataFrame, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

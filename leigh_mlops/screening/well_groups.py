@@ -16,6 +16,7 @@ __all__ = [
     "PlateShapes",
     "annotation_groups",
     "compare_positions",
+    "compare_quarters",
     "known_classes",
     "measure_plates",
     "most_frequent_clusters",
@@ -65,6 +66,29 @@ def compare_positions(wells: pd.DataFrame, clusters: npt.NDArray[np.int64]) -> d
         for name, column in _POSITIONS.items()
         if column in wells and len(set(wells[column])) > 1
     }
+
+
+def compare_quarters(wells: pd.DataFrame, clusters: npt.NDArray[np.int64]) -> PositionAgreement | None:
+    """Agreement of clusters of wells with the quarters of their plates, whatever their classes.
+
+    Clusters of classes that stand apart on the plate follow no position within them, and yet can't be told from it.
+    Classes that alternate are in all quarters.
+
+    Args:
+        wells: Table of W wells.
+        clusters: Cluster of each well, shape (W,).
+
+    Returns:
+        None where positions are unknown, or all wells in one quarter.
+    """
+    if not {Metadata.ROW, Metadata.COLUMN} <= set(wells):
+        return None
+    of_plate = wells.groupby(Metadata.PLATE)
+    low, right = (
+        (wells[name] > of_plate[name].transform("median")).to_numpy(int) for name in (Metadata.ROW, Metadata.COLUMN)
+    )
+    quarters = 2 * low + right
+    return position_agreement(clusters, quarters) if len(np.unique(quarters)) > 1 else None
 
 
 def measure_plates(fields: pd.DataFrame) -> dict[str, tuple[int, int]]:

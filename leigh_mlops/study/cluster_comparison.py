@@ -20,7 +20,7 @@ from leigh_mlops.scores.cluster_agreement import (
     normalised_information,
 )
 from leigh_mlops.scores.replicate_retrieval import Retrieval, replicate_retrieval
-from leigh_mlops.screening.well_groups import compare_positions, known_classes
+from leigh_mlops.screening.well_groups import compare_positions, compare_quarters, known_classes
 from leigh_mlops.screening.well_table import well_names
 from leigh_mlops.study.evaluation import predict_rows
 from leigh_mlops.study.field_features import FEATURE_KINDS
@@ -46,6 +46,7 @@ class ComparedClusters(NamedTuple):
         information: Normalised mutual information with the classes; NaN without two of them.
         rand: Adjusted Rand index with the classes; NaN without two of them.
         positions: Agreement with ``row``, ``column`` and ``plate`` within classes, where there are several.
+        quarters: Agreement with the quarters of the plates, whatever the classes; None where they are unknown.
     """
 
     features: str
@@ -55,6 +56,7 @@ class ComparedClusters(NamedTuple):
     information: float
     rand: float
     positions: Mapping[str, PositionAgreement]
+    quarters: PositionAgreement | None = None
 
 
 class ClusterComparison(NamedTuple):
@@ -127,7 +129,8 @@ def _describe(
             stability = float("nan")
     information = normalised_information(labels[known], classes[known]) if is_told else float("nan")
     rand = adjusted_rand(labels[known], classes[known]) if is_told else float("nan")
-    return ComparedClusters(features, way, labels, stability, information, rand, compare_positions(wells, labels))
+    positions, quarters = compare_positions(wells, labels), compare_quarters(wells, labels)
+    return ComparedClusters(features, way, labels, stability, information, rand, positions, quarters)
 
 
 def _network_clusters(package: ModelPackage, fields: UsableFields, wells: pd.DataFrame) -> Labels:

@@ -29,6 +29,13 @@ def comparison_lines(found: ClusterComparison) -> list[str]:
                 f"Clusters of {each.features} by {each.way} follow the position on the plate; normalised mutual "
                 f"information within classes with {listed}."
             )
+        elif each.quarters is not None and not each.quarters.is_by_chance:
+            lines.append(
+                f"Clusters of {each.features} by {each.way} follow the position on the plate; normalised mutual "
+                f"information with its quarters {each.quarters.information:.3f} (shuffled wells at most "
+                f"{each.quarters.high:.3f}). What sets them apart, a class that stands apart on the plate included, "
+                "can't be told from the position."
+            )
     if found.ways and not lines:
         lines.append("No clusters follow row, column or plate more than wells shuffled within their class do.")
     for kind, retrieval in found.retrievals.items():

@@ -6,12 +6,13 @@ from leigh_mlops.screening.cluster_cards import ClusterCards, describe_members
 
 
 def job(*, by: str) -> pd.DataFrame:
-    """Sixty wells of two fields in three clusters that follow a class, a column or the focus, or nothing."""
+    """Sixty wells of two fields in three clusters by class, column, block of wells or focus, or by nothing."""
     rng, rows = np.random.default_rng(0), []
     for place in range(60):
         row, column = place // 10 + 1, place % 10 + 1
         drawn = int(rng.integers(3))
-        cluster = {"class": place % 3, "column": 0 if column <= 2 else 1 + place % 2}.get(by, drawn)
+        apart = 0 if row <= 3 else 1 + (column > 5)
+        cluster = {"class": place % 3, "column": 0 if column <= 2 else 1 + place % 2, "block": apart}.get(by, drawn)
         for site in (1, 2):
             probability = rng.uniform(0.5, 1)
             others = [(1 - probability) / 2] * 3
@@ -23,7 +24,7 @@ def job(*, by: str) -> pd.DataFrame:
                     "Metadata_Site": site,
                     "Metadata_Row": row,
                     "Metadata_Col": column,
-                    "Metadata_Condition": "ABC"[place % 3] if by == "class" else "AB"[place % 2],
+                    "Metadata_Condition": "ABC"[cluster] if by in ("class", "block") else "AB"[place % 2],
                     "field": f"P_{row}_{column}_{site}",
                     "predicted": f"cluster {cluster + 1}",
                     **{f"probability_cluster {number + 1}": value for number, value in enumerate(others)},
@@ -63,6 +64,17 @@ def test_a_cluster_that_lies_in_columns_is_found_there() -> None:
     found = describe_members(job(by="column"))
     assert {each.group for each in found.cards[card(found, "cluster 1")].places} >= {"column 1", "column 2"}
     assert not found.agreements["column"].is_by_chance
+
+
+def test_classes_that_stand_apart_are_no_evidence_against_the_position() -> None:
+    for by in ("nothing", "class"):
+        alternating = describe_members(job(by=by))
+        assert not alternating.follows_quarters
+    apart = describe_members(job(by="block"))
+    assert all(each.is_by_chance for each in apart.agreements.values())
+    assert apart.follows_quarters
+    assert apart.follows_position
+    assert describe_members(job(by="block").drop(columns=["Metadata_Row", "Metadata_Col"])).quarters is None
 
 
 def test_a_cluster_of_sharp_fields_follows_the_focus() -> None:

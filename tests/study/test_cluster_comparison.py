@@ -11,6 +11,7 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.images import IntensityScale
 from leigh_mlops.models import ModelPackage, build_model
 from leigh_mlops.plates import write_demo_plate
+from leigh_mlops.scores.cluster_agreement import PositionAgreement
 from leigh_mlops.study.cluster_comparison import ClusterComparison, compare_clusters
 from leigh_mlops.study.cluster_summary import comparison_lines, comparison_table, write_clusters
 from leigh_mlops.study.prepare import DataSource
@@ -69,6 +70,10 @@ def test_the_summary_begins_with_the_position_and_the_file_has_each_way(
     first, *others = comparison_lines(found)
     assert "position on the plate" in first or "No clusters follow row, column" in first
     assert "by embedding with a score of" in " ".join(others)
+    ways = [way._replace(positions={"row": PositionAgreement(0.1, 0.0, 0.2)}, quarters=None) for way in found.ways]
+    assert comparison_lines(found._replace(ways=ways))[0].startswith("No clusters follow")
+    ways[1] = ways[1]._replace(quarters=PositionAgreement(0.51, 0.0, 0.2))
+    assert "quarters 0.510 (shuffled wells at most 0.200)" in comparison_lines(found._replace(ways=ways))[0]
     write_clusters(found, tmp_path / "new" / "clusters.csv")
     table = pd.read_csv(tmp_path / "new" / "clusters.csv")
     assert len(table) == len(found.wells)

@@ -79,13 +79,19 @@ def describe_cards(found: ClusterCards) -> list[str]:
             f"information with it is {each.information:.3f} within classes; for shuffled wells it is at "
             f"most {each.high:.3f} (97.5 %)."
         )
+    if found.quarters is not None and found.follows_quarters and not followed:
+        sentences.append(
+            f"Clusters follow the position on the plate: their normalised mutual information with its quarters is "
+            f"{found.quarters.information:.3f}; for shuffled wells it is at most {found.quarters.high:.3f} (97.5 %). "
+            "What sets them apart, a class that stands apart on the plate included, can't be told from the position."
+        )
     sharp = [card.name for card in found.cards if card.follows_focus]
     if sharp:
         sentences.append(
             f"{', '.join(sharp[:_NAMED])}{' and others' if len(sharp) > _NAMED else ''} "
             f"{'differs' if len(sharp) == 1 else 'differ'} from the rest by the sharpness of the images most of all."
         )
-    if found.agreements and not followed:
+    if found.agreements and not found.follows_position:
         listed = ", ".join(f"{name} {each.information:.3f}" for name, each in found.agreements.items())
         sentences.append(
             f"Clusters follow no position more than shuffled wells do (normalised mutual information within classes: "

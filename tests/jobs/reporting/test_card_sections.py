@@ -32,6 +32,11 @@ def test_sentences_say_first_whether_clusters_follow_the_position() -> None:
     assert clean[0].startswith("Clusters follow no position more than shuffled wells do")
     placed = describe_cards(describe_members(job(by="column")))
     assert placed[0].startswith("Clusters follow the column of the plate rather than cells alone")
+    apart = describe_cards(describe_members(job(by="block")))
+    assert apart[0].startswith(
+        "Clusters follow the position on the plate: their normalised mutual information with its"
+    )
+    assert not any("follow no position" in each for each in apart)
     assert any("by the sharpness of the images" in each for each in describe_cards(describe_members(job(by="focus"))))
     assert not any("sharpness" in each for each in clean)
 
