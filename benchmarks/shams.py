@@ -68,6 +68,8 @@ def evaluate_fold(plate: Plate, given: argparse.Namespace) -> list[dict[str, obj
     panel = fit_evaluators(plate, given.seed, given.epochs)
     fields: list[ClassFields] = [class_fields(plate, 0, label, scale) for label in (0, 1)]
     choice = noisiest_choice([choose_transport(*pair, scale, given.seed) for pair in (fields, fields[::-1])])
+    if given.shrink is not None:
+        choice = choice._replace(shrink=given.shrink)
     return [row for label in (0, 1) for row in evaluate_class(plate, scale, panel, label, choice)]
 
 
@@ -79,6 +81,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=12, help="epochs of the evaluator networks")
     parser.add_argument("--folds", type=int, default=3, help="parts of the wells, each evaluated once")
+    parser.add_argument("--shrink", type=float, default=None, help="shrinkage in place of the chosen one, 0 to 1")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         plate = open_plate(given.data, given.size, Path(folder), given.seed, given.folds)

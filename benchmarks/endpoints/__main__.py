@@ -5,7 +5,8 @@ as ``benchmarks.transport`` does: all is fitted on one third, evaluators are tra
 evaluated. For what is fitted to transported fields, these come from transports of the other half of their wells.
 
 - correction: the histogram or the spectrum of transported fields is matched to that of real ones, or the transports of
-  three draws of rotations are averaged.
+  three draws of rotations are averaged. Histograms are matched by each of three divisions into halves, and also only as
+  far as both halves agree.
 - denoiser: transported fields are denoised by a network that is trained on noisy real fields of both classes. Noise is
   added before all but the first two; four steps lower it to 0.
 - refiner: a residual network changes transported fields so that discriminators don't tell them from real ones, and that

@@ -10,24 +10,45 @@ from benchmarks.endpoints.directions import Direction
 from benchmarks.transport import Floats
 
 Change = Callable[[Floats], Floats]
+Map = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 
 def corrections(given: Direction) -> dict[str, Change]:
     """Changes of transported fields that need no network, by name; the mean of draws begins with the images."""
-    return {
-        "+ histogram": partial(match_histograms, given=given),
+    matched = {
+        f"+ histogram{where}, division {number}": partial(
+            match_histograms, maps=histogram_maps(halves, given.real, is_agreed)
+        )
+        for is_agreed, where in ((False, ""), (True, " where halves agree"))
+        for number, halves in enumerate(given.divisions, start=1)
+    }
+    return matched | {
         "+ spectrum": partial(match_spectra, given=given),
         "mean of three draws": lambda images: np.mean([each.apply(images) for each in given.draws], axis=0),
     }
 
 
-def match_histograms(fields: Floats, given: Direction) -> Floats:
-    """Fields after the monotone map of each channel from transported training fields to real ones."""
-    levels = np.linspace(0, 1, 4000)
-    matched = [
-        np.interp(fields[:, channel], *(np.quantile(each[:, channel], levels) for each in (given.moved, given.real)))
-        for channel in range(fields.shape[1])
-    ]
+def histogram_maps(halves: tuple[Floats, Floats], real: Floats, is_agreed: bool) -> list[Map]:
+    """Quantiles of each channel of transported training fields, and those to which they are mapped: of real ones.
+
+    Where halves are to agree, each quantile is displaced by the smaller of the displacements that the two halves ask
+    for, and not at all where these have different signs.
+    """
+    levels, maps = np.linspace(0, 1, 4000), list[Map]()
+    for channel in range(real.shape[1]):
+        goal, pooled, *each = (
+            np.quantile(some[:, channel], levels) for some in (real, np.concatenate(halves), *halves)
+        )
+        if is_agreed:
+            low, high = np.sort([goal - quantiles for quantiles in each], axis=0)
+            goal = np.maximum.accumulate(pooled + np.maximum(low, 0) + np.minimum(high, 0))
+        maps.append((pooled, goal))
+    return maps
+
+
+def match_histograms(fields: Floats, maps: list[Map]) -> Floats:
+    """Fields after the map of each channel."""
+    matched = [np.interp(fields[:, channel], *knots) for channel, knots in enumerate(maps)]
     return np.stack(matched, axis=1).astype(np.float32)
 
 
