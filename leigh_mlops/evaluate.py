@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from leigh_mlops.command_line import command_line
-from leigh_mlops.commands import Data, Platemap, RequireSignature, Store, console, run
+from leigh_mlops.commands import Data, EngineName, EnginePrecision, Platemap, RequireSignature, Store, console, run
 
 
 def evaluate(
@@ -20,6 +20,8 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for a page with the scores, wells and learning curves.")
     ] = None,
+    engine: EngineName = None,
+    precision: EnginePrecision = None,
     store: Store = None,
     require_signature: RequireSignature = None,
 ) -> None:
@@ -29,7 +31,7 @@ def evaluate(
     from leigh_mlops.tracking import Store as Tracking
 
     tracking = Tracking.open(store, trusted_key=require_signature)
-    scored = evaluate_version(tracking, model, data, platemap, console)
+    scored = evaluate_version(tracking, model, data, platemap, console, engine=engine, precision=precision)
     for sentence in scored.sentences:
         console.print(sentence, markup=False)
     console.print(score_table(scored.rows, title=f"Scored on {scored.seen}"))

@@ -8,6 +8,8 @@ import typer
 from leigh_mlops.commands import (
     EXIT_MOST_FAILED,
     Data,
+    EngineName,
+    EnginePrecision,
     Platemap,
     RayAddress,
     RayPatience,
@@ -56,7 +58,7 @@ def explain(
     occlusion_budget: Annotated[
         int,
         typer.Option(
-            min=0, help="Maximum number of evaluations per field for a coarse-to-fine occlusion map; 0: exact map."
+            min=0, help="Maximum number of evaluations per field for an estimated occlusion map; 0: exact map."
         ),
     ] = 0,
     metrics: Annotated[
@@ -134,6 +136,8 @@ def explain(
         typer.Option(min=1, help="Fields per batch; by default as many as fit into memory, at most 8 (GPU: 32)."),
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Number of parallel workers.")] = None,
+    engine: EngineName = None,
+    precision: EnginePrecision = None,
     store: Store = None,
     require_signature: RequireSignature = None,
     ray_address: RayAddress = None,
@@ -175,6 +179,8 @@ def explain(
         doses=doses,
         coverage=coverage,
         correct_position=correct_position,
+        engine=engine,
+        precision=precision,
     )
     job = ExplainJob(
         store=Tracking.open(store, verbose=verbose, trusted_key=require_signature),

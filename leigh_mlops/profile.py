@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from leigh_mlops.commands import EXIT_MOST_FAILED, Data, Platemap, RequireSignature, Store, console, run
+from leigh_mlops.commands import (
+    EXIT_MOST_FAILED,
+    Data,
+    EngineName,
+    EnginePrecision,
+    Platemap,
+    RequireSignature,
+    Store,
+    console,
+    run,
+)
 
 
 def profile(
@@ -47,6 +57,8 @@ def profile(
     doses: Annotated[
         str | None, typer.Option(help="Plate map column of the doses; by default detected by its name.")
     ] = None,
+    engine: EngineName = None,
+    precision: EnginePrecision = None,
     store: Store = None,
     require_signature: RequireSignature = None,
 ) -> None:
@@ -70,6 +82,8 @@ def profile(
         regularisation=regularisation,
         consistency=consistency,
         doses=doses,
+        engine=engine,
+        precision=precision,
     )
     request.check()
     package = load(model, store=store, require_signature=require_signature).package

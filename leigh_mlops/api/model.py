@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from leigh_mlops.jobs.saved_counterfactual import SavedCounterfactual
 from leigh_mlops.jobs.validation import check_options
 from leigh_mlops.jobs.worker import check_prediction, fit_batch_size
 from leigh_mlops.models import load_to_device
+from leigh_mlops.models.engine_choice import choose_engine
 from leigh_mlops.report.image_files import round_trip_tiff16
 from leigh_mlops.study.model_card import ModelCard, read_card
 
@@ -50,7 +51,12 @@ _FIRST_MEASURES = (
 
 
 def load(
-    model: str | os.PathLike[str], *, store: str | None = None, require_signature: str | os.PathLike[str] | None = None
+    model: str | os.PathLike[str],
+    *,
+    store: str | None = None,
+    require_signature: str | os.PathLike[str] | None = None,
+    engine: str = "torch",
+    precision: str = "fp32",
 ) -> "Model":
     """Load a trained model; its network is put on the GPU if there is one.
 
@@ -59,6 +65,9 @@ def load(
         store: Address of an MLflow server, or folder of an embedded store; by default ``./mlruns``.
         require_signature: File of a public key (PEM); a model without a signature by it is refused. That of a folder
             is ``signature.json`` beside it.
+        engine: Engine of predictions: ``torch``, ``fused`` (convolutions in one pass with what follows them) or
+            ``openvino`` (an extra); heatmaps and counterfactuals are computed by PyTorch in any case.
+        precision: Its precision, ``fp32`` or ``bf16``, which changes probabilities in the second or third digit.
 
     Raises:
         LeighError: There is no such model, it is damaged or not as it was registered, or it has no such signature.
@@ -68,7 +77,7 @@ def load(
         # A folder needs no MLflow, which a machine that only predicts may lack.
         from leigh_mlops.api.registered import load_registered
 
-        return Model(load_registered(str(model), store, key))
+        return Model(load_registered(str(model), store, key)).with_engine(engine, precision)
     folder = Path(model)
     if not folder.is_dir():
         raise LeighError(
@@ -79,7 +88,7 @@ def load(
         from leigh_mlops.tracking.package_seal import require_seal
 
         require_seal(folder, key, str(folder))
-    return Model(read_card(load_to_device(folder), str(folder)))
+    return Model(read_card(load_to_device(folder), str(folder))).with_engine(engine, precision)
 
 
 @dataclass(frozen=True)
@@ -108,6 +117,17 @@ class Model:
 
     def __init__(self, card: ModelCard) -> None:
         self.card, self.package = card, card.package
+
+    def with_engine(self, engine: str, precision: str = "fp32") -> "Model":
+        """Return the model with another engine for its predictions, see `load`.
+
+        Raises:
+            LeighError: The engine is unknown, not installed, or does not fit the network.
+        """
+        chosen = choose_engine(self.package, None, engine, precision).engine
+        if chosen == self.package.engine:
+            return self
+        return Model(replace(self.card, package=replace(self.package, engine=chosen)))
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """A registered model behind a server: raw fields as numbers in, predictions by class name out."""
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -18,6 +19,9 @@ __all__ = ["ServedModel"]
 
 Floats = npt.NDArray[np.float32]
 
+ENGINE, PRECISION = "LEIGH_ENGINE", "LEIGH_PRECISION"
+"""Variables that name engine and precision of a server's predictions, as ``--engine`` of a job does."""
+
 
 class ServedModel:
     """Answers requests with the numbers of the batch job, a few fields at a time.
@@ -27,7 +31,7 @@ class ServedModel:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.model = load(folder)
+        self.model = load(folder, engine=os.environ.get(ENGINE, "torch"), precision=os.environ.get(PRECISION, "fp32"))
 
     def answer(
         self,

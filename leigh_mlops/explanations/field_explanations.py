@@ -40,8 +40,8 @@ def predict_fields(package: ModelPackage, raw: Floats) -> npt.NDArray[np.float64
         LeighError: The fields do not have the size or the channels that the model takes.
     """
     images = _scale_fields(package, raw)
-    with evaluating(package.model):
-        probabilities: npt.NDArray[np.float64] = package.model(images).double().softmax(1).cpu().numpy()
+    with evaluating(package.predictor):
+        probabilities: npt.NDArray[np.float64] = package.predictor(images).double().softmax(1).cpu().numpy()
         return probabilities
 
 
@@ -81,8 +81,8 @@ def classify_fields(
 ) -> FieldBatch:
     """Classify fields, where the model can, and add their latent coordinates; see `explain_fields`."""
     images, known = _scale_fields(package, raw), package.model.task != "reconstruct"
-    with evaluating(package.model):
-        latents = package.model.encode(images)
+    with evaluating(package.predictor):
+        latents = package.predictor.encode(images)
         logits = latents.new_zeros((len(latents), 0))
         if known:
             logits = require_capabilities(package.model, ("classify",), "a prediction").classify(latents)

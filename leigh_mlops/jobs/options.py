@@ -36,6 +36,8 @@ class ExplainOptions:
         doses: Column of doses; ``None`` for the rule of `jobs.doses`.
         coverage: Probability that the prediction set of a well contains its class, above 0 and below 1.
         correct_position: Whether the effect of a well's position, fitted on controls, is taken from its score.
+        engine: Engine of predictions, see `models.engines`; ``None`` for the fastest that is right.
+        precision: Its precision; ``None`` as for ``engine``.
         towards_field: ``PLATE/WELL/SITE`` of the field that interpolations lead to; ``None`` for a class's mean.
     """
 
@@ -50,6 +52,8 @@ class ExplainOptions:
     oracle: tuple[str, ...] = ()
     sweep: int = 0
     towards_field: str | None = None
+    engine: str | None = None
+    precision: str | None = None
     rescue_from: str | None = None
     rescue_to: str | None = None
     doses: str | None = None

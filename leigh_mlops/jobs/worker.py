@@ -31,6 +31,7 @@ from leigh_mlops.jobs.oracle_evaluation import OracleEvaluation, RegisteredOracl
 from leigh_mlops.jobs.sample import scale_fields
 from leigh_mlops.jobs.saved_counterfactual import SavedCounterfactual
 from leigh_mlops.models import InverseError, Network, load_to_device
+from leigh_mlops.models.engines import Engine
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.image_files import atomic_write
 from leigh_mlops.search.machine_faults import is_disk_full, is_machine_lost
@@ -106,7 +107,8 @@ class FieldWorker:
         if order.threads:
             torch.set_num_threads(order.threads)
             cv2.setNumThreads(order.threads)
-        self.package = load_to_device(Path(order.package))
+        engine = Engine(order.options.engine or "torch", order.options.precision or "fp32")
+        self.package = load_to_device(Path(order.package), engine)
         self.order = order = replace(order, options=resolve_options(order.options, self.package))
         self.table = pd.read_parquet(order.table)
         out, demo = Path(order.out), Path(order.demo) if order.demo else None

@@ -1,6 +1,6 @@
 """A model with everything that is needed to use it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from torch import Tensor
 from leigh_mlops.errors import LeighError
 from leigh_mlops.models.contract import Network
 from leigh_mlops.models.device import default_device
+from leigh_mlops.models.engines import Engine, build_predictor
 from leigh_mlops.models.oracles import OraclePanel
 from leigh_mlops.models.package_checks import check_arrays, check_facts, largest_arrays_mib
 from leigh_mlops.models.tensor_files import read_arrays, read_json, size_mib, write_arrays
@@ -56,6 +57,7 @@ class ModelPackage:
             of shape (K, ...), and other tensors of the kind; ``None`` for none.
         arrays: Digests of the training fields, baselines, position probe; numeric.
         about: Fingerprints, versions, scores; JSON.
+        engine: Engine of `predictor`; not stored.
     """
 
     model: Network
@@ -64,6 +66,20 @@ class ModelPackage:
     class_means: dict[str, Tensor] | None = None
     arrays: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
+    engine: Engine = field(default_factory=Engine)
+
+    @property
+    def predictor(self) -> Network:
+        """The network for plain forward passes, which `engine` computes; explanations use ``model``.
+
+        Raises:
+            LeighError: The engine is unknown, not installed, or does not fit the network.
+        """
+        return self.model if self.engine == Engine() else self._faster_model
+
+    @cached_property
+    def _faster_model(self) -> Network:
+        return build_predictor(self.model, self.engine)
 
     @property
     def seen_digests(self) -> npt.NDArray[np.uint64]:
@@ -160,15 +176,19 @@ def load_package(folder: Path) -> ModelPackage:
     return ModelPackage(model, tuple(about["channels"]), about["scale"], tensors or None, arrays, about["about"])
 
 
-def load_to_device(folder: Path) -> ModelPackage:
+def load_to_device(folder: Path, engine: Engine | None = None) -> ModelPackage:
     """Load a package as :func:`load_package` does, its network on the GPU if there is one.
 
+    Args:
+        folder: Folder of the package.
+        engine: Engine of its plain forward passes; ``None`` for PyTorch in fp32.
+
     Raises:
-        LeighError: As :func:`load_package`, or PyTorch has no code for the GPU.
+        LeighError: As :func:`load_package`, PyTorch has no code for the GPU, or the engine does not fit.
     """
     package = load_package(folder)
     package.model.to(default_device())
-    return package
+    return package if engine is None else replace(package, engine=engine)
 
 
 def _validate(folder: Path, about: Any) -> None:  # noqa: ANN401

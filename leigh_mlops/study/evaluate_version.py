@@ -15,6 +15,7 @@ from leigh_mlops.images import IntensityScale
 from leigh_mlops.models import ModelPackage, load_to_device
 from leigh_mlops.report.image_sentences import width_sentences
 from leigh_mlops.report.terminal_tables import REFERENCE_NAMES
+from leigh_mlops.study.chosen_engine import with_engine
 from leigh_mlops.study.console_summary import evaluation_lines, retrieval_lines
 from leigh_mlops.study.evaluation import Evaluation, evaluate_package, training_mask
 from leigh_mlops.study.field_width import match_field_width, other_widths
@@ -66,8 +67,26 @@ class VersionEvaluation:
         return self.evaluation.to_json(self.version.uri) | words
 
 
-def evaluate_version(store: Store, uri: str, data: Path, platemap: Path | None, console: Console) -> VersionEvaluation:
+def evaluate_version(
+    store: Store,
+    uri: str,
+    data: Path,
+    platemap: Path | None,
+    console: Console,
+    *,
+    engine: str | None = None,
+    precision: str | None = None,
+) -> VersionEvaluation:
     """Score a version on all fields, labelled if it needs labels, of wells on which it was neither trained nor chosen.
+
+    Args:
+        store: Registry.
+        uri: Address of the version.
+        data: Folder or table of the images.
+        platemap: Plate map.
+        console: Where progress is shown.
+        engine: Engine of the predictions; ``None`` for the fastest that is right, see `choose_engine`.
+        precision: Its precision.
 
     Raises:
         LeighError: The version or the data can't be loaded, or do not fit.
@@ -89,6 +108,7 @@ def evaluate_version(store: Store, uri: str, data: Path, platemap: Path | None, 
     seen = f"{wells} wells that it has not seen"
     if left_out:
         seen += f" ({left_out} wells on which it was trained or chosen are left out)"
+    package = with_engine(package, prepared, rows, engine, precision, console)
     scored = evaluate_package(package, prepared, rows)
     sentences = width_sentences(package.about.get("field_um"), other_widths(package, prepared.table))
     if scored.position:

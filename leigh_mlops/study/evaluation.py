@@ -97,7 +97,7 @@ def predict_rows(package: ModelPackage, data: PreparedData, rows: npt.NDArray[np
     """
     controls = data.plate_controls(training_mask(package, data)) if package.is_adapted else None
     batches = data.batches_from_rows(rows, IntensityScale.from_json(package.scale), _BATCH, controls=controls)
-    outputs = predict(package.model, batches, package.about.get("beta", 1.0))
+    outputs = predict(package.predictor, batches, package.about.get("beta", 1.0))
     place = {int(row): number for number, row in enumerate(outputs.rows)}
     order = [place[int(row)] for row in rows]
     features = None if outputs.features is None else outputs.features[order]

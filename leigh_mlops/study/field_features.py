@@ -111,7 +111,7 @@ def embed_fields(
     Raises:
         LeighError: The network gives no latents, one is not finite, or a plate has too few negative controls.
     """
-    model = package.model
+    model = package.predictor
     kept = None if partial is None else PartialFeatures(partial, embedding_key(package, data))
     found = {} if kept is None else kept.read()
     left = rows[~np.isin(rows, list(found))]
@@ -138,7 +138,7 @@ def _embed(
     """Rows and embeddings of one batch after the other, plate by plate where the network adapts to them."""
     if not len(rows):
         return
-    model, controls = package.model, _plate_controls(package, data)
+    model, controls = package.predictor, _plate_controls(package, data)
     batches = data.batches_from_rows(rows, IntensityScale.from_json(package.scale), _BATCH, controls=controls)
     device = next(model.parameters()).device
     for batch in adapted_batches(model, batches):

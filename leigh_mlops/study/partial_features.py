@@ -3,6 +3,7 @@
 import hashlib
 import json
 import zipfile
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,7 @@ class PartialFeatures:
 
 def embedding_key(package: ModelPackage, data: PreparedData) -> str:
     """Digest of what embeddings follow from: network, scale, pixels with their level, and table; 16 hex digits."""
-    described = [package.model.spec.to_json(), package.scale, package.is_adapted]
+    described = [package.model.spec.to_json(), package.scale, package.is_adapted, asdict(package.engine)]
     whole = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     for tensor in package.model.state_dict().values():
         whole.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy())

@@ -25,6 +25,7 @@ from leigh_mlops.report.profile_sentences import (
 )
 from leigh_mlops.report.sentences import format_count
 from leigh_mlops.scores.normalisation import FITTED_BY_CONTROLS, MIN_CONTROLS, NORMALISATIONS, control_halves, normalise
+from leigh_mlops.study.chosen_engine import with_engine
 from leigh_mlops.study.field_features import FEATURE_KINDS
 from leigh_mlops.study.prepare import DataSource
 from leigh_mlops.study.profile_files import ProfilePaths, write_profiles
@@ -64,6 +65,8 @@ class ProfileRequest:
         regularisation: Share of the controls' mean variance that sphering adds, above 0.
         consistency: Column of what compounds have in common; ``None`` for the usual names.
         doses: Column of the doses; ``None`` to detect it.
+        engine: Engine of the embeddings, see `models.engine_choice.choose_engine`.
+        precision: Its precision.
     """
 
     model: str
@@ -74,6 +77,8 @@ class ProfileRequest:
     regularisation: float = 0.1
     consistency: str | None = None
     doses: str | None = None
+    engine: str | None = None
+    precision: str | None = None
 
     def check(self) -> None:
         """Refuse unknown choices before anything is read.
@@ -123,6 +128,8 @@ def profile_plates(package: ModelPackage, request: ProfileRequest, paths: Profil
     metadata = aggregate_wells(measured["intensity"], request.aggregate).metadata
     roles = find_roles(metadata, annotation=request.consistency, doses=request.doses)
     missing = _describe_missing_controls(roles, request.normalisation)
+    if len(kinds) > 1:
+        package = with_engine(package, usable.data, usable.rows, request.engine, request.precision, console)
     for kind in kinds[1:]:
         measured[kind] = field_profiles(kind, package, usable, console, paths.partial)
     rows, refused = [], []
