@@ -12,7 +12,7 @@ from torch import Tensor
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations.occlusion.windows import WindowGrid
 
-__all__ = ["MIN_BUDGET", "RefinedLosses", "refine"]
+__all__ = ["MIN_BUDGET", "RefinedLosses", "correct_estimates", "refine"]
 
 MIN_BUDGET = 50
 """Smallest budget that suffices for a search and for a check of its estimates."""
@@ -20,6 +20,8 @@ MIN_BUDGET = 50
 _HELD_OUT_DIVISOR = 5
 _FIRST_TILES_DIVISOR = 3
 _SPLITS_AT_ONCE = 8
+_WIDTHS, _NOISES = (1.0, 2.0, 4.0, 8.0), (0.1, 1.0)
+"""Widths of the Gaussian process in windows, and its noise as a share of its variance."""
 
 
 class RefinedLosses(NamedTuple):
@@ -59,8 +61,7 @@ def refine(measure: Callable[[Tensor], Tensor], grid: WindowGrid, budget: int, s
     rows, columns = grid.shape
     if budget >= rows * columns:
         return RefinedLosses(measure(grid.boxes()), rows * columns, 1.0)
-    if budget < MIN_BUDGET:
-        raise LeighError(f"A budget of {budget} evaluations is too small; give at least {MIN_BUDGET}, or 0 for all.")
+    _require_budget(budget)
     drawn = np.random.default_rng(seed).choice(rows * columns, size=budget // _HELD_OUT_DIVISOR, replace=False)
     held = torch.from_numpy(np.sort(drawn))
     estimates, spent = _estimate(measure, grid, budget - len(held), set(held.tolist()))
@@ -68,6 +69,60 @@ def refine(measure: Callable[[Tensor], Tensor], grid: WindowGrid, budget: int, s
     agreement = _rank_correlation(estimates[held], exact)
     estimates[held] = exact
     return RefinedLosses(estimates, spent + len(held), agreement)
+
+
+def correct_estimates(
+    measure: Callable[[Tensor], Tensor], estimates: Tensor, grid: WindowGrid, budget: int, seed: int = 0
+) -> RefinedLosses:
+    """Spend a budget on random windows, and correct the estimates of all others by what was measured.
+
+    Estimates are multiplied by one factor, and what then remains at measured windows is spread to their neighbours by
+    a Gaussian process, whose width and noise predict left-out windows best. A fifth of the budget is held out as for
+    `refine`.
+
+    Args:
+        measure: The losses (B,) of boxes (B, 4).
+        estimates: Of all windows, float64, shape (R C,).
+        grid: The windows that an exact map would measure.
+        budget: Evaluations at most; from R C on every window is measured.
+        seed: Seed of the draw.
+
+    Raises:
+        LeighError: The budget is smaller than `MIN_BUDGET`, and than the number of windows.
+    """
+    count = len(estimates)
+    if budget >= count:
+        return RefinedLosses(measure(grid.boxes()), count, 1.0)
+    _require_budget(budget)
+    drawn = torch.from_numpy(np.random.default_rng(seed).permutation(count)[:budget])
+    exact, held = measure(grid.boxes()[drawn]), budget // _HELD_OUT_DIVISOR
+    known, base = drawn[held:], estimates[drawn[held:]]
+    factor = float((exact[held:] * base).sum() / (base * base).sum().clamp_min(1e-300))
+    scaled = factor * estimates
+    places = torch.cartesian_prod(*(torch.arange(side) for side in grid.shape)).double()
+    corrected = scaled + _spread(places[known], exact[held:] - scaled[known], places)
+    agreement = _rank_correlation(corrected[drawn[:held]], exact[:held])
+    corrected[drawn] = exact
+    return RefinedLosses(corrected, budget, agreement)
+
+
+def _spread(known: Tensor, values: Tensor, places: Tensor) -> Tensor:
+    """Values (M,) at known places (M, 2), in windows, as a Gaussian process predicts them at others (P, 2)."""
+    best, found = float(values.square().mean()), torch.zeros(len(places), dtype=values.dtype)
+    for width in _WIDTHS:
+        own, others = (torch.exp(-torch.cdist(each, known).square() / (2 * width**2)) for each in (known, places))
+        for noise in _NOISES:
+            inverse = torch.linalg.inv(own + noise * torch.eye(len(known), dtype=own.dtype))
+            weights = inverse @ values
+            error = float((weights / inverse.diagonal()).square().mean())  # of each from all others
+            if error < best:
+                best, found = error, others @ weights
+    return found
+
+
+def _require_budget(budget: int) -> None:
+    if budget < MIN_BUDGET:
+        raise LeighError(f"A budget of {budget} evaluations is too small; give at least {MIN_BUDGET}, or 0 for all.")
 
 
 def _estimate(measure: Callable[[Tensor], Tensor], grid: WindowGrid, budget: int, held: set[int]) -> tuple[Tensor, int]:

@@ -1,5 +1,6 @@
 """Occlusion maps: the loss of a classifier's logit when a window is covered."""
 
+import math
 from functools import partial
 from typing import NamedTuple
 
@@ -9,8 +10,9 @@ from torch import Tensor, nn
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations.capabilities import require_capabilities
 from leigh_mlops.explanations.eval_mode import evaluating
-from leigh_mlops.explanations.occlusion.adaptive import refine
-from leigh_mlops.explanations.occlusion.incremental_network import variant_network
+from leigh_mlops.explanations.occlusion.adaptive import MIN_BUDGET, RefinedLosses, correct_estimates, refine
+from leigh_mlops.explanations.occlusion.incremental_network import Classifier, IncrementalNetwork, variant_network
+from leigh_mlops.explanations.occlusion.linear_tail import linear_losses
 from leigh_mlops.explanations.occlusion.losses import Cover, logit_losses
 from leigh_mlops.explanations.occlusion.windows import WindowGrid
 
@@ -90,7 +92,11 @@ def occlusion_with_budget(
     baseline: float | Tensor = 0.0,
     channel: int | None = None,
 ) -> CoarseMap:
-    """Estimate `occlusion` maps from few evaluations: large tiles first, and finer ones where most is lost.
+    """Estimate `occlusion` maps from few evaluations.
+
+    Layers whose patches are small compute all windows; what follows is linearised at the image, and the evaluations
+    correct the estimates (`correct_estimates`). For a network whose graph can't be traced they are spent on large tiles
+    first, and on finer ones where most is lost (`refine`).
 
     Args:
         model: A model that can classify, each image by itself.
@@ -116,7 +122,7 @@ def occlusion_with_budget(
     with evaluating(model):
         variants = variant_network(model)
         found = [
-            refine(partial(logit_losses, variants(image), image, int(label), cover), grid, budget)
+            _spend_budget(variants(image), image, int(label), cover, grid, budget)
             for image, label in zip(torch.split(images, 1), target, strict=True)
         ]
     return CoarseMap(
@@ -124,6 +130,17 @@ def occlusion_with_budget(
         torch.tensor([each.evaluations for each in found]),
         torch.tensor([each.agreement for each in found], dtype=torch.float64),
     )
+
+
+def _spend_budget(
+    network: Classifier, image: Tensor, target: int, cover: Cover, grid: WindowGrid, budget: int
+) -> RefinedLosses:
+    """Correct linear estimates where the network has local layers, and refine tiles where it has none."""
+    measure = partial(logit_losses, network, image, target, cover)
+    estimates = None
+    if isinstance(network, IncrementalNetwork) and MIN_BUDGET <= budget < math.prod(grid.shape):
+        estimates = linear_losses(network, image, target, cover, grid.boxes())
+    return refine(measure, grid, budget) if estimates is None else correct_estimates(measure, estimates, grid, budget)
 
 
 def _make_cover(images: Tensor, baseline: float | Tensor, channel: int | None) -> Cover:

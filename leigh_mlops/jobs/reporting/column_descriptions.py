@@ -129,7 +129,7 @@ COLUMNS = {
     "image_<region>_area": "share of the field in that region (nuclei by DAPI, mitochondria by TMRM), 0 to 1",
     "image_<region>_intensity_<channel>": "mean of the channel within that region, raw intensity",
     "quality_<measure>_<channel>": ("quality measure of the channel, from the full-size files; the basis of the flags"),
-    "occlusion_agreement": "rank correlation of the coarse map with held-out windows, -1 to 1",
+    "occlusion_agreement": "rank correlation of the estimated map with held-out windows, -1 to 1",
     "occlusion_evaluations": "number of windows and tiles that were measured",
     "occlusion_target": "class whose logit is recorded while parts of the image are covered",
     "interpolation_target": "class whose mean latent is the end of the interpolation",

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from leigh_mlops.explanations.occlusion.adaptive import refine
+from leigh_mlops.explanations.occlusion.adaptive import correct_estimates, refine
 from leigh_mlops.explanations.occlusion.windows import WindowGrid
 
 GRID = WindowGrid.for_image(100, 100, window=5, stride=5)
@@ -104,3 +104,22 @@ def test_held_back_windows_do_not_change_where_is_looked():
 
     assert seen(0)[:60] == seen(1)[:60]
     assert seen(0)[80:] != seen(1)[80:]
+
+
+def test_estimates_are_corrected_by_what_is_measured():
+    truth = exact(bumps(0))
+    rows = torch.arange(400) // 20
+    wrong = 3 * truth + 0.5 * truth.std() * torch.sin(rows / 3)
+    measure = Additive(bumps(0))
+    corrected = correct_estimates(measure, wrong, GRID, 100)
+    before, after = (spearmanr(each, truth).statistic for each in (wrong, corrected.losses))
+    assert after > 0.99 > before
+    assert abs(corrected.agreement - after) < 0.2
+    assert corrected.evaluations == len(set(measure.seen)) == 100
+
+
+def test_estimates_that_say_nothing_do_not_harm():
+    truth, noise = exact(bumps(0)), torch.randn(400, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    corrected = correct_estimates(Additive(bumps(0)), noise, GRID, 100)
+    assert abs(spearmanr(noise, truth).statistic) < 0.2
+    assert spearmanr(corrected.losses, truth).statistic > 0.6
