@@ -66,7 +66,9 @@ def change_map(
             gain = _log_odds(model, counterfactuals, goal) - _log_odds(model, images, goal)
         inputs = (images, counterfactuals, goal, gain.to(images))
         passes = zip(*(torch.split(each, IMAGES_PER_PASS) for each in inputs), strict=True)
-        return torch.cat([_integrate(model, *each, tolerance) for each in passes])
+        return torch.cat([
+            _integrate(model, some, changed, goals, gains, tolerance) for some, changed, goals, gains in passes
+        ])  # fmt: skip
 
 
 def _log_odds(model: nn.Module, images: Tensor, target: Tensor) -> Tensor:
