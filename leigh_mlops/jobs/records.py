@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from leigh_mlops.explanations import COUNTERFACTUAL_KINDS
@@ -24,6 +25,7 @@ __all__ = [
     "pack_records",
     "read_records",
     "record_table",
+    "split_failures",
 ]
 
 NUMBERS, PICTURES = ColumnFamily("numbers."), ColumnFamily("pictures.")
@@ -68,7 +70,7 @@ def read_records(out: Path) -> Iterator[Record]:
         yield from map(_nest_record, table.to_pylist())
 
 
-def record_table(out: Path, families: Sequence[ColumnFamily | str]) -> pd.DataFrame:
+def record_table(out: Path, families: Sequence[ColumnFamily | str]) -> pa.Table:
     """Read columns of the newest record of each field, without holding more than some records as plain values.
 
     Args:
@@ -80,9 +82,19 @@ def record_table(out: Path, families: Sequence[ColumnFamily | str]) -> pd.DataFr
     """
     tables = list(_new_tables(out, families))
     if not tables:
-        return pd.DataFrame({JobColumn.FIELD: [], JobColumn.SEEN: []}, dtype=object)
-    joined: pd.DataFrame = pa.concat_tables(tables, promote_options="permissive").to_pandas()
-    return joined
+        return pa.table({JobColumn.FIELD: pa.array([], pa.string()), JobColumn.SEEN: pa.array([], pa.bool_())})
+    return pa.concat_tables(tables, promote_options="permissive")
+
+
+def split_failures(records: pa.Table) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Divide a table of records into fields that are explained and those that failed.
+
+    A failed field has no numbers, so in one table it would turn whole numbers into others.
+    """
+    if FAILURE not in records.column_names:
+        return records.to_pandas(), records.slice(0, 0).to_pandas()
+    has_failed = records[FAILURE].is_valid()
+    return records.filter(pc.invert(has_failed)).to_pandas(), records.filter(has_failed).to_pandas()
 
 
 def pack_records(out: Path, plates: Mapping[str, str]) -> None:

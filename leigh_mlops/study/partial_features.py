@@ -68,5 +68,5 @@ def embedding_key(package: ModelPackage, data: PreparedData) -> str:
     whole.update(data.cache.digests.tobytes())
     if data.cache.adjust is not None:
         whole.update(data.cache.adjust.tobytes())
-    whole.update(data.table.to_csv().encode())
+    whole.update(data.table.to_json(orient="split").encode())
     return whole.hexdigest()[:16]

@@ -119,3 +119,10 @@ def test_an_interrupted_packing_loses_and_doubles_nothing(tmp_path: Path, monkey
     assert by_field(tmp_path) == before
     pack_records(tmp_path, PLATES)
     assert by_field(tmp_path) == before
+
+
+def test_a_failed_field_leaves_whole_numbers_whole(tmp_path: Path) -> None:
+    leave(tmp_path, done("P1_A01_f1", attempts=2), {"field": "P1_A02_f1", "failure": "no file", "path": "a.tif"})
+    fields, failures = build_tables(tmp_path, TABLE)
+    assert fields["attempts"].dtype == "int64"
+    assert failures["field"].tolist() == ["P1_A02_f1"]

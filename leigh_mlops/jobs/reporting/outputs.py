@@ -12,7 +12,16 @@ from PIL import Image
 from leigh_mlops.errors import escape_unprintable
 from leigh_mlops.job_columns import PICTURE, JobColumn
 from leigh_mlops.jobs.colour_limits import select_colour_limit
-from leigh_mlops.jobs.records import FAILURE, NUMBERS, PATH, PICTURES, TEXTS, collect_records, record_table
+from leigh_mlops.jobs.records import (
+    FAILURE,
+    NUMBERS,
+    PATH,
+    PICTURES,
+    TEXTS,
+    collect_records,
+    record_table,
+    split_failures,
+)
 from leigh_mlops.jobs.reporting.build_report import Findings, build_report
 from leigh_mlops.jobs.reporting.captions import JobSummary, captions, field_title, map_title, summarise_job
 from leigh_mlops.jobs.reporting.card_sections import (
@@ -73,24 +82,19 @@ def collect_maps(out: Path) -> tuple[str, FieldMaps]:
 
 def _read_texts(out: Path, name: str) -> dict[str, Any]:
     """Values of the fields whose records have one of that name."""
-    table = record_table(out, [TEXTS(name)])
-    if TEXTS(name) not in table:
-        return {}
-    kept = table[table[TEXTS(name)].notna()]
-    return {field: json.loads(text) for field, text in zip(kept[JobColumn.FIELD], kept[TEXTS(name)], strict=True)}
+    table = record_table(out, [TEXTS(name)]).to_pydict()
+    texts = zip(table[JobColumn.FIELD], table.get(TEXTS(name), [None] * len(table[JobColumn.FIELD])), strict=True)
+    return {field: json.loads(text) for field, text in texts if text is not None}
 
 
 def build_tables(out: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Build the table of fields and the table of failures, both in the order of the image table."""
     metadata = table[[name for name in table if is_metadata(name)]].assign(field=field_ids(table))
-    records = record_table(out, [NUMBERS, PICTURES, FAILURE, PATH])
-    has_failed = records[FAILURE].notna() if FAILURE in records else pd.Series(False, records.index)
-    plain = {name: short for short, name in NUMBERS.select(records).items()}
-    plain |= {name: PICTURE(short) for short, name in PICTURES.select(records).items()}
-    explained = records.loc[~has_failed, [JobColumn.FIELD, JobColumn.SEEN, *plain]].rename(columns=plain)
-    if explained[JobColumn.SEEN].dtype == object:
-        explained[JobColumn.SEEN] = explained[JobColumn.SEEN].astype(bool)
-    return metadata.merge(explained, on=JobColumn.FIELD), _failure_table(records[has_failed], metadata)
+    done, failed = split_failures(record_table(out, [NUMBERS, PICTURES, FAILURE, PATH]))
+    plain = {name: short for short, name in NUMBERS.select(done).items()}
+    plain |= {name: PICTURE(short) for short, name in PICTURES.select(done).items()}
+    explained = done[[JobColumn.FIELD, JobColumn.SEEN, *plain]].rename(columns=plain)
+    return metadata.merge(explained, on=JobColumn.FIELD), _failure_table(failed, metadata)
 
 
 def _failure_table(failed: pd.DataFrame, metadata: pd.DataFrame) -> pd.DataFrame:

@@ -126,14 +126,13 @@ class ResidualBlock(nn.Module):
         """
         if self.training:
             raise InverseError(f"{self.name} is in training mode, where its weights vary; call eval() on the model.")
+        if not bool(y.isfinite().all()):
+            raise InverseError(f"{self.name} can't invert a latent that is not finite; check the image.")
         # In the order of forward, in which convolutions are faster.
         is_last = self._memory_format(y) == torch.channels_last
         order, back = ((0, 2, 3, 1), (0, 3, 1, 2)) if is_last else ((0, 1, 2, 3), (0, 1, 2, 3))
         target, maps = y.permute(order).flatten(1), y.permute(order).shape[1:]
-        largest = torch.linalg.vector_norm(target, torch.inf, dim=1)
-        if not bool(largest.isfinite().all()):
-            raise InverseError(f"{self.name} can't invert a latent that is not finite; check the image.")
-        size = largest.clamp(min=1)
+        size = target.abs().amax(dim=1).clamp(min=1)
 
         def step(x: Tensor, samples: Tensor) -> Tensor:
             branch = cast(Tensor, self.branch(x.view(-1, *maps).permute(back)))

@@ -1,6 +1,7 @@
 """Solving x = h(x) for a contraction, sample by sample."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -48,83 +49,55 @@ def solve_fixed_point(
     Returns:
         The states, also of samples that did not converge: their residual is above ``tolerance``.
     """
-    states = x
+    x = x.clone()
     residual, iterations = torch.full_like(size, torch.inf), torch.zeros(len(x), dtype=torch.int64, device=x.device)
     moving, now, history = torch.arange(len(x), device=x.device), x, _History(memory)
     for iteration in range(1, most + 1):
         further = step(now, moving)
         difference = further - now
-        # One pass, unlike the maximum of the absolute values.
-        reached = torch.linalg.vector_norm(difference, torch.inf, dim=1) / size[moving]
-        residual[moving], iterations[moving] = reached, iteration
+        reached = difference.abs().amax(dim=1) / size[moving]
+        x[moving], residual[moving], iterations[moving] = further, reached, iteration
         left = ~(reached <= tolerance)
-        if iteration == most or not left.any():
-            states = _place(states, further, moving, torch.ones_like(left))
+        if not left.any():
             break
         if not left.all():
-            states = _place(states, further, moving, ~left)
             moving, further, difference = moving[left], further[left], difference[left]
             history.keep(left)
         now = history.accelerate(further, difference) if iteration < most // 2 else further
-    return FixedPoint(states, residual, iterations)
-
-
-def _place(states: Tensor, further: Tensor, moving: Tensor, stopped: Tensor) -> Tensor:
-    """States (N, D) with the latest ones (n, D) of those of the moving samples (n,) that stop."""
-    if len(moving) == len(states) and bool(stopped.all()):
-        return further
-    if len(moving) == len(states):
-        states = states.clone()  # until now they are the caller's
-    states[moving[stopped]] = further[stopped]
-    return states
+    return FixedPoint(x, residual, iterations)
 
 
 class _History:
-    """The last h(x) and h(x) - x of each sample, (n, D), and the differences of the last few of both, newest last."""
+    """The last few h(x), and h(x) - x, of each sample, newest last, each of shape (n, D)."""
 
     def __init__(self, memory: int) -> None:
         self.memory = memory
-        self.last: tuple[Tensor, Tensor] | None = None
-        self.steps: list[tuple[Tensor, Tensor]] = []
+        self.images: list[Tensor] = []
+        self.residuals: list[Tensor] = []
 
     def keep(self, samples: Tensor) -> None:
         """Keep only the samples that have not converged."""
-        if self.last is not None:
-            self.last = self.last[0][samples], self.last[1][samples]
-        self.steps = [(image[samples], residual[samples]) for image, residual in self.steps]
+        self.images = [each[samples] for each in self.images]
+        self.residuals = [each[samples] for each in self.residuals]
 
     def accelerate(self, image: Tensor, residual: Tensor) -> Tensor:
         """Compute the next states (n, D) from h(x) and h(x) - x of the present ones."""
-        if not self.memory:
+        self.images = [*self.images, image][-self.memory - 1 :]
+        self.residuals = [*self.residuals, residual][-self.memory - 1 :]
+        if len(self.images) == 1:
             return image
-        if self.last is not None:
-            step = image - self.last[0], residual - self.last[1]
-            self.steps = [*self.steps, step][-self.memory :]
-        self.last = image, residual
-        if not self.steps:
-            return image
-        shares = _least_squares([each for _, each in self.steps], residual)
-        following = image
-        for share, (each, _) in zip(shares.T, self.steps, strict=True):
-            following = torch.addcmul(following, share[:, None], each, value=-1)
-        return following
+        columns = torch.stack([after - before for before, after in pairwise(self.residuals)], dim=1)
+        for share, (before, after) in zip(_least_squares(columns, residual).T, pairwise(self.images), strict=True):
+            image = image - share[:, None] * (after - before)
+        return image
 
 
-def _least_squares(columns: list[Tensor], target: Tensor) -> Tensor:
-    """Coefficients (n, m) of the m columns (n, D) that best fit a target (n, D); zero columns get 0."""
-    products = [[_dot(one, other) for other in (*columns[:place], target)] for place, one in enumerate(columns, 1)]
-    gram = target.new_zeros((len(target), len(columns), len(columns)), dtype=torch.float64)
-    for place, row in enumerate(products):
-        for other, product in enumerate(row[:-1]):
-            gram[:, place, other] = gram[:, other, place] = product
-    right = torch.stack([row[-1] for row in products], dim=1)[:, :, None].double()
+def _least_squares(columns: Tensor, target: Tensor) -> Tensor:
+    """Coefficients (n, m) of the columns (n, m, D) that best fit a target (n, D); zero columns get 0."""
+    gram = (columns @ columns.transpose(1, 2)).double()
+    right = (columns @ target[:, :, None]).double()
     # Nearly parallel columns would get huge coefficients of opposite sign; columns of zeros would be singular.
     diagonal = gram.diagonal(dim1=1, dim2=2)
     ridge = 1e-6 * diagonal + torch.where(diagonal > 0, torch.zeros_like(diagonal), torch.ones_like(diagonal))
     solution: Tensor = torch.linalg.solve(gram + torch.diag_embed(ridge), right)
     return solution[:, :, 0].to(target.dtype)
-
-
-def _dot(one: Tensor, other: Tensor) -> Tensor:
-    """Scalar products (n,) of the rows of two tensors (n, D); a product of batches of matrices takes far longer."""
-    return torch.stack([row.dot(column) for row, column in zip(one, other, strict=True)])
