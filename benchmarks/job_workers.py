@@ -3,8 +3,8 @@
     python -m benchmarks.job_workers [--turns 3] [--fields 192] [--image-size 64] [--family iresnet] [--methods …]
 
 Both are whole commands, each in a process of its own with a cluster of its own, that alternate. A network with random
-weights explains as long as a trained one. ``part`` is the time from the first record to the last one, in which the
-workers do nothing else. The records of all runs must be equal. The last line is one JSON object, of the medians.
+weights explains as long as a trained one. Seconds per field are those from the first records to the last ones, in which
+the workers do nothing else. The records of all runs must be equal. The last line is one JSON object, of the medians.
 """
 
 import argparse
@@ -33,11 +33,11 @@ from tests.conftest import write_class_folders
 BAR = 1.6
 
 
-class Taken(NamedTuple):
+class JobTimes(NamedTuple):
     """Seconds of a command, and the seconds per field between its first records and its last ones."""
 
-    whole: float
-    per_field: float
+    command_s: float
+    field_s: float
 
 
 def register_network(folder: Path, family: str, image_size: int, fields: int) -> str:
@@ -54,16 +54,16 @@ def register_network(folder: Path, family: str, image_size: int, fields: int) ->
     return store.register("bench", log_package(store, run, package, data), run, {}).uri
 
 
-def run_job(folder: Path, out: Path, uri: str, options: list[str]) -> Taken:
+def run_job(folder: Path, out: Path, uri: str, options: list[str]) -> JobTimes:
     """Run one command; a second worker's first record is later than the first one's, so the part begins there."""
     command = [sys.executable, "-m", "leigh_mlops.explain", uri, "--data", str(folder / "plate"), "--out", str(out)]
     begun = time.perf_counter()
     subprocess.run([*command, "--store", str(folder / "store"), *options], check=True, stdout=subprocess.DEVNULL)
-    whole = time.perf_counter() - begun
+    command_s = time.perf_counter() - begun
     parts = sorted((out / "parts").glob("[!.]*.json"), key=lambda path: path.stat().st_mtime)
     moments = [path.stat().st_mtime for path in parts[1:]]
     fields = sum(len(json.loads(path.read_text())) for path in parts[2:])
-    return Taken(whole, (moments[-1] - moments[0]) / fields)
+    return JobTimes(command_s, (moments[-1] - moments[0]) / fields)
 
 
 def read_records(out: Path) -> dict[str, str]:
@@ -85,7 +85,7 @@ def main() -> None:
     for name in ("OMP_NUM_THREADS", "RAY_TMPDIR"):  # as the tests set them
         os.environ.pop(name, None)
     ways = {"one worker": ["--workers", "1"], "one for each core": []}
-    taken: dict[str, list[Taken]] = {name: [] for name in ways}
+    times: dict[str, list[JobTimes]] = {name: [] for name in ways}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         os.environ["LEIGH_CACHE"] = str(folder / "cache")
@@ -94,18 +94,21 @@ def main() -> None:
         for turn in range(given.turns):
             for name, options in ways.items():
                 out = folder / f"{turn}-{len(options)}"
-                taken[name].append(
+                times[name].append(
                     run_job(folder, out, uri, [*options, "--methods", given.methods, "--batch-size", "8"])
                 )
                 records.append(read_records(out))
-                print(f"{name}: {taken[name][-1].whole:.1f} s, {taken[name][-1].per_field:.3f} s per field", flush=True)
+                command_s, field_s = times[name][-1]
+                print(f"{name}: {command_s:.1f} s, {field_s:.3f} s per field", flush=True)
     if any(each != records[0] for each in records):
         raise SystemExit("The records of the jobs differ.")
     alone, together = (
-        Taken(*(statistics.median(values) for values in zip(*each, strict=True))) for each in taken.values()
+        JobTimes(*(statistics.median(values) for values in zip(*each, strict=True))) for each in times.values()
     )
-    print(f"Explaining alone: {alone.per_field / together.per_field:.2f} times as fast.")
-    report("job with workers", ours=1 / together.whole, reference=1 / alone.whole, unit="jobs per second", bar=BAR)
+    print(f"Explaining alone: {alone.field_s / together.field_s:.2f} times as fast.")
+    report(
+        "job with workers", ours=1 / together.command_s, reference=1 / alone.command_s, unit="jobs per second", bar=BAR
+    )
 
 
 if __name__ == "__main__":
