@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.jobs.worker import field_id
+from leigh_mlops.jobs.worker import field_ids
 from leigh_mlops.models import Network
 from leigh_mlops.models.deep_cluster import find_cluster
 from leigh_mlops.plates.columns import Metadata
@@ -81,10 +81,9 @@ def _read_texts(path: Path) -> pd.DataFrame:
 def _names(table: pd.DataFrame) -> dict[str, list[str]]:
     """Fields by the names of their plate, well and site, and by their own."""
     names: dict[str, list[str]] = {}
-    for _, row in table.iterrows():
-        field = field_id(row)
-        short = f"{row[Metadata.PLATE]}/{row[Metadata.WELL]}/{row[Metadata.SITE]}"
-        for name in dict.fromkeys((short, field)):
+    places = table[[Metadata.PLATE, Metadata.WELL, Metadata.SITE]].itertuples(index=False)
+    for field, place in zip(field_ids(table), places, strict=True):
+        for name in dict.fromkeys(("/".join(map(str, place)), field)):
             names.setdefault(name, []).append(field)
     return names
 
@@ -93,8 +92,8 @@ def _file_names(table: pd.DataFrame) -> dict[str, list[str]]:
     """Fields by the names of their image files."""
     names: dict[str, list[str]] = {}
     columns = [column for column in map(str, table) if column.startswith(_FILE_NAMES)]
-    for _, row in table.iterrows():
-        files = {file for text in row[columns].dropna().astype(str) for file in text.split("|")}
+    for field, texts in zip(field_ids(table), table[columns].itertuples(index=False), strict=True):
+        files = {file for text in texts if pd.notna(text) for file in str(text).split("|")}
         for name in {Path(file).name for file in files}:
-            names.setdefault(name, []).append(field_id(row))
+            names.setdefault(name, []).append(field)
     return names

@@ -254,7 +254,7 @@ class FieldWorker:
 
     def _read_references(self) -> torch.Tensor | None:
         """Read the sampled fields, as far as they still can be read, to the model's device."""
-        names = [field_id(row) for _, row in self.table.iterrows()]
+        names = field_ids(self.table)
         read: list[Field] = []
         for name in self.order.sample:
             try:

@@ -13,7 +13,7 @@ from leigh_mlops.jobs.reporting.build_report import Findings, build_report
 from leigh_mlops.jobs.reporting.job_tables import job_tables
 from leigh_mlops.jobs.reporting.outputs import FAILURE_COLUMNS
 from leigh_mlops.jobs.reporting.set_sentences import describe_sets
-from leigh_mlops.jobs.worker import field_id
+from leigh_mlops.jobs.worker import field_ids
 from leigh_mlops.plates.columns import is_metadata
 from leigh_mlops.report.job.job_report import JobReport, write_job_report
 from leigh_mlops.report.table_columns import Columns
@@ -91,7 +91,7 @@ def scored_field_table(scored: VersionEvaluation) -> pd.DataFrame:
     outputs, spec = scored.evaluation.outputs, scored.package.model.spec
     table, values = scored.data.table.iloc[outputs.rows], np.asarray(outputs.values)
     metadata = table[[name for name in table if is_metadata(name)]].reset_index(drop=True)
-    fields = metadata.assign(field=[field_id(row) for _, row in table.iterrows()], seen=False)
+    fields = metadata.assign(field=field_ids(table), seen=False)
     if scored.package.model.task == "reconstruct":
         return fields.assign(reconstruction_mse=values)
     fields[JobColumn.PREDICTED] = np.asarray(spec.classes, object)[values.argmax(axis=1)]
