@@ -127,23 +127,21 @@ class FieldWorker:
         self._model_lock = threading.Lock()
 
     def __call__(self, batch: dict[str, npt.NDArray[np.int64]]) -> dict[str, npt.NDArray[np.int64]]:
-        """Explain the rows of a batch and write their records to disk.
-
-        Threads share the model by a lock, so that others read, draw and save while one explains.
-        """
-        read, records = self.read([int(row) for row in batch["row"]])
-        with self._model_lock:
-            explained, failures = self._explain(read)
-        records += failures + [self._record(each) for each in explained]
+        """Explain the rows of a batch and write their records to disk."""
+        records = self.explain([int(row) for row in batch["row"]])
         name = hashlib.sha256(json.dumps([record["field"] for record in records]).encode()).hexdigest()[:16]
         with atomic_write(Path(self.order.out) / "parts" / f"{name}.json") as temporary:
             temporary.write_text(json.dumps(records))
         return {"row": batch["row"]}
 
     def explain(self, rows: list[int]) -> list[dict[str, Any]]:
-        """Return one record per row: columns and pictures of the field, or the reason of its failure."""
+        """Return one record per row: columns and pictures of the field, or the reason of its failure.
+
+        Threads share the model by a lock, so that others read, draw and save while one explains.
+        """
         read, records = self.read(rows)
-        explained, failures = self._explain(read)
+        with self._model_lock:
+            explained, failures = self._explain(read)
         return records + failures + [self._record(each) for each in explained]
 
     def read(self, rows: list[int]) -> tuple[list[Field], list[dict[str, Any]]]:
