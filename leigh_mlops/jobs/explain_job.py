@@ -1,20 +1,17 @@
 """Batch job in which a registry version classifies and explains every field of a data set."""
 
-import math
 import os
 import shutil
 import tempfile
-import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import pandas as pd
-import psutil
-import ray.data
+import ray
 from filelock import FileLock, Timeout
 from rich.console import Console
 
@@ -28,7 +25,6 @@ from leigh_mlops.jobs.field_reader import FieldReader, read_interpolation_target
 from leigh_mlops.jobs.field_targets import read_field_targets
 from leigh_mlops.jobs.finished_job import describe_inputs, describe_state
 from leigh_mlops.jobs.job_file import JOB_FILE, oracle_name, read_job, write_job
-from leigh_mlops.jobs.machine_share import MachineShare, divide_machine, worker_bytes
 from leigh_mlops.jobs.map_checks import check_maps, report_checks, select_map_methods
 from leigh_mlops.jobs.options import ExplainOptions, resolve_options
 from leigh_mlops.jobs.pinned_version import pin_version
@@ -37,8 +33,9 @@ from leigh_mlops.jobs.reporting.card_sections import read_cluster_names
 from leigh_mlops.jobs.reporting.outputs import build_tables, write_outputs
 from leigh_mlops.jobs.sample import read_sample, scale_fields
 from leigh_mlops.jobs.validation import check_channels, check_options, check_oracle, check_targets
-from leigh_mlops.jobs.worker import FieldWorker, WorkOrder, field_id, field_ids, fit_batch_size, statistics_file
-from leigh_mlops.models import ModelPackage, load_package
+from leigh_mlops.jobs.worker import WorkOrder, field_id, field_ids, statistics_file
+from leigh_mlops.jobs.worker_pool import explain_batches
+from leigh_mlops.models import ModelPackage, Network, load_package
 from leigh_mlops.models.engine_choice import choose_engine
 from leigh_mlops.models.engines import Engine, find_obstacle
 from leigh_mlops.plates import find_twins
@@ -53,7 +50,6 @@ from leigh_mlops.study.field_width import match_field_width, report_other_widths
 from leigh_mlops.study.plate_levels import PlateLevels, load_statistics, save_statistics
 from leigh_mlops.study.prepare import DataSource, find_data
 from leigh_mlops.tracking import Run, Store, Version
-from leigh_mlops.training import image_bytes
 
 __all__ = ["ExplainJob"]
 
@@ -188,7 +184,7 @@ class ExplainJob:
             if left or not self._has_checks(job):
                 self._fix_colour_limits(job, package, table)
             if left:
-                self._work(self._prepare_work_order(folder, oracles, table, job), left, package)
+                self._work(self._prepare_work_order(folder, oracles, table, job), left, package.model)
         return self._close(job, version, package, table)
 
     def _read_cluster_names(self, package: ModelPackage) -> dict[str, str]:
@@ -371,12 +367,13 @@ class ExplainJob:
             demo=demo if demo is not None and find_twins(demo) else None,
         )
 
-    def _work(self, order: WorkOrder, left: list[int], package: ModelPackage) -> None:
+    def _work(self, order: WorkOrder, left: list[int], model: Network) -> None:
         self._steps.begin("start of the workers and the first fields")
         with ExitStack() as stack:
             patience = StartPatience(self.console, self.start_patience_s)
             patience.retry(lambda: stack.enter_context(ray_cluster(self.ray_address, verbose=self.verbose)))
-            results = self._map_batches(order, left, package)
+            sizes = {"batch_size": self.batch_size, "workers": self.workers}
+            results = explain_batches(order, left, model, self.console, **sizes)
             try:
                 with Progress(self.console, "explaining fields", len(left)) as progress:
                     for batch in results:
@@ -387,43 +384,6 @@ class ExplainJob:
                 raise LeighError(
                     f"A worker of the job failed ({reason}); run the same command again to finish the remaining fields."
                 ) from None
-
-    def _map_batches(self, order: WorkOrder, left: list[int], package: ModelPackage) -> Iterable[dict[str, Any]]:
-        share = self._divide_cluster(order, package)
-        batch_size = self.batch_size or fit_batch_size(package.model, share.workers, share.gpus)
-        blocks = math.ceil(len(left) / batch_size)
-        rows = ray.data.from_items([{"row": row} for row in left], override_num_blocks=blocks)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Ray suggests a replacement of max_restarts that does not exist yet
-            explained = rows.map_batches(
-                FieldWorker,
-                fn_constructor_args=(replace(order, threads=share.threads),),
-                batch_size=batch_size,
-                compute=ray.data.ActorPoolStrategy(
-                    size=min(blocks, share.workers),
-                    max_concurrent_calls_per_actor=share.calls,
-                    enable_true_multi_threading=True,
-                ),
-                num_cpus=share.cpus,
-                num_gpus=share.gpus,
-                # Users restart the job; single workers are not restarted.
-                max_restarts=0,
-            )
-        return cast(Iterable[dict[str, Any]], explained.iter_batches(batch_size=None))
-
-    def _divide_cluster(self, order: WorkOrder, package: ModelPackage) -> MachineShare:
-        """Divide the cluster among the workers; its machines are taken for as large as this one."""
-        cpus, gpus = (int(ray.cluster_resources().get(kind, 0)) for kind in ("CPU", "GPU"))
-        free = psutil.virtual_memory().available * sum(node["Alive"] for node in ray.nodes())
-        files = [file.stat().st_size for file in Path(order.package).parent.rglob("*") if file.is_file()]
-        needed = worker_bytes(sum(files), image_bytes(package.model))
-        share = divide_machine(cpus, gpus, needed, free, self.workers)
-        if share.is_short:
-            self.console.print(
-                f"Memory holds {format_count(share.workers, 'worker')} on {cpus} cores: each takes about "
-                f"{needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free."
-            )
-        return share
 
     def _close(
         self, job: dict[str, Any], version: Version, package: ModelPackage, table: pd.DataFrame

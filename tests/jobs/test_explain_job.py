@@ -304,7 +304,7 @@ def test_a_start_of_ray_that_fails_is_tried_again(
 
     monkeypatch.setattr(explain_job, "ray_cluster", start)
     monkeypatch.setattr(cluster_start, "_FIRST_WAIT_S", 0.01)
-    monkeypatch.setattr(ExplainJob, "_map_batches", lambda *_: [{"row": [0]}])
+    monkeypatch.setattr(explain_job, "explain_batches", lambda *_, **__: [{"row": [0]}])
     said = io.StringIO()
     job = ExplainJob(
         None, "models:/a/1", DataSource(tmp_path), tmp_path / "out", Console(file=said), start_patience_s=patience_s
