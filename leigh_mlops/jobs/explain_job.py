@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,12 +18,12 @@ from rich.console import Console
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import check_kinds, default_explainers, select_explainers
 from leigh_mlops.explanations.prepared_field import Adjust
-from leigh_mlops.images import IntensityScale
 from leigh_mlops.jobs.colour_limits import colour_bar_files
 from leigh_mlops.jobs.field_folder import has_pictures
 from leigh_mlops.jobs.field_reader import FieldReader, read_interpolation_target
 from leigh_mlops.jobs.field_targets import read_field_targets
 from leigh_mlops.jobs.finished_job import describe_inputs, describe_state
+from leigh_mlops.jobs.job_engine import fix_engine
 from leigh_mlops.jobs.job_file import JOB_FILE, oracle_name, read_job, write_job
 from leigh_mlops.jobs.map_checks import check_maps, report_checks, select_map_methods
 from leigh_mlops.jobs.options import ExplainOptions, resolve_options
@@ -31,13 +31,11 @@ from leigh_mlops.jobs.pinned_version import pin_version
 from leigh_mlops.jobs.records import pack_records, read_records
 from leigh_mlops.jobs.reporting.card_sections import read_cluster_names
 from leigh_mlops.jobs.reporting.outputs import build_tables, write_outputs
-from leigh_mlops.jobs.sample import read_sample, scale_fields
+from leigh_mlops.jobs.sample import read_sample
 from leigh_mlops.jobs.validation import check_channels, check_options, check_oracle, check_targets
 from leigh_mlops.jobs.worker import WorkOrder, field_id, field_ids, statistics_file
 from leigh_mlops.jobs.worker_pool import explain_batches
 from leigh_mlops.models import ModelPackage, Network, load_package
-from leigh_mlops.models.engine_choice import choose_engine
-from leigh_mlops.models.engines import Engine, find_obstacle
 from leigh_mlops.plates import find_twins
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.progress import Progress, Steps
@@ -170,7 +168,7 @@ class ExplainJob:
             packages = {_OWN: package} | {each.name: each.package for each in oracles}
             levels = {name: PlateLevels(each, table, self.console) for name, each in packages.items()}
             adjust: dict[str, Adjust] = {name: each.adjustments for name, each in levels.items()}
-            difference = self._choose_engine(package, table, adjust[_OWN])
+            self.options, difference = fix_engine(self.options, read_job(self.out), package, table, adjust[_OWN])
             job = self._begin_or_resume(version, oracles, methods, adjust, len(table), names, targets)
             job |= {"other_widths": widths, "engine_difference": difference}
             write_job(self.out, job | {"fields": len(table), "finished": False})
@@ -216,21 +214,6 @@ class ExplainJob:
             check_oracle(package, each.package, oracle.uri)
             found.append(each)
         return found
-
-    def _choose_engine(self, package: ModelPackage, table: pd.DataFrame, adjust: Adjust) -> float | None:
-        """Fix engine and precision of the predictions; a resumed job keeps them, and the difference measured then."""
-        before, options = read_job(self.out), self.options
-        if before:
-            known = Engine(before.get("engine") or "torch", before.get("precision") or "fp32")
-            kept = replace(options, engine=options.engine or known.name, precision=options.precision or known.precision)
-            self.options, difference = kept, before.get("engine_difference")
-            return None if difference is None else float(difference)
-        is_fixed = package.is_adapted or find_obstacle(package.model, Engine("fused"))
-        sample = [] if is_fixed else read_sample(FieldReader(package, table, adjust, None), table)
-        images = scale_fields(sample, IntensityScale.from_json(package.scale))
-        choice = choose_engine(package, images, options.engine, options.precision)
-        self.options = replace(options, engine=choice.engine.name, precision=choice.engine.precision)
-        return choice.difference
 
     def _begin_or_resume(
         self,
