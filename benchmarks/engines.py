@@ -15,7 +15,7 @@ from benchmarks.report import report
 from benchmarks.turns import processor_seconds
 from leigh_mlops.explanations.eval_mode import evaluating
 from leigh_mlops.models.engine_choice import measure_difference
-from leigh_mlops.models.engines import ENGINES, PRECISIONS, Engine, build_predictor, find_obstacle, has_fast_bf16
+from leigh_mlops.models.engines import ENGINES, PRECISIONS, Engine, build_predictor, find_obstacle
 
 BARS = {"fp32": 1.6, "bf16": 2.5}
 CPU = torch.device("cpu")
@@ -44,7 +44,7 @@ def main() -> None:
                 if turn >= 2:
                     seconds[engine].append(processor_seconds() - start)
     medians = {engine: statistics.median(each) / given.fields for engine, each in seconds.items()}
-    print(f"{hardware(CPU)}, bf16 {'in' if has_fast_bf16(CPU) else 'not in'} the processor; {given.turns} turns")
+    print(f"{hardware(CPU)}; {given.turns} turns")
     for engine, median in medians.items():
         worst = measure_difference(model, engine, images)
         print(

@@ -129,7 +129,7 @@ EngineName = Annotated[
     ),
 ]
 EnginePrecision = Annotated[
-    str | None, typer.Option("--precision", help="Precision of the engine: fp32 or bf16; by default as for --engine.")
+    str | None, typer.Option("--precision", help="Precision of the engine: fp32 or bf16, by default fp32.")
 ]
 RequireSignature = Annotated[
     Path | None,

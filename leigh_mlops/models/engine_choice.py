@@ -7,7 +7,7 @@ from torch import Tensor
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.models.contract import Network
-from leigh_mlops.models.engines import Engine, build_predictor, check_engine, find_obstacle, has_fast_bf16
+from leigh_mlops.models.engines import Engine, build_predictor, check_engine, find_obstacle
 from leigh_mlops.models.package import ModelPackage
 from leigh_mlops.models.precision import full_float32
 
@@ -38,14 +38,15 @@ def choose_engine(
 ) -> EngineChoice:
     """Choose the fastest engine that is installed and whose probabilities are right within 1e-4.
 
-    The order by speed is fixed, so that the same machine chooses the same. A precision that is asked for is taken
-    whatever its error. A network that adapts to plates is computed by PyTorch, since its weights change with the plate.
+    The order by speed is fixed, so that the same machine chooses the same. bf16 is taken only where it is asked for,
+    whatever its error: fields of which the network is sure hide what it does to others. A network that adapts to
+    plates is computed by PyTorch, since its weights change with the plate.
 
     Args:
         package: The model.
         images: A sample of scaled fields, shape (N, C, S, S); ``None`` for none, so that nothing is measured.
         name: One of ``ENGINES``; ``None`` for any.
-        precision: One of ``PRECISIONS``; ``None`` for the fastest that is right.
+        precision: One of ``PRECISIONS``; ``None`` for fp32.
 
     Raises:
         LeighError: What is asked for is unknown, not installed, or does not fit the network.
@@ -57,14 +58,14 @@ def choose_engine(
             f"--engine {asked.name} --precision {asked.precision} is for networks whose weights stay the same, and "
             "this one is adapted to each plate; leave both options out."
         )
-    if images is None or package.is_adapted or (name is not None and precision is not None):
+    if images is None or package.is_adapted or name is not None:
         return EngineChoice(asked, None if images is None else measure_difference(model, asked, images))
-    for engine in _candidates(model, name, precision):
+    for engine in _candidates(model, asked.precision):
         try:
             difference = measure_difference(model, engine, images)
         except LeighError:  # an engine that nobody asked for can't compute this network
             continue
-        if precision is not None or difference < MAX_DIFFERENCE:
+        if asked.precision != "fp32" or difference < MAX_DIFFERENCE:
             return EngineChoice(engine, difference)
     return EngineChoice(asked, measure_difference(model, asked, images))
 
@@ -90,15 +91,7 @@ def measure_difference(model: Network, engine: Engine, images: Tensor) -> float:
     return worst
 
 
-def _candidates(model: Network, name: str | None, precision: str | None) -> list[Engine]:
-    """Engines by speed; in bf16 only the first, since what it loses the others lose as well."""
-    on_gpu = torch.cuda.is_available()  # where OpenVINO would leave it idle
-    names = [name] if name else [each for each in _FASTEST_FIRST if not (on_gpu and each == "openvino")]
-
-    def fitting(kind: str) -> list[Engine]:
-        return [engine for each in names if not find_obstacle(model, engine := Engine(each, kind))]
-
-    if precision is not None:
-        return fitting(precision)
-    rounded = fitting("bf16")[:1] if has_fast_bf16(next(model.parameters()).device) else []
-    return [*rounded, *fitting("fp32")]
+def _candidates(model: Network, precision: str) -> list[Engine]:
+    """Engines by speed; OpenVINO would leave a GPU idle."""
+    names = [name for name in _FASTEST_FIRST if not (torch.cuda.is_available() and name == "openvino")]
+    return [engine for name in names if not find_obstacle(model, engine := Engine(name, precision))]

@@ -15,7 +15,7 @@ from leigh_mlops.errors import LeighError
 from leigh_mlops.models.contract import Network, has_capability
 from leigh_mlops.models.fused_network import fuse_network
 
-__all__ = ["ENGINES", "PRECISIONS", "Engine", "build_predictor", "check_engine", "find_obstacle", "has_fast_bf16"]
+__all__ = ["ENGINES", "PRECISIONS", "Engine", "build_predictor", "check_engine", "find_obstacle"]
 
 PRECISIONS = ("fp32", "bf16")
 Encoder = Callable[[Tensor], Tensor]
@@ -77,13 +77,6 @@ def find_obstacle(model: Network, engine: Engine) -> str:
     if engine.name == "openvino" and importlib.util.find_spec("openvino") is None:
         return "needs OpenVINO, which is not installed; install leigh_mlops[openvino], or take another engine."
     return ""
-
-
-def has_fast_bf16(device: torch.device) -> bool:
-    """Return whether a device multiplies bf16 itself."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def _torch_encoder(model: Network, precision: str) -> Encoder:

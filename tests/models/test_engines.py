@@ -29,11 +29,6 @@ def no_openvino(monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
 
 
-@pytest.fixture
-def fast_bf16(monkeypatch):
-    monkeypatch.setattr(engine_choice, "has_fast_bf16", lambda device: True)
-
-
 def test_only_the_plain_passes_of_a_package_are_the_engines():
     package = package_of("resnext")
     rounded = replace(package, engine=Engine("fused", "bf16"))
@@ -57,7 +52,6 @@ def test_modes_are_shared():
     assert model.head.training
 
 
-@pytest.mark.usefixtures("fast_bf16")
 def test_the_default_is_the_fastest_that_is_right():
     package, shown = package_of("resnext"), images(5)
     assert measure_difference(package.model, Engine("fused", "bf16"), shown) > engine_choice.MAX_DIFFERENCE
@@ -66,15 +60,14 @@ def test_the_default_is_the_fastest_that_is_right():
     assert 0 < difference < 1e-5
 
 
-@pytest.mark.usefixtures("fast_bf16")
-def test_bf16_is_taken_where_it_is_right_or_asked_for(monkeypatch):
+def test_bf16_is_taken_only_where_it_is_asked_for(monkeypatch):
     package, shown = package_of("resnext"), images(5)
     asked = choose_engine(package, shown, precision="bf16")
     assert asked.engine == Engine("fused", "bf16")
     assert asked.difference > engine_choice.MAX_DIFFERENCE
     monkeypatch.setattr(engine_choice, "MAX_DIFFERENCE", 1.0)
-    assert choose_engine(package, shown).engine == Engine("fused", "bf16")
-    assert choose_engine(package, shown, name="torch").engine == Engine("torch", "bf16")
+    assert choose_engine(package, shown).engine == Engine("fused", "fp32")
+    assert choose_engine(package, shown, name="torch").engine == Engine("torch", "fp32")
 
 
 @pytest.mark.parametrize(("family", "about"), [("iresnet", {}), ("resnext", {"adaptation": "controls"})])
