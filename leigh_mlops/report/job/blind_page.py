@@ -39,7 +39,15 @@ def write_blind_page(path: Path, test: str, pictures: Sequence[BlindPicture], si
     """
     content = {"test": test, "pictures": [list(each) for each in pictures]}
     classes = sorted({each.claim for each in pictures})
-    return write_page(path, "blind_test.html", "blind_script.html", content=content, classes=classes, size=size)
+    return write_page(
+        path,
+        "blind_test.html",
+        "blind_script.html",
+        title="Real or generated?",
+        content=content,
+        classes=classes,
+        size=size,
+    )
 
 
 def replace_blind_section(page: Path, sentences: Sequence[str]) -> bool:

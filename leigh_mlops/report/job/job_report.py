@@ -57,6 +57,7 @@ def write_job_report(folder: Path, report: JobReport) -> Path:
         folder / "index.html",
         "job_index.html",
         "job_script.html",
+        title=report.title,
         report=report,
         plates=plate_grids(wells, hrefs),
         thumbnails=plate_thumbnails(report, pages),

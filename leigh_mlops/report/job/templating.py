@@ -23,7 +23,7 @@ def write_page(path: Path, template: str, script: str | None, **content: Any) ->
         path: The file to write.
         template: Name of the template.
         script: Name of the template of its only script; None for a page that runs none.
-        content: Variables of the template; all text is escaped.
+        content: Variables of the template, its ``title`` among them; all text is escaped.
     """
     environment = _environment()
     code, digest = ("", "") if script is None else _script(script)
