@@ -13,12 +13,23 @@ from leigh_mlops.report.job.job_records import JobReport
 from leigh_mlops.report.job.report_pages import MAX_OPEN_PLATES, WELL_KEY, ReportPages, well_keys
 from leigh_mlops.report.table_columns import Columns, float_values, is_missing, row_count, select_rows, table_rows
 
-__all__ = ["hits_by_plate", "index_tables", "plate_hits", "plate_overview", "table_of_wells"]
+__all__ = ["hits_by_plate", "index_tables", "plate_overview", "plate_tables"]
 
 _MAX_LINKS = 8
 _MAX_ROWS = 200
 """Number of rows of a table on the first page of a job whose plates have pages of their own."""
 
+_CAPTIONS = {
+    "wells": "One row per well",
+    "hits": "One row per {group}",
+    "plates": "One row per plate",
+    "doses": "One row per compound and dose",
+    "methods": "One row per method",
+    "scores": "One row per predictor of the class",
+    "verdicts": "One row per target class and kind of image",
+    "clusters": "One row per cluster and position",
+    "failures": "Files that could not be explained",
+}
 _OVERVIEW_MEANINGS = {
     "wells": "number of wells",
     "fields": "number of fields",
@@ -34,62 +45,65 @@ def index_tables(report: JobReport, pages: ReportPages) -> list[Table]:
 
     Where plates have pages of their own, these show the wells, and other tables end after 200 rows.
     """
-    shown = {name: report.wells[name] for name in report.well_columns if name in report.wells}
-    wells: Columns = {} if pages.has_plates else shown
-    found: list[tuple[str, str, Columns]] = [
-        ("wells", "One row per well", wells),
-        ("hits", f"One row per {report.group if report.group in report.hits else 'well'}", report.hits),
-        ("plates", "One row per plate", plate_overview(report, pages) if pages.has_plates else report.plates),
-        ("doses", "One row per compound and dose", report.doses),
-        ("methods", "One row per method", report.methods),
-        ("scores", "One row per predictor of the class", _score_columns(report)),
-        ("verdicts", "One row per target class and kind of image", report.verdicts),
-        ("clusters", "One row per cluster and position", report.clusters),
-        ("failures", "Files that could not be explained", report.failures),
+    found: dict[str, Columns] = {
+        "wells": {} if pages.has_plates else _shown_columns(report, report.wells),
+        "hits": report.hits,
+        "plates": {} if pages.has_plates else report.plates,
+        "doses": report.doses,
+        "methods": report.methods,
+        "scores": _score_columns(report),
+        "verdicts": report.verdicts,
+        "clusters": report.clusters,
+        "failures": report.failures,
+    }
+    most = _MAX_ROWS if pages.has_plates else None
+    tables = [
+        _page_table(report, key, table, report.wells, pages.hrefs if key != "doses" else (), most)
+        for key, table in found.items()
+        if row_count(table)
     ]
-    return [_index_table(report, pages, *each) for each in found if row_count(each[2])]
+    return [*tables, _overview_table(report, pages)] if pages.has_plates else tables
 
 
-def _index_table(report: JobReport, pages: ReportPages, key: str, caption: str, table: Columns) -> Table:
-    count = row_count(table)
-    title = f"{caption}, {count} in all"
-    if pages.has_plates and key != "plates" and count > _MAX_ROWS:
-        table = select_rows(table, range(_MAX_ROWS))
-        title = f"{title}; the first {_MAX_ROWS} are shown, the files under Downloads hold all"
-    hrefs = pages.hrefs if key != "doses" else ()
-    linked, links = _link_wells(_drop_interval_ends(table), report, report.wells, hrefs)
-    if key == "plates" and pages.has_plates:
-        links = {Metadata.PLATE: [[(part.name, f"plates/{part.page}")] for part in pages.parts]}
-    # One name has another meaning in another table, such as the wells of a compound and those of a score.
-    meanings = {**report.meanings.get(key, {}), **(_OVERVIEW_MEANINGS if key == "plates" else {})}
-    return table_from_columns(key, title, linked, meanings=meanings, links=links, headings=report.headings)
-
-
-def table_of_wells(report: JobReport, wells: Columns, hrefs: Sequence[str]) -> Table:
-    """Build the table of some wells, such as those of a plate."""
-    shown = _drop_interval_ends({name: wells[name] for name in report.well_columns if name in wells})
-    linked, links = _link_wells(shown, report, wells, hrefs)
-    caption = f"One row per well, {row_count(wells)} in all"
-    meanings = report.meanings.get("wells", {})
-    return table_from_columns("wells", caption, linked, meanings=meanings, links=links, headings=report.headings)
-
-
-def plate_hits(report: JobReport, places: Sequence[int], wells: Columns, hrefs: Sequence[str]) -> Table | None:
-    """Build the table of some hits of a plate; None for none.
+def plate_tables(report: JobReport, hits: Sequence[int], wells: Columns, hrefs: Sequence[str]) -> list[Table]:
+    """Build the tables of the page of a plate: its hits, if there are any, and its wells.
 
     Args:
         report: The report.
-        places: Numbers of the rows of the hits, from `hits_by_plate`.
+        hits: Numbers of the rows of its hits, from `hits_by_plate`.
         wells: The wells of the plate.
         hrefs: URL of the page of each.
     """
-    if not places:
-        return None
-    table = _drop_interval_ends(select_rows(report.hits, places))
-    linked, links = _link_wells(table, report, wells, hrefs)
-    caption = f"One row per {report.group if report.group in report.hits else 'well'}, {len(places)} in all"
-    meanings = report.meanings.get("hits", {})
-    return table_from_columns("hits", caption, linked, meanings=meanings, links=links, headings=report.headings)
+    found = {"hits": select_rows(report.hits, hits), "wells": _shown_columns(report, wells)}
+    return [_page_table(report, key, table, wells, hrefs) for key, table in found.items() if row_count(table)]
+
+
+def _page_table(
+    report: JobReport, key: str, table: Columns, wells: Columns, hrefs: Sequence[str], most: int | None = None
+) -> Table:
+    """Build a table with links to the pages of some wells; rows after the first ``most`` are left out."""
+    count = row_count(table)
+    caption = f"{_CAPTIONS[key].format(group=report.group if report.group in report.hits else 'well')}, {count} in all"
+    if most is not None and count > most:
+        table = select_rows(table, range(most))
+        caption = f"{caption}; the first {most} are shown, the files under Downloads hold all"
+    linked, links = _link_wells(_drop_interval_ends(table), report, wells, hrefs)
+    # One name has another meaning in another table, such as the wells of a compound and those of a score.
+    meanings = report.meanings.get(key, {})
+    return table_from_columns(key, caption, linked, meanings=meanings, links=links, headings=report.headings)
+
+
+def _overview_table(report: JobReport, pages: ReportPages) -> Table:
+    """Build the table of plates that have pages of their own."""
+    caption = f"{_CAPTIONS['plates']}, {len(pages.parts)} in all"
+    links: Links = {Metadata.PLATE: [[(part.name, f"plates/{part.page}")] for part in pages.parts]}
+    meanings = {**report.meanings.get("plates", {}), **_OVERVIEW_MEANINGS}
+    table = plate_overview(report, pages)
+    return table_from_columns("plates", caption, table, meanings=meanings, links=links, headings=report.headings)
+
+
+def _shown_columns(report: JobReport, wells: Columns) -> Columns:
+    return {name: wells[name] for name in report.well_columns if name in wells}
 
 
 def plate_overview(report: JobReport, pages: ReportPages) -> Columns:

@@ -10,7 +10,7 @@ from leigh_mlops.report.job.charts import latent_chart
 from leigh_mlops.report.job.html_tables import cell_text, heading
 from leigh_mlops.report.job.job_records import JobReport
 from leigh_mlops.report.job.links import relative_url
-from leigh_mlops.report.job.page_tables import hits_by_plate, plate_hits, plate_overview, table_of_wells
+from leigh_mlops.report.job.page_tables import hits_by_plate, plate_overview, plate_tables
 from leigh_mlops.report.job.plate_map import legends, plate_grids, thumbnail, well_colours, well_sentence
 from leigh_mlops.report.job.report_pages import WELL_KEY, PlatePart, ReportPages
 from leigh_mlops.report.job.templating import write_page
@@ -32,12 +32,11 @@ def write_plate_pages(folder: Path, report: JobReport, pages: ReportPages, previ
         pages: Names of the pages.
         previews: Path of a picture of each well, empty for none.
     """
-    overview, all_hits = (plate_overview(report, pages), hits_by_plate(report)) if pages.has_plates else ({}, {})
+    overview, hits = (plate_overview(report, pages), hits_by_plate(report)) if pages.has_plates else ({}, {})
     for place, part in enumerate(pages.parts if pages.has_plates else ()):
         wells = select_rows(report.wells, part.wells)
         hrefs = [f"../wells/{pages.wells[row]}" for row in part.wells]
         own = replace(report, root=f"../{report.root}")
-        hits = plate_hits(own, all_hits.get(part.name, ()), wells, hrefs)
         write_page(
             folder / "plates" / part.page,
             "job_plate.html",
@@ -49,7 +48,7 @@ def write_plate_pages(folder: Path, report: JobReport, pages: ReportPages, previ
             plates=plate_grids(wells, hrefs),
             legends=legends(wells, report.metrics),
             map_data=map_data(own, wells, hrefs, [previews[row] for row in part.wells]),
-            tables=[*([hits] if hits else []), table_of_wells(own, wells, hrefs)],
+            tables=plate_tables(own, hits.get(part.name, ()), wells, hrefs),
             headings={"hits": "Hits" if "compound" in report.hits else "Wells of another class", "wells": "Wells"},
             latents=latent_chart(select_rows(report.fields, part.fields), wells, hrefs),
         )
