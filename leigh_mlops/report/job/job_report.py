@@ -20,7 +20,7 @@ from leigh_mlops.report.job.page_tables import index_tables
 from leigh_mlops.report.job.plate_map import fix_name_colours, legends, plate_grids
 from leigh_mlops.report.job.plate_page import map_data, plate_thumbnails, write_plate_pages
 from leigh_mlops.report.job.report_pages import PlatePart, ReportPages, report_pages
-from leigh_mlops.report.job.templating import write_page
+from leigh_mlops.report.job.templating import remove_other_pages, write_page
 from leigh_mlops.report.job.well_page import Neighbour, WellPage, write_well_page
 from leigh_mlops.report.table_columns import group_rows, is_numeric, row_count, select_rows, table_rows
 
@@ -84,10 +84,7 @@ def _write_wells(folder: Path, report: JobReport, pages: ReportPages) -> list[st
     for part in pages.parts:
         for place, preview in zip(part.wells, _write_wells_of_plate(folder, report, part, pages), strict=True):
             previews[place] = preview
-    known = set(pages.wells)
-    for page in (folder / "wells").glob("*.html"):
-        if page.name not in known:  # of a well that no longer exists
-            page.unlink()
+    remove_other_pages(folder / "wells", set(pages.wells))
     return previews
 
 

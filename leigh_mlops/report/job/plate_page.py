@@ -13,7 +13,7 @@ from leigh_mlops.report.job.links import relative_url
 from leigh_mlops.report.job.page_tables import hits_by_plate, plate_overview, plate_tables
 from leigh_mlops.report.job.plate_map import legends, plate_grids, thumbnail, well_colours, well_sentence
 from leigh_mlops.report.job.report_pages import WELL_KEY, PlatePart, ReportPages
-from leigh_mlops.report.job.templating import write_page
+from leigh_mlops.report.job.templating import remove_other_pages, write_page
 from leigh_mlops.report.job.well_page import Neighbour
 from leigh_mlops.report.table_columns import Columns, row_count, select_rows, table_row, table_rows
 
@@ -32,8 +32,9 @@ def write_plate_pages(folder: Path, report: JobReport, pages: ReportPages, previ
         pages: Names of the pages.
         previews: Path of a picture of each well, empty for none.
     """
-    overview, hits = (plate_overview(report, pages), hits_by_plate(report)) if pages.has_plates else ({}, {})
-    for place, part in enumerate(pages.parts if pages.has_plates else ()):
+    parts = pages.parts if pages.has_plates else ()
+    overview, hits = plate_overview(report, pages), hits_by_plate(report)
+    for place, part in enumerate(parts):
         wells = select_rows(report.wells, part.wells)
         hrefs = [f"../wells/{pages.wells[row]}" for row in part.wells]
         own = replace(report, root=f"../{report.root}")
@@ -52,10 +53,7 @@ def write_plate_pages(folder: Path, report: JobReport, pages: ReportPages, previ
             headings={"hits": "Hits" if "compound" in report.hits else "Wells of another class", "wells": "Wells"},
             latents=latent_chart(select_rows(report.fields, part.fields), wells, hrefs),
         )
-    names = {part.page for part in pages.parts}
-    for page in (folder / "plates").glob("*.html"):
-        if page.name not in names:
-            page.unlink()
+    remove_other_pages(folder / "plates", {part.page for part in parts})
 
 
 def map_data(report: JobReport, wells: Columns, hrefs: Sequence[str], previews: Sequence[str]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Pages of a job from templates; each runs only its own script."""
 
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from leigh_mlops.report.job.html_tables import cell_text
 from leigh_mlops.report.job.inline_svg import inline_svg
 from leigh_mlops.report.job.plate_map import ramp_styles, signed_gradient
 
-__all__ = ["render_macro", "write_page"]
+__all__ = ["remove_other_pages", "render_macro", "write_page"]
 
 
 def write_page(path: Path, template: str, script: str | None, **content: Any) -> Path:  # noqa: ANN401
@@ -34,6 +35,18 @@ def write_page(path: Path, template: str, script: str | None, **content: Any) ->
         # A file name need not be valid UTF-8, but the page must be.
         temporary.write_text(page, encoding="utf-8", errors="replace")
     return path
+
+
+def remove_other_pages(folder: Path, names: Collection[str]) -> None:
+    """Remove the pages of wells or plates that no longer exist.
+
+    Args:
+        folder: Folder of the pages; it may be missing.
+        names: File names of the pages to keep.
+    """
+    for page in folder.glob("*.html"):
+        if page.name not in names:
+            page.unlink()
 
 
 def render_macro(template: str, macro: str, *arguments: object) -> str:
