@@ -1,15 +1,21 @@
 """Changes of a culture by traits of its class: cells that are lost or die, and other nuclei."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from leigh_mlops.plates.demo.culture import Culture
+from leigh_mlops.plates.demo.culture import Culture, Mitochondria
 from leigh_mlops.plates.demo.phenotype import CellTraits
 
 __all__ = ["change_cells"]
 
+Drawn = TypeVar("Drawn", Culture, Mitochondria)
+
+_OF_CELLS = ("cells", "alive", "radius", "angle", "stretch", "brightness")
+_OF_NEURITES = ("tracks", "track_owner", "track_steps", "track_weight", "track_chance")
 _CONDENSED = 0.45  # radius of a dead nucleus, relative to a living one
 _BRIGHT = 1.7  # its brightness
 
@@ -27,38 +33,21 @@ def change_cells(culture: Culture, traits: CellTraits) -> Culture:
     """
     if traits == CellTraits():
         return culture
-    kept = np.arange(round(traits.remaining * len(culture.cells)))
-    alive, radius, brightness = culture.alive[kept], culture.radius[kept], culture.brightness[kept]
-    dying = np.flatnonzero(alive)[: round(traits.death * alive.sum())]
-    radius = np.where(alive, traits.nucleus * radius, radius)
-    radius[dying] *= _CONDENSED
-    brightness = brightness.copy()
-    brightness[dying] *= _BRIGHT
-    alive = alive.copy()
-    alive[dying] = False
-    changed = replace(culture, cells=culture.cells[kept], alive=alive, radius=radius, brightness=brightness)
-    changed = replace(changed, angle=culture.angle[kept], stretch=culture.stretch[kept])
-    return _take_from_others(changed, np.flatnonzero(alive))
-
-
-def _take_from_others(culture: Culture, living: npt.NDArray[np.int64]) -> Culture:
-    """Take mitochondria and neurites from all cells but some."""
+    culture = _select(culture, _OF_CELLS, np.arange(round(traits.remaining * len(culture.cells))))
+    dead = np.zeros(len(culture.cells), bool)
+    dead[np.flatnonzero(culture.alive)[: round(traits.death * culture.alive.sum())]] = True
+    living = np.flatnonzero(culture.alive & ~dead)
     whole = culture.mitochondria
-    inside, track = np.isin(whole.owner, living), np.isin(culture.track_owner, living)
+    culture = _select(culture, _OF_NEURITES, np.isin(culture.track_owner, living))
     return replace(
         culture,
-        mitochondria=replace(
-            whole,
-            points=whole.points[inside],
-            weight=whole.weight[inside],
-            shift=whole.shift[inside],
-            turn=whole.turn[inside],
-            spread=whole.spread[inside],
-            owner=whole.owner[inside],
-        ),
-        tracks=culture.tracks[track],
-        track_owner=culture.track_owner[track],
-        track_steps=culture.track_steps[track],
-        track_weight=culture.track_weight[track],
-        track_chance=culture.track_chance[track],
+        alive=culture.alive & ~dead,
+        radius=culture.radius * np.where(culture.alive, traits.nucleus, 1) * np.where(dead, _CONDENSED, 1),
+        brightness=culture.brightness * np.where(dead, _BRIGHT, 1),
+        mitochondria=_select(whole, [each.name for each in fields(whole)], np.isin(whole.owner, living)),
     )
+
+
+def _select(drawn: Drawn, names: Sequence[str], rows: npt.NDArray[Any]) -> Drawn:
+    """Leave only some rows in the named arrays."""
+    return replace(drawn, **{name: getattr(drawn, name)[rows] for name in names})
