@@ -65,13 +65,11 @@ class Backbone(Network):
 
     def stages(self) -> list[list[nn.Module]]:
         """Parts of the trunk by resolution, hidden layers of the head if there are any, and the linear layer."""
-        below = [[self.features.get_submodule(name) for name in stage] for stage in self._layout.stages]
-        return [*below, [self.head]]
+        return [*self._layout.stage_modules(self.features), [self.head]]
 
     def last_map(self) -> nn.Module | None:
         """Module whose output is the last feature map (N, F, h, w); ``None`` where the trunk has none."""
-        name = self._layout.last_map
-        return None if name is None else self.features.get_submodule(name)
+        return self._layout.last_map_module(self.features)
 
     def learner(self) -> Learner | None:
         """Head where it is one of scikit-learn's."""

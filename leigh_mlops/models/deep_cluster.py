@@ -1,7 +1,7 @@
 """DeepCluster: a network that learns from the clusters of its own features."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -112,17 +112,16 @@ class DeepCluster(Network):
 
     def stages(self) -> list[list[nn.Module]]:
         """Each of the convolutions and the linear layers of AlexNet, or parts by resolution; and the head."""
-        if isinstance(self.features, AlexNetTrunk):
-            return [*([layer] for layer in self.features.convolutions()), self.features.linear_layers(), [self.head]]
-        stages = self._layout.stages if self._layout else ()
-        return [*([self.features.get_submodule(name) for name in stage] for stage in stages), [self.head]]
+        if self._layout is not None:
+            return [*self._layout.stage_modules(self.features), [self.head]]
+        trunk = cast(AlexNetTrunk, self.features)
+        return [*([layer] for layer in trunk.convolutions()), trunk.linear_layers(), [self.head]]
 
     def last_map(self) -> nn.Module | None:
         """Module whose output is the last feature map (N, F, h, w); None where the trunk has none."""
-        if isinstance(self.features, AlexNetTrunk):
-            return self.features.fifth
-        name = self._layout.last_map if self._layout else None
-        return None if name is None else self.features.get_submodule(name)
+        if self._layout is not None:
+            return self._layout.last_map_module(self.features)
+        return cast(AlexNetTrunk, self.features).fifth
 
     def encode(self, images: Tensor) -> Tensor:
         """Features (N, F), which are clustered; those of AlexNet are before the ReLU."""

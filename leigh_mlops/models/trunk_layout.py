@@ -34,6 +34,14 @@ class TrunkLayout:
     stages: tuple[tuple[str, ...], ...]
     last_map: str | None
 
+    def stage_modules(self, trunk: nn.Module) -> list[list[nn.Module]]:
+        """Modules of each stage of a trunk with this layout."""
+        return [[trunk.get_submodule(name) for name in stage] for stage in self.stages]
+
+    def last_map_module(self, trunk: nn.Module) -> nn.Module | None:
+        """Module of a trunk with this layout whose output is the last feature map; ``None`` where there is none."""
+        return None if self.last_map is None else trunk.get_submodule(self.last_map)
+
 
 @dataclass(frozen=True)
 class _Unit:
