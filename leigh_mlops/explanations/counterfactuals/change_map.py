@@ -41,8 +41,9 @@ def change_map(
     instead of from black: the change of each pixel times the mean gradient on the straight line
     between both, summed over the channels. A map sums to the change of the
     log-odds, up to the error of the mean, and exactly for a linear model. The mean is taken by Gauss's rule with
-    3 points, each of which costs a forward and a backward pass; a map that misses its sum gets the 4 more points of
-    Kronrod's rule (Kronrod 1965).
+    3 points, each of which costs a forward and a backward pass; a map whose sum is off by more than the tolerance gets
+    the 4 more points of Kronrod's rule (Kronrod 1965), whatever its sum is then: where the line crosses many kinks of
+    ReLUs, 7 points may be off by more, too.
 
     Args:
         model: A model that can classify.

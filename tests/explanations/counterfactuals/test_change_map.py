@@ -121,18 +121,20 @@ def test_the_model_is_left_as_it_was():
     torch.testing.assert_close(before, change_map(model.eval(), images, counterfactuals, TARGET))
 
 
-@pytest.mark.parametrize("family", ["iresnet", "resnext"])
-def test_real_networks(family):
+@pytest.mark.parametrize(("family", "allowed"), [("iresnet", 0.05), ("resnext", 0.1)])
+def test_real_networks(family, allowed):
+    """Lines cross many kinks of untrained ReLUs, so that 7 points may miss more than the tolerance, too."""
     torch.manual_seed(0)
     small = {"blocks": (1, 1), "widths": (8, 8)} if family == "iresnet" else {}
     model = build_model(family, classes=["DS", "TT"], image_size=32, channels=2, **small).eval()
     images = torch.randn(2, 2, 32, 32)
     counterfactuals, target = images + 0.1 * torch.randn(images.shape), torch.tensor([1, 0])
-    maps = change_map(model, images, counterfactuals, target)
-    wanted = gained(model, images, counterfactuals, target)
+    maps, seven = (change_map(model, images, counterfactuals, target, tolerance=each) for each in (0.05, 0.0))
+    gain = gained(model, images, counterfactuals, target)
     assert maps.shape == (2, 32, 32)
-    # Untrained networks change their log-odds by thousandths, on lines that cross many kinks.
-    torch.testing.assert_close(maps.sum(dim=(1, 2)).double(), wanted, atol=0.1 * float(wanted.abs().max()), rtol=0)
+    torch.testing.assert_close(seven.sum(dim=(1, 2)).double(), gain, atol=allowed * float(gain.abs().max()), rtol=0)
+    is_near = (maps.sum(dim=(1, 2)) - gain).abs() <= 0.05 * gain.abs().clamp(min=1e-3)
+    torch.testing.assert_close(maps[~is_near], seven[~is_near])
 
 
 def test_a_model_that_does_not_classify(coder):
