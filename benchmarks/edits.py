@@ -9,8 +9,6 @@ predict the target class (median), and the share of fields that have one, of the
 target class as they are.
 """
 
-import argparse
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -19,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from benchmarks.transport import apply_map, class_fields, fit_evaluators, open_plate
+from benchmarks.transport import apply_map, class_fields, fit_evaluators, open_plate, plate_parser
 from leigh_mlops.explanations import MaskCurve, mask_curve
 from leigh_mlops.images import fit_scale
 from leigh_mlops.models.oracles import OraclePanel
@@ -69,11 +67,7 @@ def evaluate_masks(panel: OraclePanel, raw: Floats, typical: Floats, target: int
 
 def main() -> None:
     """Evaluate both directions and print the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, nargs="?", default=Path(os.environ.get("LEIGH_DATA", ".")) / "leigh_ds_tt")
-    parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=12, help="epochs of the evaluator networks")
+    parser = plate_parser(__doc__)
     parser.add_argument("--every", type=int, default=4, help="evaluate every n-th field")
     given = parser.parse_args()
     parts, masks = list[Row](), list[Row]()

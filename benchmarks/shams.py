@@ -11,7 +11,6 @@ largest share that a sham edit changes.
 """
 
 import argparse
-import os
 import tempfile
 from pathlib import Path
 
@@ -19,7 +18,16 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.report import report
-from benchmarks.transport import Floats, Plate, apply_map, class_fields, fit_evaluators, fold_plates, open_plate
+from benchmarks.transport import (
+    Floats,
+    Plate,
+    apply_map,
+    class_fields,
+    fit_evaluators,
+    fold_plates,
+    open_plate,
+    plate_parser,
+)
 from leigh_mlops.images import IntensityScale, fit_scale
 from leigh_mlops.models.oracles import OraclePanel
 from leigh_mlops.models.transport import ClassFields, fit_transport
@@ -75,11 +83,7 @@ def evaluate_fold(plate: Plate, given: argparse.Namespace) -> list[dict[str, obj
 
 def main() -> None:
     """Evaluate both classes and print the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, nargs="?", default=Path(os.environ.get("LEIGH_DATA", ".")) / "leigh_ds_tt")
-    parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=12, help="epochs of the evaluator networks")
+    parser = plate_parser(__doc__)
     parser.add_argument("--folds", type=int, default=3, help="parts of the wells, each evaluated once")
     parser.add_argument("--shrink", type=float, default=None, help="shrinkage in place of the chosen one, 0 to 1")
     given = parser.parse_args()

@@ -55,6 +55,16 @@ RESAMPLES = 2000
 SHOWN, COLUMNS = ("histogram", "transport"), 6
 
 
+def plate_parser(description: str | None) -> argparse.ArgumentParser:
+    """Command line of a benchmark on a plate of two classes and evaluators."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, nargs="?", default=Path(os.environ.get("LEIGH_DATA", ".")) / "leigh_ds_tt")
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=int, default=12, help="epochs of the evaluator networks")
+    return parser
+
+
 class Plate(NamedTuple):
     """Fields with class index, well and part: 0 fits the maps, 1 trains the evaluators, 2 evaluates.
 
@@ -321,11 +331,7 @@ def ratio_interval(ours: Doubles, real: Doubles, rng: np.random.Generator) -> tu
 
 def main() -> None:
     """Evaluate both directions and print the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, nargs="?", default=Path(os.environ.get("LEIGH_DATA", ".")) / "leigh_ds_tt")
-    parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=12, help="epochs of the evaluator networks")
+    parser = plate_parser(__doc__)
     parser.add_argument("--folds", type=int, default=0, help="parts of the wells, each evaluated once")
     parser.add_argument("--shrink", type=float, help="shrinkage of the transport, in place of the choice")
     parser.add_argument("--long", action="store_true", help="the long plan, in place of the choice")

@@ -20,8 +20,6 @@ the transport where a method, whose name begins with +, follows it. As trainings
 from run to run.
 """
 
-import argparse
-import os
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -41,6 +39,7 @@ from benchmarks.transport import (
     fit_evaluators,
     milliseconds_per_field,
     open_plate,
+    plate_parser,
     saved_intensities,
     well_differences,
 )
@@ -103,17 +102,15 @@ def show_references(plate: Plate, source: int) -> dict[str, Floats]:
 
 def main() -> None:
     """Evaluate each method in both directions and print its results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, nargs="?", default=Path(os.environ.get("LEIGH_DATA", ".")) / "leigh_ds_tt")
+    parser = plate_parser(__doc__)
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     parser.add_argument("--minutes", type=float, default=6.0, help="processor minutes of the longest training")
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sheet", type=Path, help="PNG of six fields of each direction and endpoint")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        plate = open_plate(given.data, 64, Path(folder), given.seed)
+        plate = open_plate(given.data, given.size, Path(folder), given.seed)
         scale = fit_scale(plate.cache, plate.rows(0), "log")
-        panel = fit_evaluators(plate, given.seed, 12)
+        panel = fit_evaluators(plate, given.seed, given.epochs)
         directions = [fit_direction(plate, scale, source, given.seed) for source in (0, 1)]
         reals = [RealFields(plate, 1 - source, panel, given.seed) for source in (0, 1)]
         shown = [show_references(plate, source) for source in (0, 1)]
