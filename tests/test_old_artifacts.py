@@ -104,7 +104,7 @@ def test_a_job_is_resumed(tmp_path: Path, package: ModelPackage) -> None:
             SimpleNamespace(), version.uri, DataSource(Path("plate")), tmp_path / "job", Console(file=io.StringIO()),
             options=resolve_options(ExplainOptions(**options), package),
         )  # type: ignore[arg-type]  # fmt: skip
-        return job._begin_or_resume(version, [], ["counterfactual"], {"": None}, 20, {}, {})
+        return job._describe_job(version, [], ["counterfactual"], {"": None}, {}, {})
 
     with pytest.raises(LeighError, match=r"holds another job \(confidence is 0.95, not 0.99\)"):
         begin(confidence=0.99)

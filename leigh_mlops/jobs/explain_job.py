@@ -169,7 +169,7 @@ class ExplainJob:
             levels = {name: PlateLevels(each, table, self.console) for name, each in packages.items()}
             adjust: dict[str, Adjust] = {name: each.adjustments for name, each in levels.items()}
             self.options, difference = fix_engine(self.options, read_job(self.out), package, table, adjust[_OWN])
-            job = self._begin_or_resume(version, oracles, methods, adjust, len(table), names, targets)
+            job = self._describe_job(version, oracles, methods, adjust, names, targets)
             job |= {"other_widths": widths, "engine_difference": difference}
             write_job(self.out, job | {"fields": len(table), "finished": False})
             self._steps.begin("statistics of the plates")
@@ -215,17 +215,16 @@ class ExplainJob:
             found.append(each)
         return found
 
-    def _begin_or_resume(
+    def _describe_job(
         self,
         version: Version,
         oracles: Sequence[_Oracle],
         methods: Sequence[str],
         adjust: dict[str, Adjust],
-        fields: int,
         names: Mapping[str, str],
         targets: Mapping[str, str],
     ) -> dict[str, Any]:
-        """Begin or resume a job; a folder of another job is refused.
+        """Describe a job that begins or is resumed; a folder of another job is refused.
 
         Plates of a resumed job keep their adjustment, so that all fields of a table are scaled alike.
         """
@@ -263,7 +262,6 @@ class ExplainJob:
         job = {"asked": self.model, "oracle_asked": list(self.options.oracle), "begun": _timestamp()} | job
         job |= {"adjust": own, "oracle_adjust": adjust} | ({"cluster_names": dict(names)} if names else {})
         job |= {"targets": dict(targets)} if targets else {}
-        write_job(self.out, job | {"fields": fields, "finished": False})
         return job
 
     def _keep_statistics(self, name: str, levels: PlateLevels) -> None:
