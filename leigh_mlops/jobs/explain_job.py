@@ -32,7 +32,13 @@ from leigh_mlops.jobs.records import pack_records, read_records
 from leigh_mlops.jobs.reporting.card_sections import read_cluster_names
 from leigh_mlops.jobs.reporting.outputs import build_tables, write_outputs
 from leigh_mlops.jobs.sample import read_sample
-from leigh_mlops.jobs.validation import check_channels, check_options, check_oracle, check_targets
+from leigh_mlops.jobs.validation import (
+    check_channels,
+    check_options,
+    check_oracle,
+    check_same_job,
+    check_targets,
+)
 from leigh_mlops.jobs.worker import WorkOrder, field_id, field_ids, statistics_file
 from leigh_mlops.jobs.worker_pool import explain_batches
 from leigh_mlops.models import ModelPackage, Network, load_package
@@ -56,7 +62,6 @@ _LOGGED = "logged_before_ns"
 """Moment of the file system before which all files were logged to the job's run."""
 _INPUTS = "inputs"
 _OWN = ""  # key of the explained model among the oracles' names
-_SCREEN_OPTIONS = ("rescue_from", "rescue_to", "doses", "coverage", "correct_position")
 _UNLOGGED_KEYS = (
     "model", "asked", "oracle_asked", "begun", "run", "adjust", "oracle_adjust", "other_widths", "cluster_names",
     "targets", _LOGGED, *_CHECK_KEYS,
@@ -241,18 +246,7 @@ class ExplainJob:
         }
         before = read_job(self.out)
         if before:
-            # Options of the screen change tables, not fields; folders of earlier versions lack later options.
-            kept = [key for key in job if key in before and key not in _SCREEN_OPTIONS]
-            other = [key for key in kept if before[key] != job[key]]
-            if other:
-                raise LeighError(
-                    f"{self.out} holds another job ({other[0]} is {before.get(other[0])!r}, not "
-                    f"{job[other[0]]!r}); give another --out, or remove the folder."
-                )
-            if before.get("targets", {}) != targets:
-                raise LeighError(
-                    f"{self.out} holds a job with other targets of fields; give the same --targets, or another --out."
-                )
+            check_same_job(self.out, before, job, targets)
             for name, levels in adjust.items():
                 adjust[name] = None if levels is None else {**levels, **(_find_adjustment(before, name) or {})}
             job |= {name: before[name] for name in (*_CHECK_KEYS, "asked", "begun", "run", _LOGGED) if name in before}

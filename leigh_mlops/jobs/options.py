@@ -10,7 +10,16 @@ from leigh_mlops.explanations.targets import Target
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.scores.conformal import DEFAULT_COVERAGE
 
-__all__ = ["ExplainOptions", "build_context", "resolve_options"]
+__all__ = ["SCREEN_OPTIONS", "ExplainOptions", "build_context", "resolve_options"]
+
+SCREEN_OPTIONS = {
+    "rescue_from": "source",
+    "rescue_to": "target",
+    "doses": "doses",
+    "coverage": "coverage",
+    "correct_position": "correct_position",
+}
+"""Options on which the tables depend, not the explanations, with the arguments of `screen` that they are."""
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from leigh_mlops.errors import LeighError
 from leigh_mlops.explanations import check_confidence, check_kinds, check_metrics, require_means
 from leigh_mlops.explanations.occlusion.adaptive import MIN_BUDGET
-from leigh_mlops.jobs.options import ExplainOptions
+from leigh_mlops.jobs.options import SCREEN_OPTIONS, ExplainOptions
 from leigh_mlops.models import ModelPackage
 
-__all__ = ["check_channels", "check_options", "check_oracle", "check_targets"]
+__all__ = ["check_channels", "check_options", "check_oracle", "check_same_job", "check_targets"]
 
 
 def check_options(options: ExplainOptions, package: ModelPackage, methods: Sequence[str]) -> None:
@@ -80,6 +81,29 @@ def check_targets(
     """
     for name in sorted(set(targets.values())):
         _check_means(replace(options, target=name), package, methods)
+
+
+def check_same_job(out: Path, before: Mapping[str, Any], job: Mapping[str, Any], targets: Mapping[str, str]) -> None:
+    """Refuse to resume a job with other options; those of the screen may differ, since they change tables, not fields.
+
+    Args:
+        out: The job's folder.
+        before: The job as it was begun; one of an earlier version lacks later options.
+        job: The job as it is asked for.
+        targets: Class by field, as it is asked for.
+
+    Raises:
+        LeighError: The folder holds another job.
+    """
+    kept = [key for key in job if key in before and key not in SCREEN_OPTIONS]
+    other = [key for key in kept if before[key] != job[key]]
+    if other:
+        raise LeighError(
+            f"{out} holds another job ({other[0]} is {before[other[0]]!r}, not {job[other[0]]!r}); give another --out, "
+            "or remove the folder."
+        )
+    if before.get("targets", {}) != targets:
+        raise LeighError(f"{out} holds a job with other targets of fields; give the same --targets, or another --out.")
 
 
 def _check_means(options: ExplainOptions, package: ModelPackage, methods: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 from leigh_mlops.errors import escape_unprintable
 from leigh_mlops.job_columns import PICTURE, JobColumn
 from leigh_mlops.jobs.colour_limits import select_colour_limit
+from leigh_mlops.jobs.options import SCREEN_OPTIONS
 from leigh_mlops.jobs.records import (
     FAILURE,
     NUMBERS,
@@ -58,13 +59,6 @@ __all__ = ["collect_records", "build_tables", "write_outputs"]
 _SHEET_ROWS = 8
 _SHEET_PANELS = 8
 _WIDE_PICTURES = ("sweep.png", "interpolation.png")
-_SCREEN_OPTIONS = {
-    "source": "rescue_from",
-    "target": "rescue_to",
-    "doses": "doses",
-    "coverage": "coverage",
-    "correct_position": "correct_position",
-}
 FAILURE_COLUMNS = ["field", "path", "reason"]
 
 
@@ -110,7 +104,7 @@ def write_outputs(
 ) -> None:
     """Write all tables of a job, the meanings of their columns, the figures and the report."""
     # Jobs of earlier versions lack later options.
-    options = {name: job[key] for name, key in _SCREEN_OPTIONS.items() if key in job}
+    options = {argument: job[name] for name, argument in SCREEN_OPTIONS.items() if name in job}
     summary = summarise_screen(screen(fields, package, **options))
     screened, classes = summary.screen, package.model.spec.classes
     _write_tables(out, screened, failures)
