@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 import ray
@@ -24,7 +24,8 @@ from leigh_mlops.jobs.field_reader import FieldReader, read_interpolation_target
 from leigh_mlops.jobs.field_targets import read_field_targets
 from leigh_mlops.jobs.finished_job import describe_inputs, describe_state
 from leigh_mlops.jobs.job_engine import fix_engine
-from leigh_mlops.jobs.job_file import JOB_FILE, oracle_name, read_job, write_job
+from leigh_mlops.jobs.job_file import JOB_FILE, read_job, write_job
+from leigh_mlops.jobs.job_oracles import JobOracle, download_oracles
 from leigh_mlops.jobs.map_checks import check_maps, report_checks, select_map_methods
 from leigh_mlops.jobs.options import ExplainOptions, resolve_options
 from leigh_mlops.jobs.pinned_version import pin_version
@@ -32,13 +33,7 @@ from leigh_mlops.jobs.records import pack_records, read_records
 from leigh_mlops.jobs.reporting.card_sections import read_cluster_names
 from leigh_mlops.jobs.reporting.outputs import build_tables, write_outputs
 from leigh_mlops.jobs.sample import read_sample
-from leigh_mlops.jobs.validation import (
-    check_channels,
-    check_options,
-    check_oracle,
-    check_same_job,
-    check_targets,
-)
+from leigh_mlops.jobs.validation import check_channels, check_options, check_same_job, check_targets
 from leigh_mlops.jobs.worker import WorkOrder, field_id, field_ids, statistics_file
 from leigh_mlops.jobs.worker_pool import explain_batches
 from leigh_mlops.models import ModelPackage, Network, load_package
@@ -66,19 +61,6 @@ _UNLOGGED_KEYS = (
     "model", "asked", "oracle_asked", "begun", "run", "adjust", "oracle_adjust", "other_widths", "cluster_names",
     "targets", _LOGGED, *_CHECK_KEYS,
 )  # fmt: skip
-
-
-class _Oracle(NamedTuple):
-    """Version that evaluates counterfactuals, with its folder and package."""
-
-    uri: str
-    folder: Path
-    package: ModelPackage
-
-    @property
-    def name(self) -> str:
-        """Name in columns, such as ``leigh-resnext-3``."""
-        return oracle_name(self.uri)
 
 
 @dataclass
@@ -155,7 +137,8 @@ class ExplainJob:
             self.options = resolve_options(self.options, package)
             check_options(self.options, package, methods)
             names = self._read_cluster_names(package)
-            oracles = self._download_oracles(version, package, Path(temporary))
+            before, asked = read_job(self.out), self.options.oracle
+            oracles = download_oracles(self.store, asked, before, version.uri, package, Path(temporary))
             self._steps.begin("reading the image table")
             self._inputs = self._describe_inputs()
             table, channels, _ = find_data(self.source, self.console)
@@ -173,7 +156,7 @@ class ExplainJob:
             packages = {_OWN: package} | {each.name: each.package for each in oracles}
             levels = {name: PlateLevels(each, table, self.console) for name, each in packages.items()}
             adjust: dict[str, Adjust] = {name: each.adjustments for name, each in levels.items()}
-            self.options, difference = fix_engine(self.options, read_job(self.out), package, table, adjust[_OWN])
+            self.options, difference = fix_engine(self.options, before, package, table, adjust[_OWN])
             job = self._describe_job(version, oracles, methods, adjust, names, targets)
             job |= {"other_widths": widths, "engine_difference": difference}
             write_job(self.out, job | {"fields": len(table), "finished": False})
@@ -201,29 +184,10 @@ class ExplainJob:
             )
         return read_cluster_names(self.cluster_names, package.model.spec.classes)
 
-    def _download_oracles(self, version: Version, package: ModelPackage, folder: Path) -> list[_Oracle]:
-        """Download the packages of the registered oracles; a resumed job keeps the versions it was begun with."""
-        before = read_job(self.out)
-        found: list[_Oracle] = []
-        pinned = dict(zip(before.get("oracle_asked", []), before.get("oracle", []), strict=False))
-        for number, asked in enumerate(self.options.oracle):
-            oracle = self.store.version(pinned.get(asked, asked))
-            if oracle.uri == version.uri:
-                raise LeighError(
-                    f"--oracle {oracle.uri} is the explained model itself; give another --oracle, or none."
-                )
-            if oracle.uri in [each.uri for each in found]:
-                raise LeighError(f"--oracle {oracle.uri} is given twice; name each version once.")
-            place = self.store.download(oracle, folder / f"oracle-{number}")
-            each = _Oracle(oracle.uri, place, load_package(place))
-            check_oracle(package, each.package, oracle.uri)
-            found.append(each)
-        return found
-
     def _describe_job(
         self,
         version: Version,
-        oracles: Sequence[_Oracle],
+        oracles: Sequence[JobOracle],
         methods: Sequence[str],
         adjust: dict[str, Adjust],
         names: Mapping[str, str],
@@ -316,7 +280,7 @@ class ExplainJob:
         return left
 
     def _prepare_work_order(
-        self, folder: Path, oracles: Sequence[_Oracle], table: pd.DataFrame, job: dict[str, Any]
+        self, folder: Path, oracles: Sequence[JobOracle], table: pd.DataFrame, job: dict[str, Any]
     ) -> WorkOrder:
         # The job's folder is visible to every worker, also on other machines.
         inputs = self.out.absolute() / _INPUTS
