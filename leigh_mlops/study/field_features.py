@@ -44,11 +44,11 @@ def measure_features(
 
     Args:
         kind: ``embedding``, or ``intensity`` for nine features of each channel.
-        package: The model.
-        data: The fields at the model's image size and level.
-        rows: Row numbers, shape (n,).
-        console: Where progress is shown.
-        partial: Folder in which embeddings are kept while they are made, see `embed_fields`.
+        package: See `embed_fields`.
+        data: See `embed_fields`.
+        rows: See `embed_fields`.
+        console: See `embed_fields`.
+        partial: See `embed_fields`.
 
     Raises:
         LeighError: The kind is unknown, the network gives no latents, or all fields have the same features.
