@@ -16,7 +16,8 @@ from rich.console import Console
 from leigh_mlops.errors import LeighError
 from leigh_mlops.jobs.explain_job import ExplainJob
 from leigh_mlops.jobs.options import ExplainOptions, resolve_options
-from leigh_mlops.jobs.reporting.outputs import build_tables, collect_records
+from leigh_mlops.jobs.records import read_records
+from leigh_mlops.jobs.reporting.outputs import build_tables
 from leigh_mlops.models import ModelPackage, load_package
 from leigh_mlops.plates.columns import is_metadata
 from leigh_mlops.screening.screen import screen
@@ -86,7 +87,7 @@ def test_a_journal_gives_its_trials(tmp_path: Path) -> None:
 def test_records_have_the_columns_of_today(fields: pd.DataFrame) -> None:
     assert set(RENAMED) <= set(json.loads((OLD / "job" / "fields.json").read_text())["columns"])
     assert not set(RENAMED) & set(fields)
-    assert len(collect_records(OLD / "job")) == len(fields) == 20
+    assert len(list(read_records(OLD / "job"))) == len(fields) == 20
 
 
 def test_the_tables_of_a_job_are_what_they_were(fields: pd.DataFrame, package: ModelPackage) -> None:

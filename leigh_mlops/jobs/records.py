@@ -21,7 +21,6 @@ __all__ = [
     "PATH",
     "PICTURES",
     "TEXTS",
-    "collect_records",
     "pack_records",
     "read_records",
     "record_table",
@@ -53,11 +52,6 @@ _RENAMED = {
 """Column of a record of version 0.1.0 to its name of today."""
 
 Record = dict[str, Any]
-
-
-def collect_records(out: Path) -> list[Record]:
-    """Read the newest record of each field, all at once, see `read_records`."""
-    return list(read_records(out))
 
 
 def read_records(out: Path) -> Iterator[Record]:

@@ -18,7 +18,7 @@ from leigh_mlops.jobs import map_checks as map_checks_module
 from leigh_mlops.jobs.explain_job import ExplainJob
 from leigh_mlops.jobs.map_checks import select_map_methods, write_checks
 from leigh_mlops.jobs.options import ExplainOptions
-from leigh_mlops.jobs.reporting.outputs import collect_records
+from leigh_mlops.jobs.records import read_records
 from leigh_mlops.jobs.worker import FieldWorker, WorkOrder
 from leigh_mlops.models import build_model, save_package
 from leigh_mlops.study.baselines import fit_baselines
@@ -90,7 +90,7 @@ def test_one_scale_holds_for_every_field_of_a_job_and_outlives_a_stop(
     assert written["full_colour"] == first["full_colour"]
     monkeypatch.setattr(map_checks_module, "check_methods", None)  # a second check would call it
     assert ExplainJob(**job).run()["full_colour"] == first["full_colour"]
-    records = collect_records(job["out"])
+    records = list(read_records(job["out"]))
     assert len(records) == 6
     for record in records:
         for name in METHODS:

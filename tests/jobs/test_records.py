@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from leigh_mlops.jobs import records as records_module
-from leigh_mlops.jobs.records import collect_records, pack_records
+from leigh_mlops.jobs.records import pack_records, read_records
 from leigh_mlops.jobs.reporting.outputs import build_tables, collect_maps, collect_textures
 
 PLATES = {"P1_A01_f1": "P1", "P1_A02_f1": "P1", "P2_A01_f1": "P2"}
@@ -41,7 +41,7 @@ def leave(out: Path, *records: dict[str, Any]) -> Path:
 
 
 def by_field(out: Path) -> dict[str, dict[str, Any]]:
-    found = collect_records(out)
+    found = list(read_records(out))
     assert len({record["field"] for record in found}) == len(found)
     return {record["field"]: record for record in found}
 

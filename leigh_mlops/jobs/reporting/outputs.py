@@ -19,7 +19,6 @@ from leigh_mlops.jobs.records import (
     PATH,
     PICTURES,
     TEXTS,
-    collect_records,
     record_table,
     split_failures,
 )
@@ -54,7 +53,7 @@ from leigh_mlops.screening.counterfactual_table import Textures, counterfactual_
 from leigh_mlops.screening.map_clusters import FieldMaps, MeanMap, cluster_table, mean_maps
 from leigh_mlops.screening.screen import Screen, screen
 
-__all__ = ["collect_records", "build_tables", "write_outputs"]
+__all__ = ["build_tables", "write_outputs"]
 
 _SHEET_ROWS = 8
 _SHEET_PANELS = 8

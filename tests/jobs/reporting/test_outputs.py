@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from leigh_mlops.jobs.blind_test import make_blind_test, store_answers
+from leigh_mlops.jobs.records import read_records
 from leigh_mlops.jobs.reporting.blind_summary import show_blind_result
-from leigh_mlops.jobs.reporting.outputs import build_tables, collect_records, write_outputs
+from leigh_mlops.jobs.reporting.outputs import build_tables, write_outputs
 from leigh_mlops.jobs.worker import field_id
 from leigh_mlops.models import ModelPackage, build_model
 from leigh_mlops.report.image_files import write_png
@@ -75,7 +76,7 @@ def test_a_file_whose_name_is_no_text_is_a_failure_like_any_other(tmp_path: Path
 def test_a_half_written_part_is_left_alone(tmp_path: Path) -> None:
     leave(tmp_path, "a.json", done("P_B03_f1"))
     (tmp_path / "parts" / ".half.json").write_text('[{"field": "P_B')
-    assert len(collect_records(tmp_path)) == 1
+    assert len(list(read_records(tmp_path))) == 1
 
 
 @pytest.fixture
