@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from leigh_mlops.job_columns import LATENT
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.job.job_records import NeighbourMap, PlateMetric
+from leigh_mlops.report.job.report_pages import well_keys
 from leigh_mlops.report.sentences import format_count, metric_name
 from leigh_mlops.report.style import (
     GRID,
@@ -26,7 +27,7 @@ from leigh_mlops.report.style import (
     new_figure,
     style_axes,
 )
-from leigh_mlops.report.table_columns import Columns, float_values, is_missing, row_count
+from leigh_mlops.report.table_columns import Columns, float_values, group_rows, is_missing, row_count
 
 __all__ = ["PageChart", "curve_charts", "dose_charts", "latent_chart", "neighbour_chart", "new_axes", "strip_chart"]
 
@@ -43,7 +44,6 @@ MAX_DOSE_CHARTS = 24
 MAX_STRIP_DOTS, MAX_FIELD_DOTS = 4000, 5000
 """Number of dots that a chart has room for; of more, an even sample is drawn."""
 
-_WELL = (Metadata.PLATE, Metadata.WELL)
 DOSE_COLUMNS = ("dose", "rescue", "rescue_low", "rescue_high", "fitted")
 
 
@@ -143,10 +143,8 @@ def neighbour_chart(neighbours: NeighbourMap | None, wells: Columns, hrefs: Sequ
     if neighbours is None:
         return None
     columns = NeighbourMap.COLUMNS
-    places: dict[tuple[str, str], list[int]] = {}
-    for row, key in enumerate(zip(*(neighbours.fields[name] for name in _WELL), strict=True)):
-        places.setdefault(key, []).append(row)
-    keys = list(zip(*(wells[name] for name in _WELL), strict=True))
+    places = group_rows(well_keys(neighbours.fields))
+    keys = well_keys(wells)
     medians = {
         column: [
             float(np.median([neighbours.fields[column][row] for row in places[key]])) if key in places else math.nan
