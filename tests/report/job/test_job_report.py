@@ -44,6 +44,18 @@ def test_a_well_that_lost_all_its_fields_has_a_page(tmp_path: Path) -> None:
     assert "No field of this well could be shown." in (index.parent / "wells" / "P1_A01.html").read_text()
 
 
+def test_each_section_is_linked(tmp_path: Path) -> None:
+    wells = {"Metadata_Plate": ["P"], "Metadata_Well": ["A01"], "Metadata_Row": [1], "Metadata_Col": [1]}
+    plates = JobReport("x", wells=wells, plates={"Metadata_Plate": ["P"], "z_prime": [0.5]}, root=".")
+    pages = [write_job(tmp_path), write_job_report(tmp_path / "many", many_plates())]
+    right = replace(plates, wells=wells | {"Metadata_Condition": ["WT"], "predicted": ["WT"]})
+    jobs = {"none": JobReport("x"), "plates": plates, "right": right}
+    pages += [write_job_report(tmp_path / name, each) for name, each in jobs.items()]
+    for page in map(Path.read_text, pages):
+        links = re.findall(r'<li><a href="#([^"]*)"', page.split("</nav>")[0])
+        assert links == re.findall(r'<section id="([^"]*)"', page)
+
+
 def test_an_empty_job_has_a_page(tmp_path: Path) -> None:
     page = write_job_report(tmp_path, JobReport("Nothing")).read_text()
     assert "Every file was read." in page
