@@ -17,7 +17,7 @@ Columns = Mapping[str, Sequence[Any]]
 
 
 class FrameColumns(Mapping[str, Sequence[Any]]):
-    """Columns of a data frame, each listed when it is read: lists of a large table would need ten times its memory.
+    """Columns of a data frame, each listed when it is read: a list of numbers needs more memory than their column.
 
     Args:
         table: The data frame; its columns are not changed.

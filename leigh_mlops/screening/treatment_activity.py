@@ -128,7 +128,7 @@ class TreatmentActivity:
         return float(values[known].mean()), p
 
     def _select(self, plate: str, chosen: npt.NDArray[np.bool_]) -> Places:
-        """Places of the chosen wells of a plate; a search through all wells for each treatment takes hours."""
+        """Places of the chosen wells of a plate; a search through all wells for each treatment takes long."""
         places = self._places[plate]
         return places[chosen[places]]
 
