@@ -129,10 +129,15 @@ def _is_convolution(graph: fx.GraphModule, node: Any) -> bool:  # noqa: ANN401
 
 def _is_used_last(graph: fx.GraphModule, maps: fx.Node, node: fx.Node) -> bool:
     """Return whether no step after a node needs some maps, which are in memory of their own."""
-    if maps.op != "call_module" or not isinstance(graph.get_submodule(str(maps.target)), _OWN_MEMORY):
-        return False
     order = {each: place for place, each in enumerate(graph.graph.nodes)}
-    return all(order[user] <= order[node] for user in maps.users)
+    others = [user for user in maps.users if user not in node.all_input_nodes]  # what they make may be views
+    return all(_has_own_memory(graph, each) for each in (maps, *others)) and all(
+        order[user] <= order[node] for user in maps.users
+    )
+
+
+def _has_own_memory(graph: fx.GraphModule, node: fx.Node) -> bool:
+    return node.op == "call_module" and isinstance(graph.get_submodule(str(node.target)), _OWN_MEMORY)
 
 
 def _replace(graph: fx.GraphModule, node: fx.Node, convolution: fx.Node, other: fx.Node | None, *, relu: bool) -> None:

@@ -44,6 +44,26 @@ def test_the_network_stays_as_it_was():
         torch.testing.assert_close(model.eval()(shown), expected, rtol=0, atol=0)
 
 
+class Viewing(nn.Module):
+    """A sum, one term of which is needed afterwards, as it is or by a view."""
+
+    def __init__(self, by_view):
+        super().__init__()
+        self.first, self.second, self.by_view = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3), by_view
+
+    def forward(self, images):
+        term = self.first(images)
+        kept = term.flatten(2) if self.by_view else term
+        return torch.relu(self.second(images) + term).sum(dim=(2, 3)) + kept.flatten(2).sum(dim=2)
+
+
+@pytest.mark.parametrize("by_view", [False, True])
+def test_a_term_of_a_sum_that_is_needed_afterwards_stays(by_view):
+    model, shown = Viewing(by_view).eval(), images(2)
+    with torch.no_grad():
+        torch.testing.assert_close(fuse_network(model)(shown), model(shown))
+
+
 class Branching(nn.Module):
     """What it computes depends on the values of the image."""
 
