@@ -103,12 +103,14 @@ def test_a_job_is_resumed(tmp_path: Path, package: ModelPackage) -> None:
     def begin(**options: object) -> dict[str, Any]:
         job = ExplainJob(
             SimpleNamespace(), version.uri, DataSource(Path("plate")), tmp_path / "job", Console(file=io.StringIO()),
-            options=resolve_options(ExplainOptions(**options), package),
+            options=resolve_options(ExplainOptions(**{"engine": "torch", "precision": "fp32"} | options), package),
         )  # type: ignore[arg-type]  # fmt: skip
         return job._describe_job(version, [], ["counterfactual"], {"": None}, {}, {})
 
     with pytest.raises(LeighError, match=r"holds another job \(confidence is 0.95, not 0.99\)"):
         begin(confidence=0.99)
+    with pytest.raises(LeighError, match=r"holds another job \(engine is 'torch', not 'fused'\)"):
+        begin(engine="fused")
     before = json.loads((OLD / "job" / "job.json").read_text())
     assert {name: begin()[name] for name in ("sample", "full_colour", "begun")} == {
         name: before[name] for name in ("sample", "full_colour", "begun")

@@ -83,6 +83,10 @@ def check_targets(
         _check_means(replace(options, target=name), package, methods)
 
 
+_FORMER_ENGINE: Mapping[str, Any] = {"engine": "torch", "precision": "fp32"}
+"""Options of jobs of versions that had no choice of the engine."""
+
+
 def check_same_job(out: Path, before: Mapping[str, Any], job: Mapping[str, Any], targets: Mapping[str, str]) -> None:
     """Refuse to resume a job with other options; those of the screen may differ, since they change tables, not fields.
 
@@ -95,11 +99,11 @@ def check_same_job(out: Path, before: Mapping[str, Any], job: Mapping[str, Any],
     Raises:
         LeighError: The folder holds another job.
     """
-    kept = [key for key in job if key in before and key not in SCREEN_OPTIONS]
-    other = [key for key in kept if before[key] != job[key]]
+    known = {**_FORMER_ENGINE, **before}
+    other = [key for key in job if key in known and key not in SCREEN_OPTIONS and known[key] != job[key]]
     if other:
         raise LeighError(
-            f"{out} holds another job ({other[0]} is {before[other[0]]!r}, not {job[other[0]]!r}); give another --out, "
+            f"{out} holds another job ({other[0]} is {known[other[0]]!r}, not {job[other[0]]!r}); give another --out, "
             "or remove the folder."
         )
     if before.get("targets", {}) != targets:

@@ -32,7 +32,6 @@ def samples(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     monkeypatch.setattr(job_engine, "FieldReader", lambda *_: None)
     monkeypatch.setattr(job_engine, "read_sample", read)
     monkeypatch.setattr(engine_choice, "_FASTEST_FIRST", ("fused", "torch"))
-    monkeypatch.setattr(engine_choice, "has_fast_bf16", lambda _: False)
     return lengths
 
 
