@@ -16,7 +16,15 @@ from leigh_mlops.job_columns import COUNTERFACTUAL, JobColumn
 from leigh_mlops.jobs.colour_limits import select_colour_limit, smooth_map
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.report.films import ping_pong_frames, write_mp4, write_webp
-from leigh_mlops.report.image_files import Rgb, read_tiff16, write_counts, write_gif, write_png, write_tiff16
+from leigh_mlops.report.image_files import (
+    Rgb,
+    read_tiff16,
+    remove_temporary_files,
+    write_counts,
+    write_gif,
+    write_png,
+    write_tiff16,
+)
 from leigh_mlops.report.mask_curve_figure import mask_curve_figure
 from leigh_mlops.report.rendering import channel_colours, composite, heatmap_overlay, picture_strip
 from leigh_mlops.report.style import save_figure
@@ -43,6 +51,10 @@ class FieldFolder:
         known = package.about.get("error_limit")
         self.colour_limits = ({ERROR_MAP: known["full_colour"]} if known else {}) | dict(colour_limits or {})
         self._path = out / "images" / name
+
+    def clean(self) -> None:
+        """Remove the half-written files of a job that was killed."""
+        remove_temporary_files(self._path)
 
     def write_counterfactual(self, kind: str, acquired: Floats) -> Floats:
         """Save raw intensities (C, S, S) in the units of the acquisition; return them as read back from the file."""

@@ -184,6 +184,8 @@ class FieldWorker:
     def _explain_together(self, fields: list[Field]) -> list[ExplainedField]:
         if not fields:
             return []
+        for each in fields:
+            self._folder(each).clean()
 
         def save(field: Field, kind: str, acquired: Floats) -> Floats:
             return self._folder(field).write_counterfactual(kind, acquired)

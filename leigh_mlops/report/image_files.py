@@ -1,6 +1,7 @@
 """Image and picture files, each written completely or not at all."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ __all__ = [
     "Rgb",
     "read_tiff16",
     "atomic_write",
+    "remove_temporary_files",
     "require_one_size",
     "round_trip_tiff16",
     "write_counts",
@@ -32,6 +34,7 @@ Rgb = NDArray[np.uint8]
 STEPS = 65535
 EXACT_STEPS = (1 / 256, 1.0)
 ROUNDING = 0.1  # of a step, by float32 in the units of a network
+_TEMPORARY = re.compile(r"\.[0-9a-f]{32}(\.\w+)*")
 DESCRIPTION = "raw = offset + step * count"
 
 
@@ -55,6 +58,13 @@ def atomic_write(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_temporary_files(folder: Path) -> None:
+    """Remove what a killed process left of files that `atomic_write` writes to ``folder``, which nobody else writes."""
+    for path in folder.glob(".*"):
+        if _TEMPORARY.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def write_png(path: Path, picture: Rgb) -> Path:

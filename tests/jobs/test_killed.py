@@ -73,4 +73,6 @@ def test_the_union_of_records_is_that_of_an_undisturbed_job(tmp_path: Path, ray_
     ]
     assert len(tables[0]) == len(data.table)
     pd.testing.assert_frame_equal(*tables)
-    assert files(tmp_path / "calm") == files(tmp_path / "stormy")
+    calm_files, stormy_files = (files(tmp_path / name) for name in ("calm", "stormy"))
+    assert calm_files.keys() == stormy_files.keys()
+    assert [name for name, content in calm_files.items() if stormy_files[name] != content] == []

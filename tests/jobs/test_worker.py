@@ -4,6 +4,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -89,6 +90,17 @@ def test_records_do_not_depend_on_how_many_workers_share_the_batches(place: Path
     assert [(tmp_path / "alone" / file).read_bytes() for file in files] == [
         (tmp_path / "shared" / file).read_bytes() for file in files
     ]
+
+
+def test_half_written_files_of_a_killed_job_are_removed_and_others_kept(worker: FieldWorker) -> None:
+    (record,) = worker.explain([0])
+    folder = Path(worker.order.out) / "images" / record["field"]
+    half, others = folder / f".{uuid4().hex}.png", folder / ".notes.txt"
+    half.touch()
+    others.touch()
+    names = {path.name for path in folder.iterdir()}
+    worker.explain([0])
+    assert {path.name for path in folder.iterdir()} == names - {half.name}
 
 
 def test_one_field_that_cannot_be_explained_does_not_take_its_neighbours(
