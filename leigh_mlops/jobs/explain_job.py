@@ -37,6 +37,7 @@ from leigh_mlops.jobs.validation import check_channels, check_options, check_sam
 from leigh_mlops.jobs.worker import WorkOrder, field_id, field_ids, statistics_file
 from leigh_mlops.jobs.worker_pool import explain_batches
 from leigh_mlops.models import ModelPackage, Network, load_package
+from leigh_mlops.models.engines import Engine
 from leigh_mlops.plates import find_twins
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.progress import Progress, Steps
@@ -45,6 +46,7 @@ from leigh_mlops.report.sentences import format_count
 from leigh_mlops.screening.screen import check_screen
 from leigh_mlops.search.cluster import ray_cluster
 from leigh_mlops.search.cluster_start import PATIENCE_S, StartPatience
+from leigh_mlops.study.chosen_engine import describe_engine
 from leigh_mlops.study.field_width import match_field_width, report_other_widths
 from leigh_mlops.study.plate_levels import PlateLevels, load_statistics, save_statistics
 from leigh_mlops.study.prepare import DataSource, find_data
@@ -158,6 +160,9 @@ class ExplainJob:
             adjust: dict[str, Adjust] = {name: each.adjustments for name, each in levels.items()}
             self.options, difference = fix_engine(self.options, before, package, table, adjust[_OWN])
             job = self._describe_job(version, oracles, methods, adjust, names, targets)
+            if difference:
+                engine = Engine(str(self.options.engine), str(self.options.precision))
+                self.console.print(describe_engine(engine, difference), markup=False)
             job |= {"other_widths": widths, "engine_difference": difference}
             write_job(self.out, job | {"fields": len(table), "finished": False})
             self._steps.begin("statistics of the plates")

@@ -9,9 +9,10 @@ from rich.console import Console
 from leigh_mlops.images import IntensityScale
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.models.engine_choice import choose_engine
+from leigh_mlops.models.engines import Engine
 from leigh_mlops.training import PreparedData
 
-__all__ = ["with_engine"]
+__all__ = ["describe_engine", "with_engine"]
 
 _SAMPLE = 12
 
@@ -42,9 +43,13 @@ def with_engine(
     images = next((batch.images for batch in data.batches_from_rows(chosen, scale, _SAMPLE)), None)
     engine, difference = choose_engine(package, images, name, precision)
     if difference:
-        console.print(
-            f"Predictions by the engine {engine.name} in {engine.precision}; on {len(chosen)} fields their "
-            f"probabilities differ by at most {difference:.1e} from those of PyTorch in fp32.",
-            markup=False,
-        )
+        console.print(describe_engine(engine, difference), markup=False)
     return replace(package, engine=engine)
+
+
+def describe_engine(engine: Engine, difference: float) -> str:
+    """Name the engine of predictions, and how far its probabilities are off on a sample of the fields."""
+    return (
+        f"Predictions by the engine {engine.name} in {engine.precision}; on a sample of the fields their probabilities "
+        f"differ by at most {difference:.1e} from those of PyTorch in fp32."
+    )

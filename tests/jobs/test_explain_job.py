@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -85,6 +86,21 @@ def test_a_field_to_lead_to_is_read_before_the_job_begins(job: dict[str, Any], c
     file.write_bytes(whole)
     with pytest.raises(RuntimeError, match="the job has begun"):
         ExplainJob(**job, options=asked).run()
+
+
+def test_a_job_names_an_engine_other_than_pytorch_in_fp32(job: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def begin(out: str) -> str:
+        with pytest.raises(RuntimeError, match="the job has begun"):
+            ExplainJob(**job | {"out": job["out"] / out}).run()
+        return job["console"].file.getvalue().replace("\n", " ")
+
+    assert "by the engine" not in begin("as usual")
+    monkeypatch.setattr(
+        explain_job,
+        "fix_engine",
+        lambda options, *_: (replace(options, engine="fused", precision="fp32"), 2e-6),
+    )
+    assert "Predictions by the engine fused in fp32; on a sample of the fields" in begin("fused")
 
 
 def test_a_field_whose_file_was_replaced_or_whose_picture_was_deleted_is_done_again(
