@@ -1,6 +1,7 @@
 """HTML report of a job: a folder of pages that open from disk, without a network."""
 
 import base64
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,12 +17,12 @@ from leigh_mlops.report.job.charts import (
 )
 from leigh_mlops.report.job.job_records import CounterfactualStep, FieldSection, JobReport, PlateMetric, ReportPicture
 from leigh_mlops.report.job.links import relative_url
-from leigh_mlops.report.job.page_tables import index_tables
+from leigh_mlops.report.job.page_tables import index_tables, plate_overview
 from leigh_mlops.report.job.plate_map import fix_name_colours, legends, plate_grids
 from leigh_mlops.report.job.plate_page import map_data, plate_thumbnails, write_plate_pages
 from leigh_mlops.report.job.report_pages import PlatePart, ReportPages, report_pages
 from leigh_mlops.report.job.templating import remove_other_pages, write_page
-from leigh_mlops.report.job.well_page import Neighbour, WellPage, write_well_page
+from leigh_mlops.report.job.well_page import Neighbour, WellPage, find_neighbour, write_well_page
 from leigh_mlops.report.table_columns import group_rows, is_numeric, row_count, select_rows, table_rows
 
 __all__ = ["FieldSection", "JobReport", "PlateMetric", "ReportPicture", "CounterfactualStep", "write_job_report"]
@@ -50,7 +51,8 @@ def write_job_report(folder: Path, report: JobReport) -> Path:
     pages = report_pages(report)
     report = replace(report, metrics=[fix_name_colours(report.wells, metric) for metric in report.metrics])
     previews = _write_wells(folder, report, pages)
-    write_plate_pages(folder, report, pages, previews)
+    overview = plate_overview(report, pages)
+    write_plate_pages(folder, report, pages, previews, overview)
     wells = dict.fromkeys(report.wells, ()) if pages.has_plates else report.wells
     hrefs = () if pages.has_plates else pages.hrefs
     return write_page(
@@ -63,7 +65,7 @@ def write_job_report(folder: Path, report: JobReport) -> Path:
         thumbnails=plate_thumbnails(report, pages),
         legends=legends(report.wells, report.metrics[:1] if pages.has_plates else report.metrics),
         map_data=map_data(report, wells, hrefs, previews),
-        tables={table.key: table for table in index_tables(report, pages)},
+        tables={table.key: table for table in index_tables(report, pages, overview)},
         strips=_score_strip_chart(report),
         latents=latent_chart(report.fields, wells, hrefs),
         neighbours=neighbour_chart(report.neighbours, wells, hrefs),
@@ -81,14 +83,15 @@ def write_job_report(folder: Path, report: JobReport) -> Path:
 def _write_wells(folder: Path, report: JobReport, pages: ReportPages) -> list[str]:
     """Write the pages of all wells, plate by plate; return the path of a picture of each, empty for none."""
     previews = [""] * len(pages.wells)
+    named = list(map(Neighbour, pages.titles, pages.wells))
     for part in pages.parts:
-        for place, preview in zip(part.wells, _write_wells_of_plate(folder, report, part, pages), strict=True):
+        for place, preview in zip(part.wells, _write_wells_of_plate(folder, report, part, named), strict=True):
             previews[place] = preview
     remove_other_pages(folder / "wells", set(pages.wells))
     return previews
 
 
-def _write_wells_of_plate(folder: Path, report: JobReport, part: PlatePart, pages: ReportPages) -> list[str]:
+def _write_wells_of_plate(folder: Path, report: JobReport, part: PlatePart, named: Sequence[Neighbour]) -> list[str]:
     wells, fields = select_rows(report.wells, part.wells), select_rows(report.fields, part.fields)
     sections = report.field_sections(fields)
     by_well = group_rows(fields.get(Metadata.WELL, ()))
@@ -98,25 +101,21 @@ def _write_wells_of_plate(folder: Path, report: JobReport, part: PlatePart, page
         own = select_rows(fields, by_well.get(well[Metadata.WELL], []))
         shown = [sections[name] for name in own.get(JobColumn.FIELD, ()) if name in sections]
         page = WellPage(
-            title=pages.titles[place],
+            title=named[place].name,
             well=well,
             key_columns=[name for name in report.well_columns if name in well],
             fields=own,
             field_sections=shown,
-            previous=_neighbour(pages, place - 1),
-            following=_neighbour(pages, place + 1),
+            previous=find_neighbour(named, place - 1),
+            following=find_neighbour(named, place + 1),
             meanings=report.meanings.get("wells", {}),
             headings=report.headings,
             root=report.root,
             plate=plate,
         )
-        write_well_page(folder / "wells" / pages.wells[place], page)
+        write_well_page(folder / "wells" / named[place].href, page)
         previews.append(shown[0].image.path if shown and shown[0].image else "")
     return previews
-
-
-def _neighbour(pages: ReportPages, place: int) -> Neighbour | None:
-    return Neighbour(pages.titles[place], pages.wells[place]) if 0 <= place < len(pages.wells) else None
 
 
 def _score_strip_chart(report: JobReport) -> PageChart | None:

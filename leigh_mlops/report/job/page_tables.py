@@ -1,8 +1,8 @@
 """Tables of the pages of a report, with links to the pages of wells and plates."""
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from leigh_mlops.report.job.job_records import JobReport
 from leigh_mlops.report.job.report_pages import MAX_OPEN_PLATES, WELL_KEY, ReportPages, well_keys
 from leigh_mlops.report.table_columns import Columns, float_values, is_missing, row_count, select_rows, table_rows
 
-__all__ = ["hits_by_plate", "index_tables", "plate_overview", "plate_tables"]
+__all__ = ["PlateOverview", "index_tables", "plate_overview", "plate_tables"]
 
 _MAX_LINKS = 8
 _MAX_ROWS = 200
@@ -40,7 +40,19 @@ _OVERVIEW_MEANINGS = {
 Links = dict[str, list[Sequence[tuple[str, str]]]]
 
 
-def index_tables(report: JobReport, pages: ReportPages) -> list[Table]:
+class PlateOverview(NamedTuple):
+    """Hits and numbers of the plates of a report.
+
+    Attributes:
+        table: Wells, fields, flags and hits of each plate, and the quality of its controls, a row for each.
+        hits: Numbers of the rows of the hits with a well on each plate, or of its wells of another class, by its name.
+    """
+
+    table: Columns
+    hits: Mapping[str, Sequence[int]]
+
+
+def index_tables(report: JobReport, pages: ReportPages, overview: PlateOverview) -> list[Table]:
     """Build the tables of the first page.
 
     Where plates have pages of their own, these show the wells, and other tables end after 200 rows.
@@ -62,7 +74,7 @@ def index_tables(report: JobReport, pages: ReportPages) -> list[Table]:
         for key, table in found.items()
         if row_count(table)
     ]
-    return [*tables, _overview_table(report, pages)] if pages.has_plates else tables
+    return [*tables, _overview_table(report, pages, overview.table)] if pages.has_plates else tables
 
 
 def plate_tables(report: JobReport, hits: Sequence[int], wells: Columns, hrefs: Sequence[str]) -> list[Table]:
@@ -70,7 +82,7 @@ def plate_tables(report: JobReport, hits: Sequence[int], wells: Columns, hrefs: 
 
     Args:
         report: The report.
-        hits: Numbers of the rows of its hits, from `hits_by_plate`.
+        hits: Numbers of the rows of its hits, see `PlateOverview`.
         wells: The wells of the plate.
         hrefs: URL of the page of each.
     """
@@ -93,12 +105,11 @@ def _page_table(
     return table_from_columns(key, caption, linked, meanings=meanings, links=links, headings=report.headings)
 
 
-def _overview_table(report: JobReport, pages: ReportPages) -> Table:
+def _overview_table(report: JobReport, pages: ReportPages, table: Columns) -> Table:
     """Build the table of plates that have pages of their own."""
     caption = f"{_CAPTIONS['plates']}, {len(pages.parts)} in all"
     links: Links = {Metadata.PLATE: [[(part.name, f"plates/{part.page}")] for part in pages.parts]}
     meanings = {**report.meanings.get("plates", {}), **_OVERVIEW_MEANINGS}
-    table = plate_overview(report, pages)
     return table_from_columns("plates", caption, table, meanings=meanings, links=links, headings=report.headings)
 
 
@@ -106,9 +117,9 @@ def _shown_columns(report: JobReport, wells: Columns) -> Columns:
     return {name: wells[name] for name in report.well_columns if name in wells}
 
 
-def plate_overview(report: JobReport, pages: ReportPages) -> Columns:
-    """Columns of the table of plates: wells, fields, flags and hits of each plate, and the quality of its controls."""
-    parts, hits = pages.parts, hits_by_plate(report)
+def plate_overview(report: JobReport, pages: ReportPages) -> PlateOverview:
+    """Summarise the plates, in the order of their parts."""
+    parts, hits = pages.parts, _hits_by_plate(report)
     table: dict[str, Sequence[Any]] = {
         Metadata.PLATE: [part.name for part in parts],
         "wells": [len(part.wells) for part in parts],
@@ -120,13 +131,13 @@ def plate_overview(report: JobReport, pages: ReportPages) -> Columns:
     if row_count(report.hits):
         table["hits"] = [len(hits.get(part.name, ())) for part in parts]
     by_name = {str(row[Metadata.PLATE]): row for row in table_rows(report.plates)}
-    return table | {
+    quality = {
         name: [by_name.get(part.name, {}).get(name) for part in parts] for name in report.plates if name not in table
     }
+    return PlateOverview(table | quality, hits)
 
 
-def hits_by_plate(report: JobReport) -> dict[str, list[int]]:
-    """Numbers of the rows of the hits with a well on each plate, or of its wells of another class, by its name."""
+def _hits_by_plate(report: JobReport) -> dict[str, list[int]]:
     hits, found = report.hits, dict[str, list[int]]()
     if report.group not in hits or report.group not in report.wells:
         for place, plate in enumerate(hits.get(Metadata.PLATE, ())):

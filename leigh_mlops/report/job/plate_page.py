@@ -10,11 +10,11 @@ from leigh_mlops.report.job.charts import latent_chart
 from leigh_mlops.report.job.html_tables import cell_text, heading
 from leigh_mlops.report.job.job_records import JobReport
 from leigh_mlops.report.job.links import relative_url
-from leigh_mlops.report.job.page_tables import hits_by_plate, plate_overview, plate_tables
+from leigh_mlops.report.job.page_tables import PlateOverview, plate_tables
 from leigh_mlops.report.job.plate_map import legends, plate_grids, thumbnail, well_colours, well_sentence
 from leigh_mlops.report.job.report_pages import WELL_KEY, PlatePart, ReportPages
 from leigh_mlops.report.job.templating import remove_other_pages, write_page
-from leigh_mlops.report.job.well_page import Neighbour
+from leigh_mlops.report.job.well_page import Neighbour, find_neighbour
 from leigh_mlops.report.table_columns import Columns, row_count, select_rows, table_row, table_rows
 
 __all__ = ["map_data", "plate_thumbnails", "write_plate_pages"]
@@ -23,7 +23,9 @@ _PIXELS = 5
 """Side of a well in the thumbnail of a plate."""
 
 
-def write_plate_pages(folder: Path, report: JobReport, pages: ReportPages, previews: Sequence[str]) -> None:
+def write_plate_pages(
+    folder: Path, report: JobReport, pages: ReportPages, previews: Sequence[str], overview: PlateOverview
+) -> None:
     """Write the page of each plate, ``plates/<plate>.html``, and remove those of plates that no longer exist.
 
     Args:
@@ -31,9 +33,10 @@ def write_plate_pages(folder: Path, report: JobReport, pages: ReportPages, previ
         report: Content of the report; the texts of its metrics have colours that all plates share.
         pages: Names of the pages.
         previews: Path of a picture of each well, empty for none.
+        overview: Hits and numbers of the plates.
     """
     parts = pages.parts if pages.has_plates else ()
-    overview, hits = plate_overview(report, pages), hits_by_plate(report)
+    named = [Neighbour(f"Plate {part.name}", part.page) for part in parts]
     for place, part in enumerate(parts):
         wells = select_rows(report.wells, part.wells)
         hrefs = [f"../wells/{pages.wells[row]}" for row in part.wells]
@@ -43,13 +46,13 @@ def write_plate_pages(folder: Path, report: JobReport, pages: ReportPages, previ
             "job_plate.html",
             "job_script.html",
             title=f"Plate {part.name}",
-            previous=_neighbour(pages, place - 1),
-            following=_neighbour(pages, place + 1),
-            facts=_facts(report, table_row(overview, place)),
+            previous=find_neighbour(named, place - 1),
+            following=find_neighbour(named, place + 1),
+            facts=_facts(report, table_row(overview.table, place)),
             plates=plate_grids(wells, hrefs),
             legends=legends(wells, report.metrics),
             map_data=map_data(own, wells, hrefs, [previews[row] for row in part.wells]),
-            tables=plate_tables(own, hits.get(part.name, ()), wells, hrefs),
+            tables=plate_tables(own, overview.hits.get(part.name, ()), wells, hrefs),
             headings={"hits": "Hits" if "compound" in report.hits else "Wells of another class", "wells": "Wells"},
             latents=latent_chart(select_rows(report.fields, part.fields), wells, hrefs),
         )
@@ -98,10 +101,3 @@ def _thumbnail_context(part: PlatePart, grids: Any, colours: Sequence[tuple[str,
 def _facts(report: JobReport, row: dict[str, Any]) -> dict[str, Any]:
     texts = {heading(name, report.headings): value for name, value in row.items() if name != Metadata.PLATE}
     return {name: value for name, value in texts.items() if cell_text(value) not in ("-", "")}
-
-
-def _neighbour(pages: ReportPages, place: int) -> Neighbour | None:
-    if not 0 <= place < len(pages.parts):
-        return None
-    part = pages.parts[place]
-    return Neighbour(f"Plate {part.name}", part.page)

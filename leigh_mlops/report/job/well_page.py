@@ -13,7 +13,7 @@ from leigh_mlops.report.job.links import relative_url
 from leigh_mlops.report.job.templating import write_page
 from leigh_mlops.report.table_columns import Columns, row_count
 
-__all__ = ["Neighbour", "WellPage", "write_well_page"]
+__all__ = ["Neighbour", "WellPage", "find_neighbour", "write_well_page"]
 
 STATUS_TEXTS = {
     "green": "● green: holds",
@@ -30,6 +30,11 @@ class Neighbour:
 
     name: str
     href: str
+
+
+def find_neighbour(named: Sequence[Neighbour], place: int) -> Neighbour | None:
+    """Return the page at a place, from 0; None before the first and after the last one."""
+    return named[place] if 0 <= place < len(named) else None
 
 
 @dataclass(frozen=True)
