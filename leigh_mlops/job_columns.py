@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 __all__ = [
@@ -115,6 +116,7 @@ CHANGE = ColumnFamily("change_")
 """Change of each channel, within the same family and that of interpolations."""
 
 
+@cache
 def counterfactual_family(kind: str) -> ColumnFamily:
     """Return the columns of one kind of counterfactual, ``counterfactual_<kind>_<measure>``.
 

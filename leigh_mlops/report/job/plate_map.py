@@ -209,6 +209,7 @@ def _class_colours() -> dict[str, str]:
     return colours | {UNDECIDED_CLASS: UNDECIDED_COLOUR}
 
 
+@cache
 def signed_gradient() -> str:
     """CSS gradient of the colour scale of heatmaps, from the strongest against to the strongest for."""
     return f"linear-gradient(90deg, {', '.join(to_hex(colormaps[SIGNED_MAP](step / 16)) for step in range(17))})"

@@ -146,12 +146,12 @@ def _step_context(step: CounterfactualStep, target: str, way: str) -> dict[str, 
 def _number_rows(page: WellPage) -> list[dict[str, Any]]:
     """Rows of all columns except paths of pictures: values of the well and of each of its fields."""
     columns = [str(name) for name in dict.fromkeys([*page.well, *page.fields]) if name not in PICTURE]
+    nothing = [""] * row_count(page.fields)
     return [
         {
             "name": name,
             "meaning": page.meanings.get(name, ""),
-            "well": cell_text(page.well.get(name)),
-            "fields": [cell_text(value) for value in page.fields[name]] if name in page.fields else None,
+            "cells": [cell_text(page.well.get(name)), *map(cell_text, page.fields.get(name, nothing))],
         }
         for name in columns
     ]

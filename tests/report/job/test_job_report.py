@@ -156,6 +156,17 @@ def test_the_page_of_a_plate_has_its_wells_hits_and_neighbours(tmp_path: Path) -
         assert f'href="../plates/{pages[-1].name}"' in well.read_text()
 
 
+def test_the_numbers_of_a_well_stand_beside_those_of_its_fields(tmp_path: Path) -> None:
+    report = many_plates()
+    names = {**report.fields, "trust": ["<b>"] * 40}
+    write_job_report(tmp_path, replace(report, fields={name: names[name] for name in names if name != "flagged"}))
+    page = next((tmp_path / "wells").iterdir())
+    rows = dict(re.findall(r"<code>(\w+)</code></th>(.*?)</tr>", page.read_text()))
+    assert rows["latent_2"] == "<td>1.00</td>" * 3
+    assert rows["flagged"] == "<td>0.500</td><td></td><td></td>"
+    assert rows["trust"] == "<td>-</td><td>&lt;b&gt;</td><td>&lt;b&gt;</td>"
+
+
 def test_a_class_has_one_colour_on_all_plates(tmp_path: Path) -> None:
     write_job_report(tmp_path, many_plates())
     found = [
