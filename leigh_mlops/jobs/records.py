@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -80,15 +79,15 @@ def record_table(out: Path, families: Sequence[ColumnFamily | str]) -> pa.Table:
     return pa.concat_tables(tables, promote_options="permissive")
 
 
-def split_failures(records: pa.Table) -> tuple[pd.DataFrame, pd.DataFrame]:
+def split_failures(records: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Divide a table of records into fields that are explained and those that failed.
 
-    A failed field has no numbers, so in one table it would turn whole numbers into others.
+    A failed field has no numbers, so in one data frame it would turn whole numbers into others.
     """
     if FAILURE not in records.column_names:
-        return records.to_pandas(), records.slice(0, 0).to_pandas()
+        return records, records.slice(0, 0)
     has_failed = records[FAILURE].is_valid()
-    return records.filter(pc.invert(has_failed)).to_pandas(), records.filter(has_failed).to_pandas()
+    return records.filter(pc.invert(has_failed)), records.filter(has_failed)
 
 
 def pack_records(out: Path, plates: Mapping[str, str]) -> None:

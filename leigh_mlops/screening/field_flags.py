@@ -230,7 +230,7 @@ def confound_table(fields: pd.DataFrame, labelled: "pd.Series[bool]", package: M
         for view, channels in _select_views(fields).items()
     }
     return table | {
-        name: scores | {"wells": _count_scored_wells(classed.loc[rows])}
+        name: scores | {"wells": _count_scored_wells(classed.loc[rows, [Metadata.CONDITION, *WELL_COLUMNS]])}
         for name, (scores, rows) in probes.items()
         if scores
     }

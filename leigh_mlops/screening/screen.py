@@ -12,6 +12,7 @@ import pandas as pd
 from leigh_mlops.job_columns import JobColumn
 from leigh_mlops.models import ModelPackage
 from leigh_mlops.plates import well_compounds
+from leigh_mlops.plates.columns import is_metadata
 from leigh_mlops.scores.conformal import DEFAULT_COVERAGE
 from leigh_mlops.scores.position_trend import PositionTrend
 from leigh_mlops.screening.class_sets import SetCounts, class_sets
@@ -217,11 +218,12 @@ def _score_treatments(
     """Add the scores of wells between the controls of their plates, of plates and of compounds."""
     fields, wells = classified.fields, classified.wells
     controls, compounds = plate_controls(wells, roles), well_compounds(wells).where(roles == "")
-    wells = wells.assign(**well_rescue(wells, fields[~out], odds[~out], controls.scores))
+    # All columns of a hundred plates are not copied.
+    used = fields.loc[~out, [name for name in fields if is_metadata(name)]]
+    wells = wells.assign(**well_rescue(wells, used, odds[~out], controls.scores))
     b_scores, refusals = plate_b_scores(wells, roles, compounds.notna())
     if np.isfinite(b_scores).any():
         wells = wells.assign(**{JobColumn.B_SCORE: b_scores})
-    used = fields[~out]
     activity = measure_activity(wells, fields, out, is_uncountable(fields, flags), roles)
     wells = wells.assign(**activity.columns())
     scored = replace(

@@ -163,7 +163,7 @@ def measure_activity(
         roles: Roles of the wells, from `control_roles`.
     """
     plates = wells[Metadata.PLATE].astype(str).to_numpy(object)
-    kind, values = _features(wells, fields[~out])
+    kind, values = _features(wells, fields, ~out)
     rows, clouds = np.zeros(len(wells), np.int64), {}
     source = np.zeros(len(wells), bool)
     names = sorted(set(plates))
@@ -181,29 +181,33 @@ def measure_activity(
         for name in clouds:
             source[chosen[name]["source"]] = True
     counted = (roles == "source").to_numpy(bool)
-    shares = _cell_shares(wells, fields[~uncountable], counted, plates)
+    shares = _cell_shares(wells, fields, ~uncountable, counted, plates)
     return TreatmentActivity(plates, shares, clouds, rows, source, counted, kind if clouds else "")
 
 
-def _features(wells: pd.DataFrame, used: pd.DataFrame) -> tuple[str, Doubles]:
-    """Kind and features of the wells, shape (W, P)."""
-    latents = [name for number, name in LATENT.select(used).items() if number.isdigit()]
-    images = [name for name in IMAGE.select(used).values() if name not in _NO_FEATURES]
+def _features(wells: pd.DataFrame, fields: pd.DataFrame, used: "pd.Series[bool]") -> tuple[str, Doubles]:
+    """Kind and features of the wells, shape (W, P), from the fields that are used."""
+    latents = [name for number, name in LATENT.select(fields).items() if number.isdigit()]
+    images = [name for name in IMAGE.select(fields).values() if name not in _NO_FEATURES]
     for kind, names in (("latent", latents), ("image", images)):
-        if len(names) > 1 and len(used):
-            by_well = used[names].astype(float).groupby([used[key] for key in WELL_COLUMNS])
+        if len(names) > 1 and used.any():
+            by_well = fields.loc[used, names].astype(float).groupby([fields.loc[used, key] for key in WELL_COLUMNS])
             return kind, _arrange_wells(wells, by_well.median())
     return "", np.full((len(wells), 0), np.nan)
 
 
 def _cell_shares(
-    wells: pd.DataFrame, sharp: pd.DataFrame, controls: npt.NDArray[np.bool_], plates: npt.NDArray[np.object_]
+    wells: pd.DataFrame,
+    fields: pd.DataFrame,
+    sharp: "pd.Series[bool]",
+    controls: npt.NDArray[np.bool_],
+    plates: npt.NDArray[np.object_],
 ) -> Doubles:
-    """Nuclei of each well, relative to the mean of the plate's source controls, shape (W,)."""
+    """Nuclei of each well, relative to the mean of the plate's source controls, shape (W,), from the sharp fields."""
     column = IMAGE("nuclei_count")
-    if column not in sharp or not len(sharp):
+    if column not in fields or not sharp.any():
         return np.full(len(wells), np.nan)
-    by_well = sharp[[column]].astype(float).groupby([sharp[key] for key in WELL_COLUMNS])
+    by_well = fields.loc[sharp, [column]].astype(float).groupby([fields.loc[sharp, key] for key in WELL_COLUMNS])
     counts = _arrange_wells(wells, by_well.mean())[:, 0]
     shares = np.full(len(wells), np.nan)
     for plate in set(plates):

@@ -88,7 +88,8 @@ def well_table(fields: pd.DataFrame, classes: Sequence[str], out: "pd.Series[boo
     )
     if JobColumn.TARGET in fields:
         wells = wells.join(counted.groupby(WELL_COLUMNS)[JobColumn.TARGET].first())
-    used = fields if out is None else fields[~out]
+    chosen = fields[[*WELL_COLUMNS, *map(PROBABILITY, classes)]]
+    used = chosen if out is None else chosen[~out]
     joined = wells.join(grouped[JobColumn.SEEN].any()).copy()  # one block, as pandas warns of many
     return _classify_wells(joined, used, classes, len(constant)).reset_index()
 
@@ -134,10 +135,11 @@ def well_scores(
         computed, ``score`` and ``calibrated_<class>``; NaN where no field counts.
     """
     keys = pd.MultiIndex.from_frame(wells[WELL_COLUMNS])
-    used = fields[~out]
+    chosen = fields[[*WELL_COLUMNS, *map(PROBABILITY, classes)]]
+    used = chosen[~out]
     scored: dict[str, npt.NDArray[Any]] = {
         name: rows.groupby(WELL_COLUMNS).size().reindex(keys, fill_value=0).to_numpy(int)
-        for name, rows in ((JobColumn.FIELDS, used), (JobColumn.FIELDS_LEFT_OUT, fields[out]))
+        for name, rows in ((JobColumn.FIELDS, used), (JobColumn.FIELDS_LEFT_OUT, chosen[out]))
     }
     if direction is not None:
         odds = field_log_odds(used, direction).groupby([used[name] for name in WELL_COLUMNS]).median()
@@ -169,7 +171,7 @@ def well_rescue(
 
     Args:
         wells: Table with a column ``score``.
-        used: Fields that count.
+        used: Fields that count; of their columns, plate and well are used.
         field_scores: Their scores, whose medians are those of the wells.
         controls: Scores by plate and role, from `plate_controls`.
         seed: The same seed gives the same intervals.

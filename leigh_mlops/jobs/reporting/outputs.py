@@ -84,10 +84,13 @@ def build_tables(out: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataF
     """Build the table of fields and the table of failures, both in the order of the image table."""
     metadata = table[[name for name in table if is_metadata(name)]].assign(field=field_ids(table))
     done, failed = split_failures(record_table(out, [NUMBERS, PICTURES, FAILURE, PATH]))
-    plain = {name: short for short, name in NUMBERS.select(done).items()}
-    plain |= {name: PICTURE(short) for short, name in PICTURES.select(done).items()}
-    explained = done[[JobColumn.FIELD, JobColumn.SEEN, *plain]].rename(columns=plain)
-    return metadata.merge(explained, on=JobColumn.FIELD), _failure_table(failed, metadata)
+    plain = {JobColumn.FIELD: JobColumn.FIELD, JobColumn.SEEN: JobColumn.SEEN}
+    plain |= {name: short for short, name in NUMBERS.select(done.column_names).items()}
+    plain |= {name: PICTURE(short) for short, name in PICTURES.select(done.column_names).items()}
+    # Chosen and named before they are copied into a data frame, since a hundred plates are large.
+    explained = done.select(list(plain)).rename_columns(list(plain.values())).to_pandas()
+    del done  # a hundred plates are large
+    return metadata.merge(explained, on=JobColumn.FIELD), _failure_table(failed.to_pandas(), metadata)
 
 
 def _failure_table(failed: pd.DataFrame, metadata: pd.DataFrame) -> pd.DataFrame:
