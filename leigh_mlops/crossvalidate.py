@@ -64,10 +64,11 @@ def crossvalidate(
     from leigh_mlops.report.terminal_tables import REFERENCE_NAMES, score_table
     from leigh_mlops.study.nested_evaluation import NestedEvaluation, NestedPlan, mean_scores, parse_folds
     from leigh_mlops.study.prepare import prepare_undivided
-    from leigh_mlops.study.spaces import check_spaces, resolve_start
+    from leigh_mlops.study.spaces import check_spaces, choose_precisions, resolve_start
 
     check_spaces([space])
-    plan = NestedPlan(resolve_start(space, console), parse_folds(outer), inner, seed)
+    [space] = choose_precisions([resolve_start(space, console)], console)
+    plan = NestedPlan(space, parse_folds(outer), inner, seed)
     source = labelled_source(locals())
     prepared = prepare_undivided(source, plan.space.image_size, console)
     with Steps(console, "nested cross-validation") as steps:

@@ -68,7 +68,11 @@ def _to_frozen_trial(trial: Trial, space: SearchSpace) -> "optuna.trial.FrozenTr
     """Convert a trial to one of Optuna."""
     from optuna.trial import TrialState, create_trial
 
-    drawn = {key: domain for key, domain in space.ordered_space if domain.is_active(trial.config)}
+    drawn = {
+        key: domain
+        for key, domain in space.ordered_space
+        if domain.is_active(trial.config) and domain.contains(trial.config[key])
+    }
     values = [trial.best.get(each.metric, np.nan) for each in space.all_objectives]
     state = TrialState.RUNNING
     if trial.has_ended:

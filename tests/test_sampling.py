@@ -127,3 +127,13 @@ def test_choices_that_are_lists_or_nothing_are_drawn() -> None:
     drawn = [draw(given, number) for number in range(1, 20)]
     assert {tuple(config["architecture.widths"]) for config in drawn} == {(8, 8), (16, 16)}
     assert {config["lr_step_epochs"] for config in drawn} == {None, 2}
+
+
+@pytest.mark.parametrize("algorithm", ["random", "optuna"])
+def test_all_trials_but_the_published_one_have_the_precision_of_the_space(algorithm: str) -> None:
+    given = space(algorithm=algorithm, trials=12)
+    published = given.published | {"precision": "fp32"}
+    given = given.replace_fields(published=published, space=dict(given.space) | {"precision": ["bf16"]})
+    trials = searched(given, lambda config: {"val/log_loss": config["learning_rate"]})
+    assert [trial.config["precision"] for trial in trials] == ["fp32", *["bf16"] * 11]
+    assert "precision" not in _to_frozen_trial(trials[0], given).params

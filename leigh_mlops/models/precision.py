@@ -1,11 +1,11 @@
 """Precision of float32 on GPUs, whose matrix units round it to TF32 unless they are told not to."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import torch
 
-__all__ = ["float32_precision", "full_float32", "resolve_precision"]
+__all__ = ["float32_precision", "full_float32", "has_bf16_units", "resolve_precision"]
 
 
 @contextmanager
@@ -32,13 +32,27 @@ def full_float32() -> Iterator[None]:
         yield
 
 
-def resolve_precision(precision: str, device_type: str) -> str:
+def has_bf16_units(device_type: str) -> bool:
+    """Return whether this machine has matrix units for bf16: AMX of the CPU, or those of GPUs since Ampere."""
+    if device_type == "cuda":
+        return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+
+
+def resolve_precision(precision: str, device_type: str, bf16_devices: Collection[str] = ()) -> str:
     """Precision of training on a device: ``bf16-on-gpu`` is ``bf16`` there, and ``fp32`` on a CPU, as is ``tf32``.
+
+    Args:
+        precision: As in the settings; ``auto`` is ``bf16`` where family and device gain by it, else ``fp32``.
+        device_type: ``cpu`` or ``cuda``.
+        bf16_devices: Types of devices on which the family gains by bf16.
 
     Example:
         >>> [resolve_precision("bf16-on-gpu", device) for device in ("cuda", "cpu")]
         ['bf16', 'fp32']
     """
+    if precision == "auto":
+        return "bf16" if device_type in bf16_devices and has_bf16_units(device_type) else "fp32"
     if precision == "bf16-on-gpu":
         return "bf16" if device_type == "cuda" else "fp32"
     return "fp32" if precision == "tf32" and device_type == "cpu" else precision

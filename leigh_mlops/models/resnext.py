@@ -32,6 +32,7 @@ class ResNeXt(Network):
 
     task = "classify"
     adapts = True
+    bf16_devices = frozenset({"cpu", "cuda"})
 
     def __init__(
         self,

@@ -183,7 +183,8 @@ class SearchSpace(Settings):
         for choice in self._dependent_choices():
             self._check(choice, "space")
         for key, domain in self.space.items():
-            if not domain.contains(self.published[key]):
+            # The published trial keeps its precision where all others have another one.
+            if not domain.contains(self.published[key]) and key != "precision":
                 reason = (
                     f"published {key} = {quote_value(self.published[key])} lies outside its space; widen the space."
                 )
@@ -237,7 +238,7 @@ class SearchSpace(Settings):
     def _dependent_choices(self) -> list[dict[str, Any]]:
         """All combinations of values that do not combine freely; a single empty one where none of them is varied."""
         domains = {key: domain for key in _DEPENDENT if isinstance(domain := self.space.get(key), Choice)}
-        drawn = product(*(domain.values for domain in domains.values()))
+        drawn = product(*(_values_with_published(domain, self.published[key]) for key, domain in domains.items()))
         choices = [dict(zip(domains, values, strict=True)) for values in drawn]
         return [choice for choice in choices if can_draw_together(choice, self.space, self.published)]
 
@@ -297,6 +298,11 @@ class SearchSpace(Settings):
             space.pop(JOINT, None)
         space = resolve_conditions({key: domain for key, domain in space.items() if key not in values}, published)
         return self.replace_fields(**bounds, published=published, space=space)
+
+
+def _values_with_published(choice: Choice, published: Any) -> list[Any]:  # noqa: ANN401
+    """Values of a choice, and the published one of a choice that lacks it."""
+    return choice.values if choice.contains(published) else [published, *choice.values]
 
 
 def _ends(domain: Domain) -> list[Any]:

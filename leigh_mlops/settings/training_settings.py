@@ -88,10 +88,10 @@ class TrainingSettings(Settings):
         description="of BatchNorm to each plate by its negative controls: none, controls, or auto (controls where the "
         "training has several plates and each plate has controls)",
     )
-    precision: Literal["fp32", "tf32", "bf16", "bf16-on-gpu"] = Field(
+    precision: Literal["fp32", "tf32", "bf16", "bf16-on-gpu", "auto"] = Field(
         "fp32",
         description="of training: fp32; tf32, products that a GPU rounds; bf16, forward pass and loss; bf16-on-gpu, "
-        "else fp32",
+        "else fp32; auto, bf16 where family and machine are made for it, else fp32",
     )
     beta: float = Field(1.0, gt=0, le=1e6, description="weight of the cross-entropy against nats per dimension")
     kl_weight: float = Field(

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from leigh_mlops.images import FieldBatches
+from leigh_mlops.models import MODELS
 from leigh_mlops.models.device import default_device
 from leigh_mlops.models.precision import resolve_precision
 from leigh_mlops.search.checkpoint_count import checkpoints_to_keep
@@ -169,7 +170,7 @@ def seconds_per_epoch(space: SearchSpace, data: PreparedData) -> float:
     """Estimate the seconds of an epoch of the published configuration on this machine from two batches."""
     settings = TrainingSettings.from_flat(space.published | {"init": "random"})
     device = default_device()
-    precision = resolve_precision(settings.precision, device.type)
+    precision = resolve_precision(settings.precision, device.type, MODELS[space.family].bf16_devices)
     model = place_network(build_network(space.family, settings, data, seed=0), device, precision)
     state = TrainingState.start(
         model,

@@ -29,7 +29,7 @@ from leigh_mlops.study.model_selection import Winner
 from leigh_mlops.study.open_search import NoNetworkError, OpenSearch, SearchResult
 from leigh_mlops.study.prepare import DividedData, class_names, divide_data, find_data, prepare_data
 from leigh_mlops.study.search_folder import SavedSearch, interrupted_searches, locked_search, new_search, state_folder
-from leigh_mlops.study.spaces import check_spaces, fetch_starting_weights, resolve_start
+from leigh_mlops.study.spaces import check_spaces, choose_precisions, fetch_starting_weights, resolve_start
 from leigh_mlops.study.study_data import StudyData
 from leigh_mlops.study.study_options import StudyOptions
 from leigh_mlops.tracking import Store, first_line
@@ -112,7 +112,9 @@ class SearchStudy:
         options = self.options.for_classes(class_names(found[0], source))
         print_omitted_families(self.console, self.options.spaces, options.spaces)
         # After families that the images do not suit are left out, since weights may take long to fetch.
-        options = replace(options, spaces=[resolve_start(space, self.console) for space in options.spaces])
+        spaces = [resolve_start(space, self.console) for space in options.spaces]
+        on_cluster = self.process.address is not None
+        options = replace(options, spaces=choose_precisions(spaces, self.console, on_cluster=on_cluster))
         divided = divide_data(found, source, self.console, needs_labels=options.needs_labels)
         return replace(self, options=options), divided
 

@@ -12,11 +12,19 @@ from rich.console import Console
 from leigh_mlops.errors import LeighError
 from leigh_mlops.images import check_augmentation, check_image_size
 from leigh_mlops.models import MODELS, build_model, fetch_imagenet_weights
+from leigh_mlops.models.precision import resolve_precision
 from leigh_mlops.settings import IMAGENET_IF_AVAILABLE, Choice, SearchSpace, TrainingSettings
 from leigh_mlops.tracking import Store
 from leigh_mlops.training.transfer import first_stages
 
-__all__ = ["check_spaces", "latent_size", "fetch_starting_weights", "resolve_start", "weight_bytes"]
+__all__ = [
+    "check_spaces",
+    "choose_precisions",
+    "latent_size",
+    "fetch_starting_weights",
+    "resolve_start",
+    "weight_bytes",
+]
 
 
 def check_spaces(spaces: Sequence[SearchSpace], channels: int = 3) -> None:
@@ -60,6 +68,54 @@ def resolve_start(space: SearchSpace, console: Console) -> SearchSpace:
         console.print(f"{space.family} starts at random, not from ImageNet as published. {error}", markup=False)
         return space.fix_hyperparameters({"init": "random"})
     return space.fix_hyperparameters({"init": "imagenet"})
+
+
+def choose_precisions(
+    spaces: Sequence[SearchSpace], console: Console, *, on_cluster: bool = False
+) -> list[SearchSpace]:
+    """Return searches in which precision ``auto`` is decided once for all trials, which is printed.
+
+    Args:
+        spaces: Searches; those without ``auto`` stay as they are.
+        console: Console to print to.
+        on_cluster: Whether trials run on other machines, whose processors are unknown. GPUs there train in bf16.
+    """
+    chosen = {space.family: _choose_precision(space, on_cluster) for space in spaces if "auto" in _precisions(space)}
+    named = {kind: [family for family, own in chosen.items() if own == kind] for kind in dict.fromkeys(chosen.values())}
+    if named:
+        parts = ", ".join(f"{kind} for {', '.join(families)}" for kind, families in named.items())
+        first = (
+            "; published trials keep theirs"
+            if any(space.published.get("precision") != "auto" for space in spaces)
+            else ""
+        )
+        console.print(f"Precision auto of training is {parts}{first}.", markup=False)
+    return [_set_precision(space, chosen[space.family]) if space.family in chosen else space for space in spaces]
+
+
+def _precisions(space: SearchSpace) -> set[Any]:
+    return _choices(space, "precision", "fp32")
+
+
+def _choose_precision(space: SearchSpace, on_cluster: bool) -> str:
+    suited = MODELS[space.family].bf16_devices
+    if on_cluster:
+        return "bf16-on-gpu" if "cuda" in suited else "fp32"
+    device = "cuda" if space.resources.gpus and torch.cuda.is_available() else "cpu"
+    return resolve_precision("auto", device, suited)
+
+
+def _set_precision(space: SearchSpace, chosen: str) -> SearchSpace:
+    """Return a search with a precision in place of ``auto``; one that all trials have is varied no more."""
+    published, varied = dict(space.published), dict(space.space)
+    if published.get("precision") == "auto":
+        published["precision"] = chosen
+    domain = varied.pop("precision", None)
+    if isinstance(domain, Choice):
+        values = list(dict.fromkeys(chosen if value == "auto" else value for value in domain.values))
+        if values != [published["precision"]]:
+            varied["precision"] = domain.model_copy(update={"values": values})
+    return space.replace_fields(published=published, space=varied)
 
 
 def latent_size(space: SearchSpace, channels: int) -> int:

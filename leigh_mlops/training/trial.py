@@ -118,7 +118,8 @@ def run_trial(
     """
     require_divisible(family, settings, division.ranks)
     chosen = torch.device(device) if device else default_device()
-    settings = settings.model_copy(update={"precision": resolve_precision(settings.precision, chosen.type)})
+    precision = resolve_precision(settings.precision, chosen.type, MODELS[family].bf16_devices)
+    settings = settings.model_copy(update={"precision": precision})
     settings = fix_adaptation(family, settings, data)
     if chosen.type == "cuda":
         available = torch.cuda.get_device_properties(chosen).total_memory
@@ -207,8 +208,8 @@ def _train(
 
 
 def place_network(model: Network, device: torch.device, precision: str) -> Network:
-    """Move a network to the device of its training; matrix units of GPUs take channels last in memory."""
-    if device.type == "cuda" and precision != "fp32":
+    """Move a network to the device of its training; matrix units take channels last in memory."""
+    if precision != "fp32":
         return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
     return model.to(device)
 

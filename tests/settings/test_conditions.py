@@ -66,3 +66,14 @@ def test_a_choice_that_a_condition_keeps_apart_is_no_mistake() -> None:
     assert [(one.published["precision"], one.published["architecture.log_det"]) for one in kinds] == [
         ("fp32", "none"), ("fp32", "roulette"), ("bf16", "none"),
     ]  # fmt: skip
+
+
+def test_the_published_trial_may_have_a_precision_of_its_own() -> None:
+    others = {"precision": {"values": ["bf16"], "when": {"architecture.log_det": "none"}}}
+    space = SearchSpace.model_validate(JOINT)
+    kinds = space.replace_fields(space=JOINT["space"] | others).architectures()
+    assert [(one.published["precision"], one.published["architecture.log_det"]) for one in kinds] == [
+        ("fp32", "none"), ("fp32", "roulette"), ("bf16", "none"),
+    ]  # fmt: skip
+    with pytest.raises(LeighError, match="lies outside its space"):
+        space.replace_fields(space={"batch_size": [8]})

@@ -4,12 +4,14 @@ import io
 from typing import Any
 
 import pytest
+import torch
 from rich.console import Console
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.settings import SearchSpace
+from leigh_mlops.models import MODELS, precision
+from leigh_mlops.settings import SearchSpace, find_search_files, load_space
 from leigh_mlops.study import spaces
-from leigh_mlops.study.spaces import check_spaces, resolve_start
+from leigh_mlops.study.spaces import check_spaces, choose_precisions, resolve_start
 
 
 def search(init: str, **published: Any) -> SearchSpace:
@@ -77,3 +79,52 @@ def test_an_augmentation_is_tried_on_the_channels_of_the_plate() -> None:
         check_spaces([grey], channels=3)
     with pytest.raises(LeighError, match="fails on 2 channels"):
         check_spaces([grey], channels=2)
+
+
+def precisions(family: str, *, on_cluster: bool = False) -> tuple[object, object, str]:
+    """Published and varied precision of the package's search of a family, and what is printed."""
+    printed = io.StringIO()
+    [given] = [one for one in map(load_space, find_search_files(requested=True)) if one.family == family]
+    [found] = choose_precisions([given], Console(file=printed, width=1000), on_cluster=on_cluster)
+    varied = found.space.get("precision")
+    return found.published["precision"], varied and varied.model_dump(), printed.getvalue()
+
+
+def test_a_search_of_this_machine_has_one_precision_beside_the_published_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MODELS["resnext"], "bf16_devices", frozenset({"cpu"}))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(precision, "has_bf16_units", lambda device_type: False)
+    assert precisions("resnext") == (
+        "fp32",
+        None,
+        "Precision auto of training is fp32 for resnext; published trials keep theirs.\n",
+    )
+    monkeypatch.setattr(precision, "has_bf16_units", lambda device_type: True)
+    assert precisions("resnext")[:2] == ("fp32", {"when": {}, "values": ["bf16"]})
+    monkeypatch.setattr(MODELS["resnext"], "bf16_devices", frozenset())
+    assert precisions("resnext")[:2] == ("fp32", None)
+
+
+def test_a_density_keeps_full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MODELS["iresnet"], "bf16_devices", frozenset({"cpu"}))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(precision, "has_bf16_units", lambda device_type: True)
+    published, varied, _ = precisions("iresnet")
+    assert (published, varied) == ("fp32", {"when": {"architecture.log_det": ["none"]}, "values": ["bf16"]})
+
+
+def test_the_processors_of_a_cluster_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "has_bf16_units", lambda device_type: True)
+    monkeypatch.setattr(MODELS["resnext"], "bf16_devices", frozenset({"cpu"}))
+    assert precisions("resnext", on_cluster=True)[:2] == ("fp32", None)
+    monkeypatch.setattr(MODELS["resnext"], "bf16_devices", frozenset({"cpu", "cuda"}))
+    assert precisions("resnext", on_cluster=True)[1] == {"when": {}, "values": ["bf16-on-gpu"]}
+
+
+def test_a_search_that_names_its_precision_keeps_it() -> None:
+    printed = io.StringIO()
+    given = search("random", precision="bf16").replace_fields(space={"precision": ["bf16", "tf32"]})
+    assert choose_precisions([given], Console(file=printed)) == [given]
+    assert printed.getvalue() == ""
+    [asked] = choose_precisions([search("random", precision="auto")], Console(file=printed))
+    assert asked.published["precision"] in ("fp32", "bf16")

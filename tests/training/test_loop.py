@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from leigh_mlops.errors import LeighError
+from leigh_mlops.models import MODELS, precision
 from leigh_mlops.settings import TrainingSettings
 from leigh_mlops.training import (
     DivergenceError,
@@ -157,6 +158,18 @@ def test_bf16_is_for_training_alone(data: PreparedData) -> None:
 def test_a_trial_in_bf16_learns(family: str, data: PreparedData) -> None:
     losses = [epoch.metrics["train/loss"] for epoch in trial(family, data, epochs=8, precision="bf16")]
     assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("family", SMALL)
+def test_auto_trains_as_the_precision_that_it_stands_for(
+    family: str, data: PreparedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = {name: numbers(trial(family, data, epochs=1, precision=name)) for name in ("fp32", "bf16")}
+    assert known["fp32"] != known["bf16"]
+    monkeypatch.setattr(MODELS[family], "bf16_devices", frozenset({"cpu"}))
+    for units, name in ((False, "fp32"), (True, "bf16")):
+        monkeypatch.setattr(precision, "has_bf16_units", lambda device_type, units=units: units)
+        assert numbers(trial(family, data, epochs=1, precision="auto")) == known[name]
 
 
 DENSITY = {"padded_channels": None, "head": "gaussian"}
