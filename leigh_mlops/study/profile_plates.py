@@ -2,8 +2,9 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -132,19 +133,11 @@ def profile_plates(package: ModelPackage, request: ProfileRequest, paths: Profil
         package = with_engine(package, usable.data, usable.rows, request.engine, request.precision, console)
     for kind in kinds[1:]:
         measured[kind] = field_profiles(kind, package, usable, console, paths.partial)
-    rows, refused = [], []
-    for kind in reversed(kinds):
-        for method in ("none",) if missing else NORMALISATIONS:
-            try:
-                rows.append(_score(kind, method, measured[kind], request, roles).to_json())
-            except LeighError as error:
-                if (kind, method) == (request.features, request.normalisation):
-                    raise
-                refused.append(str(error))
+    rows, refused, held_out = _score_kinds(measured, ("none",) if missing else NORMALISATIONS, request, roles)
     fields = measured[request.features]
     raw = aggregate_wells(fields, request.aggregate)
     wells, fields = normalise_profiles(raw, request), normalise_profiles(fields, request)
-    compounds = treatment_table(wells, roles, hold_out_controls(raw, request, roles))
+    compounds = treatment_table(wells, roles, held_out)
     _write_tables(wells, fields, usable, request, paths)
     _write_csv_tables({paths.compounds: compounds, paths.consistency: consistency_table(wells, roles)})
     chosen = (request.features, request.normalisation)
@@ -213,12 +206,39 @@ def hold_out_controls(
     ]
 
 
-def _score(kind: str, method: str, fields: Profiles, request: ProfileRequest, roles: WellRoles) -> ProfileScores:
+def _score_kinds(
+    measured: Mapping[str, Profiles], methods: Sequence[str], request: ProfileRequest, roles: WellRoles
+) -> tuple[list[dict[str, Any]], list[str], list[HeldOutControls]]:
+    """Score each kind of profiles, the last first, by each normalisation.
+
+    Returns:
+        The scores, the reasons why a normalisation is not possible, and the held-out controls of the requested one.
+    """
+    rows, refused, held_out = [], [], list[HeldOutControls]()
+    for kind, method in product(reversed(list(measured)), methods):
+        is_requested = (kind, method) == (request.features, request.normalisation)
+        try:
+            scored, held = _score(kind, method, measured[kind], request, roles)
+        except LeighError as error:
+            if is_requested:
+                raise
+            refused.append(str(error))
+            continue
+        rows.append(scored.to_json())
+        held_out = held if is_requested else held_out
+    return rows, refused, held_out
+
+
+def _score(
+    kind: str, method: str, fields: Profiles, request: ProfileRequest, roles: WellRoles
+) -> tuple[ProfileScores, list[HeldOutControls]]:
+    """Score profiles; return also the held-out controls by which they are scored."""
     raw = aggregate_wells(fields, request.aggregate)
     wells = normalise_profiles(raw, request, method)
     # The fields count only where they are the replicates.
     normalised = normalise_profiles(fields, request, method) if roles.replicates == "well" else fields
-    return score_profiles(kind, method, wells, normalised, roles, hold_out_controls(raw, request, roles, method))
+    held_out = hold_out_controls(raw, request, roles, method)
+    return score_profiles(kind, method, wells, normalised, roles, held_out), held_out
 
 
 def _describe_missing_controls(roles: WellRoles, normalisation: str) -> list[str]:
