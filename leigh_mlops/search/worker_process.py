@@ -60,7 +60,10 @@ def serve(connection: Connection, address: str | None, workers: int | None, verb
             send(Heartbeat())
             threading.Thread(target=_heartbeat, args=(send,), daemon=True).start()
             from leigh_mlops.search.run_families import run_families  # imported while Ray starts workers
+            from leigh_mlops.search.started_processes import give_trials_started_processes
 
+            if not address:
+                give_trials_started_processes()
             while True:
                 # On a cluster that is shared, others may hold all workers for hours.
                 longest_wait_s = math.inf if address else _LONGEST_WAIT_S
