@@ -63,7 +63,9 @@ def certified(share: float, **measured: float) -> VerifiedCounterfactual:
     none, latent = np.zeros(0, np.float32), torch.zeros(0)
     known = {"reencoding_error": 0.0, "padding_energy": 0.0, "residual": 0.0, "distance": 0.0} | measured
     margin = float(np.log(share / (1 - share)))
-    return VerifiedCounterfactual(none, none, 1, latent, latent, 1.0, 1, np.log([1 - share, share]), margin, **known)
+    return VerifiedCounterfactual(
+        none, none, 1, latent, latent, latent, 1.0, 1, np.log([1 - share, share]), margin, **known
+    )
 
 
 def saved(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.explanations.counterfactuals.boundary import MAX_STEP, head_margin
+from leigh_mlops.explanations.counterfactuals.boundary import MAX_STEP
 from leigh_mlops.explanations.counterfactuals.change_map import change_map
 from leigh_mlops.explanations.counterfactuals.class_means import Means, require_means
 from leigh_mlops.explanations.counterfactuals.decoding import raw_images
@@ -194,8 +194,7 @@ def _add_change_maps(batch: FieldBatch, target: Tensor) -> None:
         return
     kinds, files = zip(*(list(batch.found[row].verified.items())[-1] for row in rows), strict=True)  # in order of KINDS
     saved = torch.from_numpy(np.stack([batch.scale.apply(file.saved) for file in files])).to(batch.images)
-    logits = torch.from_numpy(np.stack([file.log_probs for file in files])).to(batch.logits.device)
-    gain = head_margin(logits, target[rows], 0.5) - head_margin(batch.logits[rows], target[rows], 0.5)
-    maps = change_map(batch.package.model, batch.images[rows], saved, target[rows], gain=gain)
+    latents = batch.latents[rows], torch.stack([file.encoded for file in files])
+    maps = change_map(batch.package.model, batch.images[rows], saved, target[rows], latents=latents)
     for row, kind, heat in zip(rows, kinds, maps.cpu().numpy(), strict=True):
         batch.found[row].maps[COUNTERFACTUAL(f"{kind}_map")] = heat
