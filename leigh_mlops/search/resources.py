@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import ray
-import torch._dynamo  # noqa: F401  # otherwise imported by the first estimate of memory, while all trials wait
 from ray import tune
 
 from leigh_mlops.errors import LeighError

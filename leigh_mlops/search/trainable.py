@@ -11,6 +11,7 @@ from typing import Any
 
 import ray
 import torch
+import torch._dynamo  # otherwise imported by the first estimate of memory and the first step of each trial
 from ray import tune
 
 from leigh_mlops.errors import LeighError
