@@ -1,6 +1,6 @@
 """Choice of a transport on training wells that did not fit it, by whether it makes the class and looks real."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -87,15 +87,15 @@ def choose_transport(source: ClassFields, target: ClassFields, scale: IntensityS
     (ours, ours_held), (theirs, theirs_held) = (_split_wells(fields, rng) for fields in (source, target))
     held = _HeldFields.read(ours_held, theirs_held, scale, rng)
     axis = held.discriminant(*(_features(fields, scale, rng) for fields in (ours, theirs)))
-    shares, aucs = list[float](), list[float]()
+    shares, made = list[float](), list[Doubles]()
     for plan, shrink, number in CHOICES:
         if plan == LONG_PLAN and max(shares) >= _WHOLE:
             break
         small = replace(plan, max_pixels=_FIT_PIXELS)
         features = held.apply(fit_transport(ours, theirs, plan=small, seed=seed + number, shrink=shrink), scale)
         shares.append(held.difference_share(features, axis))
-        aucs.append(realism_auc(held.target_features, features, held.target_wells, held.wells, seed))
-    chosen = CHOICES[best_choice(shares, aucs)]
+        made.append(features)
+    chosen = CHOICES[best_choice(shares, lambda number: held.realism(made[number], seed))]
     return chosen._replace(seed=seed + chosen.seed)
 
 
@@ -136,18 +136,28 @@ class _HeldFields(NamedTuple):
         )
         return (after - before) / (goal - before) if goal > before else 1.0
 
+    def realism(self, features: Doubles, seed: int) -> float:
+        """AUC by which fields with these features, made of the source's, are told from the target's."""
+        return realism_auc(self.target_features, features, self.target_wells, self.wells, seed)
 
-def best_choice(shares: Sequence[float], aucs: Sequence[float]) -> int:
+
+def best_choice(shares: Sequence[float], auc: Callable[[int], float]) -> int:
     """Number of the choice with the smallest AUC of those with a share of at least 85 %, else the largest share.
 
+    Args:
+        shares: Shares by choice.
+        auc: AUC of a choice by its number; it is called only where several choices have such a share.
+
     Example:
-        >>> best_choice([0.9, 1.1, 0.5], [0.8, 0.7, 0.6])
+        >>> best_choice([0.9, 1.1, 0.5], [0.8, 0.7, 0.6].__getitem__)
         1
-        >>> best_choice([0.2, 0.4], [0.7, 0.8])
+        >>> best_choice([0.2, 0.4], [0.7, 0.8].__getitem__)
         1
     """
     whole = [number for number, share in enumerate(shares) if share >= _WHOLE]
-    return min(whole, key=lambda number: aucs[number]) if whole else int(np.argmax(shares))
+    if len(whole) < 2:
+        return whole[0] if whole else int(np.argmax(shares))
+    return min(whole, key=auc)
 
 
 def noisiest_choice(choices: Sequence[TransportChoice]) -> TransportChoice:
