@@ -77,6 +77,7 @@ class InvertibleResNet(Network):
     """
 
     task = "classify"
+    bf16_devices = frozenset({"cpu", "cuda"})
 
     def __init__(
         self,
