@@ -94,6 +94,7 @@ class StudySettings(TypedDict):
     line: str
     checkpoints: NotRequired[str]
     judge_by: NotRequired[str]
+    first_configs: NotRequired[dict[str, list[Config]]]
 
 
 class DataFacts(TypedDict):

@@ -80,6 +80,14 @@ def tune(
         ),
     ] = "best",
     judge_by: JudgeBy = "well",
+    prior: Annotated[
+        str,
+        typer.Option(
+            help="Begin with the best settings, by validation wells, of earlier searches in the store: all, on images "
+            "of the same classes and channels, or one of them by its run.",
+            show_default=False,
+        ),
+    ] = "",
     store: Store = None,
     sign_key: SignKey = None,
     ray_address: RayAddress = None,
@@ -125,7 +133,7 @@ def tune(
         options = StudyOptions(
             source, spaces, seed, time_budget_s, name, keep_checkpoints, judge_by, families_given=bool(searches)
         )
-        study = SearchStudy(options, console, store, process, sign_key)
+        study = SearchStudy(options, console, store, process, sign_key, prior)
         if dry_run:
             study.show()
         elif resume:

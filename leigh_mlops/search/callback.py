@@ -126,7 +126,8 @@ class SearchCallback(tune.Callback, tune.Stopper):  # type: ignore[misc]
             choose_threads: Returns the threads of a trial when so many trials have not ended.
         """
         number = len(self.trials) + 1
-        config = draw(self.space, number, self.trials.values(), seed=self.request.seed)
+        first = dict(enumerate(self.request.first_configs, start=2))
+        config = first.get(number) or draw(self.space, number, self.trials.values(), seed=self.request.seed)
         threads = choose_threads(self.pool.count_trials(self.space.family))
         self.publish(Drawn(self.space.family, number, config, threads))
         return self.trials[number]

@@ -1,10 +1,10 @@
 """Request for a search, and the messages exchanged with its process."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from leigh_mlops.events import Outcome, TrialEvent
+from leigh_mlops.events import Config, Outcome, TrialEvent
 from leigh_mlops.settings import SearchSpace
 from leigh_mlops.trials import Trial
 
@@ -90,6 +90,7 @@ class SearchRequest:
         workers: Maximal number of concurrent trials; by default as many as the cluster holds.
         time_budget_s: Seconds after which all trials end.
         trials: Earlier trials; unfinished ones resume from their checkpoints.
+        first_configs: Configurations of the trials after the published one, before others are drawn.
     """
 
     space: SearchSpace
@@ -99,6 +100,7 @@ class SearchRequest:
     workers: int | None = None
     time_budget_s: float | None = None
     trials: list[Trial] = field(default_factory=list)
+    first_configs: Sequence[Config] = ()
 
 
 @dataclass(frozen=True)

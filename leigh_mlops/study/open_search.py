@@ -190,7 +190,12 @@ class OpenSearch:
         folder = self.saved.folder / f"data-{space.image_size}"
         self.data.at_size(space.image_size).save(folder)
         return SearchRequest(
-            space, folder, self.saved.folder / space.family, seed=self.options.seed, workers=self.process.workers
+            space,
+            folder,
+            self.saved.folder / space.family,
+            seed=self.options.seed,
+            workers=self.process.workers,
+            first_configs=self.options.first_configs.get(space.family, ()),
         )
 
     def _wait_for_delivery(self) -> None:

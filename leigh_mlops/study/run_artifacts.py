@@ -63,7 +63,8 @@ def log_data(
     """Log the images, their split and facts of both; ``at`` is when the search began."""
     split = {"group": source.group, "split_seed": source.seed, "fold": source.fold or "none"}
     treated = {"train_on_compounds": source.train_on_compounds}
-    run.log_params({"seed": seed, "scale_by": source.scale_by} | treated | split)
+    images = {"classes": list(data.classes), "channels": list(data.channels)}
+    run.log_params({"seed": seed, "scale_by": source.scale_by} | treated | split | images)
     leaked = leaked_wells(data.table, data.table[Metadata.SPLIT])
     metrics: dict[str, float] = {"data/fields": len(data.table), "data/leaked_wells": len(leaked)}
     metrics["data/treated_wells"] = count_treated(data.table).wells

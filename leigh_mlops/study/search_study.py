@@ -29,6 +29,7 @@ from leigh_mlops.study.model_selection import Winner
 from leigh_mlops.study.open_search import NoNetworkError, OpenSearch, SearchResult
 from leigh_mlops.study.prepare import DividedData, class_names, divide_data, find_data, prepare_data
 from leigh_mlops.study.search_folder import SavedSearch, interrupted_searches, locked_search, new_search, state_folder
+from leigh_mlops.study.search_priors import find_first_configs
 from leigh_mlops.study.spaces import check_spaces, choose_precisions, fetch_starting_weights, resolve_start
 from leigh_mlops.study.study_data import StudyData
 from leigh_mlops.study.study_options import StudyOptions
@@ -48,6 +49,7 @@ class SearchStudy:
         store: Address of the store; ``None`` for the embedded one.
         process: Search process, with its cluster and number of workers.
         sign_key: Private key that signs the networks that are stored.
+        prior: Earlier search with whose best settings a new one begins, see :func:`find_first_configs`; empty for none.
     """
 
     options: StudyOptions
@@ -55,6 +57,7 @@ class SearchStudy:
     store: str | None = None
     process: SearchProcess = field(default_factory=SearchProcess)
     sign_key: Path | None = None
+    prior: str = ""
 
     def run(self) -> list[Winner]:
         """Search, test, register, and print the result.
@@ -68,6 +71,7 @@ class SearchStudy:
         study._check_data(divided)
         store = self._open_store()
         close_interrupted(store, self.console)
+        study = study._with_prior(store, divided)
         with new_search() as saved, self.process:
             return study._search(saved, store, divided)
 
@@ -100,7 +104,18 @@ class SearchStudy:
         study, divided = self._divide()
         store = self._open_store()
         with locked_search(folder or study._find_interrupted(store)) as saved, self.process:
+            opened = saved.opening_event
+            first = opened.study.get("first_configs", {}) if opened else {}
+            study = replace(study, options=replace(study.options, first_configs=first))
             return study._search(saved, store, divided)
+
+    def _with_prior(self, store: Store, divided: DividedData) -> "SearchStudy":
+        """Return the study that begins with the settings of earlier searches, if they are asked for."""
+        if not self.prior:
+            return self
+        similar = {"channels": divided[1], "classes": divided[2]}
+        first = find_first_configs(store, self.prior, self.options.spaces, similar, self.console)
+        return replace(self, options=replace(self.options, first_configs=first))
 
     def _open_store(self) -> Store:
         return Store.open(self.store, verbose=self.process.verbose, sign_key=self.sign_key)
@@ -130,7 +145,7 @@ class SearchStudy:
     def _find_interrupted(self, store: Store) -> Path:
         requested = self.options.to_settings(store.location)
         for folder, opened in reversed(interrupted_searches().items()):
-            if opened.study == requested:
+            if {key: value for key, value in opened.study.items() if key != "first_configs"} == requested:
                 return folder
         raise LeighError(
             "There is no interrupted search with these options; pass --resume alone to continue the newest, or "

@@ -2,15 +2,15 @@
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.events import DataFacts, StudySettings
+from leigh_mlops.events import Config, DataFacts, StudySettings
 from leigh_mlops.models import MODELS
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.report.run_notes import search_note
@@ -40,6 +40,7 @@ class StudyOptions:
             those of the winners alone, ``all`` to keep every trial.
         judge_by: ``plate`` to train each winner again without each plate, and compare it with the champion on plates
             that neither has seen; ``well`` to compare them on validation wells.
+        first_configs: Configurations of each family's trials after the published one, by family.
         families_given: Whether the user named the families. Otherwise those that need labels are left out where there
             are none. No part of the settings.
     """
@@ -51,6 +52,7 @@ class StudyOptions:
     line: str = "leigh"
     checkpoints: str = "best"
     judge_by: str = "well"
+    first_configs: Mapping[str, Sequence[Config]] = field(default_factory=dict)
     families_given: bool = True
 
     @property
@@ -160,6 +162,8 @@ class StudyOptions:
             settings["checkpoints"] = self.checkpoints
         if self.judge_by != "well":
             settings["judge_by"] = self.judge_by
+        if self.first_configs:
+            settings["first_configs"] = {family: list(configs) for family, configs in self.first_configs.items()}
         as_read: StudySettings = json.loads(json.dumps(settings))
         return as_read
 
@@ -177,6 +181,7 @@ class StudyOptions:
             settings["line"],
             settings.get("checkpoints", "best"),
             settings.get("judge_by", "well"),
+            settings.get("first_configs", {}),
         )
 
 

@@ -242,11 +242,18 @@ class Store(Registry):
             return Run(self.client, found.info.run_id)
         raise LeighError(f"The store {self.location} holds no search; run the tune command first.")
 
+    def search_records(self) -> list[dict[str, Any]]:
+        """Id, tags and parameters of all searches, the newest first."""
+        return [
+            {"id": found.info.run_id, "tags": found.data.tags, "params": found.data.params}
+            for found in self._iterate_runs("tags.kind = 'search'", "DESC")
+        ]
+
     def child_records(self, parent: Run) -> list[dict[str, Any]]:
-        """Name, status, tags and latest metrics of a parent's runs, in the order of their start."""
+        """Name, status, tags, parameters and latest metrics of a parent's runs, in the order of their start."""
         return [
             {"name": found.info.run_name, "status": found.info.status}
-            | {"tags": found.data.tags}
+            | {"tags": found.data.tags, "params": found.data.params}
             | {"metrics": rename_old_metrics(found.data.metrics)}
             for found in self._iterate_runs(_parent_filter(parent), "ASC")
         ]

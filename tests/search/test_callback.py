@@ -42,3 +42,19 @@ def test_a_shared_cluster_may_keep_trials_waiting() -> None:
     patient = callback(float("inf"))
     time.sleep(0.03)
     patient.on_step_end(1, trials("PENDING"))
+
+
+@pytest.mark.parametrize("algorithm", ["random", "optuna"])
+def test_given_configurations_come_after_the_published_one_and_before_drawn_ones(algorithm: str) -> None:
+    searched, first = space(trials=4, algorithm=algorithm), {"learning_rate": 0.0042, "batch_size": 8, "flip": 0.0}
+
+    def draw_all(**given: Any) -> list[dict[str, Any]]:
+        request = SearchRequest(searched, Path("data"), Path("folder"), workers=1, **given)
+        callback = SearchCallback(request, lambda event: None, threading.Event(), TrialPool([request]))
+        return [callback.draw_trial(lambda trials: 1).config for _ in range(4)]
+
+    plain, begun = draw_all(), draw_all(first_configs=[first])
+    assert first not in plain
+    assert begun[:2] == [searched.published, first]
+    assert begun[2:] == plain[2:] or algorithm == "optuna"
+    assert all(config not in begun[:2] for config in begun[2:])

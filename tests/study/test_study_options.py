@@ -53,6 +53,15 @@ def test_the_choice_of_checkpoints_comes_back(tmp_path: Path) -> None:
     assert StudyOptions.from_settings(chosen).checkpoints == "none"
 
 
+def test_the_settings_of_earlier_searches_come_back(tmp_path: Path) -> None:
+    options = StudyOptions(DataSource(tmp_path), [SPACE])
+    assert "first_configs" not in options.to_settings("mlruns")
+    first = {"autoencoder": [{"learning_rate": 0.002, "batch_size": 8}]}
+    assert (
+        StudyOptions.from_settings(replace(options, first_configs=first).to_settings("mlruns")).first_configs == first
+    )
+
+
 def test_the_settings_of_version_0_1_0_are_read(tmp_path: Path) -> None:
     journal = Path(__file__).parents[1] / "artifacts" / "journal-0.1.0.jsonl"
     opened = Journal(Path(shutil.copy(journal, tmp_path))).find_first(Opened)
