@@ -23,6 +23,7 @@ from benchmarks.turns import processor_seconds
 from leigh_mlops.images import Augmentation
 from leigh_mlops.settings import SearchSpace, TrainingSettings
 from leigh_mlops.study.prepare import DataSource, divide_data, find_data, prepare_data
+from leigh_mlops.train import assignments
 from leigh_mlops.training import EpochResult, PreparedData, TrainingState, build_network, fit
 from leigh_mlops.tune import configure_search, load_spaces
 
@@ -148,6 +149,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--fields", type=int, help="training and validation fields, each; by default all")
+    parser.add_argument(
+        "--set", nargs="+", default=[], help="hyperparameters, such as architecture.backbone=densenet121"
+    )
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
     args = parser.parse_args()
     console, source = Console(), DataSource(args.folder)
@@ -156,7 +160,7 @@ def main() -> None:
     for space in load_spaces(None, requested=True):
         if space.family in args.families:
             limits = {"trials": None, "epochs": args.epochs, "image_size": args.image_size}
-            chosen = configure_search(space, args.preset, **limits)
+            chosen = configure_search(space, args.preset, **limits).fix_hyperparameters(assignments(args.set))
             print(f"{space.family}, {args.preset}, {args.image_size} px, epochs of {args.fields or 'all'} fields")
             summarise(chosen, measure(chosen, data, args))
 

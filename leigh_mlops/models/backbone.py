@@ -29,6 +29,7 @@ class Backbone(Network):
     """
 
     task = "classify"
+    bf16_devices = frozenset({"cpu", "cuda"})
 
     def __init__(self, spec: ModelSpec, *, backbone: str = "resnet18", head: str = "linear") -> None:
         super().__init__(spec)
