@@ -14,6 +14,7 @@ from leigh_mlops.report.sentences import format_count
 from leigh_mlops.settings import Choice, Range, SearchSpace
 from leigh_mlops.tracking import Store
 from leigh_mlops.tracking.runs import tag_text
+from leigh_mlops.training import PreparedData
 
 __all__ = ["ALL_SEARCHES", "EarlierTrial", "clip_to_space", "find_first_configs", "rank_earlier_trials"]
 
@@ -47,7 +48,7 @@ def find_first_configs(
     store: Store,
     which: str,
     spaces: Sequence[SearchSpace],
-    similar: Mapping[str, Sequence[str]],
+    data: PreparedData,
     console: Console,
 ) -> dict[str, list[Config]]:
     """Find the configurations with which each family begins after the published one; they are printed.
@@ -56,7 +57,7 @@ def find_first_configs(
         store: Store with the earlier searches.
         which: Run of an earlier search, or ``all`` for those on images of the same classes and channels.
         spaces: Search space of each family.
-        similar: ``classes`` and ``channels`` of the images.
+        data: Images of the new search.
         console: Console to print to.
 
     Returns:
@@ -65,13 +66,20 @@ def find_first_configs(
     Raises:
         LeighError: No family has any.
     """
-    searches = _similar_searches(store, which, similar)
+    similar = _similar_searches(store, which, data)
+    searches = [each | {"trials": store.child_records(store.get_run(each["id"]))} for each in similar if each["fair"]]
+    unfair = len(similar) - len(searches)
+    if unfair:
+        console.print(
+            f"{unfair} of {len(similar)} earlier searches left out: the same images were split otherwise, so that they "
+            "may have chosen on wells that are tested now."
+        )
     found = {space.family: rank_earlier_trials(space, searches) for space in spaces}
     if not any(found.values()):
         what = "no earlier search" if which == ALL_SEARCHES else f"no search with the run {which}"
         raise LeighError(
-            f"--prior {which}: {store.location} holds {what} on images of the classes {', '.join(similar['classes'])} "
-            f"and the channels {', '.join(similar['channels'])} in which a trial of {' or '.join(found)} finished "
+            f"--prior {which}: {store.location} holds {what} on images of the classes {', '.join(data.classes)} "
+            f"and the channels {', '.join(data.channels)} in which a trial of {' or '.join(found)} finished "
             "beside the published one; leave it out."
         )
     for space in spaces:
@@ -88,15 +96,22 @@ def _print_trials(console: Console, space: SearchSpace, trials: Sequence[Earlier
     console.print(f"{space.family} begins with the settings of {count}: {', '.join(named)}.", markup=False)
 
 
-def _similar_searches(store: Store, which: str, similar: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
-    """Searches on similar images, the newest first, with the records of their trials."""
-    asked = {key: tag_text(list(similar[key])) for key in _SIMILAR}
-    records = [
+def _similar_searches(store: Store, which: str, data: PreparedData) -> list[dict[str, Any]]:
+    """Searches on images of the same classes and channels, the newest first.
+
+    Those on the same images with the same split are fair, as are those on other images: none of the wells that are
+    tested now had a part in the choice of their settings.
+    """
+    asked = {key: tag_text(list(getattr(data, key))) for key in _SIMILAR}
+    return [
         each
+        | {
+            "fair": each["tags"].get("data_fingerprint") != data.fingerprint
+            or each["tags"].get("split_fingerprint") == data.split_fingerprint
+        }
         for each in store.search_records()
         if which in (ALL_SEARCHES, each["id"]) and {key: each["params"].get(key) for key in _SIMILAR} == asked
     ]
-    return [each | {"trials": store.child_records(store.get_run(each["id"]))} for each in records]
 
 
 def rank_earlier_trials(space: SearchSpace, searches: Sequence[Mapping[str, Any]]) -> list[EarlierTrial]:

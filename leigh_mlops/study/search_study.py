@@ -71,7 +71,6 @@ class SearchStudy:
         study._check_data(divided)
         store = self._open_store()
         close_interrupted(store, self.console)
-        study = study._with_prior(store, divided)
         with new_search() as saved, self.process:
             return study._search(saved, store, divided)
 
@@ -106,16 +105,8 @@ class SearchStudy:
         with locked_search(folder or study._find_interrupted(store)) as saved, self.process:
             opened = saved.opening_event
             first = opened.study.get("first_configs", {}) if opened else {}
-            study = replace(study, options=replace(study.options, first_configs=first))
+            study = replace(study, options=replace(study.options, first_configs=first), prior="")
             return study._search(saved, store, divided)
-
-    def _with_prior(self, store: Store, divided: DividedData) -> "SearchStudy":
-        """Return the study that begins with the settings of earlier searches, if they are asked for."""
-        if not self.prior:
-            return self
-        similar = {"channels": divided[1], "classes": divided[2]}
-        first = find_first_configs(store, self.prior, self.options.spaces, similar, self.console)
-        return replace(self, options=replace(self.options, first_configs=first))
 
     def _open_store(self) -> Store:
         return Store.open(self.store, verbose=self.process.verbose, sign_key=self.sign_key)
@@ -155,6 +146,13 @@ class SearchStudy:
     def _search(self, saved: SavedSearch, store: Store, divided: DividedData) -> list[Winner]:
         default_device()  # a GPU that can't be used is refused now, and not when the winners are tested
         data = self._prepare_data(divided, store, saved.folder)
+        study = self
+        if self.prior:
+            first = find_first_configs(store, self.prior, self.options.spaces, data.data, self.console)
+            study = replace(self, options=replace(self.options, first_configs=first))
+        return study._search_prepared(saved, store, data)
+
+    def _search_prepared(self, saved: SavedSearch, store: Store, data: StudyData) -> list[Winner]:
         facts = self.options.facts(data.data)
         opened = self._open_or_resume(saved, store, facts)
         name = saved.folder.name

@@ -1,5 +1,6 @@
 import io
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +11,9 @@ from leigh_mlops.settings import SearchSpace
 from leigh_mlops.study.search_priors import clip_to_space, find_first_configs, rank_earlier_trials
 from leigh_mlops.tracking import Store
 
+DATA: Any = SimpleNamespace(
+    classes=("DS", "WT"), channels=("DAPI", "TMRM"), fingerprint="images", split_fingerprint="split"
+)
 PLATE = {"classes": ["DS", "WT"], "channels": ["DAPI", "TMRM"]}
 PUBLISHED = {"learning_rate": 0.001, "batch_size": 16, "lr_schedule": "step", "warmup_epochs": 0, "precision": "fp32"}
 
@@ -86,8 +90,8 @@ def test_trials_that_say_nothing_are_left_out(change: dict[str, Any]) -> None:
     assert len(rank_earlier_trials(space(), [earlier("a", 0.5), earlier("b", 0.5)])) == 1
 
 
-def store_search(store: Store, images: dict[str, list[str]], score: float) -> str:
-    parent = store.start("search", kind="search")
+def store_search(store: Store, images: dict[str, list[str]], score: float, **facts: str) -> str:
+    parent = store.start("search", kind="search", **facts)
     parent.log_params(images)
     trial = store.start("resnext-2", parent=parent, model="resnext", data="plate")
     trial.log_params({"learning_rate": 0.002, "batch_size": 8, "lr_schedule": "step"})
@@ -102,13 +106,24 @@ def test_searches_on_similar_images_are_found_in_the_store_and_named(tmp_path: P
     others = [store_search(store, PLATE | {"classes": ["DS", "TT"]}, 0.1), store_search(store, {}, 0.1)]
     for which in ("all", others[0]):
         with pytest.raises(LeighError, match=rf"--prior {which}: .* holds no .*classes DS, WT and the channels DAPI"):
-            find_first_configs(store, which, [space()], PLATE, console)
+            find_first_configs(store, which, [space()], DATA, console)
     similar = store_search(store, PLATE, 0.31)
     config = PUBLISHED | {"learning_rate": 0.002, "batch_size": 8, "precision": "bf16"}
-    assert find_first_configs(store, "all", [space()], PLATE, console) == {"resnext": [config]}
+    assert find_first_configs(store, "all", [space()], DATA, console) == {"resnext": [config]}
     assert printed.getvalue() == (
         f"resnext begins with the settings of 1 earlier trial: resnext-2 of {similar} on plate (val/log_loss 0.31).\n"
     )
     both = [space(), space(family="iresnet")]
-    assert find_first_configs(store, similar, both, PLATE, console) == {"resnext": [config]}
+    assert find_first_configs(store, similar, both, DATA, console) == {"resnext": [config]}
     assert "iresnet begins without earlier settings" in printed.getvalue()
+
+
+def test_settings_that_were_chosen_on_wells_that_are_tested_now_are_left_out(tmp_path: Path) -> None:
+    store, printed = Store.open(str(tmp_path / "store")), io.StringIO()
+    console = Console(file=printed, width=1000)
+    store_search(store, PLATE, 0.3, data_fingerprint="images", split_fingerprint="other split")
+    with pytest.raises(LeighError, match="--prior all"):
+        find_first_configs(store, "all", [space()], DATA, console)
+    assert printed.getvalue().startswith("1 of 1 earlier searches left out: the same images were split otherwise,")
+    store_search(store, PLATE, 0.3, data_fingerprint="images", split_fingerprint="split")
+    assert len(find_first_configs(store, "all", [space()], DATA, console)["resnext"]) == 1
