@@ -9,6 +9,9 @@ from torch import Tensor
 
 __all__ = ["FixedPoint", "solve_fixed_point"]
 
+FAST = 0.1
+"""Factor by which a plain step shrinks a residual that needs no acceleration."""
+
 Map = Callable[[Tensor, Tensor], Tensor]
 """Function of states (n, D) and the indices (n,) of their samples that returns the next states (n, D)."""
 
@@ -34,7 +37,8 @@ def solve_fixed_point(
 
     The next state is the combination of the last few that would annul the residual
     if h were affine. Only the plain step is guaranteed to converge for a contraction,
-    so a sample that has not converged after half of the evaluations takes plain steps.
+    so a sample that has not converged after half of the evaluations takes plain steps,
+    as does one as long as its residual falls to less than a tenth in each step anyway.
     Samples stop one by one and never mix, so that a result depends on the batch by
     no more than the rounding of ``step``.
 
@@ -52,6 +56,7 @@ def solve_fixed_point(
     x = x.clone()
     residual, iterations = torch.full_like(size, torch.inf), torch.zeros(len(x), dtype=torch.int64, device=x.device)
     moving, now, history = torch.arange(len(x), device=x.device), x, _History(memory)
+    before, slow = residual.clone(), torch.zeros_like(size, dtype=torch.bool)
     for iteration in range(1, most + 1):
         further = step(now, moving)
         difference = further - now
@@ -62,8 +67,13 @@ def solve_fixed_point(
             break
         if not left.all():
             moving, further, difference = moving[left], further[left], difference[left]
+            reached, before, slow = reached[left], before[left], slow[left]
             history.keep(left)
-        now = history.accelerate(further, difference) if iteration < most // 2 else further
+        history.add(further, difference)
+        slow = slow | ~(reached <= FAST * before)
+        before, now = reached, further
+        if iteration < most // 2 and slow.any():
+            now = torch.where(slow[:, None], history.accelerate(), further)
     return FixedPoint(x, residual, iterations)
 
 
@@ -80,10 +90,14 @@ class _History:
         self.images = [each[samples] for each in self.images]
         self.residuals = [each[samples] for each in self.residuals]
 
-    def accelerate(self, image: Tensor, residual: Tensor) -> Tensor:
-        """Compute the next states (n, D) from h(x) and h(x) - x of the present ones."""
+    def add(self, image: Tensor, residual: Tensor) -> None:
+        """Add h(x) and h(x) - x of the present states, each (n, D)."""
         self.images = [*self.images, image][-self.memory - 1 :]
         self.residuals = [*self.residuals, residual][-self.memory - 1 :]
+
+    def accelerate(self) -> Tensor:
+        """Compute the next states (n, D)."""
+        image, residual = self.images[-1], self.residuals[-1]
         if len(self.images) == 1:
             return image
         columns = torch.stack([after - before for before, after in pairwise(self.residuals)], dim=1)

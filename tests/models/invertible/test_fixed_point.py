@@ -37,6 +37,16 @@ def test_an_affine_map_of_few_dimensions_is_solved_in_as_many_steps():
     assert accelerated <= 6
 
 
+def test_a_sample_whose_residual_falls_fast_takes_plain_steps():
+    def step(x, samples):
+        return torch.stack([row * (0.05 if sample == 0 else 0.9) for row, sample in zip(x, samples, strict=True)])
+
+    start = torch.randn(2, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    plain, accelerated = (solve(step, start, memory=memory) for memory in (0, 2))
+    assert plain.iterations[1] > 10 * accelerated.iterations[1]
+    assert torch.equal(plain.x[0], accelerated.x[0])
+
+
 def test_samples_do_not_mix():
     step, _ = affine()
     start = (
