@@ -105,10 +105,10 @@ def _map_by_points(
     with torch.enable_grad():
         steps = (images + shares * change).flatten(0, 1).requires_grad_()
         encoded = network.encode(steps)
-    known = ends[0], *encoded.detach().unflatten(0, (len(points), -1)), ends[1]
+    known = ends[0], *encoded.detach().chunk(len(points)), ends[1]
     directions = _head_gradients(network, known, target, points)
     (gradient,) = torch.autograd.grad(encoded, steps, directions.flatten(0, 1))
-    return (change * gradient.unflatten(0, (len(points), -1)).sum(dim=0)).sum(dim=1)
+    return (change * gradient.view(len(points), *images.shape).sum(dim=0)).sum(dim=1)
 
 
 def _head_gradients(
@@ -126,7 +126,10 @@ def _head_gradients(
     for number in range(HEAD_POINTS):
         share = (number + 0.5) / HEAD_POINTS
         weights = _lagrange((0, *points, 1), share)
-        gradient = _gradient(network, sum(w * each for w, each in zip(weights, known, strict=True)), target)
+        latents = torch.zeros_like(known[0])
+        for latent, weight in zip(known, weights, strict=True):
+            latents.add_(latent, alpha=weight)
+        gradient = _gradient(network, latents, target)
         for total, weight in zip(found, _lagrange(points, share), strict=True):
             total.add_(gradient, alpha=weight / HEAD_POINTS)
     return found
