@@ -17,7 +17,12 @@ def processor_seconds() -> float:
 
 
 def median_seconds(
-    sides: Mapping[str, Callable[[], object]], *, turns: int, discarded: int = 2, title: str = ""
+    sides: Mapping[str, Callable[[], object]],
+    *,
+    turns: int,
+    discarded: int = 2,
+    title: str = "",
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
     """Measure the median seconds of each side; print a table with the fastest and the slowest turn.
 
@@ -26,11 +31,12 @@ def median_seconds(
         turns: Turns that count, at least 1.
         discarded: First turns that do not: caches fill and libraries choose their kernels.
         title: Title of the table.
+        clock: Seconds since any moment.
     """
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(discarded + turns):
         for name, work in sides.items():
-            took = _seconds(work)
+            took = _seconds(work, clock)
             if turn >= discarded:
                 seconds[name].append(took)
     print(f"{title}, {turns} turns: median (fastest to slowest) in seconds")
@@ -39,12 +45,12 @@ def median_seconds(
     return {name: statistics.median(each) for name, each in seconds.items()}
 
 
-def _seconds(work: Callable[[], object]) -> float:
+def _seconds(work: Callable[[], object], clock: Callable[[], float]) -> float:
     _wait()
-    start = time.perf_counter()
+    start = clock()
     work()
     _wait()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def _wait() -> None:
