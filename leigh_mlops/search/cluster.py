@@ -23,6 +23,7 @@ from leigh_mlops.user_folders import private_folder
 __all__ = ["ray_cluster"]
 
 _PRELOAD, _THREADS = "RAY_preload_python_modules", "OMP_NUM_THREADS"
+_IDLE_MS, _DAY_MS = "RAY_idle_worker_killing_time_threshold_ms", "86400000"
 
 
 @contextmanager
@@ -79,9 +80,11 @@ def _local_cluster(workers: int | None, level: int, module: str) -> Iterator[Non
 def _preload_variables(module: str) -> dict[str, str | None]:
     """Return the environment in which the processes of a node import a module as they start.
 
-    Ray limits the threads of linear algebra only before a task begins, when the libraries are loaded already.
+    Ray limits the threads of linear algebra only before a task begins, when the libraries are loaded already. It ends
+    processes that have been idle for a second as soon as trials reserve their cores, often before these take them.
     """
-    return {_PRELOAD: module, _THREADS: os.environ.get(_THREADS, "1")} if module else {}
+    threads = os.environ.get(_THREADS, "1")
+    return {_PRELOAD: module, _THREADS: threads, _IDLE_MS: _DAY_MS} if module else {}
 
 
 def _start_node(cpus: int | None, level: int) -> None:

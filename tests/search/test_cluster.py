@@ -66,12 +66,13 @@ def started_in(monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize(
     ("module", "expected"),
-    [("", (None, None)), ("leigh_mlops.search.trainable", ("leigh_mlops.search.trainable", "1"))],
+    [("", (None, None, None)), ("leigh_mlops.search.trainable", ("leigh_mlops.search.trainable", "1", "86400000"))],
 )
-def test_processes_of_a_node_import_what_they_will_need(
-    module: str, expected: tuple[str | None, str | None], folder: Path, monkeypatch: pytest.MonkeyPatch
+def test_processes_of_a_node_import_what_they_will_need_and_wait_for_it(
+    module: str, expected: tuple[str | None, ...], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names, found = ("RAY_preload_python_modules", "OMP_NUM_THREADS"), []
+    names = ("RAY_preload_python_modules", "OMP_NUM_THREADS", "RAY_idle_worker_killing_time_threshold_ms")
+    found: list[tuple[str | None, ...]] = []
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(ray, "init", lambda **_: found.append(tuple(os.environ.get(name) for name in names)))
     monkeypatch.setattr(ray, "shutdown", lambda: None)
