@@ -42,6 +42,7 @@ class DeepCluster(Network):
     """
 
     task = "cluster"
+    bf16_devices = frozenset({"cpu", "cuda"})
     needs_labels = False
     reduction_mean: Tensor
     reduction_components: Tensor
