@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from rich.console import Console
@@ -79,8 +80,8 @@ def find_first_configs(
         what = "no earlier search" if which == ALL_SEARCHES else f"no search with the run {which}"
         raise LeighError(
             f"--prior {which}: {store.location} holds {what} on images of the classes {', '.join(data.classes)} "
-            f"and the channels {', '.join(data.channels)} in which a trial of {' or '.join(found)} finished "
-            "beside the published one; leave it out."
+            f"and the channels {', '.join(data.channels)} in which a trial of {' or '.join(found)} was "
+            "better than the published one; leave it out."
         )
     for space in spaces:
         _print_trials(console, space, found[space.family])
@@ -117,8 +118,9 @@ def _similar_searches(store: Store, which: str, data: PreparedData) -> list[dict
 def rank_earlier_trials(space: SearchSpace, searches: Sequence[Mapping[str, Any]]) -> list[EarlierTrial]:
     """Choose trials of earlier searches: the best of each, the newest search first, then the second best of each.
 
-    Validation scores of different images can't be compared with each other, so that each search has its own ranks.
-    Settings that are already taken, once clipped, are left out, as are those of a population, which changes them.
+    Validation scores of different images can't be compared with each other, so that each search has its own ranks, of
+    which those above its published settings count. Settings that are already taken, once clipped, are left out, as are
+    those of a population, which changes them.
 
     Args:
         space: Space of the new search.
@@ -126,11 +128,10 @@ def rank_earlier_trials(space: SearchSpace, searches: Sequence[Mapping[str, Any]
     """
     ranked = [_rank_search(space, search) for search in searches]
     chosen: list[EarlierTrial] = []
-    published = clip_to_space(space, {})
     for trial in _in_turns(ranked):
         if len(chosen) == min(MOST_TRIALS, space.trials - 1):
             break
-        if trial.config not in [published, *(each.config for each in chosen)]:
+        if trial.config not in [each.config for each in chosen]:
             chosen.append(trial)
     return chosen
 
@@ -151,7 +152,8 @@ def _rank_search(space: SearchSpace, search: Mapping[str, Any]) -> list[EarlierT
             data = record["tags"].get("data", "unknown images")
             found.append(EarlierTrial(search["id"], data, record["name"], score, config))
     sign = 1 if space.mode == "min" else -1
-    return sorted(found, key=lambda trial: sign * trial.score)
+    published = clip_to_space(space, {})
+    return list(takewhile(lambda trial: trial.config != published, sorted(found, key=lambda trial: sign * trial.score)))
 
 
 def clip_to_space(space: SearchSpace, params: Mapping[str, str]) -> Config:

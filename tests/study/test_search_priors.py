@@ -90,6 +90,14 @@ def test_trials_that_say_nothing_are_left_out(change: dict[str, Any]) -> None:
     assert len(rank_earlier_trials(space(), [earlier("a", 0.5), earlier("b", 0.5)])) == 1
 
 
+def test_settings_count_that_were_better_than_the_published_ones_of_their_search() -> None:
+    search, published = earlier("a", 0.5, 0.3, 0.4), {"learning_rate": "0.001", "batch_size": "16"}
+    assert [each.score for each in rank_earlier_trials(space(), [search])] == [0.3, 0.4, 0.5]
+    search["trials"][2]["params"] = published
+    assert [each.score for each in rank_earlier_trials(space(), [search])] == [0.3]
+    assert [each.score for each in rank_earlier_trials(space(mode="max"), [search])] == [0.5]
+
+
 def store_search(store: Store, images: dict[str, list[str]], score: float, **facts: str) -> str:
     parent = store.start("search", kind="search", **facts)
     parent.log_params(images)
