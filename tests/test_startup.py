@@ -46,8 +46,3 @@ def test_the_list_of_commands_imports_no_heavy_library(option: str) -> None:
 def test_reading_images_imports_no_torch() -> None:
     assert "torch" in heavy_imports("leigh_mlops.models.bounds")
     assert "torch" not in heavy_imports("leigh_mlops.images.failure")
-
-
-def test_training_imports_no_library_of_statistics() -> None:
-    assert "scipy.stats" in heavy_imports("leigh_mlops.scores.fdr")
-    assert not {"sklearn", "scipy.stats"} & set(heavy_imports("leigh_mlops.training.trial"))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.stats import f
 
 from leigh_mlops.plates.columns import Metadata
 from leigh_mlops.plates.layout import WELL, Floats, labelled_wells, plate_shape, position_features
@@ -290,8 +291,6 @@ def _plate_effects(wells: pd.DataFrame, measures: list[str], shape: tuple[int, i
 
 
 def _explained_variance(wells: pd.DataFrame, measures: list[str], shape: tuple[int, int]) -> Mapping[str, Floats]:
-    from scipy.stats import f  # slow to import, and trials need none of it
-
     row, col = wells[Metadata.ROW].to_numpy(int), wells[Metadata.COLUMN].to_numpy(int)
     rings = np.minimum(np.min([row - 1, shape[0] - row, col - 1, shape[1] - col], axis=0), RINGS)
     classes = _dummies(wells[Metadata.CONDITION].fillna("").to_numpy())

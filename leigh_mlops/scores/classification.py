@@ -6,6 +6,7 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import f1_score, roc_auc_score
 
 from leigh_mlops.scores.control_separation import probability_z_prime, z_prime
 from leigh_mlops.scores.log_probs import as_labels, as_log_probs, log_odds
@@ -69,28 +70,13 @@ def classification_scores(labels: ArrayLike, log_probs: ArrayLike, classes: Sequ
         scores["balanced_accuracy"] = float(np.mean(recalls))
         scores["majority_share"] = float(np.bincount(truth).max() / truth.size)
         scores["auc"] = _auc(truth, log_p)
-        scores["f1_macro"] = _f1_macro(truth, predicted)
+        scores["f1_macro"] = float(f1_score(truth, predicted, average="macro", zero_division=0.0))
     return scores | _z_primes(truth, log_p, classes)
 
 
 def _auc(truth: Labels, log_p: LogProbs) -> float:
     ones = [1] if log_p.shape[1] == 2 else np.unique(truth)
-    return float(np.mean([_area_under_curve(truth == k, log_odds(log_p, k)) for k in ones]))
-
-
-def _area_under_curve(is_positive: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
-    """Share of pairs of a positive and another row in which the positive has the higher score; equal ones are half."""
-    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = np.cumsum(counts) - (counts - 1) / 2
-    positives, others = int(is_positive.sum()), int((~is_positive).sum())
-    above = ranks[place][is_positive].sum() - positives * (positives + 1) / 2
-    return float(above / (positives * others))
-
-
-def _f1_macro(truth: Labels, predicted: Labels) -> float:
-    found = np.union1d(truth, predicted)
-    hits = [2 * np.sum((truth == k) & (predicted == k)) / np.sum((truth == k) * 1 + (predicted == k)) for k in found]
-    return float(np.mean(hits))
+    return float(np.mean([roc_auc_score(truth == k, log_odds(log_p, k)) for k in ones]))
 
 
 def _z_primes(truth: Labels, log_p: LogProbs, classes: Sequence[str]) -> dict[str, float]:

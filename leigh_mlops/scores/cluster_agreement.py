@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import linear_sum_assignment
 
 __all__ = ["PositionAgreement", "adjusted_rand", "match_clusters", "normalised_information", "position_agreement"]
 
@@ -94,8 +95,6 @@ def match_clusters(former: Labels, latter: Labels, k: int) -> Labels:
         >>> match_clusters(np.array([0, 0, 1, 2]), np.array([2, 2, 0, 1]), 3).tolist()
         [1, 2, 0]
     """
-    from scipy.optimize import linear_sum_assignment  # slow to import, and most families need none of it
-
     shared = np.zeros((k, k), np.int64)
     np.add.at(shared, (latter, former), 1)
     numbers: Labels = linear_sum_assignment(-shared)[1].astype(np.int64)

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 from scipy.special import expit
 
 __all__ = ["probability_z_prime", "ssmd", "welch_p", "z_prime"]
@@ -117,8 +118,6 @@ def welch_p(positive: ArrayLike, negative: ArrayLike) -> float:
         >>> round(welch_p([3.0, 4.0, 5.0], [0.0, 1.0, 2.0]), 4)
         0.0213
     """
-    from scipy import stats  # slow to import, and trials need none of it
-
     center_p, spread_p = _center_and_spread(positive, "positive", robust=False)
     center_n, spread_n = _center_and_spread(negative, "negative", robust=False)
     if not spread_p and not spread_n:
