@@ -113,8 +113,7 @@ class LipschitzConv2d(nn.Conv2d):
 
     def is_winograd_faster(self, x: Tensor) -> bool:
         """Return whether x (N, I, S, S) is convolved by Winograd's algorithm, channels last in memory."""
-        # Other kinds of tensors, such as patches of maps, have rules of their own for convolutions.
-        is_plain = type(x) is Tensor and x.device.type == "cpu" and x.dtype == self.weight.dtype == torch.float32
+        is_plain = x.device.type == "cpu" and x.dtype == self.weight.dtype == torch.float32
         is_graph = torch.jit.is_tracing() or torch.compiler.is_compiling()  # type: ignore[attr-defined,no-untyped-call]
         is_large = self.in_channels * self.out_channels >= _WINOGRAD_CHANNELS
         fits = self.kernel_size == (3, 3) and self.map_size % 2 == 0 and not self.twice_differentiable
