@@ -91,10 +91,7 @@ class ResidualBlock(nn.Module):
 
     def _memory_format(self, x: Tensor) -> torch.memory_format:
         """Choose the order of the maps in memory: a CPU would copy kernels that are larger than the maps to another."""
-        first = self.branch[0]
-        is_last = x.is_cuda or self._has_large_maps
-        is_last = is_last or (isinstance(first, LipschitzConv2d) and first.is_winograd_faster(x))
-        return torch.channels_last if is_last else torch.contiguous_format
+        return torch.channels_last if x.is_cuda or self._has_large_maps else torch.contiguous_format
 
     def bounds(self) -> list[float]:
         """Certified bounds on the norms of the branch's convolutions, each at most c; for eval mode."""

@@ -1,6 +1,5 @@
 """A convolution with a bounded Lipschitz constant."""
 
-from collections.abc import Callable
 from typing import Any, Self, cast
 
 import torch
@@ -14,14 +13,11 @@ from leigh_mlops.models.invertible.operator_norm import (
     power_iterate,
     unit_vector,
 )
-from leigh_mlops.models.invertible.winograd import transform_kernels, winograd_convolution
 from leigh_mlops.models.precision import full_float32
 
 __all__ = ["LipschitzConv2d"]
 
 _FIRST_ITERATIONS = 10
-_WINOGRAD_CHANNELS = 2**17
-"""Pairs of channels from which on a CPU convolves faster by Winograd's algorithm; it needs more memory."""
 
 
 class LipschitzConv2d(nn.Conv2d):
@@ -72,7 +68,7 @@ class LipschitzConv2d(nn.Conv2d):
         self.register_buffer("sigma", torch.tensor(torch.nan))
         self._warm = False
         self._sigma_version: int | None = None
-        self._divided: dict[str, tuple[object, Tensor]] = {}
+        self._divided: tuple[object, Tensor] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve x (N, I, S, S) to (N, O, S, S), S the ``map_size``.
@@ -82,8 +78,6 @@ class LipschitzConv2d(nn.Conv2d):
         """
         if x.shape[2:] != (self.map_size, self.map_size):
             raise ValueError(f"maps are {tuple(x.shape[2:])}; this convolution is bounded on {self.map_size} pixels")
-        if self.is_winograd_faster(x):
-            return winograd_convolution(x, self._kernels(), cast(Tensor, self.bias))
         if not self.training:
             weight = self.eval_weight()
             return F.conv2d(x, weight, self.bias, padding=weight.shape[-1] // 2)
@@ -111,31 +105,15 @@ class LipschitzConv2d(nn.Conv2d):
             self.sigma.copy_(certified_norm(self.weight, self.map_size))
         self._sigma_version = self.weight._version
 
-    def is_winograd_faster(self, x: Tensor) -> bool:
-        """Return whether x (N, I, S, S) is convolved by Winograd's algorithm, channels last in memory."""
-        is_plain = x.device.type == "cpu" and x.dtype == self.weight.dtype == torch.float32
-        is_graph = torch.jit.is_tracing() or torch.compiler.is_compiling()  # type: ignore[attr-defined,no-untyped-call]
-        is_large = self.in_channels * self.out_channels >= _WINOGRAD_CHANNELS
-        fits = self.kernel_size == (3, 3) and self.map_size % 2 == 0 and not self.twice_differentiable
-        is_plain = is_plain and not (is_graph or torch.is_autocast_enabled("cpu") or self.training)
-        return is_plain and is_large and fits
-
     def eval_weight(self) -> Tensor:
         """The divided weight of eval mode, computed once per weight, type and device."""
-        return self._derive("weight", lambda weight: weight)
-
-    def _kernels(self) -> Tensor:
-        return self._derive("kernels", transform_kernels)
-
-    def _derive(self, name: str, transform: Callable[[Tensor], Tensor]) -> Tensor:
-        """Transform the divided weight once per weight, type and device."""
         self.certify()
         key = (self.weight._version, self.weight.dtype, self.weight.device)
-        if name not in self._divided or self._divided[name][0] != key:
+        if self._divided is None or self._divided[0] != key:
             # A tensor made in inference mode could not take part in gradients to the image later.
             with torch.inference_mode(False), torch.no_grad():
-                self._divided[name] = key, transform(self._divide(self._safe_sigma()))
-        return self._divided[name][1]
+                self._divided = key, self._divide(self._safe_sigma())
+        return self._divided[1]
 
     def bound(self) -> float:
         """Certified bound on the norm of the divided weight, at most c; switch to eval mode first."""
@@ -166,12 +144,12 @@ class LipschitzConv2d(nn.Conv2d):
 
     def _forget_sigma(self) -> None:
         self.sigma.fill_(torch.nan)
-        self._sigma_version, self._divided = None, {}
+        self._sigma_version = self._divided = None
 
     def __getstate__(self) -> dict[str, Any]:
         # Copies count the versions of their weights anew.
         valid = self._sigma_version == self.weight._version
-        return self.__dict__ | {"_divided": {}, "_sigma_version": 0 if valid else None}
+        return self.__dict__ | {"_divided": None, "_sigma_version": 0 if valid else None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
