@@ -107,6 +107,8 @@ def tune(
     context: typer.Context = None,  # type: ignore[assignment]  # typer passes it by its type
 ) -> None:
     """Search hyperparameters of networks on a plate's images and register the best network of each family."""
+    if resume and prior:
+        raise LeighError("--resume goes on with the settings that a search began with; leave --prior out.")
     with SearchProcess(ray_address, workers, verbose, start_patience_s=60 * ray_patience) as process:
         if resume and _given_options(context) <= _RESUME_OPTIONS:
             process.start()

@@ -29,7 +29,7 @@ class Backbone(Network):
     """
 
     task = "classify"
-    bf16_devices = frozenset({"cpu", "cuda"})
+    trains_in_bf16 = True
 
     def __init__(self, spec: ModelSpec, *, backbone: str = "resnet18", head: str = "linear") -> None:
         super().__init__(spec)

@@ -95,8 +95,8 @@ class Network(nn.Module):
     """Whether its trunk normalises by statistics that controls of a plate can replace."""
     needs_labels: ClassVar[bool] = True
     """Whether it is trained on two classes or more; otherwise fields without a class are used, too."""
-    bf16_devices: ClassVar[frozenset[str]] = frozenset()
-    """Types of devices, ``cpu`` or ``cuda``, on which precision ``auto`` trains it in bf16, as it costs nothing."""
+    trains_in_bf16: ClassVar[bool] = False
+    """Whether precision ``auto`` trains it in bf16, in which it learned as well (`benchmarks/precision.py`)."""
     spec: ModelSpec
 
     def __init__(self, spec: ModelSpec) -> None:

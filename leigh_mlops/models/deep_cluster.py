@@ -42,7 +42,7 @@ class DeepCluster(Network):
     """
 
     task = "cluster"
-    bf16_devices = frozenset({"cpu", "cuda"})
+    trains_in_bf16 = True
     needs_labels = False
     reduction_mean: Tensor
     reduction_components: Tensor

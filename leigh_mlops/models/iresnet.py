@@ -77,7 +77,7 @@ class InvertibleResNet(Network):
     """
 
     task = "classify"
-    bf16_devices = frozenset({"cpu", "cuda"})
+    trains_in_bf16 = True
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """Precision of float32 on GPUs, whose matrix units round it to TF32 unless they are told not to."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -39,20 +39,20 @@ def has_bf16_units(device_type: str) -> bool:
     return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
 
 
-def resolve_precision(precision: str, device_type: str, bf16_devices: Collection[str] = ()) -> str:
+def resolve_precision(precision: str, device_type: str, trains_in_bf16: bool = False) -> str:
     """Precision of training on a device: ``bf16-on-gpu`` is ``bf16`` there, and ``fp32`` on a CPU, as is ``tf32``.
 
     Args:
-        precision: As in the settings; ``auto`` is ``bf16`` where family and device gain by it, else ``fp32``.
+        precision: As in the settings; ``auto`` is ``bf16`` where family and device are made for it, else ``fp32``.
         device_type: ``cpu`` or ``cuda``.
-        bf16_devices: Types of devices on which the family gains by bf16.
+        trains_in_bf16: Whether the family learns as well in bf16.
 
     Example:
         >>> [resolve_precision("bf16-on-gpu", device) for device in ("cuda", "cpu")]
         ['bf16', 'fp32']
     """
     if precision == "auto":
-        return "bf16" if device_type in bf16_devices and has_bf16_units(device_type) else "fp32"
+        return "bf16" if trains_in_bf16 and has_bf16_units(device_type) else "fp32"
     if precision == "bf16-on-gpu":
         return "bf16" if device_type == "cuda" else "fp32"
     return "fp32" if precision == "tf32" and device_type == "cpu" else precision

@@ -32,7 +32,7 @@ class ResNeXt(Network):
 
     task = "classify"
     adapts = True
-    bf16_devices = frozenset({"cpu", "cuda"})
+    trains_in_bf16 = True
 
     def __init__(
         self,

@@ -218,7 +218,6 @@ def _score_treatments(
     """Add the scores of wells between the controls of their plates, of plates and of compounds."""
     fields, wells = classified.fields, classified.wells
     controls, compounds = plate_controls(wells, roles), well_compounds(wells).where(roles == "")
-    # All columns of a hundred plates are not copied.
     used = fields.loc[~out, [name for name in fields if is_metadata(name)]]
     wells = wells.assign(**well_rescue(wells, used, odds[~out], controls.scores))
     b_scores, refusals = plate_b_scores(wells, roles, compounds.notna())

@@ -6,8 +6,8 @@ __all__ = ["give_trials_started_processes"]
 
 
 def give_trials_started_processes() -> None:
-    """Let Tune in this process give trials no environment of their own, which on a local node they inherit anyway.
+    """Let Tune in this process give trials no environment of their own, since for one Ray always starts a new process.
 
-    Ray gives what has an environment of its own a new process, never one that was started before.
+    The processes of a local node inherit that of this one, and Tune's own variable is for a library that is not used.
     """
     class_cache.DEFAULT_ENV_VARS, class_cache.ENV_VARS_TO_PROPAGATE = {}, set()

@@ -61,6 +61,8 @@ def check_conditions(space: Space, published: Flat) -> None:
 def _refusal(name: str, wanted: list[Any], space: Space, published: Flat) -> str:
     if name == JOINT:
         return "refers to all parts at once; name one of them, such as architecture.head."
+    if name == "precision" and "auto" in wanted:
+        return "requires auto, which a search decides as it begins; leave the condition out."
     source = _source(name, space, published)
     domain = space[source] if source else None
     if isinstance(domain, Range) and not domain.integer:

@@ -170,7 +170,7 @@ def seconds_per_epoch(space: SearchSpace, data: PreparedData) -> float:
     """Estimate the seconds of an epoch of the published configuration on this machine from two batches."""
     settings = TrainingSettings.from_flat(space.published | {"init": "random"})
     device = default_device()
-    precision = resolve_precision(settings.precision, device.type, MODELS[space.family].bf16_devices)
+    precision = resolve_precision(settings.precision, device.type, MODELS[space.family].trains_in_bf16)
     model = place_network(build_network(space.family, settings, data, seed=0), device, precision)
     state = TrainingState.start(
         model,

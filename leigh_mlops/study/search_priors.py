@@ -4,7 +4,6 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import Any
 
 from rich.console import Console
@@ -15,7 +14,6 @@ from leigh_mlops.report.sentences import format_count
 from leigh_mlops.settings import Choice, Range, SearchSpace
 from leigh_mlops.tracking import Store
 from leigh_mlops.tracking.runs import tag_text
-from leigh_mlops.training import PreparedData
 
 __all__ = ["ALL_SEARCHES", "EarlierTrial", "clip_to_space", "find_first_configs", "rank_earlier_trials"]
 
@@ -49,7 +47,7 @@ def find_first_configs(
     store: Store,
     which: str,
     spaces: Sequence[SearchSpace],
-    data: PreparedData,
+    about: Mapping[str, Any],
     console: Console,
 ) -> dict[str, list[Config]]:
     """Find the configurations with which each family begins after the published one; they are printed.
@@ -58,7 +56,7 @@ def find_first_configs(
         store: Store with the earlier searches.
         which: Run of an earlier search, or ``all`` for those on images of the same classes and channels.
         spaces: Search space of each family.
-        data: Images of the new search.
+        about: Images of the new search: their ``classes`` and ``channels``, and their `DataFacts`.
         console: Console to print to.
 
     Returns:
@@ -67,10 +65,10 @@ def find_first_configs(
     Raises:
         LeighError: No family has any.
     """
-    similar = _similar_searches(store, which, data)
-    searches = [each | {"trials": store.child_records(store.get_run(each["id"]))} for each in similar if each["fair"]]
-    unfair = len(similar) - len(searches)
-    if unfair:
+    similar = _similar_searches(store, which, about)
+    fair = [each for each in similar if _is_fair(each["tags"], about)]
+    searches = [each | {"trials": store.child_records(store.get_run(each["id"]))} for each in fair]
+    if unfair := len(similar) - len(fair):
         console.print(
             f"{unfair} of {len(similar)} earlier searches left out: the same images were split otherwise, so that they "
             "may have chosen on wells that are tested now."
@@ -79,9 +77,9 @@ def find_first_configs(
     if not any(found.values()):
         what = "no earlier search" if which == ALL_SEARCHES else f"no search with the run {which}"
         raise LeighError(
-            f"--prior {which}: {store.location} holds {what} on images of the classes {', '.join(data.classes)} "
-            f"and the channels {', '.join(data.channels)} in which a trial of {' or '.join(found)} was "
-            "better than the published one; leave it out."
+            f"--prior {which}: {store.location} holds {what} on images of the classes {', '.join(about['classes'])} "
+            f"and the channels {', '.join(about['channels'])} that may be used and in which a trial of "
+            f"{' or '.join(found)} was better than the published one; leave it out."
         )
     for space in spaces:
         _print_trials(console, space, found[space.family])
@@ -90,29 +88,35 @@ def find_first_configs(
 
 def _print_trials(console: Console, space: SearchSpace, trials: Sequence[EarlierTrial]) -> None:
     if not trials:
-        console.print(f"{space.family} begins without earlier settings: the store has none for it.", markup=False)
+        console.print(
+            f"{space.family} begins without earlier settings: none in the store was better than the published ones.",
+            markup=False,
+        )
         return
     named = [f"{each.name} of {each.search} on {each.data} ({space.metric} {each.score:.4g})" for each in trials]
     count = format_count(len(trials), "earlier trial")
     console.print(f"{space.family} begins with the settings of {count}: {', '.join(named)}.", markup=False)
 
 
-def _similar_searches(store: Store, which: str, data: PreparedData) -> list[dict[str, Any]]:
-    """Searches on images of the same classes and channels, the newest first.
-
-    Those on the same images with the same split are fair, as are those on other images: none of the wells that are
-    tested now had a part in the choice of their settings.
-    """
-    asked = {key: tag_text(list(getattr(data, key))) for key in _SIMILAR}
+def _similar_searches(store: Store, which: str, about: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Searches on images of the same classes and channels, drawn ones apart from others, the newest first."""
+    asked = {key: tag_text(list(about[key])) for key in _SIMILAR}
     return [
         each
-        | {
-            "fair": each["tags"].get("data_fingerprint") != data.fingerprint
-            or each["tags"].get("split_fingerprint") == data.split_fingerprint
-        }
         for each in store.search_records()
-        if which in (ALL_SEARCHES, each["id"]) and {key: each["params"].get(key) for key in _SIMILAR} == asked
+        if which in (ALL_SEARCHES, each["id"])
+        and {key: each["params"].get(key) for key in _SIMILAR} == asked
+        and each["tags"].get("demo") == tag_text(about["demo"])
     ]
+
+
+def _is_fair(tags: Mapping[str, str], about: Mapping[str, Any]) -> bool:
+    """Return whether a search was on other images, or on the same ones with the same split.
+
+    With another split, its settings may have been chosen on wells that are tested now.
+    """
+    same_images, same_split = (tags.get(key) == str(about[key]) for key in ("data_fingerprint", "split_fingerprint"))
+    return same_split or not same_images
 
 
 def rank_earlier_trials(space: SearchSpace, searches: Sequence[Mapping[str, Any]]) -> list[EarlierTrial]:
@@ -120,7 +124,7 @@ def rank_earlier_trials(space: SearchSpace, searches: Sequence[Mapping[str, Any]
 
     Validation scores of different images can't be compared with each other, so that each search has its own ranks, of
     which those above its published settings count. Settings that are already taken, once clipped, are left out, as are
-    those of a population, which changes them.
+    the published ones of the new search, and those of a population, which changes them.
 
     Args:
         space: Space of the new search.
@@ -128,10 +132,11 @@ def rank_earlier_trials(space: SearchSpace, searches: Sequence[Mapping[str, Any]
     """
     ranked = [_rank_search(space, search) for search in searches]
     chosen: list[EarlierTrial] = []
+    published = clip_to_space(space, {})
     for trial in _in_turns(ranked):
         if len(chosen) == min(MOST_TRIALS, space.trials - 1):
             break
-        if trial.config not in [each.config for each in chosen]:
+        if trial.config not in [published, *(each.config for each in chosen)]:
             chosen.append(trial)
     return chosen
 
@@ -142,18 +147,20 @@ def _in_turns(ranked: Sequence[Sequence[EarlierTrial]]) -> Iterator[EarlierTrial
 
 
 def _rank_search(space: SearchSpace, search: Mapping[str, Any]) -> list[EarlierTrial]:
-    found = []
+    """Trials that were better than the first one of their search, which had its published settings, the best first."""
+    sign = 1 if space.mode == "min" else -1
+    first, found = -math.inf, list[EarlierTrial]()
     for record in search["trials"]:
         score = kept_metrics(record["metrics"]).get(space.metric, math.nan)
         changed = any(name.startswith("population/") for name in record["metrics"])
         is_of_family = record["tags"].get("model") == space.family and record["status"] == "FINISHED"
         if is_of_family and math.isfinite(score) and not changed:
+            if record["name"] == f"{space.family}-1":
+                first = sign * score
             config = clip_to_space(space, record["params"])
             data = record["tags"].get("data", "unknown images")
             found.append(EarlierTrial(search["id"], data, record["name"], score, config))
-    sign = 1 if space.mode == "min" else -1
-    published = clip_to_space(space, {})
-    return list(takewhile(lambda trial: trial.config != published, sorted(found, key=lambda trial: sign * trial.score)))
+    return sorted((each for each in found if sign * each.score < first), key=lambda trial: sign * trial.score)
 
 
 def clip_to_space(space: SearchSpace, params: Mapping[str, str]) -> Config:

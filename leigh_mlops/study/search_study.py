@@ -86,6 +86,8 @@ class SearchStudy:
         study._check_data(divided)
         options = study.options
         data = study._read_pixels(divided)
+        if self.prior:
+            study._with_prior(study._open_store(), data)  # named, or refused
         print_place(self.console, self.process.address, *count_processors())
         plans = plan_families(options.spaces, StudyData(data, self.console, options.seed).at_size, self.process.workers)
         print_plan(self.console, plans, options.time_budget_s)
@@ -146,11 +148,15 @@ class SearchStudy:
     def _search(self, saved: SavedSearch, store: Store, divided: DividedData) -> list[Winner]:
         default_device()  # a GPU that can't be used is refused now, and not when the winners are tested
         data = self._prepare_data(divided, store, saved.folder)
-        study = self
-        if self.prior:
-            first = find_first_configs(store, self.prior, self.options.spaces, data.data, self.console)
-            study = replace(self, options=replace(self.options, first_configs=first))
-        return study._search_prepared(saved, store, data)
+        return self._with_prior(store, data.data)._search_prepared(saved, store, data)
+
+    def _with_prior(self, store: Store, data: PreparedData) -> "SearchStudy":
+        """Return the study that begins with the settings of earlier searches, if they are asked for."""
+        if not self.prior:
+            return self
+        about = {"classes": data.classes, "channels": data.channels, **self.options.facts(data)}
+        first = find_first_configs(store, self.prior, self.options.spaces, about, self.console)
+        return replace(self, options=replace(self.options, first_configs=first))
 
     def _search_prepared(self, saved: SavedSearch, store: Store, data: StudyData) -> list[Winner]:
         facts = self.options.facts(data.data)

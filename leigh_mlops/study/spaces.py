@@ -86,7 +86,7 @@ def choose_precisions(
         parts = ", ".join(f"{kind} for {', '.join(families)}" for kind, families in named.items())
         first = (
             "; published trials keep theirs"
-            if any(space.published.get("precision") != "auto" for space in spaces)
+            if any(space.published.get("precision") != "auto" for space in spaces if space.family in chosen)
             else ""
         )
         console.print(f"Precision auto of training is {parts}{first}.", markup=False)
@@ -98,9 +98,9 @@ def _precisions(space: SearchSpace) -> set[Any]:
 
 
 def _choose_precision(space: SearchSpace, on_cluster: bool) -> str:
-    suited = MODELS[space.family].bf16_devices
+    suited = MODELS[space.family].trains_in_bf16
     if on_cluster:
-        return "bf16-on-gpu" if "cuda" in suited else "fp32"
+        return "bf16-on-gpu" if suited else "fp32"
     device = "cuda" if space.resources.gpus and torch.cuda.is_available() else "cpu"
     return resolve_precision("auto", device, suited)
 

@@ -118,7 +118,7 @@ def run_trial(
     """
     require_divisible(family, settings, division.ranks)
     chosen = torch.device(device) if device else default_device()
-    precision = resolve_precision(settings.precision, chosen.type, MODELS[family].bf16_devices)
+    precision = resolve_precision(settings.precision, chosen.type, MODELS[family].trains_in_bf16)
     settings = settings.model_copy(update={"precision": precision})
     settings = fix_adaptation(family, settings, data)
     if chosen.type == "cuda":

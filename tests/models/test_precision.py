@@ -39,9 +39,9 @@ def test_auto_is_bf16_where_family_and_machine_are_made_for_it(
     monkeypatch: pytest.MonkeyPatch, units: bool, expected: str
 ) -> None:
     monkeypatch.setattr(precision, "has_bf16_units", lambda device_type: units)
-    assert resolve_precision("auto", "cpu", ["cpu"]) == expected
-    assert resolve_precision("auto", "cpu", ["cuda"]) == "fp32"
-    assert [resolve_precision(asked, "cpu", ["cpu"]) for asked in ("fp32", "bf16", "tf32")] == ["fp32", "bf16", "fp32"]
+    assert resolve_precision("auto", "cpu", True) == expected
+    assert resolve_precision("auto", "cpu", False) == "fp32"
+    assert [resolve_precision(asked, "cpu", True) for asked in ("fp32", "bf16", "tf32")] == ["fp32", "bf16", "fp32"]
 
 
 @pytest.mark.parametrize("found", [{}, {"amx_bf16": False}, {"amx_bf16": True, "avx512_bf16": True}])

@@ -77,3 +77,10 @@ def test_the_published_trial_may_have_a_precision_of_its_own() -> None:
     ]  # fmt: skip
     with pytest.raises(LeighError, match="lies outside its space"):
         space.replace_fields(space={"batch_size": [8]})
+
+
+def test_a_condition_on_what_is_decided_later_is_refused() -> None:
+    apart = {"learning_rate": {"low": 1e-4, "high": 1e-2, "when": {"precision": "auto"}}, "precision": ["auto", "fp32"]}
+    given = CHAIN | {"published": CHAIN["published"] | {"precision": "fp32"}, "space": apart}
+    with pytest.raises(ValueError, match="the condition on precision requires auto, which a search decides"):
+        SearchSpace.model_validate(given)

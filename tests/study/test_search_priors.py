@@ -1,6 +1,5 @@
 import io
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,10 +10,8 @@ from leigh_mlops.settings import SearchSpace
 from leigh_mlops.study.search_priors import clip_to_space, find_first_configs, rank_earlier_trials
 from leigh_mlops.tracking import Store
 
-DATA: Any = SimpleNamespace(
-    classes=("DS", "WT"), channels=("DAPI", "TMRM"), fingerprint="images", split_fingerprint="split"
-)
 PLATE = {"classes": ["DS", "WT"], "channels": ["DAPI", "TMRM"]}
+DATA = PLATE | {"demo": False, "data_fingerprint": "images", "split_fingerprint": "split"}
 PUBLISHED = {"learning_rate": 0.001, "batch_size": 16, "lr_schedule": "step", "warmup_epochs": 0, "precision": "fp32"}
 
 
@@ -48,8 +45,8 @@ def test_earlier_settings_are_clipped_to_the_new_space() -> None:
     assert clip_to_space(whole, {"batch_size": "7.6"})["batch_size"] == 8
 
 
-def earlier(search: str, *scores: float, **changes: Any) -> dict[str, Any]:
-    """A search whose trials differ by their learning rates."""
+def earlier(search: str, *scores: float, first: float = 1.0, **changes: Any) -> dict[str, Any]:
+    """A search whose first trial has published settings, and whose others differ by their learning rates."""
     records = [
         {
             "name": f"resnext-{number}",
@@ -58,8 +55,8 @@ def earlier(search: str, *scores: float, **changes: Any) -> dict[str, Any]:
             "params": {"learning_rate": f"{score / 1000}", "batch_size": "8"},
             "metrics": {"epoch/val/log_loss": 9.0, "val/log_loss": score, "test/log_loss": 1 / score},
         }
-        | changes
-        for number, score in enumerate(scores, start=1)
+        | (changes if number > 1 else {"params": {"learning_rate": "0.001", "batch_size": "16"}})
+        for number, score in enumerate([first, *scores], start=1)
     ]
     return {"id": search, "tags": {}, "trials": records}
 
@@ -69,7 +66,8 @@ def test_the_best_of_each_search_comes_first_by_validation_alone() -> None:
     chosen = rank_earlier_trials(space(), searches)
     assert [(each.search, each.score) for each in chosen] == [("new", 0.5), ("old", 0.2), ("new", 0.9)]
     assert [each.config["learning_rate"] for each in chosen] == [0.0005, 0.0002, 0.0009]
-    assert [each.score for each in rank_earlier_trials(space(mode="max"), searches)] == [0.9, 0.4, 0.5]
+    others = [earlier("new", 0.9, 0.5, first=0.1), earlier("old", 0.3, 0.2, 0.4, first=0.1)]
+    assert [each.score for each in rank_earlier_trials(space(mode="max"), others)] == [0.9, 0.4, 0.5]
     assert len(rank_earlier_trials(space(trials=2), searches)) == 1
     assert rank_earlier_trials(space(trials=1), searches) == []
 
@@ -91,20 +89,20 @@ def test_trials_that_say_nothing_are_left_out(change: dict[str, Any]) -> None:
 
 
 def test_settings_count_that_were_better_than_the_published_ones_of_their_search() -> None:
-    search, published = earlier("a", 0.5, 0.3, 0.4), {"learning_rate": "0.001", "batch_size": "16"}
-    assert [each.score for each in rank_earlier_trials(space(), [search])] == [0.3, 0.4, 0.5]
-    search["trials"][2]["params"] = published
-    assert [each.score for each in rank_earlier_trials(space(), [search])] == [0.3]
-    assert [each.score for each in rank_earlier_trials(space(mode="max"), [search])] == [0.5]
+    assert [each.score for each in rank_earlier_trials(space(), [earlier("a", 0.5, 0.3, 0.4, first=0.4)])] == [0.3]
+    failed = earlier("a", 0.5, 0.3, 0.4)
+    failed["trials"][0]["status"] = "FAILED"
+    assert rank_earlier_trials(space(), [failed]) == []
 
 
-def store_search(store: Store, images: dict[str, list[str]], score: float, **facts: str) -> str:
-    parent = store.start("search", kind="search", **facts)
+def store_search(store: Store, images: dict[str, list[str]], score: float, **facts: Any) -> str:
+    parent = store.start("search", kind="search", **{"demo": False} | facts)
     parent.log_params(images)
-    trial = store.start("resnext-2", parent=parent, model="resnext", data="plate")
-    trial.log_params({"learning_rate": 0.002, "batch_size": 8, "lr_schedule": "step"})
-    trial.log_metrics({"val/log_loss": score, "epoch/val/log_loss": score})
-    trial.end()
+    for name, rate, found in (("resnext-1", 0.001, 2.0), ("resnext-2", 0.002, score)):
+        trial = store.start(name, parent=parent, model="resnext", data="plate")
+        trial.log_params({"learning_rate": rate, "batch_size": 8, "lr_schedule": "step"})
+        trial.log_metrics({"val/log_loss": found, "epoch/val/log_loss": found})
+        trial.end()
     return parent.id
 
 
@@ -112,6 +110,7 @@ def test_searches_on_similar_images_are_found_in_the_store_and_named(tmp_path: P
     store, printed = Store.open(str(tmp_path / "store")), io.StringIO()
     console = Console(file=printed, width=1000)
     others = [store_search(store, PLATE | {"classes": ["DS", "TT"]}, 0.1), store_search(store, {}, 0.1)]
+    store_search(store, PLATE, 0.1, demo=True)
     for which in ("all", others[0]):
         with pytest.raises(LeighError, match=rf"--prior {which}: .* holds no .*classes DS, WT and the channels DAPI"):
             find_first_configs(store, which, [space()], DATA, console)

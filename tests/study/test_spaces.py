@@ -91,7 +91,7 @@ def precisions(family: str, *, on_cluster: bool = False) -> tuple[object, object
 
 
 def test_a_search_of_this_machine_has_one_precision_beside_the_published_trial(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(MODELS["resnext"], "bf16_devices", frozenset({"cpu"}))
+    monkeypatch.setattr(MODELS["resnext"], "trains_in_bf16", True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(precision, "has_bf16_units", lambda device_type: False)
     assert precisions("resnext") == (
@@ -101,12 +101,12 @@ def test_a_search_of_this_machine_has_one_precision_beside_the_published_trial(m
     )
     monkeypatch.setattr(precision, "has_bf16_units", lambda device_type: True)
     assert precisions("resnext")[:2] == ("fp32", {"when": {}, "values": ["bf16"]})
-    monkeypatch.setattr(MODELS["resnext"], "bf16_devices", frozenset())
+    monkeypatch.setattr(MODELS["resnext"], "trains_in_bf16", False)
     assert precisions("resnext")[:2] == ("fp32", None)
 
 
 def test_a_density_keeps_full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(MODELS["iresnet"], "bf16_devices", frozenset({"cpu"}))
+    monkeypatch.setattr(MODELS["iresnet"], "trains_in_bf16", True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(precision, "has_bf16_units", lambda device_type: True)
     published, varied, _ = precisions("iresnet")
@@ -115,9 +115,9 @@ def test_a_density_keeps_full_precision(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_the_processors_of_a_cluster_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "has_bf16_units", lambda device_type: True)
-    monkeypatch.setattr(MODELS["resnext"], "bf16_devices", frozenset({"cpu"}))
+    monkeypatch.setattr(MODELS["resnext"], "trains_in_bf16", False)
     assert precisions("resnext", on_cluster=True)[:2] == ("fp32", None)
-    monkeypatch.setattr(MODELS["resnext"], "bf16_devices", frozenset({"cpu", "cuda"}))
+    monkeypatch.setattr(MODELS["resnext"], "trains_in_bf16", True)
     assert precisions("resnext", on_cluster=True)[1] == {"when": {}, "values": ["bf16-on-gpu"]}
 
 

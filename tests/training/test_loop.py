@@ -166,7 +166,7 @@ def test_auto_trains_as_the_precision_that_it_stands_for(
 ) -> None:
     known = {name: numbers(trial(family, data, epochs=1, precision=name)) for name in ("fp32", "bf16")}
     assert known["fp32"] != known["bf16"]
-    monkeypatch.setattr(MODELS[family], "bf16_devices", frozenset({"cpu"}))
+    monkeypatch.setattr(MODELS[family], "trains_in_bf16", True)
     for units, name in ((False, "fp32"), (True, "bf16")):
         monkeypatch.setattr(precision, "has_bf16_units", lambda device_type, units=units: units)
         assert numbers(trial(family, data, epochs=1, precision="auto")) == known[name]

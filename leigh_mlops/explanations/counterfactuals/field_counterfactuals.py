@@ -194,7 +194,7 @@ def _add_change_maps(batch: FieldBatch, target: Tensor) -> None:
         return
     kinds, files = zip(*(list(batch.found[row].verified.items())[-1] for row in rows), strict=True)  # in order of KINDS
     saved = torch.from_numpy(np.stack([batch.scale.apply(file.saved) for file in files])).to(batch.images)
-    latents = batch.latents[rows], torch.stack([file.encoded for file in files])
+    latents = batch.latents[rows], torch.stack([file.saved_latent for file in files])
     maps = change_map(batch.package.model, batch.images[rows], saved, target[rows], latents=latents)
     for row, kind, heat in zip(rows, kinds, maps.cpu().numpy(), strict=True):
         batch.found[row].maps[COUNTERFACTUAL(f"{kind}_map")] = heat

@@ -39,7 +39,7 @@ class VerifiedCounterfactual:
         target: Target class.
         latent: z of the original, shape (...).
         shifted: z' that was decoded, shape (...).
-        encoded: Latent of the saved image, shape (...).
+        saved_latent: Latent of the saved image, shape (...).
         alpha: Length of the step.
         attempts: Number of steps tried, 1 to 5.
         log_probs: Natural log-probabilities of the saved image, shape (K,).
@@ -56,7 +56,7 @@ class VerifiedCounterfactual:
     target: int
     latent: Tensor
     shifted: Tensor
-    encoded: Tensor
+    saved_latent: Tensor
     alpha: float
     attempts: int
     log_probs: npt.NDArray[np.float64]
@@ -238,7 +238,7 @@ def _measure_saved(
     error = reencoding_error(*(each[None].cpu() for each in (draft.latent, draft.shifted, latent)))
     return VerifiedCounterfactual(
         image=draft.image, saved=saved, target=draft.target, latent=draft.latent, shifted=draft.shifted,
-        encoded=latent, alpha=draft.alpha, attempts=attempt, log_probs=logits.log_softmax(0).numpy(),
+        saved_latent=latent, alpha=draft.alpha, attempts=attempt, log_probs=logits.log_softmax(0).numpy(),
         margin=float(head_margin(logits[None], torch.tensor([draft.target]))),
         reencoding_error=float(error[0]), padding_energy=draft.padding_energy, residual=draft.residual,
         distance=_distance(latent, draft.target, means),

@@ -87,9 +87,9 @@ def build_tables(out: Path, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataF
     plain = {JobColumn.FIELD: JobColumn.FIELD, JobColumn.SEEN: JobColumn.SEEN}
     plain |= {name: short for short, name in NUMBERS.select(done.column_names).items()}
     plain |= {name: PICTURE(short) for short, name in PICTURES.select(done.column_names).items()}
-    # Chosen and named before they are copied into a data frame, since a hundred plates are large.
+    # Before they are copied into a data frame, since a hundred plates are large.
     explained = done.select(list(plain)).rename_columns(list(plain.values())).to_pandas()
-    del done  # a hundred plates are large
+    del done
     return metadata.merge(explained, on=JobColumn.FIELD), _failure_table(failed.to_pandas(), metadata)
 
 
