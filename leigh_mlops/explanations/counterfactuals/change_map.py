@@ -101,9 +101,8 @@ def _map_by_points(
     points: Sequence[float],
 ) -> Tensor:
     """Maps (N, H, W) by gradients of the latents at P points of the line, all in one pass."""
-    shares = images.new_tensor(points).view(-1, *[1] * images.dim())
     with torch.enable_grad():
-        steps = (images + shares * change).flatten(0, 1).requires_grad_()
+        steps = torch.cat([images + share * change for share in points]).requires_grad_()
         encoded = network.encode(steps)
     known = ends[0], *encoded.detach().chunk(len(points)), ends[1]
     directions = _head_gradients(network, known, target, points)
