@@ -34,8 +34,8 @@ MOST_TIME = 0.9
 
 
 @dataclass
-class Measured:
-    """What epochs of one way took and reached.
+class EpochFigures:
+    """Times and scores of epochs that are trained in one way.
 
     Attributes:
         seconds: Processor seconds of each epoch after the first, in which kernels are chosen.
@@ -108,9 +108,9 @@ def train_epochs(
     )
 
 
-def measure(space: SearchSpace, data: PreparedData, args: argparse.Namespace) -> dict[str, Measured]:
+def measure(space: SearchSpace, data: PreparedData, args: argparse.Namespace) -> dict[str, EpochFigures]:
     """Train in all ways from each seed, in turns of one epoch."""
-    found = {way: Measured() for way in args.ways}
+    found = {way: EpochFigures() for way in args.ways}
     epochs = TrainingSettings.from_flat(space.published).epochs
     for seed in range(args.seeds):
         trainings = {way: train_epochs(space, data, way, seed, args) for way in args.ways}
@@ -123,7 +123,7 @@ def measure(space: SearchSpace, data: PreparedData, args: argparse.Namespace) ->
     return found
 
 
-def summarise(space: SearchSpace, found: dict[str, Measured]) -> None:
+def summarise(space: SearchSpace, found: dict[str, EpochFigures]) -> None:
     """Print the ways of a family, and how far the chosen one is from the reference."""
     for way, measured in found.items():
         print(f"  {way:20} {measured.describe()}", flush=True)
