@@ -3,7 +3,7 @@
 import pytest
 
 from leigh_mlops.errors import LeighError
-from leigh_mlops.tune import configure_search, load_spaces
+from leigh_mlops.tune import configure_search, load_spaces, tune
 
 NOTHING = {"trials": None, "epochs": None, "image_size": None}
 
@@ -25,3 +25,8 @@ def test_the_published_preset_can_be_shortened_but_not_repeated() -> None:
     assert short.published["learning_rate"] == 0.005
     with pytest.raises(LeighError, match="--trials 3 with --preset published"):
         configure_search(space, "published", trials=3, epochs=None, image_size=None)
+
+
+def test_a_search_that_goes_on_takes_no_other_settings_to_begin_with() -> None:
+    with pytest.raises(LeighError, match="leave --prior out"):
+        tune(resume=True, prior="all")
