@@ -83,13 +83,13 @@ def choose_precisions(
     chosen = {space.family: _choose_precision(space, on_cluster) for space in spaces if "auto" in _precisions(space)}
     named = {kind: [family for family, own in chosen.items() if own == kind] for kind in dict.fromkeys(chosen.values())}
     if named:
-        parts = ", ".join(f"{kind} for {', '.join(families)}" for kind, families in named.items())
+        parts = ", ".join(f"{kind} for {' and '.join(families)}" for kind, families in named.items())
         first = (
-            "; published trials keep theirs"
+            "; trials with published settings keep theirs"
             if any(space.published.get("precision") != "auto" for space in spaces if space.family in chosen)
             else ""
         )
-        console.print(f"Precision auto of training is {parts}{first}.", markup=False)
+        console.print(f"Precision of training: {parts}{first}.", markup=False)
     return [_set_precision(space, chosen[space.family]) if space.family in chosen else space for space in spaces]
 
 

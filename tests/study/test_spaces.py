@@ -97,7 +97,7 @@ def test_a_search_of_this_machine_has_one_precision_beside_the_published_trial(m
     assert precisions("resnext") == (
         "fp32",
         None,
-        "Precision auto of training is fp32 for resnext; published trials keep theirs.\n",
+        "Precision of training: fp32 for resnext; trials with published settings keep theirs.\n",
     )
     monkeypatch.setattr(precision, "has_bf16_units", lambda device_type: True)
     assert precisions("resnext")[:2] == ("fp32", {"when": {}, "values": ["bf16"]})
